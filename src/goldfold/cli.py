@@ -1,0 +1,63 @@
+"""The command line: verbs and their options; what a verb needs is imported when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from goldfold.errors import GoldfoldError
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one verb; a user's mistake ends in one sentence on stderr and exit code 2."""
+    arguments = _parser().parse_args(argv)
+    try:
+        import_module(f"goldfold.commands.{arguments.verb}").run(arguments)
+    except GoldfoldError as error:
+        sys.exit(_refused(str(error)))
+    except KeyboardInterrupt:
+        print("\ngoldfold: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def _refused(sentence: str) -> int:
+    print(f"goldfold: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="goldfold", description="Folds, scores you can trust, valid submissions.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    demo = verbs.add_parser("demo", help="the main job on real data: train, score, submit, compare with hidden labels")
+    _runs_quietly(demo)
+
+    prepare = verbs.add_parser("prepare", help="make a competition's data folder ready")
+    prepare.add_argument("--comp", required=True, help="folder below competitions/")
+
+    train = verbs.add_parser("train", help="folds, out-of-fold scores, test predictions, a checked submission")
+    train.add_argument("--comp", required=True, help="folder below competitions/")
+    train.add_argument("--config", default="baseline", help="file below configs/<competition>/, without .yaml")
+    train.add_argument("--debug", action="store_true", help="keep every epoch's weights")
+    train.add_argument("--device", help="cpu, cuda, cuda:1 ...; the best there is by default")
+    train.add_argument("--workers", type=int, default=0, help="processes that load data; results do not depend on it")
+    train.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change")
+    _runs_quietly(train)
+
+    score = verbs.add_parser("score", help="a run's local CV: folds, mean, sd, interval, chance level")
+    score.add_argument("--run", required=True, help="latest, baseline-r3, digits/baseline-r3")
+
+    grade = verbs.add_parser("grade", help="a run's submission against the hidden labels, beside its CV")
+    grade.add_argument("--run", required=True, help="latest, baseline-r3, digits/baseline-r3")
+
+    new = verbs.add_parser("new", help="a competition folder that already passes the contract tests")
+    new.add_argument("--comp", required=True, help="its name, a Python identifier")
+
+    verbs.add_parser("list", help="competitions, their configs and runs")
+    return parser
+
+
+def _runs_quietly(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quiet", action="store_true", help="no progress bars")

@@ -1,0 +1,125 @@
+"""What follows the last fit of a run: predictions, metrics, findings, submission, pictures and the record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from goldfold.commands import project
+from goldfold.commands.score import table
+from goldfold.delivery import submissions
+from goldfold.engine import config as configs
+from goldfold.engine import runs
+from goldfold.engine.crossval import Experiment, Fit, Outcome, outcome
+from goldfold.files import read_json, write_array, write_bytes, write_json, write_text
+from goldfold.splits import folds_frame
+from goldfold.trust import audits
+from goldfold.trust.audits import Finding
+from goldfold.trust.report import figures, gallery
+from goldfold.trust.report.record import record
+
+CHECKED = (
+    "rows, groups and file contents shared between the halves of a fold",
+    "copies of training samples among the test samples",
+    "trainable parameters in no optimizer or without gradient",
+    "loss terms that move nothing",
+    "learning rates against what was configured and planned",
+    "scores against their range and chance level",
+)
+
+
+def conclude(experiment: Experiment, fits: Sequence[Fit], run: Path, findings: list[Finding]) -> None:
+    """Write everything a finished run holds, the record last, and say the result."""
+    whole = outcome(experiment, fits)
+    _save(experiment, whole, run)
+    findings = findings + _audit(experiment, fits, whole)
+    write_json(run / "findings.json", [vars(finding) for finding in findings])
+    csv = _submit(experiment, whole, run)
+    _draw(experiment, fits, whole, run)
+    write_record(run)
+    print(table(whole.metrics))
+    for finding in findings:
+        print(f"{finding.level}  {finding.code}  {finding.where}: {finding.message}")
+    if not findings:
+        print("no findings")
+    print(f"submission {csv}: {len(experiment.tables.test):,} test rows, checked against the sample submission")
+    print(f"record {run / runs.FINISHED}")
+
+
+def write_record(run: Path) -> None:
+    """Write the page of a run whose other files are there."""
+    name, config = run.parent.name, read_json(run / "config.json")
+    competition = project.competition(name)
+    defaults = configs.resolve(config["config"], {"recipe": config["recipe"]}, competition.recipes).resolved()
+    graded = read_json(run / "grade.json")["score"] if (run / "grade.json").exists() else None
+    text = record(
+        run,
+        defaults=defaults,
+        checked=CHECKED,
+        hidden_score=graded,
+        submission=str(project.SUBMISSIONS / name / f"{run.name}.csv"),
+    )
+    write_text(run / runs.FINISHED, text)
+
+
+def _draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path) -> None:
+    """The run's pictures: folds, learning curves where something was trained, the most wrong where there are images."""
+    metric, train = experiment.competition.metric, experiment.tables.train
+    write_bytes(run / "fold_scores.png", figures.fold_scores(whole.metrics))
+    histories = {(fit.fold, fit.seed): fit.history for fit in fits if fit.history}
+    if histories:
+        chance = whole.metrics[metric.name]["chance"]
+        chosen = {(fit.fold, fit.seed): fit.epoch for fit in fits}
+        write_bytes(run / "learning_curves.png", figures.learning_curves(histories, metric.name, chance, chosen))
+    if "path" in train and metric.error:
+        rows = train.iloc[whole.rows].reset_index(drop=True)
+        wrong = gallery.most_wrong(
+            rows,
+            whole.oof,
+            metric.error(rows, whole.oof),
+            folds=folds_frame(train["id"], experiment.folds)["fold"].to_numpy()[whole.rows],
+            targets=experiment.competition.targets,
+        )
+        write_bytes(run / "most_wrong.png", wrong)
+
+
+def _save(experiment: Experiment, whole: Outcome, run: Path) -> None:
+    """Out-of-fold and test predictions with their ids, and the metrics."""
+    train, test = experiment.tables.train, experiment.tables.test
+    write_array(run / "oof.npy", whole.oof)
+    write_text(run / "oof_ids.csv", train[["id"]].iloc[whole.rows].to_csv(index=False))
+    write_array(run / "test.npy", whole.test)
+    write_text(run / "test_ids.csv", test[["id"]].to_csv(index=False))
+    write_json(run / "metrics.json", whole.metrics)
+
+
+def _audit(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> list[Finding]:
+    """What the fits and the scores say against themselves."""
+    findings = []
+    for fit in fits:
+        where = f"fold {fit.fold} seed {fit.seed}"
+        findings += audits.orphan_parameters(fit.facts, where) if fit.facts else []
+        findings += audits.dead_loss_terms(fit.history, where) + audits.learning_rates(fit.facts, where)
+    metric = experiment.competition.metric
+    findings += audits.worse_than_chance(metric.name, whole.metrics[metric.name])
+    if experiment.loop.select == "best":
+        findings += audits.selected_on_scored_fold([fit.history for fit in fits], metric.higher_is_better)
+    return audits.merged(findings)
+
+
+def _submit(experiment: Experiment, whole: Outcome, run: Path) -> Path:
+    """Write the checked submission; returns its path."""
+    competition, data = experiment.competition, experiment.tables
+    frame = competition.submission.write(data.test, whole.test)
+    submissions.check(frame, data.sample_submission, data.test, competition.submission)
+    own = whole.metrics[competition.metric.name]
+    provenance: dict[str, Any] = {
+        "competition": competition.slug,
+        "run": f"{run.parent.name}/{run.name}",
+        "cv": {key: own[key] for key in ("protocol", "mean", "sd_ddof1", "n", "chance")},
+        "identity": read_json(run / "reproduce.json")["identity"],
+    }
+    path = project.SUBMISSIONS / run.parent.name / f"{run.name}.csv"
+    submissions.write(frame, path, provenance)
+    return path

@@ -1,0 +1,103 @@
+"""The project a command works in: names become competitions, configs and folders here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import traceback
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from goldfold.errors import GoldfoldError, unknown
+
+if TYPE_CHECKING:
+    from goldfold.competition import Competition
+
+ROOT = Path()
+RUNS, CACHE, SUBMISSIONS = ROOT / "runs", ROOT / "data" / "cache", ROOT / "submissions"
+
+
+def names() -> list[str]:
+    """The competitions of this project."""
+    return sorted(path.parent.name for path in (ROOT / "competitions").glob("*/__init__.py"))
+
+
+def competition(name: str) -> Competition:
+    """The `COMPETITION` of `competitions/<name>`.
+
+    Raises:
+        GoldfoldError: there is no such folder, or importing it fails; says where.
+    """
+    if name not in names():
+        raise unknown("competition", name, names())
+    folder = str(ROOT.resolve())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        module = import_module(f"competitions.{name}")
+    except GoldfoldError:
+        raise
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        raise GoldfoldError(
+            f"competition '{name}' cannot be imported, {Path(frame.filename).name} line {frame.lineno}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if not hasattr(module, "COMPETITION"):
+        raise GoldfoldError(f"competitions/{name}/__init__.py must define COMPETITION = Competition(...): add it")
+    return module.COMPETITION
+
+
+def config_path(name: str, config: str) -> Path:
+    return ROOT / "configs" / name / f"{config}.yaml"
+
+
+def data(name: str) -> Path:
+    return ROOT / "data" / name
+
+
+def public(name: str, competition: Competition) -> Path:
+    """The competition's prepared data, made ready first where that needs no download.
+
+    Raises:
+        GoldfoldError: Kaggle's files are not there; says which command brings them.
+    """
+    folder = data(name) / "public"
+    if not folder.exists():
+        from filelock import FileLock
+
+        data(name).mkdir(parents=True, exist_ok=True)
+        with FileLock(data(name) / ".lock"):
+            if not folder.exists():
+                _prepare(name, competition)
+    return folder
+
+
+def _prepare(name: str, competition: Competition) -> None:
+    """Fill public/ and private/ beside their places and rename them, so that they are whole or absent."""
+    print(f"preparing {data(name)} ...", flush=True)
+    partial = data(name) / "preparing"
+    shutil.rmtree(partial, ignore_errors=True)
+    for part in ("public", "private"):
+        (partial / part).mkdir(parents=True)
+    try:
+        competition.prepare(raw(name, competition), partial / "public", partial / "private")
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    if any((partial / "private").iterdir()):
+        shutil.rmtree(data(name) / "private", ignore_errors=True)
+        os.replace(partial / "private", data(name) / "private")
+    os.replace(partial / "public", data(name) / "public")
+    shutil.rmtree(partial)
+
+
+def raw(name: str, competition: Competition) -> Path:
+    """Where Kaggle's own files are: data/<name>/raw, else the sample data where there is any."""
+    folder = data(name) / "raw"
+    sample = os.environ.get("GOLDFOLD_SAMPLE_DATA")
+    if not folder.exists() and sample and competition.sample_data:
+        return Path(sample) / competition.sample_data
+    return folder

@@ -1,0 +1,203 @@
+"""The seam between a competition and the engine: frozen values made of plain functions, and no logic.
+
+A competition folder fills in a `Competition`; a recipe turns parameters and one fold's training rows into a `Plan`; the
+engine carries the plan out. Neither side imports the other.
+
+Shapes used below: `n` rows in, the first axis of every prediction is `n`. What the other axes mean is between a recipe,
+the metric and the submission writer of one competition: (n,) scores, (n, classes) probabilities, (n, d) embeddings,
+(n, height, width) probability maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from pandas import DataFrame, Series
+    from pydantic import BaseModel
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler
+
+    Predictions = np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """What `Competition.load` returns: a row per sample.
+
+    train: has a column `id` with unique values, and every target column. A column `path`, where there is one, holds the
+        file (pathlib.Path or str) a sample is made from: it is checked, hashed and shown in pictures.
+    test: the same columns without the targets.
+    sample_submission: Kaggle's file as it is; the pattern every submission is checked against.
+    """
+
+    train: DataFrame
+    test: DataFrame
+    sample_submission: DataFrame
+
+
+class Fold(NamedTuple):
+    """Row positions (int64 arrays) of one fold: what is fitted sees `train`, what is scored is `validation`."""
+
+    train: np.ndarray
+    validation: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A score with its definition in its name.
+
+    score: (rows with their targets, predictions) -> float. Rows may be any subset of the train table.
+    bounds: the lowest and highest value the definition allows (infinities are allowed); anything else is an error.
+    chance: rows -> the score of predictions that know nothing about the rows they are made for.
+    per_row: where the score is a mean over rows, the (n,) values it is the mean of; None for scores of a set (AUROC).
+    error: how wrong each row is, (n,), larger is worse, for pictures of the most wrong; None where a row alone is never
+        wrong.
+    """
+
+    name: str
+    score: Callable[[DataFrame, Predictions], float]
+    higher_is_better: bool
+    bounds: tuple[float, float]
+    chance: Callable[[DataFrame], float]
+    per_row: Callable[[DataFrame, Predictions], np.ndarray] | None = None
+    error: Callable[[DataFrame, Predictions], np.ndarray] | None = None
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """Where one fit runs, as the engine tells it to `Recipe.build`.
+
+    seed: of this fit alone; equal seeds build equal plans.
+    cache: a folder shared by folds and runs, for what is worth keeping (features of frozen towers).
+    workers: processes that load data; results never depend on it.
+    progress: told (what is being done, how many are done, of how many) during long work outside the stages.
+    """
+
+    seed: int
+    device: torch.device
+    cache: Path
+    workers: int = 0
+    progress: Callable[[str, int, int], None] = _silent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One stretch of training with its own data, optimizer and schedule.
+
+    name: a word without spaces; checkpoints carry it.
+    batches: epoch (0-based) -> a sized iterable of batches, any structure of tensors whose first axis is the sample;
+        the same for the same epoch. Owns data set, order, sampler and augmentation.
+    losses: (model, batch) -> {term: weighted scalar}; the engine minimises their sum and watches each by its name. It
+        calls the model itself, since the engine may have wrapped it.
+    optimizer: model -> optimizer; what it does not hold is frozen during the stage.
+    schedule: (optimizer, epochs, optimizer steps per epoch) -> scheduler, or None for a constant rate.
+    schedule_per: whether the schedule moves after every optimizer step or after every epoch.
+    """
+
+    name: str
+    epochs: int
+    batches: Callable[[int], Collection[Any]]
+    losses: Callable[[nn.Module, Any], Mapping[str, Tensor]]
+    optimizer: Callable[[nn.Module], Optimizer]
+    schedule: Callable[[Optimizer, int, int], LRScheduler] | None = None
+    schedule_per: Literal["step", "epoch"] = "step"
+
+
+def _nothing(model: nn.Module | None) -> None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything one fold needs, in the order of events: train the stages, finish, predict.
+
+    model: what the stages train; None for an estimator without a training loop.
+    stages: none, one, or several in order.
+    finish: model -> whatever `predict` needs beside the model (feature bank, index, scaler, estimator), fitted on the
+        training rows the plan was built with. Deterministic, since it is repeated for other epochs' weights.
+    predict: (model, what finish returned, rows without targets) -> predictions, first axis as long as rows.
+    """
+
+    model: nn.Module | None = None
+    stages: Sequence[Stage] = ()
+    finish: Callable[[nn.Module | None], Any] = _nothing
+    predict: Callable[[nn.Module | None, Any, DataFrame], Predictions]
+
+
+def mean(predictions: Predictions) -> Predictions:
+    """Several fits' predictions for the same rows, (fits, n, ...), as their arithmetic mean, (n, ...)."""
+    return predictions.mean(axis=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A way to solve a competition.
+
+    params: a frozen pydantic model; its defaults are the baseline, its fields the config's keys.
+    build: (params, one fold's training rows, runtime) -> Plan. The only place where training rows enter.
+    combine: (fits, n, ...) -> (n, ...), how the fits' test predictions become one.
+    pooled: whether predictions of different folds share one scale, so that a score over all out-of-fold rows at once
+        means something; False for embeddings, which live in one space per fold.
+    """
+
+    params: type[BaseModel]
+    build: Callable[[Any, DataFrame, Runtime], Plan]
+    combine: Callable[[Predictions], Predictions] = mean
+    pooled: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """The file the leaderboard wants.
+
+    write: (test rows, predictions) -> a frame with the columns and ids of the sample submission.
+    checks: column -> (values, the ids beside them, test rows) -> what is wrong in one clause, or None.
+    many_per_id: whether an id may fill several rows (one per object of an image).
+    """
+
+    write: Callable[[DataFrame, Predictions], DataFrame]
+    checks: Mapping[str, Callable[[Series, Series, DataFrame], str | None]] = field(default_factory=dict)
+    many_per_id: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Competition:
+    """The table of contents of a competition folder, found there under the name `COMPETITION`.
+
+    slug: Kaggle's spelling; the folder's name is a Python identifier.
+    metric: what the leaderboard ranks by; `also` is reported beside it.
+    targets: the columns of the train table that hold the answer; they are taken away before anything predicts.
+    group: a column whose values must not appear on both sides of a fold (patient, recording, person); None if there is
+        none.
+    prepare: (raw, public, private) -> None. Fills `public`; fills `private` with `solution.csv` only where the
+        competition hosts itself, that is where it keeps test labels of its own.
+    load: public -> Tables.
+    split: (train rows, seed) -> folds; pure.
+    grade: (submission, solution) -> the leaderboard's score of a submission against `private/solution.csv`; None where
+        only Kaggle can tell. The solution has the sample submission's columns filled with the truth, and may have more.
+    sample_data: folder below GOLDFOLD_SAMPLE_DATA with Kaggle's own files, read where `data/<name>/raw` is absent.
+    """
+
+    slug: str
+    metric: Metric
+    targets: tuple[str, ...]
+    prepare: Callable[[Path, Path, Path], None]
+    load: Callable[[Path], Tables]
+    split: Callable[[DataFrame, int], Sequence[Fold]]
+    recipes: Mapping[str, Recipe]
+    submission: Submission
+    also: Sequence[Metric] = ()
+    group: str | None = None
+    grade: Callable[[DataFrame, DataFrame], float] | None = None
+    sample_data: str | None = None

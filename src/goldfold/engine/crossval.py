@@ -1,0 +1,255 @@
+"""Folds x seeds: one fit each, its predictions for the rows it did not see, and what they add up to."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import nn
+
+from goldfold.competition import Competition, Fold, Plan, Recipe, Runtime, Tables
+from goldfold.engine import checkpoints
+from goldfold.engine.scoring import bootstrap, scored, spread
+from goldfold.engine.training import Loop, Progress, autocasting, chosen, is_writer, train
+from goldfold.engine.training_state import History
+from goldfold.errors import GoldfoldError
+from goldfold.files import read_array, read_json, write_array, write_json
+from goldfold.params import Params
+from goldfold.seeding import derive
+from goldfold.tables import without_targets
+
+
+class Protocol(Params):
+    """Which fits make the score: keys of every config."""
+
+    seed: int = Field(0, ge=0, description="draws the folds")
+    seeds: tuple[int, ...] = Field((0,), min_length=1, description="one fit of every fold for each")
+    folds: tuple[int, ...] | None = Field(None, description="numbers of the folds to run; all by default")
+    debug: bool = Field(False, description="keep every epoch's weights")
+    accept: tuple[str, ...] = Field((), description="codes of findings that would stop the run and shall not")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What is cross-validated, and where.
+
+    params: of the recipe; loop: of the training; runtime: with the seed still to be set for each fit.
+    """
+
+    competition: Competition
+    recipe: Recipe
+    params: Any
+    loop: Loop
+    protocol: Protocol
+    tables: Tables
+    folds: Sequence[Fold]
+    runtime: Runtime
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fold trained from one seed.
+
+    scores: metric name -> value on the fold's validation rows. epoch: whose weights predict, None without training.
+    validation: (rows of the fold, ...) and test: (test rows, ...) predictions.
+    """
+
+    fold: int
+    seed: int
+    scores: dict[str, float]
+    chance: dict[str, float]
+    epoch: int | None
+    history: History
+    facts: dict[str, Any]
+    validation: np.ndarray
+    test: np.ndarray
+
+
+FitObserver = Callable[[int, int, Progress], None]
+
+
+def cross_validate(experiment: Experiment, folder: Path, observe: FitObserver | None = None) -> Iterator[Fit]:
+    """Fit every fold from every seed in `folder/fold<k>-seed<s>`; what is already there is read, not fitted again."""
+    for fold in fold_numbers(experiment):
+        for seed in experiment.protocol.seeds:
+            place = folder / f"fold{fold}-seed{seed}"
+            if not (place / "fit.json").exists():
+                watch = partial(observe, fold, seed) if observe else None
+                _save(_fit(experiment, fold, seed, place, watch), place)
+            yield _load(place)
+
+
+def fold_numbers(experiment: Experiment) -> Sequence[int]:
+    """The folds this experiment runs, by number."""
+    known = range(len(experiment.folds))
+    wanted = known if experiment.protocol.folds is None else experiment.protocol.folds
+    absent = [fold for fold in wanted if fold not in known]
+    if absent:
+        raise GoldfoldError(
+            f"folds are numbered 0 to {len(known) - 1} and the config asks for {absent[0]}: change `folds`"
+        )
+    return wanted
+
+
+def _fit(
+    experiment: Experiment, number: int, seed: int, place: Path, observe: Callable[[Progress], None] | None
+) -> Fit:
+    competition, fold = experiment.competition, experiment.folds[number]
+    rows = experiment.tables.train.iloc[fold.train].reset_index(drop=True)
+    held_out = experiment.tables.train.iloc[fold.validation].reset_index(drop=True)
+    fit_seed = derive(seed, "fold", number)
+    seed_everything(fit_seed)
+    plan = experiment.recipe.build(experiment.params, rows, replace(experiment.runtime, seed=fit_seed))
+
+    def predict(model: nn.Module | None, rows: Any) -> np.ndarray:
+        return predicted(plan, model, without_targets(rows, competition.targets), experiment.loop.precision)
+
+    history, facts, epoch = [], {}, None
+    if plan.stages:
+        metric, folder = competition.metric, place / "checkpoints"
+        history, facts = train(
+            plan,
+            loop=experiment.loop,
+            device=experiment.runtime.device,
+            folder=folder,
+            keep_every=experiment.protocol.debug,
+            validate=lambda model: scored(metric, held_out, predict(model, held_out)),
+            higher_is_better=metric.higher_is_better,
+            observe=observe,
+        )
+        epoch = _select(plan, history, experiment, folder)
+    validation, test = predict(plan.model, held_out), predict(plan.model, experiment.tables.test)
+    metrics = (competition.metric, *competition.also)
+    scores = {metric.name: scored(metric, held_out, validation) for metric in metrics}
+    chance = {metric.name: float(metric.chance(held_out)) for metric in metrics}
+    return Fit(number, seed, scores, chance, epoch, history, facts, validation, test)
+
+
+def _select(plan: Plan, history: History, experiment: Experiment, folder: Path) -> int:
+    """Put the chosen epoch's weights into the plan's model; returns its number."""
+    row = chosen(history, experiment.loop.select, experiment.competition.metric.higher_is_better)
+    if row is not history[-1]:
+        saved = {(c.row["stage"], c.row["epoch"]): c for c in checkpoints.listed(folder)}
+        checkpoints.load_weights(saved[row["stage"], row["epoch"]], plan.model)
+    return row["epoch"]
+
+
+def predicted(plan: Plan, model: nn.Module | None, rows: Any, precision: str) -> np.ndarray:
+    """A plan's predictions for rows that hold no target.
+
+    Raises:
+        GoldfoldError: not one prediction per row, or numbers that are not finite.
+    """
+    if model is not None:
+        model.eval()
+    finished = plan.finish(model)
+    with torch.inference_mode(), autocasting(precision, model):
+        predictions = np.asarray(plan.predict(model, finished, rows))
+    if len(predictions) != len(rows):
+        raise GoldfoldError(
+            f"predict() must return one prediction per row and made {len(predictions)} for {len(rows)} rows"
+        )
+    if np.issubdtype(predictions.dtype, np.floating) and not np.isfinite(predictions).all():
+        bad = int((~np.isfinite(predictions.reshape(len(rows), -1))).any(axis=1).argmax())
+        raise GoldfoldError(
+            f"predictions must be finite, and that of id {rows['id'].iloc[bad]!r} is not: lower the learning rate, or "
+            "look at this sample"
+        )
+    return predictions
+
+
+def seed_everything(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def _save(fit: Fit, place: Path) -> None:
+    if not is_writer():
+        return
+    write_array(place / "validation.npy", fit.validation)
+    write_array(place / "test.npy", fit.test)
+    write_json(place / "history.json", fit.history)
+    plain = {name: value for name, value in vars(fit).items() if name not in ("history", "validation", "test")}
+    write_json(place / "fit.json", plain)
+
+
+def _load(place: Path) -> Fit:
+    arrays = {name: read_array(place / f"{name}.npy") for name in ("validation", "test")}
+    return Fit(**read_json(place / "fit.json"), history=read_json(place / "history.json"), **arrays)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the fits add up to.
+
+    rows: positions in the train table that were out of fold, ascending; oof: their predictions (mean over seeds).
+    test: the recipe's combination of all fits' test predictions.
+    metrics: metric name -> its summary, the competition's own first.
+    """
+
+    rows: np.ndarray
+    oof: np.ndarray
+    test: np.ndarray
+    metrics: dict[str, dict[str, Any]]
+
+
+def outcome(experiment: Experiment, fits: Sequence[Fit]) -> Outcome:
+    """Bring the fits together."""
+    combine, by_fold = experiment.recipe.combine, {}
+    for fit in fits:
+        by_fold.setdefault(fit.fold, []).append(fit.validation)
+    positions = np.concatenate([experiment.folds[number].validation for number in by_fold])
+    parts = [parts[0] if len(parts) == 1 else combine(np.stack(parts)) for parts in by_fold.values()]
+    order = np.argsort(positions, kind="stable")
+    oof = np.concatenate(parts)[order]
+    test = combine(np.stack([fit.test for fit in fits]))
+    rows = positions[order]
+    metrics = {
+        metric.name: _summary(experiment, metric, fits, rows, oof)
+        for metric in (experiment.competition.metric, *experiment.competition.also)
+    }
+    return Outcome(rows, oof, test, metrics)
+
+
+def _summary(
+    experiment: Experiment, metric: Any, fits: Sequence[Fit], rows: np.ndarray, oof: np.ndarray
+) -> dict[str, Any]:
+    """One metric's fits, mean over folds, pooled score, intervals, chance level and protocol."""
+    folds = sorted({fit.fold for fit in fits})
+    by_fold = [float(np.mean([fit.scores[metric.name] for fit in fits if fit.fold == fold])) for fold in folds]
+    chance = float(np.mean([fit.chance[metric.name] for fit in fits]))
+    summary = {
+        "protocol": protocol(experiment, metric.name, fits),
+        "higher_is_better": metric.higher_is_better,
+        "bounds": list(metric.bounds),
+        "chance": chance,
+        "folds": dict(zip(map(str, folds), by_fold, strict=True)),
+        **spread(by_fold, metric.bounds),
+    }
+    if experiment.recipe.pooled:
+        known = experiment.tables.train.iloc[rows].reset_index(drop=True)
+        groups = known[experiment.competition.group].to_numpy() if experiment.competition.group else None
+        summary["pooled"] = scored(metric, known, oof)
+        summary["pooled_interval_95_bootstrap"] = bootstrap(metric, known, oof, groups)
+    return summary
+
+
+def protocol(experiment: Experiment, metric: str, fits: Sequence[Fit]) -> str:
+    """What a score is a score of, in words: scores with different protocols are never ranked together."""
+    seeds, folds = len(experiment.protocol.seeds), len({fit.fold for fit in fits})
+    parts = [
+        f"{metric}, out of fold",
+        f"{folds} of {len(experiment.folds)} folds drawn with seed {experiment.protocol.seed}",
+        f"{seeds} {'seed' if seeds == 1 else 'seeds'} a fold",
+    ]
+    if any(fit.epoch for fit in fits):
+        parts.append({"last": "last epoch", "best": "best epoch on the scored fold"}[experiment.loop.select])
+    return ", ".join(parts)

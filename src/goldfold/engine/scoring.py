@@ -1,0 +1,84 @@
+"""Scores with what makes them readable: range, chance level, spread over folds, interval over rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from goldfold.errors import GoldfoldError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from goldfold.competition import Metric
+
+RESAMPLES = 1000
+
+
+def scored(metric: Metric, rows: DataFrame, predictions: np.ndarray) -> float:
+    """The metric's value for `rows`.
+
+    Raises:
+        GoldfoldError: the value is outside the metric's own range, so labels or predictions are not what they seem.
+    """
+    value = float(metric.score(rows, predictions))
+    low, high = metric.bounds
+    slack = 1e-9  # rounding at the edge of the range
+    if not low - slack <= value <= high + slack:
+        raise GoldfoldError(
+            f"{metric.name} must lie in [{low:g}, {high:g}] and came out as {value:g}: look at the targets and at the "
+            "predictions' scale, this number means nothing"
+        )
+    return value
+
+
+def spread(values: Sequence[float], bounds: tuple[float, float]) -> dict[str, Any]:
+    """Mean, sample standard deviation (ddof=1) and the 95 % t interval of the mean over folds, within `bounds`.
+
+    Folds share training rows, so the interval is somewhat too narrow (Bengio & Grandvalet, 2004).
+    """
+    from scipy import stats
+
+    values = np.asarray(values, dtype=float)
+    found = {"n": len(values), "mean": float(values.mean()), "sd_ddof1": None, "interval_95_t": None}
+    if len(values) > 1:
+        sd = float(values.std(ddof=1))
+        half = float(stats.t.ppf(0.975, len(values) - 1)) * sd / math.sqrt(len(values))
+        low, high = max(found["mean"] - half, bounds[0]), min(found["mean"] + half, bounds[1])
+        found |= {"sd_ddof1": sd, "interval_95_t": [low, high]}
+    return found
+
+
+def bootstrap(
+    metric: Metric, rows: DataFrame, predictions: np.ndarray, groups: np.ndarray | None = None
+) -> list[float] | None:
+    """The 95 % percentile interval of the metric when rows (or whole groups) are drawn again with replacement.
+
+    None where fewer than half of the draws can be scored (a tiny set that often lacks a class).
+    """
+    generator = np.random.default_rng(0)
+    members = _members(len(rows), groups)
+    per_row = metric.per_row(rows, predictions) if metric.per_row else None
+    values = []
+    for _ in range(RESAMPLES):
+        drawn = generator.integers(0, len(members), len(members))
+        index = drawn if groups is None else np.concatenate([members[i] for i in drawn])
+        try:
+            values.append(
+                per_row[index].mean() if per_row is not None else metric.score(rows.iloc[index], predictions[index])
+            )
+        except GoldfoldError:
+            continue
+    if len(values) < RESAMPLES / 2:
+        return None
+    return [float(edge) for edge in np.percentile(values, [2.5, 97.5])]
+
+
+def _members(count: int, groups: np.ndarray | None) -> Sequence[np.ndarray]:
+    if groups is None:
+        return np.arange(count)[:, None]
+    _, inverse = np.unique(groups, return_inverse=True)
+    return [np.flatnonzero(inverse == group) for group in range(inverse.max() + 1)]

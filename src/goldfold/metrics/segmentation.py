@@ -1,0 +1,128 @@
+"""Metrics of masks: every image is scored alone, and the score is the mean over images.
+
+All of them take `truth`: rows -> for each row an (h, w) integer map of its objects, 0 = background. Predictions are
+(n, H, W) probabilities of foreground at the network's own size; each is resized bilinearly to its truth's size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from goldfold.competition import Metric
+from goldfold.errors import GoldfoldError
+from goldfold.metrics.inputs import checked
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    Truth = Callable[[DataFrame], Iterable[np.ndarray]]
+
+TWENTIETHS = np.arange(10, 20)  # 0.5, 0.55 ... 0.95 in whole numbers, so that IoU > threshold is decided exactly
+
+
+def _pairs(rows: DataFrame, predictions: np.ndarray, truth: Truth) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(truth (h, w), probability (h, w) float32) of each row."""
+    import cv2
+
+    predictions = checked(predictions, rows)
+    if predictions.ndim != 3:
+        raise GoldfoldError(
+            f"masks must have shape (n, height, width), got {predictions.shape}: look at `Plan.predict`"
+        )
+    for objects, probability in zip(truth(rows), predictions, strict=True):
+        height, width = objects.shape
+        yield objects, cv2.resize(probability.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _dice(overlap: float, truth: float, predicted: float) -> float:
+    return 2 * overlap / (truth + predicted) if truth + predicted else 1.0
+
+
+def _iou(overlap: float, truth: float, predicted: float) -> float:
+    return overlap / (truth + predicted - overlap) if truth + predicted else 1.0
+
+
+def _of_masks(name: str, agreement: Callable[[float, float, float], float], truth: Truth) -> Metric:
+    """Mean over images of `agreement` (overlap, true area, predicted area) at probability > 0.5."""
+
+    def per_row(rows: DataFrame, predictions: np.ndarray) -> np.ndarray:
+        masks = ((objects > 0, probability > 0.5) for objects, probability in _pairs(rows, predictions, truth))
+        return np.array([agreement(int((true & mask).sum()), int(true.sum()), int(mask.sum())) for true, mask in masks])
+
+    def chance(rows: DataFrame) -> float:
+        shares = [float((objects > 0).mean()) for objects in truth(rows)]
+        everything = np.mean([agreement(share, share, 1.0) for share in shares])
+        nothing = np.mean([agreement(0.0, share, 0.0) for share in shares])
+        return float(max(everything, nothing))
+
+    return Metric(
+        name=name,
+        score=lambda rows, predictions: float(per_row(rows, predictions).mean()),
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+        chance=chance,
+        per_row=per_row,
+        error=lambda rows, predictions: 1 - per_row(rows, predictions),
+    )
+
+
+def dice(truth: Truth) -> Metric:
+    """Mean over images of 2 |A and B| / (|A| + |B|); two empty masks score 1.
+
+    Chance is the better of two constants: every pixel foreground in all images, or none.
+    """
+    return _of_masks("dice_mean_per_image", _dice, truth)
+
+
+def iou(truth: Truth) -> Metric:
+    """Mean over images of |A and B| / |A or B|; two empty masks score 1. Chance as for `dice`."""
+    return _of_masks("iou_mean_per_image", _iou, truth)
+
+
+def instance_average_precision(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """One image's score in the Data Science Bowl 2018: mean over t = 0.5, 0.55 ... 0.95 of TP / (TP + FP + FN).
+
+    truth, predicted: (h, w) integer maps of objects, 0 = background. An object is found (TP) where its IoU with a
+    predicted one is above t; above one half no object can have two such partners. Both maps empty: 1.
+    Source: https://www.kaggle.com/competitions/data-science-bowl-2018/overview/evaluation
+    """
+    for objects in (truth, predicted):
+        if objects.shape != truth.shape or objects.dtype.kind not in "iu" or objects.min(initial=0) < 0:
+            raise GoldfoldError(
+                f"object maps must be integers >= 0 of one shape, got {truth.dtype} {truth.shape} and "
+                f"{predicted.dtype} {predicted.shape}: label the objects 1, 2, ... on background 0"
+            )
+    truth, predicted = truth.ravel().astype(np.int64), predicted.ravel().astype(np.int64)
+    true_areas, predicted_areas = np.bincount(truth), np.bincount(predicted)
+    both = (truth > 0) & (predicted > 0)
+    pairs, overlaps = np.unique(truth[both] * len(predicted_areas) + predicted[both], return_counts=True)
+    true_ids, predicted_ids = np.divmod(pairs, len(predicted_areas))
+    unions = true_areas[true_ids] + predicted_areas[predicted_ids] - overlaps
+    found = (20 * overlaps[:, None] > unions[:, None] * TWENTIETHS).sum(axis=0)
+    objects = np.count_nonzero(true_areas[1:]) + np.count_nonzero(predicted_areas[1:])
+    return float((found / (objects - found)).mean()) if objects else 1.0
+
+
+def dsb2018_map(truth: Truth, instances: Callable[[np.ndarray], np.ndarray]) -> Metric:
+    """Mean over images of `instance_average_precision`, the Data Science Bowl 2018's mean average precision.
+
+    instances: (h, w) float32 probabilities at the truth's size -> (h, w) integer map of objects, 0 = background.
+    Chance is the score of predicting nothing: the share of images without an object, 0 where each has one.
+    """
+
+    def per_row(rows: DataFrame, predictions: np.ndarray) -> np.ndarray:
+        pairs = _pairs(rows, predictions, truth)
+        return np.array([instance_average_precision(objects, instances(probability)) for objects, probability in pairs])
+
+    return Metric(
+        name="dsb2018_map",
+        score=lambda rows, predictions: float(per_row(rows, predictions).mean()),
+        higher_is_better=True,
+        bounds=(0.0, 1.0),
+        chance=lambda rows: float(np.mean([not objects.any() for objects in truth(rows)])),
+        per_row=per_row,
+        error=lambda rows, predictions: 1 - per_row(rows, predictions),
+    )

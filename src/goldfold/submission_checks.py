@@ -1,0 +1,94 @@
+"""Rules for one column of a submission, for `Submission.checks`: values in, what is wrong with them out.
+
+Every rule is a function (values, the ids beside them, test rows) -> one clause about what is wrong, or None. Missing
+values are refused before a rule sees the column, unless the rule says `accepts_missing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from goldfold import run_lengths as coding
+from goldfold.errors import GoldfoldError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+    Check = Callable[[Series, Series, DataFrame], str | None]
+
+
+def between(low: float, high: float) -> Check:
+    """Numbers in [low, high]."""
+
+    def check(values: Series, ids: Series, test: DataFrame) -> str | None:
+        wrong = ~pd.to_numeric(values, errors="coerce").between(low, high)
+        return f"must lie in [{low}, {high}], {broken_by(wrong, ids, values)}" if wrong.any() else None
+
+    return check
+
+
+def one_of(*options: Hashable) -> Check:
+    """Values out of `options`; where all are int, the column must be of an integer type, or 1 is written as 1.0."""
+    whole = all(type(option) is int for option in options)
+    names = ", ".join(map(str, options))
+
+    def check(values: Series, ids: Series, test: DataFrame) -> str | None:
+        wrong = ~values.isin(options)
+        if wrong.any():
+            return f"must be one of {names}, {broken_by(wrong, ids, values)}"
+        if whole and values.dtype.kind not in "iu":
+            return f"must be one of {names}, written as an integer, but is of type {values.dtype}"
+        return None
+
+    return check
+
+
+def number() -> Check:
+    """Finite numbers."""
+
+    def check(values: Series, ids: Series, test: DataFrame) -> str | None:
+        wrong = ~np.isfinite(pd.to_numeric(values, errors="coerce"))
+        return f"must be finite numbers, {broken_by(wrong, ids, values)}" if wrong.any() else None
+
+    return check
+
+
+def run_lengths(size: Callable[[DataFrame], Mapping[Hashable, tuple[int, int]]]) -> Check:
+    """Run lengths that decode inside their image, where no two objects of one image share a pixel.
+
+    size: test rows -> id -> (height, width).
+    """
+
+    def check(values: Series, ids: Series, test: DataFrame) -> str | None:
+        sizes = size(test)
+        images = values.groupby(ids, sort=False)
+        faults = {id_: fault for id_, texts in images if (fault := _fault(texts.tolist(), sizes.get(id_)))}
+        if not faults:
+            return None
+        id_, fault = next(iter(faults.items()))
+        return f"must decode inside its image, broken by {len(faults):,} of {len(images):,}, first id {id_}: {fault}"
+
+    check.accepts_missing = True  # an image without objects has no runs
+    return check
+
+
+def broken_by(wrong: Series | np.ndarray, ids: Series, values: Series | None = None) -> str:
+    """How many rows break a rule, and the first of them with its line in the file, where the header is line 1."""
+    row = int(np.asarray(wrong).argmax())
+    found = "" if values is None else f", found {values.iloc[row]}"
+    rows = f"{np.count_nonzero(wrong):,} of {len(ids):,} rows"
+    return f"broken by {rows}, first in line {row + 2} (id {ids.iloc[row]}{found})"
+
+
+def _fault(texts: list[str | float | None], size: tuple[int, int] | None) -> str | None:
+    if size is None:
+        return "its height and width are unknown"
+    try:
+        coding.instance_runs(texts, *size)
+    except GoldfoldError as error:
+        return str(error)
+    return None
