@@ -155,6 +155,7 @@ def objects(*rows: tuple[str, object]) -> pd.DataFrame:
         objects(("a", "1 2"), ("a", "3 1 12 1"), ("b", "1 12"), ("c", "")),
         objects(("c", "2 2"), ("a", "1 2"), ("b", None), ("a", "3 1")),
         objects(("a", np.nan), ("b", np.nan), ("c", np.nan)),
+        objects(("a", "1 2"), ("b", None), ("c", None)).convert_dtypes(),
     ],
 )
 def test_images_with_several_and_without_objects_pass(frame, tmp_path):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from goldfold.errors import GoldfoldError
-
-if TYPE_CHECKING:
-    from torch import nn
 
 PACKAGED = "efficientnet_lite0"
 
@@ -99,3 +98,15 @@ def weights_hash(model: nn.Module) -> str:
         digest.update(f"{name} {array.dtype} {tuple(array.shape)}".encode())
         digest.update(array.view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
+
+
+class Normalise(nn.Module):
+    """Pixels as files give them, uint8 (n, h, w, c), as a network takes them: float32 (n, c, h, w), standardised."""
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", 255 * torch.tensor(mean, dtype=torch.float32)[:, None, None])
+        self.register_buffer("std", 255 * torch.tensor(std, dtype=torch.float32)[:, None, None])
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std

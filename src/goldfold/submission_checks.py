@@ -65,7 +65,7 @@ def run_lengths(size: Callable[[DataFrame], Mapping[Hashable, tuple[int, int]]])
 
     def check(values: Series, ids: Series, test: DataFrame) -> str | None:
         sizes = size(test)
-        images = values.groupby(ids, sort=False)
+        images = values.astype(object).where(values.notna(), None).groupby(ids, sort=False)
         faults = {id_: fault for id_, texts in images if (fault := _fault(texts.tolist(), sizes.get(id_)))}
         if not faults:
             return None

@@ -40,14 +40,20 @@ def competition(name: str) -> Competition:
     except GoldfoldError:
         raise
     except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
         raise GoldfoldError(
-            f"competition '{name}' cannot be imported, {Path(frame.filename).name} line {frame.lineno}: "
-            f"{type(error).__name__}: {error}"
+            f"competition '{name}' cannot be imported, {_place(error)}: {type(error).__name__}, {error}"
         ) from error
     if not hasattr(module, "COMPETITION"):
         raise GoldfoldError(f"competitions/{name}/__init__.py must define COMPETITION = Competition(...): add it")
     return module.COMPETITION
+
+
+def _place(error: Exception) -> str:
+    """File and line of the competition's own code where `error` came up."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "competitions" in Path(frame.filename).parts] or frames
+    file, line = (error.filename, error.lineno) if isinstance(error, SyntaxError) else (own[-1].filename, own[-1].lineno)
+    return f"{Path(file).name} line {line}"
 
 
 def config_path(name: str, config: str) -> Path:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pandas import DataFrame
 from pydantic import Field
 from torch import nn
 
@@ -108,9 +109,7 @@ def _fit(
     seed_everything(fit_seed)
     plan = experiment.recipe.build(experiment.params, rows, replace(experiment.runtime, seed=fit_seed))
 
-    def predict(model: nn.Module | None, rows: Any) -> np.ndarray:
-        return predicted(plan, model, without_targets(rows, competition.targets), experiment.loop.precision)
-
+    predicting = partial(predictor, plan, targets=competition.targets, precision=experiment.loop.precision)
     history, facts, epoch = [], {}, None
     if plan.stages:
         metric, folder = competition.metric, place / "checkpoints"
@@ -120,12 +119,13 @@ def _fit(
             device=experiment.runtime.device,
             folder=folder,
             keep_every=experiment.protocol.debug,
-            validate=lambda model: scored(metric, held_out, predict(model, held_out)),
+            validate=lambda model: scored(metric, held_out, predicting(model)(held_out)),
             higher_is_better=metric.higher_is_better,
             observe=observe,
         )
         epoch = _select(plan, history, experiment, folder)
-    validation, test = predict(plan.model, held_out), predict(plan.model, experiment.tables.test)
+    predict = predicting(plan.model)
+    validation, test = predict(held_out), predict(experiment.tables.test)
     metrics = (competition.metric, *competition.also)
     scores = {metric.name: scored(metric, held_out, validation) for metric in metrics}
     chance = {metric.name: float(metric.chance(held_out)) for metric in metrics}
@@ -141,17 +141,27 @@ def _select(plan: Plan, history: History, experiment: Experiment, folder: Path) 
     return row["epoch"]
 
 
-def predicted(plan: Plan, model: nn.Module | None, rows: Any, precision: str) -> np.ndarray:
-    """A plan's predictions for rows that hold no target.
+def predictor(
+    plan: Plan, model: nn.Module | None, targets: Sequence[str], precision: str
+) -> Callable[[DataFrame], np.ndarray]:
+    """Finish the plan once; what comes back predicts rows and never hands their targets on.
 
-    Raises:
-        GoldfoldError: not one prediction per row, or numbers that are not finite.
+    It raises GoldfoldError where there is not one prediction per row, or one is not finite.
     """
     if model is not None:
         model.eval()
     finished = plan.finish(model)
-    with torch.inference_mode(), autocasting(precision, model):
-        predictions = np.asarray(plan.predict(model, finished, rows))
+
+    def predict(rows: DataFrame) -> np.ndarray:
+        with torch.inference_mode(), autocasting(precision, model):
+            predictions = np.asarray(plan.predict(model, finished, without_targets(rows, targets)))
+        _check_predictions(predictions, rows)
+        return predictions
+
+    return predict
+
+
+def _check_predictions(predictions: np.ndarray, rows: DataFrame) -> None:
     if len(predictions) != len(rows):
         raise GoldfoldError(
             f"predict() must return one prediction per row and made {len(predictions)} for {len(rows)} rows"
@@ -162,7 +172,6 @@ def predicted(plan: Plan, model: nn.Module | None, rows: Any, precision: str) ->
             f"predictions must be finite, and that of id {rows['id'].iloc[bad]!r} is not: lower the learning rate, or "
             "look at this sample"
         )
-    return predictions
 
 
 def seed_everything(seed: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from goldfold.errors import unknown
 from goldfold.metrics.classification import accuracy, f1, log_loss, quadratic_kappa
 from goldfold.metrics.ranking import auroc, average_precision
 from goldfold.metrics.regression import rmse, rmsle
@@ -21,3 +22,7 @@ __all__ = [
     "rmse",
     "rmsle",
 ]
+
+
+def __getattr__(name: str) -> None:
+    raise AttributeError(str(unknown("metric", name, __all__)))

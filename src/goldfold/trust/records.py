@@ -61,9 +61,7 @@ def code_hash(*folders: Path) -> str:
     for folder in folders:
         files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.py")}
         if not files:
-            raise GoldfoldError(
-                f"there is no .py file below {folder} to hash: start in the project's folder"
-            )
+            raise GoldfoldError(f"there is no .py file below {folder} to hash: start in the project's folder")
         for name in sorted(files):
             content = files[name].read_bytes()
             digest.update(f"{name}\0{len(content)}\0".encode() + content)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COLUMNS, ROWS = 6, 4
 GAP, TITLE = 0.06, 0.3  # inches
 BOX = 200  # pixels on a tile's longer side
-CAPTION = 12  # characters of a name or class that fit below a tile
+CAPTION = 11  # characters of a name or class that fit below a tile
 PREDICTED, TRUE = "#e69f00", "#56b4e9"
 
 

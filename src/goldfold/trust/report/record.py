@@ -29,6 +29,7 @@ FILES = {
     "test_ids.csv": "ids of the rows of test.npy",
     "metrics.json": "folds, mean, sd, intervals and chance level of each metric",
     "findings.json": "what the audits found",
+    "grade.json": "the submission's score on the hidden labels",
     **PICTURES,
 }
 
@@ -161,7 +162,7 @@ def _reproduce(reproduce: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     }
     cards = [f"{card['name']} ({card['memory_gib']} GiB)" for card in hardware["gpus"]]
     facts = {
-        "commit": f"{git['commit']}, branch {git['branch']}, {git['worktree']}",
+        "code": f"{git['commit']}, branch {git['branch']}, {git['worktree']}" if checkout else git["commit"],
         "seeds": f"folds {config['seed']}, fits {plain(config['seeds'])}",
         **texts,
         "packages": ", ".join(f"{name} {version}" for name, version in reproduce["packages"].items()),

@@ -16,18 +16,16 @@ WIDTH = 8.5  # inches; 1020 pixels, what GitHub shows unscaled
 DPI = 120
 # Okabe & Ito, "Color Universal Design" (2008): told apart by colour-blind eyes too
 FOLDS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#8a7a00", "#5b3a8e", "#7b8794", "#a05a2c")
-CJK = (
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
+CJK = (  # how families with Chinese, Japanese and Korean glyphs are called on Linux, Windows and macOS
+    "Noto Sans CJK",
     "Noto Sans SC",
-    "Source Han Sans SC",
-    "WenQuanYi Micro Hei",
-    "WenQuanYi Zen Hei",
+    "Source Han Sans",
+    "WenQuanYi",
     "Droid Sans Fallback",
     "Microsoft YaHei",
     "SimHei",
-    "PingFang SC",
-    "Hiragino Sans GB",
+    "PingFang",
+    "Hiragino Sans",
     "Arial Unicode MS",
 )
 
@@ -37,9 +35,9 @@ def styled() -> Iterator[None]:
     """Draw and save inside it: fonts and colours are set for the while, and glyphs no font has are passed over."""
     from matplotlib import font_manager, rc_context
 
-    installed = {font.name for font in font_manager.fontManager.ttflist}
+    installed = sorted({font.name for font in font_manager.fontManager.ttflist})
     look = {
-        "font.family": ["DejaVu Sans", *(name for name in CJK if name in installed)],
+        "font.family": ["DejaVu Sans", *(name for name in installed if name.startswith(CJK))],
         "font.size": 9,
         "text.color": INK,
         "text.parse_math": False,  # a class may be called $1

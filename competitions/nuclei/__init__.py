@@ -1,0 +1,21 @@
+"""Data Science Bowl 2018: find every cell nucleus in microscope images, whatever was imaged, and outline each apart."""
+
+from competitions.nuclei.data import load, masks, prepare, split
+from competitions.nuclei.recipes import RECIPES, objects
+from competitions.nuclei.submission import SUBMISSION, grade
+from goldfold import metrics
+from goldfold.competition import Competition
+
+COMPETITION = Competition(
+    slug="data-science-bowl-2018",
+    metric=metrics.dsb2018_map(truth=masks, instances=objects),
+    also=(metrics.dice(truth=masks), metrics.iou(truth=masks)),
+    targets=("mask_path",),
+    prepare=prepare,
+    load=load,
+    split=split,
+    recipes=RECIPES,
+    submission=SUBMISSION,
+    grade=grade,
+    sample_data="nuclei_dsb2018",
+)

@@ -1,0 +1,39 @@
+"""Probability maps become one row of run lengths per nucleus, and such rows become the leaderboard's score."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from pandas import DataFrame
+
+from competitions.nuclei.data import COLUMNS
+from competitions.nuclei.recipes import objects
+from goldfold import metrics, run_lengths, submission_checks
+from goldfold.competition import Submission
+
+
+def write(test: DataFrame, probabilities: np.ndarray) -> DataFrame:
+    """A row per nucleus found at the image's own size; an image without any has one row with an empty code."""
+    rows = []
+    for id_, height, width, small in zip(test["id"], test["height"], test["width"], probabilities, strict=True):
+        probability = cv2.resize(small.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+        rows += [(id_, code) for code in run_lengths.encode_instances(objects(probability)) or [""]]
+    return DataFrame(rows, columns=COLUMNS)
+
+
+def sizes(test: DataFrame) -> dict[str, tuple[int, int]]:
+    return dict(zip(test["id"], zip(test["height"], test["width"], strict=True), strict=True))
+
+
+def grade(submission: DataFrame, solution: DataFrame) -> float:
+    """Kaggle's score: mean over the solution's images of the average precision at IoU 0.5 to 0.95."""
+    found = submission.groupby("ImageId")["EncodedPixels"].agg(list)
+    scores = []
+    for id_, nuclei in solution.groupby("ImageId"):
+        size = int(nuclei["Height"].iloc[0]), int(nuclei["Width"].iloc[0])
+        maps = (run_lengths.decode_instances(codes, *size) for codes in (nuclei["EncodedPixels"].tolist(), found[id_]))
+        scores.append(metrics.instance_average_precision(*maps))
+    return float(np.mean(scores))
+
+
+SUBMISSION = Submission(write=write, checks={"EncodedPixels": submission_checks.run_lengths(sizes)}, many_per_id=True)

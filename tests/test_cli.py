@@ -1,0 +1,180 @@
+"""The commands as a user gives them, in the toy project: results, and one sentence with exit code 2 for a mistake."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from goldfold.cli import main
+
+DATA = "competitions/blobs/__init__.py"
+
+
+@pytest.fixture
+def refused(toy: Path, capsys: pytest.CaptureFixture) -> Callable[..., str]:
+    """Runs a command that must be refused; returns the sentence."""
+
+    def run(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        told = capsys.readouterr().err.strip()
+        assert stopped.value.code == 2
+        assert re.fullmatch(r"goldfold: [^\n]+", told), told
+        return told
+
+    return run
+
+
+def train(*arguments: str) -> None:
+    main(["train", "--comp", "blobs", "--config", "estimator", *arguments])
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_a_run_holds_everything_and_is_never_overwritten(toy: Path, capsys: pytest.CaptureFixture) -> None:
+    for _ in range(2):
+        main(["train", "--comp", "blobs", "--config", "perceptron", "--debug", "epochs=2", "seeds=[0,1]"])
+    first, second = Path("runs/blobs/perceptron-r1"), Path("runs/blobs/perceptron-r2")
+    assert (first / "oof.npy").read_bytes() == (second / "oof.npy").read_bytes()
+    for fold in range(3):
+        weights = sorted(path.name for path in first.glob(f"fold{fold}-seed1/checkpoints/*.safetensors"))
+        assert weights == ["head_epoch_001.safetensors", "head_epoch_002.safetensors"]
+    config = json.loads((first / "config.json").read_text())
+    assert (config["epochs"], config["seeds"], config["debug"]) == (2, [0, 1], True)
+    folds = pd.read_csv(first / "folds.csv")
+    assert sorted(folds["fold"].unique()) == [0, 1, 2]
+    assert list(folds["id"]) == list(pd.read_csv(first / "oof_ids.csv")["id"])
+    metric = json.loads((first / "metrics.json").read_text())["auroc"]
+    by_fold = list(metric["folds"].values())
+    assert metric["mean"] == pytest.approx(np.mean(by_fold))
+    assert metric["sd_ddof1"] == pytest.approx(np.std(by_fold, ddof=1))
+    assert metric["pooled_interval_95_bootstrap"][0] < metric["pooled"] < metric["pooled_interval_95_bootstrap"][1]
+    record = (first / "record.md").read_text(encoding="utf-8")
+    assert f"{metric['mean']:.4f}" in record
+    assert "ddof=1" in record
+    provenance = json.loads(Path("submissions/blobs/perceptron-r1.csv.json").read_text())
+    assert provenance["cv"]["mean"] == metric["mean"]
+
+    capsys.readouterr()
+    main(["score", "--run", "latest"])
+    told = capsys.readouterr().out
+    assert "perceptron-r2" in told
+    assert "chance  0.5000, range [0, 1], higher is better" in told
+    main(["grade", "--run", "perceptron-r1"])
+    assert "hidden labels 0." in capsys.readouterr().out
+    assert "hidden test labels" in (first / "record.md").read_text(encoding="utf-8")
+    main(["list"])
+    assert "blobs/perceptron-r1  auroc 0." in capsys.readouterr().out
+
+
+def test_the_command_itself_runs_quietly(goldfold) -> None:
+    done = goldfold("train", "--comp", "neighbours", "--config", "two_stage", CI="true")
+    assert done.stderr == ""
+    assert "precision_at_1_cosine" in done.stdout
+    assert "pooled" not in done.stdout
+
+
+def test_unknown_names_suggest_the_near_miss(refused, toy: Path) -> None:
+    assert "did you mean 'blobs'? known: blobs, neighbours" in refused("train", "--comp", "blob")
+    assert "did you mean 'estimator'" in refused("train", "--comp", "blobs", "--config", "estimater")
+    assert "did you mean 'strength'" in refused("train", "--comp", "blobs", "--config", "estimator", "strenght=2")
+    assert "did you mean 'bank'" in refused("train", "--comp", "blobs", "--config", "estimator", "recipe=bnak")
+    assert "there is no finished run" in refused("score", "--run", "latest")
+    assert "there is no run 'nothing-r1'" in refused("score", "--run", "nothing-r1")
+
+
+def test_an_unknown_metric_suggests_the_near_miss(refused, toy: Path) -> None:
+    edit(toy / DATA, 'metrics.auroc(target="label")', 'metrics.aurok(target="label")')
+    assert "did you mean 'auroc'" in refused("train", "--comp", "blobs", "--config", "estimator")
+
+
+def test_a_competition_that_lacks_a_part_says_which(refused, toy: Path) -> None:
+    edit(toy / DATA, "    load=load,\n", "")
+    told = refused("train", "--comp", "blobs", "--config", "estimator")
+    assert "__init__.py line" in told
+    assert "'load'" in told
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("train.loc[1, 'id'] = train.loc[0, 'id']", "ids must be unique"),
+        ("train = train.drop(columns='label')", "no target column in the train table 'label'"),
+        ("train['label'] = train['label'].astype(float); train.loc[3, 'label'] = np.nan", "'label' is missing in 1 train rows"),
+        ("train = train[(train['label'] == 0) | (train.index < 2)].reset_index(drop=True)", "class"),
+        ("test['label'] = 0", "the test table holds the target 'label'"),
+        ("test = test[:0]", "the test table has no rows"),
+        ("sample = sample[:-1]", "every id must be one of the sample"),
+        ("sample = sample[::-1]", "order of the sample"),
+        ("sample.columns = ['id', 'answer']", "lacks column 'answer'"),
+    ],
+)
+def test_bad_tables_are_refused(change: str, said: str, refused, toy: Path) -> None:
+    edit(toy / DATA, "    return Tables(train=train", f"    {change}\n    return Tables(train=train")
+    told = refused("train", "--comp", "blobs", "--config", "estimator")
+    assert said.replace("no target column", "there is no target column") in told
+
+
+@pytest.mark.parametrize(
+    ("predicted", "said"),
+    [
+        ("np.full(len(rows), np.nan)", "predictions must be finite"),
+        ("np.zeros(len(rows) - 1)", "one prediction per row"),
+        ("fitted.predict_proba(rows[FEATURES])[:, 1] * 999", "column 'label'"),
+    ],
+)
+def test_bad_predictions_are_refused(predicted: str, said: str, refused, toy: Path) -> None:
+    edit(toy / DATA, "fitted.predict_proba(rows[FEATURES])[:, 1]", predicted)
+    assert said in refused("train", "--comp", "blobs", "--config", "estimator")
+    assert not list(Path("submissions").rglob("*.csv"))
+
+
+def test_leaks_stop_the_run_unless_accepted(refused, toy: Path, capsys: pytest.CaptureFixture) -> None:
+    edit(
+        toy / DATA,
+        'split=lambda train, seed: splits.stratified(train["label"], folds=3, seed=seed)',
+        "split=lambda train, seed: [type(f)(np.arange(len(train)), f.validation) for f in splits.k_fold(train, 3, seed)]",
+    )
+    told = refused("train", "--comp", "blobs", "--config", "estimator")
+    assert "accept=[shared_rows]" in told
+    train("accept=[shared_rows]")
+    assert "error  shared_rows" in capsys.readouterr().out
+
+
+def test_absent_data_names_the_command(refused, toy: Path) -> None:
+    edit(
+        toy / DATA,
+        "    draw = np.random.default_rng(0)\n",
+        "    from goldfold.errors import GoldfoldError\n\n"
+        "    if not raw.exists():\n"
+        "        raise GoldfoldError(f'{raw} is not there: put the files there, then make prepare COMP=blobs')\n"
+        "    draw = np.random.default_rng(0)\n",
+    )
+    assert "make prepare COMP=blobs" in refused("train", "--comp", "blobs", "--config", "estimator")
+    assert not Path("data/blobs/public").exists()
+
+
+def test_nan_loss_keeps_the_good_weights(refused, toy: Path) -> None:
+    edit(
+        toy / DATA,
+        "        return {\"cross_entropy\": F.binary_cross_entropy_with_logits(model(batch[0])[:, 0], batch[1])}",
+        "        loss = F.binary_cross_entropy_with_logits(model(batch[0])[:, 0], batch[1])\n"
+        "        seen.append(1)\n"
+        "        return {\"cross_entropy\": loss * float('nan') if len(seen) == 10 else loss}",
+    )
+    edit(toy / DATA, "    def losses(model, batch):\n", "    seen = []\n\n    def losses(model, batch):\n")
+    told = refused("train", "--comp", "blobs", "--config", "perceptron")
+    assert "loss term 'cross_entropy' is nan at batch" in told
+    assert "epoch 2 of stage 'head'" in told
+    (kept,) = Path("runs").rglob("head_epoch_001.safetensors")
+    assert kept.stat().st_size > 0

@@ -1,0 +1,126 @@
+"""The tabular recipe equals scikit-learn used by hand, and sees nothing but one fold's training rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from goldfold.competition import Runtime
+from goldfold.errors import GoldfoldError
+from goldfold.recipes import tabular
+from goldfold.recipes.tabular import TabularParams, preprocess
+
+SETS = {"binary": load_breast_cancer, "multiclass": load_wine, "regression": load_diabetes}
+
+
+def table(kind: str) -> pd.DataFrame:
+    """All rows of a data set with an id and the column `target`, in a fixed random order."""
+    rows = SETS[kind](as_frame=True).frame.sample(frac=1, random_state=0, ignore_index=True)
+    return rows.assign(id=[f"行{number}" for number in range(len(rows))])
+
+
+def predicted(made, params, train: pd.DataFrame, rows: pd.DataFrame, seed: int = 0) -> np.ndarray:
+    plan = made.build(params, train, Runtime(seed=seed, device=torch.device("cpu"), cache=Path()))
+    assert plan.model is None
+    assert not plan.stages
+    return plan.predict(None, plan.finish(None), rows)
+
+
+def columns_of(kind: str) -> list[str]:
+    return [str(name) for name in SETS[kind]().feature_names]
+
+
+def on_all_columns(kind: str):
+    """A recipe that scales every column of the data set of its kind."""
+    columns, make = columns_of(kind), tabular.regressor if kind == "regression" else tabular.classifier
+    return tabular.recipe(
+        TabularParams, lambda params, seed: make_pipeline(preprocess(columns, []), make(params, seed)), "target", kind
+    )
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_a_classifier_equals_scikit_learn_by_hand(kind):
+    rows = table(kind)
+    train, held_out = rows[:120], rows[120:].drop(columns="target")
+    columns = columns_of(kind)
+    reference = make_pipeline(StandardScaler(), LogisticRegression(C=0.5, max_iter=2000))
+    expected = reference.fit(train[columns], train["target"]).predict_proba(held_out[columns])
+    found = predicted(on_all_columns(kind), TabularParams(linear_strength=0.5), train, held_out)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, expected[:, 1] if kind == "binary" else expected, atol=1e-9)
+
+
+# Chance levels: R2 0 for values, the share of the largest class (0.63, 0.40) for the others.
+@pytest.mark.parametrize("estimator", ["linear", "forest", "boosting"])
+@pytest.mark.parametrize(("kind", "least"), [("binary", 0.9), ("multiclass", 0.9), ("regression", 0.3)])
+def test_every_estimator_learns_and_repeats_for_a_seed(estimator, kind, least):
+    rows = table(kind)
+    train, held_out = rows[:120], rows[120:]
+    params = TabularParams(estimator=estimator, forest_trees=20, boosting_leaf=5)
+    found = predicted(on_all_columns(kind), params, train, held_out.drop(columns="target"))
+    truth = held_out["target"].to_numpy()
+    assert found.shape == ((len(held_out), 3) if kind == "multiclass" else (len(held_out),))
+    if kind == "regression":
+        assert 1 - ((truth - found) ** 2).sum() / ((truth - truth.mean()) ** 2).sum() > least
+    else:
+        assert ((found > 0.5 if kind == "binary" else found.argmax(axis=1)) == truth).mean() > least
+    np.testing.assert_array_equal(
+        found, predicted(on_all_columns(kind), params, train, held_out.drop(columns="target"))
+    )
+
+
+def test_another_seed_grows_another_forest():
+    rows, params = table("binary"), TabularParams(estimator="forest", forest_trees=5)
+    one, other = (predicted(on_all_columns("binary"), params, rows[:120], rows[120:], seed) for seed in (1, 2))
+    assert (one != other).any()
+
+
+def test_labels_may_be_text():
+    rows = table("binary")
+    words = rows.assign(target=rows["target"].map({0: "恶性", 1: "良性"}))
+    made, params = on_all_columns("binary"), TabularParams()
+    np.testing.assert_array_equal(
+        predicted(made, params, words[:120], words[120:]), predicted(made, params, rows[:120], rows[120:])
+    )
+
+
+def test_a_binary_target_of_one_class_is_refused():
+    rows = table("binary").assign(target=1)
+    with pytest.raises(GoldfoldError, match="'target' must have two labels in every fold, found 1: stratify"):
+        predicted(on_all_columns("binary"), TabularParams(), rows, rows)
+
+
+# --- preprocess ----------------------------------------------------------------------------------------------------
+
+FITTED = pd.DataFrame({"age": [1.0, 3.0, 8.0, np.nan], "deck": ["A", "B", None, "A"], "unused": [1, 2, 3, 4]})
+SEEN = pd.DataFrame({"age": [np.nan, 1000.0], "deck": ["C", None], "unused": [5, 6]})
+
+
+def test_gaps_and_new_categories_are_filled_from_what_was_fitted():
+    made = preprocess(["age"], ["deck"]).fit(FITTED)
+    ages = np.array([1.0, 3.0, 8.0, 3.0])  # the gap is the median
+    missing = np.array([0.0, 0.0, 0.0, 1.0])
+    expected = [
+        [(3 - ages.mean()) / ages.std(), (1 - missing.mean()) / missing.std(), 0, 0, 0],
+        [(1000 - ages.mean()) / ages.std(), (0 - missing.mean()) / missing.std(), 0, 0, 1],
+    ]
+    np.testing.assert_allclose(made.transform(SEEN), expected)
+
+
+def test_codes_for_trees():
+    made = preprocess([], ["deck"], encode="ordinal").fit(FITTED)
+    np.testing.assert_array_equal(made.transform(FITTED)[:, 0], [0, 1, -2, 0])
+    np.testing.assert_array_equal(made.transform(SEEN)[:, 0], [-1, -2])
+
+
+def test_a_column_without_any_value_in_a_fold_is_kept():
+    empty = FITTED.assign(age=np.nan)
+    assert preprocess(["age"], []).fit(empty).transform(SEEN).shape == (2, 2)
