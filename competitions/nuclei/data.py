@@ -20,31 +20,33 @@ COLUMNS = ["ImageId", "EncodedPixels"]
 
 def prepare(raw: Path, public: Path, private: Path) -> None:
     """Kaggle's test set where `raw` has it; else every fifth training image of a stratum is kept as hidden test."""
-    if not (raw / "stage1_train").is_dir():
-        raise GoldfoldError(f"{raw / 'stage1_train'} is missing: put Kaggle's there, then make prepare COMP=nuclei")
+    hosts = not (raw / "stage1_test").exists()
+    for name in ("stage1_train", *(() if hosts else ("stage1_sample_submission.csv",))):
+        if not (raw / name).exists():
+            raise GoldfoldError(f"{raw / name} is missing: put Kaggle's there, then make prepare COMP=nuclei")
     for part in ("images", "masks"):
         (public / part).mkdir()
-    train = _copied(raw / "stage1_train", public)
-    if (raw / "stage1_test").is_dir():
-        test = _copied(raw / "stage1_test", public)
-        shutil.copyfile(raw / "stage1_sample_submission.csv", public / "sample_submission.csv")
-    else:
+    train = _copied(raw / "stage1_train", public, labelled=True)
+    if hosts:
         hidden = splits.stratified(train["stratum"], folds=5, seed=0)[0].validation
         test, train = train.iloc[hidden], train.drop(index=hidden)
         _hide(test, public / "masks", private)
         DataFrame({"ImageId": test["id"], "EncodedPixels": "1 1"}).to_csv(public / "sample_submission.csv", index=False)
+    else:
+        test = _copied(raw / "stage1_test", public, labelled=False)
+        shutil.copyfile(raw / "stage1_sample_submission.csv", public / "sample_submission.csv")
     train.to_csv(public / "train.csv", index=False)
     test.to_csv(public / "test.csv", index=False)
 
 
-def _copied(source: Path, public: Path) -> DataFrame:
+def _copied(source: Path, public: Path, *, labelled: bool) -> DataFrame:
     """One row per image; its nuclei's masks are merged into one 16-bit PNG, where a later nucleus covers an earlier."""
     rows = []
     for folder in sorted(path for path in source.iterdir() if path.is_dir()):
         file = folder / "images" / f"{folder.name}.png"
-        shutil.copyfile(file, public / "images" / file.name)
         pixels = images.read(file)
-        if (folder / "masks").is_dir():
+        shutil.copyfile(file, public / "images" / file.name)
+        if labelled:
             merged = np.zeros(pixels.shape[:2], np.uint16)
             for number, mask in enumerate(sorted((folder / "masks").glob("*.png")), 1):
                 merged[images.read(mask, grey=True)[..., 0] > 0] = number

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -21,7 +21,9 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would ask t
 if TYPE_CHECKING:
     from albumentations import BasicTransform, Compose
 
-NAMES = ("none", "flips", "light", "strong")
+Name = Literal["none", "flips", "moves", "light", "strong"]
+NAMES: tuple[str, ...] = get_args(Name)
+REFLECTED = 4  # cv2.BORDER_REFLECT_101
 
 
 def apply(pipeline: Compose, seed: int, epoch: int, sample: object, **targets: Any) -> dict[str, Any]:
@@ -38,16 +40,16 @@ def apply(pipeline: Compose, seed: int, epoch: int, sample: object, **targets: A
 def pipeline(name: str, size: int) -> Compose:
     """The albumentations pipeline called `name`, for images of which `size` x `size` pixels come out.
 
-    none: resized where the size differs, nothing else. flips: left-right and up-down. light: flips, shifts, scales and
-    turns of a few percent and degrees, brightness and contrast. strong: flips, quarter turns, random resized crops,
-    larger turns, brightness, contrast, noise or blur, one hole.
+    none: resized where the size differs, nothing else. flips: left-right and up-down. moves: shifts, scales and turns
+    of a few percent and degrees. light: flips, moves, brightness and contrast. strong: flips, quarter turns, random
+    resized crops, larger turns, brightness, contrast, noise or blur, one hole.
     """
     import albumentations as A
 
     if name not in NAMES:
         raise errors.unknown("augmentation", name, NAMES)
-    transforms = {"none": list, "flips": _flips, "light": _light, "strong": lambda: _strong(size)}[name]()
-    return A.Compose([A.Resize(size, size), *transforms])
+    steps = {"none": list, "flips": _flips, "moves": _moves, "light": _light, "strong": lambda: _strong(size)}
+    return A.Compose([A.Resize(size, size), *steps[name]()])
 
 
 def _flips() -> list[BasicTransform]:
@@ -56,11 +58,16 @@ def _flips() -> list[BasicTransform]:
     return [A.HorizontalFlip(), A.VerticalFlip()]
 
 
+def _moves() -> list[BasicTransform]:
+    import albumentations as A
+
+    return [A.Affine(translate_percent=(-0.06, 0.06), scale=(0.9, 1.1), rotate=(-10, 10), border_mode=REFLECTED, p=0.8)]
+
+
 def _light() -> list[BasicTransform]:
     import albumentations as A
 
-    moved = A.Affine(translate_percent=(-0.05, 0.05), scale=(0.9, 1.1), rotate=(-8, 8), border_mode=2, p=0.7)
-    return [*_flips(), moved, A.RandomBrightnessContrast(0.15, 0.15, p=0.5)]
+    return [*_flips(), *_moves(), A.RandomBrightnessContrast(0.15, 0.15)]
 
 
 def _strong(size: int) -> list[BasicTransform]:
@@ -70,7 +77,7 @@ def _strong(size: int) -> list[BasicTransform]:
         A.RandomResizedCrop((size, size), scale=(0.6, 1.0), ratio=(0.8, 1.25)),
         *_flips(),
         A.RandomRotate90(),
-        A.Affine(rotate=(-20, 20), shear=(-6, 6), border_mode=2, p=0.5),
+        A.Affine(rotate=(-20, 20), shear=(-6, 6), border_mode=REFLECTED, p=0.5),
         A.RandomBrightnessContrast(0.3, 0.3, p=0.7),
         A.OneOf([A.GaussNoise((0.02, 0.1)), A.GaussianBlur((3, 5))], p=0.3),
         A.CoarseDropout((1, 1), (0.1, 0.3), (0.1, 0.3), p=0.3),

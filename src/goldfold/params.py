@@ -13,7 +13,7 @@ Model = TypeVar("Model", bound=BaseModel)
 class Params(BaseModel):
     """What every set of parameters inherits: it is frozen and refuses unknown names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 def with_defaults(params: type[Model], **defaults: Any) -> type[Model]:

@@ -52,7 +52,7 @@ def one_cycle(optimizer: Optimizer, epochs: int, steps_per_epoch: int, warmup: f
     """
     from torch.optim.lr_scheduler import OneCycleLR
 
-    steps = max(2, epochs * steps_per_epoch)
+    steps = max(3, epochs * steps_per_epoch)
     rise = max(warmup, 2 / steps)  # a rise of one step makes OneCycleLR divide by zero
     peaks = [group["lr"] for group in optimizer.param_groups]  # a single maximum would lift every group to it
     return OneCycleLR(optimizer, max_lr=peaks, total_steps=steps, pct_start=rise, cycle_momentum=False)

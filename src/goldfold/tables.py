@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldfold.errors import GoldfoldError, unknown
@@ -30,8 +30,10 @@ def check(competition: Competition, tables: Tables) -> None:
             images.check(rows["path"])
     for target in competition.targets:
         _check_target(tables, target)
-    if competition.group is not None and competition.group not in tables.train:
-        raise unknown("column in the train table", competition.group, tables.train.columns)
+    if competition.group is not None:
+        if competition.group not in tables.train:
+            raise unknown("column in the train table", competition.group, map(str, tables.train.columns))
+        _check_complete(tables.train, competition.group, "group")
 
 
 def _check_ids(name: str, rows: DataFrame) -> None:
@@ -41,14 +43,14 @@ def _check_ids(name: str, rows: DataFrame) -> None:
         raise GoldfoldError(
             f"the {name} table needs a column 'id' and has {', '.join(map(str, rows.columns[:8]))}: rename it in load()"
         )
-    repeated = rows["id"][rows["id"].duplicated()]
-    if len(repeated):
-        raise GoldfoldError(
-            f"ids must be unique, and the {name} table repeats {len(repeated)}, first {repeated.iloc[0]!r}: "
-            "drop the copies in load(), or number them"
-        )
     if rows["id"].isna().any():
         raise GoldfoldError(f"the {name} table has {rows['id'].isna().sum()} rows without an id: drop them in load()")
+    repeated = rows["id"][rows["id"].duplicated()].tolist()
+    if repeated:
+        raise GoldfoldError(
+            f"ids must be unique, and the {name} table repeats {len(repeated)}, first {repeated[0]!r}: "
+            "drop the copies in load(), or number them"
+        )
 
 
 def _check_target(tables: Tables, target: str) -> None:
@@ -56,10 +58,14 @@ def _check_target(tables: Tables, target: str) -> None:
         raise unknown("target column in the train table", target, map(str, tables.train.columns))
     if target in tables.test:
         raise GoldfoldError(f"the test table holds the target '{target}': drop it in load(), no model may see it")
-    gaps = tables.train.loc[tables.train[target].isna(), "id"]
-    if len(gaps):
+    _check_complete(tables.train, target, "target")
+
+
+def _check_complete(train: DataFrame, column: str, what: str) -> None:
+    gaps = train.loc[train[column].isna(), "id"].tolist()
+    if gaps:
         raise GoldfoldError(
-            f"target '{target}' is missing in {len(gaps)} train rows, first id {gaps.iloc[0]!r}: drop them in load()"
+            f"{what} '{column}' is missing in {len(gaps)} train rows, first id {gaps[0]!r}: drop them in load()"
         )
 
 
@@ -70,15 +76,22 @@ def without_targets(rows: DataFrame, targets: Sequence[str]) -> DataFrame:
 
 def contents(rows: DataFrame, targets: Sequence[str]) -> Series:
     """A hash of what each row shows a model: its file's bytes, or all its columns but id and targets."""
+    import numpy as np
     import pandas as pd
 
     if "path" in rows:
-        from goldfold import images
-
-        with ThreadPoolExecutor() as pool:
-            return pd.Series(list(pool.map(images.content_hash, rows["path"])), index=rows.index)
-    shown = without_targets(rows, targets).drop(columns="id")
+        return pd.Series(_content_hashes(rows["path"]), index=rows.index)
+    shown = without_targets(rows, targets)
+    if len(shown.columns) > 1:  # else the id is all there is to tell rows apart
+        shown = shown.drop(columns="id")
+    shown = shown.map(lambda cell: cell.tobytes() if isinstance(cell, np.ndarray) else cell)
     return pd.Series(pd.util.hash_pandas_object(shown, index=False).to_numpy(), index=rows.index)
+
+
+def _content_hashes(paths: Series) -> list[str]:
+    from goldfold import images
+
+    return images.content_hashes(paths.tolist())
 
 
 def data_hash(tables: Tables, train_contents: Series, test_contents: Series) -> str:
@@ -87,7 +100,9 @@ def data_hash(tables: Tables, train_contents: Series, test_contents: Series) -> 
 
     digest = hashlib.sha256()
     for rows, content in ((tables.train, train_contents), (tables.test, test_contents)):
-        plain = rows.drop(columns=[column for column in rows if str(column).endswith("path")]).astype(str)
+        plain = rows.drop(columns="path", errors="ignore").astype(str)
+        for column in [c for c in plain if str(c).endswith("path") and Path(plain[c].iloc[0]).is_file()]:
+            plain[column] = _content_hashes(plain[column])  # masks, say, beside the pictures that `contents` is of
         digest.update(pd.util.hash_pandas_object(plain, index=False).to_numpy().tobytes())
         digest.update("\n".join(map(str, content)).encode())
     return digest.hexdigest()

@@ -52,7 +52,9 @@ def _place(error: Exception) -> str:
     """File and line of the competition's own code where `error` came up."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "competitions" in Path(frame.filename).parts] or frames
-    file, line = (error.filename, error.lineno) if isinstance(error, SyntaxError) else (own[-1].filename, own[-1].lineno)
+    file, line = own[-1].filename, own[-1].lineno
+    if isinstance(error, SyntaxError):
+        file, line = error.filename, error.lineno
     return f"{Path(file).name} line {line}"
 
 

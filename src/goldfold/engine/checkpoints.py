@@ -40,6 +40,8 @@ def save(folder: Path, order: tuple[int, int], row: dict[str, Any], model: nn.Mo
     Raises:
         GoldfoldError: the disk refused; earlier checkpoints are untouched.
     """
+    for stale in [checkpoint for checkpoint in listed(folder) if checkpoint.order > order]:
+        _remove(stale)  # damaged ones that training had to go back before
     name = f"{row['stage']}_epoch_{row['epoch']:03d}"
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -52,16 +54,21 @@ def save(folder: Path, order: tuple[int, int], row: dict[str, Any], model: nn.Mo
 
 def prune(folder: Path, keep: Iterable[Path] | None) -> None:
     """Remove old training states, and all weights but those of `keep` (checkpoint paths) unless it is None."""
-    checkpoints = listed(folder)
-    for old in checkpoints[:-STATES_KEPT]:
-        old.path.with_suffix(".training.pt").unlink(missing_ok=True)
+    states = sorted(folder.glob("*.training.pt"), key=lambda path: path.stat().st_mtime_ns)
+    for old in states[:-STATES_KEPT]:
+        old.unlink()
     if keep is None:
         return
+    checkpoints = listed(folder)
     kept = {*keep, *(checkpoint.path for checkpoint in checkpoints[-STATES_KEPT:])}
     for old in checkpoints:
         if old.path not in kept:
-            old.path.unlink()
-            old.path.with_suffix(".safetensors").unlink(missing_ok=True)
+            _remove(old)
+
+
+def _remove(checkpoint: Checkpoint) -> None:
+    for suffix in (".json", ".training.pt", ".safetensors"):
+        checkpoint.path.with_suffix(suffix).unlink(missing_ok=True)
 
 
 def listed(folder: Path) -> list[Checkpoint]:
@@ -82,7 +89,7 @@ def newest_state(folder: Path) -> tuple[Checkpoint, dict[str, Any]] | None:
             data = _whole(checkpoint, ".training.pt")
         except GoldfoldError:
             continue
-        return checkpoint, torch.load(io.BytesIO(data), weights_only=True)
+        return checkpoint, torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
     return None
 
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from goldfold.competition import Recipe
 from goldfold.engine.crossval import Protocol
-from goldfold.engine.training import Loop
+from goldfold.engine.loop import Loop
 from goldfold.errors import GoldfoldError, unknown
 
 
@@ -40,7 +40,14 @@ class Config:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's numbers: `5e-5` is a number, which YAML 1.1 (PyYAML's own rule) reads as a string."""
+    """YAML 1.2's numbers: `5e-5` is a number, which YAML 1.1 (PyYAML's own rule) reads as a string. No key twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [key.value for key, _ in node.value]
+        repeated = next((key for key in keys if keys.count(key) > 1), None)
+        if repeated is not None:
+            raise yaml.YAMLError(f"it has the key '{repeated}' twice")
+        return super().construct_mapping(node, deep)
 
 
 _Loader.add_implicit_resolver(
@@ -79,10 +86,17 @@ def resolve(name: str, values: Mapping[str, Any], recipes: Mapping[str, Recipe])
     if recipe not in recipes:
         raise unknown("recipe", str(recipe), recipes)
     models = {"protocol": Protocol, "loop": Loop, "params": recipes[recipe].params}
-    owners = {key: part for part, model in models.items() for key in model.model_fields}
+    owners: dict[str, str] = dict.fromkeys(("config", "recipe", "search"), "file")
+    for part, model in models.items():
+        for key in model.model_fields:
+            if key in owners:
+                raise GoldfoldError(
+                    f"recipe '{recipe}' has a parameter '{key}', which is a key of the engine: rename it"
+                )
+            owners[key] = part
     for key in values:
-        if key not in owners:
-            raise unknown(f"key for recipe {recipe}", str(key), [*owners, "recipe", "search"])
+        if owners.get(key, "file") == "file":
+            raise unknown(f"key for recipe {recipe}", str(key), owners.keys() - {"config"})
     parts = {
         part: _validated(model, {key: value for key, value in values.items() if owners[key] == part}, name)
         for part, model in models.items()

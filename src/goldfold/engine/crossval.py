@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from pandas import DataFrame
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import nn
 
 from goldfold.competition import Competition, Fold, Plan, Recipe, Runtime, Tables
 from goldfold.engine import checkpoints
+from goldfold.engine.loop import Loop, autocasting
 from goldfold.engine.scoring import bootstrap, scored, spread
-from goldfold.engine.training import Loop, Progress, autocasting, chosen, is_writer, train
+from goldfold.engine.selection import chosen
+from goldfold.engine.training import Progress, is_writer, train
 from goldfold.engine.training_state import History
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_array, read_json, write_array, write_json
@@ -35,6 +38,13 @@ class Protocol(Params):
     folds: tuple[int, ...] | None = Field(None, description="numbers of the folds to run; all by default")
     debug: bool = Field(False, description="keep every epoch's weights")
     accept: tuple[str, ...] = Field((), description="codes of findings that would stop the run and shall not")
+
+    @field_validator("seeds", "folds")
+    @classmethod
+    def _once(cls, numbers: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if numbers and len(set(numbers)) < len(numbers):
+            raise ValueError("each number may be given once, or its fits would count twice")
+        return numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +94,8 @@ def cross_validate(experiment: Experiment, folder: Path, observe: FitObserver | 
             if not (place / "fit.json").exists():
                 watch = partial(observe, fold, seed) if observe else None
                 _save(_fit(experiment, fold, seed, place, watch), place)
+                if dist.is_initialized():
+                    dist.barrier()  # the other processes read what the first has written
             yield _load(place)
 
 
@@ -123,7 +135,7 @@ def _fit(
             higher_is_better=metric.higher_is_better,
             observe=observe,
         )
-        epoch = _select(plan, history, experiment, folder)
+        epoch = _select(plan, history, experiment, folder) if history else None
     predict = predicting(plan.model)
     validation, test = predict(held_out), predict(experiment.tables.test)
     metrics = (competition.metric, *competition.also)
@@ -150,10 +162,11 @@ def predictor(
     """
     if model is not None:
         model.eval()
-    finished = plan.finish(model)
+    with autocasting(precision, model):
+        finished = plan.finish(model)
 
     def predict(rows: DataFrame) -> np.ndarray:
-        with torch.inference_mode(), autocasting(precision, model):
+        with torch.no_grad(), autocasting(precision, model):
             predictions = np.asarray(plan.predict(model, finished, without_targets(rows, targets)))
         _check_predictions(predictions, rows)
         return predictions
@@ -169,8 +182,8 @@ def _check_predictions(predictions: np.ndarray, rows: DataFrame) -> None:
     if np.issubdtype(predictions.dtype, np.floating) and not np.isfinite(predictions).all():
         bad = int((~np.isfinite(predictions.reshape(len(rows), -1))).any(axis=1).argmax())
         raise GoldfoldError(
-            f"predictions must be finite, and that of id {rows['id'].iloc[bad]!r} is not: lower the learning rate, or "
-            "look at this sample"
+            f"predictions must be finite, and that of id {rows['id'].tolist()[bad]!r} is not: lower the learning rate, "
+            "or look at this sample"
         )
 
 

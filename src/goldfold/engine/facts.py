@@ -11,19 +11,22 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from goldfold.engine.random_states import undisturbed
+
 
 @dataclass
 class Rates:
     """Learning rates of a stage's parameter groups over its optimizer steps, in the optimizer's order of groups.
 
     configured: as the optimizer was built, before any schedule touched it.
-    peak, final: the highest, and the last one a step was made with.
+    peak, final: the highest, and the last one a step was made with. left: where the schedule stood after that step.
     minima: how often the rate went down and then up again.
     """
 
     configured: list[float] = field(default_factory=list)
     peak: list[float] = field(default_factory=list)
     final: list[float] = field(default_factory=list)
+    left: list[float] = field(default_factory=list)
     minima: list[int] = field(default_factory=list)
     falling: list[bool] = field(default_factory=list)
 
@@ -31,7 +34,7 @@ class Rates:
     def of(cls, optimizer: Optimizer) -> Rates:
         configured = [float(group["lr"]) for group in optimizer.param_groups]
         groups = len(configured)
-        return cls(configured, [0.0] * groups, [], [0] * groups, [False] * groups)
+        return cls(configured, [0.0] * groups, minima=[0] * groups, falling=[False] * groups)
 
     def note(self, optimizer: Optimizer) -> None:
         """Take down the rates of the step just made."""
@@ -42,6 +45,10 @@ class Rates:
             self.falling[group] = rate < before or (rate == before and self.falling[group])
             self.peak[group] = max(self.peak[group], rate)
         self.final = rates
+
+    def note_left(self, optimizer: Optimizer) -> None:
+        """Take down where the schedule stands: a cosine over few epochs reaches its end only after the last of them."""
+        self.left = [float(group["lr"]) for group in optimizer.param_groups]
 
     def facts(self) -> dict[str, Any]:
         return asdict(self)
@@ -59,7 +66,7 @@ def gradient_norms(
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with torch.random.fork_rng(), autocast():
+    with undisturbed(), autocast():
         terms = losses(model, batch)
     norms = {name: _norm(term, parameters) for name, term in terms.items()}
     for name, buffer in model.named_buffers():
@@ -76,9 +83,10 @@ def _norm(term: Tensor, parameters: list[nn.Parameter]) -> float | None:
 
 
 def without_gradient(model: nn.Module, optimizer: Optimizer) -> list[str]:
-    """Names of parameters the optimizer holds that the losses did not reach."""
+    """Names of trainable parameters the optimizer holds that the losses did not reach."""
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-    return [name for name, parameter in model.named_parameters() if id(parameter) in held and parameter.grad is None]
+    learning = [(n, p) for n, p in model.named_parameters() if id(p) in held and p.requires_grad]
+    return [name for name, parameter in learning if parameter.grad is None]
 
 
 def freeze_others(model: nn.Module, optimizer: Optimizer, trainable: set[str]) -> set[str]:

@@ -39,7 +39,7 @@ def start(runs: Path, competition: str, config: str, identity: str, reproduce: d
             if _unfinished(folder, identity) and _acquired(lock):
                 return Run(folder, True, lock)
         last = _numbered(place, config)[-1:]
-        if last and not (last[0] / "reproduce.json").exists():  # killed before it had begun
+        if last and {path.name for path in last[0].iterdir()} <= {".lock"}:  # killed before it had begun
             folder = last[0]
         else:
             folder = place / f"{config}-r{_number(last[0]) + 1 if last else 1}"
@@ -67,7 +67,7 @@ def find(runs: Path, wanted: str, finished: bool = True) -> Path:
     named = [
         folder
         for folder in known
-        if wanted.rstrip("/") in (folder.name, f"{folder.parent.name}/{folder.name}", str(folder))
+        if wanted in (folder.name, f"{folder.parent.name}/{folder.name}") or Path(wanted).resolve() == folder.resolve()
     ]
     if len(named) > 1:
         choices = ", ".join(f"{folder.parent.name}/{folder.name}" for folder in named)
@@ -81,11 +81,11 @@ def find(runs: Path, wanted: str, finished: bool = True) -> Path:
 
 def listed(runs: Path) -> Sequence[Path]:
     """All run folders, oldest first."""
-    return sorted((path.parent for path in runs.glob("*/*/reproduce.json")), key=lambda folder: _began(folder))
+    return sorted((path.parent for path in runs.glob("*/*/reproduce.json")), key=_began)
 
 
-def _began(folder: Path) -> int:
-    return (folder / "reproduce.json").stat().st_mtime_ns
+def _began(folder: Path) -> tuple[int, int]:
+    return (folder / "reproduce.json").stat().st_mtime_ns, _number(folder)
 
 
 def _numbered(place: Path, config: str) -> list[Path]:

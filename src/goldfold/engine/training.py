@@ -5,47 +5,35 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.distributed as dist
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from goldfold.competition import Plan, Stage
 from goldfold.engine import checkpoints, training_state
 from goldfold.engine.facts import gradient_norms, without_gradient
+from goldfold.engine.loop import (
+    Loop,
+    autocast,
+    autocast_dtype,
+    batch_rows,
+    sized_batches,
+    tell_out_of_memory,
+    unsynchronised,
+)
+from goldfold.engine.loss_log import LossLog
+from goldfold.engine.random_states import undisturbed
+from goldfold.engine.selection import exhausted, worth_keeping
 from goldfold.engine.training_state import History, Training
 from goldfold.errors import GoldfoldError
-from goldfold.params import Params
 
 LOOK_SECONDS = 0.5  # between two looks at the losses, since a look makes the device wait
-
-
-class Loop(Params):
-    """How stages are trained, whatever the recipe: keys of every config."""
-
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="autocast type; auto: bfloat16, else float16, on a GPU, and float32 on a CPU"
-    )
-    accumulate: int = Field(1, ge=1, description="batches whose gradients make one optimizer step")
-    clip: float | None = Field(None, gt=0, description="largest global norm of the gradient")
-    ema: float | None = Field(None, gt=0, lt=1, description="decay of the weights' exponential moving average")
-    select: Literal["last", "best"] = Field("last", description="the epoch whose weights predict")
-    patience: int | None = Field(None, ge=1, description="epochs without a better metric before a stage stops")
-    validate_every: int = Field(1, ge=1, description="epochs from one look at the metric to the next")
-    channels_last: bool = Field(False, description="memory format of convolutions")
-    compile: bool = Field(False, description="torch.compile the model")
-
-    @model_validator(mode="after")
-    def _patience_selects(self) -> Loop:
-        if self.patience and self.select != "best":
-            raise ValueError("patience stops after the best epoch, so it needs select: best")
-        return self
 
 
 @dataclass(frozen=True)
@@ -92,6 +80,9 @@ def train(
     Raises:
         GoldfoldError: a loss is not finite, memory ran out, or a checkpoint could not be written.
     """
+    names = [stage.name for stage in plan.stages]
+    if len(set(names)) < len(names):
+        raise GoldfoldError(f"stages must have different names and are called {', '.join(names)}: rename one")
     model = plan.model.to(device)
     if loop.channels_last:
         model.to(memory_format=torch.channels_last)
@@ -110,7 +101,7 @@ def train(
             training_state.restore(training, found[1])
         for epoch in range(reached_epoch if resumed else 0, stage.epochs):
             report = partial(_report, observe, plan, index, epoch)
-            if _exhausted(history, stage.name, loop.patience, higher_is_better):
+            if exhausted(history, stage.name, loop.patience, higher_is_better):
                 break
             row = _train_epoch(training, stage, epoch, loop, report)
             if validate and ((epoch + 1) % loop.validate_every == 0 or epoch + 1 == stage.epochs):
@@ -118,10 +109,12 @@ def train(
             history.append(row)
             if folder and is_writer():
                 checkpoints.save(folder, (index, epoch + 1), row, training.predictor, training_state.state_of(training))
-                checkpoints.prune(folder, None if keep_every else _worth_keeping(folder, higher_is_better))
+                checkpoints.prune(folder, None if keep_every else worth_keeping(folder, higher_is_better))
             report(1, sum(row["loss"].values()), row)
         if training.average:
             model.load_state_dict(training.predictor.state_dict())
+    if dist.is_initialized():
+        dist.barrier()  # until the last checkpoint is written
     return history, facts
 
 
@@ -129,11 +122,11 @@ def _train_epoch(
     training: Training, stage: Stage, epoch: int, loop: Loop, report: Callable[[float, float], None]
 ) -> dict[str, Any]:
     """One pass over a stage's batches: the loop itself."""
-    model, optimizer, scaler = training.wrapped, training.optimizer, training.scaler
-    batches = stage.batches(epoch)
+    model, scaler = training.wrapped, training.scaler
+    batches = sized_batches(stage, epoch)
     count, samples, steps = len(batches), 0, 0
-    autocast = _autocast(loop.precision, next(training.model.parameters()).device)
-    losses = _Losses(stage.name, epoch + 1)
+    precision = autocast(loop.precision, next(training.model.parameters()).device)
+    losses = LossLog(stage.name, epoch + 1)
     norms: dict[str, float | None] = {}
     started = looked = time.perf_counter()
     model.train()
@@ -143,33 +136,23 @@ def _train_epoch(
         window = min(loop.accumulate, count - number // loop.accumulate * loop.accumulate)
         try:
             if number == 0:
-                norms = gradient_norms(training.model, stage.losses, batch, autocast)
-            with autocast():
-                terms = stage.losses(model, batch)
-            with _SYNCHRONISED if stepping else _unsynchronised(model):
+                norms = gradient_norms(training.model, stage.losses, batch, precision)
+            with nullcontext() if stepping else unsynchronised(model):
+                with precision():
+                    terms = stage.losses(model, batch)
                 scaler.scale(_total(terms, window)).backward()
+            losses.add(terms, rows)
+            if stepping:
+                _step(training, stage, loop)
+                steps += 1
         except RuntimeError as error:
-            raise _out_of_memory(error, rows) from error
-        losses.add(terms, rows)
-        if stepping:
-            if loop.clip:
-                scaler.unscale_(optimizer)
-                nn.utils.clip_grad_norm_(training.model.parameters(), loop.clip)
-            scaler.step(optimizer)
-            scaler.update()
-            steps += 1
-            if epoch == 0 and steps == 1:
-                training.facts[stage.name]["without_gradient"] = without_gradient(training.model, optimizer)
-            optimizer.zero_grad()
-            if training.average:
-                training.average.update_parameters(training.model)
-            if training.schedule and stage.schedule_per == "step":
-                training.rates.note(optimizer)
-                training.schedule.step()
+            tell_out_of_memory(error, rows)
+            raise
         if time.perf_counter() - looked > LOOK_SECONDS:
             report((number + 1) / count, losses.mean())
             looked = time.perf_counter()
     losses.look()
+    _check_finite(training, losses.where)
     _end_epoch(training, stage)
     return {
         "stage": stage.name,
@@ -182,6 +165,34 @@ def _train_epoch(
         "steps": steps,
         "seconds": round(time.perf_counter() - started, 3),
     }
+
+
+def _step(training: Training, stage: Stage, loop: Loop) -> None:
+    """One optimizer step, and what follows every step."""
+    optimizer, facts = training.optimizer, training.facts[stage.name]
+    if loop.clip:
+        training.scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_(training.model.parameters(), loop.clip)
+    training.scaler.step(optimizer)
+    training.scaler.update()
+    if "without_gradient" not in facts:
+        facts["without_gradient"] = without_gradient(training.model, optimizer)
+    optimizer.zero_grad()
+    if training.average:
+        training.average.update_parameters(training.model)
+    if training.schedule and stage.schedule_per == "step":
+        training.rates.note(optimizer)
+        training.schedule.step()
+
+
+def _check_finite(training: Training, where: str) -> None:
+    """A finite loss may have a gradient that is not: weights it has spoilt must not be saved."""
+    finite = torch.stack([p.isfinite().all() for p in training.model.parameters() if p.requires_grad])
+    if not finite.all():
+        raise GoldfoldError(
+            f"a gradient was not finite and spoilt the weights in {where}: lower the learning rate or set clip; the "
+            "weights of the epoch before are kept"
+        )
 
 
 def _report(
@@ -199,81 +210,21 @@ def _end_epoch(training: Training, stage: Stage) -> None:
         training.rates.note(training.optimizer)
     if training.schedule and stage.schedule_per == "epoch":
         training.schedule.step()
+    training.rates.note_left(training.optimizer)
     training.facts[stage.name]["rates"] = training.rates.facts()
 
 
 def _begin(
     model: nn.Module, stage: Stage, loop: Loop, trainable: set[str], history: History, facts: dict[str, Any]
 ) -> Training:
-    steps_per_epoch = math.ceil(len(stage.batches(0)) / loop.accumulate)
+    steps_per_epoch = math.ceil(len(sized_batches(stage, 0)) / loop.accumulate)
     training = training_state.begin(model, stage, steps_per_epoch, trainable, history, facts)
     device = next(model.parameters()).device
-    training.scaler = torch.amp.GradScaler(device.type, enabled=_dtype(loop.precision, device) is torch.float16)
+    training.scaler = torch.amp.GradScaler(device.type, enabled=autocast_dtype(loop.precision, device) is torch.float16)
     if loop.ema:
         training_state.average(training, loop.ema)
     training_state.wrap(training, loop.compile)
     return training
-
-
-class _Losses:
-    """An epoch's losses: left on the device until they are looked at, then checked and kept as numbers."""
-
-    def __init__(self, stage: str, epoch: int) -> None:
-        self.where = f"epoch {epoch} of stage '{stage}'"
-        self.terms: list[str] = []
-        self.pending: list[Tensor] = []
-        self.rows: list[int] = []
-        self.values: list[list[float]] = []
-
-    def add(self, terms: Mapping[str, Tensor], rows: int) -> None:
-        self.terms = list(terms)
-        self.pending.extend(term.detach() for term in terms.values())
-        self.rows.append(rows)
-
-    def look(self) -> None:
-        """Raises GoldfoldError naming epoch, batch and term where a loss is not finite."""
-        if not self.pending:
-            return
-        first = len(self.values)
-        self.values += torch.stack(self.pending).double().view(-1, len(self.terms)).tolist()
-        self.pending.clear()
-        for number, values in enumerate(self.values[first:], first + 1):
-            for term, value in zip(self.terms, values, strict=True):
-                if not math.isfinite(value):
-                    raise GoldfoldError(
-                        f"loss term '{term}' is {value} at batch {number}, {self.where}: lower the learning rate or "
-                        "set clip; the weights of the epoch before are kept"
-                    )
-
-    def means(self) -> dict[str, float]:
-        """Each term's mean over samples, independent of when the losses were looked at."""
-        total = sum(self.rows)
-        columns = zip(*self.values, strict=True)
-        return {
-            term: math.fsum(value * rows for value, rows in zip(column, self.rows, strict=True)) / total
-            for term, column in zip(self.terms, columns, strict=True)
-        }
-
-    def mean(self) -> float:
-        self.look()
-        return sum(self.means().values())
-
-
-def chosen(history: History, select: Literal["last", "best"], higher_is_better: bool) -> dict[str, Any]:
-    """The row of the last stage whose weights predict: its last epoch, or its best by metric (the first of equals)."""
-    rows = [row for row in history if row["stage"] == history[-1]["stage"]]
-    scored = [row for row in rows if row["metric"] is not None]
-    if select == "last" or not scored:
-        return rows[-1]
-    sign = 1 if higher_is_better else -1
-    return max(scored, key=lambda row: (sign * row["metric"], -row["epoch"]))
-
-
-def batch_rows(batch: Any) -> int:
-    """The number of samples in a batch: the length of the first tensor found in it."""
-    while not isinstance(batch, Tensor):
-        batch = next(iter(batch.values() if isinstance(batch, Mapping) else batch))
-    return len(batch)
 
 
 def is_writer() -> bool:
@@ -281,28 +232,9 @@ def is_writer() -> bool:
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
-def _exhausted(history: History, stage: str, patience: int | None, higher_is_better: bool) -> bool:
-    rows = [row for row in history if row["stage"] == stage]
-    if not patience or not rows:
-        return False
-    return rows[-1]["epoch"] - chosen(rows, "best", higher_is_better)["epoch"] >= patience
-
-
-def _worth_keeping(folder: Path, higher_is_better: bool) -> set[Path]:
-    """Each stage's best and last checkpoints."""
-    by_stage: dict[str, list[checkpoints.Checkpoint]] = {}
-    for checkpoint in checkpoints.listed(folder):
-        by_stage.setdefault(checkpoint.row["stage"], []).append(checkpoint)
-    kept = set()
-    for saved in by_stage.values():
-        best = chosen([checkpoint.row for checkpoint in saved], "best", higher_is_better)
-        kept |= {checkpoint.path for checkpoint in saved if checkpoint.row is best} | {saved[-1].path}
-    return kept
-
-
 def _agreed(validate: Callable[[nn.Module], float], model: nn.Module) -> float:
     """The metric, without touching the random states of training, and the same on all processes."""
-    with torch.random.fork_rng():
+    with undisturbed():
         value = [validate(model)]
     if dist.is_initialized():
         dist.broadcast_object_list(value, src=0)
@@ -313,39 +245,3 @@ def _total(terms: Mapping[str, Tensor], window: int) -> Tensor:
     first, *others = terms.values()
     total = sum(others, first)
     return total if window == 1 else total / window
-
-
-_SYNCHRONISED: AbstractContextManager = nullcontext()
-
-
-def _unsynchronised(model: nn.Module) -> AbstractContextManager:
-    return model.no_sync() if hasattr(model, "no_sync") else nullcontext()
-
-
-def _dtype(precision: str, device: torch.device) -> torch.dtype:
-    if precision != "auto":
-        return getattr(torch, precision)
-    if device.type != "cuda":
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-
-
-def _autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager]:
-    dtype = _dtype(precision, device)
-    return nullcontext if dtype is torch.float32 else partial(torch.autocast, device.type, dtype)
-
-
-def autocasting(precision: str, model: nn.Module | None) -> AbstractContextManager:
-    """The context in which `model` predicts with the precision it was trained in."""
-    parameter = next(model.parameters(), None) if model is not None else None
-    return nullcontext() if parameter is None else _autocast(precision, parameter.device)()
-
-
-def _out_of_memory(error: RuntimeError, rows: int) -> Exception:
-    """What to raise for `error`: a sentence where memory ran out (the CPU's allocator has no class of its own)."""
-    if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
-        return error
-    return GoldfoldError(
-        f"memory ran out at a batch of {rows}: try batch_size={max(1, rows // 2)}, with accumulate=2 the optimizer "
-        "still sees as many samples"
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from goldfold.competition import Stage
+from goldfold.engine import random_states
 from goldfold.engine.facts import Rates, freeze_others
 
 History = list[dict[str, Any]]
@@ -76,24 +76,28 @@ def wrap(training: Training, compiled: bool) -> None:
 
 def state_of(training: Training) -> dict[str, Any]:
     """All that the next epoch depends on, for `torch.save`."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    _, keys, position, has_gauss, gauss = np.random.get_state()
-    return {
-        "model": training.model.state_dict() if training.average else None,
-        "average": {"n": training.average.n_averaged} if training.average else None,
-        "optimizer": training.optimizer.state_dict(),
-        "schedule": training.schedule.state_dict() if training.schedule else None,
-        "scaler": training.scaler.state_dict(),
-        "random": {
-            "torch": torch.get_rng_state(),
-            "cuda": cuda,
-            "numpy": [torch.from_numpy(keys.astype(np.int64)), int(position), int(has_gauss), float(gauss)],
-            "python": random.getstate(),
-        },
-        "rates": training.rates.facts(),
-        "history": training.history,
-        "facts": training.facts,
-    }
+    return _plain(
+        {
+            "model": training.model.state_dict() if training.average else None,
+            "average": {"n": training.average.n_averaged} if training.average else None,
+            "optimizer": training.optimizer.state_dict(),
+            "schedule": training.schedule.state_dict() if training.schedule else None,
+            "scaler": training.scaler.state_dict(),
+            "random": random_states.states(),
+            "rates": training.rates.facts(),
+            "history": training.history,
+            "facts": training.facts,
+        }
+    )
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as Python's (a schedule made with NumPy leaves them in rates): `torch.load` refuses them."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_plain(part) for part in value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def restore(training: Training, state: dict[str, Any]) -> None:
@@ -108,10 +112,4 @@ def restore(training: Training, state: dict[str, Any]) -> None:
     training.rates = Rates(**state["rates"])
     training.history[:] = state["history"]
     training.facts.update(state["facts"])
-    drawn = state["random"]
-    torch.set_rng_state(drawn["torch"])
-    if drawn["cuda"]:
-        torch.cuda.set_rng_state_all(drawn["cuda"])
-    keys, position, has_gauss, gauss = drawn["numpy"]
-    np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, gauss))
-    random.setstate(drawn["python"])
+    random_states.restore(state["random"])

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from goldfold import augmentation, backbones, batches, images, schedules
 from goldfold.backbones import Backbone
 from goldfold.competition import Plan, Recipe, Runtime, Stage
+from goldfold.errors import GoldfoldError
 from goldfold.params import Params, with_defaults
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 Side = Annotated[int, Field(ge=32, multiple_of=32)]  # a U-Net halves its image five times
 
 
-class SegmenterParams(Params):
+class Segmenter(Params):
     """The network, what it sees, and how long it learns."""
 
     architecture: Literal["unet", "unetplusplus", "manet"] = "unet"
@@ -50,7 +51,7 @@ class SegmenterParams(Params):
     flip_average: bool = Field(False, description="predict each image and its three mirrored copies, and average")
 
     @model_validator(mode="after")
-    def _possible(self) -> SegmenterParams:
+    def _possible(self) -> Segmenter:
         if self.crop > self.image_size:
             raise ValueError(f"crop must not exceed image_size, got {self.crop} > {self.image_size}")
         if not self.bce + self.dice:
@@ -62,12 +63,12 @@ def recipe(masks: Masks, **defaults: Any) -> Recipe:
     """Foreground probability maps, (n, image_size, image_size) float16 in [0, 1].
 
     masks: rows -> for each row an integer (h, w) map of its objects, 0 = background.
-    defaults: of `SegmenterParams`, where the competition's baseline wants others.
+    defaults: of `Segmenter`, where the competition's baseline wants others.
     """
-    return Recipe(params=with_defaults(SegmenterParams, **defaults), build=partial(build, masks))
+    return Recipe(params=with_defaults(Segmenter, **defaults), build=partial(build, masks))
 
 
-def build(masks: Masks, params: SegmenterParams, rows: DataFrame, runtime: Runtime) -> Plan:
+def build(masks: Masks, params: Segmenter, rows: DataFrame, runtime: Runtime) -> Plan:
     """Training images and masks are held in memory as bytes: 4 x image_size x image_size a row."""
     backbone = backbones.create(params.backbone, params.pretrained)
     item = partial(
@@ -89,19 +90,28 @@ def build(masks: Masks, params: SegmenterParams, rows: DataFrame, runtime: Runti
     return Plan(model=network(params, backbone), stages=[stage], predict=partial(_predict, params, backbone))
 
 
-def network(params: SegmenterParams, backbone: Backbone) -> nn.Module:
-    """(b, 3, s, s) normalised images -> (b, 1, s, s) logits; s a multiple of 32. Takes the backbone's model over."""
+def network(params: Segmenter, backbone: Backbone) -> nn.Module:
+    """(b, 3, s, s) normalised images -> (b, 1, s, s) logits; s a multiple of 32. Takes the backbone's model over.
+
+    Raises GoldfoldError for a backbone without maps at 1/2 or 1/4 to 1/32 of its image.
+    """
     import segmentation_models_pytorch as smp
     from timm.models._features import FeatureGetterNet
 
-    model = smp.create_model(
-        params.architecture,
-        encoder_name=f"tu-{params.backbone}",
-        encoder_weights=None,
-        decoder_channels=params.decoder_channels,
-    )
-    levels = tuple(range(len(params.decoder_channels)))
-    model.encoder.model = FeatureGetterNet(backbone.model, out_indices=levels)  # ours knows its padding and weights
+    try:
+        model = smp.create_model(
+            params.architecture,
+            encoder_name=f"tu-{params.backbone}",
+            encoder_weights=None,
+            decoder_channels=params.decoder_channels,
+        )
+        levels = model.encoder.model.feature_info.out_indices
+        model.encoder.model = FeatureGetterNet(backbone.model, levels)  # this one knows its weights and padding
+    except (AttributeError, RuntimeError, ValueError) as error:
+        raise GoldfoldError(
+            f"backbone '{params.backbone}' cannot carry a {params.architecture} ({error}); "
+            "choose a convolutional one such as efficientnet_lite0 or resnet18"
+        ) from error
     return model
 
 
@@ -114,7 +124,7 @@ def _foreground(objects: np.ndarray, size: int) -> np.ndarray:
     return (covered > 0.5).astype(np.uint8)
 
 
-def _cropped(params: SegmenterParams) -> Compose:
+def _cropped(params: Segmenter) -> Compose:
     import albumentations as A
 
     return A.Compose([A.RandomCrop(params.crop, params.crop), augmentation.pipeline(params.augmentation, params.crop)])
@@ -135,9 +145,7 @@ def _normalised(pixels: Tensor, backbone: Backbone, model: nn.Module) -> Tensor:
     return ((pixels.to(device).float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
-def _losses(
-    params: SegmenterParams, backbone: Backbone, model: nn.Module, batch: tuple[Tensor, Tensor]
-) -> dict[str, Tensor]:
+def _losses(params: Segmenter, backbone: Backbone, model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
     from segmentation_models_pytorch.losses import DiceLoss
 
     logits = model(_normalised(batch[0], backbone, model)).float()
@@ -147,11 +155,11 @@ def _losses(
     return {name: weights[name] * loss(logits, truth) for name, loss in terms.items() if weights[name]}
 
 
-def _optimizer(params: SegmenterParams, model: nn.Module) -> torch.optim.Optimizer:
+def _optimizer(params: Segmenter, model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay)
 
 
-def _predict(params: SegmenterParams, backbone: Backbone, model: nn.Module, _: None, rows: DataFrame) -> np.ndarray:
+def _predict(params: Segmenter, backbone: Backbone, model: nn.Module, _: None, rows: DataFrame) -> np.ndarray:
     flips = ((), (2,), (3,), (2, 3)) if params.flip_average else ((),)
     maps = np.empty((len(rows), params.image_size, params.image_size), np.float16)
     paths = list(rows["path"])

@@ -124,8 +124,9 @@ def learning_rates(facts: Mapping[str, Any], where: str) -> list[Finding]:
     findings = []
     for stage, noted in facts.items():
         rates, place = noted["rates"], f"{where}, stage {stage}"
-        for group, configured in enumerate(rates["configured"]):
-            peak, final, minima = rates["peak"][group], rates["final"][group], rates["minima"][group]
+        for group, configured in enumerate(rates["configured"] if rates["final"] else ()):
+            peak, minima = rates["peak"][group], rates["minima"][group]
+            final = min(rates["final"][group], rates["left"][group])
             told = f"group {group}, configured {configured:.3g}: peak {peak:.3g}, final {final:.3g}"
             if peak > configured * 1.01:
                 message = f"{told}: the schedule lifted it above its own rate (a scalar max_lr does): give a list"
@@ -157,12 +158,10 @@ def worse_than_chance(name: str, summary: Mapping[str, Any]) -> list[Finding]:
     return []
 
 
-def selected_on_scored_fold(
-    histories: Mapping[str, Sequence[Mapping[str, Any]]], higher_is_better: bool
-) -> list[Finding]:
+def selected_on_scored_fold(histories: Iterable[Sequence[Mapping[str, Any]]], higher_is_better: bool) -> list[Finding]:
     """The best epoch was chosen on the very fold that is scored: says by how much that flatters."""
     gains = []
-    for history in histories.values():
+    for history in histories:
         scores = [
             row["metric"] for row in history if row["stage"] == history[-1]["stage"] and row["metric"] is not None
         ]

@@ -1,0 +1,96 @@
+"""How stages are trained, whatever the recipe: the options, and what they mean on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from goldfold.competition import Stage
+from goldfold.errors import GoldfoldError
+from goldfold.params import Params
+
+
+class Loop(Params):
+    """Keys of every config."""
+
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="autocast type; auto: bfloat16, else float16, on a GPU, and float32 on a CPU"
+    )
+    accumulate: int = Field(1, ge=1, description="batches whose gradients make one optimizer step")
+    clip: float | None = Field(None, gt=0, description="largest global norm of the gradient")
+    ema: float | None = Field(None, gt=0, lt=1, description="decay of the weights' exponential moving average")
+    select: Literal["last", "best"] = Field("last", description="the epoch whose weights predict")
+    patience: int | None = Field(None, ge=1, description="epochs without a better metric before a stage stops")
+    validate_every: int = Field(1, ge=1, description="epochs from one look at the metric to the next")
+    channels_last: bool = Field(False, description="memory format of convolutions")
+    compile: bool = Field(False, description="torch.compile the model")
+
+    @model_validator(mode="after")
+    def _patience_selects(self) -> Loop:
+        if self.patience and self.select != "best":
+            raise ValueError("patience stops after the best epoch, so it needs select: best")
+        return self
+
+
+def batch_rows(batch: Any) -> int:
+    """The number of samples in a batch: the length of the first tensor found in it."""
+    tensor = _first_tensor(batch)
+    if tensor is None:
+        raise GoldfoldError(f"a batch must hold a tensor whose first axis is the sample, got {type(batch).__name__}")
+    return len(tensor)
+
+
+def _first_tensor(batch: Any) -> Tensor | None:
+    if isinstance(batch, Tensor):
+        return batch
+    parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, (list, tuple)) else ()
+    found = (_first_tensor(part) for part in parts)
+    return next((tensor for tensor in found if tensor is not None), None)
+
+
+def sized_batches(stage: Stage, epoch: int) -> Collection[Any]:
+    """The batches of an epoch, of which there is at least one."""
+    batches = stage.batches(epoch)
+    if not len(batches):
+        raise GoldfoldError(
+            f"stage '{stage.name}' has no batch in epoch {epoch + 1}: lower batch_size, or keep the last batch"
+        )
+    return batches
+
+
+def unsynchronised(model: nn.Module) -> AbstractContextManager:
+    return model.no_sync() if hasattr(model, "no_sync") else nullcontext()
+
+
+def autocast_dtype(precision: str, device: torch.device) -> torch.dtype:
+    if precision != "auto":
+        return getattr(torch, precision)
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
+def autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager]:
+    dtype = autocast_dtype(precision, device)
+    return nullcontext if dtype is torch.float32 else partial(torch.autocast, device.type, dtype)
+
+
+def autocasting(precision: str, model: nn.Module | None) -> AbstractContextManager:
+    """The context in which `model` predicts with the precision it was trained in."""
+    parameter = next(model.parameters(), None) if model is not None else None
+    return nullcontext() if parameter is None else autocast(precision, parameter.device)()
+
+
+def tell_out_of_memory(error: RuntimeError, rows: int) -> None:
+    """Raise a sentence where `error` says that memory ran out (the CPU's allocator has no exception of its own)."""
+    if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
+        raise GoldfoldError(
+            f"memory ran out at a batch of {rows}: try batch_size={max(1, rows // 2)}, with accumulate=2 the optimizer "
+            "still sees as many samples"
+        ) from error
