@@ -68,7 +68,7 @@ def test_misspelt_name_is_answered_with_near_ones():
 def test_weights_that_cannot_be_fetched_say_so(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(GoldfoldError, match="'resnet10t' are not on this machine .* connect"):
+    with pytest.raises(GoldfoldError, match=r"'resnet10t' are not on this machine .* connect"):
         backbones.create("resnet10t", pretrained=True)
 
 

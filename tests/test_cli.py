@@ -110,7 +110,7 @@ def test_a_competition_that_lacks_a_part_says_which(refused, toy: Path) -> None:
     [
         ("train.loc[1, 'id'] = train.loc[0, 'id']", "ids must be unique"),
         ("train = train.drop(columns='label')", "no target column in the train table 'label'"),
-        ("train['label'] = train['label'].astype(float); train.loc[3, 'label'] = np.nan", "'label' is missing in 1 train rows"),
+        ("train['label'] = train['label'].where(train.index != 3)", "'label' is missing in 1 train rows"),
         ("train = train[(train['label'] == 0) | (train.index < 2)].reset_index(drop=True)", "class"),
         ("test['label'] = 0", "the test table holds the target 'label'"),
         ("test = test[:0]", "the test table has no rows"),
@@ -143,7 +143,7 @@ def test_leaks_stop_the_run_unless_accepted(refused, toy: Path, capsys: pytest.C
     edit(
         toy / DATA,
         'split=lambda train, seed: splits.stratified(train["label"], folds=3, seed=seed)',
-        "split=lambda train, seed: [type(f)(np.arange(len(train)), f.validation) for f in splits.k_fold(train, 3, seed)]",
+        "split=lambda train, seed: [f._replace(train=np.arange(len(train))) for f in splits.k_fold(train, 3, seed)]",
     )
     told = refused("train", "--comp", "blobs", "--config", "estimator")
     assert "accept=[shared_rows]" in told
@@ -167,7 +167,7 @@ def test_absent_data_names_the_command(refused, toy: Path) -> None:
 def test_nan_loss_keeps_the_good_weights(refused, toy: Path) -> None:
     edit(
         toy / DATA,
-        "        return {\"cross_entropy\": F.binary_cross_entropy_with_logits(model(batch[0])[:, 0], batch[1])}",
+        '        return {"cross_entropy": F.binary_cross_entropy_with_logits(model(batch[0])[:, 0], batch[1])}',
         "        loss = F.binary_cross_entropy_with_logits(model(batch[0])[:, 0], batch[1])\n"
         "        seen.append(1)\n"
         "        return {\"cross_entropy\": loss * float('nan') if len(seen) == 10 else loss}",

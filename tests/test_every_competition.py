@@ -15,7 +15,8 @@ from goldfold.commands.new import scaffold
 from goldfold.competition import Competition, Fold, Runtime, Tables
 from goldfold.delivery import submissions
 from goldfold.engine import config as configs
-from goldfold.engine.crossval import Experiment, cross_validate, outcome
+from goldfold.engine.crossval import Experiment, cross_validate
+from goldfold.engine.outcome import outcome
 from goldfold.errors import GoldfoldError
 
 ROOT = Path(__file__).parent.parent

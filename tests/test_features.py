@@ -88,6 +88,7 @@ def test_work_that_was_interrupted_goes_on_with_the_same_batches(paths, tmp_path
     monkeypatch.setattr(features, "SHARD", 16)
     whole, first, second = Counting(), Counting(), Counting()
     features.cached(paths, whole, key="whole", cache=tmp_path, batch_size=8)
+    assert whole.sizes == [8] * 7 + [4]
 
     def stopped(batch):
         if len(first.sizes) == 5:

@@ -48,6 +48,22 @@ def test_discs_apart_are_the_connected_components() -> None:
     assert pairs.shape[1] == 1 + count
 
 
+def test_objects_at_the_border_stay() -> None:
+    truth = discs([(0, 20), (32, 20)], radius=8)
+    truth[40:48, -3:] = 3
+    found = watershed(truth > 0)
+    assert found.max() == 3
+    assert agreement(truth, found) == 1
+
+
+def test_rough_outline_is_one_object_once_smoothed() -> None:
+    rows, columns = np.indices((SIZE, SIZE)) - SIZE // 2
+    angle = np.arctan2(rows, columns)
+    rough = np.hypot(rows, columns * 0.5) <= 12 + 1.5 * np.sin(11 * angle)
+    assert watershed(rough, smoothing=0).max() > 1
+    assert watershed(rough, smoothing=3).max() == 1
+
+
 def test_map_is_int32_without_gaps_and_repeats() -> None:
     noise = ndimage.gaussian_filter(np.random.default_rng(0).random((SIZE, SIZE + 9)), 2)
     probability = ((noise - noise.min()) / np.ptp(noise)).astype(np.float16)

@@ -93,6 +93,15 @@ def test_masks_come_through_the_merge(hosted: Path, truths: dict) -> None:
         assert np.array_equal(objects, truths[id_][1])
 
 
+def test_more_nuclei_than_a_byte_counts(tmp_path: Path) -> None:
+    grid = np.arange(1, 301).reshape(15, 20)
+    image_of(tmp_path / "train" / "00", np.kron(grid, np.pad(np.ones((2, 2), np.int32), 1)), "fluorescence")
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    data._copied(tmp_path / "train", tmp_path, labelled=True)
+    assert len(np.unique(data._instances(tmp_path / "masks" / "00.png"))) == 301
+
+
 def test_hidden_labels_are_the_truth_and_score_as_perfect(hosted: Path, truths: dict) -> None:
     tables = COMPETITION.load(hosted / "public")
     solution = submissions.read(hosted / "private" / "solution.csv", tables.sample_submission)

@@ -20,10 +20,23 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import would ask t
 
 if TYPE_CHECKING:
     from albumentations import BasicTransform, Compose
+    from torch import Tensor
 
 Name = Literal["none", "flips", "moves", "light", "strong"]
 NAMES: tuple[str, ...] = get_args(Name)
 REFLECTED = 4  # cv2.BORDER_REFLECT_101
+
+Flips = Literal["none", "horizontal", "both"]
+FLIPS: dict[str, tuple[tuple[int, ...], ...]] = {
+    "none": ((),),
+    "horizontal": ((), (2,)),
+    "both": ((), (2,), (1,), (1, 2)),
+}
+
+
+def views(pixels: Tensor, flips: Flips) -> list[Tensor]:
+    """Images (n, h, w, c) as they are and mirrored: one view of them all, two or four."""
+    return [pixels.flip(axes) if axes else pixels for axes in FLIPS[flips]]
 
 
 def apply(pipeline: Compose, seed: int, epoch: int, sample: object, **targets: Any) -> dict[str, Any]:

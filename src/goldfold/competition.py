@@ -122,11 +122,13 @@ def _nothing(model: nn.Module | None) -> None:
 class Plan:
     """Everything one fold needs, in the order of events: train the stages, finish, predict.
 
-    model: what the stages train; None for an estimator without a training loop.
+    model: what the stages train; None for an estimator without a training loop. It is put into train mode for every
+        epoch: parts that stay frozen, such as BatchNorm of a tower, must say so in their own `train`.
     stages: none, one, or several in order.
     finish: model -> whatever `predict` needs beside the model (feature bank, index, scaler, estimator), fitted on the
         training rows the plan was built with. Deterministic, since it is repeated for other epochs' weights.
-    predict: (model, what finish returned, rows without targets) -> predictions, first axis as long as rows.
+    predict: (model, what finish returned, rows without targets) -> predictions, first axis as long as rows; under
+        autocast outputs may be bfloat16, so call `.float()` before `.numpy()`. Both run without gradients.
     """
 
     model: nn.Module | None = None

@@ -54,7 +54,7 @@ def save(folder: Path, order: tuple[int, int], row: dict[str, Any], model: nn.Mo
 
 def prune(folder: Path, keep: Iterable[Path] | None) -> None:
     """Remove old training states, and all weights but those of `keep` (checkpoint paths) unless it is None."""
-    states = sorted(folder.glob("*.training.pt"), key=lambda path: path.stat().st_mtime_ns)
+    states = sorted(folder.glob("*.training.pt"), key=_order)
     for old in states[:-STATES_KEPT]:
         old.unlink()
     if keep is None:
@@ -64,6 +64,11 @@ def prune(folder: Path, keep: Iterable[Path] | None) -> None:
     for old in checkpoints:
         if old.path not in kept:
             _remove(old)
+
+
+def _order(state: Path) -> list[int]:
+    facts = state.with_name(state.name.replace(".training.pt", ".json"))
+    return read_json(facts)["order"] if facts.exists() else []  # without facts it was never finished
 
 
 def _remove(checkpoint: Checkpoint) -> None:
@@ -115,8 +120,8 @@ def _whole(checkpoint: Checkpoint, suffix: str) -> bytes:
     data = path.read_bytes() if path.exists() else b""
     if len(data) != wanted["bytes"] or hashlib.sha256(data).hexdigest() != wanted["sha256"]:
         raise GoldfoldError(
-            f"{path} is damaged ({len(data):,} of {wanted['bytes']:,} bytes, or altered): start the same training "
-            "again, it goes on from the newest whole epoch, or choose another epoch"
+            f"{path} is damaged ({len(data):,} of {wanted['bytes']:,} bytes, or altered): remove "
+            f"{path.parent} and start the same training again for the same bits, or choose another epoch"
         )
     return data
 

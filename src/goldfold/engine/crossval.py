@@ -19,7 +19,7 @@ from torch import nn
 from goldfold.competition import Competition, Fold, Plan, Recipe, Runtime, Tables
 from goldfold.engine import checkpoints
 from goldfold.engine.loop import Loop, autocasting
-from goldfold.engine.scoring import bootstrap, scored, spread
+from goldfold.engine.scoring import scored
 from goldfold.engine.selection import chosen
 from goldfold.engine.training import Progress, is_writer, train
 from goldfold.engine.training_state import History
@@ -119,6 +119,8 @@ def _fit(
     held_out = experiment.tables.train.iloc[fold.validation].reset_index(drop=True)
     fit_seed = derive(seed, "fold", number)
     seed_everything(fit_seed)
+    for cut_off in place.rglob("*.partial"):  # left by a process that was killed while it wrote
+        cut_off.unlink()
     plan = experiment.recipe.build(experiment.params, rows, replace(experiment.runtime, seed=fit_seed))
 
     predicting = partial(predictor, plan, targets=competition.targets, precision=experiment.loop.precision)
@@ -162,7 +164,7 @@ def predictor(
     """
     if model is not None:
         model.eval()
-    with autocasting(precision, model):
+    with torch.no_grad(), autocasting(precision, model):
         finished = plan.finish(model)
 
     def predict(rows: DataFrame) -> np.ndarray:
@@ -206,72 +208,3 @@ def _save(fit: Fit, place: Path) -> None:
 def _load(place: Path) -> Fit:
     arrays = {name: read_array(place / f"{name}.npy") for name in ("validation", "test")}
     return Fit(**read_json(place / "fit.json"), history=read_json(place / "history.json"), **arrays)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the fits add up to.
-
-    rows: positions in the train table that were out of fold, ascending; oof: their predictions (mean over seeds).
-    test: the recipe's combination of all fits' test predictions.
-    metrics: metric name -> its summary, the competition's own first.
-    """
-
-    rows: np.ndarray
-    oof: np.ndarray
-    test: np.ndarray
-    metrics: dict[str, dict[str, Any]]
-
-
-def outcome(experiment: Experiment, fits: Sequence[Fit]) -> Outcome:
-    """Bring the fits together."""
-    combine, by_fold = experiment.recipe.combine, {}
-    for fit in fits:
-        by_fold.setdefault(fit.fold, []).append(fit.validation)
-    positions = np.concatenate([experiment.folds[number].validation for number in by_fold])
-    parts = [parts[0] if len(parts) == 1 else combine(np.stack(parts)) for parts in by_fold.values()]
-    order = np.argsort(positions, kind="stable")
-    oof = np.concatenate(parts)[order]
-    test = combine(np.stack([fit.test for fit in fits]))
-    rows = positions[order]
-    metrics = {
-        metric.name: _summary(experiment, metric, fits, rows, oof)
-        for metric in (experiment.competition.metric, *experiment.competition.also)
-    }
-    return Outcome(rows, oof, test, metrics)
-
-
-def _summary(
-    experiment: Experiment, metric: Any, fits: Sequence[Fit], rows: np.ndarray, oof: np.ndarray
-) -> dict[str, Any]:
-    """One metric's fits, mean over folds, pooled score, intervals, chance level and protocol."""
-    folds = sorted({fit.fold for fit in fits})
-    by_fold = [float(np.mean([fit.scores[metric.name] for fit in fits if fit.fold == fold])) for fold in folds]
-    chance = float(np.mean([fit.chance[metric.name] for fit in fits]))
-    summary = {
-        "protocol": protocol(experiment, metric.name, fits),
-        "higher_is_better": metric.higher_is_better,
-        "bounds": list(metric.bounds),
-        "chance": chance,
-        "folds": dict(zip(map(str, folds), by_fold, strict=True)),
-        **spread(by_fold, metric.bounds),
-    }
-    if experiment.recipe.pooled:
-        known = experiment.tables.train.iloc[rows].reset_index(drop=True)
-        groups = known[experiment.competition.group].to_numpy() if experiment.competition.group else None
-        summary["pooled"] = scored(metric, known, oof)
-        summary["pooled_interval_95_bootstrap"] = bootstrap(metric, known, oof, groups)
-    return summary
-
-
-def protocol(experiment: Experiment, metric: str, fits: Sequence[Fit]) -> str:
-    """What a score is a score of, in words: scores with different protocols are never ranked together."""
-    seeds, folds = len(experiment.protocol.seeds), len({fit.fold for fit in fits})
-    parts = [
-        f"{metric}, out of fold",
-        f"{folds} of {len(experiment.folds)} folds drawn with seed {experiment.protocol.seed}",
-        f"{seeds} {'seed' if seeds == 1 else 'seeds'} a fold",
-    ]
-    if any(fit.epoch for fit in fits):
-        parts.append({"last": "last epoch", "best": "best epoch on the scored fold"}[experiment.loop.select])
-    return ", ".join(parts)

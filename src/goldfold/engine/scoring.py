@@ -80,5 +80,5 @@ def bootstrap(
 def _members(count: int, groups: np.ndarray | None) -> Sequence[np.ndarray]:
     if groups is None:
         return np.arange(count)[:, None]
-    _, inverse = np.unique(groups, return_inverse=True)
-    return [np.flatnonzero(inverse == group) for group in range(inverse.max() + 1)]
+    _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    return np.split(np.argsort(inverse, kind="stable"), np.cumsum(sizes)[:-1])

