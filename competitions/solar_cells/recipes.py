@@ -20,6 +20,13 @@ RECIPES = {
         weight_decay=0.1,
     ),
     "image_classifier": image_classifier.recipe(
-        "defect", CLASSES, image_size=160, augmentation="flips", epochs=5, learning_rate=5e-4, weight_decay=0.05
+        "defect",
+        CLASSES,
+        image_size=160,
+        augmentation="flips",
+        flips="both",
+        epochs=5,
+        learning_rate=1e-3,
+        weight_decay=0.05,
     ),
 }
