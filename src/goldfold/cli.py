@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -17,6 +18,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         import_module(f"goldfold.commands.{arguments.verb}").run(arguments)
     except GoldfoldError as error:
         sys.exit(_refused(str(error)))
+    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except KeyboardInterrupt:
         print("\ngoldfold: interrupted; the same command goes on where it stopped", file=sys.stderr)
         sys.exit(130)

@@ -27,7 +27,7 @@ def run(arguments: Namespace) -> None:
     print()
     print("next:")
     for words in (
-        ["make", "score", f"RUN={folder.name}"],
+        ["make", "score", f"RUN={COMPETITION}/{folder.name}"],
         ["make", "train", f"COMP={COMPETITION}", "CONFIG=finetune"],
         ["make", "train", "COMP=digits"],
         ["make", "new", "COMP=my_first"],
