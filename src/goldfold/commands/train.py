@@ -20,7 +20,7 @@ from goldfold.commands.finish import conclude
 from goldfold.commands.progress import Bar
 from goldfold.competition import Competition, Fold, Runtime, Tables
 from goldfold.engine import config as configs
-from goldfold.engine import runs
+from goldfold.engine import memory, runs
 from goldfold.engine.crossval import Experiment, Fit, cross_validate
 from goldfold.files import write_json, write_text
 from goldfold.trust import audits, records
@@ -35,6 +35,7 @@ def train(
     name: str, config_name: str, overrides: Sequence[str], device: torch.device, workers: int = 0, quiet: bool = False
 ) -> Path:
     """Carry out one run from its start, or from where it was interrupted; returns its folder."""
+    memory.keep_freed()
     competition = project.competition(name)
     config = configs.read(project.config_path(name, config_name), overrides, competition.recipes)
     data = competition.load(project.public(name, competition))
