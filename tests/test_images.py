@@ -126,3 +126,14 @@ def test_resize_enlarges_by_cubic_interpolation(picture):
     expected = cv2.resize(picture, (40, 40), interpolation=cv2.INTER_CUBIC)
     assert np.array_equal(images.resize(picture, 40), expected)
     assert np.array_equal(images.resize(picture[:20, :20], 20), picture[:20, :20])
+
+
+def test_a_mask_keeps_sixteen_bits_and_its_first_channel(tmp_path):
+    objects = np.arange(300, dtype=np.uint16).reshape(15, 20)
+    Image.fromarray(objects).save(tmp_path / "掩码.png")
+    assert np.array_equal(images.read_mask(tmp_path / "掩码.png"), objects)
+    cv2.imwrite(str(tmp_path / "three.png"), np.repeat((objects % 7)[..., None], 3, axis=2).astype(np.uint8))
+    assert np.array_equal(images.read_mask(tmp_path / "three.png"), objects % 7)
+    (tmp_path / "cut.png").write_bytes((tmp_path / "three.png").read_bytes()[:40])
+    with pytest.raises(GoldfoldError, match=r"cut\.png' cannot be read"):
+        images.read_mask(tmp_path / "cut.png")

@@ -12,7 +12,7 @@ import pytest
 from pandas import DataFrame
 
 from competitions.nuclei import COMPETITION, data, submission
-from goldfold import run_lengths
+from goldfold import images, run_lengths
 from goldfold.delivery import submissions
 from goldfold.errors import GoldfoldError
 
@@ -99,7 +99,7 @@ def test_more_nuclei_than_a_byte_counts(tmp_path: Path) -> None:
     for part in ("images", "masks"):
         (tmp_path / part).mkdir()
     data._copied(tmp_path / "train", tmp_path, labelled=True)
-    assert len(np.unique(data._instances(tmp_path / "masks" / "00.png"))) == 301
+    assert len(np.unique(images.read_mask(tmp_path / "masks" / "00.png"))) == 301
 
 
 def test_hidden_labels_are_the_truth_and_score_as_perfect(hosted: Path, truths: dict) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from goldfold import splits
+from goldfold import hosting, splits
 from goldfold.competition import Fold, Tables
 
 DIGITS = tuple(range(10))
@@ -26,20 +26,13 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
     (public / "images").mkdir()
     for path, picture in zip(digits["path"], pixels[shuffled].astype(np.uint8).reshape(-1, 28, 28), strict=True):
         Image.fromarray(picture).save(public / path)
-    known, hidden = split(digits, HIDDEN_SEED)[0]
-    test = digits.iloc[hidden]
-    digits.iloc[known].to_csv(public / "train.csv", index=False)
-    test[["id", "path"]].to_csv(public / "test.csv", index=False)
-    test[["id"]].assign(label=0).to_csv(public / "sample_submission.csv", index=False)
-    test[["id", "label"]].to_csv(private / "solution.csv", index=False)
+    hidden = split(digits, HIDDEN_SEED)[0].validation
+    hosting.write(digits, hidden, targets=["label"], sample={"label": 0}, public=public, private=private)
 
 
 def load(public: Path) -> Tables:
     """Train: id, path, label (0 to 9)."""
-    train, test, sample = (pd.read_csv(public / f"{name}.csv") for name in ("train", "test", "sample_submission"))
-    for rows in (train, test):
-        rows["path"] = [public / path for path in rows["path"]]
-    return Tables(train=train, test=test, sample_submission=sample)
+    return hosting.read(public)
 
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:

@@ -68,7 +68,7 @@ def _hide(test: DataFrame, masks_folder: Path, private: Path) -> None:
     rows = []
     for id_, height, width in test[["id", "height", "width"]].itertuples(index=False):
         file = masks_folder / f"{id_}.png"
-        rows += [(id_, code, height, width) for code in run_lengths.encode_instances(_instances(file)) or [""]]
+        rows += [(id_, code, height, width) for code in run_lengths.encode_instances(images.read_mask(file)) or [""]]
         file.unlink()
     DataFrame(rows, columns=[*COLUMNS, "Height", "Width"]).to_csv(private / "solution.csv", index=False)
 
@@ -87,8 +87,4 @@ def split(train: DataFrame, seed: int) -> list[Fold]:
 
 def masks(rows: DataFrame) -> Iterator[np.ndarray]:
     """The nuclei of each image as an int32 (height, width) map, 0 = background."""
-    return map(_instances, rows["mask_path"])
-
-
-def _instances(path: Path) -> np.ndarray:
-    return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED).astype(np.int32)
+    return map(images.read_mask, rows["mask_path"])

@@ -27,15 +27,28 @@ def read(path: str | Path, grey: bool = False) -> np.ndarray:
     8 bits, and a camera's orientation tag is applied. Raises GoldfoldError for a file that is missing, empty, cut short
     or in no known format (float TIFF is one).
     """
-    code = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR_RGB
+    image = _decoded(path, cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR_RGB)
+    return image[..., None] if grey else image
+
+
+def read_mask(path: str | Path) -> np.ndarray:
+    """A mask file as int32 (height, width): its first channel's 8-bit or 16-bit values, 0 = background.
+
+    Raises GoldfoldError as `read` does.
+    """
+    mask = _decoded(path, cv2.IMREAD_UNCHANGED)
+    return mask.reshape(*mask.shape[:2], -1)[..., 0].astype(np.int32)
+
+
+def _decoded(path: str | Path, how: int) -> np.ndarray:
     try:
         content = np.fromfile(path, np.uint8)  # cv2.imread knows no Unicode path on Windows
-        image = cv2.imdecode(content, code) if content.size else None
+        image = cv2.imdecode(content, how) if content.size else None
     except (OSError, cv2.error) as error:
         raise GoldfoldError(f"image '{path}' cannot be read ({_reason(path, error)}); {NEXT_STEP}") from error
     if image is None:
         raise GoldfoldError(f"image '{path}' cannot be read ({_reason(path, None)}); {NEXT_STEP}")
-    return image[..., None] if grey else image
+    return image
 
 
 def _reason(path: str | Path, error: Exception | None) -> str:

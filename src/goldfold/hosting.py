@@ -1,0 +1,43 @@
+"""A competition that hosts itself: tables in Kaggle's layout, with the answers of some rows kept back."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from goldfold.competition import Tables
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def write(
+    rows: pd.DataFrame,
+    hidden: np.ndarray,
+    targets: Collection[str],
+    sample: Mapping[str, Any],
+    public: Path,
+    private: Path,
+) -> None:
+    """Write train.csv, test.csv and sample_submission.csv to `public`, and the hidden answers to `private`.
+
+    rows: with a column `id`; one called `path` is relative to `public`. hidden: positions of the rows to be predicted.
+    targets: columns the test table must not show. sample: columns of the submission, with what fills the sample's.
+    """
+    test = rows.iloc[hidden]
+    rows.drop(index=test.index).to_csv(public / "train.csv", index=False)
+    test.drop(columns=list(targets)).to_csv(public / "test.csv", index=False)
+    test[["id"]].assign(**sample).to_csv(public / "sample_submission.csv", index=False)
+    test[["id", *sample]].to_csv(private / "solution.csv", index=False)
+
+
+def read(public: Path) -> Tables:
+    """What `write` wrote, with paths that can be opened."""
+    train, test, sample = (pd.read_csv(public / f"{name}.csv") for name in ("train", "test", "sample_submission"))
+    for rows in (train, test):
+        if "path" in rows:
+            rows["path"] = [public / path for path in rows["path"]]
+    return Tables(train=train, test=test, sample_submission=sample)
