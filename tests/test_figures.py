@@ -184,14 +184,11 @@ def test_masks_are_outlined_where_they_end(tmp_path: Path) -> None:
     image = np.zeros((100, 100, 3), np.uint8)
     prediction = np.zeros((2, 50, 50), np.float16)
     prediction[0, :, :15] = 1  # the left 30 columns of 100; the second image has none
-    objects = np.zeros((100, 100), np.int64)
+    objects = np.zeros((100, 100), np.uint16)
     objects[:70] = 3  # the upper 70 rows
-    pixels = _pixels(
-        most_wrong(
-            _rows(tmp_path, [image, image]), prediction, np.array([0.9, 0.5]), folds=[0, 1], targets=["mask"],
-            truth=lambda rows: [objects] * len(rows),
-        )
-    )  # fmt: skip
+    cv2.imencode(".png", objects)[1].tofile(tmp_path / "mask.png")
+    rows = _rows(tmp_path, [image, image]).assign(mask_path=tmp_path / "mask.png")
+    pixels = _pixels(most_wrong(rows, prediction, np.array([0.9, 0.5]), folds=[0, 1], targets=["mask"]))
     tile = _cell(pixels, 0)
     warmth = tile[..., 0] - tile[..., 2]  # of orange predictions above 0, of blue truth below it
     across, down = np.argwhere(warmth > 0.2)[:, 1], np.argwhere(warmth < -0.2)[:, 0]
@@ -206,7 +203,7 @@ def test_masks_are_outlined_where_they_end(tmp_path: Path) -> None:
     [
         ({"p": 1 / 3}, np.float32(0.98765), ["p"], None, "true 0.333, said 0.988"),
         ({"price": 181500.0}, np.array([120250.4]), ["price"], None, "true 181,500, said 120,250"),
-        ({"label": 7}, np.eye(10)[2] * 0.75 + 0.025, ["label"], None, "true 7 (0.025)\nsaid 2 (0.775)"),
+        ({"label": 7}, np.eye(10)[2] * 0.75 + 0.025, ["label"], range(10), "true 7 (0.025)\nsaid 2 (0.775)"),
         ({"kind": "地毯"}, np.array([0.1, 0.9]), ["kind"], ["地毯", "牙刷"], "true 地毯 (0.100)\nsaid 牙刷 (0.900)"),
         ({"kind": "cat"}, np.str_("dog"), ["kind"], None, "true cat, said dog"),
         ({"a": 1, "b": 0, "c": 1}, np.array([0.2, 0.8, 0.9]), list("abc"), None, "true a, c\nsaid b, c"),

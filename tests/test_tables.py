@@ -28,6 +28,7 @@ def sound(**changes) -> Tables:
 def test_sound_tables_pass():
     tables.check(competition(), sound())
     tables.check(competition(group="x"), sound())
+    tables.check(competition(), sound(sample_submission=pd.DataFrame({"pair": ["7_8", "8_7"]})))
 
 
 TRAIN, TEST = sound().train, sound().test
@@ -50,6 +51,10 @@ TRAIN, TEST = sound().train, sound().test
         ({"train": TRAIN.drop(columns="y").assign(why=0)}, r"no target column in the train table 'y'"),
         ({"train": TRAIN.assign(y=[0, np.nan, 1])}, r"target 'y' is missing in 1 train rows, first id '乙': drop"),
         ({"train": TRAIN.assign(y=["a", None, "b"])}, r"target 'y' is missing in 1 train rows"),
+        (
+            {"sample_submission": pd.DataFrame({"id": [7, 8, 9, 10]})},
+            r"the sample submission asks for 2 ids that the test table lacks, first 9: read all test rows in load\(\)",
+        ),
         ({"test": TEST.assign(y=0)}, r"the test table holds the target 'y': drop it in load\(\)"),
     ],
 )

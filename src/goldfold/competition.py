@@ -32,7 +32,8 @@ class Tables:
     """What `Competition.load` returns: a row per sample.
 
     train: has a column `id` with unique values, and every target column. A column `path`, where there is one, holds the
-        file (pathlib.Path or str) a sample is made from: it is checked, hashed and shown in pictures.
+        file (pathlib.Path or str) a sample is made from: it is checked, hashed and shown in pictures. A column
+        `mask_path` of the train table holds the file of its mask, 0 = background: it is outlined there.
     test: the same columns without the targets.
     sample_submission: Kaggle's file as it is; the pattern every submission is checked against.
     """
@@ -59,6 +60,7 @@ class Metric:
     per_row: where the score is a mean over rows, the (n,) values it is the mean of; None for scores of a set (AUROC).
     error: how wrong each row is, (n,), larger is worse, for pictures of the most wrong; None where a row alone is never
         wrong.
+    classes: the labels in the order of the columns of (n, classes) predictions; None where it decides between none.
     """
 
     name: str
@@ -68,6 +70,7 @@ class Metric:
     chance: Callable[[DataFrame], float]
     per_row: Callable[[DataFrame, Predictions], np.ndarray] | None = None
     error: Callable[[DataFrame, Predictions], np.ndarray] | None = None
+    classes: tuple | None = None
 
 
 def _silent(what: str, done: int, total: int) -> None:

@@ -20,7 +20,7 @@ def check(competition: Competition, tables: Tables) -> None:
 
     Raises:
         GoldfoldError: no rows, no or repeated ids, a target that is absent or has gaps, targets in the test table, a
-            file in `path` that is absent, empty or no image.
+            file in `path` that is absent, empty or no image, ids in the sample submission that the test table lacks.
     """
     for name, rows in (("train", tables.train), ("test", tables.test)):
         _check_ids(name, rows)
@@ -28,6 +28,7 @@ def check(competition: Competition, tables: Tables) -> None:
             from goldfold import images
 
             images.check(rows["path"])
+    _check_sample(tables.sample_submission, tables.test["id"])
     for target in competition.targets:
         _check_target(tables, target)
     if competition.group is not None:
@@ -50,6 +51,18 @@ def _check_ids(name: str, rows: DataFrame) -> None:
         raise GoldfoldError(
             f"ids must be unique, and the {name} table repeats {len(repeated)}, first {repeated[0]!r}: "
             "drop the copies in load(), or number them"
+        )
+
+
+def _check_sample(sample: DataFrame, ids: Series) -> None:
+    """Ids of the two may have nothing in common, where a row asks for a pair, say; some in common are a mistake."""
+    asked = sample.iloc[:, 0]
+    known = asked.isin(ids)
+    if known.any() and not known.all():
+        lost = asked[~known].tolist()
+        raise GoldfoldError(
+            f"the sample submission asks for {len(lost)} ids that the test table lacks, first {lost[0]!r}: "
+            "read all test rows in load()"
         )
 
 

@@ -66,7 +66,8 @@ def write_record(run: Path) -> None:
 
 def _draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path) -> None:
     """The run's pictures: folds, learning curves where something was trained, the most wrong where there are images."""
-    metric, train = experiment.competition.metric, experiment.tables.train
+    competition, train = experiment.competition, experiment.tables.train
+    metric = competition.metric
     write_bytes(run / "fold_scores.png", figures.fold_scores(whole.metrics))
     histories = {(fit.fold, fit.seed): fit.history for fit in fits if fit.history}
     if histories:
@@ -80,7 +81,8 @@ def _draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path
             whole.oof,
             metric.error(rows, whole.oof),
             folds=folds_frame(train["id"], experiment.folds)["fold"].to_numpy()[whole.rows],
-            targets=experiment.competition.targets,
+            targets=competition.targets,
+            classes=next((each.classes for each in (metric, *competition.also) if each.classes), None),
         )
         write_bytes(run / "most_wrong.png", wrong)
 

@@ -82,6 +82,7 @@ def accuracy(target: str, *, classes: Sequence = (0, 1), threshold: float = 0.5)
         chance=lambda rows: float(_shares(rows, target, classes).max()),
         per_row=per_row,
         error=lambda rows, predictions: _error(rows, predictions, target, classes),
+        classes=tuple(classes),
     )
 
 
@@ -113,6 +114,7 @@ def log_loss(target: str, *, classes: Sequence = (0, 1)) -> Metric:
         chance=chance,
         per_row=per_row,
         error=lambda rows, predictions: _error(rows, predictions, target, classes),
+        classes=tuple(classes),
     )
 
 
@@ -148,6 +150,7 @@ def f1(
         bounds=(0.0, 1.0),
         chance=chance,
         error=lambda rows, predictions: _error(rows, predictions, target, classes),
+        classes=tuple(classes),
     )
 
 
@@ -187,4 +190,5 @@ def quadratic_kappa(target: str, *, classes: Sequence) -> Metric:
         bounds=(-1.0, 1.0),
         chance=lambda rows: 0.0,
         error=lambda rows, predictions: (_truth(rows, target, classes) - decided(rows, predictions)) ** 2.0,
+        classes=tuple(classes),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -33,13 +33,12 @@ def most_wrong(
     folds: Sequence[int],
     targets: Sequence[str],
     classes: Sequence[Any] | None = None,
-    truth: Callable[[DataFrame], Iterable[np.ndarray]] | None = None,
 ) -> bytes:
     """A PNG of up to 24 images with the largest errors, largest first.
 
     rows: with `id`, `path` and targets; predictions (n, ...), errors (n,) as `Metric.error` has them, and folds (n,)
-    belong to them. classes: labels in the order of the probability columns; 0, 1 ... by default. truth: rows -> object
-    maps (h, w), 0 = background, drawn as contours beside those of predictions (n, height, width) at 0.5.
+    belong to them. classes: labels in the order of the probability columns. Predictions (n, height, width) are drawn
+    as contours at 0.5, beside those of the masks in `mask_path`, where rows have any.
 
     Raises:
         GoldfoldError: an image cannot be read.
@@ -57,9 +56,9 @@ def most_wrong(
         _caption(axes, f"{_short(name)}  fold {fold}", answer)
     outlines = ""
     if guessed.ndim == 3:
-        outlines = f": {'truth blue, ' if truth else ''}prediction orange"
-        if truth:
-            _draw_contours(panels, (objects > 0 for objects in truth(shown)), sizes, TRUE)
+        outlines = f": {'truth blue, ' if 'mask_path' in shown else ''}prediction orange"
+        if "mask_path" in shown:
+            _draw_contours(panels, (images.read_mask(path) > 0 for path in shown["mask_path"]), sizes, TRUE)
         _draw_contours(panels, guessed, sizes, PREDICTED)
     title = f"The {len(worst)} most wrong of {len(rows):,} out-of-fold predictions, worst first{outlines}"
     panels[0].set_title(title, fontsize=10, loc="left")
@@ -126,7 +125,7 @@ def _answer(row: Series, prediction: Any, targets: Sequence[str], classes: Seque
         true = ", ".join(name for name in targets if row[name])
         said = ", ".join(name for name, value in zip(targets, prediction, strict=True) if value > 0.5)
         return f"true {_short(true or 'none')}\nsaid {_short(said or 'none')}"
-    names = list(range(prediction.size) if classes is None else classes)
+    names = list(classes or ())
     if len(targets) > 1 or prediction.shape != (len(names),) or row[targets[0]] not in names:
         return ""
     true, said = names.index(row[targets[0]]), int(prediction.argmax())
