@@ -96,7 +96,7 @@ def by_hand(plan: Plan, accumulate=1, clip=None, ema=None, precision=None) -> nn
                     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
                         terms = stage.losses(model, batch)
                     loss = sum(terms.values())
-                    (loss / len(window)).backward()
+                    (loss * len(batch[0]) / sum(len(each[0]) for each in window)).backward()
                 if clip:
                     nn.utils.clip_grad_norm_(model.parameters(), clip)
                 optimizer.step()
@@ -165,11 +165,11 @@ def test_a_look_at_the_metric_and_an_observer_disturb_nothing():
 
 
 def in_order(size: int) -> list:
-    return [(POINTS[i : i + size], LABELS[i : i + size]) for i in range(0, 20, size)]
+    return list(zip(POINTS[:20].split(size), LABELS[:20].split(size), strict=True))
 
 
 def test_accumulation_equals_the_big_batch():
-    """Without batch statistics and dropout, 4 batches of 5 rows are one of 20, and 5 rows alone the last window."""
+    """Without batch statistics and dropout, 4 batches of 5 rows are one of 20, and so are 8, 8 and 4 rows."""
     plain = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
     start = {name: value.clone() for name, value in plain.state_dict().items()}
 
@@ -182,13 +182,14 @@ def test_accumulation_equals_the_big_batch():
         history, _ = fit(a_plan(stage, model=plain), accumulate=accumulate)
         return history, [parameter.detach().clone() for parameter in plain.parameters()]
 
-    (big, expected), (small, found) = trained(20, 1), trained(5, 4)
+    (big, expected), (small, found), (_, ragged) = trained(20, 1), trained(5, 4), trained(8, 3)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(ragged, expected, rtol=1e-5, atol=1e-6)
     assert [row["steps"] for row in small] == [row["steps"] for row in big] == [1, 1, 1]
     assert [row["samples"] for row in small] == [20, 20, 20]
 
 
-def test_a_ragged_last_window_weighs_batches_equally():
+def test_a_ragged_last_window_weighs_samples_equally():
     plan = a_plan(a_stage(epochs=1))
     history, _ = fit(plan, accumulate=4)
     assert (history[0]["steps"], history[0]["samples"]) == (2, 22)
@@ -666,7 +667,19 @@ def train_in_my_share(folder: Path) -> None:
         for parameter in plan.model.parameters():
             parameter.copy_(torch.linspace(-1, 1, parameter.numel()).view_as(parameter))
     history, _ = fit(plan, folder / "fit", accumulate=2, clip=1.0, validate=mean_score)
-    torch.save([plan.model.state_dict(), [row["metric"] for row in history]], folder / f"rank{process()[0]}.pt")
+    seen = [[row["metric"], row["samples"], *row["loss"].values()] for row in history]
+    torch.save([plan.model.state_dict(), seen], folder / f"rank{process()[0]}.pt")
+
+
+def train_a_part_no_loss_reaches() -> None:
+    model = nn.ModuleDict({"used": nn.Linear(6, 3), "idle": nn.Linear(6, 3)})
+    model.forward = lambda points: model["used"](points)
+    stage = a_stage(
+        batches=in_memory((POINTS[:20], LABELS[:20]), 4, seed=0),
+        losses=lambda model, batch: {"cross_entropy": F.cross_entropy(model(batch[0]), batch[1])},
+    )
+    with pytest.raises(GoldfoldError, match="every trained parameter needs a gradient in every batch"):
+        fit(a_plan(stage, model=model))
 
 
 def cross_validate_where_the_writer_comes_last(folder: Path) -> None:
@@ -684,11 +697,13 @@ DISTRIBUTED = """
     from pathlib import Path
     import torch.distributed as dist
     sys.path.insert(0, sys.argv[2])
-    from test_training import cross_validate_where_the_writer_comes_last, train_in_my_share
+    from test_training import cross_validate_where_the_writer_comes_last, train_a_part_no_loss_reaches
+    from test_training import train_in_my_share
 
     dist.init_process_group("gloo")
     train_in_my_share(Path(sys.argv[1]))
     cross_validate_where_the_writer_comes_last(Path(sys.argv[1]))
+    train_a_part_no_loss_reaches()
     dist.destroy_process_group()
 """
 
@@ -704,12 +719,13 @@ def test_two_processes_train_like_one(tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     done = subprocess.run([*command, str(Path(__file__).parent)], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
-    expected, metrics = torch.load(alone / "rank0.pt")
+    expected, rows = torch.load(alone / "rank0.pt")
     for rank in (0, 1):
         found, seen = torch.load(both / f"rank{rank}.pt")
         for name, value in expected.items():
             torch.testing.assert_close(found[name], value, rtol=0, atol=1e-6)
-        assert seen == pytest.approx(metrics, abs=1e-6)
+        for row, wanted in zip(seen, rows, strict=True):
+            assert row == pytest.approx(wanted, abs=1e-6)
 
 
 def test_averaging_is_torchs_own():

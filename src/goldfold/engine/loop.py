@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from itertools import islice
 from typing import Any, Literal
 
 import torch
@@ -64,6 +65,18 @@ def sized_batches(stage: Stage, epoch: int) -> Collection[Any]:
     return batches
 
 
+def weighed(batches: Collection[Any], accumulate: int) -> Iterator[tuple[Any, int, float, bool]]:
+    """Each batch with its rows, its share of the samples of its optimizer step, and whether it ends that step.
+
+    A step over several batches thus has the gradient of one large batch, also where the last batch is smaller.
+    """
+    coming = iter(batches)
+    while window := list(islice(coming, accumulate)):
+        rows = [batch_rows(batch) for batch in window]
+        for number, batch in enumerate(window, 1):
+            yield batch, rows[number - 1], rows[number - 1] / sum(rows), number == len(window)
+
+
 def unsynchronised(model: nn.Module) -> AbstractContextManager:
     return model.no_sync() if hasattr(model, "no_sync") else nullcontext()
 
@@ -87,8 +100,13 @@ def autocasting(precision: str, model: nn.Module | None) -> AbstractContextManag
     return nullcontext() if parameter is None else autocast(precision, parameter.device)()
 
 
-def tell_out_of_memory(error: RuntimeError, rows: int) -> None:
-    """Raise a sentence where `error` says that memory ran out (the CPU's allocator has no exception of its own)."""
+def explain(error: RuntimeError, rows: int) -> None:
+    """Raise a sentence where `error` is one that users meet; torch has no exceptions of its own for most of them."""
+    if "finished reduction in the prior iteration" in str(error):
+        raise GoldfoldError(
+            "with several processes every trained parameter needs a gradient in every batch, and some had none: freeze "
+            "them, leave them out of the stage's optimizer, or train in one process"
+        ) from error
     if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
         raise GoldfoldError(
             f"memory ran out at a batch of {rows}: try batch_size={max(1, rows // 2)}, with accumulate=2 the optimizer "

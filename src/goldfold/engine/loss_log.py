@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from goldfold.errors import GoldfoldError
@@ -46,15 +47,24 @@ class LossLog:
                         "set clip; the weights of the epoch before are kept"
                     )
 
-    def means(self) -> dict[str, float]:
-        """Each term's mean over samples, independent of when the losses were looked at."""
-        total = sum(self.rows)
-        columns = zip(*self.values, strict=True)
-        return {
-            term: math.fsum(value * rows for value, rows in zip(column, self.rows, strict=True)) / total
-            for term, column in zip(self.terms, columns, strict=True)
-        }
-
     def mean(self) -> float:
+        """The mean total over this process's samples so far."""
         self.look()
-        return sum(self.means().values())
+        return sum(self._sums()) / sum(self.rows)
+
+    def over_all_processes(self) -> tuple[dict[str, float], int]:
+        """Each term's mean over samples, whenever the losses were looked at, and the number of samples."""
+        parts = [(self._sums(), sum(self.rows))]
+        if dist.is_initialized():
+            parts = [parts[0]] * dist.get_world_size()
+            dist.all_gather_object(parts, parts[0])
+        sums, samples = zip(*parts, strict=True)
+        totals = map(math.fsum, zip(*sums, strict=True))
+        return {term: total / sum(samples) for term, total in zip(self.terms, totals, strict=True)}, sum(samples)
+
+    def _sums(self) -> list[float]:
+        """Each term, summed over samples."""
+        return [
+            math.fsum(value * rows for value, rows in zip(column, self.rows, strict=True))
+            for column in zip(*self.values, strict=True)
+        ]

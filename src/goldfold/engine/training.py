@@ -22,10 +22,10 @@ from goldfold.engine.loop import (
     Loop,
     autocast,
     autocast_dtype,
-    batch_rows,
+    explain,
     sized_batches,
-    tell_out_of_memory,
     unsynchronised,
+    weighed,
 )
 from goldfold.engine.loss_log import LossLog
 from goldfold.engine.random_states import undisturbed
@@ -124,29 +124,26 @@ def _train_epoch(
     """One pass over a stage's batches: the loop itself."""
     model, scaler = training.wrapped, training.scaler
     batches = sized_batches(stage, epoch)
-    count, samples, steps = len(batches), 0, 0
+    count, steps = len(batches), 0
     precision = autocast(loop.precision, next(training.model.parameters()).device)
     losses = LossLog(stage.name, epoch + 1)
     norms: dict[str, float | None] = {}
     started = looked = time.perf_counter()
     model.train()
-    for number, batch in enumerate(batches):
-        samples += (rows := batch_rows(batch))
-        stepping = (number + 1) % loop.accumulate == 0 or number + 1 == count
-        window = min(loop.accumulate, count - number // loop.accumulate * loop.accumulate)
+    for number, (batch, rows, share, stepping) in enumerate(weighed(batches, loop.accumulate)):
         try:
             if number == 0:
                 norms = gradient_norms(training.model, stage.losses, batch, precision)
             with nullcontext() if stepping else unsynchronised(model):
                 with precision():
                     terms = stage.losses(model, batch)
-                scaler.scale(_total(terms, window)).backward()
+                scaler.scale(_total(terms, share)).backward()
             losses.add(terms, rows)
             if stepping:
                 _step(training, stage, loop)
                 steps += 1
         except RuntimeError as error:
-            tell_out_of_memory(error, rows)
+            explain(error, rows)
             raise
         if time.perf_counter() - looked > LOOK_SECONDS:
             report((number + 1) / count, losses.mean())
@@ -154,10 +151,11 @@ def _train_epoch(
     losses.look()
     _check_finite(training, losses.where)
     _end_epoch(training, stage)
+    means, samples = losses.over_all_processes()
     return {
         "stage": stage.name,
         "epoch": epoch + 1,
-        "loss": losses.means(),
+        "loss": means,
         "metric": None,
         "learning_rate": list(training.rates.final),
         "gradient_norm": norms,
@@ -241,7 +239,7 @@ def _agreed(validate: Callable[[nn.Module], float], model: nn.Module) -> float:
     return value[0]
 
 
-def _total(terms: Mapping[str, Tensor], window: int) -> Tensor:
+def _total(terms: Mapping[str, Tensor], share: float) -> Tensor:
     first, *others = terms.values()
     total = sum(others, first)
-    return total if window == 1 else total / window
+    return total if share == 1 else total * share
