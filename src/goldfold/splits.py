@@ -250,7 +250,10 @@ def _span(gap: Any, times: pd.Series) -> Any:
     if gap != 0 and dates != isinstance(gap, str | timedelta | np.timedelta64):
         wanted = 'time span such as "7D"' if dates else "number"
         raise GoldfoldError(f"gap must be a {wanted}, as times are {times.dtype}, got {gap!r}: change its unit")
-    span = pd.Timedelta(gap) if dates else gap
+    try:
+        span = pd.Timedelta(gap) if dates else gap
+    except ValueError as error:
+        raise GoldfoldError(f'gap must be a time span such as "7D" or "12h", got {gap!r} ({error})') from error
     if span != abs(span):
         raise GoldfoldError(f"gap must not be negative, got {gap!r}: time runs forward")
     return span
