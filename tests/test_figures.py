@@ -15,6 +15,7 @@ from matplotlib.colors import to_rgb
 
 from goldfold.engine.scoring import spread
 from goldfold.errors import GoldfoldError
+from goldfold.fields import records
 from goldfold.trust.report import gallery
 from goldfold.trust.report.figures import fold_scores, learning_curves
 from goldfold.trust.report.gallery import most_wrong
@@ -211,6 +212,7 @@ def test_masks_are_outlined_where_they_end(tmp_path: Path) -> None:
         ({"kind": "cat"}, np.array([0.1, 0.9]), ["kind"], None, ""),
         ({"x": 1.5, "y": 2.0}, np.array([0.1, 0.9]), ["x", "y"], None, ""),
         ({"mask": 0}, np.zeros((4, 4)), ["mask"], None, ""),
+        ({"defect": 1, "kind": "Ч"}, records(score=np.array([43.126]))[0], ["defect"], None, "true 1, score 43.126"),
     ],
 )
 def test_captions(row: dict, prediction: np.ndarray, targets: list[str], classes: list | None, caption: str) -> None:

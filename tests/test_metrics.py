@@ -53,7 +53,12 @@ def test_auroc_is_scikit_learns_and_torchmetrics():
     assert metric.score(ROWS, ties) == pytest.approx(float(theirs), abs=1e-6)
     assert metric.score(ROWS, np.stack([1 - ties, ties], axis=1)) == metric.score(ROWS, ties)
     assert metric.chance(ROWS) == metric.score(ROWS, np.zeros(N)) == 0.5
-    assert np.array_equal(metric.error(ROWS, ties), np.abs(ROWS["good"].to_numpy() - ties.astype(float)))
+    good = ROWS["good"].to_numpy()
+    wrong = np.sign(ties[~good][None] - ties[good][:, None]) / 2 + 0.5  # of each good row beside each other one
+    assert metric.error(ROWS, ties)[good] == pytest.approx(wrong.mean(1))
+    assert metric.error(ROWS, ties)[~good] == pytest.approx(wrong.mean(0))
+    assert 1 - metric.error(ROWS, ties)[good].mean() == pytest.approx(metric.score(ROWS, ties))
+    assert not metric.error(ROWS[good], ties[good]).any()
 
 
 def test_auroc_of_one_class_is_refused():

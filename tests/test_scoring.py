@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 
 from goldfold import metrics
 from goldfold.competition import Metric
@@ -129,3 +130,17 @@ def test_nan_is_refused_where_every_number_is_allowed():
 def test_the_edges_of_the_range_are_inside(value):
     edge = Metric(name="x", score=lambda *_: value, higher_is_better=True, bounds=(0, 1), chance=lambda rows: 0.5)
     assert scored(edge, pd.DataFrame(), np.array([])) == value
+
+
+def test_auroc_of_drawn_rows_is_scikit_learns():
+    """The fast way of the bootstrap, with ties and both kinds of labels, against scikit-learn on each draw."""
+    draw = np.random.default_rng(3)
+    rows = pd.DataFrame({"y": draw.integers(0, 2, 60).astype(bool)})
+    predictions = (draw.normal(size=60) + rows["y"]).round(1).to_numpy()
+    score_of = metrics.auroc("y").resampled(rows, predictions)
+    for _ in range(20):
+        index = draw.integers(0, 60, 60)
+        expected = roc_auc_score(rows["y"].to_numpy()[index], predictions[index])
+        assert score_of(index) == pytest.approx(expected, abs=1e-12)
+    with pytest.raises(GoldfoldError, match="needs both classes"):
+        score_of(np.flatnonzero(rows["y"]))

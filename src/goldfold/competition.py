@@ -5,7 +5,7 @@ engine carries the plan out. Neither side imports the other.
 
 Shapes used below: `n` rows in, the first axis of every prediction is `n`. What the other axes mean is between a recipe,
 the metric and the submission writer of one competition: (n,) scores, (n, classes) probabilities, (n, d) embeddings,
-(n, height, width) probability maps.
+(n, height, width) probability maps; (n,) records with named fields where a recipe predicts several things for a row.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ class Metric:
     bounds: the lowest and highest value the definition allows (infinities are allowed); anything else is an error.
     chance: rows -> the score of predictions that know nothing about the rows they are made for.
     per_row: where the score is a mean over rows, the (n,) values it is the mean of; None for scores of a set (AUROC).
+    resampled: where scoring many draws of the same rows one by one is slow, (rows, predictions) -> a function from
+        positions (with repeats) to the score of those rows; None uses `score`.
     error: how wrong each row is, (n,), larger is worse, for pictures of the most wrong; None where a row alone is never
         wrong.
     classes: the labels in the order of the columns of (n, classes) predictions; None where it decides between none.
@@ -70,6 +72,7 @@ class Metric:
     chance: Callable[[DataFrame], float]
     per_row: Callable[[DataFrame, Predictions], np.ndarray] | None = None
     error: Callable[[DataFrame, Predictions], np.ndarray] | None = None
+    resampled: Callable[[DataFrame, Predictions], Callable[[np.ndarray], float]] | None = None
     classes: tuple | None = None
 
 
@@ -151,7 +154,7 @@ class Recipe:
 
     params: a frozen pydantic model; its defaults are the baseline, its fields the config's keys.
     build: (params, one fold's training rows, runtime) -> Plan. The only place where training rows enter.
-    combine: (fits, n, ...) -> (n, ...), how the fits' test predictions become one.
+    combine: (fits, n, ...) -> (n, ...), how the fits' test predictions become one; `fields.mean` for records.
     pooled: whether predictions of different folds share one scale, so that a score over all out-of-fold rows at once
         means something; False for embeddings, which live in one space per fold.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,20 +61,28 @@ def bootstrap(
     """
     generator = np.random.default_rng(0)
     members = _members(len(rows), groups)
-    per_row = metric.per_row(rows, predictions) if metric.per_row else None
+    score_of = _resampled(metric, rows, predictions)
     values = []
     for _ in range(RESAMPLES):
         drawn = generator.integers(0, len(members), len(members))
         index = drawn if groups is None else np.concatenate([members[i] for i in drawn])
         try:
-            values.append(
-                per_row[index].mean() if per_row is not None else metric.score(rows.iloc[index], predictions[index])
-            )
+            values.append(score_of(index))
         except GoldfoldError:
             continue
     if len(values) < RESAMPLES / 2:
         return None
     return [float(edge) for edge in np.percentile(values, [2.5, 97.5])]
+
+
+def _resampled(metric: Metric, rows: DataFrame, predictions: np.ndarray) -> Callable[[np.ndarray], float]:
+    """Positions of drawn rows -> their score."""
+    if metric.per_row:
+        per_row = metric.per_row(rows, predictions)
+        return lambda index: per_row[index].mean()
+    if metric.resampled:
+        return metric.resampled(rows, predictions)
+    return lambda index: metric.score(rows.iloc[index], predictions[index])
 
 
 def _members(count: int, groups: np.ndarray | None) -> Sequence[np.ndarray]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from goldfold.competition import Metric
 from goldfold.errors import GoldfoldError, unknown
+from goldfold.fields import field
 from goldfold.metrics.inputs import codes, labels, scores
 
 if TYPE_CHECKING:
@@ -19,28 +20,39 @@ def auroc(target: str, *, classes: Sequence = (0, 1)) -> Metric:
     """Area under the ROC curve: the share of (negative, positive) pairs in the right order, ties counting one half.
 
     target: a column that holds `classes`, negative first; 0 and 1 may be False and True.
-    Predictions: (n,) scores, larger for the positive class, or (n, 2) with the positive class second.
-    Rows of one class have no AUROC: GoldfoldError. Chance is 0.5. `error` is |y - score|, meant for probabilities.
+    Predictions: (n,) scores, larger for the positive class, (n, 2) with the positive class second, or records with a
+    field `score`.
+    Rows of one class have no AUROC: GoldfoldError. Chance is 0.5. `error` is the share of the other class that a row is
+    on the wrong side of, ties counting one half: its mean over either class is 1 - AUROC.
     """
 
     def truth_and_scores(rows: DataFrame, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        predictions = scores(predictions, rows, (), (2,))
+        predictions = scores(field(predictions, "score"), rows, (), (2,))
         return codes(labels(rows, target), classes, f"target '{target}'"), predictions.reshape(len(rows), -1)[:, -1]
 
     def score(rows: DataFrame, predictions: np.ndarray) -> float:
         from sklearn.metrics import roc_auc_score
 
         truth, positive = truth_and_scores(rows, predictions)
-        if len(np.unique(truth)) < 2:
-            only = classes[truth[0]]
-            raise GoldfoldError(
-                f"AUROC needs both classes of '{target}', but all {len(rows)} rows are {only!r}: stratify"
-            )
+        _refuse_one_class(truth, target, classes)
         return float(roc_auc_score(truth, positive))
+
+    def resampled(rows: DataFrame, predictions: np.ndarray) -> Callable[[np.ndarray], float]:
+        truth, positive = truth_and_scores(rows, predictions)
+        _, level = np.unique(positive, return_inverse=True)
+
+        def score_of(index: np.ndarray) -> float:
+            _refuse_one_class(truth[index], target, classes)
+            counts = (np.bincount(level[index], truth[index] == code, level.max() + 1) for code in (0, 1))
+            return area_by_level(*counts)
+
+        return score_of
 
     def error(rows: DataFrame, predictions: np.ndarray) -> np.ndarray:
         truth, positive = truth_and_scores(rows, predictions)
-        return np.abs(truth - positive)
+        return np.where(
+            truth, _share_above(positive, positive[truth == 0]), _share_above(-positive, -positive[truth == 1])
+        )
 
     return Metric(
         name="auroc",
@@ -49,7 +61,27 @@ def auroc(target: str, *, classes: Sequence = (0, 1)) -> Metric:
         bounds=(0.0, 1.0),
         chance=lambda rows: 0.5,
         error=error,
+        resampled=resampled,
     )
+
+
+def _share_above(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """For each score the share of `others` that is larger, ties counting one half; 0 where there are no others."""
+    ranked = np.sort(others)
+    below, up_to = (np.searchsorted(ranked, scores, side=side) for side in ("left", "right"))
+    return 1 - (below + up_to) / (2 * len(ranked)) if len(ranked) else np.zeros(len(scores))
+
+
+def _refuse_one_class(truth: np.ndarray, target: str, classes: Sequence) -> None:
+    if len(np.unique(truth)) < 2:
+        only = classes[truth[0]]
+        raise GoldfoldError(f"AUROC needs both classes of '{target}', but all {len(truth)} rows are {only!r}: stratify")
+
+
+def area_by_level(negatives: np.ndarray, positives: np.ndarray) -> float:
+    """The area under the ROC curve of scores counted by level, (levels,) each in ascending order of the score."""
+    below = negatives.cumsum() - negatives / 2  # ties count one half
+    return float(positives @ below / (positives.sum() * negatives.sum()))
 
 
 def average_precision(targets: str | Sequence[str], *, empty: Literal["skip", "zero"] = "skip") -> Metric:

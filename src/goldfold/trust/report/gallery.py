@@ -54,13 +54,16 @@ def most_wrong(
     sizes = [_draw_tile(axes, images.read(path)) for axes, path in zip(panels, shown["path"], strict=False)]
     for axes, name, fold, answer in zip(panels, shown["id"], np.asarray(folds)[worst], answers, strict=False):
         _caption(axes, f"{_short(name)}  fold {fold}", answer)
-    outlines = ""
+    outlines = []
+    if "mask_path" in shown:
+        outlines.append("truth blue")
+        _draw_contours(panels, (images.read_mask(path) > 0 for path in shown["mask_path"]), sizes, TRUE)
     if guessed.ndim == 3:
-        outlines = f": {'truth blue, ' if 'mask_path' in shown else ''}prediction orange"
-        if "mask_path" in shown:
-            _draw_contours(panels, (images.read_mask(path) > 0 for path in shown["mask_path"]), sizes, TRUE)
+        outlines.append("prediction orange")
         _draw_contours(panels, guessed, sizes, PREDICTED)
-    title = f"The {len(worst)} most wrong of {len(rows):,} out-of-fold predictions, worst first{outlines}"
+    title = f"The {len(worst)} most wrong of {len(rows):,} out-of-fold predictions, worst first"
+    if outlines:
+        title += f": {', '.join(outlines)}"
     panels[0].set_title(title, fontsize=10, loc="left")
     return png(drawn)
 
@@ -118,6 +121,8 @@ def _caption(axes: Axes, name: str, answer: str) -> None:
 
 def _answer(row: Series, prediction: Any, targets: Sequence[str], classes: Sequence[Any] | None) -> str:
     """Truth and prediction, with probabilities where there are any; nothing where shapes have no plain reading."""
+    if "score" in (prediction.dtype.names or ()):
+        return f"true {_plain(row[targets[0]])}, score {_plain(prediction['score'].item())}"
     prediction = np.squeeze(prediction)
     if len(targets) == 1 and prediction.ndim == 0:
         return f"true {_plain(row[targets[0]])}, said {_plain(prediction.item())}"
