@@ -10,12 +10,19 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from goldfold import files, images
 from goldfold.errors import GoldfoldError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from goldfold.competition import Runtime
 
 Extract = Callable[[Sequence[Path]], np.ndarray]
 Progress = Callable[[int, int], None]
@@ -31,23 +38,55 @@ def cached(
     cache: Path,
     batch_size: int = 16,
     progress: Progress | None = None,
+    dtype: type[np.floating] = np.float32,
 ) -> np.ndarray:
-    """The features of each path, float32 (n, d), computing those alone that no earlier call with `key` computed.
+    """The features of each path, `dtype` (n, d), computing those alone that no earlier call with `key` computed.
 
     extract: paths -> (their number, d). It is given `batch_size` paths at a time, at the end of what is missing fewer;
         a row must not depend on the others beside it.
-    key: names all that the features depend on beside the file's content; features under different keys never mix.
+    key: names all that the features depend on beside the file's content; features of different keys never mix, nor do
+        those of different dtypes.
     progress: told (computed so far, to compute in all) after every batch.
     """
     hashes = images.content_hashes(paths)
-    folder = cache / "features" / _digest(key.encode())
+    folder = cache / "features" / _digest(f"{key} {np.dtype(dtype)}".encode())
     known = dict(_stored(folder))
     absent = {name: Path(path) for name, path in zip(hashes, paths, strict=True) if name not in known}
-    shards = _extract(absent, extract, batch_size, progress)
+    shards = _extract(absent, partial(_features_of, extract, dtype), batch_size, progress)
     for names, features in shards:
         _write(folder, names, features)
         known |= zip(names, features, strict=True)
     return np.stack([known[name] for name in hashes])
+
+
+def through(
+    tower: nn.Module, image_size: int, runtime: Runtime, *, note: str = "", dtype: type[np.floating] = np.float32
+) -> Callable[[tuple[Path, ...]], np.ndarray]:
+    """A function from paths to what a frozen tower makes of their images, `dtype` (n, d), `cached` in `runtime.cache`.
+
+    tower: pixels uint8 (n, image_size, image_size, 3) -> features (n, ...), with a buffer or parameter to tell its
+        device by. note: all that the features depend on beside weights and image size.
+    """
+    import torch
+
+    from goldfold.backbones import weights_hash
+
+    tower = tower.to(runtime.device).eval()
+    key = f"{weights_hash(tower)} size={image_size} {note}"
+    at_once = 4 if runtime.device.type == "cpu" else 64  # on a CPU maps of more images leave the cache
+
+    def extract(paths: Sequence[Path]) -> np.ndarray:
+        pixels = torch.from_numpy(images.load_resized(paths, image_size)).to(runtime.device)
+        whole = torch.autocast(runtime.device.type, enabled=False)  # what is kept must not depend on who asks
+        with torch.inference_mode(), whole:
+            return tower(pixels).flatten(1).cpu().numpy()
+
+    @lru_cache(maxsize=3)  # training, validation and test rows
+    def features_of(paths: tuple[Path, ...]) -> np.ndarray:
+        told = partial(runtime.progress, "features")
+        return cached(paths, extract, key=key, cache=runtime.cache, batch_size=at_once, progress=told, dtype=dtype)
+
+    return features_of
 
 
 def _stored(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -69,14 +108,14 @@ def _extract(
         rows = []
         stop = min(first + per_shard, len(names))
         for start in range(first, stop, batch_size):
-            rows.append(_features_of(paths[start : min(start + batch_size, stop)], extract))
+            rows.append(extract(paths[start : min(start + batch_size, stop)]))
             if progress is not None:
                 progress(min(start + batch_size, stop), len(names))
         yield names[first:stop], np.concatenate(rows)
 
 
-def _features_of(paths: Sequence[Path], extract: Extract) -> np.ndarray:
-    features = np.asarray(extract(paths), np.float32)
+def _features_of(extract: Extract, dtype: type[np.floating], paths: Sequence[Path]) -> np.ndarray:
+    features = np.asarray(extract(paths), dtype)
     if features.ndim != 2 or len(features) != len(paths):
         raise ValueError(f"extract must return ({len(paths)}, d) features, it returned {features.shape}")
     if not np.isfinite(features).all():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from goldfold.competition import Tables
+from goldfold.errors import GoldfoldError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +25,7 @@ def write(
 ) -> None:
     """Write train.csv, test.csv and sample_submission.csv to `public`, and the hidden answers to `private`.
 
-    rows: with a column `id`; one called `path` is relative to `public`. hidden: positions of the rows to be predicted.
+    rows: with a column `id`; `path` and `mask_path` are relative to `public`. hidden: positions of what to predict.
     targets: columns the test table must not show. sample: columns of the submission, with what fills the sample's.
     """
     test = rows.iloc[hidden]
@@ -36,8 +37,17 @@ def write(
 
 def read(public: Path) -> Tables:
     """What `write` wrote, with paths that can be opened."""
-    train, test, sample = (pd.read_csv(public / f"{name}.csv") for name in ("train", "test", "sample_submission"))
+    train, test, sample = (_table(public / f"{name}.csv") for name in ("train", "test", "sample_submission"))
     for rows in (train, test):
-        if "path" in rows:
-            rows["path"] = [public / path for path in rows["path"]]
+        for column in rows.columns.intersection(["path", "mask_path"]):
+            rows[column] = [public / path for path in rows[column]]
     return Tables(train=train, test=test, sample_submission=sample)
+
+
+def _table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except (OSError, ValueError) as error:  # pandas raises ValueErrors for what is no CSV
+        raise GoldfoldError(
+            f"{path} cannot be read ({error}): remove {path.parent} and prepare the data again"
+        ) from error

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from goldfold.errors import unknown
 from goldfold.metrics.classification import accuracy, f1, log_loss, quadratic_kappa
+from goldfold.metrics.localisation import aupro, pixel_auroc
 from goldfold.metrics.ranking import auroc, average_precision
 from goldfold.metrics.regression import rmse, rmsle
 from goldfold.metrics.segmentation import dice, dsb2018_map, instance_average_precision, iou
 
 __all__ = [
     "accuracy",
+    "aupro",
     "auroc",
     "average_precision",
     "dice",
@@ -18,6 +20,7 @@ __all__ = [
     "instance_average_precision",
     "iou",
     "log_loss",
+    "pixel_auroc",
     "quadratic_kappa",
     "rmse",
     "rmsle",

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from goldfold import augmentation, backbones, batches, features, images, schedules
+from goldfold import augmentation, backbones, batches, features, schedules
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.metrics.inputs import codes
@@ -108,33 +107,15 @@ class Head(nn.Module):
 
 def _views(params: FrozenBackbone, runtime: Runtime) -> Callable[[tuple], Tensor]:
     """paths -> features (n, views, d) on the runtime's device, from disk where they were computed before."""
-    tower = _tower(params).to(runtime.device)
-    views = len(augmentation.FLIPS[params.flips])
-    key = f"{backbones.weights_hash(tower)} size={params.image_size} flips={params.flips} stages={params.stages}"
-    extract = partial(_extract, tower, params.image_size)
-    at_once = 4 if runtime.device.type == "cpu" else 64  # on a CPU maps of more images leave the cache
-
-    progress = partial(runtime.progress, "features")
-
-    @lru_cache(maxsize=3)  # training, validation and test rows
-    def views_of(paths: tuple[Path, ...]) -> Tensor:
-        kept = features.cached(paths, extract, key=key, cache=runtime.cache, batch_size=at_once, progress=progress)
-        return torch.from_numpy(kept).unflatten(1, (views, -1)).to(runtime.device)
-
-    return views_of
+    views, note = len(augmentation.FLIPS[params.flips]), f"flips={params.flips} stages={params.stages}"
+    features_of = features.through(_tower(params), params.image_size, runtime, note=note)
+    return lambda paths: torch.from_numpy(features_of(paths)).unflatten(1, (views, -1)).to(runtime.device)
 
 
 def _tower(params: FrozenBackbone) -> Tower:
     with torch.random.fork_rng():
         torch.manual_seed(0)  # without pretrained weights too, all folds look through the same eyes
-        return Tower(params).eval().to(memory_format=torch.channels_last)
-
-
-def _extract(tower: Tower, size: int, paths: Sequence[Path]) -> np.ndarray:
-    device = tower.normalise.mean.device
-    pixels = torch.from_numpy(images.load_resized(paths, size)).to(device)
-    with torch.inference_mode(), torch.autocast(device.type, enabled=False):  # what is kept must not depend on who asks
-        return tower(pixels).flatten(1).cpu().numpy()
+        return Tower(params).to(memory_format=torch.channels_last)
 
 
 class Tower(nn.Module):

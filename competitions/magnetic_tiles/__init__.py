@@ -1,0 +1,22 @@
+"""Which magnetic tiles have a defect, told by what has seen none: anomaly detection with masks to point at."""
+
+from competitions.magnetic_tiles import data
+from competitions.magnetic_tiles.recipes import RECIPES
+from competitions.magnetic_tiles.submission import METRIC, SUBMISSION, grade
+from goldfold.competition import Competition
+from goldfold.metrics import aupro, pixel_auroc
+
+COMPETITION = Competition(
+    slug="magnetic-tiles",
+    metric=METRIC,
+    also=(pixel_auroc(data.masks), aupro(data.masks)),
+    targets=data.TARGETS,
+    group="tile",
+    prepare=data.prepare,
+    load=data.load,
+    split=data.split,
+    recipes=RECIPES,
+    submission=SUBMISSION,
+    grade=grade,
+    sample_data="magnetic_tile",
+)

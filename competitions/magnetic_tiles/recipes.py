@@ -1,0 +1,7 @@
+"""How a tile without defects is known: a library of its patches as a frozen backbone sees them."""
+
+from __future__ import annotations
+
+from goldfold.recipes import patch_library
+
+RECIPES = {"patch_library": patch_library.recipe("defect", normal=0)}
