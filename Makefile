@@ -5,7 +5,7 @@ GOLDFOLD := $(PY) -m goldfold
 RUN ?= latest
 CONFIG ?= baseline
 
-.PHONY: help demo test test-slow lint prepare train score grade new list
+.PHONY: help demo test test-slow lint prepare train score grade compare new list
 .DEFAULT_GOAL := help
 
 help:                 ## print this list
@@ -34,6 +34,9 @@ score: .venv/ready    ## [RUN=latest]: local CV with folds, mean, sd, interval a
 
 grade: .venv/ready    ## [RUN=latest]: the submission against the hidden labels, beside its CV
 	$(GOLDFOLD) grade --run "$(RUN)"
+
+compare: .venv/ready  ## RUNS="a b" [ACCEPT=unequal_budget]: differences to the first, paired over folds
+	$(GOLDFOLD) compare $(RUNS) $(if $(ACCEPT),--accept $(ACCEPT))
 
 new: .venv/ready      ## COMP=my_first: a competition folder that already passes its contract tests
 	$(GOLDFOLD) new --comp "$(COMP)"

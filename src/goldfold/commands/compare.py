@@ -1,0 +1,71 @@
+"""`compare`: runs beside each other, their differences paired over folds."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from goldfold.commands import project
+from goldfold.engine import runs
+from goldfold.errors import GoldfoldError
+from goldfold.files import read_json
+from goldfold.trust import audits
+from goldfold.trust.comparisons import Difference, difference, refuse_unlike, unequal_budget
+
+BUDGET = ("epochs", "steps", "samples", "seconds")
+
+
+def run(arguments: Namespace) -> None:
+    folders = [runs.find(project.RUNS, name) for name in arguments.runs]
+    names = [f"{folder.parent.name}/{folder.name}" for folder in folders]
+    if len(set(names)) < max(2, len(names)):
+        raise GoldfoldError(f"a comparison needs two or more different runs, got {', '.join(names)}: see make list")
+    metrics = [read_json(folder / "metrics.json") for folder in folders]
+    refuse_unlike(names, metrics, [(folder / "folds.csv").read_text(encoding="utf-8") for folder in folders])
+    budgets = {name: budget(folder) for name, folder in zip(names, folders, strict=True)}
+    findings = unequal_budget({name: {key: own[key] for key in BUDGET[:3]} for name, own in budgets.items()})
+    audits.refuse_errors(findings, arguments.accept)
+    for metric in metrics[0]:
+        print("\n".join(table(metric, names, [own[metric] for own in metrics], budgets)))
+    for finding in findings:
+        print(f"{finding.level}  {finding.code}  {finding.where}: {finding.message}")
+
+
+def budget(folder: Path) -> dict[str, float]:
+    """What one fit of a run was given, mean over its fits; zeros where nothing was trained."""
+    histories = [read_json(path) for path in sorted(folder.glob("fold*-seed*/history.json"))]
+    totals = [(len(rows), *(sum(row[key] for row in rows) for key in BUDGET[1:])) for rows in histories]
+    return dict(zip(BUDGET, (sum(column) / len(totals) for column in zip(*totals, strict=True)), strict=True))
+
+
+def table(
+    metric: str,
+    names: Sequence[str],
+    summaries: Sequence[Mapping[str, Any]],
+    budgets: Mapping[str, Mapping[str, float]],
+) -> list[str]:
+    """A line per run: mean over folds, difference to the first run, and budget of a fit."""
+    first, wide = summaries[0], max(map(len, names))
+    better = "higher" if first["higher_is_better"] else "lower"
+    lines = [
+        f"{metric}, {better} is better, chance {first['chance']:.4f}; differences to {names[0]}, paired over folds"
+    ]
+    lines.append(f"  {'run':{wide}}  mean    {'difference, 95 % interval, better in':62}  epochs  samples  s per fit")
+    for name, summary in zip(names, summaries, strict=True):
+        told = "" if summary is first else _told(difference(summary, first), first["bounds"])
+        spent = budgets[name]
+        figures = f"{spent['epochs']:6.0f}  {spent['samples']:7,.0f}  {spent['seconds']:9.1f}"
+        lines.append(f"  {name:{wide}}  {summary['mean']:.4f}  {told:62}  {figures}")
+    return lines
+
+
+def _told(found: Difference, bounds: Sequence[float]) -> str:
+    """Absolute and relative differences never stand alone: points (pp) where scores are shares, and percent."""
+    both = [f"{100 * found.mean:+.2f} pp"] if list(bounds) == [0, 1] else []
+    both += [f"{100 * found.relative:+.1f} %"] if found.relative is not None else []
+    interval = "one fold, no interval"
+    if found.interval:
+        interval = "[{:+.4f}, {:+.4f}]".format(*found.interval)
+    return f"{found.mean:+.4f} ({', '.join(both)}) {interval}, {found.better} of {found.folds} folds"
