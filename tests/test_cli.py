@@ -77,6 +77,29 @@ def test_a_run_holds_everything_and_is_never_overwritten(toy: Path, capsys: pyte
     assert "blobs/perceptron-r1  auroc 0." in capsys.readouterr().out
 
 
+def test_runs_beside_each_other(toy: Path, refused, capsys: pytest.CaptureFixture) -> None:
+    main(["train", "--comp", "blobs", "--config", "perceptron"])
+    train()
+    capsys.readouterr()
+    main(["compare", "perceptron-r1", "estimator-r1"])
+    header, _, first, second = capsys.readouterr().out.splitlines()
+    assert header.startswith("auroc, higher is better, chance 0.5000; differences to blobs/perceptron-r1, paired")
+    means = [
+        json.loads(Path(f"runs/blobs/{name}-r1/metrics.json").read_text())["auroc"]["mean"]
+        for name in ("perceptron", "estimator")
+    ]
+    assert f"{means[0]:.4f}" in first
+    assert f"{means[1]:.4f}  {means[1] - means[0]:+.4f} ({100 * (means[1] - means[0]):+.2f} pp, " in second
+
+    main(["train", "--comp", "blobs", "--config", "perceptron", "epochs=2"])
+    assert "2 epochs against 4" in refused("compare", "perceptron-r1", "perceptron-r2")
+    main(["compare", "perceptron-r1", "perceptron-r2", "--accept", "unequal_budget"])
+    assert "error  unequal_budget  blobs/perceptron-r2: 2 epochs against 4" in capsys.readouterr().out
+    train("seed=1")
+    assert "different folds" in refused("compare", "estimator-r1", "estimator-r2")
+    assert "two or more different runs" in refused("compare", "estimator-r1", "estimator-r1")
+
+
 def test_the_command_itself_runs_quietly(goldfold) -> None:
     done = goldfold("train", "--comp", "neighbours", "--config", "two_stage", CI="true")
     assert done.stderr == ""

@@ -96,7 +96,7 @@ def test_a_value_of_the_wrong_kind_is_refused_in_a_sentence(line, complaint, wri
     with pytest.raises(GoldfoldError, match=complaint) as caught:
         written(f"recipe: head\n{line}\n")
     assert "\n" not in str(caught.value)
-    assert str(caught.value).endswith("change that line")
+    assert str(caught.value).endswith("change it")
 
 
 @pytest.mark.parametrize("value", [".nan", ".inf", "-.inf"])

@@ -13,17 +13,29 @@ from goldfold.errors import GoldfoldError
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one verb; a user's mistake ends in one sentence on stderr and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # a terminal that knows no ± shall not end a run
     arguments = _parser().parse_args(argv)
     try:
         import_module(f"goldfold.commands.{arguments.verb}").run(arguments)
     except GoldfoldError as error:
         sys.exit(_refused(str(error)))
+    except MemoryError as error:
+        sys.exit(_refused(f"memory ran out ({error}): lower batch_size or image_size, or free some"))
     except BrokenPipeError:  # the reader of our output, such as `head`, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        sys.exit(_refused(f"{error.strerror or error} at {error.filename}: make room or allow access, and start again"))
     except KeyboardInterrupt:
         print("\ngoldfold: interrupted; the same command goes on where it stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a number of processes is 0 or more, got {text}")
+    return int(text)
 
 
 def _refused(sentence: str) -> int:
@@ -46,7 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--config", default="baseline", help="file below configs/<competition>/, without .yaml")
     train.add_argument("--debug", action="store_true", help="keep every epoch's weights")
     train.add_argument("--device", help="cpu, cuda, cuda:1 ...; the best there is by default")
-    train.add_argument("--workers", type=int, default=0, help="processes that load data; results do not depend on it")
+    train.add_argument(
+        "--workers", type=_count, default=0, help="processes that load data; results do not depend on it"
+    )
     train.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change")
     _runs_quietly(train)
 
@@ -55,6 +69,10 @@ def _parser() -> argparse.ArgumentParser:
 
     grade = verbs.add_parser("grade", help="a run's submission against the hidden labels, beside its CV")
     grade.add_argument("--run", required=True, help="latest, baseline-r3, digits/baseline-r3")
+
+    compare = verbs.add_parser("compare", help="runs beside each other, their differences paired over folds")
+    compare.add_argument("runs", nargs="+", metavar="RUN", help="two or more; differences are to the first")
+    compare.add_argument("--accept", nargs="*", default=(), metavar="CODE", help="findings that shall not refuse it")
 
     new = verbs.add_parser("new", help="a competition folder that already passes the contract tests")
     new.add_argument("--comp", required=True, help="its name, a Python identifier")

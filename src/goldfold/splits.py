@@ -124,6 +124,25 @@ def predefined(column: Sequence) -> list[Fold]:
     return verified(_drawn(drawn), len(numbers), covering=False)
 
 
+def check_positions(folds: Sequence[Fold], rows: int) -> np.ndarray:
+    """How often each of `rows` rows is validated, (rows,), after checking that a score over folds can mean something.
+
+    GoldfoldError names the first fold with an empty part, or with rows twice or out of range, and the first row that is
+    validated in two folds: its predictions would count twice.
+    """
+    validated = np.zeros(rows, np.int64)
+    for number, fold in enumerate(folds):
+        for part, positions in zip(("training", "validation"), fold, strict=True):
+            if not len(positions):
+                raise GoldfoldError(f"fold {number} has no {part} row: use fewer folds or another seed")
+            if positions.min() < 0 or positions.max() >= rows or len(np.unique(positions)) < len(positions):
+                raise GoldfoldError(f"fold {number} has {part} rows twice or outside 0..{rows - 1}: mend the split")
+        validated[fold.validation] += 1
+    if (validated > 1).any():
+        raise GoldfoldError(f"row {validated.argmax()} is validated in two folds: each row belongs to one")
+    return validated
+
+
 def verified(
     folds: list[Fold], rows: int, *, labels: Any = None, groups: Any = None, covering: bool = True
 ) -> list[Fold]:
@@ -132,18 +151,10 @@ def verified(
     No part is empty; no row is in both parts of a fold or in two validation parts; with `covering` each row is in one.
     labels: every part of every fold must hold each class. groups: none may be in both parts of a fold.
     """
-    validated = np.zeros(rows, np.int64)
+    validated = check_positions(folds, rows)
     for number, (train, validation) in enumerate(folds):
-        for part, positions in (("training", train), ("validation", validation)):
-            if not len(positions):
-                raise GoldfoldError(f"fold {number} has no {part} row: use fewer folds or another seed")
-            if positions.min() < 0 or positions.max() >= rows or len(np.unique(positions)) < len(positions):
-                raise GoldfoldError(f"fold {number} has {part} rows twice or outside 0..{rows - 1}: mend the split")
         if len(both := np.intersect1d(train, validation)):
             raise GoldfoldError(f"fold {number} trains and validates on row {both[0]}: take it out of one part")
-        validated[validation] += 1
-    if (validated > 1).any():
-        raise GoldfoldError(f"row {validated.argmax()} is validated in two folds: each row belongs to one")
     if covering and not validated.all():
         raise GoldfoldError(f"row {validated.argmin()} is validated in no fold: each row belongs to one")
     if groups is not None:

@@ -97,8 +97,12 @@ def contents(rows: DataFrame, targets: Sequence[str]) -> Series:
     shown = without_targets(rows, targets)
     if len(shown.columns) > 1:  # else the id is all there is to tell rows apart
         shown = shown.drop(columns="id")
-    shown = shown.map(lambda cell: cell.tobytes() if isinstance(cell, np.ndarray) else cell)
+    shown = shown.map(lambda cell: cell.tobytes() if isinstance(cell, np.ndarray) else _hashable(cell))
     return pd.Series(pd.util.hash_pandas_object(shown, index=False).to_numpy(), index=rows.index)
+
+
+def _hashable(cell: object) -> object:
+    return repr(cell) if isinstance(cell, (list, dict, set)) else cell
 
 
 def _content_hashes(paths: Series) -> list[str]:

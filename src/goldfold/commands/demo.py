@@ -23,7 +23,7 @@ def run(arguments: Namespace) -> None:
     low, high = summary["pooled_interval_95_bootstrap"]
     print()
     print(f"OOF {name}      {summary['pooled']:.4f}   95 % [{low:.4f}, {high:.4f}]   chance {summary['chance']:.2f}")
-    print(f"hidden labels  {grade(folder):.4f}   on photographs that nothing was fitted to or chosen on")
+    print(f"hidden labels  {grade(folder):.4f}   on photographs outside all folds")
     print()
     print("next:")
     for words in (

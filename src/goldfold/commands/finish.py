@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from goldfold.commands import project
 from goldfold.commands.score import table
@@ -19,6 +21,9 @@ from goldfold.trust import audits
 from goldfold.trust.audits import Finding
 from goldfold.trust.report import figures, gallery
 from goldfold.trust.report.record import record
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 CHECKED = (
     "rows, groups and file contents shared between the halves of a fold",
@@ -36,6 +41,7 @@ def conclude(experiment: Experiment, fits: Sequence[Fit], run: Path, findings: l
     _save(experiment, whole, run)
     findings = findings + _audit(experiment, fits, whole)
     write_json(run / "findings.json", [vars(finding) for finding in findings])
+    audits.refuse_errors(findings, experiment.protocol.accept)
     csv = _submit(experiment, whole, run)
     _draw(experiment, fits, whole, run)
     write_record(run)
@@ -111,11 +117,21 @@ def _audit(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> list[
     return audits.merged(findings)
 
 
+def submission_of(experiment: Experiment, fits: Sequence[Fit]) -> DataFrame:
+    """The checked submission of some fits alone."""
+    return _checked_submission(experiment, experiment.recipe.combine(np.stack([fit.test for fit in fits])))
+
+
+def _checked_submission(experiment: Experiment, predictions: np.ndarray) -> DataFrame:
+    submission, data = experiment.competition.submission, experiment.tables
+    frame = submission.write(data.test, predictions)
+    submissions.check(frame, data.sample_submission, data.test, submission)
+    return frame
+
+
 def _submit(experiment: Experiment, whole: Outcome, run: Path) -> Path:
     """Write the checked submission; returns its path."""
-    competition, data = experiment.competition, experiment.tables
-    frame = competition.submission.write(data.test, whole.test)
-    submissions.check(frame, data.sample_submission, data.test, competition.submission)
+    competition, frame = experiment.competition, _checked_submission(experiment, whole.test)
     own = whole.metrics[competition.metric.name]
     provenance: dict[str, Any] = {
         "competition": competition.slug,

@@ -32,8 +32,10 @@ def grade(run: Path) -> float:
     solution = project.data(name) / "private" / "solution.csv"
     if competition.grade is None or not solution.exists():
         raise GoldfoldError(f"'{name}' keeps no hidden labels here: only Kaggle can score its submissions")
-    data = competition.load(project.public(name, competition))
-    submission = submissions.read(project.SUBMISSIONS / name / f"{run.name}.csv", data.sample_submission)
+    data = project.load(name, competition)
+    path = project.SUBMISSIONS / name / f"{run.name}.csv"
+    submissions.refuse_edited(path)
+    submission = submissions.read(path, data.sample_submission)
     submissions.check(submission, data.sample_submission, data.test, competition.submission)
     score = competition.grade(submission, submissions.read(solution, data.sample_submission))
     write_json(run / "grade.json", {"score": score})

@@ -17,7 +17,7 @@ TEMPLATES = Path(__file__).parent / "scaffold"
 def run(arguments: Namespace) -> None:
     for path in scaffold(arguments.comp):
         print(path)
-    print(f"next: make train COMP={arguments.comp}, then put your data into competitions/{arguments.comp}/data.py")
+    print(f"next: read your data in competitions/{arguments.comp}/data.py, then make train COMP={arguments.comp}")
 
 
 def scaffold(name: str) -> list[Path]:

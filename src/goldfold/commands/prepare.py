@@ -9,7 +9,7 @@ from goldfold.commands import project
 
 def run(arguments: Namespace) -> None:
     competition = project.competition(arguments.comp)
-    folder = project.public(arguments.comp, competition)
-    tables = competition.load(folder)
+    folder = project.prepare(arguments.comp, competition)
+    tables = project.load(arguments.comp, competition)
     size = f"{len(tables.train):,} train rows, {len(tables.test):,} test rows"
-    print(f"{folder}: {size}; remove it to prepare it again")
+    print(f"{folder}: {size}; prepared again when data.py changes or this folder is removed")

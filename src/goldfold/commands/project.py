@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
 import traceback
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from goldfold.errors import GoldfoldError, unknown
+from goldfold.files import read_json, write_json
 
 if TYPE_CHECKING:
-    from goldfold.competition import Competition
+    from goldfold.competition import Competition, Tables
 
 ROOT = Path()
+PREPARED = "prepared.json"
 RUNS, CACHE, SUBMISSIONS = ROOT / "runs", ROOT / "data" / "cache", ROOT / "submissions"
 
 
@@ -30,6 +34,8 @@ def competition(name: str) -> Competition:
     Raises:
         GoldfoldError: there is no such folder, or importing it fails; says where.
     """
+    if not names():
+        raise GoldfoldError(f"there is no competition below {ROOT.resolve()}: start in the project's folder")
     if name not in names():
         raise unknown("competition", name, names())
     folder = str(ROOT.resolve())
@@ -83,6 +89,46 @@ def public(name: str, competition: Competition) -> Path:
     return folder
 
 
+def load(name: str, competition: Competition) -> Tables:
+    """The competition's tables, its data made ready first where that needs no download."""
+    return carried_out(name, competition.load, public(name, competition))
+
+
+def stale(name: str) -> bool:
+    """Whether the competition's data.py has changed since it prepared the data."""
+    mark = data(name) / PREPARED
+    return mark.exists() and read_json(mark)["code"] != _code(name)
+
+
+def prepare(name: str, competition: Competition) -> Path:
+    """The competition's prepared data, prepared again where another data.py did it."""
+    if stale(name):
+        _prepare(name, competition)
+    return public(name, competition)
+
+
+def carried_out(name: str, part: Callable[..., Any], *arguments: Any) -> Any:
+    """`part(*arguments)`, a function of a competition.
+
+    Raises:
+        GoldfoldError: its own, or one that says where in the competition anything else went wrong.
+    """
+    try:
+        return part(*arguments)
+    except GoldfoldError:
+        raise
+    except Exception as error:
+        what = " ".join(f"{type(error).__name__}, {error}".split())
+        called = getattr(part, "__name__", "a function")
+        raise GoldfoldError(f"{called}() of competition '{name}' failed, {_place(error)}: {what}") from error
+
+
+def _code(name: str) -> str | None:
+    """A hash of what prepares the data; None where a competition keeps it elsewhere."""
+    source = ROOT / "competitions" / name / "data.py"
+    return hashlib.sha256(source.read_bytes()).hexdigest() if source.exists() else None
+
+
 def _prepare(name: str, competition: Competition) -> None:
     """Fill public/ and private/ beside their places and rename them, so that they are whole or absent."""
     print(f"preparing {data(name)} ...", flush=True)
@@ -91,13 +137,15 @@ def _prepare(name: str, competition: Competition) -> None:
     for part in ("public", "private"):
         (partial / part).mkdir(parents=True)
     try:
-        competition.prepare(raw(name, competition), partial / "public", partial / "private")
+        carried_out(name, competition.prepare, raw(name, competition), partial / "public", partial / "private")
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+    for part in ("public", "private"):
+        shutil.rmtree(data(name) / part, ignore_errors=True)
     if any((partial / "private").iterdir()):
-        shutil.rmtree(data(name) / "private", ignore_errors=True)
         os.replace(partial / "private", data(name) / "private")
+    write_json(data(name) / PREPARED, {"code": _code(name)})
     os.replace(partial / "public", data(name) / "public")
     shutil.rmtree(partial)
 

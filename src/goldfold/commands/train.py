@@ -16,12 +16,13 @@ from pandas import DataFrame, Series
 import goldfold
 from goldfold import splits, tables
 from goldfold.commands import project
-from goldfold.commands.finish import conclude
+from goldfold.commands.finish import conclude, submission_of
 from goldfold.commands.progress import Bar
 from goldfold.competition import Competition, Fold, Runtime, Tables
 from goldfold.engine import config as configs
 from goldfold.engine import memory, runs
-from goldfold.engine.crossval import Experiment, Fit, cross_validate
+from goldfold.engine.crossval import Experiment, Fit, cross_validate, fold_numbers
+from goldfold.errors import GoldfoldError
 from goldfold.files import write_json, write_text
 from goldfold.trust import audits, records
 
@@ -38,19 +39,21 @@ def train(
     memory.keep_freed()
     competition = project.competition(name)
     config = configs.read(project.config_path(name, config_name), overrides, competition.recipes)
-    data = competition.load(project.public(name, competition))
+    data = project.load(name, competition)
     tables.check(competition, data)
-    folds = competition.split(data.train, config.protocol.seed)
+    folds = project.carried_out(name, competition.split, data.train, config.protocol.seed)
+    splits.check_positions(folds, len(data.train))
     contents = [tables.contents(rows, competition.targets) for rows in (data.train, data.test)]
     findings = _audit_data(competition, data, folds, *contents)
+    findings += audits.stale_data(name) if project.stale(name) else []
     audits.refuse_errors(findings, config.protocol.accept)
 
     drawn = splits.folds_frame(data.train["id"], folds)
     data_hash = tables.data_hash(data, *contents)
+    numbers = fold_numbers(config.protocol, folds)
     run = _started(name, config, data_hash, drawn)
-    bar = Bar(
-        len(config.protocol.seeds) * len(folds), competition.metric.name, quiet or _rank() > 0, config.protocol.accept
-    )
+    fits_in_all = len(config.protocol.seeds) * len(numbers)
+    bar = Bar(fits_in_all, competition.metric.name, quiet or _rank() > 0, config.protocol.accept)
     experiment = Experiment(
         competition=competition,
         recipe=competition.recipes[config.recipe],
@@ -65,6 +68,8 @@ def train(
     for fit in cross_validate(experiment, run, bar):
         fits.append(fit)
         if _rank() == 0:
+            if len(fits) == 1:
+                submission_of(experiment, fits)  # what cannot be submitted is known before the other fits
             bar.fit_ended(_line(fit, competition.metric.name))
     bar.close()
     if _rank() == 0:
@@ -76,7 +81,9 @@ def _audit_data(
     competition: Competition, data: Tables, folds: Sequence[Fold], train_contents: Series, test_contents: Series
 ) -> list[audits.Finding]:
     ids = data.train["id"]
-    findings = audits.shared_rows(folds) + audits.shared_contents(folds, train_contents, ids)
+    findings = audits.shared_rows(folds) + audits.shared_contents(
+        folds, train_contents, ids, files="path" in data.train
+    )
     if competition.group:
         findings += audits.shared_groups(folds, data.train[competition.group])
     return findings + audits.copies_in_test(train_contents, ids, test_contents, data.test["id"])
@@ -86,7 +93,8 @@ def _started(name: str, config: configs.Config, data_hash: str, drawn: DataFrame
     """The run's folder, new or taken up again; every process of a distributed run gets the same."""
     place = [None]
     if _rank() == 0:
-        code = records.code_hash(Path(goldfold.__file__).parent, project.ROOT / "competitions" / name)
+        package = Path(goldfold.__file__).parent
+        code = records.code_hash(package, project.ROOT / "competitions" / name, leaving_out=OUTSIDE_FITS)
         known = {"config": config.resolved(), "data": data_hash, "folds": drawn.to_csv(index=False), "code": code}
         identity = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
         hashes = {"data_hash": data_hash, "code_hash": code}
@@ -100,6 +108,8 @@ def _started(name: str, config: configs.Config, data_hash: str, drawn: DataFrame
         dist.broadcast_object_list(place, src=0)
     return place[0]
 
+
+OUTSIDE_FITS = ("commands/", "delivery/", "trust/")  # code that no fit depends on
 
 _LOCKS: list = []  # a run is locked for as long as this process lives
 
@@ -120,7 +130,19 @@ def _device(wanted: str | None) -> torch.device:
         if cuda:
             torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
             return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    return torch.device(wanted or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return _usable(wanted) if wanted else torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _usable(wanted: str) -> torch.device:
+    try:
+        device = torch.device(wanted)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        why = str(error).splitlines()[0]
+        raise GoldfoldError(
+            f"device '{wanted}' cannot be used here ({why}): try --device cpu, or leave it out"
+        ) from error
+    return device
 
 
 def _rank() -> int:

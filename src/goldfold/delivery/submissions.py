@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from goldfold.errors import GoldfoldError
-from goldfold.files import write_bytes, write_json
+from goldfold.files import read_json, write_bytes, write_json
 from goldfold.submission_checks import broken_by
 
 if TYPE_CHECKING:
@@ -49,6 +49,15 @@ def write(frame: DataFrame, path: Path, provenance: Mapping[str, Any]) -> None:
     beside.unlink(missing_ok=True)  # it describes the file that is about to be replaced
     write_bytes(path, data)
     write_json(beside, {**provenance, "sha256": hashlib.sha256(data).hexdigest(), "rows": len(frame)})
+
+
+def refuse_edited(path: Path) -> None:
+    """Raise GoldfoldError where `path` is no longer the file its run wrote: its score would not be the run's."""
+    beside = path.with_name(f"{path.name}.json")
+    if not (path.exists() and beside.exists()):
+        return
+    if hashlib.sha256(path.read_bytes()).hexdigest() != read_json(beside)["sha256"]:
+        raise GoldfoldError(f"{path} was changed since its run wrote it: undo that, or train the run again")
 
 
 def read(path: Path, sample: DataFrame) -> DataFrame:

@@ -63,7 +63,11 @@ def read(path: Path, overrides: Sequence[str], recipes: Mapping[str, Recipe]) ->
     """
     if not path.exists():
         raise unknown(f"config in {path.parent}", path.stem, [file.stem for file in path.parent.glob("*.yaml")])
-    values = _parsed(path.read_text(encoding="utf-8"), str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (UnicodeDecodeError, OSError) as error:
+        raise GoldfoldError(f"{path} cannot be read as utf-8 text ({error}): save it as utf-8") from error
+    values = _parsed(text, str(path))
     if not isinstance(values, dict):
         raise GoldfoldError(
             f"{path} must hold `key: value` lines and holds {type(values).__name__}: see another config"
@@ -83,7 +87,7 @@ def resolve(name: str, values: Mapping[str, Any], recipes: Mapping[str, Recipe])
     recipe = values.pop("recipe", None)
     if recipe is None:
         raise GoldfoldError(f"config '{name}' names no recipe: add a line `recipe: {next(iter(recipes))}`")
-    if recipe not in recipes:
+    if not isinstance(recipe, str) or recipe not in recipes:
         raise unknown("recipe", str(recipe), recipes)
     models = {"protocol": Protocol, "loop": Loop, "params": recipes[recipe].params}
     owners: dict[str, str] = dict.fromkeys(("config", "recipe", "search"), "file")
@@ -120,7 +124,7 @@ def _validated(model: type[BaseModel], values: dict[str, Any], name: str) -> Bas
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         given = f"{key}: {first['input']!r}" if key else "the keys together"
-        raise GoldfoldError(f"config '{name}' has {given}, and {_lower(first['msg'])}: change that line") from error
+        raise GoldfoldError(f"config '{name}' has {given}, and {_lower(first['msg'])}: change it") from error
 
 
 def _lower(message: str) -> str:

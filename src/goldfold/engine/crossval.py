@@ -16,6 +16,7 @@ from pandas import DataFrame
 from pydantic import Field, field_validator
 from torch import nn
 
+from goldfold import fields
 from goldfold.competition import Competition, Fold, Plan, Recipe, Runtime, Tables
 from goldfold.engine import checkpoints
 from goldfold.engine.loop import Loop, autocasting
@@ -42,6 +43,8 @@ class Protocol(Params):
     @field_validator("seeds", "folds")
     @classmethod
     def _once(cls, numbers: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if numbers == ():
+            raise ValueError("a list of numbers such as [0] is needed, an empty one runs nothing")
         if numbers and len(set(numbers)) < len(numbers):
             raise ValueError("each number may be given once, or its fits would count twice")
         return numbers
@@ -87,22 +90,30 @@ FitObserver = Callable[[int, int, Progress], None]
 
 
 def cross_validate(experiment: Experiment, folder: Path, observe: FitObserver | None = None) -> Iterator[Fit]:
-    """Fit every fold from every seed in `folder/fold<k>-seed<s>`; what is already there is read, not fitted again."""
-    for fold in fold_numbers(experiment):
+    """Fit every fold from every seed in `folder/fold<k>-seed<s>`; what is there whole is read, not fitted again."""
+    for fold in fold_numbers(experiment.protocol, experiment.folds):
         for seed in experiment.protocol.seeds:
             place = folder / f"fold{fold}-seed{seed}"
-            if not (place / "fit.json").exists():
+            if not _agreed(_whole(place)):
                 watch = partial(observe, fold, seed) if observe else None
                 _save(_fit(experiment, fold, seed, place, watch), place)
-                if dist.is_initialized():
-                    dist.barrier()  # the other processes read what the first has written
+            if dist.is_initialized():
+                dist.barrier()  # the other processes read what the first has written
             yield _load(place)
 
 
-def fold_numbers(experiment: Experiment) -> Sequence[int]:
-    """The folds this experiment runs, by number."""
-    known = range(len(experiment.folds))
-    wanted = known if experiment.protocol.folds is None else experiment.protocol.folds
+def _agreed(there: bool) -> bool:
+    """What the first process of a distributed run saw: another may look later, when that one has already written."""
+    seen = [there]
+    if dist.is_initialized():
+        dist.broadcast_object_list(seen, src=0)
+    return seen[0]
+
+
+def fold_numbers(protocol: Protocol, folds: Sequence[Fold]) -> Sequence[int]:
+    """The folds to run, by number."""
+    known = range(len(folds))
+    wanted = known if protocol.folds is None else protocol.folds
     absent = [fold for fold in wanted if fold not in known]
     if absent:
         raise GoldfoldError(
@@ -181,8 +192,10 @@ def _check_predictions(predictions: np.ndarray, rows: DataFrame) -> None:
         raise GoldfoldError(
             f"predict() must return one prediction per row and made {len(predictions)} for {len(rows)} rows"
         )
-    if np.issubdtype(predictions.dtype, np.floating) and not np.isfinite(predictions).all():
-        bad = int((~np.isfinite(predictions.reshape(len(rows), -1))).any(axis=1).argmax())
+    numbers = [part.reshape(len(rows), -1) for part in fields.parts(predictions) if part.dtype.kind == "f"]
+    finite = np.all([np.isfinite(part).all(axis=1) for part in numbers], axis=0)
+    if not np.all(finite):
+        bad = int(np.argmin(finite))
         raise GoldfoldError(
             f"predictions must be finite, and that of id {rows['id'].tolist()[bad]!r} is not: lower the learning rate, "
             "or look at this sample"
@@ -203,6 +216,15 @@ def _save(fit: Fit, place: Path) -> None:
     write_json(place / "history.json", fit.history)
     plain = {name: value for name, value in vars(fit).items() if name not in ("history", "validation", "test")}
     write_json(place / "fit.json", plain)
+
+
+def _whole(place: Path) -> bool:
+    """Whether a fit is there and can be read; a damaged one is made again, from its checkpoints where it has any."""
+    try:
+        _load(place)
+    except GoldfoldError:
+        return False
+    return True
 
 
 def _load(place: Path) -> Fit:

@@ -107,6 +107,8 @@ def explain(error: RuntimeError, rows: int) -> None:
             "with several processes every trained parameter needs a gradient in every batch, and some had none: freeze "
             "them, leave them out of the stage's optimizer, or train in one process"
         ) from error
+    if "cannot be converted to type" in str(error) and "overflow" in str(error):
+        raise GoldfoldError(f"a number is too large for the weights ({error}): lower the learning rate") from error
     if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
         raise GoldfoldError(
             f"memory ran out at a batch of {rows}: try batch_size={max(1, rows // 2)}, with accumulate=2 the optimizer "

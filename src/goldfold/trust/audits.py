@@ -55,8 +55,11 @@ def shared_groups(folds: Sequence[Fold], groups: Series) -> list[Finding]:
     return findings
 
 
-def shared_contents(folds: Sequence[Fold], contents: Series, ids: Series) -> list[Finding]:
-    """Different ids with identical content on both sides of a fold."""
+def shared_contents(folds: Sequence[Fold], contents: Series, ids: Series, files: bool = True) -> list[Finding]:
+    """Different ids with identical content on both sides of a fold: copies, where the content is a file's.
+
+    Rows of a table with few values may be equal without being copies: a note.
+    """
     findings = []
     for number, fold in enumerate(folds):
         seen = dict(zip(contents.iloc[fold.train], ids.iloc[fold.train], strict=True))
@@ -67,11 +70,13 @@ def shared_contents(folds: Sequence[Fold], contents: Series, ids: Series) -> lis
         ]
         if copies:
             row, twin = copies[0]
+            how = "copies of" if files else "equal to"
+            step = "drop the copies in load(), or group by content" if files else "if they are copies, group by content"
             message = (
-                f"{len(copies)} of {len(fold.validation)} scored samples are copies of trained ones, first id {row!r} "
-                f"like {twin!r}: drop the copies in load(), or group by content"
+                f"{len(copies)} of {len(fold.validation)} scored samples are {how} trained ones, first id {row!r} "
+                f"like {twin!r}: {step}"
             )
-            findings.append(Finding("shared_contents", "warning", message, f"fold {number}"))
+            findings.append(Finding("shared_contents", "warning" if files else "note", message, f"fold {number}"))
     return findings
 
 
@@ -84,6 +89,12 @@ def copies_in_test(train_contents: Series, train_ids: Series, test_contents: Ser
     row, twin = copies[0]
     message = f"{len(copies)} of {len(test_ids)} test samples are copies of training ones, first {row!r} like {twin!r}"
     return [Finding("copies_in_test", "warning", message, "test")]
+
+
+def stale_data(name: str) -> list[Finding]:
+    """The data was prepared by another data.py than the one there is now."""
+    message = f"data.py has changed since it prepared these rows: make prepare COMP={name} prepares them again"
+    return [Finding("stale_data", "warning", message, "data")]
 
 
 def orphan_parameters(facts: Mapping[str, Any], where: str) -> list[Finding]:

@@ -51,8 +51,10 @@ def reproduce(project: Path, command: Sequence[str] | None = None) -> dict[str, 
     }
 
 
-def code_hash(*folders: Path) -> str:
+def code_hash(*folders: Path, leaving_out: Sequence[str] = ()) -> str:
     """SHA-256 over names (relative to their folder) and bytes of the .py files below each of `folders`, in order.
+
+    leaving_out: beginnings of relative names, such as "trust/", whose files do not count.
 
     Raises:
         GoldfoldError: a folder holds no .py file, so that the hash would stand for nothing.
@@ -62,7 +64,7 @@ def code_hash(*folders: Path) -> str:
         files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.py")}
         if not files:
             raise GoldfoldError(f"there is no .py file below {folder} to hash: start in the project's folder")
-        for name in sorted(files):
+        for name in sorted(name for name in files if not name.startswith(tuple(leaving_out))):
             content = files[name].read_bytes()
             digest.update(f"{name}\0{len(content)}\0".encode() + content)
         digest.update(b"\0")
