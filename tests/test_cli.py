@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -172,6 +173,104 @@ def test_leaks_stop_the_run_unless_accepted(refused, toy: Path, capsys: pytest.C
     assert "accept=[shared_rows]" in told
     train("accept=[shared_rows]")
     assert "error  shared_rows" in capsys.readouterr().out
+
+
+def test_data_prepared_by_other_code_is_told_and_prepared_again(toy: Path, capsys: pytest.CaptureFixture) -> None:
+    train()
+    before = Path("data/blobs/public/train.csv").read_bytes()
+    edit(toy / DATA, "default_rng(0)", "default_rng(1)")
+    train()
+    assert "warning  stale_data  data: data.py has changed" in capsys.readouterr().out
+    for name in ("competitions.blobs", "competitions"):
+        sys.modules.pop(name, None)
+    main(["prepare", "--comp", "blobs"])
+    assert Path("data/blobs/public/train.csv").read_bytes() != before
+    train("strength=2.0")
+    assert "stale_data" not in capsys.readouterr().out
+
+
+def test_hidden_labels_of_an_earlier_preparation_do_not_stay(toy: Path) -> None:
+    main(["prepare", "--comp", "blobs"])
+    assert Path("data/blobs/private/solution.csv").exists()
+    edit(toy / DATA, '["label"], {"label": 0.5}, public, private)', '["label"], {"label": 0.5}, public, public)')
+    for name in ("competitions.blobs", "competitions"):
+        sys.modules.pop(name, None)
+    main(["prepare", "--comp", "blobs"])
+    assert not Path("data/blobs/private").exists()
+
+
+def test_an_edited_submission_is_not_graded_as_its_runs(refused, toy: Path) -> None:
+    train()
+    csv = Path("submissions/blobs/estimator-r1.csv")
+    csv.write_text(csv.read_text(encoding="utf-8").replace("0.", "0.0", 1), encoding="utf-8")
+    assert "was changed since its run wrote it" in refused("grade", "--run", "estimator-r1")
+    assert not Path("runs/blobs/estimator-r1/grade.json").exists()
+
+
+def test_a_submission_that_cannot_be_written_stops_the_run_after_its_first_fit(refused, toy: Path) -> None:
+    edit(toy / DATA, "between(0, 100)", "between(2, 100)")
+    assert "must lie in [2, 100]" in refused("train", "--comp", "blobs", "--config", "estimator")
+    assert [path.parent.name for path in Path("runs/blobs/estimator-r1").glob("*/fit.json")] == ["fold0-seed0"]
+
+
+def test_an_error_that_refused_a_run_refuses_its_second_start_too(refused, toy: Path) -> None:
+    edit(
+        toy / DATA,
+        'return {"cross_entropy": F.binary_cross_entropy_with_logits(model(batch[0])[:, 0], batch[1])}',
+        "loss = F.binary_cross_entropy_with_logits(model(batch[0])[:, 0], batch[1])\n"
+        '        return {"cross_entropy": loss, "dead": batch[0].mean()}',
+    )
+    for _ in range(2):
+        told = refused("train", "--comp", "blobs", "--config", "perceptron")
+        assert "loss term 'dead' has no gradient" in told
+    assert not Path("submissions/blobs").exists()
+
+
+def test_a_damaged_fit_is_made_again(toy: Path) -> None:
+    train()
+    place = Path("runs/blobs/estimator-r1")
+    whole = (place / "oof.npy").read_bytes()
+    for name, content in (("fold0-seed0/validation.npy", b"cut"), ("fold1-seed0/test.npy", None)):
+        (place / "record.md").unlink(missing_ok=True)
+        (place / name).write_bytes(content) if content else (place / name).unlink()
+        train()
+        assert (place / "oof.npy").read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["folds=[]"], "an empty one runs nothing"),
+        (["folds=[7]"], "folds are numbered 0 to 2"),
+        (["recipe=[bank]"], "there is no recipe"),
+        (["--device", "gpu"], "device 'gpu' cannot be used here"),
+        (["--device", "cuda:99"], "device 'cuda:99' cannot be used here"),
+    ],
+)
+def test_what_cannot_start_leaves_no_run(arguments: list[str], said: str, refused, toy: Path) -> None:
+    assert said in refused("train", "--comp", "blobs", "--config", "estimator", *arguments)
+    assert not list(Path("runs").glob("*/*"))
+
+
+def test_what_goes_wrong_in_a_competition_names_its_line(refused, toy: Path) -> None:
+    edit(toy / DATA, "    return Tables(train=train", "    train['nothing']\n    return Tables(train=train")
+    told = refused("train", "--comp", "blobs", "--config", "estimator")
+    assert re.search(r"load\(\) of competition 'blobs' failed, .*line \d+: KeyError, 'nothing'", told)
+
+
+def test_folds_that_validate_a_row_twice_are_refused(refused, toy: Path) -> None:
+    edit(toy / DATA, 'splits.stratified(train["label"], folds=3, seed=seed),', "splits.k_fold(train, 3, seed) * 2,")
+    assert "is validated in two folds" in refused("train", "--comp", "blobs", "--config", "estimator")
+
+
+def test_a_config_that_is_no_text_and_a_folder_without_competitions(
+    refused, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("configs/blobs/estimator.yaml").write_bytes(b"recipe: \xff\xfe")
+    assert "cannot be read as utf-8 text" in refused("train", "--comp", "blobs", "--config", "estimator")
+    (toy / "empty").mkdir()
+    monkeypatch.chdir(toy / "empty")
+    assert "there is no competition below" in refused("train", "--comp", "blobs")
 
 
 def test_absent_data_names_the_command(refused, toy: Path) -> None:

@@ -123,10 +123,11 @@ def carried_out(name: str, part: Callable[..., Any], *arguments: Any) -> Any:
         raise GoldfoldError(f"{called}() of competition '{name}' failed, {_place(error)}: {what}") from error
 
 
-def _code(name: str) -> str | None:
-    """A hash of what prepares the data; None where a competition keeps it elsewhere."""
-    source = ROOT / "competitions" / name / "data.py"
-    return hashlib.sha256(source.read_bytes()).hexdigest() if source.exists() else None
+def _code(name: str) -> str:
+    """A hash of the file that prepares the data."""
+    folder = ROOT / "competitions" / name
+    source = folder / "data.py" if (folder / "data.py").exists() else folder / "__init__.py"
+    return hashlib.sha256(source.read_bytes()).hexdigest()
 
 
 def _prepare(name: str, competition: Competition) -> None:
