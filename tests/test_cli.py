@@ -120,6 +120,9 @@ def test_unknown_names_suggest_the_near_miss(refused, toy: Path) -> None:
 def test_an_unknown_metric_suggests_the_near_miss(refused, toy: Path) -> None:
     edit(toy / DATA, 'metrics.auroc(target="label")', 'metrics.aurok(target="label")')
     assert "did you mean 'auroc'" in refused("train", "--comp", "blobs", "--config", "estimator")
+    edit(toy / DATA, "from goldfold.params", "from goldfold.metrics import acuracy\nfrom goldfold.params")
+    told = refused("train", "--comp", "blobs", "--config", "estimator")
+    assert "there is no name in goldfold.metrics 'acuracy'; did you mean 'accuracy'" in told
 
 
 def test_a_competition_that_lacks_a_part_says_which(refused, toy: Path) -> None:

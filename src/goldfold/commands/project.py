@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import sys
 import traceback
@@ -46,12 +47,21 @@ def competition(name: str) -> Competition:
     except GoldfoldError:
         raise
     except Exception as error:
+        _suggest(error)
         raise GoldfoldError(
             f"competition '{name}' cannot be imported, {_place(error)}: {type(error).__name__}, {error}"
         ) from error
     if not hasattr(module, "COMPETITION"):
         raise GoldfoldError(f"competitions/{name}/__init__.py must define COMPETITION = Competition(...): add it")
     return module.COMPETITION
+
+
+def _suggest(error: Exception) -> None:
+    """Raise the near miss where a name was imported that its module does not have, such as a metric's."""
+    wanted = re.search(r"cannot import name '(\w+)'", str(error)) if isinstance(error, ImportError) else None
+    known = getattr(sys.modules.get(error.name), "__all__", ()) if wanted else ()
+    if known:
+        raise unknown(f"name in {error.name}", wanted[1], known) from error
 
 
 def _place(error: Exception) -> str:
