@@ -22,6 +22,7 @@ from goldfold.competition import Competition, Fold, Runtime, Tables
 from goldfold.engine import config as configs
 from goldfold.engine import memory, runs
 from goldfold.engine.crossval import Experiment, Fit, cross_validate, fold_numbers
+from goldfold.engine.training import from_first
 from goldfold.errors import GoldfoldError
 from goldfold.files import write_json, write_text
 from goldfold.trust import audits, records
@@ -91,7 +92,7 @@ def _audit_data(
 
 def _started(name: str, config: configs.Config, data_hash: str, drawn: DataFrame) -> Path:
     """The run's folder, new or taken up again; every process of a distributed run gets the same."""
-    place = [None]
+    folder = None
     if _rank() == 0:
         package = Path(goldfold.__file__).parent
         code = records.code_hash(package, project.ROOT / "competitions" / name, leaving_out=OUTSIDE_FITS)
@@ -103,10 +104,8 @@ def _started(name: str, config: configs.Config, data_hash: str, drawn: DataFrame
         write_json(started.folder / "config.json", config.resolved())
         write_text(started.folder / "folds.csv", drawn.to_csv(index=False))
         _LOCKS.append(started.lock)
-        place = [started.folder]
-    if dist.is_initialized():
-        dist.broadcast_object_list(place, src=0)
-    return place[0]
+        folder = started.folder
+    return from_first(folder)
 
 
 OUTSIDE_FITS = ("commands/", "delivery/", "trust/")  # code that no fit depends on

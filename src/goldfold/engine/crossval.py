@@ -22,7 +22,7 @@ from goldfold.engine import checkpoints
 from goldfold.engine.loop import Loop, autocasting
 from goldfold.engine.scoring import scored
 from goldfold.engine.selection import chosen
-from goldfold.engine.training import Progress, is_writer, train
+from goldfold.engine.training import Progress, from_first, is_writer, train
 from goldfold.engine.training_state import History
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_array, read_json, write_array, write_json
@@ -94,20 +94,12 @@ def cross_validate(experiment: Experiment, folder: Path, observe: FitObserver | 
     for fold in fold_numbers(experiment.protocol, experiment.folds):
         for seed in experiment.protocol.seeds:
             place = folder / f"fold{fold}-seed{seed}"
-            if not _agreed(_whole(place)):
+            if not from_first(_whole(place)):  # a later process would already see what the first has written
                 watch = partial(observe, fold, seed) if observe else None
                 _save(_fit(experiment, fold, seed, place, watch), place)
             if dist.is_initialized():
                 dist.barrier()  # the other processes read what the first has written
             yield _load(place)
-
-
-def _agreed(there: bool) -> bool:
-    """What the first process of a distributed run saw: another may look later, when that one has already written."""
-    seen = [there]
-    if dist.is_initialized():
-        dist.broadcast_object_list(seen, src=0)
-    return seen[0]
 
 
 def fold_numbers(protocol: Protocol, folds: Sequence[Fold]) -> Sequence[int]:

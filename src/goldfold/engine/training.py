@@ -230,13 +230,18 @@ def is_writer() -> bool:
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
+def from_first(value: Any) -> Any:
+    """The first process's `value`, on all processes of a distributed run."""
+    told = [value]
+    if dist.is_initialized():
+        dist.broadcast_object_list(told, src=0)
+    return told[0]
+
+
 def _agreed(validate: Callable[[nn.Module], float], model: nn.Module) -> float:
     """The metric, without touching the random states of training, and the same on all processes."""
     with undisturbed():
-        value = [validate(model)]
-    if dist.is_initialized():
-        dist.broadcast_object_list(value, src=0)
-    return value[0]
+        return from_first(validate(model))
 
 
 def _total(terms: Mapping[str, Tensor], share: float) -> Tensor:
