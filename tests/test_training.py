@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
 from goldfold.batches import in_memory, process
-from goldfold.competition import Competition, Fold, Metric, Plan, Recipe, Runtime, Stage, Tables
+from goldfold.competition import Competition, Fold, Metric, Monitored, Plan, Recipe, Runtime, Stage, Tables
 from goldfold.engine import checkpoints
 from goldfold.engine.crossval import Experiment, Protocol, cross_validate
 from goldfold.engine.loop import Loop, batch_rows
@@ -78,6 +79,8 @@ def fit(plan: Plan, folder: Path | None = None, **given) -> tuple[list, dict]:
     arguments = {
         key: given.pop(key) for key in ("keep_every", "validate", "observe", "higher_is_better") if key in given
     }
+    if value_of := arguments.get("validate"):
+        arguments["validate"] = lambda model: {"metric": value_of(model)}
     return train(plan, loop=Loop(**given), device=CPU, folder=folder, **arguments)
 
 
@@ -322,6 +325,48 @@ def test_chosen_looks_at_the_last_stage_alone():
     assert chosen([*history, {"stage": "b", "epoch": 2, "metric": 0.4}], "best", True) is history[1]
     unscored = [{"stage": "b", "epoch": epoch, "metric": None} for epoch in (1, 2)]
     assert chosen(unscored, "best", True) is unscored[1]
+
+
+def watched(losses_by_epoch: list[float], alarm: str = "") -> Callable[[nn.Module], dict[str, Monitored]]:
+    losses = iter(losses_by_epoch)
+    return lambda model: {
+        "held_back_loss": Monitored(next(losses), higher_is_better=False, alarm=alarm),
+        "spread": Monitored(0.5),
+    }
+
+
+def test_an_epoch_can_be_chosen_by_what_the_plan_monitors_and_its_weights_are_kept(tmp_path):
+    plan = replace(a_plan(a_stage(epochs=5)), monitor=watched([0.5, 0.2, 0.2, 0.4, 0.6], "grey"))
+    history, _ = fit(plan, tmp_path, select="held_back_loss", validate=scripted([0.1, 0.2, 0.3, 0.9, 0.4]))
+    assert history[1]["monitored"]["held_back_loss"] == {"value": 0.2, "higher_is_better": False, "alarm": "grey"}
+    assert chosen(history, "held_back_loss", True)["epoch"] == 2
+    assert weights_in(tmp_path) == ["only_epoch_002", "only_epoch_004", "only_epoch_005"]
+
+
+def test_patience_follows_what_an_epoch_is_chosen_by():
+    plan = replace(a_plan(a_stage(epochs=5)), monitor=watched([0.2, 0.3, 0.4, 0.1, 0.1]))
+    history, _ = fit(plan, select="held_back_loss", patience=2, validate=scripted([0.1, 0.2, 0.3, 0.4, 0.5]))
+    assert len(history) == 3
+
+
+@pytest.mark.parametrize("select", ["held_back_los", "spread"])
+def test_a_measure_nobody_monitors_is_refused_after_the_first_epoch(select):
+    plan = replace(a_plan(a_stage(epochs=5)), monitor=watched([0.2, 0.3]))
+    with pytest.raises(GoldfoldError, match="measure to select an epoch by") as error:
+        fit(plan, select=select, validate=scripted([0.1]))
+    assert "held_back_loss" in str(error.value)
+
+
+def test_what_is_monitored_disturbs_nothing_and_runs_without_gradients_in_evaluation_mode():
+    def monitor(model):
+        assert not model.training
+        assert not torch.is_grad_enabled()
+        torch.rand(3), np.random.rand(3), random.random()
+        return {"drawn": Monitored(1.0)}
+
+    expected, plan = by_hand(a_plan(a_stage())), replace(a_plan(a_stage()), monitor=monitor)
+    fit(plan, validate=lambda model: 0.0)
+    assert_same(plan.model, expected)
 
 
 class StoppedError(Exception):

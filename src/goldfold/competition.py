@@ -63,6 +63,8 @@ class Metric:
     error: how wrong each row is, (n,), larger is worse, for pictures of the most wrong; None where a row alone is never
         wrong.
     classes: the labels in the order of the columns of (n, classes) predictions; None where it decides between none.
+    needs: the field without which predictions cannot be scored: a recipe that predicts none is not measured by it.
+    luck: (rows, predictions) -> how likely predictions that know nothing score at least as well; None where unknown.
     """
 
     name: str
@@ -74,6 +76,30 @@ class Metric:
     error: Callable[[DataFrame, Predictions], np.ndarray] | None = None
     resampled: Callable[[DataFrame, Predictions], Callable[[np.ndarray], float]] | None = None
     classes: tuple | None = None
+    needs: str | None = None
+    luck: Callable[[DataFrame, Predictions], Luck] | None = None
+
+
+class Luck(NamedTuple):
+    """The exact share of all ways to hand out the same labels under which a score is at least as good.
+
+    p: in (0, 1]. smallest: rows of the rarer class, 1 or more.
+    """
+
+    p: float
+    smallest: int
+
+
+class Monitored(NamedTuple):
+    """Something a plan measured on its model after an epoch.
+
+    higher_is_better: by which an epoch may be chosen; None where the value only tells what state the model is in.
+    alarm: a word or two for what is wrong at this value ("black", "one point"), empty while nothing is.
+    """
+
+    value: float
+    higher_is_better: bool | None = None
+    alarm: str = ""
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -135,12 +161,18 @@ class Plan:
         training rows the plan was built with. Deterministic, since it is repeated for other epochs' weights.
     predict: (model, what finish returned, rows without targets) -> predictions, first axis as long as rows; under
         autocast outputs may be bfloat16, so call `.float()` before `.numpy()`. Both run without gradients.
+    monitor: model -> {name: what it measured}, after every epoch that is looked at, on training rows kept back from the
+        stages: an epoch chosen by it was not chosen on the scored fold. Names are words without spaces.
+    pictures: (model, what finish returned, rows) -> {name: (n, h, w) heat or (n, h, w, 3) colours in [0, 1]}, what the
+        model makes of each row where people would rather look.
     """
 
     model: nn.Module | None = None
     stages: Sequence[Stage] = ()
     finish: Callable[[nn.Module | None], Any] = _nothing
     predict: Callable[[nn.Module | None, Any, DataFrame], Predictions]
+    monitor: Callable[[nn.Module], Mapping[str, Monitored]] | None = None
+    pictures: Callable[[nn.Module | None, Any, DataFrame], Mapping[str, np.ndarray]] | None = None
 
 
 def mean(predictions: Predictions) -> Predictions:
@@ -180,6 +212,17 @@ class Submission:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What the host of a competition forbids, as far as a run's parameters show it.
+
+    text: the rule, as its host says it. broken: params -> what breaks it, in one clause, or None.
+    """
+
+    text: str
+    broken: Callable[[BaseModel], str | None]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Competition:
     """The table of contents of a competition folder, found there under the name `COMPETITION`.
 
@@ -194,6 +237,7 @@ class Competition:
     split: (train rows, seed) -> folds; pure.
     grade: (submission, solution) -> the leaderboard's score of a submission against `private/solution.csv`; None where
         only Kaggle can tell. The solution has the sample submission's columns filled with the truth, and may have more.
+    rules: a run that breaks one is refused, or is an exploration that writes no submission.
     sample_data: folder below GOLDFOLD_SAMPLE_DATA with Kaggle's own files, read where `data/<name>/raw` is absent.
     """
 
@@ -208,4 +252,5 @@ class Competition:
     also: Sequence[Metric] = ()
     group: str | None = None
     grade: Callable[[DataFrame, DataFrame], float] | None = None
+    rules: Sequence[Rule] = ()
     sample_data: str | None = None

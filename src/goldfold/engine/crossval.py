@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,11 +16,11 @@ from pandas import DataFrame
 from pydantic import Field, field_validator
 from torch import nn
 
-from goldfold import fields
 from goldfold.competition import Competition, Fold, Plan, Recipe, Runtime, Tables
 from goldfold.engine import checkpoints
-from goldfold.engine.loop import Loop, autocasting
-from goldfold.engine.scoring import scored
+from goldfold.engine.loop import Loop
+from goldfold.engine.predicting import Predictor, finished
+from goldfold.engine.scoring import all_scored, by_each_score, measures
 from goldfold.engine.selection import chosen
 from goldfold.engine.training import Progress, from_first, is_writer, train
 from goldfold.engine.training_state import History
@@ -28,7 +28,8 @@ from goldfold.errors import GoldfoldError
 from goldfold.files import read_array, read_json, write_array, write_json
 from goldfold.params import Params
 from goldfold.seeding import derive
-from goldfold.tables import without_targets
+
+CHECKPOINTS = "checkpoints"  # folder below a fit's
 
 
 class Protocol(Params):
@@ -114,39 +115,54 @@ def fold_numbers(protocol: Protocol, folds: Sequence[Fold]) -> Sequence[int]:
     return wanted
 
 
-def _fit(
-    experiment: Experiment, number: int, seed: int, place: Path, observe: Callable[[Progress], None] | None
-) -> Fit:
-    competition, fold = experiment.competition, experiment.folds[number]
+def planned(experiment: Experiment, number: int, seed: int) -> tuple[Plan, DataFrame]:
+    """One fit's plan, as its training rows and its seed make it each time, and the rows it does not see."""
+    fold = experiment.folds[number]
     rows = experiment.tables.train.iloc[fold.train].reset_index(drop=True)
     held_out = experiment.tables.train.iloc[fold.validation].reset_index(drop=True)
     fit_seed = derive(seed, "fold", number)
     seed_everything(fit_seed)
+    return experiment.recipe.build(experiment.params, rows, replace(experiment.runtime, seed=fit_seed)), held_out
+
+
+def _fit(
+    experiment: Experiment, number: int, seed: int, place: Path, observe: Callable[[Progress], None] | None
+) -> Fit:
+    competition, loop = experiment.competition, experiment.loop
     for cut_off in place.rglob("*.partial"):  # left by a process that was killed while it wrote
         cut_off.unlink()
-    plan = experiment.recipe.build(experiment.params, rows, replace(experiment.runtime, seed=fit_seed))
+    plan, held_out = planned(experiment, number, seed)
 
-    predicting = partial(predictor, plan, targets=competition.targets, precision=experiment.loop.precision)
+    def validate(model: nn.Module) -> dict[str, float]:
+        predictions = finished(plan, model, competition.targets, loop.precision)(held_out)
+        return all_scored(by_each_score(competition.metric, predictions), held_out, predictions)
+
     history, facts, epoch = [], {}, None
     if plan.stages:
-        metric, folder = competition.metric, place / "checkpoints"
         history, facts = train(
             plan,
-            loop=experiment.loop,
+            loop=loop,
             device=experiment.runtime.device,
-            folder=folder,
+            folder=place / CHECKPOINTS,
             keep_every=experiment.protocol.debug,
-            validate=lambda model: scored(metric, held_out, predicting(model)(held_out)),
-            higher_is_better=metric.higher_is_better,
+            validate=validate,
+            higher_is_better=competition.metric.higher_is_better,
             observe=observe,
         )
-        epoch = _select(plan, history, experiment, folder) if history else None
-    predict = predicting(plan.model)
-    validation, test = predict(held_out), predict(experiment.tables.test)
-    metrics = (competition.metric, *competition.also)
-    scores = {metric.name: scored(metric, held_out, validation) for metric in metrics}
+        epoch = _select(plan, history, experiment, place / CHECKPOINTS) if history else None
+    predict = finished(plan, plan.model, competition.targets, loop.precision)
+    known = {"fold": number, "seed": seed, "epoch": epoch, "history": history, "facts": facts}
+    return fit_of(experiment, predict, held_out, known)
+
+
+def fit_of(experiment: Experiment, predict: Predictor, held_out: DataFrame, known: Mapping[str, Any]) -> Fit:
+    """What a finished plan predicts and how that scores, with what is `known`: fold, seed, epoch, history, facts."""
+    competition, validation = experiment.competition, predict(held_out)
+    metrics = measures(competition, validation)
+    scores = all_scored(metrics, held_out, validation)
     chance = {metric.name: float(metric.chance(held_out)) for metric in metrics}
-    return Fit(number, seed, scores, chance, epoch, history, facts, validation, test)
+    test = predict(experiment.tables.test)
+    return Fit(**known, scores=scores, chance=chance, validation=validation, test=test)
 
 
 def _select(plan: Plan, history: History, experiment: Experiment, folder: Path) -> int:
@@ -156,42 +172,6 @@ def _select(plan: Plan, history: History, experiment: Experiment, folder: Path) 
         saved = {(c.row["stage"], c.row["epoch"]): c for c in checkpoints.listed(folder)}
         checkpoints.load_weights(saved[row["stage"], row["epoch"]], plan.model)
     return row["epoch"]
-
-
-def predictor(
-    plan: Plan, model: nn.Module | None, targets: Sequence[str], precision: str
-) -> Callable[[DataFrame], np.ndarray]:
-    """Finish the plan once; what comes back predicts rows and never hands their targets on.
-
-    It raises GoldfoldError where there is not one prediction per row, or one is not finite.
-    """
-    if model is not None:
-        model.eval()
-    with torch.no_grad(), autocasting(precision, model):
-        finished = plan.finish(model)
-
-    def predict(rows: DataFrame) -> np.ndarray:
-        with torch.no_grad(), autocasting(precision, model):
-            predictions = np.asarray(plan.predict(model, finished, without_targets(rows, targets)))
-        _check_predictions(predictions, rows)
-        return predictions
-
-    return predict
-
-
-def _check_predictions(predictions: np.ndarray, rows: DataFrame) -> None:
-    if len(predictions) != len(rows):
-        raise GoldfoldError(
-            f"predict() must return one prediction per row and made {len(predictions)} for {len(rows)} rows"
-        )
-    numbers = [part.reshape(len(rows), -1) for part in fields.parts(predictions) if part.dtype.kind == "f"]
-    finite = np.all([np.isfinite(part).all(axis=1) for part in numbers], axis=0)
-    if not np.all(finite):
-        bad = int(np.argmin(finite))
-        raise GoldfoldError(
-            f"predictions must be finite, and that of id {rows['id'].tolist()[bad]!r} is not: lower the learning rate, "
-            "or look at this sample"
-        )
 
 
 def seed_everything(seed: int) -> None:

@@ -26,15 +26,15 @@ class Loop(Params):
     accumulate: int = Field(1, ge=1, description="batches whose gradients make one optimizer step")
     clip: float | None = Field(None, gt=0, description="largest global norm of the gradient")
     ema: float | None = Field(None, gt=0, lt=1, description="decay of the weights' exponential moving average")
-    select: Literal["last", "best"] = Field("last", description="the epoch whose weights predict")
-    patience: int | None = Field(None, ge=1, description="epochs without a better metric before a stage stops")
+    select: str = Field("last", description="the epoch that predicts: last, best (by the metric), or by what to choose")
+    patience: int | None = Field(None, ge=1, description="epochs without a better one before a stage stops")
     validate_every: int = Field(1, ge=1, description="epochs from one look at the metric to the next")
     channels_last: bool = Field(False, description="memory format of convolutions")
     compile: bool = Field(False, description="torch.compile the model")
 
     @model_validator(mode="after")
     def _patience_selects(self) -> Loop:
-        if self.patience and self.select != "best":
+        if self.patience and self.select == "last":
             raise ValueError("patience stops after the best epoch, so it needs select: best")
         return self
 
@@ -79,6 +79,13 @@ def weighed(batches: Collection[Any], accumulate: int) -> Iterator[tuple[Any, in
 
 def unsynchronised(model: nn.Module) -> AbstractContextManager:
     return model.no_sync() if hasattr(model, "no_sync") else nullcontext()
+
+
+def total(terms: Mapping[str, Tensor], share: float) -> Tensor:
+    """The sum of a batch's loss terms, as a `share` of its optimizer step's."""
+    first, *others = terms.values()
+    summed = sum(others, first)
+    return summed if share == 1 else summed * share
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype:

@@ -10,7 +10,7 @@ import numpy as np
 
 from goldfold.competition import Metric
 from goldfold.engine.crossval import Experiment, Fit
-from goldfold.engine.scoring import bootstrap, scored, spread
+from goldfold.engine.scoring import bootstrap, measures, scored, spread
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,7 @@ def outcome(experiment: Experiment, fits: Sequence[Fit]) -> Outcome:
     test = combine(np.stack([fit.test for fit in fits]))
     rows = positions[order]
     metrics = {
-        metric.name: _summary(experiment, metric, fits, rows, oof)
-        for metric in (experiment.competition.metric, *experiment.competition.also)
+        metric.name: _summary(experiment, metric, fits, rows, oof) for metric in measures(experiment.competition, oof)
     }
     return Outcome(rows, oof, test, metrics)
 
@@ -78,5 +77,7 @@ def protocol(experiment: Experiment, metric: str, fits: Sequence[Fit]) -> str:
         f"{seeds} {'seed' if seeds == 1 else 'seeds'} a fold",
     ]
     if any(fit.epoch for fit in fits):
-        parts.append({"last": "last epoch", "best": "best epoch on the scored fold"}[experiment.loop.select])
+        rules = {"last": "last epoch", "best": "best epoch on the scored fold"}
+        select = experiment.loop.select
+        parts.append(rules.get(select, f"best epoch by {select} on rows kept back from training"))
     return ", ".join(parts)

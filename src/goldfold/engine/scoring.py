@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,9 +14,10 @@ from goldfold.errors import GoldfoldError
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from goldfold.competition import Metric
+    from goldfold.competition import Competition, Metric
 
 RESAMPLES = 1000
+OTHER_SCORE = "score_"  # fields of predictions that score the same rows in other ways
 
 
 def scored(metric: Metric, rows: DataFrame, predictions: np.ndarray) -> float:
@@ -33,6 +35,32 @@ def scored(metric: Metric, rows: DataFrame, predictions: np.ndarray) -> float:
             "predictions' scale, this number means nothing"
         )
     return value
+
+
+def measures(competition: Competition, predictions: np.ndarray) -> list[Metric]:
+    """What can be measured of `predictions`: the competition's metric, the same of their other scores, and the rest."""
+    held = predictions.dtype.names or ()
+    also = [metric for metric in competition.also if metric.needs is None or metric.needs in held]
+    return [*by_each_score(competition.metric, predictions), *also]
+
+
+def by_each_score(metric: Metric, predictions: np.ndarray) -> list[Metric]:
+    """The metric, and the same metric of every field `score_<name>` of the predictions, taken as their score."""
+    others = [name for name in predictions.dtype.names or () if name.startswith(OTHER_SCORE)]
+    return [metric, *(_of_field(metric, name) for name in others)]
+
+
+def _of_field(metric: Metric, name: str) -> Metric:
+    def reading(part: Callable | None) -> Callable | None:
+        return part and (lambda rows, predictions: part(rows, predictions[name]))
+
+    parts = {key: reading(getattr(metric, key)) for key in ("score", "per_row", "error", "resampled", "luck")}
+    return replace(metric, name=f"{metric.name} of {name.removeprefix(OTHER_SCORE)}", needs=name, **parts)
+
+
+def all_scored(metrics: Sequence[Metric], rows: DataFrame, predictions: np.ndarray) -> dict[str, float]:
+    """Each metric's name -> its value for `rows`; raises as `scored`."""
+    return {metric.name: scored(metric, rows, predictions) for metric in metrics}
 
 
 def spread(values: Sequence[float], bounds: tuple[float, float]) -> dict[str, Any]:

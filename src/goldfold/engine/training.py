@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import nn
 
 from goldfold.competition import Plan, Stage
 from goldfold.engine import checkpoints, training_state
@@ -24,12 +24,13 @@ from goldfold.engine.loop import (
     autocast_dtype,
     explain,
     sized_batches,
+    total,
     unsynchronised,
     weighed,
 )
 from goldfold.engine.loss_log import LossLog
 from goldfold.engine.random_states import undisturbed
-from goldfold.engine.selection import exhausted, worth_keeping
+from goldfold.engine.selection import check, exhausted, worth_keeping
 from goldfold.engine.training_state import History, Training
 from goldfold.errors import GoldfoldError
 
@@ -62,7 +63,7 @@ def train(
     device: torch.device,
     folder: Path | None = None,
     keep_every: bool = False,
-    validate: Callable[[nn.Module], float] | None = None,
+    validate: Callable[[nn.Module], Mapping[str, float]] | None = None,
     higher_is_better: bool = True,
     observe: Observer | None = None,
 ) -> tuple[History, dict[str, Any]]:
@@ -70,12 +71,12 @@ def train(
 
     folder: for checkpoints; training goes on from the newest whole one there. None keeps none.
     keep_every: keep every epoch's weights, not only the best and the last.
-    validate: model -> the metric by which epochs are told apart.
+    validate: model -> scores by name, the first is the metric by which epochs are told apart.
 
     Returns the history and the facts for audits. A row of history has stage, epoch (1-based), loss (each term's mean
-    over samples), metric (or None), learning_rate (each group's, at the last step), gradient_norm (each term's, at the
-    first batch), samples, steps, seconds. Facts: stage -> `rates`, the parameters its optimizer `held`, and those
-    `without_gradient`.
+    over samples), metric (or None), scores, monitored (each `Monitored` as a dict; both empty where nobody looked),
+    learning_rate (each group's, at the last step), gradient_norm (each term's, at the first batch), samples, steps,
+    seconds. Facts: stage -> `rates`, the parameters its optimizer `held`, and those `without_gradient`.
 
     Raises:
         GoldfoldError: a loss is not finite, memory ran out, or a checkpoint could not be written.
@@ -101,15 +102,17 @@ def train(
             training_state.restore(training, found[1])
         for epoch in range(reached_epoch if resumed else 0, stage.epochs):
             report = partial(_report, observe, plan, index, epoch)
-            if exhausted(history, stage.name, loop.patience, higher_is_better):
+            if exhausted(history, stage.name, loop.patience, loop.select, higher_is_better):
                 break
             row = _train_epoch(training, stage, epoch, loop, report)
             if validate and ((epoch + 1) % loop.validate_every == 0 or epoch + 1 == stage.epochs):
-                row["metric"] = _agreed(validate, training.predictor)
+                row |= from_first(_look(plan, validate, training.predictor))
+                check(row, loop.select)
             history.append(row)
             if folder and is_writer():
                 checkpoints.save(folder, (index, epoch + 1), row, training.predictor, training_state.state_of(training))
-                checkpoints.prune(folder, None if keep_every else worth_keeping(folder, higher_is_better))
+                kept = None if keep_every else worth_keeping(folder, loop.select, higher_is_better)
+                checkpoints.prune(folder, kept)
             report(1, sum(row["loss"].values()), row)
         if training.average:
             model.load_state_dict(training.predictor.state_dict())
@@ -137,7 +140,7 @@ def _train_epoch(
             with nullcontext() if stepping else unsynchronised(model):
                 with precision():
                     terms = stage.losses(model, batch)
-                scaler.scale(_total(terms, share)).backward()
+                scaler.scale(total(terms, share)).backward()
             losses.add(terms, rows)
             if stepping:
                 _step(training, stage, loop)
@@ -157,6 +160,8 @@ def _train_epoch(
         "epoch": epoch + 1,
         "loss": means,
         "metric": None,
+        "scores": {},
+        "monitored": {},
         "learning_rate": list(training.rates.final),
         "gradient_norm": norms,
         "samples": samples,
@@ -238,13 +243,15 @@ def from_first(value: Any) -> Any:
     return told[0]
 
 
-def _agreed(validate: Callable[[nn.Module], float], model: nn.Module) -> float:
-    """The metric, without touching the random states of training, and the same on all processes."""
+def _look(plan: Plan, validate: Callable[[nn.Module], Mapping[str, float]], model: nn.Module) -> dict[str, Any]:
+    """An epoch's scores, and what the plan monitors, without touching the random states of training."""
     with undisturbed():
-        return from_first(validate(model))
-
-
-def _total(terms: Mapping[str, Tensor], share: float) -> Tensor:
-    first, *others = terms.values()
-    total = sum(others, first)
-    return total if share == 1 else total * share
+        scores = dict(validate(model))
+        model.eval()
+        with torch.no_grad():
+            monitored = plan.monitor(model) if plan.monitor else {}
+    return {
+        "metric": next(iter(scores.values())),
+        "scores": scores,
+        "monitored": {name: measured._asdict() for name, measured in monitored.items()},
+    }

@@ -25,7 +25,7 @@ def scores(fits: Sequence[Fit], metrics: Mapping[str, Any], rows: Mapping[int, i
     """A line per fit: its rows, epoch and metrics, and what another choice of the epoch would have read.
 
     metrics: name -> summary, the competition's own first; rows: fold -> how many it scores; select: the config's rule
-    for the epoch, 'last' or 'best'.
+    for the epoch: 'last', 'best' or the name of a monitored value.
     """
     name, summary = next(iter(metrics.items()))
     columns = {"fold": [str(fit["fold"]) for fit in fits]}
@@ -40,7 +40,7 @@ def scores(fits: Sequence[Fit], metrics: Mapping[str, Any], rows: Mapping[int, i
     others = [_unchosen(fit, select, summary["higher_is_better"]) for fit in fits]
     told = ""
     if any(other and other["epoch"] != fit["epoch"] for fit, other in zip(fits, others, strict=True)):
-        label = "best epoch" if select == "last" else "last epoch"
+        label = "last epoch" if select == "best" else "best epoch"
         columns[label] = [f"{number(other['metric'])} at {other['epoch']}" if other else "-" for other in others]
         told = "\n\n" + _optimism(fits, others, select)
     return table(list(columns), list(zip(*columns.values(), strict=True))) + told
@@ -63,7 +63,7 @@ def _optimism(fits: Sequence[Fit], others: Sequence[Row | None], select: str) ->
     chosen = [row["metric"] for fit, _ in epochs for row in _last_stage(fit) if row["epoch"] == fit["epoch"]]
     other = fmean(row["metric"] for _, row in epochs)
     apart = f"{number(abs(fmean(chosen) - other))} (absolute)"
-    if select == "last":
+    if select != "best":
         return (
             f"The best epochs would have read {number(other)} on average: choosing the epoch on the scored fold is "
             f"optimistic by {apart}."
