@@ -5,7 +5,7 @@ GOLDFOLD := $(PY) -m goldfold
 RUN ?= latest
 CONFIG ?= baseline
 
-.PHONY: help demo test test-slow lint prepare train score grade compare new list
+.PHONY: help demo test test-slow lint prepare train score grade epochs pick compare new list
 .DEFAULT_GOAL := help
 
 help:                 ## print this list
@@ -34,6 +34,12 @@ score: .venv/ready    ## [RUN=latest]: local CV with folds, mean, sd, interval a
 
 grade: .venv/ready    ## [RUN=latest]: the submission against the hidden labels, beside its CV
 	$(GOLDFOLD) grade --run "$(RUN)"
+
+epochs: .venv/ready   ## [RUN=latest] [FOLD=0] [IMAGES="id1 id2"]: what every kept epoch made of images, and which to choose
+	$(GOLDFOLD) epochs --run "$(RUN)" $(if $(FOLD),--fold $(FOLD)) $(if $(IMAGES),--images $(IMAGES)) $(if $(QUIET),--quiet)
+
+pick: .venv/ready     ## [RUN=latest] EPOCH=15: that epoch predicts, in a run of its own; nothing is trained again
+	$(GOLDFOLD) pick --run "$(RUN)" --epoch "$(EPOCH)" $(if $(QUIET),--quiet)
 
 compare: .venv/ready  ## RUNS="a b" [ACCEPT=unequal_budget]: differences to the first, paired over folds
 	$(GOLDFOLD) compare $(RUNS) $(if $(ACCEPT),--accept $(ACCEPT))

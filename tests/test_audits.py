@@ -15,12 +15,13 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
-from goldfold import schedules
-from goldfold.competition import Fold, Plan, Stage
+from goldfold import metrics, schedules
+from goldfold.competition import Fold, Luck, Monitored, Plan, Rule, Stage
 from goldfold.engine.loop import Loop
 from goldfold.engine.scoring import spread
 from goldfold.engine.training import train
 from goldfold.errors import GoldfoldError
+from goldfold.params import Params
 from goldfold.trust import audits
 
 
@@ -67,6 +68,42 @@ def test_copies_in_test():
     assert (finding.code, finding.level) == ("copies_in_test", "warning")
     assert finding.message.startswith("2 of 3 test samples are copies of training")
     assert "first 'y' like 'c'" in finding.message
+
+
+def test_unseen_classes():
+    train = pd.Series(["地毯", "grid", "牙刷"])
+    assert audits.unseen_classes(train, pd.Series(["grid", "地毯", None, "?"])) == []
+    assert audits.unseen_classes(pd.Series(["?", "?"]), pd.Series(["grid", "?"])) == []
+    (finding,) = audits.unseen_classes(train, pd.Series(["grid", "тень", "пол", "тень"]))
+    assert (finding.code, finding.level, finding.where) == ("unseen_class", "warning", "test")
+    assert finding.message.startswith(
+        "3 of 4 test rows are of 2 classes that no training row has, 'пол', 'тень': each is judged as the nearest"
+    )
+
+
+class Libraries(Params):
+    per_class: bool = False
+    image_size: int = 224
+
+
+RULES = (
+    Rule(text="one model for all classes", broken=lambda p: "per_class fits one per class" if p.per_class else None),
+    Rule(text="images of 256 pixels at most", broken=lambda p: f"{p.image_size} > 256" if p.image_size > 256 else None),
+)
+
+
+def test_rules_of_the_host():
+    assert audits.rule_broken(RULES, Libraries()) == audits.rule_broken((), Libraries(per_class=True)) == []
+    findings = audits.rule_broken(RULES, Libraries(per_class=True, image_size=300))
+    assert [(f.code, f.level, f.where) for f in findings] == [("rule_broken", "error", "config")] * 2
+    assert findings[0].message == (
+        "the rule 'one model for all classes' is broken, since per_class fits one per class: mend the config; a run "
+        "that accepts it is an exploration and writes no submission"
+    )
+    assert "256 pixels at most' is broken, since 300 > 256" in findings[1].message
+    audits.refuse_errors(findings, ("rule_broken",))
+    with pytest.raises(GoldfoldError, match="the rule 'one model for all classes' is broken"):
+        audits.refuse_errors(findings, ())
 
 
 # -- parameters and losses
@@ -257,6 +294,47 @@ def test_a_stage_of_no_epochs_is_no_finding():
     assert audits.dead_loss_terms(history, "f") == []
 
 
+# -- what a plan monitors
+
+
+def monitored(alarms: dict[int, str], epochs: range = range(1, 31), stage: str = "fit") -> list[dict]:
+    """A history whose looks at the outputs rang these alarms (epoch -> alarm)."""
+    looks = [{"output_mean": Monitored(0.1, None, alarms.get(e, "")), "ssim": Monitored(0.9, True)} for e in epochs]
+    return [
+        {"stage": stage, "epoch": epoch, "monitored": {name: one._asdict() for name, one in look.items()}}
+        for epoch, look in zip(epochs, looks, strict=True)
+    ]
+
+
+def test_collapse_names_the_alarm_and_its_epochs():
+    """One model for all classes with every skip: epoch 1 reconstructs, epochs 2 to 30 are black."""
+    (finding,) = audits.collapse(monitored(dict.fromkeys(range(2, 31), "black")), "fold 0", 1)
+    assert (finding.code, finding.level, finding.where) == ("collapse", "warning", "fold 0, stage fit")
+    assert finding.message.startswith("black in epochs 2-30 of 30: make epochs shows")
+    (finding,) = audits.collapse(monitored({1: "grey", 2: "grey", 4: "black", 16: "grey"}), "fold 0")
+    assert finding.message.startswith("grey in epochs 1-2, 16, black in epoch 4 of 30: ")
+
+
+def test_a_collapsed_epoch_that_predicts_stands_out():
+    (finding,) = audits.collapse(monitored(dict.fromkeys(range(16, 31), "black")), "fold 0", 30)
+    assert finding.message.startswith("the epoch that predicts is among them, epoch 30: black in epochs 16-30 of 30")
+    assert finding.message.endswith("; pick another")
+    two = [*monitored({2: "one point"}, range(1, 3), "contrast"), *monitored({}, range(1, 3))]
+    (finding,) = audits.collapse(two, "fold 0", 2)  # of the last stage
+    assert finding.where == "fold 0, stage contrast"
+    assert finding.message.startswith("one point in epoch 2 of 2: ")
+
+
+def test_without_alarms_or_looks_nothing_has_collapsed():
+    unseen = [{"stage": "fit", "epoch": 1}, {"stage": "fit", "epoch": 2, "monitored": None}]
+    for history in ([], unseen, monitored({})):
+        assert audits.collapse(history, "fold 0", 2) == []
+    rare = [{**row, "monitored": row["monitored"] if row["epoch"] % 5 == 0 else {}} for row in monitored({})]
+    rare[19]["monitored"]["output_mean"]["alarm"] = rare[24]["monitored"]["output_mean"]["alarm"] = "grey"
+    (finding,) = audits.collapse(rare, "fold 0")
+    assert finding.message.startswith("grey in epochs 20-25 of 30")
+
+
 # -- scores
 
 
@@ -282,17 +360,67 @@ def test_scores_against_chance(values, chance, higher, expected):
     assert codes(audits.worse_than_chance("x", summary(values, chance, higher))) == expected
 
 
-def test_an_epoch_chosen_on_the_scored_fold_says_by_how_much():
-    def history(*scores):
-        return [{"stage": "fit", "epoch": epoch, "metric": score} for epoch, score in enumerate(scores, 1)]
+def history(*scores):
+    return [{"stage": "fit", "epoch": epoch, "metric": score} for epoch, score in enumerate(scores, 1)]
 
-    fits = [history(0.5, 0.9, 0.7), history(0.6, 0.6, None, 0.6)]
+
+def test_an_epoch_chosen_on_the_scored_fold_says_by_how_much():
+    fits = [(history(0.5, 0.9, 0.7), 2), (history(0.6, 0.6, None, 0.6), 1)]
     (finding,) = audits.selected_on_scored_fold(fits, True)
     assert (finding.code, finding.level) == ("selected_on_scored_fold", "note")
     assert "read 0.1000 worse" in finding.message
-    (finding,) = audits.selected_on_scored_fold([history(0.5, 0.3, 0.4)], False)
+    (finding,) = audits.selected_on_scored_fold([(history(0.5, 0.3, 0.4), 2)], False)
     assert "read 0.1000 worse" in finding.message
-    assert audits.selected_on_scored_fold([[]], True) == audits.selected_on_scored_fold([history(None)], True) == []
+    assert audits.selected_on_scored_fold([], True) == audits.selected_on_scored_fold([(history(None), 1)], True) == []
+
+
+def test_an_epoch_named_by_hand_is_told_with_what_it_gains_or_loses():
+    (finding,) = audits.selected_on_scored_fold([(history(0.5, 0.8, 0.7), 1)], True, by_hand=True)
+    assert "named by hand" in finding.message
+    assert "read 0.2000 better" in finding.message
+
+
+def test_few_rows_are_too_few():
+    """Case I: three normal and three anomalous images separate perfectly, in one of three scores at 30 epochs."""
+    rows, metric = pd.DataFrame({"y": [0, 0, 0, 1, 1, 1]}), metrics.auroc("y")
+    luck = metric.luck(rows, np.arange(6.0))
+    (finding,) = audits.tiny_sample(metric.name, 1.0, luck, 90)
+    assert (finding.code, finding.level, finding.where) == ("tiny_sample", "warning", "all folds")
+    assert finding.message == (
+        "auroc 1.0000 rests on 3 rows of the rarer class: luck alone does as well once in 20, and in the best of 90 "
+        "tries (epochs x scores looked at) with probability up to 1: label more rows before it decides anything"
+    )
+    (finding,) = audits.tiny_sample(metric.name, 1.0, Luck(1e-9, 8), 1, "fold 0")
+    assert (finding.where, "once in a million" in finding.message) == ("fold 0", True)
+
+
+@pytest.mark.parametrize(
+    ("p", "smallest", "tries", "warned"),
+    [
+        (1e-9, 9, 1, True),
+        (1e-9, 10, 1, False),
+        (0.01, 10, 5, False),
+        (0.01, 10, 6, True),
+        (0.01, 29, 6, True),
+        (0.9, 30, 90, False),
+    ],
+)
+def test_more_rows_are_too_few_for_many_tries(p, smallest, tries, warned):
+    assert codes(audits.tiny_sample("auroc", 0.9, Luck(p, smallest), tries)) == ["tiny_sample"] * warned
+
+
+def test_a_score_of_unknown_luck_is_no_tiny_sample():
+    assert audits.tiny_sample("rmse", 0.1, None, 90) == []
+
+
+def test_a_score_of_damaged_copies_alone_is_a_proxy():
+    """Case J: AUROC 1.0 on damage of one's own making, and chance on real defects."""
+    assert audits.proxy_only(metrics.auroc("y").name) == []
+    (finding,) = audits.proxy_only(metrics.pseudo_auroc("y").name)
+    assert (finding.code, finding.level) == ("proxy_validation", "warning")
+    assert finding.message.startswith(
+        "runs are ranked by pseudo_auroc (says nothing about real defects), which no real defect has entered"
+    )
 
 
 # -- findings together

@@ -303,3 +303,28 @@ def test_nan_loss_keeps_the_good_weights(refused, toy: Path) -> None:
     assert "epoch 2 of stage 'head'" in told
     (kept,) = Path("runs").rglob("head_epoch_001.safetensors")
     assert kept.stat().st_size > 0
+
+
+def test_a_run_that_breaks_a_rule_is_refused_or_explores_without_a_submission(refused, toy: Path, capsys) -> None:
+    edit(
+        toy / DATA,
+        '    targets=("label",),\n',
+        '    targets=("label",),\n'
+        "    rules=(Rule(text='no 训练 beyond epoch 2', broken=lambda params: "
+        "f'epochs={params.epochs}' if params.epochs > 2 else None),),\n",
+    )
+    edit(toy / DATA, "import Competition,", "import Competition, Rule,")
+    command = ("train", "--comp", "blobs", "--config", "perceptron", "epochs=3")
+    told = refused(*command)
+    assert "no 训练 beyond epoch 2" in told
+    assert "epochs=3" in told
+    assert not Path("runs/blobs").exists()
+    main([*command, "accept=[rule_broken]"])
+    assert "an exploration" in capsys.readouterr().out
+    assert not list(Path("submissions").rglob("*.csv"))
+    record = Path("runs/blobs/perceptron-r1/record.md").read_text(encoding="utf-8")
+    assert "No submission: this run is an exploration." in record
+    assert "rule_broken" in record
+    assert "has no submission to grade" in refused("grade", "--run", "latest")
+    main(["train", "--comp", "blobs", "--config", "perceptron", "epochs=2"])
+    assert list(Path("submissions").rglob("*.csv"))

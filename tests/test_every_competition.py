@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import made_defects
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,6 +35,8 @@ class Prepared:
         self.public.mkdir(parents=True)
         self.private.mkdir()
         raw = project.raw(name, self.competition)
+        if name in made_defects.LAYOUTS:
+            raw = made_defects.LAYOUTS[name](folder / "raw")
         if self.competition.sample_data and not raw.exists():
             pytest.skip(f"{name} needs Kaggle's files in {raw}, or GOLDFOLD_SAMPLE_DATA")
         self.competition.prepare(raw, self.public, self.private)

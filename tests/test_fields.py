@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from goldfold import fields
-from goldfold.engine import crossval
+from goldfold.engine import predicting
 from goldfold.errors import GoldfoldError
 
 SCORE, MAP = np.arange(3, dtype=np.float32), np.arange(24, dtype=np.float16).reshape(3, 2, 4)
@@ -42,11 +42,17 @@ def test_the_mean_of_fits_is_that_of_each_field():
     assert np.array_equal(together["map"], MAP)
 
 
+def test_fits_agree_on_what_cannot_be_averaged_by_majority_and_the_first_of_equals():
+    names = np.array([["地毯", "screw", "screw"], ["牙刷", "screw", "地毯"], ["牙刷", "地毯", "牙刷"]])
+    together = fields.mean(np.stack([fields.records(score=SCORE, routed=fit) for fit in names]))
+    assert together["routed"].tolist() == ["牙刷", "screw", "screw"]
+
+
 def test_a_value_that_is_not_finite_is_found_in_any_field():
     rows = pd.DataFrame({"id": ["甲", "乙", "丙"]})
     broken = MAP.copy()
     broken[1, 0, 2] = np.inf
-    crossval._check_predictions(fields.records(score=SCORE, map=MAP, label=np.array(["a", "b", "c"])), rows)
-    crossval._check_predictions(np.array(["a", "b", "c"]), rows)
+    predicting._check(fields.records(score=SCORE, map=MAP, label=np.array(["a", "b", "c"])), rows)
+    predicting._check(np.array(["a", "b", "c"]), rows)
     with pytest.raises(GoldfoldError, match="that of id '乙' is not"):
-        crossval._check_predictions(fields.records(score=SCORE, map=broken), rows)
+        predicting._check(fields.records(score=SCORE, map=broken), rows)

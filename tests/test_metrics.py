@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import combinations
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import sklearn.metrics as reference
 import torch
 import torchmetrics.classification as torch_reference
+from scipy import stats
 
 from goldfold import metrics
 from goldfold.errors import GoldfoldError
@@ -66,6 +68,77 @@ def test_auroc_of_one_class_is_refused():
         metrics.auroc("never").score(ROWS, BINARY)
     named = pd.DataFrame({"state": ["нет", "да", "да"]})
     assert metrics.auroc("state", classes=("нет", "да")).score(named, np.array([0.1, 0.9, 0.2])) == 1.0
+
+
+def test_auroc_can_leave_other_classes_out():
+    """Cells judged defective with probability 1/3 or 2/3 are neither."""
+    judged = ROWS.assign(p=RNG.choice([0.0, 1 / 3, 2 / 3, 1.0], N))
+    metric, sure = metrics.auroc("p", others="leave_out"), judged["p"].isin([0, 1]).to_numpy()
+    plain, ties = metrics.auroc("p"), BINARY.round(1)
+    assert (metric.name, plain.name) == ("auroc_p_1_against_0", "auroc")
+    assert metrics.auroc("p", classes=(1 / 3, 1), others="leave_out").name == "auroc_p_1_against_0.333333"
+    assert metrics.auroc("kind", classes=KINDS[:2], others="leave_out").name == "auroc_kind_地毯_against_крыса"
+    assert metric.score(judged, ties) == plain.score(judged[sure], ties[sure])
+    assert metric.luck(judged, ties) == plain.luck(judged[sure], ties[sure])
+    assert (metric.error(judged, ties)[sure] == plain.error(judged[sure], ties[sure])).all()
+    assert not metric.error(judged, ties)[~sure].any()
+    index = RNG.integers(0, N, N)
+    again = metric.score(judged.iloc[index], ties[index])
+    assert metric.resampled(judged, ties)(index) == pytest.approx(again, abs=1e-12)
+    kinds = metrics.auroc("kind", classes=KINDS[:2], others="leave_out")
+    some = ROWS["kind"].isin(KINDS[:2]).to_numpy()
+    assert kinds.score(ROWS, ties) == metrics.auroc("kind", classes=KINDS[:2]).score(ROWS[some], ties[some])
+    with pytest.raises(GoldfoldError, match=r"target 'p' holds 0\.\d+, which is not among the classes \[0, 1\]"):
+        plain.score(judged, ties)
+    with pytest.raises(GoldfoldError, match="AUROC needs rows with 'kind' 0 and 1, but all 400 rows have another"):
+        metrics.auroc("kind", others="leave_out").score(ROWS, ties)
+    with pytest.raises(GoldfoldError, match="no treatment of other classes 'leave'; did you mean 'leave_out'"):
+        metrics.auroc("p", others="leave")
+
+
+def permuted(truth: np.ndarray, scores: np.ndarray) -> float:
+    """The share of all ways to hand out the labels whose AUROC is at least as high, one way after the other."""
+    ways = combinations(range(len(truth)), int(truth.sum()))
+    areas = [reference.roc_auc_score(np.isin(np.arange(len(truth)), way), scores) for way in ways]
+    return float(np.mean(np.array(areas) >= reference.roc_auc_score(truth, scores) - 1e-12))
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("levels", [2, 4, 100])
+def test_luck_is_counted_over_every_way_to_hand_out_the_labels(seed, levels):
+    rng = np.random.default_rng(seed)
+    truth = rng.permutation(np.arange(9) < rng.integers(1, 9))
+    scores = rng.integers(0, levels, 9) / 7  # with ties, and none where there are many levels
+    p, smallest = metrics.auroc("y").luck(pd.DataFrame({"y": truth}), scores)
+    assert p == pytest.approx(permuted(truth, scores), abs=1e-12)
+    assert smallest == min(truth.sum(), 9 - truth.sum())
+
+
+def test_three_against_three_separate_perfectly_once_in_twenty():
+    rows, luck = pd.DataFrame({"y": [0, 0, 0, 1, 1, 1]}), metrics.auroc("y").luck
+    assert luck(rows, np.arange(6.0)) == (0.05, 3)
+    assert luck(rows, -np.arange(6.0)) == luck(rows, np.zeros(6)) == (1.0, 3)
+    with pytest.raises(GoldfoldError, match="needs both classes of 'y', but all 3 rows are 0"):
+        luck(rows[:3], np.arange(3.0))
+
+
+@pytest.mark.parametrize(("negatives", "positives"), [(50, 50), (300, 20), (20, 300), (4000, 2)])
+def test_luck_without_ties_is_scipys_exact_p(negatives, positives):
+    rng = np.random.default_rng(0)
+    scores = rng.normal(size=negatives + positives) + 0.4 * (np.arange(negatives + positives) >= negatives)
+    rows = pd.DataFrame({"y": np.repeat([0, 1], [negatives, positives])})
+    expected = stats.mannwhitneyu(scores[negatives:], scores[:negatives], alternative="greater", method="exact").pvalue
+    assert metrics.auroc("y").luck(rows, scores) == (pytest.approx(expected, rel=1e-9), min(negatives, positives))
+
+
+def test_luck_of_many_rows_is_approximate_and_never_0():
+    rows = pd.DataFrame({"y": np.repeat([0, 1], 2000)})
+    scores = np.random.default_rng(0).normal(size=4000).round(1) + 0.05 * rows["y"].to_numpy()
+    expected = stats.mannwhitneyu(scores[2000:], scores[:2000], alternative="greater").pvalue
+    assert metrics.auroc("y").luck(rows, scores) == (pytest.approx(expected, rel=1e-12), 2000)
+    p, _ = metrics.auroc("y").luck(rows, rows["y"].to_numpy())
+    assert 0 < p < 1e-300
+    assert metrics.auroc("y").luck(rows, np.zeros(4000)).p == 1.0
 
 
 @pytest.mark.filterwarnings("ignore:No positive samples found")  # torchmetrics, of the empty class

@@ -6,12 +6,16 @@ from competitions.solar_cells import data
 from competitions.solar_cells.recipes import RECIPES
 from competitions.solar_cells.submission import METRIC, SUBMISSION, grade
 from goldfold.competition import Competition
-from goldfold.metrics import accuracy, average_precision
+from goldfold.metrics import auroc, average_precision, pseudo_auroc
 
 COMPETITION = Competition(
     slug="solar-cells",
     metric=METRIC,
-    also=(average_precision("defect"), accuracy("defect")),
+    also=(
+        auroc("probability", classes=(0.0, 1.0), others="leave_out"),
+        average_precision("defect"),
+        pseudo_auroc("probability", normal=0.0),
+    ),
     targets=data.TARGETS,
     prepare=data.prepare,
     load=data.load,

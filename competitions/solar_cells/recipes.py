@@ -1,8 +1,11 @@
-"""How defects are told: a small head on a frozen backbone (the baseline), or the backbone fine-tuned."""
+"""How defects are told: by a head on a frozen backbone (the baseline), by the backbone fine-tuned, or from whole cells.
+
+The last two recipes learn from cells that every expert called whole, of both types at once, and from no label beside.
+"""
 
 from __future__ import annotations
 
-from goldfold.recipes import frozen_backbone, image_classifier
+from goldfold.recipes import autoencoder, frozen_backbone, image_classifier, patch_library
 
 CLASSES = (0, 1)
 
@@ -31,4 +34,6 @@ RECIPES = {
         learning_rate=1e-3,
         weight_decay=0.05,
     ),
+    "patch_library": patch_library.recipe("probability", normal=0.0),
+    "autoencoder": autoencoder.recipe("probability", normal=0.0, class_="type"),
 }

@@ -1,4 +1,4 @@
-"""A probability of defect for each cell, ranked by the area under the ROC curve."""
+"""A probability or another score of a defect for each cell, ranked by the area under the ROC curve."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import numpy as np
 import pandas as pd
 
 from goldfold.competition import Submission
+from goldfold.fields import field
 from goldfold.metrics import auroc
-from goldfold.submission_checks import between
+from goldfold.submission_checks import number
 
 METRIC = auroc("defect")
 
 
 def write(test: pd.DataFrame, predictions: np.ndarray) -> pd.DataFrame:
-    return pd.DataFrame({"id": test["id"], "defect": predictions})
+    return pd.DataFrame({"id": test["id"], "defect": field(predictions, "score").astype(float)})
 
 
 def grade(submission: pd.DataFrame, solution: pd.DataFrame) -> float:
     return METRIC.score(solution, submission.set_index("id").loc[solution["id"], "defect"].to_numpy())
 
 
-SUBMISSION = Submission(write=write, checks={"defect": between(0, 1)})
+SUBMISSION = Submission(write=write, checks={"defect": number()})

@@ -77,9 +77,14 @@ class Autoencoder(nn.Module):
         """The bottleneck map (n, channels, h / stride, w / stride), sides rounded up."""
         return self.features(images)[-1]
 
-    def forward(self, images: Tensor) -> Tensor:
+    def both(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Reconstructions, and the bottleneck map they were made from."""
         height, width = images.shape[-2:]
-        return self.decode(self.features(images))[..., :height, :width]
+        features = self.features(images)
+        return self.decode(features)[..., :height, :width], features[-1]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.both(images)[0]
 
 
 def on_backbone(

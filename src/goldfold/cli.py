@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _count(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"a number of processes is 0 or more, got {text}")
+        raise argparse.ArgumentTypeError(f"a whole number is wanted, 0 or more, got {text}")
     return int(text)
 
 
@@ -69,6 +69,19 @@ def _parser() -> argparse.ArgumentParser:
 
     grade = verbs.add_parser("grade", help="a run's submission against the hidden labels, beside its CV")
     grade.add_argument("--run", required=True, help="latest, baseline-r3, digits/baseline-r3")
+
+    epochs = verbs.add_parser("epochs", help="what every kept epoch made of chosen images, and which one to choose")
+    epochs.add_argument("--run", required=True, help="latest, autoencoder-r3, magnetic_tiles/autoencoder-r3")
+    epochs.add_argument("--fold", type=_count, help="whose epochs are pictured; the first there is by default")
+    epochs.add_argument("--images", nargs="*", metavar="ID", help="ids to picture; 12 of the fold by default")
+    epochs.add_argument("--device", help="cpu, cuda, cuda:1 ...; the best there is by default")
+    _runs_quietly(epochs)
+
+    pick = verbs.add_parser("pick", help="one kept epoch predicts, in a run of its own with its own submission")
+    pick.add_argument("--run", required=True, help="latest, autoencoder-r3, magnetic_tiles/autoencoder-r3")
+    pick.add_argument("--epoch", required=True, type=_count, help="its number")
+    pick.add_argument("--device", help="cpu, cuda, cuda:1 ...; the best there is by default")
+    _runs_quietly(pick)
 
     compare = verbs.add_parser("compare", help="runs beside each other, their differences paired over folds")
     compare.add_argument("runs", nargs="+", metavar="RUN", help="two or more; differences are to the first")

@@ -81,9 +81,10 @@ class Metric:
 
 
 class Luck(NamedTuple):
-    """The exact share of all ways to hand out the same labels under which a score is at least as good.
+    """The share of all ways to hand out the same labels under which a score is at least as good.
 
-    p: in (0, 1]. smallest: rows of the rarer class, 1 or more.
+    p: in (0, 1], exact for small sets, a normal approximation for large ones.
+    smallest: rows of the rarer class, 1 or more.
     """
 
     p: float
@@ -237,6 +238,7 @@ class Competition:
     split: (train rows, seed) -> folds; pure.
     grade: (submission, solution) -> the leaderboard's score of a submission against `private/solution.csv`; None where
         only Kaggle can tell. The solution has the sample submission's columns filled with the truth, and may have more.
+    object_class: a column of both tables with the kind of object a row shows, "?" where unknown; None if all are alike.
     rules: a run that breaks one is refused, or is an exploration that writes no submission.
     sample_data: folder below GOLDFOLD_SAMPLE_DATA with Kaggle's own files, read where `data/<name>/raw` is absent.
     """
@@ -252,5 +254,6 @@ class Competition:
     also: Sequence[Metric] = ()
     group: str | None = None
     grade: Callable[[DataFrame, DataFrame], float] | None = None
+    object_class: str | None = None
     rules: Sequence[Rule] = ()
     sample_data: str | None = None

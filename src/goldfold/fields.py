@@ -37,5 +37,15 @@ def parts(predictions: np.ndarray) -> list[np.ndarray]:
 
 
 def mean(predictions: np.ndarray) -> np.ndarray:
-    """Several fits' records for the same rows, (fits, n), as (n,) records of each field's arithmetic mean."""
-    return records(**{name: predictions[name].mean(axis=0) for name in predictions.dtype.names})
+    """Several fits' records for the same rows, (fits, n), as (n,) records of each field's arithmetic mean.
+
+    What is no float, a class name say, becomes the value most fits agree on, the earliest of equals.
+    """
+    return records(**{name: _agreed(predictions[name]) for name in predictions.dtype.names})
+
+
+def _agreed(fits: np.ndarray) -> np.ndarray:
+    if fits.dtype.kind == "f":
+        return fits.mean(axis=0)
+    votes = (fits[:, None] == fits[None]).sum(axis=1)
+    return np.take_along_axis(fits, votes.argmax(axis=0)[None], axis=0)[0]

@@ -1,35 +1,78 @@
-"""`demo`: the main job on real data, from nothing to a graded submission."""
+"""`demo`: the main job on real data, from nothing to graded submissions; then again from whole cells alone."""
 
 from __future__ import annotations
 
 import shlex
 from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-import torch
-
+from goldfold.commands import epochs
 from goldfold.commands.grade import grade
-from goldfold.commands.train import train
-from goldfold.files import read_json
+from goldfold.commands.train import device_of, train
+from goldfold.files import read_json, write_bytes
+from goldfold.trust.report import curves
 
-COMPETITION, CONFIG = "solar_cells", "baseline"
+COMPETITION = "solar_cells"
+TOLD = {  # how the story calls a run's scores: metric -> words
+    "autoencoder": {
+        "auroc of pixel": "autoencoder, error of its pixels",
+        "auroc of feature": "autoencoder, error of its features",
+        "auroc of library": "autoencoder, library of its features",
+    },
+    "patch_library": {"auroc": "patch library of a frozen backbone"},
+}
 
 
 def run(arguments: Namespace) -> None:
     print("2,624 real photographs of solar cells: which are defective?", flush=True)
-    folder = train(
-        COMPETITION, CONFIG, [], torch.device("cuda" if torch.cuda.is_available() else "cpu"), quiet=arguments.quiet
-    )
-    name, summary = next(iter(read_json(folder / "metrics.json").items()))
+    with_labels = _trained("baseline", arguments.quiet)
+    own = _metrics(with_labels)["auroc"]
+    hidden = grade(with_labels)
+    print(f"\nOOF auroc      {_line(own)}\nhidden labels  {hidden:.4f}   on photographs outside all folds\n")
+
+    print("And from whole cells alone, without the label of one defect, one model for both types of cell:", flush=True)
+    found = {name: _trained(name, arguments.quiet) for name in TOLD}
+    atlas, _ = epochs.draw(found["autoencoder"], None, None, None, arguments.quiet)
+    shown = {told: _metrics(found[name])[metric] for name, each in TOLD.items() for metric, told in each.items()}
+    shown["for comparison: a head trained with labels"] = own
+    picture = found["patch_library"] / "side_by_side.png"
+    write_bytes(picture, _side_by_side(shown))
+    wide = max(map(len, shown))
+    print("\n" + "\n".join(f"{told:{wide}}  {_line(summary)}" for told, summary in shown.items()))
+    best = max(found.values(), key=lambda folder: _metrics(folder)["auroc"]["pooled"])
+    print(f"{best.name}'s submission on the hidden labels {grade(best):.4f}\n")
+    print(f"every epoch of the autoencoder  {atlas / 'contact_sheet.png'}\nscores side by side             {picture}\n")
+    _next(with_labels, found["autoencoder"])
+
+
+def _trained(config: str, quiet: bool) -> Path:
+    return train(COMPETITION, config, [], device_of(None), quiet=quiet)
+
+
+def _metrics(folder: Path) -> Mapping[str, Any]:
+    return read_json(folder / "metrics.json")
+
+
+def _line(summary: Mapping[str, Any]) -> str:
     low, high = summary["pooled_interval_95_bootstrap"]
-    print()
-    print(f"OOF {name}      {summary['pooled']:.4f}   95 % [{low:.4f}, {high:.4f}]   chance {summary['chance']:.2f}")
-    print(f"hidden labels  {grade(folder):.4f}   on photographs outside all folds")
-    print()
-    print("next:")
-    for words in (
-        ["make", "score", f"RUN={COMPETITION}/{folder.name}"],
+    return f"{summary['pooled']:.4f}   95 % [{low:.4f}, {high:.4f}]   chance {summary['chance']:.2f}"
+
+
+def _side_by_side(shown: Mapping[str, Mapping[str, Any]]) -> bytes:
+    pooled = [summary["pooled"] for summary in shown.values()]
+    intervals = [summary["pooled_interval_95_bootstrap"] for summary in shown.values()]
+    metric = "auroc of all out-of-fold cells, 95 % bootstrap"
+    return curves.side_by_side(list(shown), pooled, intervals, 0.5, metric)
+
+
+def _next(baseline: Path, trained: Path) -> None:
+    commands: Sequence[Sequence[str]] = (
+        ["make", "score", f"RUN={COMPETITION}/{baseline.name}"],
+        ["make", "epochs", f"RUN={COMPETITION}/{trained.name}", "FOLD=1"],
+        ["make", "pick", f"RUN={COMPETITION}/{trained.name}", "EPOCH=6"],
         ["make", "train", f"COMP={COMPETITION}", "CONFIG=finetune"],
-        ["make", "train", "COMP=digits"],
         ["make", "new", "COMP=my_first"],
-    ):
-        print(f"  {shlex.join(words)}")
+    )
+    print("next:\n" + "\n".join(f"  {shlex.join(words)}" for words in commands))

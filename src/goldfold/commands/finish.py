@@ -27,11 +27,14 @@ if TYPE_CHECKING:
 
 CHECKED = (
     "rows, groups and file contents shared between the halves of a fold",
-    "copies of training samples among the test samples",
+    "copies of training samples, and classes training never saw, among the test samples",
+    "the competition's rules",
     "trainable parameters in no optimizer or without gradient",
     "loss terms that move nothing",
     "learning rates against what was configured and planned",
-    "scores against their range and chance level",
+    "outputs and features that collapsed, where the recipe watches them",
+    "scores against their range, their chance level and luck in small sets",
+    "scores of self-made damage alone, and epochs chosen on the scored folds",
 )
 
 
@@ -42,7 +45,8 @@ def conclude(experiment: Experiment, fits: Sequence[Fit], run: Path, findings: l
     findings = findings + _audit(experiment, fits, whole)
     write_json(run / "findings.json", [vars(finding) for finding in findings])
     audits.refuse_errors(findings, experiment.protocol.accept)
-    csv = _submit(experiment, whole, run)
+    explored = any(finding.code == "rule_broken" for finding in findings)
+    csv = None if explored else _submit(experiment, whole, run)
     _draw(experiment, fits, whole, run)
     write_record(run)
     print(table(whole.metrics))
@@ -50,7 +54,10 @@ def conclude(experiment: Experiment, fits: Sequence[Fit], run: Path, findings: l
         print(f"{finding.level}  {finding.code}  {finding.where}: {finding.message}")
     if not findings:
         print("no findings")
-    print(f"submission {csv}: {len(experiment.tables.test):,} test rows, checked against the sample submission")
+    if csv:
+        print(f"submission {csv}: {len(experiment.tables.test):,} test rows, checked against the sample submission")
+    else:
+        print("no submission: a run that breaks a rule of its competition is an exploration")
     print(f"record {run / runs.FINISHED}")
 
 
@@ -60,12 +67,13 @@ def write_record(run: Path) -> None:
     competition = project.competition(name)
     defaults = configs.resolve(config["config"], {"recipe": config["recipe"]}, competition.recipes).resolved()
     graded = read_json(run / "grade.json")["score"] if (run / "grade.json").exists() else None
+    csv = project.SUBMISSIONS / name / f"{run.name}.csv"
     text = record(
         run,
         defaults=defaults,
         checked=CHECKED,
         hidden_score=graded,
-        submission=str(project.SUBMISSIONS / name / f"{run.name}.csv"),
+        submission=str(csv) if csv.exists() else None,
     )
     write_text(run / runs.FINISHED, text)
 
@@ -110,10 +118,18 @@ def _audit(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> list[
         where = f"fold {fit.fold} seed {fit.seed}"
         findings += audits.orphan_parameters(fit.facts, where) if fit.facts else []
         findings += audits.dead_loss_terms(fit.history, where) + audits.learning_rates(fit.facts, where)
+        findings += audits.collapse(fit.history, where, fit.epoch)
     metric = experiment.competition.metric
     findings += audits.worse_than_chance(metric.name, whole.metrics[metric.name])
-    if experiment.loop.select == "best":
-        findings += audits.selected_on_scored_fold([fit.history for fit in fits], metric.higher_is_better)
+    by_hand, looked = experiment.loop.select.isdecimal(), 1
+    if by_hand or experiment.loop.select == "best":
+        trained = [(fit.history, fit.epoch) for fit in fits if fit.epoch]
+        findings += audits.selected_on_scored_fold(trained, metric.higher_is_better, by_hand)
+        looked = sum(bool(row["scores"]) * len(row["scores"]) for row in fits[0].history)
+    rows = experiment.tables.train.iloc[whole.rows].reset_index(drop=True)
+    luck = metric.luck(rows, whole.oof) if metric.luck and experiment.recipe.pooled else None
+    findings += audits.tiny_sample(metric.name, whole.metrics[metric.name]["mean"], luck, max(1, looked))
+    findings += audits.proxy_only(metric.name)
     return audits.merged(findings)
 
 

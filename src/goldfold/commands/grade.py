@@ -32,6 +32,8 @@ def grade(run: Path) -> float:
     solution = project.data(name) / "private" / "solution.csv"
     if competition.grade is None or not solution.exists():
         raise GoldfoldError(f"'{name}' keeps no hidden labels here: only Kaggle can score its submissions")
+    if any(finding["code"] == "rule_broken" for finding in read_json(run / "findings.json")):
+        raise GoldfoldError(f"run '{run.name}' breaks a rule of '{name}': an exploration has no submission to grade")
     data = project.load(name, competition)
     path = project.SUBMISSIONS / name / f"{run.name}.csv"
     submissions.refuse_edited(path)

@@ -14,7 +14,7 @@ from goldfold.trust.audits import dead_loss_terms, refuse_errors
 class Bar:
     """Counts fits, one in progress by its share of epochs. Silent when quiet, in CI, and without a terminal."""
 
-    def __init__(self, fits: int, metric: str, quiet: bool, accepted: tuple[str, ...]) -> None:
+    def __init__(self, fits: int, metric: str, quiet: bool, accepted: tuple[str, ...] = ()) -> None:
         silent = quiet or bool(os.environ.get("CI")) or not sys.stderr.isatty()
         form = "{desc} {bar} {percentage:3.0f}% [{elapsed}<{remaining}{postfix}]"
         self.bar = tqdm(total=fits, disable=silent, leave=False, bar_format=form)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from pandas import DataFrame, Series
 
-import goldfold
-from goldfold import splits, tables
 from goldfold.commands import project
+from goldfold.commands.experiments import Prepared, prepared
 from goldfold.commands.finish import conclude, submission_of
 from goldfold.commands.progress import Bar
-from goldfold.competition import Competition, Fold, Runtime, Tables
 from goldfold.engine import config as configs
 from goldfold.engine import memory, runs
-from goldfold.engine.crossval import Experiment, Fit, cross_validate, fold_numbers
+from goldfold.engine.crossval import Fit, cross_validate, fold_numbers
 from goldfold.engine.training import from_first
 from goldfold.errors import GoldfoldError
 from goldfold.files import write_json, write_text
@@ -30,7 +26,7 @@ from goldfold.trust import audits, records
 
 def run(arguments: Namespace) -> None:
     overrides = [*arguments.overrides, *(["debug=true"] if arguments.debug else [])]
-    train(arguments.comp, arguments.config, overrides, _device(arguments.device), arguments.workers, arguments.quiet)
+    train(arguments.comp, arguments.config, overrides, device_of(arguments.device), arguments.workers, arguments.quiet)
 
 
 def train(
@@ -40,75 +36,63 @@ def train(
     memory.keep_freed()
     competition = project.competition(name)
     config = configs.read(project.config_path(name, config_name), overrides, competition.recipes)
-    data = project.load(name, competition)
-    tables.check(competition, data)
-    folds = project.carried_out(name, competition.split, data.train, config.protocol.seed)
-    splits.check_positions(folds, len(data.train))
-    contents = [tables.contents(rows, competition.targets) for rows in (data.train, data.test)]
-    findings = _audit_data(competition, data, folds, *contents)
-    findings += audits.stale_data(name) if project.stale(name) else []
-    audits.refuse_errors(findings, config.protocol.accept)
+    return carry_out(prepared(name, config, device, workers), quiet)
 
-    drawn = splits.folds_frame(data.train["id"], folds)
-    data_hash = tables.data_hash(data, *contents)
-    numbers = fold_numbers(config.protocol, folds)
-    run = _started(name, config, data_hash, drawn)
-    fits_in_all = len(config.protocol.seeds) * len(numbers)
-    bar = Bar(fits_in_all, competition.metric.name, quiet or _rank() > 0, config.protocol.accept)
-    experiment = Experiment(
-        competition=competition,
-        recipe=competition.recipes[config.recipe],
-        params=config.params,
-        loop=config.loop,
-        protocol=config.protocol,
-        tables=data,
-        folds=folds,
-        runtime=Runtime(seed=0, device=device, cache=project.CACHE, workers=workers, progress=bar.work),
-    )
+
+def carry_out(found: Prepared, quiet: bool = False, begin: Callable[[Path], None] = lambda folder: None) -> Path:
+    """Audit, fit and conclude an experiment; begin: told the run's folder before the first fit."""
+    accepted = found.config.protocol.accept
+    findings = _audit(found)
+    audits.refuse_errors(findings, accepted)
+    experiment = found.experiment
+    numbers = fold_numbers(experiment.protocol, experiment.folds)
+    run = _started(found)
+    begin(run)
+    metric = experiment.competition.metric.name
+    bar = Bar(len(experiment.protocol.seeds) * len(numbers), metric, quiet or _rank() > 0, accepted)
+    experiment = replace(experiment, runtime=replace(experiment.runtime, progress=bar.work))
     fits = []
     for fit in cross_validate(experiment, run, bar):
         fits.append(fit)
         if _rank() == 0:
             if len(fits) == 1:
                 submission_of(experiment, fits)  # what cannot be submitted is known before the other fits
-            bar.fit_ended(_line(fit, competition.metric.name))
+            bar.fit_ended(_line(fit, metric))
     bar.close()
     if _rank() == 0:
         conclude(experiment, fits, run, findings)
     return run
 
 
-def _audit_data(
-    competition: Competition, data: Tables, folds: Sequence[Fold], train_contents: Series, test_contents: Series
-) -> list[audits.Finding]:
-    ids = data.train["id"]
-    findings = audits.shared_rows(folds) + audits.shared_contents(
-        folds, train_contents, ids, files="path" in data.train
-    )
+def _audit(found: Prepared) -> list[audits.Finding]:
+    """What can be said against data, folds and parameters before anything is fitted."""
+    experiment = found.experiment
+    competition, data, folds = experiment.competition, experiment.tables, experiment.folds
+    (train_contents, test_contents), ids = found.contents, data.train["id"]
+    findings = audits.rule_broken(competition.rules, experiment.params) + audits.shared_rows(folds)
+    findings += audits.shared_contents(folds, train_contents, ids, files="path" in data.train)
     if competition.group:
         findings += audits.shared_groups(folds, data.train[competition.group])
-    return findings + audits.copies_in_test(train_contents, ids, test_contents, data.test["id"])
+    if column := competition.object_class:
+        findings += audits.unseen_classes(data.train[column], data.test[column])
+    findings += audits.copies_in_test(train_contents, ids, test_contents, data.test["id"])
+    return findings + (audits.stale_data(found.name) if project.stale(found.name) else [])
 
 
-def _started(name: str, config: configs.Config, data_hash: str, drawn: DataFrame) -> Path:
+def _started(found: Prepared) -> Path:
     """The run's folder, new or taken up again; every process of a distributed run gets the same."""
     folder = None
     if _rank() == 0:
-        package = Path(goldfold.__file__).parent
-        code = records.code_hash(package, project.ROOT / "competitions" / name, leaving_out=OUTSIDE_FITS)
-        known = {"config": config.resolved(), "data": data_hash, "folds": drawn.to_csv(index=False), "code": code}
-        identity = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
-        hashes = {"data_hash": data_hash, "code_hash": code}
-        started = runs.start(project.RUNS, name, config.name, identity, {**records.reproduce(project.ROOT), **hashes})
+        hashes, config = found.hashes(), found.config
+        facts = {**records.reproduce(project.ROOT), **hashes}
+        started = runs.start(project.RUNS, found.name, config.name, hashes["identity"], facts)
         print(f"{'going on with' if started.resumed else 'run'} {started.folder}: recipe {config.recipe}", flush=True)
         write_json(started.folder / "config.json", config.resolved())
-        write_text(started.folder / "folds.csv", drawn.to_csv(index=False))
+        write_text(started.folder / "folds.csv", found.drawn)
         _LOCKS.append(started.lock)
         folder = started.folder
     return from_first(folder)
 
-
-OUTSIDE_FITS = ("commands/", "delivery/", "trust/")  # code that no fit depends on
 
 _LOCKS: list = []  # a run is locked for as long as this process lives
 
@@ -121,7 +105,7 @@ def _line(fit: Fit, metric: str) -> str:
     return f"{line}  epoch {fit.epoch} of {len(fit.history)}, {seconds:.1f} s"
 
 
-def _device(wanted: str | None) -> torch.device:
+def device_of(wanted: str | None) -> torch.device:
     """The device asked for, else the best there is; under torchrun also this process's place among the others."""
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not dist.is_initialized():
         cuda = torch.cuda.is_available() and wanted != "cpu"

@@ -94,13 +94,17 @@ def cross_validate(experiment: Experiment, folder: Path, observe: FitObserver | 
     """Fit every fold from every seed in `folder/fold<k>-seed<s>`; what is there whole is read, not fitted again."""
     for fold in fold_numbers(experiment.protocol, experiment.folds):
         for seed in experiment.protocol.seeds:
-            place = folder / f"fold{fold}-seed{seed}"
+            place = fit_folder(folder, fold, seed)
             if not from_first(_whole(place)):  # a later process would already see what the first has written
                 watch = partial(observe, fold, seed) if observe else None
                 _save(_fit(experiment, fold, seed, place, watch), place)
             if dist.is_initialized():
                 dist.barrier()  # the other processes read what the first has written
             yield _load(place)
+
+
+def fit_folder(run: Path, fold: int, seed: int) -> Path:
+    return run / f"fold{fold}-seed{seed}"
 
 
 def fold_numbers(protocol: Protocol, folds: Sequence[Fold]) -> Sequence[int]:

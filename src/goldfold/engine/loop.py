@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
 from goldfold.competition import Stage
@@ -26,15 +26,20 @@ class Loop(Params):
     accumulate: int = Field(1, ge=1, description="batches whose gradients make one optimizer step")
     clip: float | None = Field(None, gt=0, description="largest global norm of the gradient")
     ema: float | None = Field(None, gt=0, lt=1, description="decay of the weights' exponential moving average")
-    select: str = Field("last", description="the epoch that predicts: last, best (by the metric), or by what to choose")
+    select: str = Field("last", description="epoch that predicts: last, best by the metric, by a measure, or a number")
     patience: int | None = Field(None, ge=1, description="epochs without a better one before a stage stops")
     validate_every: int = Field(1, ge=1, description="epochs from one look at the metric to the next")
     channels_last: bool = Field(False, description="memory format of convolutions")
     compile: bool = Field(False, description="torch.compile the model")
 
+    @field_validator("select", mode="before")
+    @classmethod
+    def _number(cls, select: Any) -> Any:
+        return str(select) if type(select) is int else select
+
     @model_validator(mode="after")
     def _patience_selects(self) -> Loop:
-        if self.patience and self.select == "last":
+        if self.patience and (self.select == "last" or self.select.isdecimal()):
             raise ValueError("patience stops after the best epoch, so it needs select: best")
         return self
 

@@ -79,5 +79,6 @@ def protocol(experiment: Experiment, metric: str, fits: Sequence[Fit]) -> str:
     if any(fit.epoch for fit in fits):
         rules = {"last": "last epoch", "best": "best epoch on the scored fold"}
         select = experiment.loop.select
-        parts.append(rules.get(select, f"best epoch by {select} on rows kept back from training"))
+        other = f"epoch {select} by hand" if select.isdecimal() else f"best epoch by {select} on kept back rows"
+        parts.append(rules.get(select, other))
     return ", ".join(parts)

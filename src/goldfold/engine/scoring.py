@@ -46,6 +46,8 @@ def measures(competition: Competition, predictions: np.ndarray) -> list[Metric]:
 
 def by_each_score(metric: Metric, predictions: np.ndarray) -> list[Metric]:
     """The metric, and the same metric of every field `score_<name>` of the predictions, taken as their score."""
+    if metric.needs:  # it reads more than the score
+        return [metric]
     others = [name for name in predictions.dtype.names or () if name.startswith(OTHER_SCORE)]
     return [metric, *(_of_field(metric, name) for name in others)]
 

@@ -1,7 +1,7 @@
 """Which epoch predicts: the last, or the best by a measure; when to stop; which checkpoints are worth their room.
 
-`select` is 'last', 'best' (the competition's metric on the scored fold) or the name of something the plan monitors on
-training rows it keeps back.
+`select` is 'last', 'best' (the competition's metric on the scored fold), the name of something the plan monitors on
+training rows it keeps back, or an epoch's number.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ def chosen(history: History, select: str, higher_is_better: bool) -> dict[str, A
     higher_is_better: of the competition's metric; monitored values say so themselves.
     """
     rows = [row for row in history if row["stage"] == history[-1]["stage"]]
+    if select.isdecimal():
+        return next((row for row in rows if row["epoch"] == int(select)), rows[-1])
     measured = [] if select == "last" else [row for row in rows if _goodness(row, select, higher_is_better) is not None]
     if not measured:
         return rows[-1]
@@ -38,7 +40,7 @@ def _goodness(row: dict[str, Any], select: str, higher_is_better: bool) -> float
 def check(row: dict[str, Any], select: str) -> None:
     """Raise GoldfoldError unless an epoch that was looked at can be ranked by `select`."""
     known = [name for name, monitored in row["monitored"].items() if monitored["higher_is_better"] is not None]
-    if select not in ("last", "best", *known):
+    if select not in ("last", "best", *known) and not select.isdecimal():
         raise unknown("measure to select an epoch by", select, ["last", "best", *known])
 
 

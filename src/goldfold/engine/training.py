@@ -84,6 +84,9 @@ def train(
     names = [stage.name for stage in plan.stages]
     if len(set(names)) < len(names):
         raise GoldfoldError(f"stages must have different names and are called {', '.join(names)}: rename one")
+    if loop.select.isdecimal() and not 1 <= int(loop.select) <= plan.stages[-1].epochs:
+        last = plan.stages[-1]
+        raise GoldfoldError(f"select is epoch {loop.select}, '{last.name}' has epochs 1 to {last.epochs}: choose one")
     model = plan.model.to(device)
     if loop.channels_last:
         model.to(memory_format=torch.channels_last)

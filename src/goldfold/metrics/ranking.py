@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from goldfold.competition import Metric
+from goldfold.competition import Luck, Metric
 from goldfold.errors import GoldfoldError, unknown
 from goldfold.fields import field
 from goldfold.metrics.inputs import codes, labels, scores
@@ -15,54 +17,104 @@ from goldfold.metrics.inputs import codes, labels, scores
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+Others = Literal["refuse", "leave_out"]
+COUNTED = 50  # rows of the rarer class up to which the ways to hand out labels are counted
+ADDITIONS = 1e9
 
-def auroc(target: str, *, classes: Sequence = (0, 1)) -> Metric:
+
+def auroc(target: str, *, classes: Sequence = (0, 1), others: Others = "refuse") -> Metric:
     """Area under the ROC curve: the share of (negative, positive) pairs in the right order, ties counting one half.
 
     target: a column that holds `classes`, negative first; 0 and 1 may be False and True.
+    others: a row of any other class is an error, or is left out, and then the metric's name says who was ranked: of
+        solar cells judged defective with probability 0, 1/3, 2/3 or 1 the doubtful ones are left out.
     Predictions: (n,) scores, larger for the positive class, (n, 2) with the positive class second, or records with a
     field `score`.
     Rows of one class have no AUROC: GoldfoldError. Chance is 0.5. `error` is the share of the other class that a row is
-    on the wrong side of, ties counting one half: its mean over either class is 1 - AUROC.
+    on the wrong side of, ties counting one half: its mean over either class is 1 - AUROC; 0 for rows left out.
+    `luck` takes rows as exchangeable: ten photographs of one object count as ten. It is exact as `luck` below says.
     """
+    if others not in ("refuse", "leave_out"):
+        raise unknown("treatment of other classes", others, ("refuse", "leave_out"))
 
-    def truth_and_scores(rows: DataFrame, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        predictions = scores(field(predictions, "score"), rows, (), (2,))
-        return codes(labels(rows, target), classes, f"target '{target}'"), predictions.reshape(len(rows), -1)[:, -1]
+    def of(rows: DataFrame, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return truth_and_scores(rows, predictions, target, classes, others)
 
     def score(rows: DataFrame, predictions: np.ndarray) -> float:
         from sklearn.metrics import roc_auc_score
 
-        truth, positive = truth_and_scores(rows, predictions)
-        _refuse_one_class(truth, target, classes)
-        return float(roc_auc_score(truth, positive))
+        truth, positive = of(rows, predictions)
+        refuse_one_class("AUROC", truth, target, classes)
+        return float(roc_auc_score(truth[truth >= 0], positive[truth >= 0]))
 
     def resampled(rows: DataFrame, predictions: np.ndarray) -> Callable[[np.ndarray], float]:
-        truth, positive = truth_and_scores(rows, predictions)
+        truth, positive = of(rows, predictions)
         _, level = np.unique(positive, return_inverse=True)
 
         def score_of(index: np.ndarray) -> float:
-            _refuse_one_class(truth[index], target, classes)
+            refuse_one_class("AUROC", truth[index], target, classes)
             counts = (np.bincount(level[index], truth[index] == code, level.max() + 1) for code in (0, 1))
             return area_by_level(*counts)
 
         return score_of
 
-    def error(rows: DataFrame, predictions: np.ndarray) -> np.ndarray:
-        truth, positive = truth_and_scores(rows, predictions)
-        return np.where(
-            truth, _share_above(positive, positive[truth == 0]), _share_above(-positive, -positive[truth == 1])
-        )
+    def luck_of(rows: DataFrame, predictions: np.ndarray) -> Luck:
+        truth, positive = of(rows, predictions)
+        refuse_one_class("AUROC", truth, target, classes)
+        return luck(positive[truth == 0], positive[truth == 1])
 
     return Metric(
-        name="auroc",
+        name=named("auroc", target, classes, others),
         score=score,
         higher_is_better=True,
         bounds=(0.0, 1.0),
         chance=lambda rows: 0.5,
-        error=error,
+        error=lambda rows, predictions: misranked(*of(rows, predictions)),
         resampled=resampled,
+        luck=luck_of,
     )
+
+
+def named(name: str, target: str, classes: Sequence, others: Others) -> str:
+    """`name`, with who is ranked against whom where other classes are left out."""
+    if others == "refuse":
+        return name
+    negative, positive = (f"{label:g}" if isinstance(label, Real) else str(label) for label in classes)
+    return f"{name}_{target}_{positive}_against_{negative}"
+
+
+def truth_and_scores(
+    rows: DataFrame, predictions: np.ndarray, target: str, classes: Sequence = (0, 1), others: Others = "refuse"
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each row the position of its label in `classes`, int64 with -1 where it is left out, and its score, float64.
+
+    Predictions as for `auroc`.
+    """
+    ranked = scores(field(predictions, "score"), rows, (), (2,)).reshape(len(rows), -1)[:, -1]
+    found = labels(rows, target)
+    kept = np.array([others == "refuse" or label in classes for label in found.tolist()])
+    truth = np.full(len(rows), -1)
+    truth[kept] = codes(found[kept], classes, f"target '{target}'")
+    return truth, ranked
+
+
+def refuse_one_class(what: str, truth: np.ndarray, target: str, classes: Sequence = (0, 1)) -> None:
+    """GoldfoldError where `truth`, as `truth_and_scores` gives it, lacks one of the two classes `what` needs."""
+    found = np.unique(truth[truth >= 0])
+    if not len(found):
+        raise GoldfoldError(
+            f"{what} needs rows with '{target}' {classes[0]!r} and {classes[1]!r}, but all {len(truth)} rows have "
+            "another: look at `classes`"
+        )
+    if len(found) < 2:
+        count, only = (truth >= 0).sum(), classes[found[0]]
+        raise GoldfoldError(f"{what} needs both classes of '{target}', but all {count} rows are {only!r}: stratify")
+
+
+def misranked(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """For each row the share of the other class on the wrong side of it, ties counting one half; 0 where left out."""
+    low, high = scores[truth == 0], scores[truth == 1]
+    return np.select([truth == 1, truth == 0], [_share_above(scores, low), _share_above(-scores, -high)], 0.0)
 
 
 def _share_above(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -72,10 +124,38 @@ def _share_above(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
     return 1 - (below + up_to) / (2 * len(ranked)) if len(ranked) else np.zeros(len(scores))
 
 
-def _refuse_one_class(truth: np.ndarray, target: str, classes: Sequence) -> None:
-    if len(np.unique(truth)) < 2:
-        only = classes[truth[0]]
-        raise GoldfoldError(f"AUROC needs both classes of '{target}', but all {len(truth)} rows are {only!r}: stratify")
+def luck(negatives: np.ndarray, positives: np.ndarray) -> Luck:
+    """The share of all ways to hand out the labels whose AUROC is at least that of these scores, (n,) each, none empty.
+
+    Every way is counted, ties as they are, where the rarer class has at most 50 rows and counting takes at most 1e9
+    additions (a second): 50 against 50, or 20 against 1000. Beyond that the share is that of the normal distribution of
+    the Mann-Whitney U with its corrections for ties and continuity, and never below the smallest float64.
+    """
+    from scipy import stats
+
+    rarer, together = min(len(negatives), len(positives)), np.concatenate([negatives, positives])
+    if rarer == len(positives):
+        ranks = stats.rankdata(-together)  # from the end at which the rarer class should be
+        at_most = 2 * ranks[len(negatives) :].sum()
+    else:
+        ranks = stats.rankdata(together)
+        at_most = 2 * ranks[: len(negatives)].sum()
+    doubled = (2 * ranks).astype(np.int64)  # the rank of a tie is a half
+    usable = doubled[doubled <= at_most]
+    if rarer <= COUNTED and rarer * at_most * len(usable) <= ADDITIONS:
+        p = _subsets(usable, rarer, int(at_most)) / math.comb(len(together), rarer)
+    else:
+        p = stats.mannwhitneyu(positives, negatives, alternative="greater", method="asymptotic").pvalue
+    return Luck(float(np.clip(p, np.finfo(np.float64).tiny, 1.0)), rarer)
+
+
+def _subsets(numbers: np.ndarray, size: int, at_most: int) -> float:
+    """How many subsets of `size` of these positive integers have a sum of `at_most`."""
+    ways = np.zeros((size + 1, at_most + 1))  # of so many numbers with that sum
+    ways[0, 0] = 1
+    for number in numbers:
+        ways[1:, number:] += ways[:-1, : at_most + 1 - number]
+    return float(ways[size].sum())
 
 
 def area_by_level(negatives: np.ndarray, positives: np.ndarray) -> float:
@@ -87,7 +167,8 @@ def area_by_level(negatives: np.ndarray, positives: np.ndarray) -> float:
 def average_precision(targets: str | Sequence[str], *, empty: Literal["skip", "zero"] = "skip") -> Metric:
     """Mean over classes of the average precision, the step-wise sum of (R_k - R_{k-1}) P_k.
 
-    targets: a column of 0 and 1 (or bool) per class. Predictions: (n, classes) scores; (n,) for one class.
+    targets: a column of 0 and 1 (or bool) per class. Predictions: (n, classes) scores; for one class (n,), or
+        records with a field `score`.
     empty: a class without positive rows is left out of the mean, or counts 0 as in scikit-learn and torchmetrics; the
         metric's name says which. No positive at all under "skip": GoldfoldError.
     Chance is the mean share of positives, the exact score of a constant and the limit of a random ranking.
@@ -102,7 +183,7 @@ def average_precision(targets: str | Sequence[str], *, empty: Literal["skip", "z
 
     def scores_of(rows: DataFrame, predictions: np.ndarray) -> np.ndarray:
         shapes = [(len(targets),), *([()] if len(targets) == 1 else [])]
-        return scores(predictions, rows, *shapes).reshape(len(rows), len(targets))
+        return scores(field(predictions, "score"), rows, *shapes).reshape(len(rows), len(targets))
 
     def macro(truth: np.ndarray, per_class: np.ndarray) -> float:
         filled = truth.any(axis=0)

@@ -89,8 +89,7 @@ def _result(
     if hidden_score is not None:
         apart = difference(hidden_score, summary["mean"], "the mean over folds")
         lines.append(f"On the hidden test labels: **{number(hidden_score)}**, {apart}.")
-    if submission:
-        lines.append(f"Submission: `{submission}`.")
+    lines.append(f"Submission: `{submission}`." if submission else "No submission: this run is an exploration.")
     return "\n\n".join([*lines, f"Protocol: {summary['protocol']}."])
 
 

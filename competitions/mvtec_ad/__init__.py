@@ -1,0 +1,30 @@
+"""Which industrial products have a defect and where, by one model for all classes: MVTec AD, or data laid out alike."""
+
+from __future__ import annotations
+
+from competitions.mvtec_ad import data
+from competitions.mvtec_ad.recipes import RECIPES
+from competitions.mvtec_ad.submission import METRIC, SUBMISSION, grade
+from goldfold.competition import Competition
+from goldfold.metrics import aupro, auroc_class_mean, pixel_auroc, pseudo_auroc
+from goldfold.rules import ONE_MODEL
+
+COMPETITION = Competition(
+    slug="mvtec-ad",
+    metric=METRIC,
+    also=(
+        auroc_class_mean("defect", "class"),
+        pixel_auroc(data.masks),
+        aupro(data.masks),
+        pseudo_auroc("defect"),
+    ),
+    targets=data.TARGETS,
+    prepare=data.prepare,
+    load=data.load,
+    split=data.split,
+    recipes=RECIPES,
+    submission=SUBMISSION,
+    grade=grade,
+    object_class="class",
+    rules=(ONE_MODEL,),
+)

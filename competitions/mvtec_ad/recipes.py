@@ -1,0 +1,13 @@
+"""How a normal product is known: by a library of its patches as a frozen backbone sees them, or by redrawing it.
+
+Both learn from all classes at once.
+"""
+
+from __future__ import annotations
+
+from goldfold.recipes import autoencoder, patch_library
+
+RECIPES = {
+    "patch_library": patch_library.recipe("defect", normal=0),
+    "autoencoder": autoencoder.recipe("defect", normal=0, class_="class"),
+}

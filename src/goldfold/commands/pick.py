@@ -1,0 +1,68 @@
+"""`pick`: one kept epoch becomes the one that predicts, in a run of its own, without training again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from argparse import Namespace
+from pathlib import Path
+
+from goldfold.commands import project
+from goldfold.commands.experiments import again, config_of, prepared
+from goldfold.commands.train import carry_out, device_of
+from goldfold.engine import checkpoints, runs
+from goldfold.engine.crossval import CHECKPOINTS
+from goldfold.engine.epochs import kept
+from goldfold.errors import GoldfoldError
+
+
+def run(arguments: Namespace) -> None:
+    run = runs.find(project.RUNS, arguments.run)
+    pick(run, arguments.epoch, arguments.device, arguments.quiet)
+
+
+def pick(run: Path, epoch: int, device: str | None = None, quiet: bool = False) -> Path:
+    """The run that training with `select=<epoch>` would make, from the epochs that `run` kept; returns its folder.
+
+    Raises:
+        GoldfoldError: a fit kept no such epoch, or the run's code or data has changed since.
+    """
+    places = sorted(path.parent for path in run.glob(f"fold*-seed*/{CHECKPOINTS}"))
+    if not places:
+        raise GoldfoldError(f"run '{run.parent.name}/{run.name}' trained nothing by epochs: there is none to pick")
+    wanted = {place.name: _wanted(place, epoch) for place in places}
+    place = device_of(device)
+    again(run, place)
+    found = prepared(run.parent.name, config_of(run, select=str(epoch)), place)
+
+    def begin(folder: Path) -> None:
+        for name, chosen in wanted.items():
+            for checkpoint in chosen:
+                _link(checkpoint, folder / name / CHECKPOINTS)
+
+    return carry_out(found, quiet, begin)
+
+
+def _wanted(place: Path, epoch: int) -> list[checkpoints.Checkpoint]:
+    """The epoch that is to predict, and the newest ones, by which training is known to be over."""
+    known = kept(place)
+    if epoch not in {checkpoint.row["epoch"] for checkpoint in known}:
+        numbers = ", ".join(str(checkpoint.row["epoch"]) for checkpoint in known)
+        raise GoldfoldError(
+            f"{place.parent.name}/{place.name} kept no epoch {epoch}, only {numbers}: a run with DEBUG=1 keeps them all"
+        )
+    newest = known[-checkpoints.STATES_KEPT :]
+    return [*(checkpoint for checkpoint in known if checkpoint.row["epoch"] == epoch), *newest]
+
+
+def _link(checkpoint: checkpoints.Checkpoint, folder: Path) -> None:
+    """The checkpoint's files under a second name, its facts last; copied where the disk knows no second names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in [checkpoint.path.with_name(name) for name in checkpoint.files] + [checkpoint.path]:
+        target = folder / file.name
+        if target.exists() or not file.exists():  # training states of older epochs are not kept
+            continue
+        try:
+            os.link(file, target)
+        except OSError:
+            shutil.copyfile(file, target)

@@ -1,0 +1,106 @@
+"""A plan made of one plan per class, and the routing of images to them: what a rule of one model for all forbids."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import nn
+
+from goldfold import fields, images, routing
+from goldfold.competition import Plan, Stage
+from goldfold.errors import GoldfoldError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class Members(nn.ModuleList):
+    """One model per class; called with the position of its class first."""
+
+    def forward(self, position: int, *arguments: Any) -> Any:
+        return self[position](*arguments)
+
+
+def plan(
+    build: Callable[[DataFrame], Plan],
+    rows: DataFrame,
+    normal: DataFrame,
+    column: str | None,
+    textures: Collection[str] = (),
+) -> Plan:
+    """A plan whose every class learns from its own rows alone and predicts the images that look like it.
+
+    build: a class's rows -> its plan; all must predict records of the same fields. rows: of training, with `path` and
+    the class in `column`; normal: those of them that routing learns from. textures: classes told apart by colour.
+
+    No label picks a model: images are routed by `routing.by_prototype`, and predictions say where to in `routed`.
+
+    Raises:
+        GoldfoldError: rows without the column or with gaps in it.
+    """
+    if column not in rows:
+        raise GoldfoldError(
+            f"one model per class needs a column with each row's class, and there is {column or 'none'}: set models=one"
+        )
+    known = routing.prototypes(map(images.read, normal["path"]), normal[column], textures)
+    of_class = routing.names(rows[column])
+    plans = [build(rows[of_class == name]) for name in known.classes]
+    if any(each.model is None for each in plans):
+        model, stages = None, []
+    else:
+        model = Members(each.model for each in plans)
+        stages = [_stage(stage, at) for at, each in enumerate(plans) for stage in each.stages]
+    return Plan(
+        model=model,
+        stages=stages,
+        finish=lambda model: [each.finish(_member(model, at)) for at, each in enumerate(plans)],
+        predict=partial(_predict, plans, known),
+        pictures=partial(_pictures, plans, known) if plans[0].pictures else None,
+    )
+
+
+def _member(model: Members | None, at: int) -> nn.Module | None:
+    return model if model is None else model[at]
+
+
+def _stage(stage: Stage, at: int) -> Stage:
+    return replace(
+        stage,
+        name=f"{stage.name}_{at + 1}",
+        losses=lambda model, batch: stage.losses(partial(model, at), batch),
+        optimizer=lambda model: stage.optimizer(model[at]),
+    )
+
+
+def _routed(known: routing.Prototypes, rows: DataFrame) -> routing.Routed:
+    return routing.by_prototype(map(images.read, rows["path"]), known)
+
+
+def _predict(
+    plans: Sequence[Plan], known: routing.Prototypes, model: Members | None, finished: Sequence, rows: DataFrame
+) -> np.ndarray:
+    routed = _routed(known, rows)
+    places, parts = [], []
+    for at, each in enumerate(plans):
+        own = np.flatnonzero(routed.positions == at)
+        if len(own):
+            places.append(own)
+            parts.append(each.predict(_member(model, at), finished[at], rows.iloc[own].reset_index(drop=True)))
+    order = np.argsort(np.concatenate(places))
+    together = np.concatenate(parts)[order]
+    return fields.records(**{name: together[name] for name in together.dtype.names}, routed=routed.names)
+
+
+def _pictures(
+    plans: Sequence[Plan], known: routing.Prototypes, model: Members | None, finished: Sequence, rows: DataFrame
+) -> dict[str, np.ndarray]:
+    positions = _routed(known, rows).positions
+    shown = [
+        plans[at].pictures(_member(model, at), finished[at], rows.iloc[[row]].reset_index(drop=True))
+        for row, at in enumerate(positions)
+    ]
+    return {name: np.concatenate([each[name] for each in shown]) for name in shown[0]}

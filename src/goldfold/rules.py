@@ -1,0 +1,19 @@
+"""Rules that hosts of competitions set and a run's parameters can break."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from goldfold.competition import Rule
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+
+def _several_models(params: BaseModel) -> str | None:
+    models = getattr(params, "models", "one")
+    return None if models == "one" else f"models={models} trains one model for each class"
+
+
+ONE_MODEL = Rule(text="one model for all classes, trained on all data", broken=_several_models)
+"""A recipe whose parameters have a field `models` other than "one" breaks it; one without such a field never does."""

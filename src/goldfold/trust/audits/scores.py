@@ -1,0 +1,92 @@
+"""Audits of scores: against chance, against luck, and of what they were measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from goldfold.metrics.anomaly import PROXY
+from goldfold.trust.audits.findings import Finding
+
+if TYPE_CHECKING:
+    from goldfold.competition import Luck
+
+FEW = 10  # rows of a class below which no score of a ranking is believed
+MANY = 30  # rows of a class from which luck is left to the interval over rows
+LUCKY = 0.05
+
+
+def worse_than_chance(name: str, summary: Mapping[str, Any]) -> list[Finding]:
+    """A score no better than knowing nothing: below chance, or with chance inside its interval over folds."""
+    chance, mean, sign = summary["chance"], summary["mean"], 1 if summary["higher_is_better"] else -1
+    if sign * (mean - chance) <= 0:
+        message = f"{name} {mean:.4f} is no better than chance, {chance:.4f}: look for swapped labels or no training"
+        return [Finding("worse_than_chance", "warning", message, "all folds")]
+    interval = summary["interval_95_t"]
+    if interval and interval[0] <= chance <= interval[1]:
+        message = (
+            f"{name} {mean:.4f} cannot be told from the chance level {chance:.4f}: the interval over folds is "
+            f"[{interval[0]:.4f}, {interval[1]:.4f}]"
+        )
+        return [Finding("at_chance", "warning", message, "all folds")]
+    return []
+
+
+def selected_on_scored_fold(
+    fits: Iterable[tuple[Sequence[Mapping[str, Any]], int]], higher_is_better: bool, by_hand: bool = False
+) -> list[Finding]:
+    """An epoch was chosen by, or beside, the score it is given: says how much better it reads than the last.
+
+    fits: histories with the number of the epoch that predicts. by_hand: whether a person named that number.
+    """
+    gains = []
+    for history, epoch in fits:
+        rows = [row for row in history if row["stage"] == history[-1]["stage"] and row["metric"] is not None]
+        chosen = next((row["metric"] for row in rows if row["epoch"] == epoch), None)
+        if chosen is not None:
+            gains.append(chosen - rows[-1]["metric"] if higher_is_better else rows[-1]["metric"] - chosen)
+    if not gains:
+        return []
+    how = "each fold's epoch was chosen by the score it is given"
+    if by_hand:
+        how = "the epoch was named by hand, which after a look at these folds is choosing it by the score it is given"
+    message = (
+        f"{how}; the last epochs read {abs(np.mean(gains)):.4f} "
+        f"{'worse' if np.mean(gains) >= 0 else 'better'} on average: quote select: last, a monitored value, or a "
+        "hold-out score"
+    )
+    return [Finding("selected_on_scored_fold", "note", message, "all folds")]
+
+
+def tiny_sample(name: str, score: float, luck: Luck | None, tries: int, where: str = "all folds") -> list[Finding]:
+    """A score that so few rows carry that luck may have made it.
+
+    Warned of below 10 rows of the rarer class, and below 30 where luck in one of the `tries` is likelier than 5 %.
+    tries: epochs x scores that were looked at before this one was told. Bonferroni's bound, p x tries, takes them into
+    account. luck: None where a metric knows none: silent.
+    """
+    if luck is None:
+        return []
+    among = min(1.0, luck.p * tries)
+    if luck.smallest >= (MANY if among > LUCKY else FEW):
+        return []
+    odds = f"once in {1 / luck.p:,.0f}" if luck.p > 1e-6 else "less than once in a million"
+    message = (
+        f"{name} {score:.4f} rests on {luck.smallest} rows of the rarer class: luck alone does as well {odds}, and in "
+        f"the best of {tries} tries (epochs x scores looked at) with probability up to {among:.2g}: label more rows "
+        "before it decides anything"
+    )
+    return [Finding("tiny_sample", "warning", message, where)]
+
+
+def proxy_only(name: str) -> list[Finding]:
+    """The competition's own metric, called `name`, scores damage of one's own making, and no real defect."""
+    if PROXY not in name:
+        return []
+    message = (
+        f"runs are ranked by {name}, which no real defect has entered: label some and rank by those, or wait for the "
+        "leaderboard"
+    )
+    return [Finding("proxy_validation", "warning", message, "all folds")]

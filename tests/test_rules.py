@@ -1,0 +1,26 @@
+"""One model for all classes: what a run's parameters show of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from goldfold.params import Params
+from goldfold.rules import ONE_MODEL
+
+
+class Several(Params):
+    models: Literal["one", "per_class"] = "one"
+
+
+class Silent(Params):
+    epochs: int = 1
+
+
+def test_one_model_for_each_class_breaks_it():
+    assert ONE_MODEL.text == "one model for all classes, trained on all data"
+    assert ONE_MODEL.broken(Several(models="per_class")) == "models=per_class trains one model for each class"
+
+
+def test_one_model_and_recipes_that_know_no_other_keep_it():
+    assert ONE_MODEL.broken(Several()) is None
+    assert ONE_MODEL.broken(Silent()) is None
