@@ -9,9 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
+from goldfold import images, patches
 from goldfold.competition import Runtime
 from goldfold.errors import GoldfoldError
+from goldfold.pseudo_anomalies import KINDS, damage
 from goldfold.recipes import patch_library
 
 SIDE = 64
@@ -78,3 +81,80 @@ def test_without_a_normal_image_or_a_map_it_says_so(rows, tmp_path):
         predictions(rows[24:], rows, tmp_path)
     with pytest.raises(GoldfoldError, match="maps at strides 2, 4, 8, 16, 32, not 6"):
         predictions(rows, rows, tmp_path, strides=(6,))
+
+
+def test_scores_are_what_their_names_say_of_the_map(rows, tmp_path):
+    known, shown = rows[:16], rows[16:]
+    plain = predictions(known, shown, tmp_path)
+    distances = plain["map"].reshape(14, -1).astype(float)
+    top = [np.mean(sorted(row)[-6:]) for row in distances]  # 10 % of 64
+    medians = np.median(distances, axis=1)
+    assert predictions(known, shown, tmp_path, score="top", top=0.1)["score"] == pytest.approx(top, rel=2e-3)
+    contrast = predictions(known, shown, tmp_path, score="top", top=0.1, contrast=True)["score"]
+    assert contrast == pytest.approx(top - medians, abs=0.02)
+    weighted = predictions(known, shown, tmp_path, contrast=True)["score"]
+    assert weighted == pytest.approx(plain["score"] - medians, abs=0.02)
+
+
+def test_the_blur_is_told_in_pixels(rows, tmp_path):
+    sharp, soft = (predictions(rows[:16], rows[16:], tmp_path, blur=blur)["map"].astype(float) for blur in (0, 12))
+    np.testing.assert_allclose(soft, gaussian_filter(sharp, (0, 1.5, 1.5)), atol=0.03)  # patches are 8 pixels apart
+
+
+def test_mirrored_views_make_an_image_and_its_mirror_image_alike(rows, tmp_path):
+    mirrored = rows[24:].copy()
+    for position, path in zip(mirrored.index, rows["path"][24:], strict=True):
+        mirrored.loc[position, "path"] = tmp_path / f"{position}.png"
+        cv2.imencode(".png", images.read(path)[:, ::-1, ::-1])[1].tofile(mirrored.loc[position, "path"])
+    both = pd.concat([rows[24:], mirrored])
+    straight, turned = np.split(predictions(rows[:16], both, tmp_path, flips="horizontal"), 2)
+    assert straight["score"] == pytest.approx(turned["score"], rel=1e-3)
+    np.testing.assert_allclose(straight["map"], turned["map"][:, :, ::-1], atol=0.05)
+    seen_once = predictions(rows[:16], both, tmp_path)["score"]
+    assert seen_once[:6] != pytest.approx(seen_once[6:], rel=1e-2)
+
+
+def test_relative_patches_are_compared_where_it_is_asked_for(rows, tmp_path, monkeypatch):
+    asked = predictions(rows[:16], rows[16:], tmp_path, relative=True)
+    monkeypatch.setattr(patches, "joined", lambda maps, joined=patches.joined: patches.relative(joined(maps)))
+    assert np.array_equal(predictions(rows[:16], rows[16:], tmp_path)["score"], asked["score"])
+    assert asked["score"][:8].max() < asked["score"][8:].min()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pseudo_is_the_score_of_the_damaged_copy(rows, tmp_path, kind):
+    copies = rows[16:].copy()
+    for position, path in zip(copies.index, rows["path"][16:], strict=True):
+        copies.loc[position, "path"] = tmp_path / f"{position}.png"
+        damaged, _ = damage(images.read(path), kind, 0, images.content_hash(path))
+        cv2.imencode(".png", cv2.cvtColor(damaged, cv2.COLOR_RGB2BGR))[1].tofile(copies.loc[position, "path"])
+    expected = predictions(rows[:16], copies, tmp_path)
+    found = predictions(rows[:16], rows[16:], tmp_path, pseudo=kind)
+    assert found.dtype["pseudo"] == np.float32
+    assert found["pseudo"] == pytest.approx(expected["score"], rel=1e-3)
+    assert np.array_equal(found["score"], predictions(rows[:16], rows[16:], tmp_path)["score"])
+    alone = predictions(rows[:16], rows[20:21], tmp_path / "elsewhere", pseudo=kind)
+    assert alone["pseudo"] == pytest.approx(found["pseudo"][4:5], rel=1e-3)  # whoever is beside it
+
+
+def test_one_normal_image_of_another_size_and_mode_is_enough(rows, tmp_path):
+    odd = rows[:2].copy()
+    for position, pixels in zip(odd.index, (np.full((40, 90), 99), np.full((200, 30, 4), 180)), strict=True):
+        odd.loc[position, "path"] = tmp_path / f"{position}.png"
+        cv2.imencode(".png", pixels.astype(np.uint8))[1].tofile(odd.loc[position, "path"])
+    found = predictions(rows[:1], pd.concat([odd, rows[16:]]), tmp_path, library=10_000)
+    assert np.isfinite(found["score"]).all()
+    assert found["score"][2:10].max() < found["score"][10:].min()
+
+
+def test_a_file_that_is_no_image_is_named(rows, tmp_path):
+    broken = rows[:3].assign(path=[rows["path"][0], tmp_path / "砖.png", rows["path"][2]])
+    (tmp_path / "砖.png").write_bytes(b"no image")
+    with pytest.raises(GoldfoldError, match=r"砖\.png' cannot be read"):
+        predictions(broken, rows, tmp_path)
+
+
+@pytest.mark.parametrize("option", ["relative", "contrast"])
+def test_what_needs_patches_is_refused_for_whole_images(option):
+    with pytest.raises(ValueError, match="with unit=image leave both false"):
+        RECIPE.params(unit="image", **{option: True})

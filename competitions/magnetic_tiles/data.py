@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pandas as pd
+from scipy.sparse.csgraph import connected_components
 
 from goldfold import hosting, images, splits
 from goldfold.competition import Fold, Tables
@@ -20,6 +21,8 @@ TARGETS = ("defect", "kind", "mask_path")
 HIDDEN_SEED = 2020
 EDGE = 127  # masks have soft edges: a pixel above this belongs to the defect
 APART = 200  # of one tile's photographs, exposed one to six times, each next one's number is at most this much higher
+ALIKE = 0.4  # photographs of different tiles correlate by less, those of a tile that came back by more
+UNLIKE_SIDES = 1.25  # times as long: photographs whose sides differ by more are not compared
 
 
 def prepare(raw: Path, public: Path, private: Path) -> None:
@@ -36,20 +39,52 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
     rows["defect"] = (rows["kind"] != NORMAL).astype(int)
     rows["path"] = [f"images/{id_}.jpg" for id_ in rows["id"]]
     rows["mask_path"] = [f"masks/{id_}.png" for id_ in rows["id"]]
-    rows["tile"] = _tiles(rows["id"])
+    rows["tile"] = _tiles(rows)
     hidden = split(rows, HIDDEN_SEED)[0].validation
     _copy(rows, rows.index.difference(hidden), public)
     tables = rows[["id", "path", "tile", *TARGETS]]
     hosting.write(tables, hidden, targets=TARGETS, sample={"defect": 0.5}, public=public, private=private)
 
 
-def _tiles(ids: pd.Series) -> pd.Series:
-    """Which tile each photograph shows, numbered from 0: the data does not say, the photographs' numbers do.
+def _tiles(rows: pd.DataFrame) -> pd.Series:
+    """Which tile each photograph shows, numbered from 0: numbers that follow each other closely, and tiles that return.
 
-    Neighbours so found correlate by 0.96 (median, 32 x 32 pixels), photographs drawn at random by 0.32.
+    Of 53,409 pairs of like size whose numbers are apart, 113 are alike by 0.43 or more and the others by 0.31 or less,
+    turned by half a turn 9 by 0.55 or more and the others by 0.30 or less; a look at one pair of each tile agrees.
     """
-    numbers = ids.str.extract(r"num_(\d+)", expand=False).astype(int).sort_values()
-    return (numbers.diff() > APART).cumsum().sort_index()
+    numbers = rows["id"].str.extract(r"num_(\d+)", expand=False).astype(int).sort_values()
+    runs = (numbers.diff() > APART).cumsum().sort_index().to_numpy()
+    seen = [_details(images.read(path, grey=True)) for path in rows["source"]]
+    turned = [np.ascontiguousarray(details[::-1, ::-1]) for details in seen]
+    joined = runs[:, None] == runs
+    for one, other in _pairs_to_compare(seen, joined):
+        alike = max(_alikeness(seen[one], seen[other]), _alikeness(turned[one], seen[other]))
+        joined[one, other] = alike > ALIKE
+    return pd.Series(connected_components(joined)[1], rows.index)
+
+
+def _pairs_to_compare(seen: list[np.ndarray], joined: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Pairs not joined yet whose sides differ by no more than two cuttings of one tile do."""
+    sides = np.log([details.shape for details in seen])
+    near = np.abs(sides[:, None] - sides).max(axis=2) < np.log(UNLIKE_SIDES)
+    return zip(*np.triu(near & ~joined, 1).nonzero(), strict=True)
+
+
+def _details(photograph: np.ndarray) -> np.ndarray:
+    """What is a tile's own, at a quarter of the size: exposure, shading and the upright streaks of grinding removed."""
+    small = cv2.resize(photograph, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA).astype(np.float32)
+    small -= cv2.GaussianBlur(small, (0, 0), 4)
+    small /= np.sqrt(cv2.GaussianBlur(small * small, (0, 0), 4)) + 1
+    return small - cv2.blur(small, (1, 25))
+
+
+def _alikeness(one: np.ndarray, other: np.ndarray) -> float:
+    """The correlation, in [-1, 1], of the middle of `one` with that place of `other` where it fits best."""
+    sides = np.minimum(one.shape, other.shape)
+    top, left = (np.array(one.shape) - sides) // 2 + sides // 8 + 2
+    height, width = sides - 2 * (sides // 8 + 2)
+    middle = one[top : top + height, left : left + width]
+    return cv2.matchTemplate(other, middle, cv2.TM_CCOEFF_NORMED).max()
 
 
 def _copy(rows: pd.DataFrame, known: pd.Index, public: Path) -> None:

@@ -6,7 +6,7 @@ from competitions.mvtec_ad import data
 from competitions.mvtec_ad.recipes import RECIPES
 from competitions.mvtec_ad.submission import METRIC, SUBMISSION, grade
 from goldfold.competition import Competition
-from goldfold.metrics import aupro, auroc_class_mean, pixel_auroc, pseudo_auroc
+from goldfold.metrics import aupro, auroc_class_mean, pixel_auroc, pseudo_auroc, routing_accuracy
 from goldfold.rules import ONE_MODEL
 
 COMPETITION = Competition(
@@ -17,6 +17,7 @@ COMPETITION = Competition(
         pixel_auroc(data.masks),
         aupro(data.masks),
         pseudo_auroc("defect"),
+        routing_accuracy("class"),
     ),
     targets=data.TARGETS,
     prepare=data.prepare,

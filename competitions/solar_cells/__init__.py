@@ -6,7 +6,7 @@ from competitions.solar_cells import data
 from competitions.solar_cells.recipes import RECIPES
 from competitions.solar_cells.submission import METRIC, SUBMISSION, grade
 from goldfold.competition import Competition
-from goldfold.metrics import auroc, average_precision, pseudo_auroc
+from goldfold.metrics import auroc, average_precision, pseudo_auroc, routing_accuracy
 
 COMPETITION = Competition(
     slug="solar-cells",
@@ -15,6 +15,7 @@ COMPETITION = Competition(
         auroc("probability", classes=(0.0, 1.0), others="leave_out"),
         average_precision("defect"),
         pseudo_auroc("probability", normal=0.0),
+        routing_accuracy("type"),
     ),
     targets=data.TARGETS,
     prepare=data.prepare,

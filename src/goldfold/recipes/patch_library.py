@@ -6,7 +6,7 @@ backbone, a coreset of the normal images' patches, and the distance of an image'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -14,20 +14,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
-from torch import Tensor, nn
-from torch.nn import functional as F
+from pydantic import Field, model_validator
+from torch import Tensor
 
-from goldfold import backbones, coresets, features, fields, libraries
+from goldfold import augmentation, coresets, features, fields, images, libraries, patches
+from goldfold.backbones import weights_hash
 from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.errors import GoldfoldError
 from goldfold.params import Params, with_defaults
+from goldfold.pseudo_anomalies import Kind, damage
 from goldfold.seeding import derive
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    UnitsOf = Callable[[tuple[Path, ...]], Iterator[Tensor]]
+    Paths = tuple[Path, ...]
+    UnitsOf = Callable[[Paths], Iterator[Tensor]]
 
 AT_ONCE = 16  # images whose patches are compared with the library together
 
@@ -39,17 +41,36 @@ class PatchLibrary(Params):
     pretrained: bool = Field(True, description="pretrained weights; random ones are for tests")
     image_size: int = Field(224, ge=32, description="pixels a side that the backbone sees")
     strides: tuple[int, ...] = Field((8, 16), min_length=1, description="pixels from patch to patch in each map used")
+    flips: augmentation.Flips = Field("none", description="mirrored views, in the library and of what is compared")
+    relative: bool = Field(False, description="compare patches less their image's mean patch")
     unit: Literal["patch", "image"] = Field("patch", description="what is compared: patches, or their mean per image")
     drawn: int = Field(200_000, ge=1, description="patches drawn at random before the coreset is chosen among them")
     library: int = Field(10_000, ge=1, description="size of the coreset, the greedy k-centre of what was drawn")
-    neighbours: int = Field(9, ge=1, description="of the nearest library patch, by which the distance is re-weighted")
+    score: Literal["farthest", "top"] = Field(
+        "farthest", description="the farthest patch, or the mean of the top share"
+    )
+    neighbours: int = Field(
+        9, ge=1, description="of the library, by which the farthest patch's distance is re-weighted"
+    )
+    top: float = Field(0.03, gt=0, le=1, description="share of an image's patches whose distances score=top averages")
+    contrast: bool = Field(False, description="score less the median of the image's distances")
+    blur: float = Field(0.0, ge=0, description="sigma of the Gaussian over the map, in pixels that the backbone sees")
+    pseudo: Kind | Literal["none"] = Field("none", description="damage to a copy of each image, which is scored too")
+
+    @model_validator(mode="after")
+    def _patches_differ(self) -> PatchLibrary:
+        if self.unit == "image" and (self.relative or self.contrast):
+            raise ValueError("relative and contrast tell an image's patches apart: with unit=image leave both false")
+        return self
 
 
 def recipe(target: str, normal: Any = 0, **defaults: Any) -> Recipe:
     """The recipe for rows with a column `path`, of which those with `normal` in the column `target` are learnt from.
 
-    Predictions are records: `score` float32 (n,), a distance, and with unit=patch `map` float16 (n, h, w), that of each
-    patch. defaults: of `PatchLibrary`, as the competition's baseline wants them.
+    Predictions are records, larger is stranger: `score` float32 (n,), a distance, or with contrast=true a distance less
+    the median distance in the same image, which may be below 0; with unit=patch `map` float16 (n, h, w), the distance
+    of each patch; unless pseudo=none `pseudo` float32 (n,), the score of a damaged copy. With flips all of them are
+    means over the views. defaults: of `PatchLibrary`, as the competition's baseline wants them.
     """
     build = partial(_build, target=target, normal=normal)
     return Recipe(params=with_defaults(PatchLibrary, **defaults), build=build, combine=fields.mean)
@@ -62,79 +83,92 @@ def _build(params: PatchLibrary, rows: DataFrame, runtime: Runtime, target: str,
             f"a library is made of normal images, and of {len(rows)} training rows none has {normal!r} in '{target}': "
             "look at the split"
         )
-    units_of = _units(params, runtime)
+    whole, damaged = _units(params, runtime)
     return Plan(
-        finish=lambda _: _library(params, units_of(known), runtime),
-        predict=lambda _, library, rows: _predict(params, units_of(tuple(rows["path"])), library),
+        finish=lambda _: _library(params, whole(known), runtime),
+        predict=lambda _, library, rows: _predict(params, tuple(rows["path"]), library, whole, damaged),
     )
 
 
 def _library(params: PatchLibrary, normal: Iterator[Tensor], runtime: Runtime) -> Tensor:
     """The coreset of what normal images consist of, float32 (library, d)."""
-    units = torch.cat([part.flatten(0, 1).half() for part in normal])
+    units = torch.cat([part.flatten(0, 2).half() for part in normal])
     draw = torch.Generator().manual_seed(derive(runtime.seed, "patches"))
     drawn = units[torch.randperm(len(units), generator=draw)[: params.drawn]].float().to(runtime.device)
     size = min(params.library, len(drawn))
     return drawn[coresets.greedy_k_centre(drawn, size, progress=partial(runtime.progress, "coreset"))]
 
 
-def _predict(params: PatchLibrary, shown: Iterator[Tensor], library: Tensor) -> np.ndarray:
-    scores, maps = [], []
-    for units in shown:
-        score, distances = libraries.image_scores(units.to(library.device), library, neighbours=params.neighbours)
-        side = round(distances.shape[1] ** 0.5)
-        scores.append(score.float().cpu().numpy())
-        maps.append(distances.unflatten(1, (side, side)).cpu().numpy().astype(np.float16))
-    found = {"score": np.concatenate(scores), "map": np.concatenate(maps)}
-    return fields.records(**found) if params.unit == "patch" else fields.records(score=found["score"])
+def _predict(params: PatchLibrary, paths: Paths, library: Tensor, whole: UnitsOf, damaged: UnitsOf) -> np.ndarray:
+    scores, maps = _judged(params, whole(paths), library)
+    found = {"score": scores}
+    if params.unit == "patch":
+        found["map"] = maps.astype(np.float16)
+    if params.pseudo != "none":
+        found["pseudo"], _ = _judged(params, damaged(paths), library)
+    return fields.records(**found)
 
 
-def _units(params: PatchLibrary, runtime: Runtime) -> UnitsOf:
-    """paths -> what is compared of their images, a few images at a time: float32 (images, patches, d).
+def _judged(params: PatchLibrary, shown: Iterator[Tensor], library: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Scores float32 (n,) and maps float32 (n, h, w)."""
+    parts = [_judged_few(params, units.to(library.device), library) for units in shown]
+    scores, maps = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
+    return scores, maps
 
-    As in the paper each map is averaged over 3 x 3 patches, and the coarser ones are enlarged to the finest.
+
+def _judged_few(params: PatchLibrary, units: Tensor, library: Tensor) -> tuple[Tensor, Tensor]:
+    """The same for units (n, views, p, d): maps are turned back to the image as it is, then averaged over views."""
+    neighbours = params.neighbours if params.score == "farthest" else 1
+    scores, distances = libraries.image_scores(units.flatten(0, 1), library, neighbours=neighbours)
+    side = round(distances.shape[1] ** 0.5)
+    views = distances.unflatten(1, (side, side)).unflatten(0, units.shape[:2]).unbind(1)
+    upright = [view.flip(axes) for view, axes in zip(views, augmentation.FLIPS[params.flips], strict=True)]
+    maps = patches.blurred(torch.stack(upright).mean(0), params.blur * side / params.image_size)
+    farthest = scores.unflatten(0, units.shape[:2]).mean(1).cpu()
+    score = farthest if params.score == "farthest" else patches.top_mean(maps.flatten(1), params.top)
+    return score - maps.flatten(1).quantile(0.5, dim=1) if params.contrast else score, maps
+
+
+def _units(params: PatchLibrary, runtime: Runtime) -> tuple[UnitsOf, UnitsOf]:
+    """paths -> what is compared of their images, a few images at a time, float32 (images, views, patches, d).
+
+    The first function shows the images as they are, the second their damaged copies.
     """
     with torch.random.fork_rng():
         torch.manual_seed(0)  # without pretrained weights too, all folds look through the same eyes
-        tower = Tower(params.backbone, params.pretrained, params.strides)
+        tower = patches.Tower(params.backbone, params.pretrained, params.strides, params.flips)
     nothing = torch.zeros(1, params.image_size, params.image_size, 3, dtype=torch.uint8)
     with torch.inference_mode():
         shapes = [kept.shape[1:] for kept in tower.eval().maps(nothing)]
-    note = f"strides={params.strides}"
-    kept_of = features.through(tower, params.image_size, runtime, note=note, dtype=np.float16)
+    note = f"strides={params.strides} flips={params.flips}"
+    whole = features.through(tower, params.image_size, runtime, note=note, dtype=np.float16)
+    damaged = _through_damage(params, tower, runtime, note)
 
-    def units_of(paths: tuple[Path, ...]) -> Iterator[Tensor]:
+    def units_of(paths: Paths, kept_of: Callable[[Paths], np.ndarray]) -> Iterator[Tensor]:
         for kept in torch.from_numpy(kept_of(paths)).split(AT_ONCE):
-            parts = kept.float().split([prod(shape) for shape in shapes], dim=1)
-            maps = [F.avg_pool2d(part.unflatten(1, shape), 3, 1, 1) for part, shape in zip(parts, shapes, strict=True)]
-            finest = max((each.shape[-2:] for each in maps), key=prod)
-            enlarged = [F.interpolate(each, finest, mode="bilinear") for each in maps]
-            units = torch.cat(enlarged, dim=1).flatten(2).transpose(1, 2)
-            yield units if params.unit == "patch" else units.mean(1, keepdim=True)
+            views = kept.float().view(len(kept) * len(augmentation.FLIPS[params.flips]), -1)
+            values = views.split([prod(shape) for shape in shapes], dim=1)
+            units = patches.joined([each.unflatten(1, shape) for each, shape in zip(values, shapes, strict=True)])
+            units = patches.relative(units) if params.relative else units
+            units = units if params.unit == "patch" else units.mean(1, keepdim=True)
+            yield units.unflatten(0, (len(kept), -1))
 
-    return units_of
+    return partial(units_of, kept_of=whole), partial(units_of, kept_of=damaged)
 
 
-class Tower(nn.Module):
-    """Pixels uint8 (n, h, w, 3) -> a frozen backbone's maps at the chosen strides, one after the other, (n, values)."""
+def _through_damage(
+    params: PatchLibrary, tower: patches.Tower, runtime: Runtime, note: str
+) -> Callable[[Paths], np.ndarray]:
+    """As `features.through`, of images damaged after they were resized, each as its file's content says."""
+    key = f"{weights_hash(tower)} size={params.image_size} {note} damage={params.pseudo}"
 
-    def __init__(self, name: str, pretrained: bool, strides: tuple[int, ...]) -> None:
-        super().__init__()
-        self.backbone, mean, std = backbones.create(name, pretrained)
-        self.normalise = backbones.Normalise(mean, std)
-        known = [stage["reduction"] for stage in getattr(self.backbone, "feature_info", ())]
-        absent = [stride for stride in strides if stride not in known]
-        if absent:
-            raise GoldfoldError(
-                f"backbone '{name}' has maps at strides {', '.join(map(str, known))}, not {absent[0]}: change `strides`"
-            )
-        self.indices = [known.index(stride) for stride in strides]
-        self.to(memory_format=torch.channels_last)
+    def extract(paths: Sequence[Path]) -> np.ndarray:
+        pairs = zip(images.load_resized(paths, params.image_size), images.content_hashes(paths), strict=True)
+        copies = np.stack([damage(pixels, params.pseudo, 0, content)[0] for pixels, content in pairs])
+        with torch.inference_mode(), torch.autocast(runtime.device.type, enabled=False):
+            return tower(torch.from_numpy(copies).to(runtime.device)).cpu().numpy()
 
-    def maps(self, pixels: Tensor) -> list[Tensor]:
-        return self.backbone.forward_intermediates(
-            self.normalise(pixels), indices=self.indices, intermediates_only=True
-        )
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        return torch.cat([each.flatten(1) for each in self.maps(pixels)], dim=1)
+    told = partial(runtime.progress, "features of damaged copies")
+    return partial(
+        features.cached, extract=extract, key=key, cache=runtime.cache, batch_size=4, progress=told, dtype=np.float16
+    )

@@ -1,0 +1,23 @@
+"""Which industrial products have a defect, told by what has seen normal ones alone: a homework with no label at all."""
+
+from __future__ import annotations
+
+from competitions.industrial_defects import data
+from competitions.industrial_defects.recipes import RECIPES
+from competitions.industrial_defects.submission import SUBMISSION
+from goldfold.competition import Competition
+from goldfold.metrics import pseudo_auroc
+from goldfold.rules import ONE_MODEL
+
+COMPETITION = Competition(
+    slug="industrial-defects",
+    metric=pseudo_auroc("defect"),
+    targets=data.TARGETS,
+    prepare=data.prepare,
+    load=data.load,
+    split=data.split,
+    recipes=RECIPES,
+    submission=SUBMISSION,
+    object_class="class",
+    rules=(ONE_MODEL,),
+)

@@ -1,0 +1,45 @@
+"""A homework's folders, normal images to learn from and unlabelled ones to score, as tables with folds."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from goldfold import defect_folders, splits
+from goldfold.competition import Fold, Tables
+
+TARGETS = ("defect",)
+NORMAL = 0
+FOLDS = 5
+
+
+def prepare(raw: Path, public: Path, private: Path) -> None:
+    """Copy the images under their own names; modes.csv says which sizes and modes there are. Only Kaggle has labels."""
+    tables = defect_folders.homework(raw)
+    paths = pd.concat([tables.train["path"], tables.test["path"]])
+    defect_folders.modes(paths).to_csv(public / "modes.csv", index=False)
+    _copied(tables.train, raw, public).assign(defect=NORMAL).to_csv(public / "train.csv", index=False)
+    _copied(tables.test, raw, public).to_csv(public / "test.csv", index=False)
+    tables.sample_submission.to_csv(public / "sample_submission.csv", index=False)
+
+
+def _copied(rows: pd.DataFrame, raw: Path, public: Path) -> pd.DataFrame:
+    names = [path.relative_to(raw).as_posix() for path in rows["path"]]
+    for path, name in zip(rows["path"], names, strict=True):
+        (public / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, public / name)
+    return rows.assign(path=names)
+
+
+def load(public: Path) -> Tables:
+    """Both tables: id, path, class ("?" where unknown; the test table's may be new); train: defect, 0 in each row."""
+    return defect_folders.read(public)
+
+
+def split(train: pd.DataFrame, seed: int) -> list[Fold]:
+    """Five folds with the same share of each class; of shuffled rows where there is one class, or none is known."""
+    if train["class"].nunique() == 1:
+        return splits.k_fold(train, folds=FOLDS, seed=seed)
+    return splits.stratified(train["class"], folds=FOLDS, seed=seed)
