@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse.csgraph import connected_components
 
-from goldfold import hosting, images, splits
+from goldfold import hosting, images, likeness, splits
 from goldfold.competition import Fold, Tables
 from goldfold.errors import GoldfoldError
 
@@ -22,7 +22,6 @@ HIDDEN_SEED = 2020
 EDGE = 127  # masks have soft edges: a pixel above this belongs to the defect
 APART = 200  # of one tile's photographs, exposed one to six times, each next one's number is at most this much higher
 ALIKE = 0.4  # photographs of different tiles correlate by less, those of a tile that came back by more
-UNLIKE_SIDES = 1.25  # times as long: photographs whose sides differ by more are not compared
 
 
 def prepare(raw: Path, public: Path, private: Path) -> None:
@@ -54,37 +53,8 @@ def _tiles(rows: pd.DataFrame) -> pd.Series:
     """
     numbers = rows["id"].str.extract(r"num_(\d+)", expand=False).astype(int).sort_values()
     runs = (numbers.diff() > APART).cumsum().sort_index().to_numpy()
-    seen = [_details(images.read(path, grey=True)) for path in rows["source"]]
-    turned = [np.ascontiguousarray(details[::-1, ::-1]) for details in seen]
-    joined = runs[:, None] == runs
-    for one, other in _pairs_to_compare(seen, joined):
-        alike = max(_alikeness(seen[one], seen[other]), _alikeness(turned[one], seen[other]))
-        joined[one, other] = alike > ALIKE
+    joined = likeness.alike([images.read(path, grey=True) for path in rows["source"]], runs[:, None] == runs, ALIKE)
     return pd.Series(connected_components(joined)[1], rows.index)
-
-
-def _pairs_to_compare(seen: list[np.ndarray], joined: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Pairs not joined yet whose sides differ by no more than two cuttings of one tile do."""
-    sides = np.log([details.shape for details in seen])
-    near = np.abs(sides[:, None] - sides).max(axis=2) < np.log(UNLIKE_SIDES)
-    return zip(*np.triu(near & ~joined, 1).nonzero(), strict=True)
-
-
-def _details(photograph: np.ndarray) -> np.ndarray:
-    """What is a tile's own, at a quarter of the size: exposure, shading and the upright streaks of grinding removed."""
-    small = cv2.resize(photograph, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA).astype(np.float32)
-    small -= cv2.GaussianBlur(small, (0, 0), 4)
-    small /= np.sqrt(cv2.GaussianBlur(small * small, (0, 0), 4)) + 1
-    return small - cv2.blur(small, (1, 25))
-
-
-def _alikeness(one: np.ndarray, other: np.ndarray) -> float:
-    """The correlation, in [-1, 1], of the middle of `one` with that place of `other` where it fits best."""
-    sides = np.minimum(one.shape, other.shape)
-    top, left = (np.array(one.shape) - sides) // 2 + sides // 8 + 2
-    height, width = sides - 2 * (sides // 8 + 2)
-    middle = one[top : top + height, left : left + width]
-    return cv2.matchTemplate(other, middle, cv2.TM_CCOEFF_NORMED).max()
 
 
 def _copy(rows: pd.DataFrame, known: pd.Index, public: Path) -> None:
