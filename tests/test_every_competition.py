@@ -136,7 +136,7 @@ def trimmed(competition: Competition, whole: Tables) -> tuple[Tables, list[Fold]
     fold = competition.split(whole.train, 0)[0]
     kept_train, kept_validation = (
         fold.train[:: max(1, len(fold.train) // FEW)],
-        fold.validation[:: max(1, len(fold.validation) // (FEW // 2))],
+        fold.validation[:: max(1, len(fold.validation) // FEW)],
     )
     rows = np.sort(np.concatenate([kept_train, kept_validation]))
     train, test = whole.train.iloc[rows].reset_index(drop=True), whole.test[: FEW // 4].reset_index(drop=True)

@@ -81,12 +81,7 @@ def train(
     Raises:
         GoldfoldError: a loss is not finite, memory ran out, or a checkpoint could not be written.
     """
-    names = [stage.name for stage in plan.stages]
-    if len(set(names)) < len(names):
-        raise GoldfoldError(f"stages must have different names and are called {', '.join(names)}: rename one")
-    if loop.select.isdecimal() and not 1 <= int(loop.select) <= plan.stages[-1].epochs:
-        last = plan.stages[-1]
-        raise GoldfoldError(f"select is epoch {loop.select}, '{last.name}' has epochs 1 to {last.epochs}: choose one")
+    _check_stages(plan, loop.select)
     model = plan.model.to(device)
     if loop.channels_last:
         model.to(memory_format=torch.channels_last)
@@ -122,6 +117,15 @@ def train(
     if dist.is_initialized():
         dist.barrier()  # until the last checkpoint is written
     return history, facts
+
+
+def _check_stages(plan: Plan, select: str) -> None:
+    names = [stage.name for stage in plan.stages]
+    if len(set(names)) < len(names):
+        raise GoldfoldError(f"stages must have different names and are called {', '.join(names)}: rename one")
+    if select.isdecimal() and not 1 <= int(select) <= plan.stages[-1].epochs:
+        last = plan.stages[-1]
+        raise GoldfoldError(f"select is epoch {select}, '{last.name}' has epochs 1 to {last.epochs}: choose one")
 
 
 def _train_epoch(
