@@ -183,6 +183,14 @@ def test_alarms_stand_above_their_column() -> None:
     assert (alarms[:, 1].min(), alarms[:, 1].max()) == (column[:, 1].min(), column[:, 1].max())
 
 
+def test_a_fact_that_an_epoch_lacks_leaves_its_place_empty() -> None:
+    """Epochs that nobody looked at have no scores."""
+    epochs = _epochs(2)
+    told = [replace(epoch, facts={"auroc": 0.5}) for epoch in epochs]
+    heights = [_pixels(contact_sheet(_probes(), each, RANGES)).shape[0] for each in (told, [told[0], epochs[1]])]
+    assert heights[0] == heights[1]
+
+
 def test_many_epochs_are_thinned_and_their_sheet_is_wider_than_a_page() -> None:
     epochs = _epochs(40)
     pixels = _pixels(contact_sheet(_probes(), epochs, RANGES, {"best": 18, "elsewhere": 99}), wide=True)

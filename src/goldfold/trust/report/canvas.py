@@ -90,7 +90,7 @@ def words(
 ) -> np.ndarray:
     """One line of text as wide as it needs, shortened where it must be to fit into `room` pixels."""
     text = shortened(text, room, size, weight)
-    part = blank(round(1.4 * size), extent(text, size, weight), ground)
+    part = blank(round(1.4 * size), max(1, extent(text, size, weight)), ground)  # OpenCV knows no empty array
     cv2.putText(part, text, (0, size), rgb(colour), _font(), size, weight)
     return part
 
