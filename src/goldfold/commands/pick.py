@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 from goldfold.commands import project
-from goldfold.commands.experiments import again, config_of, prepared
+from goldfold.commands.experiments import again, config_of
 from goldfold.commands.train import carry_out, device_of
 from goldfold.engine import checkpoints, runs
 from goldfold.engine.crossval import CHECKPOINTS
@@ -31,9 +32,8 @@ def pick(run: Path, epoch: int, device: str | None = None, quiet: bool = False) 
     if not places:
         raise GoldfoldError(f"run '{run.parent.name}/{run.name}' trained nothing by epochs: there is none to pick")
     wanted = {place.name: _wanted(place, epoch) for place in places}
-    place = device_of(device)
-    again(run, place)
-    found = prepared(run.parent.name, config_of(run, select=str(epoch)), place)
+    found, config = again(run, device_of(device)), config_of(run, select=str(epoch))
+    found = replace(found, config=config, experiment=replace(found.experiment, loop=config.loop))
 
     def begin(folder: Path) -> None:
         for name, chosen in wanted.items():
