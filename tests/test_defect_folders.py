@@ -13,7 +13,7 @@ import pytest
 from made_defects import save
 from PIL import Image
 
-from goldfold import defect_folders, images
+from goldfold import defect_folders, hosting, images
 from goldfold.errors import GoldfoldError
 
 GREY = np.full((8, 10), 90, np.uint8)
@@ -147,7 +147,7 @@ def test_modes_and_sizes_are_counted_and_all_can_be_read(tmp_path):
     }
     paths = [save(tmp_path / name, pixels) for name, (pixels, _) in made.items()]
     Image.fromarray(GREY).convert("P").save(tmp_path / "h.png")
-    found = defect_folders.modes([*paths, tmp_path / "h.png"])
+    found = images.modes([*paths, tmp_path / "h.png"])
     assert found.columns.tolist() == ["mode", "width", "height", "images"]
     assert set(found["width"]) == {10}
     assert set(found["height"]) == {8}
@@ -164,8 +164,8 @@ def test_size_is_that_of_the_image_as_it_is_read(tmp_path):
     Image.fromarray(GREY).save(tmp_path / "a.jpg", exif=turned)
     Image.fromarray(GREY).save(tmp_path / "b.jpg")
     for name in ("a.jpg", "b.jpg"):
-        assert defect_folders.size(tmp_path / name) == images.read(tmp_path / name).shape[:2]
-    assert defect_folders.size(tmp_path / "a.jpg") == (10, 8)
+        assert images.size(tmp_path / name) == images.read(tmp_path / name).shape[:2]
+    assert images.size(tmp_path / "a.jpg") == (10, 8)
 
 
 def test_folders_without_images_and_damaged_images_are_refused(flat):
@@ -257,10 +257,10 @@ def test_what_was_prepared_is_read_as_text(tmp_path):
     rows.assign(defect=0).to_csv(tmp_path / "train.csv", index=False)
     rows.to_csv(tmp_path / "test.csv", index=False)
     rows[["id"]].assign(prediction=["", 1]).to_csv(tmp_path / "sample_submission.csv", index=False)
-    tables = defect_folders.read(tmp_path)
+    tables = hosting.read(tmp_path, text=defect_folders.TEXT)
     assert tables.train[["id", "class"]].to_numpy().tolist() == rows[["id", "class"]].to_numpy().tolist()
     assert tables.train["defect"].dtype.kind == "i"
     assert tables.sample_submission["prediction"].dtype.kind == "f"
     assert tables.test["path"].tolist() == [tmp_path / "a.png", tmp_path / "b.png"]
     (tmp_path / "test.csv").unlink()
-    refused(tmp_path, "test.csv cannot be read", "prepare again", layout=defect_folders.read)
+    refused(tmp_path, "test.csv cannot be read", "prepare the data again", layout=hosting.read)

@@ -7,7 +7,6 @@ from pathlib import Path
 import cv2
 import made_defects
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
@@ -47,13 +46,6 @@ def test_tables_hold_each_image_as_it_was(public: Path, loaded: Tables) -> None:
     carpet = loaded.train.set_index("id").loc["地毯/003"]
     assert np.array_equal(images.read(carpet["path"])[..., ::-1], made_defects.product("地毯", 3)[0])
     assert carpet["path"] == public / "train" / "地毯" / "003.png"
-
-
-def test_sizes_and_modes_are_counted(public: Path, tmp_path: Path) -> None:
-    raw = made_defects.homework(tmp_path / "raw", train=6)
-    made_defects.save(raw / "train" / "screw" / "000.png", np.full((20, 30), 9, np.uint8))
-    counts = pd.read_csv(prepared(raw, tmp_path) / "modes.csv")
-    assert counts.to_numpy().tolist() == [["RGB", 48, 48, 29], ["grey", 30, 20, 1]]
 
 
 def test_folds_hold_each_class_where_it_is_known(loaded: Tables) -> None:

@@ -53,7 +53,6 @@ def test_nothing_public_tells_the_hidden_kinds(hosted: Path, loaded: Tables) -> 
     assert {path.name for path in (hosted / "public").iterdir()} == {
         "images",
         "masks",
-        "modes.csv",
         "train.csv",
         "test.csv",
         "sample_submission.csv",

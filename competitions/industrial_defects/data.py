@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from goldfold import defect_folders, splits
+from goldfold import defect_folders, hosting, splits
 from goldfold.competition import Fold, Tables
 
 TARGETS = ("defect",)
@@ -16,10 +16,8 @@ FOLDS = 5
 
 
 def prepare(raw: Path, public: Path, private: Path) -> None:
-    """Copy the images under their own names; modes.csv says which sizes and modes there are. Only Kaggle has labels."""
+    """Copy the images under their own names; Only Kaggle has labels."""
     tables = defect_folders.homework(raw)
-    paths = pd.concat([tables.train["path"], tables.test["path"]])
-    defect_folders.modes(paths).to_csv(public / "modes.csv", index=False)
     _copied(tables.train, raw, public).assign(defect=NORMAL).to_csv(public / "train.csv", index=False)
     _copied(tables.test, raw, public).to_csv(public / "test.csv", index=False)
     tables.sample_submission.to_csv(public / "sample_submission.csv", index=False)
@@ -35,7 +33,7 @@ def _copied(rows: pd.DataFrame, raw: Path, public: Path) -> pd.DataFrame:
 
 def load(public: Path) -> Tables:
     """Both tables: id, path, class ("?" where unknown; the test table's may be new); train: defect, 0 in each row."""
-    return defect_folders.read(public)
+    return hosting.read(public, text=defect_folders.TEXT)
 
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:

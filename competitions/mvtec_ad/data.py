@@ -34,7 +34,6 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
     rows["mask_path"] = [f"masks/{id_}.png" for id_ in rows["id"]]
     labelled = rows.index[rows["part"] == "test"]
     hidden = labelled[_dealt(rows.loc[labelled], HIDDEN_SEED) == 0]
-    defect_folders.modes(rows["file"]).to_csv(public / "modes.csv", index=False)
     _copy(rows, rows.index.difference(hidden), public)
     tables = rows[["id", "path", "class", "part", *TARGETS]]
     hosting.write(tables, hidden, targets=TARGETS, sample={"defect": 0.5}, public=public, private=private)
@@ -46,7 +45,7 @@ def _copy(rows: pd.DataFrame, known: pd.Index, public: Path) -> None:
     for row in rows.itertuples():
         shutil.copyfile(row.file, public / row.path)
     for row in rows.loc[known].itertuples():
-        mask = images.read_mask(row.mask) > 0 if row.defect else np.zeros(defect_folders.size(row.file), bool)
+        mask = images.read_mask(row.mask) > 0 if row.defect else np.zeros(images.size(row.file), bool)
         cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tofile(public / row.mask_path)
 
 
@@ -65,7 +64,7 @@ def load(public: Path) -> Tables:
     Train besides: defect (0 or 1), kind ("good" or the defect's), source (its name in the data set), mask_path (0 =
     whole; normal images have an empty mask).
     """
-    return defect_folders.read(public)
+    return hosting.read(public, text=defect_folders.TEXT)
 
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:

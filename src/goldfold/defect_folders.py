@@ -7,7 +7,7 @@ may be links, rows follow the names. Names may be in any script.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -19,8 +19,7 @@ from goldfold.errors import GoldfoldError
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 UNKNOWN = "?"  # the class of an image of which nothing tells it: no folder is called so, and a CSV file keeps it
 GOOD = "good"
-TEXT = dict.fromkeys(("id", "class", "part", "kind", "path", "mask_path"), str)
-MODES = {"1": "bilevel", "L": "grey", "LA": "grey with alpha", "I;16": "16-bit grey", "P": "palette"}
+TEXT = ("id", "class", "part", "kind")  # columns that stay text when read again: 007 keeps its zeros, a class may be NA
 
 
 def homework(raw: Path) -> Tables:
@@ -77,43 +76,6 @@ def mvtec(raw: Path) -> pd.DataFrame:
             f"{raw} must hold two or more normal training images and holds {normal}: add to <class>/train/good"
         )
     return shown.assign(mask_path=_masks(shown, masks))
-
-
-def modes(paths: Sequence[Path]) -> pd.DataFrame:
-    """How many images are alike: mode ("grey", "RGB", "RGBA", "16-bit grey" ...), width, height, images; most first.
-
-    All of them can be learnt from together: `images.read` turns each into 8-bit RGB, and recipes bring it to one size.
-    """
-    kinds = pd.DataFrame([(_mode(path), *size(path)[::-1]) for path in paths], columns=["mode", "width", "height"])
-    return kinds.value_counts(sort=True).rename("images").reset_index()
-
-
-def size(path: Path) -> tuple[int, int]:
-    """(height, width) in pixels as `images.read` would return them, from the file's header."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        turned = image.getexif().get(0x0112, 1) >= 5  # the camera lay on its side
-        return image.size if turned else image.size[::-1]
-
-
-def read(public: Path) -> Tables:
-    """The tables train, test and sample_submission of a prepared folder, with paths that can be opened.
-
-    Ids and names stay text, so that 007 keeps its zeros and a class may be called NA.
-    """
-    train, test, sample = (_prepared(public / f"{name}.csv") for name in ("train", "test", "sample_submission"))
-    for rows in (train, test):
-        for column in rows.columns.intersection(["path", "mask_path"]):
-            rows[column] = [public / path for path in rows[column]]
-    return Tables(train=train, test=test, sample_submission=sample)
-
-
-def _prepared(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path, dtype=TEXT, keep_default_na=False, na_values={"prediction": [""]}, encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise GoldfoldError(f"{path} cannot be read ({error}): remove {path.parent} and prepare again") from error
 
 
 def _images(folder: Path) -> pd.DataFrame:
@@ -176,19 +138,10 @@ def _masks(shown: pd.DataFrame, masks: pd.DataFrame) -> list[Path | None]:
     for name, kind, path, mask, place in zip(shown["name"], shown["kind"], shown["path"], found, wanted, strict=True):
         if mask is None and kind != GOOD:
             raise GoldfoldError(f"'{name}' shows a defect and has no mask: add '{place}_mask.png'")
-        if mask is not None and size(mask) != size(path):
-            (high, wide), (height, width) = size(mask), size(path)
+        if mask is not None and images.size(mask) != images.size(path):
+            (high, wide), (height, width) = images.size(mask), images.size(path)
             raise GoldfoldError(
                 f"mask '{mask}' must have its image's size, {width} x {height} pixels, and has {wide} x {high}: "
                 "replace it"
             )
     return found
-
-
-def _mode(path: Path) -> str:
-    """What an image's header says of its pixels."""
-    from PIL import Image
-
-    with Image.open(path) as image:
-        deep = image.mode in ("RGB", "RGBA") and ";16" in str(image.tile)  # Pillow shows these as 8-bit
-        return MODES.get(image.mode, f"16-bit {image.mode}" if deep else image.mode)

@@ -60,12 +60,19 @@ def cached(
 
 
 def through(
-    tower: nn.Module, image_size: int, runtime: Runtime, *, note: str = "", dtype: type[np.floating] = np.float32
+    tower: nn.Module,
+    image_size: int,
+    runtime: Runtime,
+    *,
+    note: str = "",
+    dtype: type[np.floating] = np.float32,
+    change: Callable[[np.ndarray, Sequence[str]], np.ndarray] | None = None,
 ) -> Callable[[tuple[Path, ...]], np.ndarray]:
     """A function from paths to what a frozen tower makes of their images, `dtype` (n, d), `cached` in `runtime.cache`.
 
     tower: pixels uint8 (n, image_size, image_size, 3) -> features (n, ...), with a buffer or parameter to tell its
-        device by. note: all that the features depend on beside weights and image size.
+        device by. note: all that the features depend on beside weights, image size and the files' contents.
+    change: such pixels, and the `images.content_hashes` of their files to draw from -> what the tower sees instead.
     """
     import torch
 
@@ -76,7 +83,10 @@ def through(
     at_once = 4 if runtime.device.type == "cpu" else 64  # on a CPU maps of more images leave the cache
 
     def extract(paths: Sequence[Path]) -> np.ndarray:
-        pixels = torch.from_numpy(images.load_resized(paths, image_size)).to(runtime.device)
+        shown = images.load_resized(paths, image_size)
+        if change is not None:
+            shown = change(shown, images.content_hashes(paths))
+        pixels = torch.from_numpy(shown).to(runtime.device)
         whole = torch.autocast(runtime.device.type, enabled=False)  # what is kept must not depend on who asks
         with torch.inference_mode(), whole:
             return tower(pixels).flatten(1).cpu().numpy()

@@ -35,18 +35,27 @@ def write(
     test[["id", *sample]].to_csv(private / "solution.csv", index=False)
 
 
-def read(public: Path) -> Tables:
-    """What `write` wrote, with paths that can be opened."""
-    train, test, sample = (_table(public / f"{name}.csv") for name in ("train", "test", "sample_submission"))
+def read(public: Path, text: Collection[str] = ()) -> Tables:
+    """What `write` wrote, with paths that can be opened.
+
+    text: columns that stay as they are written, so that 007 keeps its zeros; with them an empty field alone is missing,
+        so that a class may be called NA.
+
+    Raises:
+        GoldfoldError: a table cannot be read.
+    """
+    train, test, sample = (_table(public / f"{name}.csv", text) for name in ("train", "test", "sample_submission"))
     for rows in (train, test):
         for column in rows.columns.intersection(["path", "mask_path"]):
             rows[column] = [public / path for path in rows[column]]
     return Tables(train=train, test=test, sample_submission=sample)
 
 
-def _table(path: Path) -> pd.DataFrame:
+def _table(path: Path, text: Collection[str]) -> pd.DataFrame:
     try:
-        return pd.read_csv(path)
+        return pd.read_csv(
+            path, dtype=dict.fromkeys(["path", "mask_path", *text], str), keep_default_na=not text, na_values=[""]
+        )
     except (OSError, ValueError) as error:  # pandas raises ValueErrors for what is no CSV
         raise GoldfoldError(
             f"{path} cannot be read ({error}): remove {path.parent} and prepare the data again"

@@ -7,15 +7,20 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from goldfold.errors import GoldfoldError
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 LOGGING = cv2.utils.logging
 LOGGING.setLogLevel(LOGGING.LOG_LEVEL_SILENT)  # the errors raised here say it once
 
+MODES = {"1": "bilevel", "L": "grey", "LA": "grey with alpha", "I;16": "16-bit grey", "P": "palette"}
 THREADS = min(8, os.cpu_count() or 1)
 NEXT_STEP = "prepare or download the data again, or take its row out of the table"
 
@@ -78,6 +83,35 @@ def _header_fault(path: str | Path) -> str | None:
             return None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return _reason(path, error)
+
+
+def modes(paths: Sequence[str | Path]) -> DataFrame:
+    """How many images are alike: mode ("grey", "RGB", "RGBA", "16-bit grey" ...), width, height, images; most first.
+
+    All of them can be learnt from together: `read` turns each into 8-bit RGB, and recipes bring it to one size.
+    """
+    from pandas import DataFrame
+
+    kinds = DataFrame([(_mode(path), *size(path)[::-1]) for path in paths], columns=["mode", "width", "height"])
+    return kinds.value_counts(sort=True).rename("images").reset_index()
+
+
+def size(path: str | Path) -> tuple[int, int]:
+    """(height, width) in pixels as `read` would return them, from the file's header."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        turned = image.getexif().get(0x0112, 1) >= 5  # the camera lay on its side
+        return image.size if turned else image.size[::-1]
+
+
+def _mode(path: str | Path) -> str:
+    """What an image's header says of its pixels."""
+    from PIL import Image
+
+    with Image.open(path) as image:
+        deep = image.mode in ("RGB", "RGBA") and ";16" in str(image.tile)  # Pillow shows these as 8-bit
+        return MODES.get(image.mode, f"16-bit {image.mode}" if deep else image.mode)
 
 
 def content_hash(path: str | Path) -> str:

@@ -10,7 +10,7 @@ texture_damage blurs, shuffles, scratches or darkens one irregular region.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -65,6 +65,13 @@ def damage(image: np.ndarray, kind: str, seed: int, sample: object) -> tuple[np.
     changed = image.copy()
     changed[mask] = np.where(image[mask] < 128, image[mask] + SHIFT, image[mask] - SHIFT)
     return changed, mask
+
+
+def damages(pixels: np.ndarray, samples: Sequence, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """`damage` of each of the images, uint8 (n, h, w, c), as `samples` (n) say, and bool (n, h, w)."""
+    pairs = [damage(image, kind, 0, sample) for image, sample in zip(pixels, samples, strict=True)]
+    damaged, changed = zip(*pairs, strict=True)
+    return np.stack(damaged), np.stack(changed)
 
 
 def _check(image: np.ndarray, kind: str) -> None:

@@ -41,16 +41,9 @@ def kept_back(
     images = floats(pixels, device)
     if kind == "none":
         return KeptBack(images=images, classes=classes)
-    damaged, changed = damages(pixels, ids, kind)
+    damaged, changed = pseudo_anomalies.damages(pixels, ids, kind)
     changed = torch.from_numpy(changed).to(device)
     return KeptBack(images=images, damaged=floats(damaged, device), changed=changed, classes=classes)
-
-
-def damages(pixels: np.ndarray, ids: Sequence, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """Damaged copies, uint8 (n, h, w, 3), and where they were changed, bool (n, h, w)."""
-    pairs = [pseudo_anomalies.damage(image, kind, 0, name) for image, name in zip(pixels, ids, strict=True)]
-    damaged, changed = zip(*pairs, strict=True)
-    return np.stack(damaged), np.stack(changed)
 
 
 def floats(pixels: np.ndarray | Tensor, device: torch.device) -> Tensor:

@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path()
 PREPARED = "prepared.json"
 RUNS, CACHE, SUBMISSIONS = ROOT / "runs", ROOT / "data" / "cache", ROOT / "submissions"
+BOARD = ROOT / "board"  # of the local leaderboard, with the hidden labels
 
 
 def names() -> list[str]:
@@ -159,6 +160,30 @@ def _prepare(name: str, competition: Competition) -> None:
     write_json(data(name) / PREPARED, {"code": _code(name)})
     os.replace(partial / "public", data(name) / "public")
     shutil.rmtree(partial)
+    tables = load(name, competition)
+    if "path" in tables.train:
+        print(f"  {_described([*tables.train['path'], *tables.test['path']])}", flush=True)
+
+
+def _described(paths: Sequence[Path]) -> str:
+    """Modes and sizes of images in one line, since what is mixed is brought together silently afterwards.
+
+    >>> import cv2, numpy as np, tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for name, shape in {"a.png": (8, 10), "b.png": (8, 10), "c.png": (9, 10, 3)}.items():
+    ...     _ = cv2.imwrite(str(folder / name), np.zeros(shape, np.uint8))
+    >>> _described([folder / name for name in ("a.png", "b.png", "c.png")])
+    '3 images: 2 grey, 1 RGB, 10 pixels wide, 8 to 9 high; read as 8-bit RGB'
+    """
+    from goldfold import images
+
+    images.check(paths)
+    kinds = images.modes(paths)
+    counts = kinds.groupby("mode")["images"].sum().sort_values(ascending=False)
+    modes = ", ".join(f"{count:,} {mode}" for mode, count in counts.items())
+    ends = {side: sorted({kinds[side].min(), kinds[side].max()}) for side in ("width", "height")}
+    wide, high = (" to ".join(map(str, each)) for each in ends.values())
+    return f"{len(paths):,} images: {modes}, {wide} pixels wide, {high} high; read as 8-bit RGB"
 
 
 def raw(name: str, competition: Competition) -> Path:

@@ -34,7 +34,7 @@ from goldfold.autoencoders import Autoencoder, Skips
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.params import Params, with_defaults
-from goldfold.pseudo_anomalies import Kind, damage
+from goldfold.pseudo_anomalies import Kind, damage, damages
 from goldfold.vital_signs import floats
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def _predict(
         pixels = images.load_resized(list(some["path"]), params.image_size)
         found = _scores(params, model, library, floats(pixels, device))
         if params.pseudo != "none":
-            damaged, _ = vital_signs.damages(pixels, list(some["id"]), params.pseudo)
+            damaged, _ = damages(pixels, list(some["id"]), params.pseudo)
             found["pseudo"] = _scores(params, model, library, floats(damaged, device))["score"]
         parts.append(fields.records(**found))
     return np.concatenate(parts)

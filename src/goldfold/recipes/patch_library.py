@@ -17,12 +17,11 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from goldfold import augmentation, coresets, features, fields, images, libraries, patches
-from goldfold.backbones import weights_hash
+from goldfold import augmentation, coresets, features, fields, libraries, patches
 from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.errors import GoldfoldError
 from goldfold.params import Params, with_defaults
-from goldfold.pseudo_anomalies import Kind, damage
+from goldfold.pseudo_anomalies import Kind, damages
 from goldfold.seeding import derive
 
 if TYPE_CHECKING:
@@ -141,8 +140,9 @@ def _units(params: PatchLibrary, runtime: Runtime) -> tuple[UnitsOf, UnitsOf]:
     with torch.inference_mode():
         shapes = [kept.shape[1:] for kept in tower.eval().maps(nothing)]
     note = f"strides={params.strides} flips={params.flips}"
-    whole = features.through(tower, params.image_size, runtime, note=note, dtype=np.float16)
-    damaged = _through_damage(params, tower, runtime, note)
+    through = partial(features.through, tower, params.image_size, runtime, dtype=np.float16)
+    whole = through(note=note)
+    damaged = through(note=f"{note} damage={params.pseudo}", change=partial(_damaged, params.pseudo))
 
     def units_of(paths: Paths, kept_of: Callable[[Paths], np.ndarray]) -> Iterator[Tensor]:
         for kept in torch.from_numpy(kept_of(paths)).split(AT_ONCE):
@@ -156,19 +156,5 @@ def _units(params: PatchLibrary, runtime: Runtime) -> tuple[UnitsOf, UnitsOf]:
     return partial(units_of, kept_of=whole), partial(units_of, kept_of=damaged)
 
 
-def _through_damage(
-    params: PatchLibrary, tower: patches.Tower, runtime: Runtime, note: str
-) -> Callable[[Paths], np.ndarray]:
-    """As `features.through`, of images damaged after they were resized, each as its file's content says."""
-    key = f"{weights_hash(tower)} size={params.image_size} {note} damage={params.pseudo}"
-
-    def extract(paths: Sequence[Path]) -> np.ndarray:
-        pairs = zip(images.load_resized(paths, params.image_size), images.content_hashes(paths), strict=True)
-        copies = np.stack([damage(pixels, params.pseudo, 0, content)[0] for pixels, content in pairs])
-        with torch.inference_mode(), torch.autocast(runtime.device.type, enabled=False):
-            return tower(torch.from_numpy(copies).to(runtime.device)).cpu().numpy()
-
-    told = partial(runtime.progress, "features of damaged copies")
-    return partial(
-        features.cached, extract=extract, key=key, cache=runtime.cache, batch_size=4, progress=told, dtype=np.float16
-    )
+def _damaged(kind: str, pixels: np.ndarray, contents: Sequence[str]) -> np.ndarray:
+    return damages(pixels, contents, kind)[0]
