@@ -36,6 +36,7 @@ METRICS = {
     "quantile": metrics.f1_at_quantile("anomalous"),
     "best": metrics.f1_best("anomalous"),
     "jump": metrics.f1_at_first_jump("anomalous"),
+    "best by class": metrics.f1_best("anomalous", by="kind"),
 }
 
 
@@ -74,7 +75,7 @@ def test_plain_scores_are_scored_as_a_field_of_records(name):
     assert METRICS[name].score(ROWS, SCORES) == METRICS[name].score(ROWS, TOGETHER)
 
 
-@pytest.mark.parametrize("name", sorted(set(METRICS) - {"jump"}))
+@pytest.mark.parametrize("name", sorted(set(METRICS) - {"jump", "best by class"}))
 def test_rows_drawn_again_are_scored_as_their_table(name):
     for seed in range(5):
         quick, slow = drawn(METRICS[name], np.random.default_rng(seed).integers(0, N, N))
@@ -209,3 +210,30 @@ def test_chance_of_f1_is_that_of_flags_that_know_nothing(name, rate):
     hits, flagged = (flags & TRUTH).sum(), flags.sum()
     blind = 2 * hits / (flagged + 2000 * TRUTH.sum())  # of 2000 draws together
     assert METRICS[name].chance(ROWS) == pytest.approx(blind, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("make", "rule"),
+    [
+        (metrics.f1_best, thresholds.best_f1),
+        (metrics.f1_at_quantile, lambda scores, truth: thresholds.validation_quantile(scores[truth == 0], 0.95)),
+        (metrics.f1_at_first_jump, lambda scores, truth: thresholds.first_jump(scores)),
+    ],
+)
+def test_thresholds_by_class_are_found_within_each(make, rule):
+    metric = make("anomalous", by="kind")
+    assert metric.name == f"{make('anomalous').name}, by kind"
+    called = np.zeros(N, bool)
+    for kind in CLASSES:
+        own = (ROWS["kind"] == kind).to_numpy()
+        called[own] = SCORES[own] >= rule(SCORES[own], TRUTH[own].astype(int)).value
+    assert metric.score(ROWS, SCORES) == pytest.approx(f1_score(TRUTH, called))
+    assert metric.resampled(ROWS, SCORES)(np.arange(N)) == metric.score(ROWS, SCORES)
+
+
+def test_one_class_that_scores_higher_than_the_others_needs_a_threshold_of_its_own():
+    assert metrics.f1_best("anomalous", by="kind").score(ROWS, SCORES) > metrics.f1_best("anomalous").score(
+        ROWS, SCORES
+    )
+    with pytest.raises(GoldfoldError, match="class '牙刷'"):
+        metrics.f1_best("anomalous", by="kind").score(ROWS.assign(anomalous=TRUTH & (ROWS["kind"] != "牙刷")), SCORES)

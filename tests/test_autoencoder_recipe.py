@@ -204,5 +204,5 @@ def test_a_loss_of_nothing_is_refused():
 
 def test_one_model_per_class_needs_classes(rows, tmp_path):
     recipe = autoencoder.recipe("defect", **SMALL)
-    with pytest.raises(GoldfoldError, match="set models=one"):
+    with pytest.raises(GoldfoldError, match="models=one"):
         recipe.build(recipe.params(models="per_class"), rows, Runtime(seed=0, device=CPU, cache=tmp_path))

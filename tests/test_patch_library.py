@@ -158,3 +158,35 @@ def test_a_file_that_is_no_image_is_named(rows, tmp_path):
 def test_what_needs_patches_is_refused_for_whole_images(option):
     with pytest.raises(ValueError, match="with unit=image leave both false"):
         RECIPE.params(unit="image", **{option: True})
+
+
+@pytest.fixture(scope="module")
+def two_cloths(rows, tmp_path_factory) -> pd.DataFrame:
+    """The striped cloth, and the same photographs turned by a quarter, as two classes."""
+    folder = tmp_path_factory.mktemp("turned")
+    turned = rows.assign(path=[folder / path.name for path in rows["path"]], id=rows["id"] + "转", kind="转")
+    for path, copy in zip(rows["path"], turned["path"], strict=True):
+        cv2.imencode(".png", np.rot90(images.read(path)))[1].tofile(copy)
+    return pd.concat([rows.assign(kind="直"), turned], ignore_index=True)
+
+
+@pytest.mark.parametrize("route", ["library", "prototype"])
+def test_a_library_per_class_judges_what_is_routed_to_it(two_cloths, tmp_path, route):
+    recipe = patch_library.recipe("defect", normal=0, class_="kind", image_size=SIDE, library=200)
+    runtime = Runtime(seed=1, device=torch.device("cpu"), cache=tmp_path)
+    params = recipe.params(libraries="per_class", route=route, textures=())
+    plan = recipe.build(params, two_cloths, runtime)
+    shown = two_cloths[::5].reset_index(drop=True)
+    found = plan.predict(None, plan.finish(None), shown.drop(columns=["defect", "kind"]))
+    right = found["routed"] == shown["kind"]
+    assert right.mean() > (0.9 if route == "library" else 0.4)  # mean images of stripes in any phase are alike
+    for kind in ("直", "转"):
+        own = two_cloths[two_cloths["kind"] == kind]
+        alone = predictions(own, shown[found["routed"] == kind], tmp_path)
+        assert np.array_equal(found["score"][found["routed"] == kind], alone["score"])
+        assert np.array_equal(found["map"][found["routed"] == kind], alone["map"])
+
+
+def test_a_library_per_class_needs_classes(rows, tmp_path):
+    with pytest.raises(GoldfoldError, match="libraries=one"):
+        predictions(rows, rows, tmp_path, libraries="per_class")

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 from goldfold.params import Params
-from goldfold.rules import ONE_MODEL
+from goldfold.rules import ONE_LIBRARY, ONE_MODEL
 
 
 class Several(Params):
     models: Literal["one", "per_class"] = "one"
+    libraries: Literal["one", "per_class"] = "one"
 
 
 class Silent(Params):
@@ -24,3 +25,9 @@ def test_one_model_for_each_class_breaks_it():
 def test_one_model_and_recipes_that_know_no_other_keep_it():
     assert ONE_MODEL.broken(Several()) is None
     assert ONE_MODEL.broken(Silent()) is None
+
+
+def test_a_library_for_each_class_breaks_the_rule_that_names_it_alone():
+    assert ONE_LIBRARY.broken(Several()) is ONE_LIBRARY.broken(Silent()) is None
+    assert "features of its own" in ONE_LIBRARY.broken(Several(libraries="per_class"))
+    assert ONE_MODEL.broken(Several(libraries="per_class")) is None

@@ -9,6 +9,6 @@ from __future__ import annotations
 from goldfold.recipes import autoencoder, patch_library
 
 RECIPES = {
-    "patch_library": patch_library.recipe("defect", normal=0, pseudo="cutpaste_scar"),
+    "patch_library": patch_library.recipe("defect", normal=0, class_="class", pseudo="cutpaste_scar"),
     "autoencoder": autoencoder.recipe("defect", normal=0, class_="class", pseudo="cutpaste_scar"),
 }

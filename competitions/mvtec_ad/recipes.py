@@ -8,6 +8,6 @@ from __future__ import annotations
 from goldfold.recipes import autoencoder, patch_library
 
 RECIPES = {
-    "patch_library": patch_library.recipe("defect", normal=0),
+    "patch_library": patch_library.recipe("defect", normal=0, class_="class"),
     "autoencoder": autoencoder.recipe("defect", normal=0, class_="class"),
 }

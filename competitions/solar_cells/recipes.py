@@ -34,6 +34,6 @@ RECIPES = {
         learning_rate=1e-3,
         weight_decay=0.05,
     ),
-    "patch_library": patch_library.recipe("probability", normal=0.0),
+    "patch_library": patch_library.recipe("probability", normal=0.0, class_="type"),
     "autoencoder": autoencoder.recipe("probability", normal=0.0, class_="type"),
 }

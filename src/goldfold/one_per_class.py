@@ -17,6 +17,8 @@ from goldfold.errors import GoldfoldError
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    Route = Callable[[Sequence[str], Sequence[Any], DataFrame], routing.Routed]
+
 
 class Members(nn.ModuleList):
     """One model per class; called with the position of its class first."""
@@ -31,24 +33,29 @@ def plan(
     normal: DataFrame,
     column: str | None,
     textures: Collection[str] = (),
+    route: Route | None = None,
 ) -> Plan:
     """A plan whose every class learns from its own rows alone and predicts the images that look like it.
 
     build: a class's rows -> its plan; all must predict records of the same fields. rows: of training, with `path` and
     the class in `column`; normal: those of them that routing learns from. textures: classes told apart by colour.
+    route: (classes, what each class's finish returned, rows) -> where each row belongs; `routing.by_prototype` of the
+        normal images where there is none.
 
-    No label picks a model: images are routed by `routing.by_prototype`, and predictions say where to in `routed`.
+    No label picks a model, and predictions say in `routed` which one was asked.
 
     Raises:
         GoldfoldError: rows without the column or with gaps in it.
     """
     if column not in rows:
         raise GoldfoldError(
-            f"one model per class needs a column with each row's class, and there is {column or 'none'}: set models=one"
+            f"one per class needs a column with each row's class, and there is {column or 'none'}: learn them together, "
+            "models=one or libraries=one"
         )
-    known = routing.prototypes(map(images.read, normal["path"]), normal[column], textures)
-    of_class = routing.names(rows[column])
-    plans = [build(rows[of_class == name]) for name in known.classes]
+    route = route or _by_look(normal, column, textures)
+    classes, of_class = np.unique(routing.names(normal[column])).tolist(), routing.names(rows[column])
+    plans = [build(rows[of_class == name]) for name in classes]
+    routed = partial(route, classes)
     if any(each.model is None for each in plans):
         model, stages = None, []
     else:
@@ -58,8 +65,8 @@ def plan(
         model=model,
         stages=stages,
         finish=lambda model: [each.finish(_member(model, at)) for at, each in enumerate(plans)],
-        predict=partial(_predict, plans, known),
-        pictures=partial(_pictures, plans, known) if plans[0].pictures else None,
+        predict=partial(_predict, plans, routed),
+        pictures=partial(_pictures, plans, routed) if plans[0].pictures else None,
     )
 
 
@@ -76,14 +83,19 @@ def _stage(stage: Stage, at: int) -> Stage:
     )
 
 
-def _routed(known: routing.Prototypes, rows: DataFrame) -> routing.Routed:
-    return routing.by_prototype(map(images.read, rows["path"]), known)
+def _by_look(normal: DataFrame, column: str, textures: Collection[str]) -> Route:
+    known = routing.prototypes(map(images.read, normal["path"]), normal[column], textures)
+    return lambda classes, finished, rows: routing.by_prototype(map(images.read, rows["path"]), known)
 
 
 def _predict(
-    plans: Sequence[Plan], known: routing.Prototypes, model: Members | None, finished: Sequence, rows: DataFrame
+    plans: Sequence[Plan],
+    route: Callable[..., routing.Routed],
+    model: Members | None,
+    finished: Sequence,
+    rows: DataFrame,
 ) -> np.ndarray:
-    routed = _routed(known, rows)
+    routed = route(finished, rows)
     places, parts = [], []
     for at, each in enumerate(plans):
         own = np.flatnonzero(routed.positions == at)
@@ -96,9 +108,13 @@ def _predict(
 
 
 def _pictures(
-    plans: Sequence[Plan], known: routing.Prototypes, model: Members | None, finished: Sequence, rows: DataFrame
+    plans: Sequence[Plan],
+    route: Callable[..., routing.Routed],
+    model: Members | None,
+    finished: Sequence,
+    rows: DataFrame,
 ) -> dict[str, np.ndarray]:
-    positions = _routed(known, rows).positions
+    positions = route(finished, rows).positions
     shown = [
         plans[at].pictures(_member(model, at), finished[at], rows.iloc[[row]].reset_index(drop=True))
         for row, at in enumerate(positions)

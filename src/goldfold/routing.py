@@ -5,7 +5,7 @@ An image of a class that training never saw is routed to the nearest as any othe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -129,6 +129,14 @@ def by_library(features: Tensor, of_classes: Mapping[str, Tensor]) -> Routed:
     classes = tuple(sorted(names(of_classes).tolist()))
     distances = [_to_library(features, of_classes[name], name) for name in classes]
     return _nearest(np.stack(distances, axis=1), classes)
+
+
+def joined(parts: Sequence[Routed]) -> Routed:
+    """Images routed among the same classes a few at a time, together; there must be at least one part."""
+    columns = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in ("positions", "scores", "margins")
+    }
+    return Routed(classes=parts[0].classes, **columns)
 
 
 def histogram(image: np.ndarray) -> np.ndarray:

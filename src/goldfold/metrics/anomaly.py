@@ -131,12 +131,13 @@ def pseudo_auroc(target: str, normal: Any = 0) -> Metric:
     )
 
 
-def f1_at_quantile(target: str, q: float = 0.95) -> Metric:
+def f1_at_quantile(target: str, q: float = 0.95, by: str | None = None) -> Metric:
     """F1 of the anomalous class at the `q` quantile of the scored rows' normal scores.
 
     It says what is found when a share r = 1 - q of normal images may be called anomalous; fewer than 1 / r normal rows:
     GoldfoldError. Chance is the F1 of flags that fall on any row with probability r, p being the share of anomalous
-    rows: TP = p r, FP = (1 - p) r, FN = p (1 - r), so 2 TP / (2 TP + FP + FN) = 2 p r / (p + r).
+    rows: TP = p r, FP = (1 - p) r, FN = p (1 - r), so 2 TP / (2 TP + FP + FN) = 2 p r / (p + r). by: a column, with a
+    threshold for each of its values.
     """
     if not 0 < q < 1:
         raise GoldfoldError(f"a quantile lies between 0 and 1, got {q:g}; for 95 percent write 0.95")
@@ -144,43 +145,53 @@ def f1_at_quantile(target: str, q: float = 0.95) -> Metric:
     def rule(ranked: np.ndarray, anomalous: np.ndarray) -> thresholds.Threshold:
         return thresholds.validation_quantile(ranked[anomalous == 0], q)
 
-    return _f1(f"f1_at_{q:g}_quantile_of_normals", target, rule, flagged=1 - q)
+    return _f1(f"f1_at_{q:g}_quantile_of_normals", target, rule, flagged=1 - q, by=by)
 
 
-def f1_best(target: str) -> Metric:
+def f1_best(target: str, by: str | None = None) -> Metric:
     """F1 of the anomalous class at the threshold that makes it highest, chosen with the labels of the scored rows.
 
     No threshold found beforehand does better. Chance is the F1 of calling each row anomalous, 2 p / (1 + p) with p the
-    share of anomalous rows: the lowest of thresholds does that, so no scores come out below it.
+    share of anomalous rows: the lowest of thresholds does that, so no scores come out below it. by: a column, with a
+    threshold for each of its values.
     """
-    return _f1("f1_best (threshold chosen on the scored rows)", target, thresholds.best_f1)
+    return _f1("f1_best (threshold chosen on the scored rows)", target, thresholds.best_f1, by=by)
 
 
-def f1_at_first_jump(target: str) -> Metric:
+def f1_at_first_jump(target: str, by: str | None = None) -> Metric:
     """F1 of the anomalous class at `thresholds.first_jump` of all scored rows, which needs no labels.
 
     Transductive: the verdict on one image depends on those scored with it. Fewer than 21 rows: GoldfoldError. Chance is
     that of `f1_best`, the most that flags which know nothing can expect at any rate. Rows drawn again (`resampled`)
-    keep the threshold found once, since a row drawn twice makes a gap of 0 that no set of images has.
+    keep the threshold found once, since a row drawn twice makes a gap of 0 that no set of images has. by: a column,
+    with a threshold for each of its values.
     """
     name = "f1_at_first_jump (transductive)"
-    return _f1(name, target, lambda ranked, anomalous: thresholds.first_jump(ranked), once=True)
+    return _f1(name, target, lambda ranked, anomalous: thresholds.first_jump(ranked), once=True, by=by)
 
 
-def _f1(name: str, target: str, rule: Rule, *, flagged: float = 1.0, once: bool = False) -> Metric:
-    """F1 = 2 TP / (2 TP + FP + FN) of what is anomalous by `rule` (scores, truth).
+def _f1(
+    name: str, target: str, rule: Rule, *, flagged: float = 1.0, once: bool = False, by: str | None = None
+) -> Metric:
+    """F1 = 2 TP / (2 TP + FP + FN) of what is anomalous by `rule` (scores, truth), found for each value of `by` apart.
 
-    flagged: of the rows, by chance. once: whether the threshold stays when rows are drawn again.
+    flagged: of the rows, by chance. once: whether the threshold stays when rows are drawn again; those of classes stay,
+    since a class may be drawn without an anomalous row.
     """
 
     def resampled(rows: DataFrame, predictions: np.ndarray) -> ScoreOf:
         truth, ranked = truth_and_scores(rows, predictions, target)
-        kept = rule(ranked, truth) if once else None
+        if by:
+            classes = _column(rows, by)
+            called = thresholds.decide_per_class(ranked, classes, thresholds.per_class(rule, classes, ranked, truth))
+        elif once:
+            called = thresholds.decide(ranked, rule(ranked, truth))
 
         def score_of(index: np.ndarray) -> float:
-            refuse_one_class("F1", truth[index], target)
-            found = thresholds.decide(ranked[index], kept or rule(ranked[index], truth[index]))
-            return float(2 * (found & (truth[index] == 1)).sum() / (found.sum() + truth[index].sum()))
+            actual, scores_of = truth[index], ranked[index]
+            refuse_one_class("F1", actual, target)
+            found = called[index] if by or once else thresholds.decide(scores_of, rule(scores_of, actual))
+            return float(2 * (found & (actual == 1)).sum() / (found.sum() + actual.sum()))
 
         return score_of
 
@@ -189,7 +200,7 @@ def _f1(name: str, target: str, rule: Rule, *, flagged: float = 1.0, once: bool 
         return 2 * share * flagged / (share + flagged)
 
     return Metric(
-        name=name,
+        name=f"{name}, by {by}" if by else name,
         score=_of_all(resampled),
         higher_is_better=True,
         bounds=(0.0, 1.0),

@@ -17,7 +17,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from goldfold import augmentation, coresets, features, fields, libraries, patches
+from goldfold import augmentation, coresets, features, fields, libraries, one_per_class, patches, routing
 from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.errors import GoldfoldError
 from goldfold.params import Params, with_defaults
@@ -55,6 +55,9 @@ class PatchLibrary(Params):
     contrast: bool = Field(False, description="score less the median of the image's distances")
     blur: float = Field(0.0, ge=0, description="sigma of the Gaussian over the map, in pixels that the backbone sees")
     pseudo: Kind | Literal["none"] = Field("none", description="damage to a copy of each image, which is scored too")
+    libraries: Literal["one", "per_class"] = Field("one", description="per_class: one for each, and images are routed")
+    route: Literal["prototype", "library"] = Field("library", description="to the nearest mean image, or library")
+    textures: tuple[str, ...] = Field((), description="classes that prototypes tell apart by colour, not by place")
 
     @model_validator(mode="after")
     def _patches_differ(self) -> PatchLibrary:
@@ -63,30 +66,50 @@ class PatchLibrary(Params):
         return self
 
 
-def recipe(target: str, normal: Any = 0, **defaults: Any) -> Recipe:
+def recipe(target: str, normal: Any = 0, class_: str | None = None, **defaults: Any) -> Recipe:
     """The recipe for rows with a column `path`, of which those with `normal` in the column `target` are learnt from.
 
     Predictions are records, larger is stranger: `score` float32 (n,), a distance, or with contrast=true a distance less
     the median distance in the same image, which may be below 0; with unit=patch `map` float16 (n, h, w), the distance
     of each patch; unless pseudo=none `pseudo` float32 (n,), the score of a damaged copy. With flips all of them are
-    means over the views. defaults: of `PatchLibrary`, as the competition's baseline wants them.
+    means over the views; `routed` <U64 (n,), the class whose library judged, where each has one. class_: a column with
+    the kind of object, for these. defaults: of `PatchLibrary`, as the competition's baseline wants them.
     """
-    build = partial(_build, target=target, normal=normal)
+    build = partial(_build, target=target, normal=normal, class_=class_)
     return Recipe(params=with_defaults(PatchLibrary, **defaults), build=build, combine=fields.mean)
 
 
-def _build(params: PatchLibrary, rows: DataFrame, runtime: Runtime, target: str, normal: Any) -> Plan:
-    known = tuple(rows.loc[rows[target] == normal, "path"])
-    if not known:
+def _build(
+    params: PatchLibrary, rows: DataFrame, runtime: Runtime, target: str, normal: Any, class_: str | None
+) -> Plan:
+    known = rows[rows[target] == normal]
+    if not len(known):
         raise GoldfoldError(
             f"a library is made of normal images, and of {len(rows)} training rows none has {normal!r} in '{target}': "
             "look at the split"
         )
     whole, damaged = _units(params, runtime)
+    build = partial(_plan, params, runtime, whole, damaged)
+    if params.libraries == "one":
+        return build(known)
+    route = partial(_nearest_library, whole) if params.route == "library" else None
+    return one_per_class.plan(build, known, known, class_, params.textures, route)
+
+
+def _plan(params: PatchLibrary, runtime: Runtime, whole: UnitsOf, damaged: UnitsOf, known: DataFrame) -> Plan:
     return Plan(
-        finish=lambda _: _library(params, whole(known), runtime),
+        finish=lambda _: _library(params, whole(tuple(known["path"])), runtime),
         predict=lambda _, library, rows: _predict(params, tuple(rows["path"]), library, whole, damaged),
     )
+
+
+def _nearest_library(
+    whole: UnitsOf, classes: Sequence[str], of_classes: Sequence[Tensor], rows: DataFrame
+) -> routing.Routed:
+    """By the images as they are, without mirrored views."""
+    known = dict(zip(classes, of_classes, strict=True))
+    shown = (units[:, 0].to(of_classes[0].device) for units in whole(tuple(rows["path"])))
+    return routing.joined([routing.by_library(units, known) for units in shown])
 
 
 def _library(params: PatchLibrary, normal: Iterator[Tensor], runtime: Runtime) -> Tensor:
