@@ -16,6 +16,7 @@ from goldfold.errors import GoldfoldError
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+    from PIL.Image import Image
 
 LOGGING = cv2.utils.logging
 LOGGING.setLogLevel(LOGGING.LOG_LEVEL_SILENT)  # the errors raised here say it once
@@ -100,18 +101,25 @@ def size(path: str | Path) -> tuple[int, int]:
     """(height, width) in pixels as `read` would return them, from the file's header."""
     from PIL import Image
 
-    with Image.open(path) as image:
-        turned = image.getexif().get(0x0112, 1) >= 5  # the camera lay on its side
+    with _opened(path) as image:
+        turned = Image.Image.getexif(image).get(0x0112, 1) >= 5  # the camera lay on its side; PNG's own decodes it all
         return image.size if turned else image.size[::-1]
 
 
 def _mode(path: str | Path) -> str:
     """What an image's header says of its pixels."""
-    from PIL import Image
-
-    with Image.open(path) as image:
+    with _opened(path) as image:
         deep = image.mode in ("RGB", "RGBA") and ";16" in str(image.tile)  # Pillow shows these as 8-bit
         return MODES.get(image.mode, f"16-bit {image.mode}" if deep else image.mode)
+
+
+def _opened(path: str | Path) -> Image:
+    from PIL import Image
+
+    try:
+        return Image.open(path)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise GoldfoldError(f"image '{path}' cannot be read ({_reason(path, error)}); {NEXT_STEP}") from error
 
 
 def content_hash(path: str | Path) -> str:
