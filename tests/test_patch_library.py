@@ -190,3 +190,27 @@ def test_a_library_per_class_judges_what_is_routed_to_it(two_cloths, tmp_path, r
 def test_a_library_per_class_needs_classes(rows, tmp_path):
     with pytest.raises(GoldfoldError, match="libraries=one"):
         predictions(rows, rows, tmp_path, libraries="per_class")
+
+
+def test_gaussians_know_what_is_usual_at_each_place(tmp_path):
+    """A lamp that stands on the other side is made of patches that every normal photograph has."""
+    draw = np.random.default_rng(0)
+    made = []
+    for number in range(40):
+        lamp, moved = draw.normal(90, 8, (SIDE, SIDE, 3)), number >= 34
+        columns = slice(36, 60) if moved else slice(4, 28)
+        lamp[20:44, columns] += 120
+        path = tmp_path / f"{number}.png"
+        cv2.imencode(".png", np.clip(lamp, 0, 255).astype(np.uint8))[1].tofile(path)
+        made.append((str(number), path, int(moved)))
+    lamps = pd.DataFrame(made, columns=["id", "path", "defect"])
+    found = predictions(lamps[:30], lamps[30:], tmp_path, normality="gaussians")
+    assert found["score"][:4].max() < found["score"][4:].min() / 2
+    assert found["score"] == pytest.approx(found["map"].reshape(10, -1).max(1), rel=1e-3)
+    mirrored = predictions(lamps[:30], lamps[30:], tmp_path, normality="gaussians", flips="horizontal")
+    assert mirrored["score"].max() < found["score"].max()  # mirrored, either side is usual
+
+
+def test_gaussians_are_no_library_to_route_to():
+    with pytest.raises(ValueError, match="set route=prototype"):
+        RECIPE.params(normality="gaussians", libraries="per_class")

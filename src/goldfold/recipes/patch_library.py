@@ -1,7 +1,8 @@
 """An anomaly detector that trains nothing: how far an image's features are from a library of normal images' features.
 
 PatchCore (Roth et al., Towards Total Recall in Industrial Anomaly Detection, CVPR 2022): maps of a frozen pretrained
-backbone, a coreset of the normal images' patches, and the distance of an image's strangest patch to it.
+backbone, a coreset of the normal images' patches, and the distance of an image's strangest patch to it. Where objects
+always lie alike, PaDiM (see `gaussians`) tells more: patches are compared with those at their own place.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from goldfold import augmentation, coresets, features, fields, libraries, one_per_class, patches, routing
+from goldfold import augmentation, coresets, features, fields, gaussians, libraries, one_per_class, patches, routing
 from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.errors import GoldfoldError
+from goldfold.gaussians import Gaussians
 from goldfold.params import Params, with_defaults
 from goldfold.pseudo_anomalies import Kind, damages
 from goldfold.seeding import derive
@@ -43,6 +45,10 @@ class PatchLibrary(Params):
     flips: augmentation.Flips = Field("none", description="mirrored views, in the library and of what is compared")
     relative: bool = Field(False, description="compare patches less their image's mean patch")
     unit: Literal["patch", "image"] = Field("patch", description="what is compared: patches, or their mean per image")
+    normality: Literal["coreset", "gaussians"] = Field(
+        "coreset", description="what patches are compared with: some normal ones, or a Gaussian at each place"
+    )
+    shrinkage: float = Field(0.1, gt=0, description="of the mean variance, added to each Gaussian's variances")
     drawn: int = Field(200_000, ge=1, description="patches drawn at random before the coreset is chosen among them")
     library: int = Field(10_000, ge=1, description="size of the coreset, the greedy k-centre of what was drawn")
     score: Literal["farthest", "top"] = Field(
@@ -63,6 +69,8 @@ class PatchLibrary(Params):
     def _patches_differ(self) -> PatchLibrary:
         if self.unit == "image" and (self.relative or self.contrast):
             raise ValueError("relative and contrast tell an image's patches apart: with unit=image leave both false")
+        if self.normality == "gaussians" and self.libraries == "per_class" and self.route == "library":
+            raise ValueError("route=library compares with coresets: with normality=gaussians set route=prototype")
         return self
 
 
@@ -112,8 +120,11 @@ def _nearest_library(
     return routing.joined([routing.by_library(units, known) for units in shown])
 
 
-def _library(params: PatchLibrary, normal: Iterator[Tensor], runtime: Runtime) -> Tensor:
-    """The coreset of what normal images consist of, float32 (library, d)."""
+def _library(params: PatchLibrary, normal: Iterator[Tensor], runtime: Runtime) -> Tensor | Gaussians:
+    """What normal images consist of: a coreset, float32 (library, d), or what is usual at each place."""
+    if params.normality == "gaussians":
+        known = torch.cat([part.flatten(0, 1).half() for part in normal])
+        return gaussians.fitted(known.to(runtime.device), params.shrinkage)
     units = torch.cat([part.flatten(0, 2).half() for part in normal])
     draw = torch.Generator().manual_seed(derive(runtime.seed, "patches"))
     drawn = units[torch.randperm(len(units), generator=draw)[: params.drawn]].float().to(runtime.device)
@@ -121,7 +132,9 @@ def _library(params: PatchLibrary, normal: Iterator[Tensor], runtime: Runtime) -
     return drawn[coresets.greedy_k_centre(drawn, size, progress=partial(runtime.progress, "coreset"))]
 
 
-def _predict(params: PatchLibrary, paths: Paths, library: Tensor, whole: UnitsOf, damaged: UnitsOf) -> np.ndarray:
+def _predict(
+    params: PatchLibrary, paths: Paths, library: Tensor | Gaussians, whole: UnitsOf, damaged: UnitsOf
+) -> np.ndarray:
     scores, maps = _judged(params, whole(paths), library)
     found = {"score": scores}
     if params.unit == "patch":
@@ -131,17 +144,18 @@ def _predict(params: PatchLibrary, paths: Paths, library: Tensor, whole: UnitsOf
     return fields.records(**found)
 
 
-def _judged(params: PatchLibrary, shown: Iterator[Tensor], library: Tensor) -> tuple[np.ndarray, np.ndarray]:
+def _judged(
+    params: PatchLibrary, shown: Iterator[Tensor], library: Tensor | Gaussians
+) -> tuple[np.ndarray, np.ndarray]:
     """Scores float32 (n,) and maps float32 (n, h, w)."""
-    parts = [_judged_few(params, units.to(library.device), library) for units in shown]
+    parts = [_judged_few(params, units, library) for units in shown]
     scores, maps = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
     return scores, maps
 
 
-def _judged_few(params: PatchLibrary, units: Tensor, library: Tensor) -> tuple[Tensor, Tensor]:
+def _judged_few(params: PatchLibrary, units: Tensor, library: Tensor | Gaussians) -> tuple[Tensor, Tensor]:
     """The same for units (n, views, p, d): maps are turned back to the image as it is, then averaged over views."""
-    neighbours = params.neighbours if params.score == "farthest" else 1
-    scores, distances = libraries.image_scores(units.flatten(0, 1), library, neighbours=neighbours)
+    scores, distances = _compared(params, units.flatten(0, 1), library)
     side = round(distances.shape[1] ** 0.5)
     views = distances.unflatten(1, (side, side)).unflatten(0, units.shape[:2]).unbind(1)
     upright = [view.flip(axes) for view, axes in zip(views, augmentation.FLIPS[params.flips], strict=True)]
@@ -149,6 +163,15 @@ def _judged_few(params: PatchLibrary, units: Tensor, library: Tensor) -> tuple[T
     farthest = scores.unflatten(0, units.shape[:2]).mean(1).cpu()
     score = farthest if params.score == "farthest" else patches.top_mean(maps.flatten(1), params.top)
     return score - maps.flatten(1).quantile(0.5, dim=1) if params.contrast else score, maps
+
+
+def _compared(params: PatchLibrary, units: Tensor, library: Tensor | Gaussians) -> tuple[Tensor, Tensor]:
+    """The score of each view's farthest patch, (n,), and the distance of each patch, (n, p), of units (n, p, d)."""
+    if isinstance(library, Gaussians):
+        distances = gaussians.distances(units.to(library.mean.device), library)
+        return distances.max(1).values, distances
+    neighbours = params.neighbours if params.score == "farthest" else 1
+    return libraries.image_scores(units.to(library.device), library, neighbours=neighbours)
 
 
 def _units(params: PatchLibrary, runtime: Runtime) -> tuple[UnitsOf, UnitsOf]:
