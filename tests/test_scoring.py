@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,9 +11,11 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from goldfold import metrics
+from goldfold.commands import project
 from goldfold.competition import Metric
-from goldfold.engine.scoring import bootstrap, scored, spread
+from goldfold.engine.scoring import bootstrap, measures, scored, spread
 from goldfold.errors import GoldfoldError
+from goldfold.fields import records
 
 
 def mean_of(column: str, per_row: bool) -> Metric:
@@ -144,3 +148,14 @@ def test_auroc_of_drawn_rows_is_scikit_learns():
         assert score_of(index) == pytest.approx(expected, abs=1e-12)
     with pytest.raises(GoldfoldError, match="needs both classes"):
         score_of(np.flatnonzero(rows["y"]))
+
+
+def test_what_predictions_do_not_hold_is_not_measured(toy):
+    """One vector per image has no map: neither where a defect is nor a routing can be scored then."""
+    blobs = project.competition("blobs")
+    masks = metrics.pixel_auroc(lambda rows: [])
+    competition = replace(blobs, also=(masks, metrics.routing_accuracy("label"), metrics.pseudo_auroc("label")))
+    plain, scores = np.zeros(3), {"score": np.zeros(3, np.float32)}
+    assert measures(competition, plain) == measures(competition, records(**scores)) == [blobs.metric]
+    maps = records(**scores, map=np.zeros((3, 4, 4), np.float16))
+    assert measures(competition, maps) == [blobs.metric, masks]

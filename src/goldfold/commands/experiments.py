@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from string import hexdigits
 from typing import Any
 
 import torch
@@ -88,7 +89,9 @@ def again(run: Path, device: torch.device) -> Prepared:
     if then["identity"] == now["identity"]:
         return found
     changed = [name for name in ("data", "code") if then.get(f"{name}_hash") != now[f"{name}_hash"]] or ["folds"]
+    commit = then["git"]["commit"]
+    back = f"check out commit {commit[:12]}, or " if set(commit) <= set(hexdigits) else ""
     raise GoldfoldError(
         f"the {' and the '.join(changed)} changed since run '{run.parent.name}/{run.name}' was trained, so that its "
-        f"epochs cannot be told again: check out commit {then['git']['commit'][:12]}, or train anew"
+        f"models cannot be built again: {back}train anew"
     )

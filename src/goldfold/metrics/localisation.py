@@ -1,8 +1,8 @@
 """Metrics of where an anomaly is: maps of anomaly scores against masks, all pixels of all images in one ranking.
 
 All of them take `truth`: rows -> for each row an (h, w) integer mask, 0 = normal. Predictions are (n, H, W) maps,
-larger = more anomalous, or records with such a field `map`. Map (bilinear) and mask (nearest) are compared at `side` x
-`side` pixels, scores as float16.
+larger = more anomalous, or records with such a field `map`; beside another metric they are measured of records alone.
+Map (bilinear) and mask (nearest) are compared at `side` x `side` pixels, scores as float16.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ def _over_pixels(name: str, truth: Truth, side: int, weights: Weights, area: Are
         bounds=(0.0, 1.0),
         chance=lambda rows: chance,
         resampled=resampled,
+        needs="map",
     )
 
 
