@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from goldfold import run_lengths
 from goldfold.errors import GoldfoldError
-from goldfold.run_lengths import decode, decode_instances, encode, encode_instances
+from goldfold.run_lengths import decode, decode_instances, encode, encode_instances, instance_runs, unsound
 
 SHAPES = [(1, 1), (1, 7), (7, 1), (5, 8), (8, 5), (33, 17)]
 
@@ -118,3 +119,52 @@ def test_what_is_no_mask_is_refused(values):
 def test_labels_below_zero_are_refused():
     with pytest.raises(GoldfoldError, match="found -1"):
         encode_instances(np.array([[-1, 0, 2]]))
+
+
+# --- many images at once -----------------------------------------------------------------------------------------
+
+WORDS = ["", "1 2", "3 1", "12 1", "1 12", "12 2", "13 1", "5 0", "0 2", "-3 2", "1 2 3 2", "1 3 3 2", "7 2 1 2", "1"]
+WORDS += [" 1 2 ", "1  2", "1\t2", "01 2", "1 02", "1 x", "1 2.0", "²", "1 2 5", "1 99999999999999999999", "  "]
+WORDS += [
+    "9223372036854775807 1",
+    "1 9223372036854775807",
+    "00000000000000000000001 2",
+    "4 2 9 1",
+    "2 2 6 1 8 3",
+    "\u00a01 2",
+]
+
+
+def refused(texts: list[str]) -> bool:
+    try:
+        instance_runs(texts, 3, 4)
+    except GoldfoldError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("part", [1, 50, 1 << 20])
+def test_many_images_are_judged_as_one_by_one(part, monkeypatch):
+    """Every pair of texts as an image of two objects, and thousands of images drawn from them."""
+    monkeypatch.setattr(run_lengths, "_PART", part)
+    draw = np.random.default_rng(0)
+    groups = [[one, other] for one in WORDS for other in WORDS] + [[word] for word in WORDS]
+    groups += [draw.choice(WORDS[1:5] + WORDS[-2:], draw.integers(1, 4)).tolist() for _ in range(2000)]
+    groups = [groups[place] for place in draw.permutation(len(groups))]
+    texts = [text for group in groups for text in group]
+    images = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    found = unsound(texts, images, np.full(len(groups), 12))
+    expected = [refused(group) for group in groups]
+    assert 0 < sum(expected) < len(groups)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_images_without_texts_are_sound():
+    np.testing.assert_array_equal(unsound([], np.empty(0, np.int64), np.array([12, 12])), [False, False])
+    np.testing.assert_array_equal(unsound(["13 1"], np.array([1]), np.array([12, 12, 12])), [False, True, False])
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64])
+def test_images_without_size_have_no_runs(dtype):
+    for shape in ((0, 5), (5, 0), (0, 0)):
+        assert encode(np.zeros(shape, dtype)) == ""

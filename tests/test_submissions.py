@@ -192,6 +192,33 @@ def test_an_image_of_unknown_size_is_refused():
         passes(objects(("a", "1 1"), ("b", "1 1"), ("c", "")), unknown, IMAGES)
 
 
+@pytest.mark.parametrize("repeats", [1, 40])
+def test_faults_among_many_images_are_counted_in_the_order_of_the_file(repeats):
+    """Objects of an image apart from each other, in an order of images that is not the test table's."""
+    ids = [f"{number}{letter}" for letter in "cab" for number in range(repeats)]
+    runs = {"a": ["1 2", "3 1"], "b": ["5 1", "5 2"], "c": ["", None]}
+    rows = [(id_, runs[id_[-1]][half]) for half in (0, 1) for id_ in ids]
+    frame = pd.DataFrame(rows, columns=["id", "runs"])
+    pattern = pd.DataFrame({"id": sorted(ids), "runs": "1 1"})
+    rule = f"by {repeats} of {3 * repeats}, first id 0b: objects 1 and 2 "
+    with pytest.raises(GoldfoldError, match=rule):
+        passes(frame, OBJECTS, pattern)
+    passes(frame.replace({"runs": {"5 2": "6 2"}}), OBJECTS, pattern)
+
+
+def test_run_lengths_that_were_read_as_numbers_are_text_of_one_number():
+    frame = pd.DataFrame({"id": ["a", "b", "c"], "runs": [5, 7, 9]})
+    found = OBJECTS.checks["runs"](frame["runs"], frame["id"], IMAGES)
+    assert "by 3 of 3, first id a: run lengths are pairs of start and length, found 1 numbers" in found
+
+
+def test_the_samples_own_repeats_pass_only_where_ids_may_repeat():
+    twice = pd.DataFrame({"id": ["a", "b", "b", "c"], "runs": "1 1"})
+    with pytest.raises(GoldfoldError, match=r"there once, .* line 4 \(id b\)"):
+        passes(twice, Submission(write=RULES.write), twice)
+    passes(twice, Submission(write=RULES.write, many_per_id=True), twice)
+
+
 # --- rules of columns that `check` does not reach by itself ----------------------------------------------------------
 
 

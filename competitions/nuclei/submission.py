@@ -22,7 +22,8 @@ def write(test: DataFrame, probabilities: np.ndarray) -> DataFrame:
 
 
 def sizes(test: DataFrame) -> dict[str, tuple[int, int]]:
-    return dict(zip(test["id"], zip(test["height"], test["width"], strict=True), strict=True))
+    ids, heights, widths = (test[name].tolist() for name in ("id", "height", "width"))
+    return dict(zip(ids, zip(heights, widths, strict=True), strict=True))
 
 
 def grade(submission: DataFrame, solution: DataFrame) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, compress, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +25,8 @@ class Runs(NamedTuple):
 
 
 _NONE = Runs(*[np.empty(0, np.int64)] * 3)
+_PAIRS = re.compile(r"[1-9][0-9]* [1-9][0-9]*(?: [1-9][0-9]* [1-9][0-9]*)*")
+_PART = 1 << 20  # characters looked at together: they and what is made of them stay in the processor's cache
 _WHOLE = re.compile(r"-?[0-9]{1,18}")  # 18 digits fit an int64, and so does the sum of two such numbers
 
 
@@ -78,6 +80,67 @@ def instance_runs(texts: Sequence[str | float | None], height: int, width: int) 
     return runs
 
 
+def unsound(texts: Sequence[str], images: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Which images `instance_runs` refuses, (images,) bool; for very many images the faster way to ask.
+
+    images: (texts,) int64, whose object each text is, ascending. pixels: (images,) int64, how many each image has.
+    """
+    faulty = np.zeros(len(pixels), bool)
+    first = np.flatnonzero(np.diff(images, prepend=-1))  # texts of each image
+    part = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts))) // _PART
+    cuts = first[np.flatnonzero(np.diff(part[first], prepend=-1))].tolist()
+    for start, end in pairwise([*cuts, len(texts)]):
+        _mark_unsound(texts[start:end], images[start:end], pixels, faulty)
+    return faulty
+
+
+def _mark_unsound(texts: Sequence[str], images: np.ndarray, pixels: np.ndarray, faulty: np.ndarray) -> None:
+    if not len(texts):
+        return
+    counts = np.fromiter((text.count(" ") + 1 for text in texts), np.int64, len(texts))
+    joined = " ".join(texts)
+    if (counts % 2).any() or not _plain(joined):
+        texts = [" ".join(text.split()) for text in texts]
+        strange = np.unique(images[[not _PAIRS.fullmatch(text) for text in texts]])
+        ends = np.searchsorted(images, strange, "right")
+        for image, start, end in zip(strange, np.searchsorted(images, strange), ends, strict=True):
+            faulty[image] = _refused(texts[start:end], pixels[image])
+        kept = ~np.isin(images, strange)
+        _mark_unsound(list(compress(texts, kept)), images[kept], pixels, faulty)
+    else:
+        _mark_misplaced(np.fromstring(joined, np.int64, sep=" "), counts // 2, images, pixels, faulty)
+
+
+def _mark_misplaced(
+    numbers: np.ndarray, counts: np.ndarray, images: np.ndarray, pixels: np.ndarray, faulty: np.ndarray
+) -> None:
+    """Mark images with a run past their end or ahead of the end of another; numbers beyond int64 are its largest."""
+    whose, begins = np.repeat(images, counts), np.zeros(counts.sum(), bool)
+    begins[np.cumsum(counts[:-1])] = True  # an object: its first run may lie ahead of the last of the one before
+    starts, beyond = numbers[::2] - 1, pixels[whose]
+    ends = np.minimum(starts, beyond) + np.minimum(numbers[1::2], beyond + 1)  # no sum passes int64
+    faulty[whose[ends > beyond]] = True
+    faulty[whose[1:][(starts[1:] < ends[:-1]) & ~begins[1:]]] = True
+    if (images[1:] == images[:-1]).any():
+        order = np.lexsort((starts, whose))
+        starts, ends, whose = starts[order], ends[order], whose[order]
+        faulty[whose[1:][(starts[1:] < ends[:-1]) & (whose[1:] == whose[:-1])]] = True
+
+
+def _plain(text: str) -> bool:
+    """Whether it holds whole numbers from 1 up alone, one space apart."""
+    data = f" {text} ".encode("utf-8", "replace")
+    return not data.translate(None, b"0123456789 ") and b"  " not in data and b" 0" not in data
+
+
+def _refused(texts: Sequence[str], pixels: int) -> bool:
+    try:
+        instance_runs(texts, int(pixels), 1)
+    except GoldfoldError:
+        return True
+    return False
+
+
 def _image(values: np.ndarray) -> np.ndarray:
     values = np.asarray(values)
     if values.ndim != 2 or values.dtype.kind not in "biu":
@@ -90,15 +153,16 @@ def _image(values: np.ndarray) -> np.ndarray:
 
 def _find(image: np.ndarray) -> Runs:
     """The runs of equal values that are not 0."""
-    columns = np.flatnonzero(image.any(axis=0))
-    if not len(columns):
+    if not image.size:
         return _NONE
-    first = columns[0]
-    pixels = image[:, first : columns[-1] + 1].ravel(order="F")  # reading down the columns is what takes time
-    borders = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
-    starts, ends = np.append(0, borders), np.append(borders, len(pixels))
-    labels, offset = pixels[starts].astype(np.int64), first * len(image)
-    return _take(Runs(starts + offset, ends + offset, labels), labels != 0)
+    height, width = image.shape
+    rows, columns = np.divmod(np.flatnonzero(image[1:] != image[:-1]), width)  # reading down the columns takes longer
+    over_edge = np.flatnonzero(image[0, 1:] != image[-1, :-1]) + 1
+    starts = np.concatenate([[0], columns * height + rows + 1, over_edge * height])
+    starts.sort(kind="stable")  # half the time of the default for what is in order by stretches
+    columns, rows = np.divmod(starts, height)
+    labels = image[rows, columns].astype(np.int64)
+    return _take(Runs(starts, np.append(starts[1:], image.size), labels), labels != 0)
 
 
 def _take(runs: Runs, which: np.ndarray) -> Runs:
@@ -106,7 +170,8 @@ def _take(runs: Runs, which: np.ndarray) -> Runs:
 
 
 def _text(runs: Runs) -> str:
-    return " ".join(map(str, np.column_stack([runs.starts + 1, runs.ends - runs.starts]).ravel().tolist()))
+    numbers = np.column_stack([runs.starts + 1, runs.ends - runs.starts]).ravel().tolist()
+    return ("%d " * len(numbers) % tuple(numbers))[:-1]  # a third of the time of joining each number's own text
 
 
 def _paint(runs: Runs, height: int, width: int) -> np.ndarray:

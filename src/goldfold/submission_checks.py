@@ -65,12 +65,15 @@ def run_lengths(size: Callable[[DataFrame], Mapping[Hashable, tuple[int, int]]])
 
     def check(values: Series, ids: Series, test: DataFrame) -> str | None:
         sizes = size(test)
-        images = values.astype(object).where(values.notna(), None).groupby(ids, sort=False)
-        faults = {id_: fault for id_, texts in images if (fault := _fault(texts.tolist(), sizes.get(id_)))}
-        if not faults:
+        images = _places(ids.tolist(), list(sizes))
+        faulty = _unsound(values, images, sizes)[images]
+        if not faulty.any():
             return None
-        id_, fault = next(iter(faults.items()))
-        return f"must decode inside its image, broken by {len(faults):,} of {len(images):,}, first id {id_}: {fault}"
+        count, among = len(np.unique(images[faulty])), len(np.unique(images))
+        row = int(faulty.argmax())
+        id_, texts = ids.iloc[row], values[images == images[row]].astype(object)
+        fault = _fault(texts.where(texts.notna(), None).tolist(), sizes.get(id_))
+        return f"must decode inside its image, broken by {count:,} of {among:,}, first id {id_}: {fault}"
 
     check.accepts_missing = True  # an image without objects has no runs
     return check
@@ -82,6 +85,27 @@ def broken_by(wrong: Series | np.ndarray, ids: Series, values: Series | None = N
     found = "" if values is None else f", found {values.iloc[row]}"
     rows = f"{np.count_nonzero(wrong):,} of {len(ids):,} rows"
     return f"broken by {rows}, first in line {row + 2} (id {ids.iloc[row]}{found})"
+
+
+def _places(ids: list[Hashable], known: list[Hashable]) -> np.ndarray:
+    """Where among `known` each id is, (ids,) int64; ids that are not there have places past its end."""
+    if ids == known:
+        return np.arange(len(ids))
+    places = {id_: place for place, id_ in enumerate(known)}
+    return np.array([places.setdefault(id_, len(places)) for id_ in ids], np.int64)
+
+
+def _unsound(values: Series, images: np.ndarray, sizes: Mapping[Hashable, tuple[int, int]]) -> np.ndarray:
+    """Which images cannot be decoded, (images,) bool; `images` are places in `sizes`, those past its end unknown."""
+    pixels = np.fromiter((height * width for height, width in sizes.values()), np.int64, len(sizes))
+    told = np.flatnonzero((values.notna() & (values != "")).to_numpy(bool) & (images < len(sizes)))
+    if (np.diff(images[told]) < 0).any():
+        told = told[np.argsort(images[told], kind="stable")]
+    texts = values.to_numpy(object)[told].tolist()
+    if values.dtype != "str":
+        texts = list(map(str, texts))
+    unknown = np.ones(max(0, images.max(initial=-1) + 1 - len(sizes)), bool)
+    return np.append(coding.unsound(texts, images[told], pixels), unknown)
 
 
 def _fault(texts: list[str | float | None], size: tuple[int, int] | None) -> str | None:
