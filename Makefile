@@ -3,22 +3,28 @@ PYTHON ?= python3
 PY := .venv/bin/python
 GOLDFOLD := $(PY) -m goldfold
 RUN ?= latest
+JOBS ?= 2
 CONFIG ?= baseline
+export MESSAGE
 
 .PHONY: help demo test test-slow lint prepare train score grade epochs pick compare new list
+.PHONY: submit download notebook ledger rank host host-add host-user test-clients
 .DEFAULT_GOAL := help
 
 help:                 ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */make \1\t/' | expand -t 18
 
-demo: .venv/ready     ## fresh machine: set-up, real data, 5 folds, a checked submission and its hidden-label score
-	$(GOLDFOLD) demo
+demo: .venv/ready     ## [KEEP=1]: fresh machine: set-up, real data, 5 folds, submissions and their place on a leaderboard
+	$(GOLDFOLD) demo $(if $(KEEP),--keep)
 
-test: .venv/ready     ## the tests, without network
-	$(PY) -m pytest $(TESTS)
+test: .venv/ready     ## [JOBS=2]: the tests, without network, a file at a time on each core
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile $(TESTS)
 
 test-slow: .venv/ready ## what takes minutes: longer interruption and distribution matrices
 	$(PY) -m pytest -m slow $(TESTS)
+
+test-clients: .venv/ready ## kaggle 1.8.4, 2.0.0 and 2.2.4 against the local leaderboard; installs them once
+	$(PY) -m pytest -m slow tests/test_clients.py
 
 lint: .venv/ready     ## ruff
 	$(PY) -m ruff check . && $(PY) -m ruff format --check .
@@ -46,6 +52,30 @@ compare: .venv/ready  ## RUNS="a b" [ACCEPT=unequal_budget]: differences to the 
 
 new: .venv/ready      ## COMP=my_first: a competition folder that already passes its contract tests
 	$(GOLDFOLD) new --comp "$(COMP)"
+
+submit: .venv/ready   ## [RUN=latest] [TO=local] [MESSAGE="..."] [AGAIN=1] [LATE=1]: check, upload, wait for the score, note it
+	@$(GOLDFOLD) submit --run "$(RUN)" $(if $(TO),--to "$(TO)") $(if $(MESSAGE),--message "$$MESSAGE") $(if $(AGAIN),--again) $(if $(LATE),--late) $(if $(WAIT),--wait $(WAIT)) $(if $(JSON),--json)
+
+download: .venv/ready ## COMP=nuclei: its data through the kaggle client, unpacked and prepared
+	$(GOLDFOLD) download --comp "$(COMP)"
+
+notebook: .venv/ready ## [RUN=latest]: the run as a notebook that predicts on Kaggle, without internet
+	$(GOLDFOLD) notebook --run "$(RUN)"
+
+ledger: .venv/ready   ## [COMP=digits]: what was submitted, CV beside public and private scores, which two to select
+	$(GOLDFOLD) ledger $(if $(COMP),--comp "$(COMP)")
+
+rank: .venv/ready     ## [RUN=latest] BOARD=leaderboard.csv: the rank and medal its score would have had
+	$(GOLDFOLD) rank --run "$(RUN)" $(if $(BOARD),--board "$(BOARD)") $(if $(SCORE),--score "$(SCORE)")
+
+host: .venv/ready     ## [PORT=8321] [BIND=127.0.0.1]: the local leaderboard, for the kaggle client and for browsers
+	$(GOLDFOLD) host $(if $(PORT),--port $(PORT)) $(if $(BIND),--bind "$(BIND)")
+
+host-add: .venv/ready ## COMP=digits [DAILY=20] [DEADLINE=2026-12-31T23:59:00Z]: host a competition that keeps hidden labels
+	$(GOLDFOLD) host-add --comp "$(COMP)" $(if $(DAILY),--daily $(DAILY)) $(if $(DEADLINE),--deadline "$(DEADLINE)")
+
+host-user: .venv/ready ## NAME="team": a user of the local leaderboard, and the key to submit with
+	$(GOLDFOLD) host-user --name "$(NAME)"
 
 list: .venv/ready     ## competitions, their configs and runs
 	@$(GOLDFOLD) list

@@ -6,12 +6,20 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import guard
 import pytest
 
 HERE = Path(__file__).parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    folder = tempfile.TemporaryDirectory(prefix="goldfold-guard-")
+    config.add_cleanup(folder.cleanup)
+    guard.stand(Path(folder.name))
 
 
 @pytest.fixture

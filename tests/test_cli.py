@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from goldfold.cli import main
+from goldfold.cli import _parsed, main
 
 DATA = "competitions/blobs/__init__.py"
 
@@ -83,7 +83,9 @@ def test_runs_beside_each_other(toy: Path, refused, capsys: pytest.CaptureFixtur
     train()
     capsys.readouterr()
     main(["compare", "perceptron-r1", "estimator-r1"])
-    header, _, first, second = capsys.readouterr().out.splitlines()
+    *unlike, header, _, first, second = capsys.readouterr().out.splitlines()
+    assert "recipe perceptron" in unlike[0]
+    assert "recipe estimator" in unlike[1]
     assert header.startswith("auroc, higher is better, chance 0.5000; differences to blobs/perceptron-r1, paired")
     means = [
         json.loads(Path(f"runs/blobs/{name}-r1/metrics.json").read_text())["auroc"]["mean"]
@@ -95,7 +97,9 @@ def test_runs_beside_each_other(toy: Path, refused, capsys: pytest.CaptureFixtur
     main(["train", "--comp", "blobs", "--config", "perceptron", "epochs=2"])
     assert "2 epochs against 4" in refused("compare", "perceptron-r1", "perceptron-r2")
     main(["compare", "perceptron-r1", "perceptron-r2", "--accept", "unequal_budget"])
-    assert "error  unequal_budget  blobs/perceptron-r2: 2 epochs against 4" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert told.startswith("blobs/perceptron-r1  epochs 4\nblobs/perceptron-r2  epochs 2\n")
+    assert "error  unequal_budget  blobs/perceptron-r2: 2 epochs against 4" in told
     train("seed=1")
     assert "different folds" in refused("compare", "estimator-r1", "estimator-r2")
     assert "two or more different runs" in refused("compare", "estimator-r1", "estimator-r1")
@@ -328,3 +332,13 @@ def test_a_run_that_breaks_a_rule_is_refused_or_explores_without_a_submission(re
     assert "has no submission to grade" in refused("grade", "--run", "latest")
     main(["train", "--comp", "blobs", "--config", "perceptron", "epochs=2"])
     assert list(Path("submissions").rglob("*.csv"))
+
+
+def test_config_keys_may_stand_on_both_sides_of_an_option(capsys):
+    parsed = _parsed(["train", "--comp", "digits", "epochs=3", "--debug", "select=2"])
+    assert parsed.overrides == ["epochs=3", "select=2"]
+    assert parsed.debug
+    for wrong in (["train", "--comp", "digits", "--debgu", "epochs=3"], ["score", "--run", "latest", "epochs=3"]):
+        with pytest.raises(SystemExit):
+            _parsed(wrong)
+    assert "--debgu" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from goldfold.errors import GoldfoldError
-from goldfold.trust.comparisons import difference, refuse_unlike, unequal_budget
+from goldfold.trust.comparisons import comparable, difference, unequal_budget
 
 OWN, OTHER = [0.91, 0.93, 0.90, 0.95, 0.92], [0.90, 0.93, 0.91, 0.92, 0.90]
 
@@ -41,14 +41,23 @@ def test_one_fold_has_no_interval_and_a_reference_of_zero_no_ratio():
     assert found.mean == 0.5
 
 
-def test_other_folds_and_other_protocols_are_refused():
+def test_other_folds_other_rankings_and_other_protocols_are_refused():
     alike = {"auroc": summary(OWN)}
     with pytest.raises(GoldfoldError, match=r"b and a have different folds.*same seed"):
-        refuse_unlike(["a", "b"], [alike, alike], ["id,fold\n1,0\n", "id,fold\n1,1\n"])
-    for other in ({"auroc": summary(OWN, protocol="auroc, in fold")}, {"f1": summary(OWN)}):
-        with pytest.raises(GoldfoldError, match=r"b and a have different protocols for auroc"):
-            refuse_unlike(["a", "b"], [alike, other], ["", ""])
-    refuse_unlike(["a", "b"], [alike, {"auroc": summary(OTHER, protocol="auroc, out of fold, last epoch")}], ["", ""])
+        comparable(["a", "b"], [alike, alike], ["id,fold\n1,0\n", "id,fold\n1,1\n"])
+    with pytest.raises(GoldfoldError, match=r"b and a have different protocols for auroc"):
+        comparable(["a", "b"], [alike, {"auroc": summary(OWN, protocol="auroc, in fold")}], ["", ""])
+    with pytest.raises(GoldfoldError, match=r"b is ranked by f1 and a by auroc"):
+        comparable(["a", "b"], [alike, {"f1": summary(OWN), **alike}], ["", ""])
+    last = {"auroc": summary(OTHER, protocol="auroc, out of fold, last epoch")}
+    assert comparable(["a", "b"], [alike, last], ["", ""]) == ["auroc"]
+
+
+def test_what_not_all_have_and_what_is_the_same_again_is_left_out():
+    own = {"auroc": summary(OWN), "auroc of pixel": summary(OWN), "aupro": summary(OTHER), "f1": summary(OTHER)}
+    other = {"auroc": summary(OTHER), "auroc of pixel": summary(OTHER), "f1": summary(OWN)}
+    assert comparable(["a", "b"], [own, other], ["", ""]) == ["auroc", "f1"]
+    assert comparable(["a", "b"], [own, {**other, "auroc of pixel": summary(OWN)}], ["", ""])[1] == "auroc of pixel"
 
 
 def test_budgets_that_differ_by_more_than_a_twentieth_are_told():

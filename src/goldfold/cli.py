@@ -10,14 +10,22 @@ from importlib import import_module
 
 from goldfold.errors import GoldfoldError
 
+OUTCOMES = """exit code and outcome, which --json prints too, since make turns every other code into 2:
+  0  scored   the public score is there
+  2  refused  by a check before anything was sent, or by the service; nothing was submitted
+  3  failed   no connection, the upload broke off, or no reference number came back: nothing was recorded
+  4  error    received, and the service could not score it
+  5  pending  received, and not scored when the wait was over; the same command goes on waiting
+  6  unknown  the answer was lost and the submission is not listed; the same command looks before it sends"""
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one verb; a user's mistake ends in one sentence on stderr and exit code 2."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # a terminal that knows no ± shall not end a run
-    arguments = _parser().parse_args(argv)
+    arguments = _parsed(argv)
     try:
-        import_module(f"goldfold.commands.{arguments.verb}").run(arguments)
+        import_module(f"goldfold.commands.{arguments.verb.replace('-', '_')}").run(arguments)
     except GoldfoldError as error:
         sys.exit(_refused(str(error)))
     except MemoryError as error:
@@ -30,6 +38,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         print("\ngoldfold: interrupted; the same command goes on where it stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
+    """argparse takes KEY=VALUE words that follow each other alone; those after an option are added here."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if rest and (not hasattr(arguments, "overrides") or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        arguments.overrides += rest
+    return arguments
 
 
 def _count(text: str) -> int:
@@ -48,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
     demo = verbs.add_parser("demo", help="the main job on real data: train, score, submit, compare with hidden labels")
+    demo.add_argument("--keep", action="store_true", help="leave the leaderboard up")
     _runs_quietly(demo)
 
     prepare = verbs.add_parser("prepare", help="make a competition's data folder ready")
@@ -91,7 +111,58 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--comp", required=True, help="its name, a Python identifier")
 
     verbs.add_parser("list", help="competitions, their configs and runs")
+    _deliver(verbs)
+    _host(verbs)
     return parser
+
+
+def _deliver(verbs: argparse._SubParsersAction) -> None:
+    """Verbs between a run and a leaderboard."""
+    submit = verbs.add_parser(
+        "submit",
+        help="check a run's submission, upload it, wait for its score",
+        epilog=OUTCOMES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    submit.add_argument("--run", required=True, help="latest, baseline-r3, digits/baseline-r3")
+    submit.add_argument("--to", choices=("kaggle", "local"), default="kaggle", help="local: the board of `host`")
+    submit.add_argument("--message", default="", help="said before the run's name and CV")
+    submit.add_argument("--again", action="store_true", help="send a file that was sent before")
+    submit.add_argument("--late", action="store_true", help="send it after the deadline")
+    submit.add_argument("--wait", type=_count, default=600, help="seconds to wait for the score (%(default)s)")
+    submit.add_argument("--json", action="store_true", help="one line for a program on stdout, progress on stderr")
+
+    download = verbs.add_parser("download", help="a competition's data from Kaggle, unpacked and prepared")
+    download.add_argument("--comp", required=True, help="folder below competitions/")
+    download.add_argument("--to", choices=("kaggle", "local"), default="kaggle", help=argparse.SUPPRESS)
+
+    notebook = verbs.add_parser("notebook", help="a run as a notebook that predicts on Kaggle, without internet")
+    notebook.add_argument("--run", required=True, help="latest, baseline-r3, digits/baseline-r3")
+
+    ledger = verbs.add_parser(
+        "ledger", help="what was submitted: CV beside public and private scores, which two to select"
+    )
+    ledger.add_argument("--comp", help="folder below competitions/; all by default")
+
+    rank = verbs.add_parser("rank", help="the rank and the medal a score would have had on a real leaderboard")
+    rank.add_argument("--run", required=True, help="latest, baseline-r3, digits/baseline-r3")
+    rank.add_argument("--board", help="a leaderboard's CSV or zip, or the folder of both boards")
+    rank.add_argument("--score", type=float, help="a score to rank instead of the run's own")
+
+
+def _host(verbs: argparse._SubParsersAction) -> None:
+    """Verbs of the local leaderboard."""
+    host = verbs.add_parser("host", help="the local leaderboard, for the kaggle client and for browsers")
+    host.add_argument("--port", type=_count, default=8321, help="0 takes a free one (%(default)s)")
+    host.add_argument("--bind", default="127.0.0.1", help="address to listen on (%(default)s)")
+
+    add = verbs.add_parser("host-add", help="host a competition that keeps hidden labels")
+    add.add_argument("--comp", required=True, help="folder below competitions/")
+    add.add_argument("--daily", type=_count, default=20, help="submissions a user may make a day (%(default)s)")
+    add.add_argument("--deadline", help="2026-12-31T23:59:00Z; then the private board shows; none by default")
+
+    user = verbs.add_parser("host-user", help="a user of the local leaderboard, and the key to submit with")
+    user.add_argument("--name", required=True, help="how the board calls the team")
 
 
 def _runs_quietly(parser: argparse.ArgumentParser) -> None:

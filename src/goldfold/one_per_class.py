@@ -49,8 +49,8 @@ def plan(
     """
     if column not in rows:
         raise GoldfoldError(
-            f"one per class needs a column with each row's class, and there is {column or 'none'}: learn them together, "
-            "models=one or libraries=one"
+            f"one per class needs a column with each row's class, and there is {column or 'none'}: learn them all "
+            "together, models=one or libraries=one"
         )
     route = route or _by_look(normal, column, textures)
     classes, of_class = np.unique(routing.names(normal[column])).tolist(), routing.names(rows[column])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from goldfold.engine import runs
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_json
 from goldfold.trust import audits
-from goldfold.trust.comparisons import Difference, difference, refuse_unlike, unequal_budget
+from goldfold.trust.comparisons import Difference, comparable, difference, unequal_budget
 
 BUDGET = ("epochs", "steps", "samples", "seconds")
 
@@ -23,14 +24,35 @@ def run(arguments: Namespace) -> None:
     if len(set(names)) < max(2, len(names)):
         raise GoldfoldError(f"a comparison needs two or more different runs, got {', '.join(names)}: see make list")
     metrics = [read_json(folder / "metrics.json") for folder in folders]
-    refuse_unlike(names, metrics, [(folder / "folds.csv").read_text(encoding="utf-8") for folder in folders])
+    drawn = [(folder / "folds.csv").read_text(encoding="utf-8") for folder in folders]
+    shared = comparable(names, metrics, drawn)
     budgets = {name: budget(folder) for name, folder in zip(names, folders, strict=True)}
     findings = unequal_budget({name: {key: own[key] for key in BUDGET[:3]} for name, own in budgets.items()})
     audits.refuse_errors(findings, arguments.accept)
-    for metric in metrics[0]:
+    print("\n".join(_unlike(names, [read_json(folder / "config.json") for folder in folders])))
+    for metric in shared:
         print("\n".join(table(metric, names, [own[metric] for own in metrics], budgets)))
+    others = dict.fromkeys(metric for own in metrics for metric in own if metric not in shared)
+    if others:
+        print(f"not measured of all, or the same numbers again: {', '.join(others)}")
     for finding in findings:
         print(f"{finding.level}  {finding.code}  {finding.where}: {finding.message}")
+
+
+def _unlike(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What each run was configured with where they are not all alike."""
+    values = {key: [_short(config[key]) for config in configs if key in config] for config in configs for key in config}
+    unlike = [key for key, found in values.items() if len(set(found)) > 1 and key != "debug"]
+    wide = max(map(len, names))
+    lines = []
+    for name, config in zip(names, configs, strict=True):
+        own = ", ".join(f"{key} {_short(config[key])}" for key in unlike if key in config)
+        lines.append(f"{name:{wide}}  {own or 'the same parameters'}")
+    return lines
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def budget(folder: Path) -> dict[str, float]:

@@ -1,27 +1,34 @@
-"""`demo`: the main job on real data, from nothing to graded submissions; then again from whole cells alone."""
+"""`demo`: the main job on real data, from nothing to submissions on a leaderboard, with labels and without."""
 
 from __future__ import annotations
 
 import shlex
+import subprocess
+import sys
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from goldfold.commands import epochs
+from goldfold.commands import epochs, host, host_add, project, submit
 from goldfold.commands.grade import grade
 from goldfold.commands.train import device_of, train
+from goldfold.delivery.following import Desk, Patience
+from goldfold.delivery.upload import submit as sent
+from goldfold.errors import GoldfoldError
 from goldfold.files import read_json, write_bytes
 from goldfold.trust.report import curves
 
 COMPETITION = "solar_cells"
+DAILY = 20  # submissions
 TOLD = {  # how the story calls a run's scores: metric -> words
     "autoencoder": {
         "auroc of pixel": "autoencoder, error of its pixels",
         "auroc of feature": "autoencoder, error of its features",
         "auroc of library": "autoencoder, library of its features",
     },
-    "patch_library": {"auroc": "patch library of a frozen backbone"},
+    "patch_library": {"auroc": "patches of a frozen backbone"},
 }
 
 
@@ -44,7 +51,51 @@ def run(arguments: Namespace) -> None:
     best = max(found.values(), key=lambda folder: _metrics(folder)["auroc"]["pooled"])
     print(f"{best.name}'s submission on the hidden labels {grade(best):.4f}\n")
     print(f"every epoch of the autoencoder  {atlas / 'contact_sheet.png'}\nscores side by side             {picture}\n")
+    _onto_the_board([best, with_labels], arguments.keep)
     _next(with_labels, found["autoencoder"])
+
+
+def _onto_the_board(submitted: Sequence[Path], keep: bool) -> None:
+    """Both submissions through the real kaggle client to the local leaderboard."""
+    competition = project.competition(COMPETITION)
+    print("And onto a leaderboard of this machine, through the kaggle client that uploads to Kaggle:", flush=True)
+    host_add.run(Namespace(comp=COMPETITION, daily=DAILY, deadline=None))
+    with _board(keep) as address:
+        desk = Desk(submit.place("local"), submit.LEDGER, Patience(), lambda line: print(f"  {line}", flush=True))
+        for run in submitted:
+            order = submit.ordered(run, again=True)  # a demo may run twice
+            print(submit.told(sent(order, desk), competition.metric.name), flush=True)
+        page = f"{address}/competitions/{competition.slug}"
+        if keep:
+            by_hand = _by_hand(competition.slug, submitted[-1])
+            print(f"\nthe board stays up: {page}\nby hand, as to Kaggle:\n  {by_hand}\n")
+        else:
+            print(f"\nthe board was at {page}; KEEP=1 make demo leaves it up, make host starts it again\n")
+
+
+@contextmanager
+def _board(keep: bool) -> Iterator[str]:
+    """The address of the local leaderboard, which ends with the block unless it is kept or was up before."""
+    if running := host.serving(project.BOARD):
+        yield running
+        return
+    command = [sys.executable, "-m", "goldfold", "host", "--port", "0"]
+    board = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        said = board.stdout.readline().strip()
+        if not said:
+            raise GoldfoldError("the local leaderboard did not start: what stands above says why")
+        yield said.removeprefix("board at ")
+    finally:
+        if not keep:
+            board.terminate()
+            board.wait()
+
+
+def _by_hand(slug: str, run: Path) -> str:
+    """The plain client's own command, with this board's credentials in a shell of its own."""
+    file = project.SUBMISSIONS / COMPETITION / f"{run.name}.csv"
+    return f"( . board/client.env && .venv/bin/kaggle competitions submit {slug} -f {file} -m 'by hand' )"
 
 
 def _trained(config: str, quiet: bool) -> Path:

@@ -49,21 +49,41 @@ def difference(summary: Mapping[str, Any], reference: Mapping[str, Any]) -> Diff
     return Difference(mean, interval, int((sign * differences > 0).sum()), k, relative)
 
 
-def refuse_unlike(names: Sequence[str], metrics: Sequence[Mapping[str, Any]], folds: Sequence[str]) -> None:
-    """Raise GoldfoldError unless all runs have the same metrics, protocols and folds (folds.csv's text)."""
+def comparable(names: Sequence[str], metrics: Sequence[Mapping[str, Any]], folds: Sequence[str]) -> list[str]:
+    """The metrics that all runs have; of several with the same values in every fold of every run the first alone.
+
+    folds: folds.csv's text.
+
+    Raises:
+        GoldfoldError: runs differ in their folds, in what they are ranked by (the first of their metrics), or in the
+            protocol of a metric that all have.
+    """
     for name, own, drawn in zip(names[1:], metrics[1:], folds[1:], strict=True):
         if drawn != folds[0]:
             raise GoldfoldError(
                 f"{name} and {names[0]} have different folds, so their scores cannot be paired: train both on the same "
                 "data with the same seed"
             )
-        for metric, summary in metrics[0].items():
-            other = own.get(metric, {}).get("protocol", "none")
-            if _plain(other) != _plain(summary["protocol"]):
-                raise GoldfoldError(
-                    f"{name} and {names[0]} have different protocols for {metric}, '{other}' and "
-                    f"'{summary['protocol']}': scores of different protocols are never ranked together"
-                )
+        ranked, first = next(iter(own)), next(iter(metrics[0]))
+        if ranked != first:
+            raise GoldfoldError(
+                f"{name} is ranked by {ranked} and {names[0]} by {first}: scores of different metrics are never ranked "
+                "together"
+            )
+    shared = [metric for metric in metrics[0] if all(metric in own for own in metrics)]
+    for metric in shared:
+        _refuse_other_protocols(metric, names, [own[metric]["protocol"] for own in metrics])
+    values = [[own[metric]["folds"] for own in metrics] for metric in shared]
+    return [metric for at, metric in enumerate(shared) if values[at] not in values[:at]]
+
+
+def _refuse_other_protocols(metric: str, names: Sequence[str], protocols: Sequence[str]) -> None:
+    for name, protocol in zip(names[1:], protocols[1:], strict=True):
+        if _plain(protocol) != _plain(protocols[0]):
+            raise GoldfoldError(
+                f"{name} and {names[0]} have different protocols for {metric}, '{protocol}' and '{protocols[0]}': "
+                "scores of different protocols are never ranked together"
+            )
 
 
 def _plain(protocol: str) -> str:

@@ -1,0 +1,129 @@
+"""What the board remembers: users, hosted competitions, uploads and submissions, in one SQLite file."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from sqlalchemy import Engine, ForeignKey, create_engine, event
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
+
+PENDING, COMPLETE, ERROR = "PENDING", "COMPLETE", "ERROR"  # Kaggle's words
+
+
+class Table(DeclarativeBase):
+    """Moments are texts (see `times`); scores are as the competition's grade() returned them."""
+
+
+class User(Table):
+    """name: what the client logs in with; team: what the board shows; key_hash: see `users`."""
+
+    __tablename__ = "users"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    team: Mapped[str] = mapped_column(unique=True)
+    key_hash: Mapped[str] = mapped_column(unique=True)
+    created: Mapped[str]
+
+
+class Hosted(Table):
+    """A competition on the board. name: its folder; daily: 0 where nothing is taken; solution: hash of the answers."""
+
+    __tablename__ = "competitions"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slug: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    title: Mapped[str]
+    description: Mapped[str]
+    metric: Mapped[str]
+    higher_is_better: Mapped[bool]
+    daily: Mapped[int]
+    deadline: Mapped[str | None]
+    added: Mapped[str]
+    solution: Mapped[str]
+
+    def is_over(self, now: str) -> bool:
+        return self.deadline is not None and self.deadline <= now
+
+
+class Upload(Table):
+    """A file on its way. size: bytes announced; received: whether they are all on disk."""
+
+    __tablename__ = "uploads"
+    token: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey(User.id))
+    slug: Mapped[str]
+    file_name: Mapped[str]
+    size: Mapped[int]
+    received: Mapped[bool] = mapped_column(default=False)
+    created: Mapped[str]
+
+
+class Submission(Table):
+    """token: of the upload it consists of, which is used up by it."""
+
+    __tablename__ = "submissions"
+    __table_args__: ClassVar = {"sqlite_autoincrement": True}  # a reference number is never used again
+    ref: Mapped[int] = mapped_column(primary_key=True)
+    slug: Mapped[str] = mapped_column(index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey(User.id), index=True)
+    token: Mapped[str] = mapped_column(unique=True)
+    date: Mapped[str]
+    description: Mapped[str]
+    file_name: Mapped[str]
+    size: Mapped[int]
+    status: Mapped[str] = mapped_column(default=PENDING, index=True)
+    public_score: Mapped[float | None]
+    private_score: Mapped[float | None]
+    error: Mapped[str] = mapped_column(default="")
+    user: Mapped[User] = relationship(lazy="joined")
+
+
+@dataclass(frozen=True)
+class Board:
+    """The board's folder and its database; safe to use from several threads."""
+
+    folder: Path
+    engine: Engine
+    _writes: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """One consistent view; what is read stays usable afterwards."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """Reads and writes that no other writer comes between; on disk when the block is left, or undone."""
+        engine = self.engine.execution_options(begin="BEGIN IMMEDIATE")
+        # SQLite lets waiting processes poll; threads of one process queue here instead, in order and without delay
+        with self._writes, Session(engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+
+def open_board(folder: Path) -> Board:
+    """The board kept in `folder`, begun where there is none."""
+    folder.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(f"sqlite:///{folder / 'board.sqlite'}", connect_args={"timeout": 60})
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+    board = Board(folder, engine)
+    with engine.execution_options(begin="BEGIN IMMEDIATE").begin() as connection:
+        Table.metadata.create_all(connection)
+    return board
+
+
+def _configure(connection, record) -> None:
+    connection.isolation_level = None  # pysqlite would begin transactions by itself, and later than we mean
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # a commit is on disk: what was answered survives a power cut
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin(connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))

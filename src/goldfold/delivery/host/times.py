@@ -1,0 +1,44 @@
+"""Moments as the text that goes over the wire, `2026-11-21T20:36:14.061Z`: always UTC, and ordered like the text."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from goldfold.errors import GoldfoldError
+
+
+def now() -> str:
+    return _text(datetime.now(UTC))
+
+
+def before_now(span: timedelta) -> str:
+    return _text(datetime.now(UTC) - span)
+
+
+def read(text: str) -> str:
+    """A date and time as a person writes it, in UTC unless it says otherwise.
+
+    >>> read("2026-12-31 23:59"), read("2026-12-31T23:59:00+02:00")
+    ('2026-12-31T23:59:00.000Z', '2026-12-31T21:59:00.000Z')
+
+    Raises:
+        GoldfoldError: it is none.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+        return _text(moment.replace(tzinfo=moment.tzinfo or UTC))
+    except (ValueError, OverflowError):
+        raise GoldfoldError(f"'{text}' is no date and time: write it as 2026-12-31T23:59:00Z") from None
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def midnight(text: str) -> str:
+    """The beginning of the UTC day that `text` lies in."""
+    return f"{text[:10]}T00:00:00.000Z"
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
