@@ -31,4 +31,5 @@ def stand(folder: Path) -> None:
     """Refuse every address but this machine's, here and in all interpreters that inherit PYTHONPATH."""
     (folder / "sitecustomize.py").write_text(GUARD, encoding="utf-8")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it would ask for its newest version, and warn where it cannot
     exec(GUARD, {})
