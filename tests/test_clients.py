@@ -197,7 +197,7 @@ def test_make_submit_tells_the_truth_through_each_client(client, board, tmp_path
     facts = {"metric": "mean_error", "higher_is_better": False, "cv": 1.0, "cv_sd": None}
     order = Order(competition="sums", slug=SLUG, run="r1", path=path, **facts)
     with proxy(board.address) as line:
-        line.faults = [fault] if fault else []
+        line.faults = [replace(fault)] if fault else []  # a fault counts how often it is to happen
         direct = service.local(board.project / "board")
         through = replace(
             direct, python=str(client.parent / "python"), environment={**direct.environment, "http_proxy": line.url}

@@ -47,6 +47,14 @@ def test_a_picked_epoch_is_what_training_for_it_gives_and_nothing_is_trained_aga
     assert {path: path.read_bytes() for path in before} == before
 
 
+def test_an_epoch_that_was_not_scored_can_be_picked(toy: Path, capsys) -> None:
+    train("--debug", "validate_every=4")
+    capsys.readouterr()
+    main(["pick", "--run", "perceptron-r1", "--epoch", "2"])
+    assert "selected_on_scored_fold  all folds: the epoch was named by hand" in capsys.readouterr().out
+    assert "The best of the scored epochs read" in (RUNS / "perceptron-r2" / "record.md").read_text(encoding="utf-8")
+
+
 def test_a_picked_run_can_be_picked_from_and_looked_at(toy: Path) -> None:
     train("--debug")
     main(["pick", "--run", "perceptron-r1", "--epoch", "2"])

@@ -47,16 +47,16 @@ def selected_on_scored_fold(
         chosen = next((row["metric"] for row in rows if row["epoch"] == epoch), None)
         if chosen is not None:
             gains.append(chosen - rows[-1]["metric"] if higher_is_better else rows[-1]["metric"] - chosen)
-    if not gains:
+    if not gains and not by_hand:
         return []
     how = "each fold's epoch was chosen by the score it is given"
     if by_hand:
         how = "the epoch was named by hand, which after a look at these folds is choosing it by the score it is given"
-    message = (
-        f"{how}; the last epochs read {abs(np.mean(gains)):.4f} "
-        f"{'worse' if np.mean(gains) >= 0 else 'better'} on average: quote select: last, a monitored value, or a "
-        "hold-out score"
-    )
+    apart = ""
+    if gains:
+        direction = "worse" if np.mean(gains) >= 0 else "better"
+        apart = f"; the last epochs read {abs(np.mean(gains)):.4f} {direction} on average"
+    message = f"{how}{apart}: quote select: last, a monitored value, or a hold-out score"
     return [Finding("selected_on_scored_fold", "note", message, "all folds")]
 
 

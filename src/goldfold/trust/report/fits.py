@@ -42,7 +42,7 @@ def scores(fits: Sequence[Fit], metrics: Mapping[str, Any], rows: Mapping[int, i
     if any(other and other["epoch"] != fit["epoch"] for fit, other in zip(fits, others, strict=True)):
         label = "last epoch" if select == "best" else "best epoch"
         columns[label] = [f"{number(other['metric'])} at {other['epoch']}" if other else "-" for other in others]
-        told = "\n\n" + _optimism(fits, others, select)
+        told = "\n\n" + _optimism(fits, others, select, name)
     return table(list(columns), list(zip(*columns.values(), strict=True))) + told
 
 
@@ -58,15 +58,16 @@ def _unchosen(fit: Fit, select: str, higher_is_better: bool) -> Row | None:
     return max(rows, key=lambda row: row["metric"] if higher_is_better else -row["metric"])
 
 
-def _optimism(fits: Sequence[Fit], others: Sequence[Row | None], select: str) -> str:
+def _optimism(fits: Sequence[Fit], others: Sequence[Row | None], select: str, metric: str) -> str:
+    """Beside the scores of the epochs that predict, those of the others; an epoch may predict that was not scored."""
     epochs = [(fit, other) for fit, other in zip(fits, others, strict=True) if other]
-    chosen = [row["metric"] for fit, _ in epochs for row in _last_stage(fit) if row["epoch"] == fit["epoch"]]
+    chosen = fmean(fit["scores"][metric] for fit, _ in epochs)
     other = fmean(row["metric"] for _, row in epochs)
-    apart = f"{number(abs(fmean(chosen) - other))} (absolute)"
+    apart = f"{number(abs(chosen - other))} (absolute)"
     if select != "best":
         return (
-            f"The best epochs would have read {number(other)} on average: choosing the epoch on the scored fold is "
-            f"optimistic by {apart}."
+            f"The best of the scored epochs read {number(other)} on average, {apart} from these: choosing an epoch on "
+            "the scored fold is optimistic by as much."
         )
     return (
         f"The last epochs read {number(other)} on average: each epoch was chosen on the fold it is scored on, which is "
