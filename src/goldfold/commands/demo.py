@@ -68,7 +68,7 @@ def _onto_the_board(submitted: Sequence[Path], keep: bool) -> None:
         page = f"{address}/competitions/{competition.slug}"
         if keep:
             by_hand = _by_hand(competition.slug, submitted[-1])
-            print(f"\nthe board stays up: {page}\nby hand, as to Kaggle:\n  {by_hand}\n")
+            print(f"\nthe board stays up: {page}\nby hand, as to Kaggle:\n  {by_hand}")
         else:
             print(f"\nthe board was at {page}; KEEP=1 make demo leaves it up, make host starts it again\n")
 
@@ -87,7 +87,9 @@ def _board(keep: bool) -> Iterator[str]:
             raise GoldfoldError("the local leaderboard did not start: what stands above says why")
         yield said.removeprefix("board at ")
     finally:
-        if not keep:
+        if keep:
+            print(f"kill {board.pid} stops the leaderboard\n")
+        else:
             board.terminate()
             board.wait()
 
