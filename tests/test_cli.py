@@ -329,7 +329,7 @@ def test_a_run_that_breaks_a_rule_is_refused_or_explores_without_a_submission(re
     record = Path("runs/blobs/perceptron-r1/record.md").read_text(encoding="utf-8")
     assert "No submission: this run is an exploration." in record
     assert "rule_broken" in record
-    assert "has no submission to grade" in refused("grade", "--run", "latest")
+    assert "an exploration has no submission" in refused("grade", "--run", "latest")
     main(["train", "--comp", "blobs", "--config", "perceptron", "epochs=2"])
     assert list(Path("submissions").rglob("*.csv"))
 

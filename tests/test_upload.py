@@ -65,7 +65,7 @@ def test_what_is_not_the_runs_valid_file_is_refused(trained, toy, goldfold):
     csv.with_name(f"{csv.name}.json").unlink()
     assert "lacks column 'label'" in goldfold("submit", "--run", "latest", expect=2).stderr
     write_json(trained / "findings.json", [{"code": "rule_broken"}])
-    assert "an exploration is not submitted" in goldfold("submit", "--run", "latest", expect=2).stderr
+    assert "an exploration has no submission" in goldfold("submit", "--run", "latest", expect=2).stderr
 
 
 def test_the_message_names_run_and_cv_and_ends_with_the_tag(tmp_path):

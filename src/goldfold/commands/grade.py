@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from goldfold.commands import project
 from goldfold.commands.finish import write_record
@@ -11,6 +12,9 @@ from goldfold.delivery import submissions
 from goldfold.engine import runs
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 def run(arguments: Namespace) -> None:
@@ -32,14 +36,26 @@ def grade(run: Path) -> float:
     solution = project.data(name) / "private" / "solution.csv"
     if competition.grade is None or not solution.exists():
         raise GoldfoldError(f"'{name}' keeps no hidden labels here: only Kaggle can score its submissions")
-    if any(finding["code"] == "rule_broken" for finding in read_json(run / "findings.json")):
-        raise GoldfoldError(f"run '{run.name}' breaks a rule of '{name}': an exploration has no submission to grade")
-    data = project.load(name, competition)
-    path = project.SUBMISSIONS / name / f"{run.name}.csv"
-    submissions.refuse_edited(path)
-    submission = submissions.read(path, data.sample_submission)
-    submissions.check(submission, data.sample_submission, data.test, competition.submission)
-    score = competition.grade(submission, submissions.read(solution, data.sample_submission))
+    submission, sample = checked(run)
+    score = competition.grade(submission, submissions.read(solution, sample))
     write_json(run / "grade.json", {"score": score})
     write_record(run)
     return score
+
+
+def checked(run: Path) -> tuple[DataFrame, DataFrame]:
+    """A run's submission as it wrote it, and the sample submission it was checked against.
+
+    Raises:
+        GoldfoldError: the file is missing, was edited, or is not what the competition wants; or the run is an
+            exploration that breaks a rule.
+    """
+    name = run.parent.name
+    if any(finding["code"] == "rule_broken" for finding in read_json(run / "findings.json")):
+        raise GoldfoldError(f"run '{run.name}' breaks a rule of '{name}': an exploration has no submission")
+    competition, path = project.competition(name), project.SUBMISSIONS / name / f"{run.name}.csv"
+    submissions.refuse_edited(path)
+    data = project.load(name, competition)
+    submission = submissions.read(path, data.sample_submission)
+    submissions.check(submission, data.sample_submission, data.test, competition.submission)
+    return submission, data.sample_submission

@@ -122,20 +122,14 @@ def _write_client(board: Board, address: str) -> None:
 
 
 def shell(client: Mapping[str, str], board: Path) -> str:
-    """What makes a shell's kaggle client speak to the board and to nothing else."""
+    """`service.variables` for a shell."""
     own = board.resolve() / "client"
-    variables = {
-        "HOME": str(own),  # a token in the user's own would be preferred to the key
-        "KAGGLE_CONFIG_DIR": str(own),
-        "KAGGLE_USERNAME": client["username"],
-        "KAGGLE_KEY": client["key"],
-        "KAGGLE_API_ENVIRONMENT": "LOCALHOST",
-        "http_proxy": client["url"],
-        "https_proxy": service.NOWHERE,
-    }
+    home = {"HOME": str(own), "KAGGLE_CONFIG_DIR": str(own)}  # a token in the user's own would be preferred to the key
     return (
         "# For one command, in a shell of its own: ( . board/client.env && kaggle competitions list )\n"
         "unset KAGGLE_API_TOKEN NO_PROXY no_proxy ALL_PROXY all_proxy VERBOSE VERBOSE_OUTPUT\n"
         f"mkdir -p {shlex.quote(str(own))}\n"
-        + "".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items())
+        + "".join(
+            f"export {name}={shlex.quote(value)}\n" for name, value in {**home, **service.variables(client)}.items()
+        )
     )

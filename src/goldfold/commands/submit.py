@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from goldfold.commands import project
-from goldfold.delivery import service, submissions
+from goldfold.commands.grade import checked
+from goldfold.delivery import service
 from goldfold.delivery.following import Desk, Patience
 from goldfold.delivery.ledger import Attempt
 from goldfold.delivery.orders import Kernel, Order, sha256_of
@@ -65,22 +66,12 @@ def _reported(as_json: bool) -> Iterator[None]:
 
 
 def ordered(folder: Path, *, note: str = "", again: bool = False, late: bool = False) -> Order:
-    """What to submit of a finished run, its file checked.
-
-    Raises:
-        GoldfoldError: the file is missing, was edited, or is not what the competition wants; or the run is an
-            exploration that breaks a rule.
-    """
+    """What to submit of a finished run; raises as `checked` does."""
     name = folder.parent.name
     competition = project.competition(name)
-    if any(finding["code"] == "rule_broken" for finding in read_json(folder / "findings.json")):
-        raise GoldfoldError(f"run '{folder.name}' breaks a rule of '{name}': an exploration is not submitted")
     path = project.SUBMISSIONS / name / f"{folder.name}.csv"
     print(f"checking {path}", flush=True)
-    submissions.refuse_edited(path)
-    data = project.load(name, competition)
-    submission = submissions.read(path, data.sample_submission)
-    submissions.check(submission, data.sample_submission, data.test, competition.submission)
+    checked(folder)
     own = read_json(folder / "metrics.json")[competition.metric.name]
     return Order(
         competition=name,

@@ -85,20 +85,19 @@ def local(board: Path) -> Service:
     path = board / "client.json"
     if not path.exists():
         raise GoldfoldError(f"there is no local leaderboard in {board}: start one with make host")
-    client = read_json(path)
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    return Service(
-        "local",
-        {
-            "LANG": "C.UTF-8",
-            **kept,
-            "KAGGLE_USERNAME": client["username"],
-            "KAGGLE_KEY": client["key"],
-            "KAGGLE_API_ENVIRONMENT": "LOCALHOST",  # http://localhost, port 80; the proxy brings it to our port
-            "http_proxy": client["url"],
-            "https_proxy": NOWHERE,
-        },
-    )
+    return Service("local", {"LANG": "C.UTF-8", **kept, **variables(read_json(path))})
+
+
+def variables(client: Mapping[str, str]) -> dict[str, str]:
+    """What makes the kaggle client speak to the board and to nothing else; client: what board/client.json holds."""
+    return {
+        "KAGGLE_USERNAME": client["username"],
+        "KAGGLE_KEY": client["key"],
+        "KAGGLE_API_ENVIRONMENT": "LOCALHOST",  # http://localhost, port 80; the proxy brings it to our port
+        "http_proxy": client["url"],
+        "https_proxy": NOWHERE,
+    }
 
 
 def call(service: Service, operation: str, limit_s: float = 120, **arguments: Any) -> dict:
