@@ -92,15 +92,25 @@ FitObserver = Callable[[int, int, Progress], None]
 
 def cross_validate(experiment: Experiment, folder: Path, observe: FitObserver | None = None) -> Iterator[Fit]:
     """Fit every fold from every seed in `folder/fold<k>-seed<s>`; what is there whole is read, not fitted again."""
-    for fold in fold_numbers(experiment.protocol, experiment.folds):
-        for seed in experiment.protocol.seeds:
-            place = fit_folder(folder, fold, seed)
-            if not from_first(_whole(place)):  # a later process would already see what the first has written
-                watch = partial(observe, fold, seed) if observe else None
-                _save(_fit(experiment, fold, seed, place, watch), place)
-            if dist.is_initialized():
-                dist.barrier()  # the other processes read what the first has written
-            yield _load(place)
+    for fold, seed in fits_of(experiment):
+        yield fit(experiment, folder, fold, seed, observe)
+
+
+def fits_of(experiment: Experiment) -> list[tuple[int, int]]:
+    """The (fold, seed) of every fit of an experiment, in order."""
+    numbers = fold_numbers(experiment.protocol, experiment.folds)
+    return [(fold, seed) for fold in numbers for seed in experiment.protocol.seeds]
+
+
+def fit(experiment: Experiment, folder: Path, fold: int, seed: int, observe: FitObserver | None = None) -> Fit:
+    """One fit, read where it is whole, else made, or taken up where it was interrupted."""
+    place = fit_folder(folder, fold, seed)
+    if not from_first(_whole(place)):  # a later process would already see what the first has written
+        watch = partial(observe, fold, seed) if observe else None
+        save(_fit(experiment, fold, seed, place, watch), place)
+    if dist.is_initialized():
+        dist.barrier()  # the other processes read what the first has written
+    return load(place)
 
 
 def fit_folder(run: Path, fold: int, seed: int) -> Path:
@@ -184,7 +194,8 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def _save(fit: Fit, place: Path) -> None:
+def save(fit: Fit, place: Path) -> None:
+    """Write a fit into its folder, fit.json last."""
     if not is_writer():
         return
     write_array(place / "validation.npy", fit.validation)
@@ -197,12 +208,13 @@ def _save(fit: Fit, place: Path) -> None:
 def _whole(place: Path) -> bool:
     """Whether a fit is there and can be read; a damaged one is made again, from its checkpoints where it has any."""
     try:
-        _load(place)
+        load(place)
     except GoldfoldError:
         return False
     return True
 
 
-def _load(place: Path) -> Fit:
+def load(place: Path) -> Fit:
+    """The fit in a folder; raises GoldfoldError where it is absent, cut or damaged."""
     arrays = {name: read_array(place / f"{name}.npy") for name in ("validation", "test")}
     return Fit(**read_json(place / "fit.json"), history=read_json(place / "history.json"), **arrays)
