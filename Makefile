@@ -6,9 +6,11 @@ RUN ?= latest
 JOBS ?= 2
 CONFIG ?= baseline
 export MESSAGE
+FANNED = $(if $(EXECUTOR),--executor "$(EXECUTOR)") $(if $(WORKERS),--jobs $(WORKERS)) $(if $(THREADS),--threads $(THREADS)) $(if $(GPUS),--gpus $(GPUS))
+RAY = $(if $(filter ray%,$(EXECUTOR)),.venv/ray)
 
 .PHONY: help demo test test-slow lint prepare train score grade epochs pick compare new list
-.PHONY: submit download notebook ledger rank host host-add host-user test-clients
+.PHONY: tune dashboard blend gains test-ray submit download notebook ledger rank host host-add host-user test-clients
 .DEFAULT_GOAL := help
 
 help:                 ## print this list
@@ -26,14 +28,17 @@ test-slow: .venv/ready ## what takes minutes: longer interruption and distributi
 test-clients: .venv/ready ## kaggle 1.8.4, 2.0.0 and 2.2.4 against the local leaderboard; installs them once
 	$(PY) -m pytest -m slow tests/test_clients.py
 
+test-ray: .venv/ready .venv/ray ## fits and studies on a Ray cluster of this machine; installs Ray once
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m "slow or not slow" tests/test_executors.py
+
 lint: .venv/ready     ## ruff
 	$(PY) -m ruff check . && $(PY) -m ruff format --check .
 
 prepare: .venv/ready  ## COMP=digits: make its data folder ready
 	$(GOLDFOLD) prepare --comp "$(COMP)"
 
-train: .venv/ready    ## COMP=digits [CONFIG=baseline] [DEBUG=1] [SET="epochs=3 seeds=[0,1]"]: folds, scores, submission
-	$(GOLDFOLD) train --comp "$(COMP)" --config "$(CONFIG)" $(if $(DEBUG),--debug) $(if $(QUIET),--quiet) $(SET)
+train: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [DEBUG=1] [SET="epochs=3 seeds=[0,1]"] [WORKERS=2] [EXECUTOR=ray]: folds, scores, submission
+	$(GOLDFOLD) train --comp "$(COMP)" --config "$(CONFIG)" $(if $(DEBUG),--debug) $(FANNED) $(if $(QUIET),--quiet) $(SET)
 
 score: .venv/ready    ## [RUN=latest]: local CV with folds, mean, sd, interval and chance level
 	$(GOLDFOLD) score --run "$(RUN)"
@@ -49,6 +54,18 @@ pick: .venv/ready     ## [RUN=latest] EPOCH=15: that epoch predicts, in a run of
 
 compare: .venv/ready  ## RUNS="a b" [ACCEPT=unequal_budget]: differences to the first, paired over folds
 	$(GOLDFOLD) compare $(RUNS) $(if $(ACCEPT),--accept $(ACCEPT))
+
+tune: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [TRIALS=50] [HOURS=] [WORKERS=2] [STUDY=] [STORAGE=postgresql://...]: search, prune, resume
+	@$(GOLDFOLD) tune --comp "$(COMP)" --config "$(CONFIG)" $(if $(TRIALS),--trials $(TRIALS)) $(if $(HOURS),--hours $(HOURS)) $(if $(STUDY),--study "$(STUDY)") $(if $(STORAGE),--storage "$(STORAGE)") $(if $(REDRAWS),--redraws $(REDRAWS)) $(FANNED) $(if $(QUIET),--quiet) $(SET)
+
+dashboard: .venv/ready ## COMP=digits [STUDY=baseline] [STORAGE=]: a study in the browser
+	@$(GOLDFOLD) dashboard --comp "$(COMP)" $(if $(STUDY),--study "$(STUDY)") $(if $(STORAGE),--storage "$(STORAGE)") $(if $(PORT),--port $(PORT))
+
+blend: .venv/ready    ## RUNS="a b c" [METHOD=]: an ensemble chosen and scored out of fold, with its submission
+	$(GOLDFOLD) blend $(RUNS) $(if $(METHOD),--method "$(METHOD)")
+
+gains: .venv/ready    ## [RUN=latest] [VIEWS="none flips"]: what more views, seeds and folds gain, and what they cost
+	$(GOLDFOLD) gains --run "$(RUN)" $(if $(VIEWS),--views $(VIEWS))
 
 new: .venv/ready      ## COMP=my_first: a competition folder that already passes its contract tests
 	$(GOLDFOLD) new --comp "$(COMP)"
@@ -86,4 +103,8 @@ list: .venv/ready     ## competitions, their configs and runs
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	$(PY) -c 'import torch, torchvision; torchvision.ops.nms(torch.rand(2, 4), torch.rand(2), 0.5)'
+	@touch $@
+
+.venv/ray: requirements-ray.txt .venv/ready
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-ray.txt
 	@touch $@

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def fitted(recipe: Recipe, train: pd.DataFrame, test: pd.DataFrame, where: Runti
         return plan.predict(model, plan.finish(model), test[["id", "path"]])
 
 
-FROZEN = {**TINY, "stages": 2, "flips": "horizontal", "epochs": 20, "learning_rate": 3e-3, "weight_decay": 0.1}
+FROZEN = {**TINY, "stages": 2, "views": "mirrored", "epochs": 20, "learning_rate": 3e-3, "weight_decay": 0.1}
 FINE_TUNED = {**TINY, "augmentation": "flips", "epochs": 10, "learning_rate": 3e-3, "batch_size": 8}
 
 
@@ -113,7 +114,32 @@ def test_every_image_passes_the_frozen_backbone_once(rows, tmp_path):
                 plan.predict(plan.model, None, some[["id", "path"]])
     shards = [np.load(path)["names"].tolist() for path in tmp_path.glob("features/*/*.npz")]
     kept = [name for names in shards for name in names]
-    assert sorted(kept) == sorted(images.content_hashes(rows["path"]))
+    assert sorted(kept) == sorted(2 * images.content_hashes(rows["path"]))  # once as it is, once mirrored
+
+
+def test_views_that_were_computed_serve_every_set_they_are_part_of(rows, tmp_path):
+    computed = []
+    told = replace(runtime(tmp_path), progress=lambda what, done, total: computed.append(total if done == total else 0))
+    recipe = frozen_backbone.recipe("kind", KINDS, **FROZEN)
+    for views, new in (("mirrored", 2), ("none", 0), ("flips", 2), ("turns", 4), ("crops", 5)):
+        computed.clear()
+        recipe.build(recipe.params(views=views), rows, told)
+        assert sum(computed) == new * len(rows)
+
+
+def test_the_samples_of_a_head_are_the_views_of_every_image(rows, tmp_path):
+    recipe = frozen_backbone.recipe("kind", KINDS, **FROZEN)
+    plan = recipe.build(recipe.params(views="turns", batch_size=8 * len(rows)), rows, runtime(tmp_path))
+    ((seen, _),) = plan.stages[0].batches(0)
+    torch.manual_seed(0)
+    tower = frozen_backbone.Tower(recipe.params()).eval().to(memory_format=torch.channels_last)
+    pixels = images.load_resized(rows["path"][:2], TINY["image_size"])
+    turned = [np.rot90(side, quarters, (1, 2)) for side in (pixels, pixels[:, :, ::-1]) for quarters in range(4)]
+    with torch.inference_mode():
+        expected = torch.cat([tower(torch.from_numpy(view.copy())) for view in turned])
+    distances = torch.cdist(expected, seen).min(dim=1).values
+    assert len(seen) == 8 * len(rows)
+    assert (distances < 1e-3 * expected.norm(dim=1)).all()
 
 
 def test_the_head_standardises_by_its_training_features(rows, tmp_path):
@@ -130,8 +156,8 @@ def test_the_head_standardises_by_its_training_features(rows, tmp_path):
     assert (plan.model.std[constant] == 1).all()
 
 
-def test_tower_keeps_output_means_and_deviations_of_every_view():
-    params = frozen_backbone.FrozenBackbone(**TINY, stages=2, flips="both")
+def test_tower_keeps_output_means_and_deviations():
+    params = frozen_backbone.FrozenBackbone(**TINY, stages=2)
     torch.manual_seed(3)
     tower = frozen_backbone.Tower(params).eval()
     pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
@@ -142,17 +168,16 @@ def test_tower_keeps_output_means_and_deviations_of_every_view():
     mean, std = (torch.tensor(tower.backbone.pretrained_cfg[key]) for key in ("mean", "std"))
     with torch.inference_mode():
         kept = tower(pixels)
-        for view, turned in enumerate((pixels, pixels.flip(2), pixels.flip(1), pixels.flip(1).flip(2))):
-            output = tower.backbone(((turned / 255 - mean) / std).permute(0, 3, 1, 2))
-            pooled = [statistic(maps[name]) for name, _ in layers for statistic in (mean_of, deviation_of)]
-            assert torch.allclose(kept[:, view], torch.cat([output, *pooled], dim=1), atol=1e-4)
+        output = tower.backbone(((pixels / 255 - mean) / std).permute(0, 3, 1, 2))
+    pooled = [statistic(maps[name]) for name, _ in layers for statistic in (mean_of, deviation_of)]
+    assert torch.allclose(kept, torch.cat([output, *pooled], dim=1), atol=1e-4)
 
 
 def test_without_stages_the_tower_keeps_the_output_alone_and_more_than_there_are_is_an_error():
     tower = frozen_backbone.Tower(frozen_backbone.FrozenBackbone(**TINY)).eval()
     pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
     with torch.inference_mode():
-        assert torch.equal(tower(pixels)[:, 0], tower.backbone(tower.normalise(pixels)))
+        assert torch.equal(tower(pixels), tower.backbone(tower.normalise(pixels)))
     with pytest.raises(GoldfoldError, match="has 5 stages, not 9: lower `stages`"):
         frozen_backbone.Tower(frozen_backbone.FrozenBackbone(**TINY, stages=9))
 
@@ -190,11 +215,11 @@ def test_predictions_do_not_depend_on_memory(rows, tmp_path):
     assert np.array_equal(kept, fitted(recipe, **some, **{**FINE_TUNED, "epochs": 1, "memory": 0.0}))
 
 
-@pytest.mark.parametrize(("flips", "turns"), [("horizontal", "-|"), ("both", "-|~+")])
-def test_predictions_are_averaged_over_mirrored_views(rows, tmp_path, flips, turns):
+@pytest.mark.parametrize(("views", "turns"), [("mirrored", "-|"), ("flips", "-|~+")])
+def test_predictions_are_averaged_over_mirrored_views(rows, tmp_path, views, turns):
     mirrored = {"-": np.asarray, "|": np.fliplr, "~": np.flipud, "+": lambda image: image[::-1, ::-1]}
     recipe = image_classifier.recipe("kind", KINDS, **{**FINE_TUNED, "image_size": 40})
-    one, several = (recipe.build(recipe.params(flips=way), rows, runtime(tmp_path)) for way in ("none", flips))
+    one, several = (recipe.build(recipe.params(views=way), rows, runtime(tmp_path)) for way in ("none", views))
     model = one.model.eval()
     expected = []
     with torch.inference_mode():

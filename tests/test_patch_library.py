@@ -107,7 +107,7 @@ def test_mirrored_views_make_an_image_and_its_mirror_image_alike(rows, tmp_path)
         mirrored.loc[position, "path"] = tmp_path / f"{position}.png"
         cv2.imencode(".png", images.read(path)[:, ::-1, ::-1])[1].tofile(mirrored.loc[position, "path"])
     both = pd.concat([rows[24:], mirrored])
-    straight, turned = np.split(predictions(rows[:16], both, tmp_path, flips="horizontal"), 2)
+    straight, turned = np.split(predictions(rows[:16], both, tmp_path, views="mirrored"), 2)
     assert straight["score"] == pytest.approx(turned["score"], rel=1e-3)
     np.testing.assert_allclose(straight["map"], turned["map"][:, :, ::-1], atol=0.05)
     seen_once = predictions(rows[:16], both, tmp_path)["score"]
@@ -207,7 +207,7 @@ def test_gaussians_know_what_is_usual_at_each_place(tmp_path):
     found = predictions(lamps[:30], lamps[30:], tmp_path, normality="gaussians")
     assert found["score"][:4].max() < found["score"][4:].min() / 2
     assert found["score"] == pytest.approx(found["map"].reshape(10, -1).max(1), rel=1e-3)
-    mirrored = predictions(lamps[:30], lamps[30:], tmp_path, normality="gaussians", flips="horizontal")
+    mirrored = predictions(lamps[:30], lamps[30:], tmp_path, normality="gaussians", views="mirrored")
     assert mirrored["score"].max() < found["score"].max()  # mirrored, either side is usual
 
 

@@ -58,15 +58,15 @@ def test_the_top_is_at_least_one_patch(share: float, count: int):
     np.testing.assert_allclose(patches.top_mean(distances, share).numpy(), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("flips", ["none", "horizontal", "both"])
-def test_views_follow_each_other_in_a_tower(flips: augmentation.Flips):
+@pytest.mark.parametrize("views", ["none", "mirrored", "turns"])
+def test_views_follow_each_other_in_a_tower(views: augmentation.Views):
     torch.manual_seed(0)
     pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
-    tower = patches.Tower("efficientnet_lite0", False, (8, 16), flips).eval()
+    tower = patches.Tower("efficientnet_lite0", False, (8, 16), views).eval()
     with torch.inference_mode():
-        found = tower(pixels).unflatten(1, (len(augmentation.FLIPS[flips]), -1))
-        for view, axes in zip(found.unbind(1), augmentation.FLIPS[flips], strict=True):
-            expected = [each.flatten(1) for each in tower.maps(pixels.flip(axes))]
+        found = tower(pixels).unflatten(1, (len(augmentation.VIEWS[views]), -1))
+        for view, seen in zip(found.unbind(1), augmentation.views(pixels, views), strict=True):
+            expected = [each.flatten(1) for each in tower.maps(seen)]
             torch.testing.assert_close(view, torch.cat(expected, 1))
 
 

@@ -162,16 +162,47 @@ def test_images_of_any_size(rows: DataFrame, tmp_path: Path) -> None:
     assert predicted(made, mixed).shape == (2, 64, 64)
 
 
-def test_flip_average_is_the_same_for_a_mirrored_image(rows: DataFrame, tmp_path: Path) -> None:
-    mirrored = tmp_path / "mirrored.png"
+SYMMETRIES = {
+    "mirrored": [np.fliplr],
+    "flips": [np.fliplr, np.flipud, lambda image: image[::-1, ::-1]],
+    "turns": [np.fliplr, np.rot90, lambda image: image.swapaxes(0, 1), lambda image: np.rot90(image, 3)],
+}
+
+
+@pytest.mark.parametrize("views", SYMMETRIES)
+def test_maps_averaged_over_views_turn_with_the_image(rows: DataFrame, tmp_path: Path, views: str) -> None:
+    """Averaged over a group of symmetries any network is equivariant under it; alone an untrained one is not."""
     pixels = cv2.imdecode(np.fromfile(rows["path"][0], np.uint8), cv2.IMREAD_COLOR)
-    cv2.imencode(".png", pixels[:, ::-1])[1].tofile(mirrored)
-    pair = DataFrame({"id": ["a", "b"], "path": [rows["path"][0], mirrored], "mask_path": ""})
+    turned = [tmp_path / f"{number}.png" for number in range(len(SYMMETRIES[views]))]
+    for path, symmetry in zip(turned, SYMMETRIES[views], strict=True):
+        cv2.imencode(".png", np.ascontiguousarray(symmetry(pixels)))[1].tofile(path)
+    paths = [rows["path"][0], *turned]
+    pictures = DataFrame({"id": range(len(paths)), "path": paths, "mask_path": ""})
     averaged, plain = (
-        predicted(plan(rows, tmp_path, flip_average=average, pretrained=False), pair) for average in (True, False)
+        predicted(plan(rows, tmp_path, views=each, pretrained=False), pictures).astype(float)
+        for each in (views, "none")
     )
-    np.testing.assert_allclose(averaged[1], averaged[0][:, ::-1], atol=2e-3)
-    assert np.abs(plain[1].astype(float) - plain[0][:, ::-1]).max() > 5e-3
+    for place, symmetry in enumerate(SYMMETRIES[views], start=1):
+        np.testing.assert_allclose(averaged[place], symmetry(averaged[0]), atol=2e-3)
+        assert np.abs(plain[place] - symmetry(plain[0])).max() > 5e-3
+
+
+def test_a_map_is_the_mean_over_views_turned_back(rows: DataFrame, tmp_path: Path) -> None:
+    made = plan(rows, tmp_path, views="turns", pretrained=False)
+    found = predicted(made, rows[:2])
+    single = plan(rows, tmp_path, pretrained=False)
+    maps = []
+    for quarters in range(4):
+        for mirrored in (False, True):
+            paths = [tmp_path / f"{quarters}-{mirrored}-{number}.png" for number in range(2)]
+            for path, source in zip(paths, rows["path"], strict=False):
+                pixels = cv2.imdecode(np.fromfile(source, np.uint8), cv2.IMREAD_COLOR)
+                seen = np.rot90(pixels[:, ::-1] if mirrored else pixels, quarters)
+                cv2.imencode(".png", np.ascontiguousarray(seen))[1].tofile(path)
+            shown = DataFrame({"id": [0, 1], "path": paths, "mask_path": ""})
+            back = np.rot90(predicted(single, shown).astype(float), -quarters, (1, 2))
+            maps.append(back[:, :, ::-1] if mirrored else back)
+    np.testing.assert_allclose(found, np.mean(maps, axis=0), atol=1e-3)
 
 
 @pytest.mark.parametrize(("height", "width"), [(128, 64), (128, 192)])
@@ -188,6 +219,7 @@ def test_shrunk_foreground_is_what_covers_half_a_pixel(height: int, width: int) 
         ({"bce": 0, "dice": 0}, "above 0"),
         ({"image_size": 250}, "multiple of 32"),
         ({"crops": 64}, "crops"),
+        ({"views": "crops"}, "'none', 'mirrored', 'flips' or 'turns'"),
     ],
 )
 def test_impossible_parameters_are_refused(wrong: dict, message: str) -> None:

@@ -1,4 +1,6 @@
-"""Random changes of images whose randomness comes from (seed, epoch, sample id) alone, whatever the number of workers.
+"""Images changed at random for training, and seen in several ways for predictions.
+
+Random changes come from (seed, epoch, sample id) alone, whatever the number of workers.
 
 albumentations keeps its random state inside `Compose` and copies it into each worker of a DataLoader, so that workers
 repeat each other and fresh workers repeat the epoch before. `Compose.set_random_seed` cures neither the copies nor a
@@ -10,7 +12,8 @@ from __future__ import annotations
 
 import os
 import random
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -26,17 +29,81 @@ Name = Literal["none", "flips", "moves", "light", "strong"]
 NAMES: tuple[str, ...] = get_args(Name)
 REFLECTED = 4  # cv2.BORDER_REFLECT_101
 
-Flips = Literal["none", "horizontal", "both"]
-FLIPS: dict[str, tuple[tuple[int, ...], ...]] = {
-    "none": ((),),
-    "horizontal": ((), (2,)),
-    "both": ((), (2,), (1,), (1, 2)),
+SHARE = 0.875  # of an image's side that a crop keeps: 224 of 256 pixels
+
+Views = Literal["none", "mirrored", "flips", "turns", "crops"]
+MapViews = Literal["none", "mirrored", "flips", "turns"]  # those that can be undone in a map of the image
+
+
+class Turn(NamedTuple):
+    """One of the eight symmetries of the square: left and right swapped or not, then quarter turns anticlockwise."""
+
+    mirrored: bool = False
+    quarters: int = 0
+
+    def of(self, values: Tensor) -> Tensor:
+        """Images or maps (n, h, w, ...) as this view shows them; an odd number of quarters swaps h and w."""
+        seen = values.flip(2) if self.mirrored else values
+        return seen.rot90(self.quarters, (1, 2)).contiguous() if self.quarters else seen
+
+    def undone(self, values: Tensor) -> Tensor:
+        """What `of` was given, from what it returned."""
+        upright = values.rot90(-self.quarters, (1, 2)) if self.quarters else values
+        return upright.flip(2) if self.mirrored else upright.contiguous()
+
+
+class Crop(NamedTuple):
+    """A window of a share of each side, enlarged to the whole; 0 is the top or the left edge, 1 the other one."""
+
+    down: float
+    right: float
+    share: float = SHARE
+
+    def of(self, pixels: Tensor) -> Tensor:
+        """Images uint8 (n, h, w, c) -> such images of the window, bilinear."""
+        from torchvision.transforms.v2 import functional as F
+
+        height, width = pixels.shape[1:3]
+        high, wide = round(self.share * height), round(self.share * width)
+        top, left = round(self.down * (height - high)), round(self.right * (width - wide))
+        window = (top, left, high, wide)
+        return F.resized_crop(pixels.permute(0, 3, 1, 2), *window, [height, width]).permute(0, 2, 3, 1).contiguous()
+
+
+_MIRRORED = (Turn(), Turn(mirrored=True))
+_FLIPS = (*_MIRRORED, Turn(mirrored=True, quarters=2), Turn(quarters=2))
+_QUARTERS = tuple(Turn(mirrored, quarters) for mirrored in (False, True) for quarters in (1, 3))
+View = Turn | Crop
+VIEWS: dict[str, tuple[View, ...]] = {
+    "none": (Turn(),),
+    "mirrored": _MIRRORED,
+    "flips": _FLIPS,
+    "turns": (*_FLIPS, *_QUARTERS),
+    "crops": (Crop(0.5, 0.5), *(Crop(down, right) for down in (0, 1) for right in (0, 1))),
 }
 
 
-def views(pixels: Tensor, flips: Flips) -> list[Tensor]:
-    """Images (n, h, w, c) as they are and mirrored: one view of them all, two or four."""
-    return [pixels.flip(axes) if axes else pixels for axes in FLIPS[flips]]
+def views(pixels: Tensor, name: Views) -> list[Tensor]:
+    """Images (n, h, w, c) in every view of the set called `name`.
+
+    none: the image alone. mirrored: and left-right. flips: and up-down, and both. turns: the eight symmetries of the
+    square. crops: the centre and the four corners, `SHARE` of the sides (Krizhevsky et al. 2012, section 4.1, without
+    the mirrored ones), in uint8.
+
+    Raises GoldfoldError for turns of images that are not square.
+    """
+    height, width = pixels.shape[1:3]
+    if name == "turns" and height != width:
+        raise errors.GoldfoldError(
+            f"views=turns needs square images, since quarter turns swap their sides, and these are {height} x {width}: "
+            "choose flips"
+        )
+    return [view.of(pixels) for view in VIEWS[name]]
+
+
+def upright(maps: Sequence[Tensor], name: MapViews) -> list[Tensor]:
+    """Maps (n, h, w), one for each view in the order of `views`, as maps of the image as it is."""
+    return [view.undone(each) for view, each in zip(VIEWS[name], maps, strict=True)]
 
 
 def apply(pipeline: Compose, seed: int, epoch: int, sample: object, **targets: Any) -> dict[str, Any]:

@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         "--workers", type=_count, default=0, help="processes that load data; results do not depend on it"
     )
     train.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change")
+    _fans_out(train, "fits")
     _runs_quietly(train)
 
     score = verbs.add_parser("score", help="a run's local CV: folds, mean, sd, interval, chance level")
@@ -111,9 +112,55 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--comp", required=True, help="its name, a Python identifier")
 
     verbs.add_parser("list", help="competitions, their configs and runs")
+    _improve(verbs)
     _deliver(verbs)
     _host(verbs)
     return parser
+
+
+def _improve(verbs: argparse._SubParsersAction) -> None:
+    """Verbs that make better scores of what there is."""
+    tune = verbs.add_parser("tune", help="search a config's parameters over the folds; the best ones become a config")
+    tune.add_argument("--comp", required=True, help="folder below competitions/")
+    tune.add_argument("--config", default="baseline", help="file below configs/<competition>/ with a block `search:`")
+    tune.add_argument(
+        "--trials", type=_count, default=50, help="of the whole study, earlier commands' too (%(default)s)"
+    )
+    tune.add_argument("--hours", type=float, help="after which no trial is begun; no limit by default")
+    tune.add_argument("--study", help="its name; the config's by default")
+    tune.add_argument("--storage", help="postgresql://user:password@host/database; a journal file by default")
+    tune.add_argument("--redraws", type=_count, default=2, help="draws of new folds for the honest score (%(default)s)")
+    tune.add_argument("--unpruned", action="store_true", help="finish every trial")
+    tune.add_argument("--device", help="cpu, cuda ...; the best there is by default")
+    tune.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change")
+    _fans_out(tune, "workers")
+    _runs_quietly(tune)
+
+    dashboard = verbs.add_parser("dashboard", help="a study's storage in the browser, by optuna-dashboard")
+    dashboard.add_argument("--comp", required=True, help="folder below competitions/")
+    dashboard.add_argument("--study", default="baseline", help="its name (%(default)s)")
+    dashboard.add_argument("--storage", help="as of tune")
+    dashboard.add_argument("--port", type=_count, default=8322, help="%(default)s by default")
+
+    blend = verbs.add_parser("blend", help="several runs' predictions as one, chosen and scored out of fold")
+    blend.add_argument("runs", nargs="+", metavar="RUN", help="two or more of one competition, on the same folds")
+    blend.add_argument("--method", help="how they are blended; all are tried by default")
+    _runs_quietly(blend)
+
+    gains = verbs.add_parser("gains", help="what more views, seeds and folds gain a run, and what they cost")
+    gains.add_argument("--run", required=True, help="latest, baseline-r3, digits/baseline-r3")
+    gains.add_argument("--views", nargs="*", metavar="NAME", help="none, mirrored, flips ...; all that fit by default")
+    gains.add_argument("--device", help="cpu, cuda ...; the best there is by default")
+    _runs_quietly(gains)
+
+
+def _fans_out(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--executor", help=f"who carries out the {what}: processes, ray or ray://host:10001; this process"
+    )
+    parser.add_argument("--jobs", type=_count, help=f"{what} at once")
+    parser.add_argument("--threads", type=_count, help="of each; the cores in even parts by default")
+    parser.add_argument("--gpus", type=float, help="of each, such as 0.5; those there are in even parts by default")
 
 
 def _deliver(verbs: argparse._SubParsersAction) -> None:

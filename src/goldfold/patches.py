@@ -16,12 +16,12 @@ from goldfold.errors import GoldfoldError
 class Tower(nn.Module):
     """Pixels uint8 (n, h, w, 3) -> a frozen backbone's maps at the chosen strides, one after the other, (n, values).
 
-    With flips the mirrored views' values follow those of the image as it is, in the order of `augmentation.FLIPS`.
+    The values of further views follow those of the image as it is, in the order of `augmentation.VIEWS`.
     """
 
-    def __init__(self, name: str, pretrained: bool, strides: Sequence[int], flips: augmentation.Flips = "none") -> None:
+    def __init__(self, name: str, pretrained: bool, strides: Sequence[int], views: augmentation.Views = "none") -> None:
         super().__init__()
-        self.flips: augmentation.Flips = flips
+        self.views: augmentation.Views = views
         self.backbone, mean, std = backbones.create(name, pretrained)
         self.normalise = backbones.Normalise(mean, std)
         known = [stage["reduction"] for stage in getattr(self.backbone, "feature_info", ())]
@@ -39,7 +39,7 @@ class Tower(nn.Module):
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
-        views = augmentation.views(pixels, self.flips)
+        views = augmentation.views(pixels, self.views)
         return torch.cat([each.flatten(1) for view in views for each in self.maps(view)], dim=1)
 
 

@@ -21,6 +21,7 @@ from goldfold.engine.crossval import Experiment
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_json
 from goldfold.trust import records
+from goldfold.trust.report import blends
 
 OUTSIDE_FITS = ("commands/", "delivery/", "trust/")  # code that no fit depends on
 
@@ -75,6 +76,11 @@ def prepared(name: str, config: configs.Config, device: torch.device, workers: i
 def config_of(run: Path, **changed: Any) -> configs.Config:
     """The config a run was started with, but for what is `changed`."""
     values = read_json(run / "config.json") | changed
+    if (run / blends.FACTS).exists():
+        raise GoldfoldError(
+            f"run '{run.parent.name}/{run.name}' is a blend and has no models of its own: name one of its runs, "
+            f"{', '.join(values['runs'])}"
+        )
     return configs.resolve(values.pop("config"), values, project.competition(run.parent.name).recipes)
 
 

@@ -19,7 +19,7 @@ from goldfold.files import read_json, write_array, write_bytes, write_json, writ
 from goldfold.splits import folds_frame
 from goldfold.trust import audits
 from goldfold.trust.audits import Finding
-from goldfold.trust.report import figures, gallery
+from goldfold.trust.report import blends, figures, gallery
 from goldfold.trust.report.record import record
 
 if TYPE_CHECKING:
@@ -37,10 +37,22 @@ CHECKED = (
     "scores of self-made damage alone, and epochs chosen on the scored folds",
 )
 
+CHECKED_OF_BLENDS = (
+    "what was found in the runs it is made of, repeated here with their names",
+    "whether their data, folds and protocols are the same",
+    "scores against their range, their chance level and luck in small sets",
+    "whether the blend beats the best single run",
+)
 
-def conclude(experiment: Experiment, fits: Sequence[Fit], run: Path, findings: list[Finding]) -> None:
-    """Write everything a finished run holds, the record last, and say the result."""
-    whole = outcome(experiment, fits)
+
+def conclude(
+    experiment: Experiment, fits: Sequence[Fit], run: Path, findings: list[Finding], whole: Outcome | None = None
+) -> None:
+    """Write everything a finished run holds, the record last, and say the result.
+
+    whole: what the fits add up to, where it is not the recipe's combination of them.
+    """
+    whole = whole or outcome(experiment, fits)
     _save(experiment, whole, run)
     findings = findings + _audit(experiment, fits, whole)
     write_json(run / "findings.json", [vars(finding) for finding in findings])
@@ -64,14 +76,18 @@ def conclude(experiment: Experiment, fits: Sequence[Fit], run: Path, findings: l
 def write_record(run: Path) -> None:
     """Write the page of a run whose other files are there."""
     name, config = run.parent.name, read_json(run / "config.json")
-    competition = project.competition(name)
-    defaults = configs.resolve(config["config"], {"recipe": config["recipe"]}, competition.recipes).resolved()
+    blended = (run / blends.FACTS).exists()
+    if blended:
+        defaults = {**config, "runs": None, "method": "all"}
+    else:
+        recipes = project.competition(name).recipes
+        defaults = configs.resolve(config["config"], {"recipe": config["recipe"]}, recipes).resolved()
     graded = read_json(run / "grade.json")["score"] if (run / "grade.json").exists() else None
     csv = project.SUBMISSIONS / name / f"{run.name}.csv"
     text = record(
         run,
         defaults=defaults,
-        checked=CHECKED,
+        checked=CHECKED_OF_BLENDS if blended else CHECKED,
         hidden_score=graded,
         submission=str(csv) if csv.exists() else None,
     )

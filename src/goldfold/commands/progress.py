@@ -19,6 +19,7 @@ class Bar:
         form = "{desc} {bar} {percentage:3.0f}% [{elapsed}<{remaining}{postfix}]"
         self.bar = tqdm(total=fits, disable=silent, leave=False, bar_format=form)
         self.metric, self.accepted, self.finished = metric, accepted, 0
+        self.parts: dict[tuple[int, int], float] = {}  # of fits under way, which a stack trains side by side
 
     def __call__(self, fold: int, seed: int, progress: Progress) -> None:
         """An observer of `cross_validate`."""
@@ -29,15 +30,19 @@ class Bar:
         if row and row["metric"] is not None:
             told[self.metric] = f"{row['metric']:.4f}"
         self.bar.set_postfix(told, refresh=False)
-        self._show(f"fold {fold} seed {seed} {progress.stage} epoch {progress.epoch}/{progress.epochs}", progress.done)
+        self.parts[fold, seed] = progress.done
+        where = f"fold {fold} seed {seed} {progress.stage} epoch {progress.epoch}/{progress.epochs}"
+        self._show(where, sum(self.parts.values()))
 
     def work(self, what: str, done: int, total: int) -> None:
         """Long work outside the stages, as `Runtime.progress` reports it."""
         self._show(f"{what} {done:,}/{total:,}", 0)
 
-    def fit_ended(self, line: str) -> None:
+    def fit_ended(self, line: str = "") -> None:
         self.finished += 1
-        tqdm.write(line)
+        self.parts.pop(next(iter(self.parts), None), None)
+        if line:
+            tqdm.write(line)
 
     def close(self) -> None:
         self.bar.close()

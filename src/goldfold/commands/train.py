@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,12 @@ import torch.distributed as dist
 from goldfold.commands import project
 from goldfold.commands.experiments import Prepared, prepared
 from goldfold.commands.finish import conclude, submission_of
+from goldfold.commands.fits import fan_out
 from goldfold.commands.progress import Bar
 from goldfold.engine import config as configs
 from goldfold.engine import memory, runs
-from goldfold.engine.crossval import Fit, cross_validate, fold_numbers
+from goldfold.engine.crossval import Fit, cross_validate, fits_of
+from goldfold.engine.executors import Wanted
 from goldfold.engine.training import from_first
 from goldfold.errors import GoldfoldError
 from goldfold.files import write_json, write_text
@@ -26,41 +29,72 @@ from goldfold.trust import audits, records
 
 def run(arguments: Namespace) -> None:
     overrides = [*arguments.overrides, *(["debug=true"] if arguments.debug else [])]
-    train(arguments.comp, arguments.config, overrides, device_of(arguments.device), arguments.workers, arguments.quiet)
+    wanted = wanted_of(arguments)
+    device = device_of(arguments.device)
+    if wanted and device.index is not None:
+        raise GoldfoldError(f"an executor hands the GPUs out itself and --device is '{device}': say cuda or cpu")
+    train(arguments.comp, arguments.config, overrides, device, arguments.workers, arguments.quiet, wanted)
+
+
+def wanted_of(arguments: Namespace) -> Wanted | None:
+    """The executor a command line asks for; how many fits at once, or what each gets, asks for processes."""
+    shares = {"at_once": arguments.jobs, "threads": arguments.threads, "gpus": arguments.gpus}
+    if not arguments.executor and all(share is None for share in shares.values()):
+        return None
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        raise GoldfoldError("torchrun trains one fit at a time on all its processes: start without it, or no executor")
+    return Wanted(name=arguments.executor or "processes", **shares)
 
 
 def train(
-    name: str, config_name: str, overrides: Sequence[str], device: torch.device, workers: int = 0, quiet: bool = False
+    name: str,
+    config_name: str,
+    overrides: Sequence[str],
+    device: torch.device,
+    workers: int = 0,
+    quiet: bool = False,
+    wanted: Wanted | None = None,
 ) -> Path:
     """Carry out one run from its start, or from where it was interrupted; returns its folder."""
     memory.keep_freed()
     competition = project.competition(name)
     config = configs.read(project.config_path(name, config_name), overrides, competition.recipes)
-    return carry_out(prepared(name, config, device, workers), quiet)
+    return carry_out(prepared(name, config, device, workers), quiet, wanted=wanted)
 
 
-def carry_out(found: Prepared, quiet: bool = False, begin: Callable[[Path], None] = lambda folder: None) -> Path:
-    """Audit, fit and conclude an experiment; begin: told the run's folder before the first fit."""
+def carry_out(
+    found: Prepared,
+    quiet: bool = False,
+    begin: Callable[[Path], None] = lambda folder: None,
+    wanted: Wanted | None = None,
+) -> Path:
+    """Audit, fit and conclude an experiment.
+
+    begin: told the run's folder before the first fit. wanted: by whom the fits are made; one after the other here
+    where it is None.
+    """
     accepted = found.config.protocol.accept
     findings = _audit(found)
     audits.refuse_errors(findings, accepted)
     experiment = found.experiment
-    numbers = fold_numbers(experiment.protocol, experiment.folds)
+    order = fits_of(experiment)
     run = _started(found)
     begin(run)
     metric = experiment.competition.metric.name
-    bar = Bar(len(experiment.protocol.seeds) * len(numbers), metric, quiet or _rank() > 0, accepted)
+    bar = Bar(len(order), metric, quiet or _rank() > 0, accepted)
     experiment = replace(experiment, runtime=replace(experiment.runtime, progress=bar.work))
     fits = []
-    for fit in cross_validate(experiment, run, bar):
-        fits.append(fit)
-        if _rank() == 0:
-            if len(fits) == 1:
-                submission_of(experiment, fits)  # what cannot be submitted is known before the other fits
-            bar.fit_ended(_line(fit, metric))
+    spread = replace(found, experiment=experiment)
+    with closing(fan_out(spread, run, wanted) if wanted else cross_validate(experiment, run, bar)) as ended:
+        for fit in ended:
+            fits.append(fit)
+            if _rank() == 0:
+                if len(fits) == 1:
+                    submission_of(experiment, fits)  # what cannot be submitted is known before the other fits
+                bar.fit_ended(_line(fit, metric))
     bar.close()
     if _rank() == 0:
-        conclude(experiment, fits, run, findings)
+        conclude(experiment, sorted(fits, key=lambda fit: order.index((fit.fold, fit.seed))), run, findings)
     return run
 
 

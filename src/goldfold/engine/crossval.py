@@ -17,11 +17,12 @@ from pydantic import Field, field_validator
 from torch import nn
 
 from goldfold.competition import Competition, Fold, Plan, Recipe, Runtime, Tables
-from goldfold.engine import checkpoints
+from goldfold.engine import checkpoints, random_states, stacked
 from goldfold.engine.loop import Loop
 from goldfold.engine.predicting import Predictor, finished
 from goldfold.engine.scoring import all_scored, by_each_score, measures
 from goldfold.engine.selection import chosen
+from goldfold.engine.stacked_models import StackError, kind
 from goldfold.engine.training import Progress, from_first, is_writer, train
 from goldfold.engine.training_state import History
 from goldfold.errors import GoldfoldError
@@ -88,26 +89,126 @@ class Fit:
 
 
 FitObserver = Callable[[int, int, Progress], None]
+Key = tuple[int, int]  # fold, seed
+
+
+@dataclass
+class Built:
+    """A fit whose plan is built. random: the states building left behind; trained: history and facts, once there are.
+
+    held_out: the rows it does not see.
+    """
+
+    plan: Plan
+    held_out: DataFrame
+    random: dict[str, Any]
+    trained: tuple[History, dict[str, Any]] | None = None
 
 
 def cross_validate(experiment: Experiment, folder: Path, observe: FitObserver | None = None) -> Iterator[Fit]:
-    """Fit every fold from every seed in `folder/fold<k>-seed<s>`; what is there whole is read, not fitted again."""
-    for fold, seed in fits_of(experiment):
-        yield fit(experiment, folder, fold, seed, observe)
+    """Fit every fold from every seed in `folder/fold<k>-seed<s>`; what is there whole is read, not fitted again.
+
+    Where it is faster, several fits are trained as one stacked model, with the same result within rounding.
+    """
+    built: dict[Key, Built] = {}
+    for part in _parts(experiment, folder, built):
+        if len(part) > 1:
+            _train_together(experiment, folder, part, built, observe)
+        for fold, seed in part:
+            yield fit(experiment, folder, fold, seed, observe, built.pop((fold, seed), None))
 
 
-def fits_of(experiment: Experiment) -> list[tuple[int, int]]:
+def _parts(experiment: Experiment, folder: Path, built: dict[Key, Built]) -> Iterator[list[Key]]:
+    """Which fits are trained together; not a matter of which are there already, so that a run taken up again agrees."""
+    wanted, size = fits_of(experiment), 1
+    if _may_stack(experiment) and not all(_whole(fit_folder(folder, *key)) for key in wanted):
+        built[wanted[0]] = _built(experiment, *wanted[0])
+        size = _at_once(experiment, built[wanted[0]])
+    for part in np.array_split(np.arange(len(wanted)), -(-len(wanted) // size)):
+        yield [wanted[number] for number in part]
+
+
+def together(experiment: Experiment) -> int:
+    """How many fits `cross_validate` trains as one stack; 1 where it makes them one by one."""
+    return _at_once(experiment, _built(experiment, *fits_of(experiment)[0])) if _may_stack(experiment) else 1
+
+
+def _may_stack(experiment: Experiment) -> bool:
+    return len(fits_of(experiment)) > 1 and experiment.loop.stack != "never" and not dist.is_initialized()
+
+
+def _at_once(experiment: Experiment, first: Built) -> int:
+    return stacked.at_once(first.plan, experiment.loop, experiment.runtime.device, len(fits_of(experiment)))
+
+
+def _train_together(
+    experiment: Experiment, folder: Path, part: list[Key], built: dict[Key, Built], observe: FitObserver | None
+) -> None:
+    """Train those fits of a part that are alike as one, unless none has to be trained any more.
+
+    Fits that are there already are trained once more with the others, since rounding depends on how many there are.
+    """
+    if all(_whole(fit_folder(folder, *key)) for key in part):
+        return
+    alike: dict[tuple, list[Key]] = {}
+    for key in part:
+        built[key] = built.get(key) or _built(experiment, *key)
+        alike.setdefault(kind(built[key].plan), []).append(key)
+    for keys in (keys for keys in alike.values() if len(keys) > 1):
+        members = [_member(experiment, folder, key, built[key], observe) for key in keys]
+        if not any(member.folder for member in members):
+            continue
+        higher, debug = experiment.competition.metric.higher_is_better, experiment.protocol.debug
+        how = {"loop": experiment.loop, "device": experiment.runtime.device}
+        try:
+            stacked.train(members, **how, keep_every=debug, higher_is_better=higher)
+        except StackError:
+            for key in keys:
+                del built[key]  # one by one they start afresh
+            continue
+        for key, member in zip(keys, members, strict=True):
+            built[key].trained = member.history, member.facts
+
+
+def _member(
+    experiment: Experiment, folder: Path, key: Key, built: Built, observe: FitObserver | None
+) -> stacked.Member:
+    """A fit as part of a stack, which writes nothing where its checkpoints are there already."""
+    place, plan = fit_folder(folder, *key), built.plan
+    newest = checkpoints.newest_state(place / CHECKPOINTS)
+    there = _whole(place) or (newest is not None and newest[0].order == (0, plan.stages[0].epochs))
+    _remove_cut_off(place)
+    return stacked.Member(
+        plan=plan,
+        random=built.random,
+        folder=None if there else place / CHECKPOINTS,
+        validate=_validation(experiment, built),
+        observe=partial(observe, *key) if observe else None,
+    )
+
+
+def fits_of(experiment: Experiment) -> list[Key]:
     """The (fold, seed) of every fit of an experiment, in order."""
     numbers = fold_numbers(experiment.protocol, experiment.folds)
     return [(fold, seed) for fold in numbers for seed in experiment.protocol.seeds]
 
 
-def fit(experiment: Experiment, folder: Path, fold: int, seed: int, observe: FitObserver | None = None) -> Fit:
-    """One fit, read where it is whole, else made, or taken up where it was interrupted."""
+def fit(
+    experiment: Experiment,
+    folder: Path,
+    fold: int,
+    seed: int,
+    observe: FitObserver | None = None,
+    built: Built | None = None,
+) -> Fit:
+    """One fit, read where it is whole, else made, or taken up where it was interrupted.
+
+    built: its plan, where that was built before, and trained perhaps.
+    """
     place = fit_folder(folder, fold, seed)
     if not from_first(_whole(place)):  # a later process would already see what the first has written
         watch = partial(observe, fold, seed) if observe else None
-        save(_fit(experiment, fold, seed, place, watch), place)
+        save(_fit(experiment, fold, seed, place, watch, built), place)
     if dist.is_initialized():
         dist.barrier()  # the other processes read what the first has written
     return load(place)
@@ -139,34 +240,57 @@ def planned(experiment: Experiment, number: int, seed: int) -> tuple[Plan, DataF
     return experiment.recipe.build(experiment.params, rows, replace(experiment.runtime, seed=fit_seed)), held_out
 
 
-def _fit(
-    experiment: Experiment, number: int, seed: int, place: Path, observe: Callable[[Progress], None] | None
-) -> Fit:
-    competition, loop = experiment.competition, experiment.loop
-    for cut_off in place.rglob("*.partial"):  # left by a process that was killed while it wrote
-        cut_off.unlink()
+def _built(experiment: Experiment, number: int, seed: int) -> Built:
     plan, held_out = planned(experiment, number, seed)
+    return Built(plan, held_out, random_states.states())
+
+
+def _remove_cut_off(place: Path) -> None:
+    """Remove what a process left that was killed while it wrote."""
+    for cut_off in place.rglob("*.partial"):
+        cut_off.unlink()
+
+
+def _validation(experiment: Experiment, built: Built) -> Callable[[nn.Module], dict[str, float]]:
+    """A function from a fit's model, as it is, to its scores on the rows it does not see."""
+    competition, held_out = experiment.competition, built.held_out
 
     def validate(model: nn.Module) -> dict[str, float]:
-        predictions = finished(plan, model, competition.targets, loop.precision)(held_out)
+        predictions = finished(built.plan, model, competition.targets, experiment.loop.precision)(held_out)
         return all_scored(by_each_score(competition.metric, predictions), held_out, predictions)
 
-    history, facts, epoch = [], {}, None
-    if plan.stages:
+    return validate
+
+
+def _fit(
+    experiment: Experiment,
+    number: int,
+    seed: int,
+    place: Path,
+    observe: Callable[[Progress], None] | None,
+    built: Built | None,
+) -> Fit:
+    _remove_cut_off(place)
+    built = built or _built(experiment, number, seed)
+    random_states.restore(built.random)
+    plan, epoch = built.plan, None
+    history, facts = built.trained or ([], {})
+    if plan.stages and not built.trained:
         history, facts = train(
             plan,
-            loop=loop,
+            loop=experiment.loop,
             device=experiment.runtime.device,
             folder=place / CHECKPOINTS,
             keep_every=experiment.protocol.debug,
-            validate=validate,
-            higher_is_better=competition.metric.higher_is_better,
+            validate=_validation(experiment, built),
+            higher_is_better=experiment.competition.metric.higher_is_better,
             observe=observe,
         )
-        epoch = _select(plan, history, experiment, place / CHECKPOINTS) if history else None
-    predict = finished(plan, plan.model, competition.targets, loop.precision)
+    if history:
+        epoch = _select(plan, history, experiment, place / CHECKPOINTS)
+    predict = finished(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
     known = {"fold": number, "seed": seed, "epoch": epoch, "history": history, "facts": facts}
-    return fit_of(experiment, predict, held_out, known)
+    return fit_of(experiment, predict, built.held_out, known)
 
 
 def fit_of(experiment: Experiment, predict: Predictor, held_out: DataFrame, known: Mapping[str, Any]) -> Fit:

@@ -45,20 +45,25 @@ def outcome(experiment: Experiment, fits: Sequence[Fit]) -> Outcome:
     return Outcome(rows, oof, test, metrics)
 
 
+def fold_scores(fits: Sequence[Fit], metric: str) -> dict[int, float]:
+    """Fold number, ascending -> a metric's mean over the seeds of that fold."""
+    folds = sorted({fit.fold for fit in fits})
+    return {fold: float(np.mean([fit.scores[metric] for fit in fits if fit.fold == fold])) for fold in folds}
+
+
 def _summary(
     experiment: Experiment, metric: Metric, fits: Sequence[Fit], rows: np.ndarray, oof: np.ndarray
 ) -> dict[str, Any]:
     """One metric's fits, mean over folds, pooled score, intervals, chance level and protocol."""
-    folds = sorted({fit.fold for fit in fits})
-    by_fold = [float(np.mean([fit.scores[metric.name] for fit in fits if fit.fold == fold])) for fold in folds]
+    by_fold = fold_scores(fits, metric.name)
     chance = float(np.mean([fit.chance[metric.name] for fit in fits]))
     summary = {
         "protocol": protocol(experiment, metric.name, fits),
         "higher_is_better": metric.higher_is_better,
         "bounds": list(metric.bounds),
         "chance": chance,
-        "folds": dict(zip(map(str, folds), by_fold, strict=True)),
-        **spread(by_fold, metric.bounds),
+        "folds": {str(fold): score for fold, score in by_fold.items()},
+        **spread(list(by_fold.values()), metric.bounds),
     }
     if experiment.recipe.pooled:
         known = experiment.tables.train.iloc[rows].reset_index(drop=True)

@@ -81,7 +81,7 @@ def train(
     Raises:
         GoldfoldError: a loss is not finite, memory ran out, or a checkpoint could not be written.
     """
-    _check_stages(plan, loop.select)
+    check_stages(plan, loop.select)
     model = plan.model.to(device)
     if loop.channels_last:
         model.to(memory_format=torch.channels_last)
@@ -93,18 +93,18 @@ def train(
     for index, stage in enumerate(plan.stages):
         if index < reached_stage:
             continue
-        training = _begin(model, stage, loop, trainable, history, facts)
+        training = begin(model, stage, loop, trainable, history, facts)
         resumed = found is not None and index == reached_stage
         if resumed:
             checkpoints.load_weights(found[0], training.predictor)
             training_state.restore(training, found[1])
         for epoch in range(reached_epoch if resumed else 0, stage.epochs):
-            report = partial(_report, observe, plan, index, epoch)
+            report = partial(tell, observe, plan, index, epoch)
             if exhausted(history, stage.name, loop.patience, loop.select, higher_is_better):
                 break
             row = _train_epoch(training, stage, epoch, loop, report)
             if validate and ((epoch + 1) % loop.validate_every == 0 or epoch + 1 == stage.epochs):
-                row |= from_first(_look(plan, validate, training.predictor))
+                row |= from_first(look(plan, validate, training.predictor))
                 check(row, loop.select)
             history.append(row)
             if folder and is_writer():
@@ -119,7 +119,7 @@ def train(
     return history, facts
 
 
-def _check_stages(plan: Plan, select: str) -> None:
+def check_stages(plan: Plan, select: str) -> None:
     names = [stage.name for stage in plan.stages]
     if len(set(names)) < len(names):
         raise GoldfoldError(f"stages must have different names and are called {', '.join(names)}: rename one")
@@ -150,7 +150,7 @@ def _train_epoch(
                 scaler.scale(total(terms, share)).backward()
             losses.add(terms, rows)
             if stepping:
-                _step(training, stage, loop)
+                step(training, stage, loop)
                 steps += 1
         except RuntimeError as error:
             explain(error, rows)
@@ -160,24 +160,36 @@ def _train_epoch(
             looked = time.perf_counter()
     losses.look()
     _check_finite(training, losses.where)
-    _end_epoch(training, stage)
+    end_epoch(training, stage)
+    return history_row(training, epoch, losses, norms, steps, time.perf_counter() - started)
+
+
+def history_row(
+    training: Training,
+    epoch: int,
+    losses: LossLog,
+    norms: Mapping[str, float | None],
+    steps: int,
+    seconds: float,
+) -> dict[str, Any]:
+    """A 0-based epoch as `train` returns it, before anybody has looked at the metric."""
     means, samples = losses.over_all_processes()
     return {
-        "stage": stage.name,
+        "stage": training.stage,
         "epoch": epoch + 1,
         "loss": means,
         "metric": None,
         "scores": {},
         "monitored": {},
         "learning_rate": list(training.rates.final),
-        "gradient_norm": norms,
+        "gradient_norm": dict(norms),
         "samples": samples,
         "steps": steps,
-        "seconds": round(time.perf_counter() - started, 3),
+        "seconds": round(seconds, 3),
     }
 
 
-def _step(training: Training, stage: Stage, loop: Loop) -> None:
+def step(training: Training, stage: Stage, loop: Loop) -> None:
     """One optimizer step, and what follows every step."""
     optimizer, facts = training.optimizer, training.facts[stage.name]
     if loop.clip:
@@ -205,7 +217,7 @@ def _check_finite(training: Training, where: str) -> None:
         )
 
 
-def _report(
+def tell(
     observe: Observer | None, plan: Plan, index: int, epoch: int, part: float, loss: float, row: dict | None = None
 ) -> None:
     if observe is None:
@@ -215,7 +227,7 @@ def _report(
     observe(Progress(stage.name, epoch + 1, stage.epochs, behind / sum(s.epochs for s in plan.stages), loss, row))
 
 
-def _end_epoch(training: Training, stage: Stage) -> None:
+def end_epoch(training: Training, stage: Stage) -> None:
     if training.schedule is None or stage.schedule_per == "epoch":
         training.rates.note(training.optimizer)
     if training.schedule and stage.schedule_per == "epoch":
@@ -224,7 +236,7 @@ def _end_epoch(training: Training, stage: Stage) -> None:
     training.facts[stage.name]["rates"] = training.rates.facts()
 
 
-def _begin(
+def begin(
     model: nn.Module, stage: Stage, loop: Loop, trainable: set[str], history: History, facts: dict[str, Any]
 ) -> Training:
     steps_per_epoch = math.ceil(len(sized_batches(stage, 0)) / loop.accumulate)
@@ -250,7 +262,7 @@ def from_first(value: Any) -> Any:
     return told[0]
 
 
-def _look(plan: Plan, validate: Callable[[nn.Module], Mapping[str, float]], model: nn.Module) -> dict[str, Any]:
+def look(plan: Plan, validate: Callable[[nn.Module], Mapping[str, float]], model: nn.Module) -> dict[str, Any]:
     """An epoch's scores, and what the plan monitors, without touching the random states of training."""
     with undisturbed():
         scores = dict(validate(model))

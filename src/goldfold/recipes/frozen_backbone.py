@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from goldfold import augmentation, backbones, batches, features, schedules
-from goldfold.competition import Plan, Recipe, Runtime, Stage
+from goldfold.competition import MeanOverRows, Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.metrics.inputs import codes
 from goldfold.params import Params, with_defaults
@@ -28,7 +28,7 @@ class FrozenBackbone(Params):
     backbone: str = Field("efficientnet_lite0", description="timm's name of the image model")
     pretrained: bool = Field(True, description="pretrained weights; random ones are for tests")
     image_size: int = Field(224, ge=32, description="pixels a side that the backbone sees")
-    flips: augmentation.Flips = Field("none", description="mirrored views, each a sample of its own")
+    views: augmentation.Views = Field("none", description="views of an image, in training each a sample of its own")
     stages: int = Field(0, ge=0, description="last stages whose maps are kept beside the backbone's output")
     hidden: int = Field(0, ge=0, description="width of the head's hidden layer; 0: a linear head")
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -68,15 +68,15 @@ def _stage(params: FrozenBackbone, samples: tuple[Tensor, Tensor], seed: int) ->
         name="head",
         epochs=params.epochs,
         batches=batches.in_memory(samples, params.batch_size, seed),
-        losses=partial(_losses, label_smoothing=params.label_smoothing),
+        losses=MeanOverRows(partial(_losses_of_rows, label_smoothing=params.label_smoothing)),
         optimizer=partial(_optimizer, params),
         schedule=schedules.named(params.schedule, params.warmup),
     )
 
 
-def _losses(model: nn.Module, batch: tuple[Tensor, Tensor], label_smoothing: float) -> dict[str, Tensor]:
+def _losses_of_rows(model: nn.Module, batch: tuple[Tensor, Tensor], label_smoothing: float) -> dict[str, Tensor]:
     shown, labels = batch
-    return {"cross_entropy": F.cross_entropy(model(shown), labels, label_smoothing=label_smoothing)}
+    return {"cross_entropy": F.cross_entropy(model(shown), labels, label_smoothing=label_smoothing, reduction="none")}
 
 
 def _optimizer(params: FrozenBackbone, model: nn.Module) -> torch.optim.Optimizer:
@@ -106,10 +106,20 @@ class Head(nn.Module):
 
 
 def _views(params: FrozenBackbone, runtime: Runtime) -> Callable[[tuple], Tensor]:
-    """paths -> features (n, views, d) on the runtime's device, from disk where they were computed before."""
-    views, note = len(augmentation.FLIPS[params.flips]), f"flips={params.flips} stages={params.stages}"
-    features_of = features.through(_tower(params), params.image_size, runtime, note=note)
-    return lambda paths: torch.from_numpy(features_of(paths)).unflatten(1, (views, -1)).to(runtime.device)
+    """paths -> features (n, views, d) on the runtime's device, from disk where they were computed before.
+
+    Each view is kept by itself, so that what one set of views computed serves all others it is part of.
+    """
+    through = partial(features.through, _tower(params), params.image_size, runtime)
+    of_views = [
+        through(note=f"stages={params.stages} {view}", change=partial(_seen, view))
+        for view in augmentation.VIEWS[params.views]
+    ]
+    return lambda paths: torch.from_numpy(np.stack([of(paths) for of in of_views], axis=1)).to(runtime.device)
+
+
+def _seen(view: augmentation.View, pixels: np.ndarray, _: Sequence[str]) -> np.ndarray:
+    return view.of(torch.from_numpy(pixels)).numpy()
 
 
 def _tower(params: FrozenBackbone) -> Tower:
@@ -119,22 +129,19 @@ def _tower(params: FrozenBackbone) -> Tower:
 
 
 class Tower(nn.Module):
-    """Pixels uint8 (n, h, w, 3) -> features (n, views, d): the backbone's output, and mean and deviation of maps."""
+    """Pixels uint8 (n, h, w, 3) -> features (n, d): the backbone's output, and mean and deviation of maps."""
 
     def __init__(self, params: FrozenBackbone) -> None:
         super().__init__()
         self.backbone, mean, std = backbones.create(params.backbone, params.pretrained)
         self.normalise = backbones.Normalise(mean, std)
-        self.flips, self.stages = params.flips, params.stages
+        self.stages = params.stages
         known = len(self.backbone.feature_info) if hasattr(self.backbone, "forward_intermediates") else 0
         if self.stages > known:
             raise GoldfoldError(f"backbone '{params.backbone}' has {known} stages, not {self.stages}: lower `stages`")
 
     def forward(self, pixels: Tensor) -> Tensor:
-        views = augmentation.views(pixels, self.flips)
-        return torch.stack([self._kept(self.normalise(view)) for view in views], dim=1)
-
-    def _kept(self, shown: Tensor) -> Tensor:
+        shown = self.normalise(pixels)
         if not self.stages:
             return self.backbone(shown)
         last, maps = self.backbone.forward_intermediates(shown, indices=self.stages)

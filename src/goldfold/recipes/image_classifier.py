@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from goldfold import augmentation, backbones, batches, images, schedules
-from goldfold.augmentation import Flips, Name
+from goldfold.augmentation import Name, Views
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.metrics.inputs import codes
 from goldfold.params import Params, with_defaults
@@ -37,7 +37,7 @@ class ImageClassifier(Params):
     drop_rate: float = Field(0.2, ge=0, lt=1, description="dropout before the classifier")
     image_size: int = Field(224, ge=8, description="pixels a side that the network sees")
     augmentation: Name = "light"
-    flips: Flips = Field("none", description="mirrored views that predictions are averaged over")
+    views: Views = Field("none", description="views of an image that its predictions are averaged over")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     epochs: int = Field(10, ge=1)
     batch_size: int = Field(16, ge=1)
@@ -176,7 +176,7 @@ def _predict(
     for start in range(0, len(paths), params.batch_size):
         part = slice(start, start + params.batch_size)
         shown = images.load_resized(paths[part], params.image_size, grey) if kept is None else kept[part]
-        views = augmentation.views(torch.from_numpy(shown).to(device), params.flips)
+        views = augmentation.views(torch.from_numpy(shown).to(device), params.views)
         parts.append(torch.stack([model(view).float().softmax(1) for view in views]).mean(0))
     probabilities = torch.cat(parts).cpu().numpy()
     return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities

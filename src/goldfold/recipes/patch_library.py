@@ -42,7 +42,7 @@ class PatchLibrary(Params):
     pretrained: bool = Field(True, description="pretrained weights; random ones are for tests")
     image_size: int = Field(224, ge=32, description="pixels a side that the backbone sees")
     strides: tuple[int, ...] = Field((8, 16), min_length=1, description="pixels from patch to patch in each map used")
-    flips: augmentation.Flips = Field("none", description="mirrored views, in the library and of what is compared")
+    views: augmentation.MapViews = Field("none", description="views, in the library and of what is compared")
     relative: bool = Field(False, description="compare patches less their image's mean patch")
     unit: Literal["patch", "image"] = Field("patch", description="what is compared: patches, or their mean per image")
     normality: Literal["coreset", "gaussians"] = Field(
@@ -79,8 +79,8 @@ def recipe(target: str, normal: Any = 0, class_: str | None = None, **defaults: 
 
     Predictions are records, larger is stranger: `score` float32 (n,), a distance, or with contrast=true a distance less
     the median distance in the same image, which may be below 0; with unit=patch `map` float16 (n, h, w), the distance
-    of each patch; unless pseudo=none `pseudo` float32 (n,), the score of a damaged copy. With flips all of them are
-    means over the views; `routed` <U64 (n,), the class whose library judged, where each has one. class_: a column with
+    of each patch; unless pseudo=none `pseudo` float32 (n,), the score of a damaged copy. All of them are means
+    over the views; `routed` <U64 (n,), the class whose library judged, where each has one. class_: a column with
     the kind of object, for these. defaults: of `PatchLibrary`, as the competition's baseline wants them.
     """
     build = partial(_build, target=target, normal=normal, class_=class_)
@@ -114,7 +114,7 @@ def _plan(params: PatchLibrary, runtime: Runtime, whole: UnitsOf, damaged: Units
 def _nearest_library(
     whole: UnitsOf, classes: Sequence[str], of_classes: Sequence[Tensor], rows: DataFrame
 ) -> routing.Routed:
-    """By the images as they are, without mirrored views."""
+    """By the images as they are, without further views."""
     known = dict(zip(classes, of_classes, strict=True))
     shown = (units[:, 0].to(of_classes[0].device) for units in whole(tuple(rows["path"])))
     return routing.joined([routing.by_library(units, known) for units in shown])
@@ -158,7 +158,7 @@ def _judged_few(params: PatchLibrary, units: Tensor, library: Tensor | Gaussians
     scores, distances = _compared(params, units.flatten(0, 1), library)
     side = round(distances.shape[1] ** 0.5)
     views = distances.unflatten(1, (side, side)).unflatten(0, units.shape[:2]).unbind(1)
-    upright = [view.flip(axes) for view, axes in zip(views, augmentation.FLIPS[params.flips], strict=True)]
+    upright = augmentation.upright(views, params.views)
     maps = patches.blurred(torch.stack(upright).mean(0), params.blur * side / params.image_size)
     farthest = scores.unflatten(0, units.shape[:2]).mean(1).cpu()
     score = farthest if params.score == "farthest" else patches.top_mean(maps.flatten(1), params.top)
@@ -181,18 +181,18 @@ def _units(params: PatchLibrary, runtime: Runtime) -> tuple[UnitsOf, UnitsOf]:
     """
     with torch.random.fork_rng():
         torch.manual_seed(0)  # without pretrained weights too, all folds look through the same eyes
-        tower = patches.Tower(params.backbone, params.pretrained, params.strides, params.flips)
+        tower = patches.Tower(params.backbone, params.pretrained, params.strides, params.views)
     nothing = torch.zeros(1, params.image_size, params.image_size, 3, dtype=torch.uint8)
     with torch.inference_mode():
         shapes = [kept.shape[1:] for kept in tower.eval().maps(nothing)]
-    note = f"strides={params.strides} flips={params.flips}"
+    note = f"strides={params.strides} views={params.views}"
     through = partial(features.through, tower, params.image_size, runtime, dtype=np.float16)
     whole = through(note=note)
     damaged = through(note=f"{note} damage={params.pseudo}", change=partial(_damaged, params.pseudo))
 
     def units_of(paths: Paths, kept_of: Callable[[Paths], np.ndarray]) -> Iterator[Tensor]:
         for kept in torch.from_numpy(kept_of(paths)).split(AT_ONCE):
-            views = kept.float().view(len(kept) * len(augmentation.FLIPS[params.flips]), -1)
+            views = kept.float().view(len(kept) * len(augmentation.VIEWS[params.views]), -1)
             values = views.split([prod(shape) for shape in shapes], dim=1)
             units = patches.joined([each.unflatten(1, shape) for each, shape in zip(values, shapes, strict=True)])
             units = patches.relative(units) if params.relative else units

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from goldfold import augmentation, backbones, batches, images, schedules
+from goldfold.augmentation import MapViews
 from goldfold.backbones import Backbone
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
@@ -48,7 +49,7 @@ class Segmenter(Params):
     warmup: float = Field(0.15, ge=0, lt=1, description="share of all steps; after it the rate falls to 0 as a cosine")
     bce: float = Field(1.0, ge=0, description="weight of the cross-entropy over pixels; 0 leaves it out")
     dice: float = Field(1.0, ge=0, description="weight of 1 - Dice over a batch; 0 leaves it out")
-    flip_average: bool = Field(False, description="predict each image and its three mirrored copies, and average")
+    views: MapViews = Field("none", description="views of an image that its maps are averaged over")
 
     @model_validator(mode="after")
     def _possible(self) -> Segmenter:
@@ -160,13 +161,12 @@ def _optimizer(params: Segmenter, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def _predict(params: Segmenter, backbone: Backbone, model: nn.Module, _: None, rows: DataFrame) -> np.ndarray:
-    flips = ((), (2,), (3,), (2, 3)) if params.flip_average else ((),)
     maps = np.empty((len(rows), params.image_size, params.image_size), np.float16)
     paths = list(rows["path"])
     for start in range(0, len(paths), params.batch_size):
         chunk = slice(start, start + params.batch_size)
         pixels = torch.from_numpy(images.load_resized(paths[chunk], params.image_size))
-        inputs = _normalised(pixels, backbone, model)
-        views = [model(inputs.flip(axes)).float().sigmoid().flip(axes) for axes in flips]
-        maps[chunk] = torch.stack(views).mean(dim=0)[:, 0].cpu().numpy()
+        inputs = [_normalised(view, backbone, model) for view in augmentation.views(pixels, params.views)]
+        seen = [model(view).float().sigmoid()[:, 0] for view in inputs]
+        maps[chunk] = torch.stack(augmentation.upright(seen, params.views)).mean(dim=0).cpu().numpy()
     return maps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from goldfold.errors import GoldfoldError
 from goldfold.trust.audits import Finding
 
 BUDGET_SLACK = 0.05  # share by which training budgets may differ before their scores say more of budget than of method
+BLEND = ", blend of "
+LAST = ", last epoch"
 
 
 @dataclass(frozen=True)
@@ -49,17 +52,23 @@ def difference(summary: Mapping[str, Any], reference: Mapping[str, Any]) -> Diff
     return Difference(mean, interval, int((sign * differences > 0).sum()), k, relative)
 
 
-def comparable(names: Sequence[str], metrics: Sequence[Mapping[str, Any]], folds: Sequence[str]) -> list[str]:
+def comparable(
+    names: Sequence[str],
+    metrics: Sequence[Mapping[str, Any]],
+    folds: Sequence[str],
+    any_seeds: bool = False,
+) -> list[str]:
     """The metrics that all runs have; of several with the same values in every fold of every run the first alone.
 
-    folds: folds.csv's text.
+    folds: folds.csv's text. any_seeds: whether runs may have different numbers of seeds a fold; a blend has those of
+    its runs, and may be compared with any of them.
 
     Raises:
-        GoldfoldError: runs differ in their folds, in what they are ranked by (the first of their metrics), or in the
-            protocol of a metric that all have.
+        GoldfoldError: runs differ in their folds or in which of them they scored, in what they are ranked by (the first
+            of their metrics), or in the protocol of a metric that all have.
     """
     for name, own, drawn in zip(names[1:], metrics[1:], folds[1:], strict=True):
-        if drawn != folds[0]:
+        if not _same_folds(drawn, folds[0]):
             raise GoldfoldError(
                 f"{name} and {names[0]} have different folds, so their scores cannot be paired: train both on the same "
                 "data with the same seed"
@@ -70,25 +79,46 @@ def comparable(names: Sequence[str], metrics: Sequence[Mapping[str, Any]], folds
                 f"{name} is ranked by {ranked} and {names[0]} by {first}: scores of different metrics are never ranked "
                 "together"
             )
+        scored, wanted = (", ".join(of[first]["folds"]) for of in (own, metrics[0]))
+        if scored != wanted:
+            raise GoldfoldError(
+                f"{name} scored fold {scored} and {names[0]} fold {wanted}, so they cannot be paired: train both with "
+                "the same folds"
+            )
     shared = [metric for metric in metrics[0] if all(metric in own for own in metrics)]
     for metric in shared:
-        _refuse_other_protocols(metric, names, [own[metric]["protocol"] for own in metrics])
+        _refuse_other_protocols(metric, names, [own[metric]["protocol"] for own in metrics], any_seeds)
     values = [[own[metric]["folds"] for own in metrics] for metric in shared]
     return [metric for at, metric in enumerate(shared) if values[at] not in values[:at]]
 
 
-def _refuse_other_protocols(metric: str, names: Sequence[str], protocols: Sequence[str]) -> None:
+def _same_folds(drawn: str, other: str) -> bool:
+    """Whether two texts of folds.csv say the same of each id, in whatever order."""
+    return drawn == other or sorted(drawn.splitlines()) == sorted(other.splitlines())
+
+
+def _refuse_other_protocols(metric: str, names: Sequence[str], protocols: Sequence[str], any_seeds: bool) -> None:
     for name, protocol in zip(names[1:], protocols[1:], strict=True):
-        if _plain(protocol) != _plain(protocols[0]):
+        seeds_may_differ = any_seeds or BLEND in protocol or BLEND in protocols[0]
+        if _plain(protocol, seeds_may_differ) != _plain(protocols[0], seeds_may_differ):
             raise GoldfoldError(
                 f"{name} and {names[0]} have different protocols for {metric}, '{protocol}' and '{protocols[0]}': "
                 "scores of different protocols are never ranked together"
             )
 
 
-def _plain(protocol: str) -> str:
-    """The protocol without which epoch predicts, where that was not chosen by the score: some runs train nothing."""
-    return protocol.removesuffix(", last epoch")
+def _plain(protocol: str, any_seeds: bool) -> str:
+    """The protocol without which epoch predicts, where that was not chosen by the score: some runs train nothing.
+
+    any_seeds: also without how many fits, of one run or of several, made a prediction.
+    """
+    plain = protocol.removesuffix(LAST)
+    return re.sub(rf", \d+ seeds? a fold|{BLEND}\d+ runs", "", plain) if any_seeds else plain
+
+
+def of_blend(protocol: str, runs: int) -> str:
+    """The protocol of a blend of so many runs, one of which has `protocol`: a number of runs for one of seeds."""
+    return re.sub(rf", \d+ seeds? a fold|{BLEND}\d+ runs", f"{BLEND}{runs} runs", protocol.removesuffix(LAST))
 
 
 def unequal_budget(budgets: Mapping[str, Mapping[str, float]]) -> list[Finding]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from goldfold.files import read_json
-from goldfold.trust.report import fits
+from goldfold.trust.report import blends, fits
 from goldfold.trust.report.markdown import code, difference, folded, interval, number, plain, table
 
 LEVELS = ("error", "warning", "note")
@@ -17,6 +17,7 @@ PICTURES = {
     "fold_scores.png": "Score of each fold, their mean and its 95 % interval, beside the chance level",
     "learning_curves.png": "Losses, metric and learning rates of each fold, with the epochs that predict",
     "most_wrong.png": "Training samples with the largest out-of-fold errors",
+    "blend.png": "Scores of the runs and of each way to blend them, differences to the best run, and weights",
 }
 FILES = {
     "record.md": "this page",
@@ -30,6 +31,7 @@ FILES = {
     "metrics.json": "folds, mean, sd, intervals and chance level of each metric",
     "findings.json": "what the audits found",
     "grade.json": "the submission's score on the hidden labels",
+    blends.FACTS: "runs, methods, their nested scores and weights",
     **PICTURES,
 }
 
@@ -52,12 +54,13 @@ def record(
     """
     config, metrics = read_json(run / "config.json"), read_json(run / "metrics.json")
     reproduce, trained = read_json(run / "reproduce.json"), fits.read(run)
-    rows = _scored_rows(run)
+    rows, blended = _scored_rows(run), (run / blends.FACTS).exists()
     sections = {
         "Findings": _findings(read_json(run / "findings.json"), checked),
-        "Folds": fits.scores(trained, metrics, rows, config["select"]),
+        "Blend": blends.section(run),
+        "Folds": fits.scores(trained, metrics, rows, config.get("select", "last")),
         "Metrics": _metrics(metrics),
-        "Budget": fits.budget(trained, reproduce["hardware"]),
+        "Budget": "" if blended else fits.budget(trained, reproduce["hardware"]) + _stacked(trained),
         "Config": _config(config, defaults),
         "Pictures": _pictures(run),
         "How to reproduce": _reproduce(reproduce, config),
@@ -139,6 +142,14 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
     return f"{table(list(lines[0]), [list(columns.values()) for columns in lines])}\n\n{note}"
 
 
+def _stacked(trained: Sequence[Mapping[str, Any]]) -> str:
+    """How many fits trained as one model with others, where any did."""
+    stages = (stage for fit in trained for stage in fit.get("facts", {}).values())
+    sizes = Counter(stage["stacked"] for stage in stages if "stacked" in stage)
+    told = ", ".join(f"{fits} fits in stacks of {size}" for size, fits in sizes.items())
+    return f"\n\nTrained together as one stacked model, within rounding as one by one: {told}." if told else ""
+
+
 def _config(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
     """What was set, then everything."""
     changed = [key for key in config if key not in ("config", "recipe") and config[key] != defaults[key]]
@@ -176,5 +187,8 @@ def _files(run: Path) -> str:
     names = {path.name for path in run.iterdir() if path.is_file() and not path.name.startswith(".")} | {"record.md"}
     lines = [f"- `{name}`: {FILES[name]}" for name in FILES if name in names]
     lines += [f"- `{name}`" for name in sorted(names - FILES.keys())]
-    lines.append("- `fold<k>-seed<s>/`: each fit's fit.json, history.json, validation.npy, test.npy, checkpoints/")
+    kept = "each fit's fit.json, history.json, validation.npy, test.npy, checkpoints/"
+    if blends.FACTS in names:
+        kept = "what each fold scored with a method and weights from the other folds"
+    lines.append(f"- `fold<k>-seed<s>/`: {kept}")
     return "\n".join(lines)
