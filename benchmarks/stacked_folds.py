@@ -35,7 +35,8 @@ from torch import Tensor, nn
 from goldfold import metrics
 from goldfold.batches import in_memory
 from goldfold.competition import Competition, Fold, MeanOverRows, Plan, Recipe, Runtime, Stage, Tables
-from goldfold.engine.crossval import Experiment, Fit, Protocol, cross_validate, planned
+from goldfold.engine.crossval import cross_validate
+from goldfold.engine.fits import Experiment, Fit, Protocol, planned
 from goldfold.engine.loop import Loop
 from goldfold.params import Params
 from goldfold.recipes import frozen_backbone

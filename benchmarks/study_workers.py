@@ -1,6 +1,6 @@
 """Two workers of one thread each against one worker of one thread, on a study of trials that all cost the same.
 
-    .venv/bin/python benchmarks/study_workers.py [--trials 10] [--repeats 3]
+    .venv/bin/python benchmarks/study_workers.py [--trials 20] [--repeats 2]
 
 The study searches the learning rate of the digits' small network over two folds of two epochs, unpruned, so that every
 trial does the same work. Each study begins in a project folder of its own with the data prepared. It is asserted first
@@ -58,8 +58,8 @@ def studied(folder: Path, workers: int, trials: int) -> tuple[float, list[float]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=10)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=2)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = project(Path(folder))

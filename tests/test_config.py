@@ -12,7 +12,7 @@ from pydantic import Field
 import goldfold
 from goldfold.competition import Recipe
 from goldfold.engine.config import read, resolve
-from goldfold.engine.crossval import Protocol
+from goldfold.engine.fits import Protocol
 from goldfold.engine.loop import Loop
 from goldfold.errors import GoldfoldError
 from goldfold.params import Params, with_defaults

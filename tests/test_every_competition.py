@@ -16,7 +16,8 @@ from goldfold.commands.new import scaffold
 from goldfold.competition import Competition, Fold, Runtime, Tables
 from goldfold.delivery import submissions
 from goldfold.engine import config as configs
-from goldfold.engine.crossval import Experiment, cross_validate
+from goldfold.engine.crossval import cross_validate
+from goldfold.engine.fits import Experiment
 from goldfold.engine.outcome import outcome
 from goldfold.errors import GoldfoldError
 

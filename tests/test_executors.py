@@ -27,11 +27,11 @@ from goldfold.commands import fits, train
 from goldfold.commands.experiments import prepared
 from goldfold.commands.project import config_path
 from goldfold.engine import config as configs
-from goldfold.engine.crossval import fit
 from goldfold.engine.executors import Wanted, executor, share_of
 from goldfold.engine.executors.jobs import Share
 from goldfold.engine.executors.processes import Processes
 from goldfold.engine.executors.ray_cluster import code_in
+from goldfold.engine.fits import fit
 from goldfold.errors import GoldfoldError
 from goldfold.trust import records
 

@@ -18,7 +18,7 @@ from goldfold.cli import main
 from goldfold.commands import gains
 from goldfold.commands.experiments import again
 from goldfold.engine import ensembling
-from goldfold.engine.crossval import Experiment
+from goldfold.engine.fits import Experiment
 from goldfold.errors import GoldfoldError
 
 ARROWS = '''"""Noisy pictures that are brighter to the left, to the right, or above."""

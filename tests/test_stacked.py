@@ -18,7 +18,8 @@ from goldfold import metrics, schedules
 from goldfold.batches import in_memory, side_by_side
 from goldfold.competition import Competition, Fold, MeanOverRows, Plan, Recipe, Runtime, Stage, Tables
 from goldfold.engine import checkpoints, stacked
-from goldfold.engine.crossval import CHECKPOINTS, Experiment, Fit, Protocol, cross_validate, fit_folder
+from goldfold.engine.crossval import cross_validate
+from goldfold.engine.fits import CHECKPOINTS, Experiment, Fit, Protocol, fit_folder
 from goldfold.engine.loop import Loop
 from goldfold.engine.training import Progress
 from goldfold.errors import GoldfoldError
@@ -332,7 +333,7 @@ class KilledError(BaseException):
 
 def killing(monkeypatch: pytest.MonkeyPatch, event: str, count: int) -> None:
     """Stop at the `count`-th checkpoint saved, fit saved, or epoch told."""
-    module = {"save": checkpoints, "write_array": sys.modules["goldfold.engine.crossval"]}[event]
+    module = {"save": checkpoints, "write_array": sys.modules["goldfold.engine.fits"]}[event]
     real, seen = getattr(module, event), []
 
     def struck(*arguments, **named):

@@ -87,10 +87,10 @@ def test_equal_studies_draw_equal_trials_and_going_on_is_no_other_study(searched
 KILLED = """
 import os, signal, sys
 from goldfold.commands.trials import Asked, work
-from goldfold.engine import crossval
+from goldfold.engine import fits
 
 left = int(sys.argv[1])
-save = crossval.save
+save = fits.save
 
 def watched(fit, place):
     global left
@@ -99,7 +99,7 @@ def watched(fit, place):
         os.kill(os.getpid(), signal.SIGKILL)
     save(fit, place)
 
-crossval.save = watched
+fits.save = watched
 work(Asked(competition="blobs", config="perceptron", overrides=(), study="perceptron", trials=6, prune=False))
 """
 

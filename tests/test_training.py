@@ -24,7 +24,8 @@ from torch.optim.swa_utils import AveragedModel
 from goldfold.batches import in_memory, process
 from goldfold.competition import Competition, Fold, Metric, Monitored, Plan, Recipe, Runtime, Stage, Tables
 from goldfold.engine import checkpoints
-from goldfold.engine.crossval import Experiment, Protocol, cross_validate
+from goldfold.engine.crossval import cross_validate
+from goldfold.engine.fits import Experiment, Protocol
 from goldfold.engine.loop import Loop, batch_rows
 from goldfold.engine.selection import chosen
 from goldfold.engine.training import train

@@ -26,7 +26,7 @@ from goldfold.competition import Recipe, Runtime
 from goldfold.engine import blending, runs
 from goldfold.engine.blend_methods import METHODS
 from goldfold.engine.blending import Blend, Members, Trial
-from goldfold.engine.crossval import Experiment, Fit, Protocol, fit_folder
+from goldfold.engine.fits import Experiment, Fit, Protocol, fit_folder
 from goldfold.engine.loop import Loop
 from goldfold.engine.outcome import Outcome, outcome
 from goldfold.engine.scoring import measures

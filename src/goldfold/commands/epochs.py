@@ -17,8 +17,8 @@ from goldfold.commands.experiments import again
 from goldfold.commands.progress import Bar
 from goldfold.commands.train import device_of
 from goldfold.engine import epochs, runs
-from goldfold.engine.crossval import Experiment, fit_folder
 from goldfold.engine.epochs import Look
+from goldfold.engine.fits import Experiment, fit_folder
 from goldfold.errors import GoldfoldError, unknown
 from goldfold.files import read_json, write_bytes, write_text
 from goldfold.trust.report import atlas, contact_sheet, curves, epoch_tables

@@ -17,7 +17,7 @@ from goldfold import splits, tables
 from goldfold.commands import project
 from goldfold.competition import Runtime
 from goldfold.engine import config as configs
-from goldfold.engine.crossval import Experiment
+from goldfold.engine.fits import Experiment
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_json
 from goldfold.trust import records

@@ -13,7 +13,7 @@ from goldfold.commands.score import table
 from goldfold.delivery import submissions
 from goldfold.engine import config as configs
 from goldfold.engine import runs
-from goldfold.engine.crossval import Experiment, Fit
+from goldfold.engine.fits import Experiment, Fit
 from goldfold.engine.outcome import Outcome, outcome
 from goldfold.files import read_json, write_array, write_bytes, write_json, write_text
 from goldfold.splits import folds_frame

@@ -19,8 +19,8 @@ from goldfold.commands.experiments import Prepared, prepared
 from goldfold.commands.progress import Bar
 from goldfold.engine import config as configs
 from goldfold.engine import memory
-from goldfold.engine.crossval import Fit, fit, fit_folder, fits_of, load, save
 from goldfold.engine.executors import Wanted, executor
+from goldfold.engine.fits import Fit, fit, fit_folder, fits_of, is_whole, load, save
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_json
 
@@ -51,7 +51,7 @@ def fan_out(found: Prepared, run: Path, wanted: Wanted) -> Iterator[Fit]:
         GoldfoldError: a fit's own, or what the executor met; the other fits are stopped, their checkpoints stay.
     """
     places = {each: fit_folder(run, *each) for each in fits_of(found.experiment)}
-    left = [each for each, place in places.items() if not _whole(place)]
+    left = [each for each, place in places.items() if not is_whole(place)]
     yield from (load(places[each]) for each in places if each not in left)
     if not left:
         return
@@ -127,11 +127,3 @@ def _sees(job: Job) -> bool:
     """Whether the run's folder is visible here, and not another of the same path."""
     told = job.run / "reproduce.json"
     return told.exists() and read_json(told)["identity"] == job.identity
-
-
-def _whole(place: Path) -> bool:
-    try:
-        load(place)
-    except GoldfoldError:
-        return False
-    return True

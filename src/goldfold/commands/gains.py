@@ -17,7 +17,7 @@ from goldfold.commands.progress import Bar
 from goldfold.commands.train import device_of
 from goldfold.delivery import submissions
 from goldfold.engine import ensembling, runs
-from goldfold.engine.crossval import Experiment, Fit
+from goldfold.engine.fits import Experiment, Fit
 from goldfold.errors import unknown
 from goldfold.files import read_json, write_bytes, write_json
 from goldfold.trust.comparisons import difference

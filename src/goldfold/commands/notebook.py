@@ -21,7 +21,7 @@ from goldfold.commands.experiments import Prepared, again, config_of, prepared
 from goldfold.commands.train import device_of
 from goldfold.delivery import notebooks, submissions
 from goldfold.engine import runs
-from goldfold.engine.crossval import Experiment
+from goldfold.engine.fits import Experiment
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_json, write_json, write_text
 

@@ -12,8 +12,8 @@ from goldfold.commands import project
 from goldfold.commands.experiments import again, config_of
 from goldfold.commands.train import carry_out, device_of
 from goldfold.engine import checkpoints, runs
-from goldfold.engine.crossval import CHECKPOINTS
 from goldfold.engine.epochs import kept
+from goldfold.engine.fits import CHECKPOINTS
 from goldfold.errors import GoldfoldError
 
 

@@ -11,7 +11,8 @@ from goldfold.commands.experiments import Prepared
 from goldfold.commands.progress import Bar
 from goldfold.commands.trials import experiment_of
 from goldfold.engine import tuning
-from goldfold.engine.crossval import Experiment, cross_validate, fits_of
+from goldfold.engine.crossval import cross_validate
+from goldfold.engine.fits import Experiment, fits_of
 from goldfold.engine.outcome import fold_scores
 from goldfold.engine.studies import Study
 from goldfold.engine.trials import TrialRecord

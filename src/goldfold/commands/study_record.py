@@ -42,7 +42,7 @@ def conclude(found: Prepared, study: Study, asked: Asked, redraw: Redraw) -> Non
         _say(facts)
     name = f"{asked.study}-best"
     config = _write_config(found, facts, asked, name) if ended and facts.winner and facts.winner.number else None
-    _write_page(facts, asked, name)
+    _write_page(facts, asked, name if config else None)
     if config:
         print(f"config {config}: make train COMP={asked.competition} CONFIG={name}")
     elif ended and facts.winner:
@@ -116,7 +116,8 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _write_page(facts: Facts, asked: Asked, name: str) -> None:
+def _write_page(facts: Facts, asked: Asked, config: str | None) -> None:
+    """The record with its pictures. config: the winner's, None while there is none."""
     drawn = pictures(facts)
     for file, picture in drawn.items():
         write_bytes(asked.folder / file, picture)
@@ -126,8 +127,16 @@ def _write_page(facts: Facts, asked: Asked, name: str) -> None:
     options += ["STORAGE=..."] if asked.storage else []
     text = page(
         facts,
-        train=f"make train COMP={asked.competition} CONFIG={name}",
+        train=_train_command(facts, asked, config),
         go_on=f"make tune {' '.join(options)}",
         drawn=drawn,
     )
     write_text(asked.folder / "record.md", text)
+
+
+def _train_command(facts: Facts, asked: Asked, config: str | None) -> str:
+    if config:
+        return f"make train COMP={asked.competition} CONFIG={config}"
+    params = facts.winner.params if facts.winner else {}
+    values = [*asked.overrides, *(f"{key}={json.dumps(value)}" for key, value in params.items())]
+    return f"make train COMP={asked.competition} CONFIG={asked.config} SET='{' '.join(values)}'"

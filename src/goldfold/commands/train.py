@@ -19,8 +19,9 @@ from goldfold.commands.fits import fan_out
 from goldfold.commands.progress import Bar
 from goldfold.engine import config as configs
 from goldfold.engine import memory, runs
-from goldfold.engine.crossval import Fit, cross_validate, fits_of
+from goldfold.engine.crossval import cross_validate
 from goldfold.engine.executors import Wanted
+from goldfold.engine.fits import Fit, fits_of
 from goldfold.engine.training import from_first
 from goldfold.errors import GoldfoldError
 from goldfold.files import write_json, write_text

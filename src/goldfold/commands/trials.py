@@ -18,7 +18,7 @@ from goldfold.commands import project
 from goldfold.commands.experiments import Prepared, prepared
 from goldfold.engine import config as configs
 from goldfold.engine import memory, storages, studies, tuning
-from goldfold.engine.crossval import Experiment, fold_numbers
+from goldfold.engine.fits import Experiment, fold_numbers
 from goldfold.engine.loop import Loop
 from goldfold.engine.search import Space, space
 from goldfold.engine.storages import UNREACHABLE

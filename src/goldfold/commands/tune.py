@@ -30,11 +30,11 @@ LOOK_SECONDS = 1.0  # between two looks at the storage, for the lines that are p
 
 
 def run(arguments: Namespace) -> None:
-    asked = _asked(arguments)
+    asked, wanted = _asked(arguments), _crew_wanted(arguments)
     found, study = opened(asked)
     _greet(asked, study)
     with _told(study, asked.trials, arguments.quiet):
-        _work(asked, wanted_of(arguments))
+        _work(asked, wanted)
     ended = sum(record.state != "running" for record in study.records())
     if ended < asked.trials:
         print(f"{ended} of {asked.trials} trials ended; the same command goes on")
@@ -59,6 +59,13 @@ def _asked(arguments: Namespace) -> Asked:
     )
 
 
+def _crew_wanted(arguments: Namespace) -> Wanted | None:
+    wanted = wanted_of(arguments)
+    if wanted and (arguments.storage or "").startswith("sqlite") and wanted.at_once != 1:
+        raise GoldfoldError("SQLite locks under several writers: leave STORAGE out, which takes a journal file")
+    return wanted
+
+
 def _named(study: str) -> str:
     if not study.replace("-", "").replace("_", "").isalnum():
         raise GoldfoldError(f"a study's name is made of letters, digits, - and _, this is '{study}': choose another")
@@ -78,8 +85,6 @@ def _work(asked: Asked, wanted: Wanted | None) -> None:
     if wanted is None:
         work(asked)
         return
-    if "sqlite" in (asked.storage or "") and wanted.at_once != 1:
-        raise GoldfoldError("SQLite locks under several writers: leave STORAGE out, which takes a journal file")
     chosen = executor(wanted, wanted.at_once or os.cpu_count() or 1, _gpus(asked), project.ROOT.resolve())
     print(f"{chosen.share.at_once} workers on {wanted.name}: {chosen.share}", flush=True)
     if not isinstance(chosen, Processes):

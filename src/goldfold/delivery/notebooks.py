@@ -24,8 +24,8 @@ import pandas as pd
 from goldfold.backbones import PACKAGED
 from goldfold.delivery import submissions
 from goldfold.engine import checkpoints
-from goldfold.engine.crossval import Experiment, fit_folder, fold_numbers, planned
 from goldfold.engine.epochs import kept
+from goldfold.engine.fits import Experiment, fit_folder, fold_numbers, planned
 from goldfold.engine.predicting import finished
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_json

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from goldfold.competition import Recipe
-from goldfold.engine.crossval import Protocol
+from goldfold.engine.fits import Protocol
 from goldfold.engine.loop import Loop
 from goldfold.errors import GoldfoldError, unknown
 

@@ -1,108 +1,31 @@
-"""Folds x seeds: one fit each, its predictions for the rows it did not see, and what they add up to."""
+"""Cross-validation: every fit of an experiment, one by one, or several small ones trained as one stacked model."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 import torch.distributed as dist
-from pandas import DataFrame
-from pydantic import Field, field_validator
-from torch import nn
 
-from goldfold.competition import Competition, Fold, Plan, Recipe, Runtime, Tables
-from goldfold.engine import checkpoints, random_states, stacked
-from goldfold.engine.loop import Loop
-from goldfold.engine.predicting import Predictor, finished
-from goldfold.engine.scoring import all_scored, by_each_score, measures
-from goldfold.engine.selection import chosen
+from goldfold.engine import checkpoints, stacked
+from goldfold.engine.fits import (
+    CHECKPOINTS,
+    Built,
+    Experiment,
+    Fit,
+    FitObserver,
+    Key,
+    build,
+    fit,
+    fit_folder,
+    fits_of,
+    is_whole,
+    remove_cut_off,
+    validation_of,
+)
 from goldfold.engine.stacked_models import StackError, kind
-from goldfold.engine.training import Progress, from_first, is_writer, train
-from goldfold.engine.training_state import History
-from goldfold.errors import GoldfoldError
-from goldfold.files import read_array, read_json, write_array, write_json
-from goldfold.params import Params
-from goldfold.seeding import derive
-
-CHECKPOINTS = "checkpoints"  # folder below a fit's
-
-
-class Protocol(Params):
-    """Which fits make the score: keys of every config."""
-
-    seed: int = Field(0, ge=0, description="draws the folds")
-    seeds: tuple[int, ...] = Field((0,), min_length=1, description="one fit of every fold for each")
-    folds: tuple[int, ...] | None = Field(None, description="numbers of the folds to run; all by default")
-    debug: bool = Field(False, description="keep every epoch's weights")
-    accept: tuple[str, ...] = Field((), description="codes of findings that would stop the run and shall not")
-
-    @field_validator("seeds", "folds")
-    @classmethod
-    def _once(cls, numbers: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if numbers == ():
-            raise ValueError("a list of numbers such as [0] is needed, an empty one runs nothing")
-        if numbers and len(set(numbers)) < len(numbers):
-            raise ValueError("each number may be given once, or its fits would count twice")
-        return numbers
-
-
-@dataclass(frozen=True, kw_only=True)
-class Experiment:
-    """What is cross-validated, and where.
-
-    params: of the recipe; loop: of the training; runtime: with the seed still to be set for each fit.
-    """
-
-    competition: Competition
-    recipe: Recipe
-    params: Any
-    loop: Loop
-    protocol: Protocol
-    tables: Tables
-    folds: Sequence[Fold]
-    runtime: Runtime
-
-
-@dataclass(frozen=True)
-class Fit:
-    """One fold trained from one seed.
-
-    scores: metric name -> value on the fold's validation rows. epoch: whose weights predict, None without training.
-    validation: (rows of the fold, ...) and test: (test rows, ...) predictions.
-    """
-
-    fold: int
-    seed: int
-    scores: dict[str, float]
-    chance: dict[str, float]
-    epoch: int | None
-    history: History
-    facts: dict[str, Any]
-    validation: np.ndarray
-    test: np.ndarray
-
-
-FitObserver = Callable[[int, int, Progress], None]
-Key = tuple[int, int]  # fold, seed
-
-
-@dataclass
-class Built:
-    """A fit whose plan is built. random: the states building left behind; trained: history and facts, once there are.
-
-    held_out: the rows it does not see.
-    """
-
-    plan: Plan
-    held_out: DataFrame
-    random: dict[str, Any]
-    trained: tuple[History, dict[str, Any]] | None = None
 
 
 def cross_validate(experiment: Experiment, folder: Path, observe: FitObserver | None = None) -> Iterator[Fit]:
@@ -121,8 +44,8 @@ def cross_validate(experiment: Experiment, folder: Path, observe: FitObserver | 
 def _parts(experiment: Experiment, folder: Path, built: dict[Key, Built]) -> Iterator[list[Key]]:
     """Which fits are trained together; not a matter of which are there already, so that a run taken up again agrees."""
     wanted, size = fits_of(experiment), 1
-    if _may_stack(experiment) and not all(_whole(fit_folder(folder, *key)) for key in wanted):
-        built[wanted[0]] = _built(experiment, *wanted[0])
+    if _may_stack(experiment) and not all(is_whole(fit_folder(folder, *key)) for key in wanted):
+        built[wanted[0]] = build(experiment, *wanted[0])
         size = _at_once(experiment, built[wanted[0]])
     for part in np.array_split(np.arange(len(wanted)), -(-len(wanted) // size)):
         yield [wanted[number] for number in part]
@@ -130,7 +53,7 @@ def _parts(experiment: Experiment, folder: Path, built: dict[Key, Built]) -> Ite
 
 def together(experiment: Experiment) -> int:
     """How many fits `cross_validate` trains as one stack; 1 where it makes them one by one."""
-    return _at_once(experiment, _built(experiment, *fits_of(experiment)[0])) if _may_stack(experiment) else 1
+    return _at_once(experiment, build(experiment, *fits_of(experiment)[0])) if _may_stack(experiment) else 1
 
 
 def _may_stack(experiment: Experiment) -> bool:
@@ -148,11 +71,11 @@ def _train_together(
 
     Fits that are there already are trained once more with the others, since rounding depends on how many there are.
     """
-    if all(_whole(fit_folder(folder, *key)) for key in part):
+    if all(is_whole(fit_folder(folder, *key)) for key in part):
         return
     alike: dict[tuple, list[Key]] = {}
     for key in part:
-        built[key] = built.get(key) or _built(experiment, *key)
+        built[key] = built.get(key) or build(experiment, *key)
         alike.setdefault(kind(built[key].plan), []).append(key)
     for keys in (keys for keys in alike.values() if len(keys) > 1):
         members = [_member(experiment, folder, key, built[key], observe) for key in keys]
@@ -176,169 +99,12 @@ def _member(
     """A fit as part of a stack, which writes nothing where its checkpoints are there already."""
     place, plan = fit_folder(folder, *key), built.plan
     newest = checkpoints.newest_state(place / CHECKPOINTS)
-    there = _whole(place) or (newest is not None and newest[0].order == (0, plan.stages[0].epochs))
-    _remove_cut_off(place)
+    there = is_whole(place) or (newest is not None and newest[0].order == (0, plan.stages[0].epochs))
+    remove_cut_off(place)
     return stacked.Member(
         plan=plan,
         random=built.random,
         folder=None if there else place / CHECKPOINTS,
-        validate=_validation(experiment, built),
+        validate=validation_of(experiment, built),
         observe=partial(observe, *key) if observe else None,
     )
-
-
-def fits_of(experiment: Experiment) -> list[Key]:
-    """The (fold, seed) of every fit of an experiment, in order."""
-    numbers = fold_numbers(experiment.protocol, experiment.folds)
-    return [(fold, seed) for fold in numbers for seed in experiment.protocol.seeds]
-
-
-def fit(
-    experiment: Experiment,
-    folder: Path,
-    fold: int,
-    seed: int,
-    observe: FitObserver | None = None,
-    built: Built | None = None,
-) -> Fit:
-    """One fit, read where it is whole, else made, or taken up where it was interrupted.
-
-    built: its plan, where that was built before, and trained perhaps.
-    """
-    place = fit_folder(folder, fold, seed)
-    if not from_first(_whole(place)):  # a later process would already see what the first has written
-        watch = partial(observe, fold, seed) if observe else None
-        save(_fit(experiment, fold, seed, place, watch, built), place)
-    if dist.is_initialized():
-        dist.barrier()  # the other processes read what the first has written
-    return load(place)
-
-
-def fit_folder(run: Path, fold: int, seed: int) -> Path:
-    return run / f"fold{fold}-seed{seed}"
-
-
-def fold_numbers(protocol: Protocol, folds: Sequence[Fold]) -> Sequence[int]:
-    """The folds to run, by number."""
-    known = range(len(folds))
-    wanted = known if protocol.folds is None else protocol.folds
-    absent = [fold for fold in wanted if fold not in known]
-    if absent:
-        raise GoldfoldError(
-            f"folds are numbered 0 to {len(known) - 1} and the config asks for {absent[0]}: change `folds`"
-        )
-    return wanted
-
-
-def planned(experiment: Experiment, number: int, seed: int) -> tuple[Plan, DataFrame]:
-    """One fit's plan, as its training rows and its seed make it each time, and the rows it does not see."""
-    fold = experiment.folds[number]
-    rows = experiment.tables.train.iloc[fold.train].reset_index(drop=True)
-    held_out = experiment.tables.train.iloc[fold.validation].reset_index(drop=True)
-    fit_seed = derive(seed, "fold", number)
-    seed_everything(fit_seed)
-    return experiment.recipe.build(experiment.params, rows, replace(experiment.runtime, seed=fit_seed)), held_out
-
-
-def _built(experiment: Experiment, number: int, seed: int) -> Built:
-    plan, held_out = planned(experiment, number, seed)
-    return Built(plan, held_out, random_states.states())
-
-
-def _remove_cut_off(place: Path) -> None:
-    """Remove what a process left that was killed while it wrote."""
-    for cut_off in place.rglob("*.partial"):
-        cut_off.unlink()
-
-
-def _validation(experiment: Experiment, built: Built) -> Callable[[nn.Module], dict[str, float]]:
-    """A function from a fit's model, as it is, to its scores on the rows it does not see."""
-    competition, held_out = experiment.competition, built.held_out
-
-    def validate(model: nn.Module) -> dict[str, float]:
-        predictions = finished(built.plan, model, competition.targets, experiment.loop.precision)(held_out)
-        return all_scored(by_each_score(competition.metric, predictions), held_out, predictions)
-
-    return validate
-
-
-def _fit(
-    experiment: Experiment,
-    number: int,
-    seed: int,
-    place: Path,
-    observe: Callable[[Progress], None] | None,
-    built: Built | None,
-) -> Fit:
-    _remove_cut_off(place)
-    built = built or _built(experiment, number, seed)
-    random_states.restore(built.random)
-    plan, epoch = built.plan, None
-    history, facts = built.trained or ([], {})
-    if plan.stages and not built.trained:
-        history, facts = train(
-            plan,
-            loop=experiment.loop,
-            device=experiment.runtime.device,
-            folder=place / CHECKPOINTS,
-            keep_every=experiment.protocol.debug,
-            validate=_validation(experiment, built),
-            higher_is_better=experiment.competition.metric.higher_is_better,
-            observe=observe,
-        )
-    if history:
-        epoch = _select(plan, history, experiment, place / CHECKPOINTS)
-    predict = finished(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
-    known = {"fold": number, "seed": seed, "epoch": epoch, "history": history, "facts": facts}
-    return fit_of(experiment, predict, built.held_out, known)
-
-
-def fit_of(experiment: Experiment, predict: Predictor, held_out: DataFrame, known: Mapping[str, Any]) -> Fit:
-    """What a finished plan predicts and how that scores, with what is `known`: fold, seed, epoch, history, facts."""
-    competition, validation = experiment.competition, predict(held_out)
-    metrics = measures(competition, validation)
-    scores = all_scored(metrics, held_out, validation)
-    chance = {metric.name: float(metric.chance(held_out)) for metric in metrics}
-    test = predict(experiment.tables.test)
-    return Fit(**known, scores=scores, chance=chance, validation=validation, test=test)
-
-
-def _select(plan: Plan, history: History, experiment: Experiment, folder: Path) -> int:
-    """Put the chosen epoch's weights into the plan's model; returns its number."""
-    row = chosen(history, experiment.loop.select, experiment.competition.metric.higher_is_better)
-    if row is not history[-1]:
-        saved = {(c.row["stage"], c.row["epoch"]): c for c in checkpoints.listed(folder)}
-        checkpoints.load_weights(saved[row["stage"], row["epoch"]], plan.model)
-    return row["epoch"]
-
-
-def seed_everything(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-
-
-def save(fit: Fit, place: Path) -> None:
-    """Write a fit into its folder, fit.json last."""
-    if not is_writer():
-        return
-    write_array(place / "validation.npy", fit.validation)
-    write_array(place / "test.npy", fit.test)
-    write_json(place / "history.json", fit.history)
-    plain = {name: value for name, value in vars(fit).items() if name not in ("history", "validation", "test")}
-    write_json(place / "fit.json", plain)
-
-
-def _whole(place: Path) -> bool:
-    """Whether a fit is there and can be read; a damaged one is made again, from its checkpoints where it has any."""
-    try:
-        load(place)
-    except GoldfoldError:
-        return False
-    return True
-
-
-def load(place: Path) -> Fit:
-    """The fit in a folder; raises GoldfoldError where it is absent, cut or damaged."""
-    arrays = {name: read_array(place / f"{name}.npy") for name in ("validation", "test")}
-    return Fit(**read_json(place / "fit.json"), history=read_json(place / "history.json"), **arrays)

@@ -15,8 +15,8 @@ from pandas import DataFrame
 
 from goldfold.competition import Fold
 from goldfold.engine import checkpoints
-from goldfold.engine.crossval import Experiment, Fit, fit_folder, fits_of, load, planned
 from goldfold.engine.epochs import kept
+from goldfold.engine.fits import Experiment, Fit, fit_folder, fits_of, load, planned
 from goldfold.engine.predicting import Predictor, finished
 from goldfold.engine.scoring import all_scored, measures
 from goldfold.errors import GoldfoldError

@@ -12,7 +12,7 @@ import numpy as np
 from pandas import DataFrame
 
 from goldfold.engine import checkpoints
-from goldfold.engine.crossval import CHECKPOINTS, Experiment, fit_folder, planned
+from goldfold.engine.fits import CHECKPOINTS, Experiment, fit_folder, planned
 from goldfold.engine.predicting import finished
 from goldfold.engine.selection import chosen
 from goldfold.engine.training_state import History

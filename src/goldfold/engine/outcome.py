@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from goldfold.competition import Metric
-from goldfold.engine.crossval import Experiment, Fit
+from goldfold.engine.fits import Experiment, Fit
 from goldfold.engine.scoring import bootstrap, measures, scored, spread
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from goldfold.engine.crossval import Protocol
+from goldfold.engine.fits import Protocol
 from goldfold.errors import GoldfoldError, unknown
 
 if TYPE_CHECKING:

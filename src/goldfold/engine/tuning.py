@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from goldfold.engine import pruning
-from goldfold.engine.crossval import CHECKPOINTS, Experiment, Fit, FitObserver, cross_validate, fit, together
+from goldfold.engine.crossval import cross_validate, together
+from goldfold.engine.fits import CHECKPOINTS, Experiment, Fit, FitObserver, fit
 from goldfold.engine.outcome import fold_scores
 from goldfold.engine.training import Progress
 from goldfold.engine.trials import TrialRecord
