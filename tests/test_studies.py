@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,6 +142,19 @@ def test_a_live_workers_trial_is_not_taken(searched):
     assert [first.known.number, second.known.number] == [0, 1]
     one.leave()
     assert study.claim(other, 9).known.number == 0
+
+
+def test_a_worker_waits_for_the_others_and_takes_over_from_the_dead(searched):
+    """The last trial is claimed by a worker that ends, without it, while another finds no trial left to begin."""
+    study = opened(ASKED)[1]
+    other = Worker.in_folder(ASKED.folder / "workers")
+    study.claim(other, 1)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(work, replace(ASKED, trials=1))
+        assert not wait([waiting], timeout=3).done
+        other.leave()
+        assert waiting.result() == 1
+    assert [record.state for record in records()] == ["complete"]
 
 
 def test_a_line_cut_by_a_crash_is_cut_off(searched):

@@ -30,6 +30,7 @@ from goldfold.files import read_json
 from goldfold.seeding import derive
 
 IN_A_ROW = 5  # failed trials after which a study stops
+WAIT_SECONDS = 1.0  # between two looks at whether another worker has left its trial
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +95,7 @@ def experiment_of(found: Prepared, params: dict[str, Any]) -> Experiment:
 
 
 def work(asked: Asked) -> int:
-    """Carry out trials until the study has all it was asked for, or the time is over; returns how many.
+    """Carry out trials until all that the study was asked for have ended, or the time is over; returns how many.
 
     Raises:
         GoldfoldError: the config itself fails, trials fail in a row, or the storage does not answer.
@@ -106,8 +107,11 @@ def work(asked: Asked) -> int:
         while asked.until is None or time.time() < asked.until:
             with study.place.reached(str(asked.folder)):
                 claim = study.claim(worker, asked.trials)
-            if claim is None:
-                break
+                if claim is None and not study.under_way():
+                    break
+            if claim is None:  # until the others' trials have ended, or one of them has died
+                time.sleep(WAIT_SECONDS)
+                continue
             ended = _carried_out(found, study, claim, asked)
             done, failed = done + 1, failed + 1 if ended.state == "failed" else 0
             _refuse_failures(ended, failed)

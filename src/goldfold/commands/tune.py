@@ -103,7 +103,7 @@ def _side_by_side(crew: list[Processes], asked: Asked) -> None:
             list(worker.run(work, [asked]))
         except GoldfoldError as error:
             errors.append(error)
-            tqdm.write(f"a worker ended: {error}")
+            tqdm.write(f"a worker ended, the others go on with its trial: {error}")
 
     threads = [Thread(target=carry_on, args=(worker,)) for worker in crew]
     for thread in threads:

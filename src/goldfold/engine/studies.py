@@ -89,6 +89,10 @@ class Study:
             self.study.sampler = optuna.samplers.TPESampler(seed=derive(self.study.study_name, begun))
             return self._claimed(self.study.ask(), worker)
 
+    def under_way(self) -> bool:
+        """Whether a trial has not ended, be its worker alive or dead."""
+        return any(trial.state is TrialState.RUNNING for trial in self.study.get_trials(deepcopy=False))
+
     def note(self, claim: Claim, record: TrialRecord) -> None:
         """Tell the storage what is known of a trial in progress; a step is a fold, in the study's order."""
         self._tell(claim.trial, record)
