@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from goldfold import fields, metrics
 from goldfold.cli import main
-from goldfold.commands import blend, grade, project, submit
+from goldfold.commands import blend, blend_members, grade, project, submit
 from goldfold.competition import Competition, Metric, Submission, Tables
 from goldfold.engine import blending
 from goldfold.engine.blend_methods import METHODS, power_mean, ranks
@@ -595,3 +595,16 @@ def test_a_blend_stands_beside_runs_with_any_number_of_seeds():
     with pytest.raises(GoldfoldError, match="b scored fold 1, 2 and a fold 0, 1"):
         comparable(["a", "b"], [run(one), run(one, ("1", "2"))], ["", ""])
     assert comparable(["a", "b"], [run(one), run(one)], ["id,fold\n1,0\n2,1\n", "id,fold\n2,1\n1,0\n"]) == ["auroc"]
+
+
+def test_a_score_beside_other_things_is_blended_with_scores_alone():
+    """A run whose records hold a score and a map, and one that predicts scores: the scores of both."""
+    score = np.array([0.1, 0.9], np.float32)
+    both = fields.records(score=score, map=np.zeros((2, 3, 3)))
+    found = blend_members._alike([both, score.astype(float)])
+    assert [each.dtype.names for each in found] == [None, None]
+    np.testing.assert_array_equal(found[0], score)
+    kept = blend_members._alike([both, both])
+    assert all(each is both for each in kept)
+    other = fields.records(map=np.zeros((2, 3, 3)))
+    assert blend_members._alike([other, score])[0] is other

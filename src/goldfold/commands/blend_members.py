@@ -173,7 +173,7 @@ def _members(
         fold[positions] = number
     rows = data.train[fold >= 0].reset_index(drop=True)
     arrays = {
-        side: [_read(folder, side, ids.astype(str).tolist()) for folder in folders]
+        side: _alike([_read(folder, side, ids.astype(str).tolist()) for folder in folders])
         for side, ids in (("oof", rows["id"]), ("test", data.test["id"]))
     }
     names = [folder.name for folder in folders]
@@ -184,6 +184,14 @@ def _members(
 def _read(folder: Path, side: str, wanted: Sequence[str]) -> np.ndarray:
     path = folder / f"{side}.npy"
     return aligned(read_array(path), _ids(folder / f"{side}_ids.csv")["id"].tolist(), wanted, str(path))
+
+
+def _alike(predictions: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Where some predict a score with other things and others a score alone, the scores of all."""
+    scores = [fields.field(each, "score") for each in predictions if "score" in (each.dtype.names or ("score",))]
+    if len({each.dtype for each in predictions}) > 1 and len(scores) == len(predictions):
+        return scores
+    return list(predictions)
 
 
 def _ids(path: Path) -> pd.DataFrame:
