@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from filelock import FileLock
 
 from goldfold.commands import train
@@ -48,8 +49,6 @@ def records(asked: Asked = ASKED):
 
 def test_a_trial_is_the_score_of_the_same_run(searched):
     """Trial 0 is the config itself, to the bit what `score` prints of a run; so is any other."""
-    import torch
-
     assert work(ASKED) == 4
     found = records()
     assert [record.number for record in found] == [0, 1, 2, 3]
@@ -365,3 +364,45 @@ def test_another_machine_s_worker_lives_by_its_signs_of_life(searched, postgresq
     assert study.claim(here, 9).known.number == 1
     claim.trial.set_user_attr("beat", 0.0)
     assert study.claim(here, 9).known.number == 0
+
+
+TUNE = ("tune", "--comp", "blobs", "--config", "perceptron")
+
+
+def test_the_command_writes_a_record_and_the_best_as_a_config(searched, goldfold):
+    """Two workers; what the winner's config trains is the winner."""
+    done = goldfold(
+        "tune", "--comp", "blobs", "--config", "perceptron", *["--jobs", "2", "--threads", "1", "--trials", "6"]
+    )
+    assert "6 trials over 3 folds" in done.stdout
+    folder = searched / "runs" / "blobs" / "studies" / "perceptron"
+    assert {path.name for path in folder.glob("*.png")} >= {"history.png", "slices.png", "timeline.png"}
+    assert "# blobs / study perceptron" in (folder / "record.md").read_text(encoding="utf-8")
+    best = max((record for record in records() if record.value), key=lambda record: record.value)
+    config = searched / "configs" / "blobs" / "perceptron-best.yaml"
+    assert config.exists() == (best.number > 0)
+    if best.number:
+        assert "on folds drawn anew: auroc" in done.stdout
+        run = train.train("blobs", "perceptron-best", [], torch.device("cpu"), quiet=True)
+        assert read_json(run / "metrics.json")["auroc"]["mean"] == best.value
+    written = config.read_text(encoding="utf-8") if config.exists() else ""
+    config.write_text(written + "# mine\n", encoding="utf-8")
+    again = goldfold(*TUNE, "--trials", "6", "--redraws", "0")
+    assert config.read_text(encoding="utf-8") == written + "# mine\n"  # what a person changed stays
+    assert best.number == 0 or str(folder.relative_to(searched) / config.name) in again.stdout
+
+
+def test_what_one_worker_refuses_ends_the_others(toy, goldfold):
+    path = toy / "configs" / "blobs" / "perceptron.yaml"
+    path.write_text(path.read_text() + "learning_rate: 1.0e+30\nsearch:\n  dropout: [0.0, 0.2, 0.5]\n")
+    done = goldfold(
+        "tune",
+        "--comp",
+        "blobs",
+        "--config",
+        "perceptron",
+        *["--jobs", "2", "--threads", "1", "--trials", "30"],
+        expect=2,
+    )
+    assert "trial 0, the config itself, fails" in done.stderr
+    assert len(records(replace(ASKED, trials=30))) < 30

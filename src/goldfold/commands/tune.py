@@ -8,6 +8,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from threading import Event, Thread
@@ -91,19 +92,25 @@ def _work(asked: Asked, wanted: Wanted | None) -> None:
         list(chosen.run(work, [asked] * chosen.share.at_once))
         return
     alone = replace(chosen, share=replace(chosen.share, at_once=1))
-    _side_by_side([alone] * chosen.share.at_once, asked)
+    _side_by_side([replace(alone, first=number) for number in range(chosen.share.at_once)], asked)
 
 
 def _side_by_side(crew: list[Processes], asked: Asked) -> None:
-    """Each worker in a pool of its own, so that one which is killed does not end the others."""
-    errors: list[GoldfoldError] = []
+    """Each worker in a pool of its own, so that one which is killed does not end the others; what it refuses does."""
+    died: list[GoldfoldError] = []
+    refused: list[GoldfoldError] = []
 
     def carry_on(worker: Processes) -> None:
         try:
             list(worker.run(work, [asked]))
         except GoldfoldError as error:
-            errors.append(error)
-            tqdm.write(f"a worker ended, the others go on with its trial: {error}")
+            if isinstance(error.__cause__, BrokenProcessPool):
+                died.append(error)
+                if not refused:
+                    tqdm.write(f"a worker ended, the others go on with its trial: {error}")
+            else:
+                refused.append(error)
+                _end_workers()
 
     threads = [Thread(target=carry_on, args=(worker,)) for worker in crew]
     for thread in threads:
@@ -112,11 +119,15 @@ def _side_by_side(crew: list[Processes], asked: Asked) -> None:
         for thread in threads:
             thread.join()
     except KeyboardInterrupt:
-        for child in multiprocessing.active_children():
-            child.kill()
+        _end_workers()
         raise
-    if len(errors) == len(crew):
-        raise errors[-1]
+    if refused or len(died) == len(crew):
+        raise (refused or died)[0]
+
+
+def _end_workers() -> None:
+    for child in multiprocessing.active_children():
+        child.kill()
 
 
 def _gpus(asked: Asked) -> int:

@@ -20,10 +20,14 @@ from goldfold.errors import GoldfoldError
 
 @dataclass(frozen=True)
 class Processes:
-    """Spawned processes, so that none inherits threads or a CUDA context. devices: GPUs that they are spread over."""
+    """Spawned processes, so that none inherits threads or a CUDA context.
+
+    devices: GPUs that they are spread over, in turn. first: whose turn it is.
+    """
 
     share: Share
     devices: int = 0
+    first: int = 0
 
     def run(self, function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[tuple[int, Any]]:
         """As `Executor.run` says."""
@@ -31,7 +35,7 @@ class Processes:
         watched, life = context.Pipe(duplex=False)  # the system closes `life` too where this process is killed
         places = context.SimpleQueue()
         for number in range(self.share.at_once):
-            places.put(_device(number, self.devices) if self.share.gpus else None)
+            places.put(_device(self.first + number, self.devices) if self.share.gpus else None)
         pool = ProcessPoolExecutor(
             self.share.at_once, context, initializer=_begin, initargs=(watched, self.share.environment(), places)
         )
