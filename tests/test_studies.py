@@ -134,6 +134,14 @@ def test_a_trial_that_kills_its_workers_is_given_up(searched):
     assert found[0].reason == "3 workers were killed in it"
 
 
+def test_a_worker_that_finishes_a_fold_gives_the_trial_more_attempts(searched):
+    for after in (1, 1, 2):  # the third saves a fold of trial 0 and dies in the next
+        killed(after)
+    assert [(record.state, len(record.folds)) for record in records()] == [("running", 1)]
+    work(replace(ASKED, trials=1))
+    assert [record.state for record in records()] == ["complete"]
+
+
 def test_a_live_workers_trial_is_not_taken(searched):
     study = opened(ASKED)[1]
     one, other = (Worker.in_folder(ASKED.folder / "workers") for _ in range(2))

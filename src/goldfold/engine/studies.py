@@ -23,7 +23,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.files import read_json, write_json
 from goldfold.seeding import derive
 
-ATTEMPTS = 3  # by workers that died of it, before a trial is given up
+ATTEMPTS = 3  # by workers that died in it without finishing one more fold, before a trial is given up
 TRIAL = "trial.json"
 STATES = {
     TrialState.RUNNING: "running",
@@ -97,6 +97,7 @@ class Study:
         """Tell the storage what is known of a trial in progress; a step is a fold, in the study's order."""
         self._tell(claim.trial, record)
         if len(record.folds) > len(claim.known.folds):  # another attempt has reported the others
+            claim.trial.set_user_attr("attempts", 0)
             values = list(record.folds.values())
             claim.trial.report(sum(values) / len(values), step=len(values))
 
