@@ -91,7 +91,7 @@ def bootstrap(
     """
     generator = np.random.default_rng(0)
     members = _members(len(rows), groups)
-    score_of = _resampled(metric, rows, predictions)
+    score_of = resampled(metric, rows, predictions)
     values = []
     for _ in range(RESAMPLES):
         drawn = generator.integers(0, len(members), len(members))
@@ -105,7 +105,7 @@ def bootstrap(
     return [float(edge) for edge in np.percentile(values, [2.5, 97.5])]
 
 
-def _resampled(metric: Metric, rows: DataFrame, predictions: np.ndarray) -> Callable[[np.ndarray], float]:
+def resampled(metric: Metric, rows: DataFrame, predictions: np.ndarray) -> Callable[[np.ndarray], float]:
     """Positions of drawn rows -> their score."""
     if metric.per_row:
         per_row = metric.per_row(rows, predictions)

@@ -12,6 +12,7 @@ from pandas import DataFrame
 
 from goldfold import fields
 from goldfold.competition import Metric
+from goldfold.engine.scoring import resampled
 from goldfold.seeding import derive
 
 CHUNK = 2**22  # values that are turned into float64 at a time
@@ -51,16 +52,6 @@ def _voted(labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.take_along_axis(labels, votes.round(12).argmax(axis=0)[None], axis=0)[0]
 
 
-def scorer(metric: Metric, rows: DataFrame, predictions: np.ndarray) -> Callable[[np.ndarray], float]:
-    """Positions in `rows` -> the metric of those, computed for all at once where the metric allows it."""
-    if metric.per_row:
-        by_row = metric.per_row(rows, predictions)
-        return lambda positions: float(by_row[positions].mean())
-    if metric.resampled:
-        return metric.resampled(rows, predictions)
-    return lambda positions: float(metric.score(rows.iloc[positions], predictions[positions]))
-
-
 class Objective:
     """How good a weighted mean is on some of the rows: the metric there, its sign turned where lower is better.
 
@@ -85,7 +76,7 @@ class Objective:
         return any(part.ndim > 2 for part in parts) or sum(part.size for part in parts) >= LARGE
 
     def _scorer_of(self, weights: tuple[float, ...]) -> Callable[[np.ndarray], float]:
-        return scorer(self.metric, self.rows, weighted(self.predictions, np.array(weights)))
+        return resampled(self.metric, self.rows, weighted(self.predictions, np.array(weights)))
 
 
 def optimised(goodness: Goodness, runs: int, slow: bool = False) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from goldfold.engine.scoring import spread
 from goldfold.trust.report.blends import Facts, against_best, learned_weights, rows_of
+from goldfold.trust.report.figures import label_right
 from goldfold.trust.report.markdown import number
 from goldfold.trust.report.style import FAINT, INK, MUTED, figure, fold_colour, png, styled
 
@@ -53,7 +54,7 @@ def _draw_scores(panels: Sequence[Axes], facts: Facts, lines: Mapping[str, Any])
             found, reference = against_best(facts, own), facts["runs"][facts["best_run"]]["folds"]
             apart = {fold: value - reference[fold] for fold, value in own["folds"].items()}
             _draw_line(right, place, apart, found.mean, found.interval)
-        _label(right, place, number(own["mean"]))
+        label_right(right, place, number(own["mean"]))
 
 
 def _draw_line(
@@ -64,18 +65,6 @@ def _draw_line(
     if edges:
         axes.plot(edges, [place - 0.1] * 2, color=INK, linewidth=1.6, solid_capstyle="butt")
     axes.plot(mean, place - 0.1, "D", color=INK, markersize=5)
-
-
-def _label(axes: Axes, place: float, text: str) -> None:
-    axes.annotate(
-        text,
-        (1, place),
-        xycoords=("axes fraction", "data"),
-        xytext=(4, 0),
-        textcoords="offset points",
-        verticalalignment="center",
-        fontsize=8,
-    )
 
 
 def _draw_weights(panels: Sequence[Axes], facts: Facts, weighing: Mapping[str, Any]) -> None:

@@ -198,8 +198,13 @@ def _draw_dot(axes: Axes, place: float, score: float, edges: Sequence[float] | N
     if edges:
         axes.plot(edges, [place, place], color=colour, linewidth=1.6, solid_capstyle="butt")
     axes.plot(score, place, marker, color=colour, markersize=6.5)
+    label_right(axes, place, number(score))
+
+
+def label_right(axes: Axes, place: float, text: str) -> None:
+    """Write `text` to the right of the axes, at a place of the vertical one."""
     axes.annotate(
-        number(score),
+        text,
         (1, place),
         xycoords=("axes fraction", "data"),
         xytext=(4, 0),
