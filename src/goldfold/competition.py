@@ -51,6 +51,21 @@ class Fold(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """Which rows ask, which answer, and which answers are right, where rows are found by the likeness of embeddings.
+
+    queries, gallery: int64 positions among the rows; both hold all of them where each row asks for the others.
+    relevant: a slice of the queries (m of them) -> bool (m, gallery), True where an answer is right.
+    left_out: likewise, answers that count neither as right nor as wrong: the query itself, its near-duplicates.
+    """
+
+    queries: np.ndarray
+    gallery: np.ndarray
+    relevant: Callable[[slice], np.ndarray]
+    left_out: Callable[[slice], np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Metric:
     """A score with its definition in its name.
 
@@ -65,6 +80,11 @@ class Metric:
     classes: the labels in the order of the columns of (n, classes) predictions; None where it decides between none.
     needs: the field without which predictions cannot be scored: a recipe that predicts none is not measured by it.
     luck: (rows, predictions) -> how likely predictions that know nothing score at least as well; None where unknown.
+    ceiling: rows -> the best score that any predictions can reach for them, where that is worse than the bound.
+    pairs: rows with their targets -> who asks and what is right, where predictions are embeddings (n, d) that are
+        compared by their cosines: pictures, comparisons and audits of embeddings read it.
+    protocol: how it is measured beyond its name (the gallery, what is left out): scores that differ in it are never
+        ranked together.
     """
 
     name: str
@@ -78,6 +98,9 @@ class Metric:
     classes: tuple | None = None
     needs: str | None = None
     luck: Callable[[DataFrame, Predictions], Luck] | None = None
+    ceiling: Callable[[DataFrame], float] | None = None
+    pairs: Callable[[DataFrame], Pairs] | None = None
+    protocol: str = ""
 
 
 class Luck(NamedTuple):
@@ -101,6 +124,13 @@ class Monitored(NamedTuple):
     value: float
     higher_is_better: bool | None = None
     alarm: str = ""
+
+
+class Unlearned(NamedTuple):
+    """A loss term's mean over an epoch where nothing has been learned, and the standard deviation of that mean."""
+
+    value: float
+    sd: float
 
 
 def _silent(what: str, done: int, total: int) -> None:
@@ -150,6 +180,9 @@ class Stage:
     optimizer: model -> optimizer; what it does not hold is frozen during the stage.
     schedule: (optimizer, epochs, optimizer steps per epoch) -> scheduler, or None for a constant rate.
     schedule_per: whether the schedule moves after every optimizer step or after every epoch.
+    unlearned: model -> {term: its value where nothing has been learned}, of random embeddings, say, measured as the
+        stage measures it. It is asked once, before the first step, with a copy of the model in train mode; a stage
+        whose best epoch cannot be told from it is said not to have learned.
     """
 
     name: str
@@ -159,6 +192,7 @@ class Stage:
     optimizer: Callable[[nn.Module], Optimizer]
     schedule: Callable[[Optimizer, int, int], LRScheduler] | None = None
     schedule_per: Literal["step", "epoch"] = "step"
+    unlearned: Callable[[nn.Module], Mapping[str, Unlearned]] | None = None
 
 
 def _nothing(model: nn.Module | None) -> None:
@@ -237,6 +271,18 @@ class Rule:
     broken: Callable[[BaseModel], str | None]
 
 
+class Neighbours(NamedTuple):
+    """Rows in an order of their own, those next to each other nearly copies: a recording's frames, a signal's windows.
+
+    sequence, time: columns of both tables; guard: rows of one sequence whose times differ by this or less, in the unit
+    of `time`, must neither be on both sides of a fold nor be asked to find each other.
+    """
+
+    sequence: str
+    time: str
+    guard: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Competition:
     """The table of contents of a competition folder, found there under the name `COMPETITION`.
@@ -253,6 +299,7 @@ class Competition:
     grade: (submission, solution) -> the leaderboard's score of a submission against `private/solution.csv`; None where
         only Kaggle can tell. The solution has the sample submission's columns filled with the truth, and may have more.
     object_class: a column of both tables with the kind of object a row shows, "?" where unknown; None if all are alike.
+    neighbours: how rows follow each other, where those next to each other are nearly copies; None where they are not.
     rules: a run that breaks one is refused, or is an exploration that writes no submission.
     sample_data: folder below GOLDFOLD_SAMPLE_DATA with Kaggle's own files, read where `data/<name>/raw` is absent.
     """
@@ -269,5 +316,6 @@ class Competition:
     group: str | None = None
     grade: Callable[[DataFrame, DataFrame], float] | None = None
     object_class: str | None = None
+    neighbours: Neighbours | None = None
     rules: Sequence[Rule] = ()
     sample_data: str | None = None
