@@ -10,6 +10,7 @@ import pytest
 
 from goldfold.cli import main
 from goldfold.engine import epochs
+from goldfold.trust.report import epoch_tables
 
 RUNS = Path("runs/blobs")
 SAME = ("oof.npy", "test.npy", "metrics.json", "folds.csv", "config.json")
@@ -82,6 +83,21 @@ def test_the_tables_of_epochs_agree_with_the_histories(toy: Path, capsys) -> Non
     assert last.cost == pytest.approx(best.metric - last.metric)
     assert f"{last.metric:.4f}" in told
     assert "no score to quote" in told
+
+
+def test_the_atlas_shows_the_epochs_of_every_stage(toy: Path) -> None:
+    main(["train", "--comp", "neighbours", "--config", "two_stage", "--debug"])
+    main(["epochs", "--run", "latest"])
+    folder = Path("runs/neighbours/two_stage-r1/epochs-fold0-seed0")
+    table = pd.read_csv(folder / "epochs.csv")
+    history = json.loads(Path("runs/neighbours/two_stage-r1/fold0-seed0/history.json").read_text())
+    assert table["stage"].tolist() == ["invariance"] * 2 + ["metric"] * 3 == [row["stage"] for row in history]
+    assert table["epoch"].tolist() == [1, 2, 1, 2, 3]
+    assert table["precision_at_1_cosine"].tolist() == pytest.approx([row["metric"] for row in history])
+    drawn = epoch_tables.numbered(history)
+    assert drawn["epoch"].tolist() == [1, 2, 3, 4, 5]
+    assert drawn["loss of invariance"].notna().tolist() == [True, True, False, False, False]
+    assert (folder / "by_epoch.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_ids_to_look_at_are_the_users(toy: Path) -> None:

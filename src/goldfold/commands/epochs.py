@@ -44,7 +44,7 @@ def draw(
     """
     histories = _histories(run)
     fold, seed = _fit(histories, fold)
-    kept = epochs.kept(fit_folder(run, fold, seed))
+    kept = epochs.of_all_stages(fit_folder(run, fold, seed))
     experiment = again(run, device_of(device)).experiment
     metric = experiment.competition.metric
     probes = _probes(experiment, fold, ids)
@@ -55,11 +55,11 @@ def draw(
     bar.close()
     folder = run / f"epochs-fold{fold}-seed{seed}"
     history = histories[fold, seed]
-    chosen = {rule: row["epoch"] for rule, row in epochs.by_rule(history, metric.higher_is_better).items()}
-    _draw(experiment, folder, probes, looks, history, chosen)
+    _draw(experiment, folder, probes, looks, history)
     told = epoch_tables.rules(metric, epochs.costs(list(histories.values()), metric.higher_is_better))
     scores = epoch_tables.by_image(looks, list(probes["id"]))
-    write_text(folder / "scores.csv", scores.to_csv(index=False))
+    if len(scores):
+        write_text(folder / "scores.csv", scores.to_csv(index=False))
     table = epoch_tables.by_epoch(history)
     write_text(folder / "epochs.csv", table.to_csv(index=False))
     title = f"{run.parent.name}/{run.name}"
@@ -110,19 +110,21 @@ def _labels(rows: DataFrame, targets: Sequence[str]) -> list[str]:
 
 
 def _draw(
-    experiment: Experiment,
-    folder: Path,
-    rows: DataFrame,
-    looks: Sequence[Look],
-    history: epochs.History,
-    chosen: Mapping[str, int],
+    experiment: Experiment, folder: Path, rows: DataFrame, looks: Sequence[Look], history: epochs.History
 ) -> None:
-    """Curves over epochs; where there are images to show also a page per epoch and the contact sheet."""
+    """Curves over epochs; where there are images to show also a page per epoch and the contact sheet.
+
+    Epochs are numbered through all stages; where there are several each is called by its stage and its number there.
+    """
     metric, targets = experiment.competition.metric, experiment.competition.targets
-    table = epoch_tables.by_epoch(history).drop(columns="alarms")
+    places = {(row["stage"], row["epoch"]): place for place, row in enumerate(history, 1)}
+    rules = epochs.by_rule(history, metric.higher_is_better)
+    chosen = {rule: places[row["stage"], row["epoch"]] for rule, row in rules.items()}
+    names = _names(history)
+    table, scores = epoch_tables.numbered(history), list(history[-1]["scores"])
     write_bytes(
         folder / "by_epoch.png",
-        curves.by_epoch(table, list(history[-1]["scores"]), chosen, float(metric.chance(rows)), metric.name),
+        curves.by_epoch(table, scores, chosen, float(metric.chance(rows)), metric.name, names),
     )
     if "path" not in rows or not looks[0].pictures:
         return
@@ -133,19 +135,29 @@ def _draw(
         images=np.stack([images.resize(images.read(path), SIDE) for path in rows["path"]]) / 255,
         anomalous=(answers > 0).tolist() if answers.dtype.kind in "biuf" and answers.between(0, 1).all() else None,
     )
-    shown = [_epoch(look) for look in looks]
+    shown = [_epoch(look, places[look.row["stage"], look.row["epoch"]], names) for look in looks]
     ranges = atlas.heat_ranges(epoch.pictures for epoch in shown)
-    for epoch in shown:
-        write_bytes(folder / f"epoch_{epoch.number:03d}.png", atlas.epoch_page(probes, epoch, ranges, chosen))
+    for look, epoch in zip(looks, shown, strict=True):
+        name = f"epoch_{look.row['epoch']:03d}.png"
+        file = folder / (f"{look.row['stage']}_{name}" if names else name)
+        write_bytes(file, atlas.epoch_page(probes, epoch, ranges, chosen))
     write_bytes(folder / "contact_sheet.png", contact_sheet.contact_sheet(probes, shown, ranges, chosen))
 
 
-def _epoch(look: Look) -> atlas.Epoch:
+def _names(history: epochs.History) -> dict[int, str]:
+    """What each epoch is called where there are several stages; nothing where its number says it."""
+    if len({row["stage"] for row in history}) == 1:
+        return {}
+    return {place: f"{row['stage']} {row['epoch']}" for place, row in enumerate(history, 1)}
+
+
+def _epoch(look: Look, place: int, names: Mapping[int, str]) -> atlas.Epoch:
     predictions, monitored = look.predictions, look.row["monitored"]
     names = [name for name in predictions.dtype.names or () if predictions.dtype[name].kind == "f"]
     ranking = {name: each["value"] for name, each in monitored.items() if each["higher_is_better"] is not None}
     return atlas.Epoch(
-        number=look.row["epoch"],
+        number=place,
+        name=names.get(place, ""),
         pictures=look.pictures,
         scores={name: predictions[name] for name in names if predictions[name].ndim == 1},
         facts={**look.row["scores"], **ranking},

@@ -29,7 +29,13 @@ class Look:
 
 
 def kept(folder: Path) -> list[checkpoints.Checkpoint]:
-    """The epochs of the last stage whose weights are there, in the order of training.
+    """The epochs of the last stage whose weights are there, in the order of training; raises as `of_all_stages`."""
+    found = of_all_stages(folder)
+    return [checkpoint for checkpoint in found if checkpoint.row["stage"] == found[-1].row["stage"]]
+
+
+def of_all_stages(folder: Path) -> list[checkpoints.Checkpoint]:
+    """The epochs of every stage whose weights are there, in the order of training.
 
     Raises:
         GoldfoldError: there is none.
@@ -39,14 +45,14 @@ def kept(folder: Path) -> list[checkpoints.Checkpoint]:
         raise GoldfoldError(
             f"{folder} holds no weights: only recipes that are trained by epochs keep them, and the fit must have begun"
         )
-    return [checkpoint for checkpoint in found if checkpoint.row["stage"] == found[-1].row["stage"]]
+    return found
 
 
 def looks(experiment: Experiment, run: Path, fold: int, seed: int, rows: DataFrame) -> Iterator[Look]:
-    """Every kept epoch of one fit on `rows`; nothing is trained. The weights are the plan's as it is built again."""
+    """Every kept epoch of every stage of one fit on `rows`; nothing is trained, the plan is built again."""
     plan, _ = planned(experiment, fold, seed)
     model = plan.model.to(experiment.runtime.device)
-    for checkpoint in kept(fit_folder(run, fold, seed)):
+    for checkpoint in of_all_stages(fit_folder(run, fold, seed)):
         checkpoints.load_weights(checkpoint, model)
         predictor = finished(plan, model, experiment.competition.targets, experiment.loop.precision)
         yield Look(checkpoint.row, predictor(rows), predictor.pictures(rows))

@@ -53,6 +53,7 @@ class Probes:
 class Epoch:
     """What one epoch made of the probes.
 
+    number: 1, 2, ... through all stages. name: what it is called where that is not its number.
     pictures: name -> (k, h, w) heat or (k, h, w, 3) colours in [0, 1], of any height and width; scores: name -> (k,).
         Values may be nan or infinite, as a dead network gives them.
     facts: numbers of the whole epoch by name, such as its AUROCs. alarms: words for what is wrong with it.
@@ -63,6 +64,11 @@ class Epoch:
     scores: Mapping[str, np.ndarray]
     facts: Mapping[str, float] = field(default_factory=dict)
     alarms: Sequence[str] = ()
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        return self.name or f"Epoch {self.number}"
 
 
 def heat_ranges(pictures: Iterable[Mapping[str, np.ndarray]]) -> dict[str, Range]:
@@ -139,7 +145,7 @@ def _columns(probes: Probes) -> list[tuple[str, list[int]]]:
 
 def _head(epoch: Epoch, ranges: Mapping[str, Range], chosen: Mapping[str, int]) -> np.ndarray:
     room = PAGE - 2 * MARGIN
-    title = words(f"Epoch {epoch.number}", room, size=TITLE, weight=BOLD)
+    title = words(epoch.title, room, size=TITLE, weight=BOLD)
     alarms = [canvas.pill(alarm, canvas.extent(alarm, TEXT) + 12, ALARM) for alarm in epoch.alarms]
     lines = [beside([title, *(canvas.centred(alarm, title.shape[0], alarm.shape[1]) for alarm in alarms)], gap=10)]
     rules = [rule for rule, number in chosen.items() if number == epoch.number]

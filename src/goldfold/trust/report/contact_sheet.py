@@ -112,7 +112,10 @@ def _heads(shown: Sequence[Epoch], width: int) -> np.ndarray:
             for epoch in shown
         ]
         rows.append(beside([blank(1, INPUT), *pills], gap=GAP))
-    numbers = [words(f"{epoch.number}", width, size=HEADING, weight=BOLD) for epoch in shown]
+    numbers = [
+        words(epoch.name or f"{epoch.number}", width, size=TEXT if epoch.name else HEADING, weight=BOLD)
+        for epoch in shown
+    ]
     rows.append(_row("epoch", numbers, width))
     for name in dict.fromkeys(name for epoch in shown for name in epoch.facts):
         values = [canvas.digits(epoch.facts[name]) if name in epoch.facts else "" for epoch in shown]

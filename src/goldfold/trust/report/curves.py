@@ -24,12 +24,18 @@ NAME = 28  # characters on a line of a name
 
 @styled()
 def by_epoch(
-    table: DataFrame, scores: Sequence[str], chosen: Mapping[str, int], chance: float, metric: str = "AUROC"
+    table: DataFrame,
+    scores: Sequence[str],
+    chosen: Mapping[str, int],
+    chance: float,
+    metric: str = "AUROC",
+    names: Mapping[int, str] | None = None,
 ) -> bytes:
     """A PNG of scores by epoch in one panel, each other column in a small one of its own scale, and what rules choose.
 
     table: a column `epoch`, then one per measured value; nan where there is none. scores: the columns that are values
-    of `metric`, drawn with its chance level. chosen: rule -> epoch, a line through all panels.
+    of `metric`, drawn with its chance level. chosen: rule -> epoch, a line through all panels. names: what epochs are
+    called where that is not their number.
     """
     others = [name for name in table.columns if name not in ("epoch", *scores)]
     flags = _flags(chosen)
@@ -51,7 +57,7 @@ def by_epoch(
         axes.locator_params(axis="y", nbins=3)
         axes.margins(y=0.12)
     _number_epochs([top, *small], table["epoch"], wide)
-    _mark([top, *small], flags)
+    _mark([top, *small], flags, names or {})
     return png(drawn)
 
 
@@ -78,7 +84,7 @@ def _number_epochs(panels: Sequence[Axes], epochs: Series, wide: int) -> None:
         axes.set_xlabel("epoch")
 
 
-def _mark(panels: Sequence[Axes], flags: Mapping[int, str]) -> None:
+def _mark(panels: Sequence[Axes], flags: Mapping[int, str], names: Mapping[int, str]) -> None:
     """A line through every panel at each chosen epoch, and above the first its rules, earlier epochs higher up."""
     for axes in panels:
         for epoch in flags:
@@ -87,7 +93,7 @@ def _mark(panels: Sequence[Axes], flags: Mapping[int, str]) -> None:
     for place, (epoch, rules) in enumerate(flags.items()):
         left = epoch < low + 0.7 * (high - low)  # else its words would not end on the page
         panels[0].annotate(
-            f" {rules}: epoch {epoch} ",
+            f" {rules}: {names.get(epoch, f'epoch {epoch}')} ",
             (epoch, 1),
             xycoords=panels[0].get_xaxis_transform(),
             xytext=(0, 3 + LANE * (len(flags) - 1 - place)),

@@ -30,9 +30,23 @@ def _chosen(epochs: Sequence[int]) -> str:
 
 
 def by_epoch(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """A line per epoch that was looked at: `epoch`, `loss`, every score, every monitored value, and `alarms`."""
+    """A line per epoch that was looked at: `epoch`, `loss`, every score, every monitored value, and `alarms`.
+
+    Where there are several stages `stage` stands first.
+    """
     looked = [row for row in rows if row["metric"] is not None]
-    return pd.DataFrame([_line(row) for row in looked])
+    stages = {row["stage"] for row in rows}
+    return pd.DataFrame([({"stage": row["stage"]} if len(stages) > 1 else {}) | _line(row) for row in looked])
+
+
+def numbered(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """`by_epoch` to be drawn: epochs numbered through all stages, a column for the loss of each, and no alarms."""
+    table = by_epoch(rows).drop(columns="alarms")
+    if "stage" not in table:
+        return table
+    table["epoch"] = [place for place, row in enumerate(rows, 1) if row["metric"] is not None]
+    losses = {f"loss of {stage}": table["loss"].where(table["stage"] == stage) for stage in table["stage"].unique()}
+    return table.drop(columns=["stage", "loss"]).assign(**losses)
 
 
 def _line(row: Mapping[str, Any]) -> dict[str, Any]:
