@@ -11,6 +11,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from goldfold import metrics
+from goldfold.cli import main
 from goldfold.commands import project
 from goldfold.competition import Metric
 from goldfold.engine.scoring import bootstrap, measures, scored, spread
@@ -159,3 +160,21 @@ def test_what_predictions_do_not_hold_is_not_measured(toy):
     assert measures(competition, plain) == measures(competition, records(**scores)) == [blobs.metric]
     maps = records(**scores, map=np.zeros((3, 4, 4), np.float16))
     assert measures(competition, maps) == [blobs.metric, masks]
+
+
+def test_the_best_possible_score_and_the_protocol_are_told_beside_the_score(toy, capsys):
+    """A metric that cannot reach its bound on the rows of a fold, measured in its own way."""
+    path = toy / "competitions/neighbours/__init__.py"
+    changed = path.read_text(encoding="utf-8").replace(
+        "bounds=(0, 1),", "bounds=(0, 1), ceiling=lambda rows: len(rows) / 100, protocol='self left out',"
+    )
+    path.write_text(changed, encoding="utf-8")
+    main(["train", "--comp", "neighbours", "--config", "two_stage"])
+    told = capsys.readouterr().out
+    assert "best possible 0.6000, range [0, 1]" in told
+    assert "precision_at_1_cosine, out of fold, self left out, 2 of 2 folds" in told
+    record = (toy / "runs/neighbours/two_stage-r1/record.md").read_text(encoding="utf-8")
+    assert "best possible" in record
+    main(["train", "--comp", "blobs", "--config", "estimator"])
+    assert "best possible" not in capsys.readouterr().out
+    assert "best possible" not in (toy / "runs/blobs/estimator-r1/record.md").read_text(encoding="utf-8")

@@ -43,5 +43,6 @@ def _lines(name: str, summary: Mapping[str, Any]) -> list[str]:
         lines.append(f"  pooled  {summary['pooled']:.4f}, {text}")
     low, high = summary["bounds"]
     better = "higher" if summary["higher_is_better"] else "lower"
-    lines.append(f"  chance  {summary['chance']:.4f}, range [{low:g}, {high:g}], {better} is better")
+    best = f", best possible {summary['ceiling']:.4f}" if "ceiling" in summary else ""
+    lines.append(f"  chance  {summary['chance']:.4f}{best}, range [{low:g}, {high:g}], {better} is better")
     return lines

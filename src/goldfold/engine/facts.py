@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from goldfold.competition import Stage
 from goldfold.engine.random_states import undisturbed
 
 
@@ -87,6 +89,20 @@ def without_gradient(model: nn.Module, optimizer: Optimizer) -> list[str]:
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     learning = [(n, p) for n, p in model.named_parameters() if id(p) in held and p.requires_grad]
     return [name for name, parameter in learning if parameter.grad is None]
+
+
+def unlearned(
+    model: nn.Module, stage: Stage, autocast: Callable[[], AbstractContextManager]
+) -> dict[str, dict[str, list[float]]]:
+    """What a stage says its losses are where nothing was learned, asked with a copy of the model; empty if it does not.
+
+    Training goes on as if this had not happened.
+    """
+    if stage.unlearned is None:
+        return {}
+    with undisturbed(), autocast(), torch.no_grad():
+        told = stage.unlearned(copy.deepcopy(model).train())
+    return {"unlearned": {term: [float(each.value), float(each.sd)] for term, each in told.items()}}
 
 
 def freeze_others(model: nn.Module, optimizer: Optimizer, trainable: set[str]) -> set[str]:

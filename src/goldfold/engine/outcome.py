@@ -58,10 +58,11 @@ def _summary(
     by_fold = fold_scores(fits, metric.name)
     chance = float(np.mean([fit.chance[metric.name] for fit in fits]))
     summary = {
-        "protocol": protocol(experiment, metric.name, fits),
+        "protocol": protocol(experiment, metric, fits),
         "higher_is_better": metric.higher_is_better,
         "bounds": list(metric.bounds),
         "chance": chance,
+        **_ceiling(experiment, metric, fits),
         "folds": {str(fold): score for fold, score in by_fold.items()},
         **spread(list(by_fold.values()), metric.bounds),
     }
@@ -73,11 +74,21 @@ def _summary(
     return summary
 
 
-def protocol(experiment: Experiment, metric: str, fits: Sequence[Fit]) -> str:
+def _ceiling(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) -> dict[str, float]:
+    """The best score the folds' rows allow, mean over fits, where that is worse than the bound."""
+    if metric.ceiling is None:
+        return {}
+    train, folds = experiment.tables.train, experiment.folds
+    scored = [train.iloc[folds[fit.fold].validation].reset_index(drop=True) for fit in fits]
+    return {"ceiling": float(np.mean([metric.ceiling(rows) for rows in scored]))}
+
+
+def protocol(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) -> str:
     """What a score is a score of, in words: scores with different protocols are never ranked together."""
     seeds, folds = len(experiment.protocol.seeds), len({fit.fold for fit in fits})
     parts = [
-        f"{metric}, out of fold",
+        f"{metric.name}, out of fold",
+        *([metric.protocol] if metric.protocol else []),
         f"{folds} of {len(experiment.folds)} folds drawn with seed {experiment.protocol.seed}",
         f"{seeds} {'seed' if seeds == 1 else 'seeds'} a fold",
     ]

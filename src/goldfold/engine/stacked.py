@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 from goldfold import batches
 from goldfold.competition import MeanOverRows, Plan, Stage
 from goldfold.engine import checkpoints, random_states, stacked_models, training_state
+from goldfold.engine.facts import unlearned
 from goldfold.engine.loop import Loop, autocast_dtype, sized_batches
 from goldfold.engine.loss_log import LossLog
 from goldfold.engine.selection import check, chosen
@@ -132,6 +134,8 @@ def _begun(members: Sequence[Member], loop: Loop, device: torch.device) -> _Stac
         for member, stage in zip(members, stages, strict=True)
     ]
     stacked = stacked_models.side_by_side(models)
+    for training, each in zip(own, stages, strict=True):
+        training.facts[each.name] |= unlearned(training.model, each, nullcontext)
     optimizer = stacked_models.optimizer_of(stages[0].optimizer(models[0]), models[0], stacked)
     stage = replace(stages[0], optimizer=lambda _: optimizer)
     whole = begin(stacked, stage, loop, trainable, [], {})
@@ -209,7 +213,7 @@ def _hand_back(stack: _Stack, k: int) -> None:
         own.schedule.load_state_dict(copy.deepcopy(whole.schedule.state_dict()))
     own.rates = copy.deepcopy(whole.rates)
     for stage, noted in whole.facts.items():
-        own.facts[stage] = copy.deepcopy(noted) | {"stacked": len(stack.own)}
+        own.facts[stage] |= copy.deepcopy(noted) | {"stacked": len(stack.own)}
 
 
 def _saved(stack: _Stack, k: int, row: dict[str, Any]) -> _Saved:
