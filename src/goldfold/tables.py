@@ -84,7 +84,8 @@ def _check_complete(train: DataFrame, column: str, what: str) -> None:
 
 def without_targets(rows: DataFrame, targets: Sequence[str]) -> DataFrame:
     """The rows as prediction sees them: no target columns, positions renumbered from 0."""
-    return rows.drop(columns=[target for target in targets if target in rows]).reset_index(drop=True)
+    held = [target for target in targets if target in rows]
+    return (rows.drop(columns=held) if held else rows).reset_index(drop=True)
 
 
 def contents(rows: DataFrame, targets: Sequence[str]) -> Series:

@@ -28,6 +28,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.files import read_array, read_json, write_array, write_json
 from goldfold.params import Params
 from goldfold.seeding import derive
+from goldfold.tables import without_targets
 
 CHECKPOINTS = "checkpoints"  # folder below a fit's
 
@@ -172,9 +173,10 @@ def remove_cut_off(place: Path) -> None:
 def validation_of(experiment: Experiment, built: Built) -> Callable[[nn.Module], dict[str, float]]:
     """A function from a fit's model, as it is, to its scores on the rows it does not see."""
     competition, held_out = experiment.competition, built.held_out
+    shown = without_targets(held_out, competition.targets)
 
     def validate(model: nn.Module) -> dict[str, float]:
-        predictions = finished(built.plan, model, competition.targets, experiment.loop.precision)(held_out)
+        predictions = finished(built.plan, model, competition.targets, experiment.loop.precision)(shown)
         return all_scored(by_each_score(competition.metric, predictions), held_out, predictions)
 
     return validate

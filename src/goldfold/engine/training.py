@@ -188,7 +188,7 @@ def history_row(
         "gradient_norm": dict(norms),
         "samples": samples,
         "steps": steps,
-        "seconds": round(seconds, 3),
+        "seconds": round(seconds, 6),
     }
 
 
