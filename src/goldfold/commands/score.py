@@ -20,11 +20,19 @@ def run(arguments: Namespace) -> None:
 
 
 def table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
-    """Each metric in three lines: folds with their spread, all rows pooled, chance level and range."""
-    return "\n".join(line for name, summary in metrics.items() for line in _lines(name, summary))
+    """Each metric in some lines: protocol, folds with their spread, all rows pooled, chance level and range.
+
+    A protocol is told once where the next metric differs in its name alone.
+    """
+    lines, told = [], ""
+    for name, summary in metrics.items():
+        way = summary["protocol"].removeprefix(name)
+        lines += [name if way == told else summary["protocol"], *_lines(summary)]
+        told = way
+    return "\n".join(lines)
 
 
-def _lines(name: str, summary: Mapping[str, Any]) -> list[str]:
+def _lines(summary: Mapping[str, Any]) -> list[str]:
     values = " ".join(f"{value:.4f}" for value in summary["folds"].values())
     if summary["sd_ddof1"] is None:
         spread = f"{summary['mean']:.4f} (one fold: no spread, no interval)"
@@ -32,7 +40,7 @@ def _lines(name: str, summary: Mapping[str, Any]) -> list[str]:
         low, high = summary["interval_95_t"]
         sd = f"± {summary['sd_ddof1']:.4f} sd (ddof=1, n={summary['n']})"
         spread = f"{summary['mean']:.4f} {sd}, 95 % [{low:.4f}, {high:.4f}]"
-    lines = [f"{summary['protocol']}", f"  folds   {spread}   each {values}"]
+    lines = [f"  folds   {spread}   each {values}"]
     if "pooled" in summary:
         interval = summary["pooled_interval_95_bootstrap"]
         text = (
