@@ -8,6 +8,16 @@ from goldfold.metrics.classification import accuracy, f1, log_loss, quadratic_ka
 from goldfold.metrics.localisation import aupro, pixel_auroc
 from goldfold.metrics.ranking import auroc, average_precision
 from goldfold.metrics.regression import rmse, rmsle
+from goldfold.metrics.retrieval import (
+    hit_at,
+    map_at,
+    map_at_r,
+    mean_average_precision,
+    precision_at,
+    r_precision,
+    recall_at,
+    reciprocal_rank,
+)
 from goldfold.metrics.routing import routing_accuracy
 from goldfold.metrics.segmentation import dice, dsb2018_map, instance_average_precision, iou
 
@@ -23,12 +33,20 @@ __all__ = [
     "f1_at_first_jump",
     "f1_at_quantile",
     "f1_best",
+    "hit_at",
     "instance_average_precision",
     "iou",
     "log_loss",
+    "map_at",
+    "map_at_r",
+    "mean_average_precision",
     "pixel_auroc",
+    "precision_at",
     "pseudo_auroc",
     "quadratic_kappa",
+    "r_precision",
+    "recall_at",
+    "reciprocal_rank",
     "rmse",
     "rmsle",
     "routing_accuracy",
