@@ -274,8 +274,9 @@ class Rule:
 class Neighbours(NamedTuple):
     """Rows in an order of their own, those next to each other nearly copies: a recording's frames, a signal's windows.
 
-    sequence, time: columns of both tables; guard: rows of one sequence whose times differ by this or less, in the unit
-    of `time`, must neither be on both sides of a fold nor be asked to find each other.
+    sequence, time: columns of the train table, and of the test table unless they are targets. guard: rows of one
+    sequence whose times differ by this or less, in the unit of `time`, must neither be on both sides of a fold nor be
+    asked to find each other.
     """
 
     sequence: str
