@@ -9,7 +9,7 @@ export MESSAGE
 FANNED = $(if $(EXECUTOR),--executor "$(EXECUTOR)") $(if $(WORKERS),--jobs $(WORKERS)) $(if $(THREADS),--threads $(THREADS)) $(if $(GPUS),--gpus $(GPUS))
 RAY = $(if $(filter ray%,$(EXECUTOR)),.venv/ray)
 
-.PHONY: help demo test test-slow lint prepare train score grade epochs pick compare new list
+.PHONY: help demo test test-slow lint prepare train score grade epochs pick compare query new list
 .PHONY: tune dashboard blend gains test-ray submit download notebook ledger rank host host-add host-user test-clients
 .DEFAULT_GOAL := help
 
@@ -52,8 +52,11 @@ epochs: .venv/ready   ## [RUN=latest] [FOLD=0] [IMAGES="id1 id2"]: what every ke
 pick: .venv/ready     ## [RUN=latest] EPOCH=15: that epoch predicts, in a run of its own; nothing is trained again
 	$(GOLDFOLD) pick --run "$(RUN)" --epoch "$(EPOCH)" $(if $(QUIET),--quiet)
 
-compare: .venv/ready  ## RUNS="a b" [ACCEPT=unequal_budget]: differences to the first, paired over folds
+compare: .venv/ready  ## RUNS="a b" [ACCEPT="unequal_budget no_zero_shot_row"]: differences to the first, paired over folds
 	$(GOLDFOLD) compare $(RUNS) $(if $(ACCEPT),--accept $(ACCEPT))
+
+query: .venv/ready    ## [RUN=latest] IMAGE=any.jpg [IDS="id1 id2"] [TOP=10]: what its embeddings find for an image or for rows
+	@$(GOLDFOLD) query --run "$(RUN)" $(if $(IMAGE),--image "$(IMAGE)") $(if $(IDS),--ids $(IDS)) $(if $(TOP),--top "$(TOP)") $(if $(QUIET),--quiet)
 
 tune: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [TRIALS=50] [HOURS=] [WORKERS=2] [STUDY=] [STORAGE=postgresql://...]: search, prune, resume
 	@$(GOLDFOLD) tune --comp "$(COMP)" --config "$(CONFIG)" $(if $(TRIALS),--trials $(TRIALS)) $(if $(HOURS),--hours $(HOURS)) $(if $(STUDY),--study "$(STUDY)") $(if $(STORAGE),--storage "$(STORAGE)") $(if $(REDRAWS),--redraws $(REDRAWS)) $(FANNED) $(if $(QUIET),--quiet) $(SET)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import made_defects
+import made_recordings
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,6 +25,7 @@ from goldfold.errors import GoldfoldError
 ROOT = Path(__file__).parent.parent
 NAMES = project.names()
 FEW = 48  # train rows of the short training
+LAYOUTS = made_defects.LAYOUTS | made_recordings.LAYOUTS
 FOUR_FILES = ("__init__.py", "data.py", "recipes.py", "submission.py")
 
 
@@ -36,8 +38,8 @@ class Prepared:
         self.public.mkdir(parents=True)
         self.private.mkdir()
         raw = project.raw(name, self.competition)
-        if name in made_defects.LAYOUTS:
-            raw = made_defects.LAYOUTS[name](folder / "raw")
+        if name in LAYOUTS:
+            raw = LAYOUTS[name](folder / "raw")
         if self.competition.sample_data and not raw.exists():
             pytest.skip(f"{name} needs Kaggle's files in {raw}, or GOLDFOLD_SAMPLE_DATA")
         self.competition.prepare(raw, self.public, self.private)
@@ -108,7 +110,9 @@ def test_two_epochs_make_a_valid_submission(name: str, recipe: str, ready, tmp_p
     prepared = ready(name)
     competition = prepared.competition
     fields = competition.recipes[recipe].params.model_fields
-    short = {"epochs": 2} if "epochs" in fields else {}
+    short = {key: 2 for key in ("epochs", "simsiam_epochs", "metric_epochs") if key in fields}
+    if "metric_epochs" in fields:
+        short["image_size"] = min(64, fields["image_size"].default)
     short |= {"pretrained": False} if "pretrained" in fields else {}
     config = configs.resolve("contract", {"recipe": recipe, "folds": [0], **short}, competition.recipes)
     few, folds = trimmed(competition, prepared.tables)

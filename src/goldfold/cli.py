@@ -108,6 +108,14 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("runs", nargs="+", metavar="RUN", help="two or more; differences are to the first")
     compare.add_argument("--accept", nargs="*", default=(), metavar="CODE", help="findings that shall not refuse it")
 
+    query = verbs.add_parser("query", help="what a run's embeddings find for any image, or for rows of its tables")
+    query.add_argument("--run", required=True, help="latest, simsiam_fastap-r3, frames/simsiam_fastap-r3")
+    query.add_argument("--image", nargs="*", metavar="FILE", help="images from anywhere, of any mode and size")
+    query.add_argument("--ids", nargs="*", metavar="ID", help="ids of the train or of the test table")
+    query.add_argument("--top", type=_count, default=10, help="answers to show (%(default)s)")
+    query.add_argument("--device", help="cpu, cuda ...; the best there is by default")
+    _runs_quietly(query)
+
     new = verbs.add_parser("new", help="a competition folder that already passes the contract tests")
     new.add_argument("--comp", required=True, help="its name, a Python identifier")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from goldfold.commands import project
+from goldfold.commands import compare_embeddings, project
+from goldfold.commands.compare_embeddings import Rows, name_of
 from goldfold.engine import runs
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_json
@@ -20,23 +21,40 @@ BUDGET = ("epochs", "steps", "samples", "seconds")
 
 def run(arguments: Namespace) -> None:
     folders = [runs.find(project.RUNS, name) for name in arguments.runs]
-    names = [f"{folder.parent.name}/{folder.name}" for folder in folders]
-    if len(set(names)) < max(2, len(names)):
-        raise GoldfoldError(f"a comparison needs two or more different runs, got {', '.join(names)}: see make list")
-    metrics = [read_json(folder / "metrics.json") for folder in folders]
-    drawn = [(folder / "folds.csv").read_text(encoding="utf-8") for folder in folders]
+    named = [name_of(folder) for folder in folders]
+    if len(set(named)) < max(2, len(named)):
+        raise GoldfoldError(f"a comparison needs two or more different runs, got {', '.join(named)}: see make list")
+    embedding = compare_embeddings.competition_of(folders)
+    rows = compare_embeddings.with_untrained(folders) if embedding else Rows(folders)
+    findings = _compare(rows, arguments.accept)
+    for finding in findings:
+        print(f"{finding.level}  {finding.code}  {finding.where}: {finding.message}")
+    if embedding:
+        print("\n".join(compare_embeddings.by_query(embedding, rows.folders)))
+
+
+def _compare(rows: Rows, accepted: Sequence[str]) -> list[audits.Finding]:
+    """Print how the runs differ, and each metric's table; returns what is to be said against them."""
+    names = [name_of(folder) for folder in rows.folders]
+    metrics = [read_json(folder / "metrics.json") for folder in rows.folders]
+    drawn = [(folder / "folds.csv").read_text(encoding="utf-8") for folder in rows.folders]
     shared = comparable(names, metrics, drawn)
-    budgets = {name: budget(folder) for name, folder in zip(names, folders, strict=True)}
-    findings = unequal_budget({name: {key: own[key] for key in BUDGET[:3]} for name, own in budgets.items()})
-    audits.refuse_errors(findings, arguments.accept)
-    print("\n".join(_unlike(names, [read_json(folder / "config.json") for folder in folders])))
+    budgets = {name: budget(folder) for name, folder in zip(names, rows.folders, strict=True)}
+    findings = list(rows.findings)
+    findings += unequal_budget({name: {key: own[key] for key in BUDGET[:3]} for name, own in budgets.items()})
+    audits.refuse_errors(findings, accepted)
+    if rows.added:
+        print(f"added, since what was trained has to beat it: {', '.join(map(name_of, rows.added))}")
+    print("\n".join(_unlike(names, [read_json(folder / "config.json") for folder in rows.folders])))
     for metric in shared:
-        print("\n".join(table(metric, names, [own[metric] for own in metrics], budgets)))
+        summaries = {name: own[metric] for name, own in zip(names, metrics, strict=True)}
+        below = compare_embeddings.below(rows, summaries)
+        print("\n".join(table(metric, summaries, budgets, {finding.where for finding in below})))
+        findings += below if metric == shared[0] else []
     others = dict.fromkeys(metric for own in metrics for metric in own if metric not in shared)
     if others:
         print(f"not measured of all, or the same numbers again: {', '.join(others)}")
-    for finding in findings:
-        print(f"{finding.level}  {finding.code}  {finding.where}: {finding.message}")
+    return findings
 
 
 def _unlike(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -64,22 +82,27 @@ def budget(folder: Path) -> dict[str, float]:
 
 def table(
     metric: str,
-    names: Sequence[str],
-    summaries: Sequence[Mapping[str, Any]],
+    summaries: Mapping[str, Mapping[str, Any]],
     budgets: Mapping[str, Mapping[str, float]],
+    below: Collection[str] = (),
 ) -> list[str]:
-    """A line per run: mean over folds, difference to the first run, and budget of a fit."""
-    first, wide = summaries[0], max(map(len, names))
+    """A line per run: mean over folds, difference to the first run, and budget of a fit.
+
+    below: the runs that are no better than one in which nothing was trained; they are marked.
+    """
+    names = list(summaries)
+    first, wide = summaries[names[0]], max(map(len, names))
     better = "higher" if first["higher_is_better"] else "lower"
     lines = [
         f"{metric}, {better} is better, chance {first['chance']:.4f}; differences to {names[0]}, paired over folds"
     ]
     lines.append(f"  {'run':{wide}}  mean    {'difference, 95 % interval, better in':62}  epochs  samples  s per fit")
-    for name, summary in zip(names, summaries, strict=True):
+    for name, summary in summaries.items():
         told = "" if summary is first else _told(difference(summary, first), first["bounds"])
         spent = budgets[name]
         figures = f"{spent['epochs']:6.0f}  {spent['samples']:7,.0f}  {spent['seconds']:9.1f}"
-        lines.append(f"  {name:{wide}}  {summary['mean']:.4f}  {told:62}  {figures}")
+        mark = "  no better than nothing trained" if name in below else ""
+        lines.append(f"  {name:{wide}}  {summary['mean']:.4f}  {told:62}  {figures}{mark}")
     return lines
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,13 @@ from goldfold.commands.score import table
 from goldfold.delivery import submissions
 from goldfold.engine import config as configs
 from goldfold.engine import runs
-from goldfold.engine.fits import Experiment, Fit
+from goldfold.engine.fits import Experiment, Fit, fold_numbers
 from goldfold.engine.outcome import Outcome, outcome
 from goldfold.files import read_json, write_array, write_bytes, write_json, write_text
 from goldfold.splits import folds_frame
 from goldfold.trust import audits
 from goldfold.trust.audits import Finding
-from goldfold.trust.report import blends, figures, gallery
+from goldfold.trust.report import blends, figures, gallery, retrieval
 from goldfold.trust.report.record import record
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ CHECKED = (
     "trainable parameters in no optimizer or without gradient",
     "loss terms that move nothing",
     "learning rates against what was configured and planned",
-    "outputs and features that collapsed, where the recipe watches them",
+    "outputs, features and embeddings that collapsed, where the recipe watches them",
+    "losses against what they are where nothing was learned, where the recipe knows",
+    "near-duplicates, by their order in time, across the halves of a fold and among what is ranked",
     "scores against their range, their chance level and luck in small sets",
     "scores of self-made damage alone, and epochs chosen on the scored folds",
 )
@@ -60,6 +62,8 @@ def conclude(
     explored = any(finding.code == "rule_broken" for finding in findings)
     csv = None if explored else _submit(experiment, whole, run)
     _draw(experiment, fits, whole, run)
+    if experiment.competition.metric.pairs:
+        _tell_retrieval(experiment, whole, run)
     write_record(run)
     print(table(whole.metrics))
     for finding in findings:
@@ -104,7 +108,7 @@ def _draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path
         chance = whole.metrics[metric.name]["chance"]
         chosen = {(fit.fold, fit.seed): fit.epoch for fit in fits}
         write_bytes(run / "learning_curves.png", figures.learning_curves(histories, metric.name, chance, chosen))
-    if "path" in train and metric.error:
+    if "path" in train and metric.error and not metric.pairs:
         rows = train.iloc[whole.rows].reset_index(drop=True)
         wrong = gallery.most_wrong(
             rows,
@@ -115,6 +119,30 @@ def _draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path
             classes=next((each.classes for each in (metric, *competition.also) if each.classes), None),
         )
         write_bytes(run / "most_wrong.png", wrong)
+
+
+def _tell_retrieval(experiment: Experiment, whole: Outcome, run: Path) -> None:
+    """What each fold's rows find by their embeddings: a table of all queries, facts for the record, pictures."""
+    competition = experiment.competition
+    held = list(_held_out(experiment, whole))
+    queries = retrieval.by_query(held)
+    write_text(run / retrieval.QUERIES, queries.to_csv(index=False))
+    write_json(run / retrieval.FACTS, retrieval.facts(held, queries, (competition.metric, *competition.also)))
+    title = f"{run.parent.name}/{run.name}"
+    for name, picture in retrieval.pictures(held, queries, title=title, targets=competition.targets).items():
+        write_bytes(run / name, picture)
+
+
+def _held_out(experiment: Experiment, whole: Outcome) -> Iterator[retrieval.HeldOut]:
+    """The scored rows of each fold with their embeddings, which share a space with no other fold's."""
+    train = experiment.tables.train
+    for number in fold_numbers(experiment.protocol, experiment.folds):
+        positions = experiment.folds[number].validation
+        rows = train.iloc[positions].reset_index(drop=True)
+        embeddings = whole.oof[np.searchsorted(whole.rows, positions)]
+        yield retrieval.HeldOut(
+            fold=number, rows=rows, embeddings=embeddings, pairs=experiment.competition.metric.pairs(rows)
+        )
 
 
 def _save(experiment: Experiment, whole: Outcome, run: Path) -> None:
@@ -134,7 +162,7 @@ def _audit(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> list[
         where = f"fold {fit.fold} seed {fit.seed}"
         findings += audits.orphan_parameters(fit.facts, where) if fit.facts else []
         findings += audits.dead_loss_terms(fit.history, where) + audits.learning_rates(fit.facts, where)
-        findings += audits.collapse(fit.history, where, fit.epoch)
+        findings += audits.collapse(fit.history, where, fit.epoch) + audits.did_not_learn(fit.facts, fit.history, where)
     metric = experiment.competition.metric
     findings += audits.worse_than_chance(metric.name, whole.metrics[metric.name])
     by_hand, looked = experiment.loop.select.isdecimal(), 1

@@ -66,7 +66,7 @@ def _summary(
         "folds": {str(fold): score for fold, score in by_fold.items()},
         **spread(list(by_fold.values()), metric.bounds),
     }
-    if experiment.recipe.pooled:
+    if experiment.recipe.pooled or len(by_fold) == 1:
         known = experiment.tables.train.iloc[rows].reset_index(drop=True)
         groups = known[experiment.competition.group].to_numpy() if experiment.competition.group else None
         summary["pooled"] = scored(metric, known, oof)

@@ -19,15 +19,20 @@ LUCKY = 0.05
 
 
 def worse_than_chance(name: str, summary: Mapping[str, Any]) -> list[Finding]:
-    """A score no better than knowing nothing: below chance, or with chance inside its interval over folds."""
+    """A score no better than knowing nothing: below chance, or with chance inside its interval over folds.
+
+    Of one fold the interval is that over rows.
+    """
     chance, mean, sign = summary["chance"], summary["mean"], 1 if summary["higher_is_better"] else -1
     if sign * (mean - chance) <= 0:
         message = f"{name} {mean:.4f} is no better than chance, {chance:.4f}: look for swapped labels or no training"
         return [Finding("worse_than_chance", "warning", message, "all folds")]
-    interval = summary["interval_95_t"]
+    interval, over = summary["interval_95_t"], "folds"
+    if interval is None:
+        interval, over = summary.get("pooled_interval_95_bootstrap"), "rows"
     if interval and interval[0] <= chance <= interval[1]:
         message = (
-            f"{name} {mean:.4f} cannot be told from the chance level {chance:.4f}: the interval over folds is "
+            f"{name} {mean:.4f} cannot be told from the chance level {chance:.4f}: the interval over {over} is "
             f"[{interval[0]:.4f}, {interval[1]:.4f}]"
         )
         return [Finding("at_chance", "warning", message, "all folds")]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from goldfold.files import read_json
-from goldfold.trust.report import blends, fits
+from goldfold.trust.report import blends, fits, retrieval
 from goldfold.trust.report.markdown import code, difference, folded, interval, number, plain, table
 
 LEVELS = ("error", "warning", "note")
@@ -18,6 +18,7 @@ PICTURES = {
     "learning_curves.png": "Losses, metric and learning rates of each fold, with the epochs that predict",
     "most_wrong.png": "Training samples with the largest out-of-fold errors",
     "blend.png": "Scores of the runs and of each way to blend them, differences to the best run, and weights",
+    **retrieval.PICTURES,
 }
 FILES = {
     "record.md": "this page",
@@ -32,6 +33,8 @@ FILES = {
     "findings.json": "what the audits found",
     "grade.json": "the submission's score on the hidden labels",
     blends.FACTS: "runs, methods, their nested scores and weights",
+    retrieval.QUERIES: "each query with its average precision, the rank of its first right answer, what it found",
+    retrieval.FACTS: "who asks and answers in each fold, and how embeddings fill their space",
     **PICTURES,
 }
 
@@ -60,6 +63,7 @@ def record(
         "Blend": blends.section(run),
         "Folds": fits.scores(trained, metrics, rows, config.get("select", "last")),
         "Metrics": _metrics(metrics),
+        "Retrieval": _retrieval(run, metrics),
         "Budget": "" if blended else fits.budget(trained, reproduce["hardware"]) + _stacked(trained),
         "Config": _config(config, defaults),
         "Pictures": _pictures(run),
@@ -143,6 +147,12 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
     if not any("ceiling" in summary for summary in metrics.values()):
         lines = [{key: value for key, value in columns.items() if key != "best possible"} for columns in lines]
     return f"{table(list(lines[0]), [list(columns.values()) for columns in lines])}\n\n{note}"
+
+
+def _retrieval(run: Path, metrics: Mapping[str, Any]) -> str:
+    """What a run of embeddings found, where it is one."""
+    facts = run / retrieval.FACTS
+    return retrieval.section(read_json(facts), metrics) if facts.exists() else ""
 
 
 def _stacked(trained: Sequence[Mapping[str, Any]]) -> str:

@@ -1,0 +1,32 @@
+"""Which frames of a drive show the same place: 701 of CamVid, asked for by the likeness of their embeddings."""
+
+from __future__ import annotations
+
+from competitions.frames import data
+from competitions.frames.recipes import RECIPES
+from competitions.frames.submission import METRIC, PROTOCOL, SUBMISSION, grade
+from goldfold.competition import Competition
+from goldfold.metrics import retrieval
+
+COMPETITION = Competition(
+    slug="frames",
+    metric=METRIC,
+    also=(
+        retrieval.mean_average_precision(data.pairs, protocol=PROTOCOL),
+        retrieval.map_at_r(data.pairs, protocol=PROTOCOL),
+        retrieval.reciprocal_rank(data.pairs, protocol=PROTOCOL),
+        *(retrieval.hit_at(data.pairs, k, protocol=PROTOCOL) for k in (1, 5)),
+        *(retrieval.precision_at(data.pairs, k, protocol=PROTOCOL) for k in (1, 5, 10)),
+        *(retrieval.recall_at(data.pairs, k, protocol=PROTOCOL) for k in (10, 20, 50)),
+    ),
+    targets=data.TARGETS,
+    group="block",
+    neighbours=data.NEIGHBOURS,
+    prepare=data.prepare,
+    load=data.load,
+    split=data.split,
+    recipes=RECIPES,
+    submission=SUBMISSION,
+    grade=grade,
+    sample_data="camvid_240x180",
+)

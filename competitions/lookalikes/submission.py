@@ -1,0 +1,19 @@
+"""The most similar hidden images for each of them, ranked by mAP@R."""
+
+from __future__ import annotations
+
+from pandas import DataFrame
+
+from competitions.lookalikes.data import RANKING, pairs
+from goldfold.competition import Submission
+from goldfold.metrics.retrieval import map_at_r
+
+PROTOCOL = "each image asks the others of its fold, right by class, classes never trained on"
+METRIC = map_at_r(pairs, protocol=PROTOCOL)
+
+
+def grade(submission: DataFrame, solution: DataFrame) -> float:
+    return RANKING.grade(submission, solution, pairs(solution))
+
+
+SUBMISSION = Submission(write=RANKING.write, checks={RANKING.column: RANKING.check})

@@ -1,0 +1,76 @@
+"""Recordings of one's own as labelled frames: PNG files, blocks of time as folds, and some blocks hidden."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from goldfold import hosting, recording_folders, recordings, retrieval, time_blocks
+from goldfold.competition import Fold, Neighbours, Pairs, Tables
+from goldfold.rankings import Ranking
+
+TARGETS = ("label",)
+UNLABELLED = "?"  # such a frame neither asks nor answers, it may be learnt from
+NEIGHBOURS = Neighbours("recording", "frame", 2)
+BLOCK = 20  # frames
+RANKING = Ranking("frames", listed=24, graded=20)  # up to four of a list are near-duplicates of the query
+HIDDEN_SEED, FOLDS = 2025, 4
+
+
+def prepare(raw: Path, public: Path, private: Path) -> None:
+    """Write each frame as PNG and hide the labelled ones of a fifth of the blocks."""
+    layout, counts = recording_folders.layout(raw), {}
+    for name, path in recording_folders.found(raw).items():
+        (public / "images" / name).mkdir(parents=True)
+        frames = recording_folders.pictures(recordings.read(path, layout.variable, layout.frames_axis), layout)
+        for number, frame in enumerate(frames):
+            pixels = frame if frame.ndim == 2 else frame[..., ::-1]
+            cv2.imencode(".png", pixels)[1].tofile(public / "images" / name / f"{number:05d}.png")
+            counts[name] = number + 1
+    rows = _rows(counts).merge(recording_folders.labels(raw / "labels.csv", counts), how="left")
+    rows["label"] = rows["label"].fillna(UNLABELLED)
+    known = np.flatnonzero(rows["label"] != UNLABELLED)
+    hidden = known[_split(rows.iloc[known], folds=5, seed=HIDDEN_SEED)[0].validation]
+    kept = time_blocks.beyond(rows["recording"], rows["frame"], hidden, NEIGHBOURS.guard)
+    RANKING.host(rows.iloc[kept], rows.iloc[hidden], TARGETS, pairs, public, private)
+
+
+def _rows(counts: dict[str, int]) -> pd.DataFrame:
+    """A row per frame, without labels."""
+    told = [(name, number) for name, count in counts.items() for number in range(count)]
+    rows = pd.DataFrame(told, columns=["recording", "frame"])
+    rows["block"] = time_blocks.blocks(rows["recording"], rows["frame"], BLOCK)
+    numbers = [f"{number:05d}" for number in rows["frame"]]
+    paths = "images/" + rows["recording"] + "/" + numbers + ".png"
+    return rows.assign(id=rows["recording"].str.replace(r"\s", "_", regex=True) + "_" + numbers, path=paths)
+
+
+def load(public: Path) -> Tables:
+    """Both: id, path, recording, frame (its number, from 0), block (20 frames). Train: label, "?" where unknown."""
+    return hosting.read(public, text=["id", "recording", "block", "label", RANKING.column])
+
+
+def pairs(rows: pd.DataFrame) -> Pairs:
+    """Labelled frames of one label, unless two frames or less apart in one recording: these are left out."""
+    known = np.flatnonzero(rows["label"] != UNLABELLED)
+    some = rows.iloc[known]
+    alike = retrieval.by_label(some["label"])
+    near = retrieval.by_time(some["recording"], some["frame"], np.inf, NEIGHBOURS.guard)
+    return Pairs(
+        queries=known,
+        gallery=known,
+        relevant=lambda queries: alike.relevant(queries) & ~near.left_out(queries),
+        left_out=near.left_out,
+    )
+
+
+def split(train: pd.DataFrame, seed: int) -> list[Fold]:
+    """Four folds of whole blocks, trained without the two frames next to a validated one."""
+    return _split(train, FOLDS, seed)
+
+
+def _split(rows: pd.DataFrame, folds: int, seed: int) -> list[Fold]:
+    return time_blocks.folds(rows["recording"], rows["frame"], rows["block"], folds, NEIGHBOURS.guard, seed)
