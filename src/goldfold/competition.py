@@ -290,7 +290,8 @@ class Competition:
 
     slug: Kaggle's spelling; the folder's name is a Python identifier.
     metric: what the leaderboard ranks by; `also` is reported beside it.
-    targets: the columns of the train table that hold the answer; they are taken away before anything predicts.
+    targets: the columns of the train table that hold the answer; they are taken away before anything predicts. By the
+        first one pictures of retrieval call a row.
     group: a column whose values must not appear on both sides of a fold (patient, recording, person); None if there is
         none.
     prepare: (raw, public, private) -> None. Fills `public`; fills `private` with `solution.csv` only where the

@@ -129,7 +129,7 @@ def _tell_retrieval(experiment: Experiment, whole: Outcome, run: Path) -> None:
     write_text(run / retrieval.QUERIES, queries.to_csv(index=False))
     write_json(run / retrieval.FACTS, retrieval.facts(held, queries, (competition.metric, *competition.also)))
     title = f"{run.parent.name}/{run.name}"
-    for name, picture in retrieval.pictures(held, queries, title=title, targets=competition.targets).items():
+    for name, picture in retrieval.pictures(held, queries, title=title, targets=competition.targets[:1]).items():
         write_bytes(run / name, picture)
 
 

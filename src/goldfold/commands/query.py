@@ -98,7 +98,7 @@ def _rows(experiment: Experiment, test: DataFrame) -> DataFrame:
     """Both tables with `label`, "test" where it is hidden, and `fold`, whose validation rows they are of, if any's."""
     competition, train = experiment.competition, experiment.tables.train
     folds = folds_frame(train["id"], experiment.folds)["fold"].astype(object).replace(-1, "-").to_numpy()
-    known = train.assign(label=labels(train, competition.targets), fold=folds)
+    known = train.assign(label=labels(train, competition.targets[:1]), fold=folds)
     rows = pd.concat([known, test.assign(label="test", fold="-")], ignore_index=True)
     beside = (competition.neighbours.sequence, competition.neighbours.time) if competition.neighbours else ()
     return rows[[name for name in dict.fromkeys(["id", "path", "label", "fold", *beside]) if name in rows]]
