@@ -13,5 +13,11 @@ RECIPES = {
         category="recording",
         backbone="efficientnet_lite0",
         image_size=96,
+        simsiam_epochs=5,
+        simsiam_batch_size=32,
+        simsiam_learning_rate=0.05,
+        crop=0.5,
+        strength=0.5,
+        flip=False,  # a street that is mirrored is another place
     ),
 }

@@ -43,6 +43,7 @@ class Processes:
             numbers = {pool.submit(carried_out, packed(function, job)): number for number, job in enumerate(jobs)}
             for future in as_completed(numbers):
                 yield numbers[future], result_of(future.result())
+            pool.shutdown()  # all is done: they end by themselves and give back what they hold
         except BrokenProcessPool as error:
             raise GoldfoldError(
                 "a process died while it worked (memory ran out, or somebody killed it): ask for fewer jobs at once, "
