@@ -6,11 +6,13 @@ import json
 from argparse import Namespace
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from goldfold.commands import compare_embeddings, project
 from goldfold.commands.compare_embeddings import Rows, name_of
 from goldfold.engine import runs
+from goldfold.engine.scoring import spread
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_json
 from goldfold.trust import audits
@@ -50,7 +52,10 @@ def _compare(rows: Rows, accepted: Sequence[str]) -> list[audits.Finding]:
         summaries = {name: own[metric] for name, own in zip(names, metrics, strict=True)}
         below = compare_embeddings.below(rows, summaries)
         print("\n".join(table(metric, summaries, budgets, {finding.where for finding in below})))
-        findings += below if metric == shared[0] else []
+        if metric == shared[0]:
+            findings += below
+            for line in over_seeds(metric, dict(zip(names, rows.folders, strict=True)), metrics[0][metric]):
+                print(line)
     others = dict.fromkeys(metric for own in metrics for metric in own if metric not in shared)
     if others:
         print(f"not measured of all, or the same numbers again: {', '.join(others)}")
@@ -104,6 +109,25 @@ def table(
         mark = "  no better than nothing trained" if name in below else ""
         lines.append(f"  {name:{wide}}  {summary['mean']:.4f}  {told:62}  {figures}{mark}")
     return lines
+
+
+def over_seeds(metric: str, folders: Mapping[str, Path], summary: Mapping[str, Any]) -> list[str]:
+    """A line per run of several seeds: the mean over folds of each, their mean and its interval; nothing without any.
+
+    summary: of the metric, with its bounds.
+    """
+    lines, wide = [], max(map(len, folders))
+    for name, folder in folders.items():
+        by_seed: dict[int, list[float]] = {}
+        for path in sorted(folder.glob("fold*-seed*/fit.json")):
+            fit = read_json(path)
+            by_seed.setdefault(fit["seed"], []).append(fit["scores"][metric])
+        if len(by_seed) > 1:
+            found = spread([fmean(scores) for scores in by_seed.values()], summary["bounds"])
+            edges = "[{:.4f}, {:.4f}]".format(*found["interval_95_t"])
+            lines.append(f"  {name:{wide}}  {found['mean']:.4f} {edges} over {found['n']} seeds")
+    told = "95 % intervals over seeds (t): what the draw of a training changes, on the same folds"
+    return [f"  {told}", *lines] if lines else []
 
 
 def _told(found: Difference, bounds: Sequence[float]) -> str:
