@@ -4,8 +4,7 @@
         [--queries 2000] [--gallery 20000] [--repeats 5] [--full 20000 100000] [--growth 2000]
 
 All take (n, 256) embeddings in noisy clusters, some 100 right answers a query, or two classes. It is asserted first
-that
-mAP agrees within 1e-6, and recall with the sort's. Then come CPU and wall seconds of interleaved repeats in one process
+that mAP agrees within 1e-6, and recall with the sort's but for answers that differ by rounding at its rank. Then come CPU and wall seconds of interleaved repeats in one process
 and their ratios to goldfold's; peak memory, in processes of their own; goldfold's growth over galleries up to 100,000;
 and `--full` queries x gallery, which 0 0 leaves out. goldfold and the sort give mAP and recall@1, @10 and @50,
 AccuracyCalculator mAP alone, by either of its searches.
@@ -92,11 +91,13 @@ SIDES: dict[str, Callable[[np.ndarray, pd.DataFrame], list[float]]] = {
 
 def check(data: Data) -> None:
     found = {name: side(*data) for name, side in SIDES.items()}
-    ours = found["goldfold"]
+    ours, asked = found["goldfold"], int(data[1]["asks"].sum())
+    rounding = 3 / (RIGHT * asked)  # three answers, of all queries', that rounding puts on the other side of rank k
     for name, values in found.items():
-        apart = max(abs(own - other) for own, other in zip(ours, values, strict=False))
-        print(f"{name:26} " + "  ".join(f"{value:.7f}" for value in values) + f"   apart {apart:.1e}")
-        assert apart <= 1e-6, f"{name} must give the same values"
+        apart = [abs(own - other) for own, other in zip(ours, values, strict=False)]
+        print(f"{name:26} " + "  ".join(f"{value:.7f}" for value in values) + f"   apart {max(apart):.1e}")
+        assert apart[0] <= 1e-6, f"{name} must give the same mAP"
+        assert max(apart) <= 1e-6 + rounding, f"{name} must give the same recall"
 
 
 def compare(data: Data, repeats: int) -> None:
