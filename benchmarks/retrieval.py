@@ -4,10 +4,10 @@
         [--queries 2000] [--gallery 20000] [--repeats 5] [--full 20000 100000] [--growth 2000]
 
 All take (n, 256) embeddings in noisy clusters, some 100 right answers a query, or two classes. It is asserted first
-that mAP agrees within 1e-6, and recall with the sort's but for answers that differ by rounding at its rank. Then come CPU and wall seconds of interleaved repeats in one process
-and their ratios to goldfold's; peak memory, in processes of their own; goldfold's growth over galleries up to 100,000;
-and `--full` queries x gallery, which 0 0 leaves out. goldfold and the sort give mAP and recall@1, @10 and @50,
-AccuracyCalculator mAP alone, by either of its searches.
+that mAP agrees within 1e-6, and recall with the sort's but for answers that differ by rounding at its rank. Then come
+CPU and wall seconds of interleaved repeats in one process and their ratios to goldfold's; peak memory, in processes of
+their own; goldfold's growth over galleries up to 100,000; and `--full` queries x gallery, which 0 0 leaves out.
+goldfold and the sort give mAP and recall@1, @10 and @50, AccuracyCalculator mAP alone, by either of its searches.
 """
 
 from __future__ import annotations
