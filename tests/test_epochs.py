@@ -85,8 +85,9 @@ def test_the_tables_of_epochs_agree_with_the_histories(toy: Path, capsys) -> Non
     assert "no score to quote" in told
 
 
-def test_the_atlas_shows_the_epochs_of_every_stage(toy: Path) -> None:
+def test_the_atlas_shows_the_epochs_of_every_stage(toy: Path, capsys) -> None:
     main(["train", "--comp", "neighbours", "--config", "two_stage", "--debug"])
+    assert "metric epoch 3 of 3, " in capsys.readouterr().out
     main(["epochs", "--run", "latest"])
     folder = Path("runs/neighbours/two_stage-r1/epochs-fold0-seed0")
     table = pd.read_csv(folder / "epochs.csv")

@@ -149,7 +149,10 @@ def _line(fit: Fit, metric: str) -> str:
     if not fit.history:
         return line
     seconds = sum(row["seconds"] for row in fit.history)
-    return f"{line}  epoch {fit.epoch} of {len(fit.history)}, {seconds:.1f} s"
+    last = fit.history[-1]["stage"]
+    epochs = sum(row["stage"] == last for row in fit.history)
+    named = "" if epochs == len(fit.history) else f"{last} "  # epochs are counted from 1 in every stage
+    return f"{line}  {named}epoch {fit.epoch} of {epochs}, {seconds:.1f} s"
 
 
 def device_of(wanted: str | None) -> torch.device:
