@@ -101,6 +101,22 @@ def test_the_atlas_shows_the_epochs_of_every_stage(toy: Path, capsys) -> None:
     assert (folder / "by_epoch.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_images_are_shown_in_the_epochs_of_every_stage(toy: Path) -> None:
+    """A page for each epoch, called by its stage, and one sheet."""
+    path = Path("competitions/twins/__init__.py")
+    text = path.read_text(encoding="utf-8")
+    shown = "pictures=lambda model, _, rows: {'found': np.zeros((len(rows), 4, 4, 3))},\n        predict="
+    assert text.count("        predict=") == 1
+    path.write_text(text.replace("        predict=", f"        {shown}"), encoding="utf-8")
+    main(["train", "--comp", "twins", "--debug"])
+    main(["epochs", "--run", "latest"])
+    history = json.loads(Path("runs/twins/baseline-r1/fold0-seed0/history.json").read_text())
+    pages = {path.name for path in Path("runs/twins/baseline-r1/epochs-fold0-seed0").glob("*_epoch_*.png")}
+    assert pages == {f"{row['stage']}_epoch_{row['epoch']:03d}.png" for row in history}
+    assert len({row["stage"] for row in history}) == 2
+    assert Path("runs/twins/baseline-r1/epochs-fold0-seed0/contact_sheet.png").exists()
+
+
 def test_ids_to_look_at_are_the_users(toy: Path) -> None:
     train("--debug")
     ids = pd.read_csv(RUNS / "perceptron-r1/oof_ids.csv")["id"].astype(str).tolist()[:2]

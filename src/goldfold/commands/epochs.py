@@ -55,7 +55,8 @@ def draw(
     bar.close()
     folder = run / f"epochs-fold{fold}-seed{seed}"
     history = histories[fold, seed]
-    _draw(experiment, folder, probes, looks, history)
+    scored = experiment.tables.train.iloc[experiment.folds[fold].validation].reset_index(drop=True)
+    _draw(experiment, folder, probes, looks, history, float(metric.chance(scored)))
     told = epoch_tables.rules(metric, epochs.costs(list(histories.values()), metric.higher_is_better))
     scores = epoch_tables.by_image(looks, list(probes["id"]))
     if len(scores):
@@ -110,11 +111,17 @@ def _labels(rows: DataFrame, targets: Sequence[str]) -> list[str]:
 
 
 def _draw(
-    experiment: Experiment, folder: Path, rows: DataFrame, looks: Sequence[Look], history: epochs.History
+    experiment: Experiment,
+    folder: Path,
+    rows: DataFrame,
+    looks: Sequence[Look],
+    history: epochs.History,
+    chance: float,
 ) -> None:
     """Curves over epochs; where there are images to show also a page per epoch and the contact sheet.
 
     Epochs are numbered through all stages; where there are several each is called by its stage and its number there.
+    rows: the images shown; chance: of the whole fold, whose scores the curves are.
     """
     metric, targets = experiment.competition.metric, experiment.competition.targets
     places = {(row["stage"], row["epoch"]): place for place, row in enumerate(history, 1)}
@@ -124,18 +131,19 @@ def _draw(
     table, scores = epoch_tables.numbered(history), list(history[-1]["scores"])
     write_bytes(
         folder / "by_epoch.png",
-        curves.by_epoch(table, scores, chosen, float(metric.chance(rows)), metric.name, names),
+        curves.by_epoch(table, scores, chosen, chance, metric.name, names),
     )
     if "path" not in rows or not looks[0].pictures:
         return
     answers = rows[targets[0]]
     probes = atlas.Probes(
         ids=[str(each) for each in rows["id"]],
-        labels=_labels(rows, targets),
+        labels=_labels(rows, targets[:1] if metric.pairs else targets),
         images=np.stack([images.resize(images.read(path), SIDE) for path in rows["path"]]) / 255,
         anomalous=(answers > 0).tolist() if answers.dtype.kind in "biuf" and answers.between(0, 1).all() else None,
     )
-    shown = [_epoch(look, places[look.row["stage"], look.row["epoch"]], names) for look in looks]
+    at = [places[look.row["stage"], look.row["epoch"]] for look in looks]
+    shown = [_epoch(look, place, names.get(place, "")) for look, place in zip(looks, at, strict=True)]
     ranges = atlas.heat_ranges(epoch.pictures for epoch in shown)
     for look, epoch in zip(looks, shown, strict=True):
         name = f"epoch_{look.row['epoch']:03d}.png"
@@ -151,13 +159,13 @@ def _names(history: epochs.History) -> dict[int, str]:
     return {place: f"{row['stage']} {row['epoch']}" for place, row in enumerate(history, 1)}
 
 
-def _epoch(look: Look, place: int, names: Mapping[int, str]) -> atlas.Epoch:
+def _epoch(look: Look, place: int, title: str) -> atlas.Epoch:
     predictions, monitored = look.predictions, look.row["monitored"]
     names = [name for name in predictions.dtype.names or () if predictions.dtype[name].kind == "f"]
     ranking = {name: each["value"] for name, each in monitored.items() if each["higher_is_better"] is not None}
     return atlas.Epoch(
         number=place,
-        name=names.get(place, ""),
+        name=title,
         pictures=look.pictures,
         scores={name: predictions[name] for name in names if predictions[name].ndim == 1},
         facts={**look.row["scores"], **ranking},
