@@ -7,7 +7,8 @@ All take (n, 256) embeddings in noisy clusters, some 100 right answers a query, 
 that mAP agrees within 1e-6, and recall with the sort's but for answers that differ by rounding at its rank. Then come
 CPU and wall seconds of interleaved repeats in one process and their ratios to goldfold's; peak memory, in processes of
 their own; goldfold's growth over galleries up to 100,000; and `--full` queries x gallery, which 0 0 leaves out.
-goldfold and the sort give mAP and recall@1, @10 and @50, AccuracyCalculator mAP alone, by either of its searches.
+goldfold and the sort give mAP and recall@1, @10 and @50, AccuracyCalculator mAP alone, by either of its searches: its
+default, faiss, is left out where faiss-cpu (requirements-bench.txt) is not installed.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +87,9 @@ SIDES: dict[str, Callable[[np.ndarray, pd.DataFrame], list[float]]] = {
     "goldfold": by_goldfold,
     "sort in chunks": by_sort,
     "AccuracyCalculator": partial(by_calculator, "sort"),
-    "AccuracyCalculator, faiss": partial(by_calculator, "faiss"),
 }
+if find_spec("faiss"):
+    SIDES["AccuracyCalculator, faiss"] = partial(by_calculator, "faiss")
 
 
 def check(data: Data) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from goldfold.errors import GoldfoldError
 from goldfold.trust.report.style import FOLDS, INK, figure, png, styled
+from goldfold.trust.retrieval_comparisons import common
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -62,9 +63,7 @@ def overlap(found: Similarities) -> float:
     >>> overlap(SimpleNamespace(right=np.array([0, 1, 3]), wrong=np.array([8, 8, 0])))
     0.25
     """
-    if not found.right.sum() or not found.wrong.sum():
-        return math.nan
-    return float(np.minimum(found.right / found.right.sum(), found.wrong / found.wrong.sum()).sum())
+    return common(found.right, found.wrong)
 
 
 def _lowest(found: Mapping[str, Similarities]) -> float:
@@ -99,8 +98,8 @@ def _draw(axes: Axes, name: str, found: Similarities) -> None:
         if not math.isnan(middle):
             axes.axvline(middle, color=colour, linestyle="-" if filled else "--", linewidth=1.2)
             told[-1] += f", median {middle:.3f}"
-    common = overlap(found)
-    told += [] if math.isnan(common) else [f"overlap {100 * common:.0f} %"]
+    shared = overlap(found)
+    told += [] if math.isnan(shared) else [f"overlap {100 * shared:.0f} %"]
     axes.set_title(f"{name}: {'; '.join(told)}", fontsize=8, loc="left", color=INK)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("share")
