@@ -37,7 +37,7 @@ from goldfold.trust import records
 
 CPU = torch.device("cpu")
 TWO = Processes(Share(at_once=2, threads=1))
-PERCEPTRON = ("perceptron", ["ema=0.9", "seeds=[0,1]", "stack=never"])  # fits are made one by one in either case
+PERCEPTRON = ("perceptron", ["ema=0.9", "seeds=[0,1]"])
 TWO_AT_ONCE = Wanted(name="processes", at_once=2, threads=1)
 ray_installed = pytest.mark.skipif(shutil.which("ray", path=str(Path(sys.executable).parent)) is None, reason="no Ray")
 
@@ -292,7 +292,7 @@ def one_thread():
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize(
     ("config", "overrides", "fits"),
-    [(*PERCEPTRON, 6), ("bank", ["folds=[2,0]", "stack=never"], 2), ("estimator", [], 3)],
+    [(*PERCEPTRON, 6), ("bank", ["folds=[2,0]"], 2), ("estimator", [], 3)],
 )
 def test_processes_make_the_bits_of_a_sequential_run(
     toy: Path, capsys, config: str, overrides: list, fits: int
@@ -331,7 +331,7 @@ DIES = """
     progress.Bar.fit_ended = lambda bar, line: os.kill(os.getpid(), signal.SIGKILL)
     if __name__ == "__main__":
         wanted = Wanted(name="processes", at_once=1, threads=1)
-        overrides = ["ema=0.9", "seeds=[0,1]", "stack=never"]
+        overrides = ["ema=0.9", "seeds=[0,1]"]
         train.train("blobs", "perceptron", overrides, torch.device("cpu"), quiet=True, wanted=wanted)
 """
 

@@ -623,6 +623,18 @@ def test_an_estimator_is_fitted_once_a_fold(tmp_path):
     assert len(list(cross_validate(experiment(tmp_path, plan), tmp_path))) == len(fitted) == 2
 
 
+def test_the_observer_of_a_cross_validation_hears_of_every_epoch_of_every_fit(tmp_path):
+    told = []
+    plan = Plan(model=network(), stages=[a_stage()], predict=lambda model, _, rows: np.zeros(len(rows)))
+    fits = list(cross_validate(experiment(tmp_path, plan), tmp_path, lambda *heard: told.append(heard)))
+    ends = [(fold, seed, progress) for fold, seed, progress in told if progress.row]
+    assert [(fold, seed, progress.epoch) for fold, seed, progress in ends] == [
+        (fold, 0, epoch) for fold in (0, 1) for epoch in (1, 2, 3)
+    ]
+    assert [progress.done for _, _, progress in ends] == pytest.approx([1 / 3, 2 / 3, 1] * 2)
+    assert [progress.row for _, _, progress in ends] == [row for fit in fits for row in fit.history]
+
+
 def test_finish_and_predict_see_one_precision(tmp_path):
     """A feature bank and the features looked up in it are computed alike."""
     seen = []

@@ -19,7 +19,6 @@ class Bar:
         form = "{desc} {bar} {percentage:3.0f}% [{elapsed}<{remaining}{postfix}]"
         self.bar = tqdm(total=fits, disable=silent, leave=False, bar_format=form)
         self.metric, self.accepted, self.finished = metric, accepted, 0
-        self.parts: dict[tuple[int, int], float] = {}  # of fits under way, which a stack trains side by side
 
     def __call__(self, fold: int, seed: int, progress: Progress) -> None:
         """An observer of `cross_validate`."""
@@ -30,9 +29,7 @@ class Bar:
         if row and row["metric"] is not None:
             told[self.metric] = f"{row['metric']:.4f}"
         self.bar.set_postfix(told, refresh=False)
-        self.parts[fold, seed] = progress.done
-        where = f"fold {fold} seed {seed} {progress.stage} epoch {progress.epoch}/{progress.epochs}"
-        self._show(where, sum(self.parts.values()))
+        self._show(f"fold {fold} seed {seed} {progress.stage} epoch {progress.epoch}/{progress.epochs}", progress.done)
 
     def work(self, what: str, done: int, total: int) -> None:
         """Long work outside the stages, as `Runtime.progress` reports it."""
@@ -40,7 +37,6 @@ class Bar:
 
     def fit_ended(self, line: str = "") -> None:
         self.finished += 1
-        self.parts.pop(next(iter(self.parts), None), None)
         if line:
             tqdm.write(line)
 

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 from torch import nn
 
 from goldfold.competition import Competition, Fold, Plan, Recipe, Runtime, Tables
-from goldfold.engine import checkpoints, random_states
+from goldfold.engine import checkpoints
 from goldfold.engine.loop import Loop
 from goldfold.engine.predicting import Predictor, finished
 from goldfold.engine.scoring import all_scored, by_each_score, measures
@@ -28,7 +28,6 @@ from goldfold.errors import GoldfoldError
 from goldfold.files import read_array, read_json, write_array, write_json
 from goldfold.params import Params
 from goldfold.seeding import derive
-from goldfold.tables import without_targets
 
 CHECKPOINTS = "checkpoints"  # folder below a fit's
 
@@ -89,44 +88,20 @@ class Fit:
 
 
 FitObserver = Callable[[int, int, Progress], None]
-Key = tuple[int, int]  # fold, seed
 
 
-@dataclass
-class Built:
-    """A fit whose plan is built. random: the states building left behind; trained: history and facts, once there are.
-
-    held_out: the rows it does not see.
-    """
-
-    plan: Plan
-    held_out: DataFrame
-    random: dict[str, Any]
-    trained: tuple[History, dict[str, Any]] | None = None
-
-
-def fits_of(experiment: Experiment) -> list[Key]:
+def fits_of(experiment: Experiment) -> list[tuple[int, int]]:
     """The (fold, seed) of every fit of an experiment, in order."""
     numbers = fold_numbers(experiment.protocol, experiment.folds)
     return [(fold, seed) for fold in numbers for seed in experiment.protocol.seeds]
 
 
-def fit(
-    experiment: Experiment,
-    folder: Path,
-    fold: int,
-    seed: int,
-    observe: FitObserver | None = None,
-    built: Built | None = None,
-) -> Fit:
-    """One fit, read where it is whole, else made, or taken up where it was interrupted.
-
-    built: its plan, where that was built before, and trained perhaps.
-    """
+def fit(experiment: Experiment, folder: Path, fold: int, seed: int, observe: FitObserver | None = None) -> Fit:
+    """Read a complete fit, resume an interrupted one, or make it from the start."""
     place = fit_folder(folder, fold, seed)
     if not from_first(is_whole(place)):  # a later process would already see what the first has written
         watch = partial(observe, fold, seed) if observe else None
-        save(_fit(experiment, fold, seed, place, watch, built), place)
+        save(_fit(experiment, fold, seed, place, watch), place)
     if dist.is_initialized():
         dist.barrier()  # the other processes read what the first has written
     return load(place)
@@ -158,51 +133,21 @@ def planned(experiment: Experiment, number: int, seed: int) -> tuple[Plan, DataF
     return experiment.recipe.build(experiment.params, rows, replace(experiment.runtime, seed=fit_seed)), held_out
 
 
-def build(experiment: Experiment, number: int, seed: int) -> Built:
-    """One fit's plan, and the random states from which it trains."""
-    plan, held_out = planned(experiment, number, seed)
-    return Built(plan, held_out, random_states.states())
-
-
-def remove_cut_off(place: Path) -> None:
-    """Remove what a process left that was killed while it wrote."""
-    for cut_off in place.rglob("*.partial"):
-        cut_off.unlink()
-
-
-def validation_of(experiment: Experiment, built: Built) -> Callable[[nn.Module], dict[str, float]]:
-    """A function from a fit's model, as it is, to its scores on the rows it does not see."""
-    competition, held_out = experiment.competition, built.held_out
-    shown = without_targets(held_out, competition.targets)
-
-    def validate(model: nn.Module) -> dict[str, float]:
-        predictions = finished(built.plan, model, competition.targets, experiment.loop.precision)(shown)
-        return all_scored(by_each_score(competition.metric, predictions), held_out, predictions)
-
-    return validate
-
-
 def _fit(
-    experiment: Experiment,
-    number: int,
-    seed: int,
-    place: Path,
-    observe: Callable[[Progress], None] | None,
-    built: Built | None,
+    experiment: Experiment, number: int, seed: int, place: Path, observe: Callable[[Progress], None] | None
 ) -> Fit:
-    remove_cut_off(place)
-    built = built or build(experiment, number, seed)
-    random_states.restore(built.random)
-    plan, epoch = built.plan, None
-    history, facts = built.trained or ([], {})
-    if plan.stages and not built.trained:
+    for cut_off in place.rglob("*.partial"):  # left by a process that was killed while it wrote
+        cut_off.unlink()
+    plan, held_out = planned(experiment, number, seed)
+    history, facts, epoch = [], {}, None
+    if plan.stages:
         history, facts = train(
             plan,
             loop=experiment.loop,
             device=experiment.runtime.device,
             folder=place / CHECKPOINTS,
             keep_every=experiment.protocol.debug,
-            validate=validation_of(experiment, built),
+            validate=_validation(experiment, plan, held_out),
             higher_is_better=experiment.competition.metric.higher_is_better,
             observe=observe,
         )
@@ -210,7 +155,18 @@ def _fit(
         epoch = _select(plan, history, experiment, place / CHECKPOINTS)
     predict = finished(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
     known = {"fold": number, "seed": seed, "epoch": epoch, "history": history, "facts": facts}
-    return fit_of(experiment, predict, built.held_out, known)
+    return fit_of(experiment, predict, held_out, known)
+
+
+def _validation(experiment: Experiment, plan: Plan, held_out: DataFrame) -> Callable[[nn.Module], dict[str, float]]:
+    """A function that scores a model in training on the held-out rows."""
+    competition, precision = experiment.competition, experiment.loop.precision
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        predictions = finished(plan, model, competition.targets, precision)(held_out)
+        return all_scored(by_each_score(competition.metric, predictions), held_out, predictions)
+
+    return validate
 
 
 def fit_of(experiment: Experiment, predict: Predictor, held_out: DataFrame, known: Mapping[str, Any]) -> Fit:

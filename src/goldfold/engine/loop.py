@@ -31,10 +31,6 @@ class Loop(Params):
     validate_every: int = Field(1, ge=1, description="epochs from one look at the metric to the next")
     channels_last: bool = Field(False, description="memory format of convolutions")
     compile: bool = Field(False, description="torch.compile the model")
-    stack: Literal["auto", "never"] = Field(
-        "auto",
-        description="auto: fits of small models on rows in memory train as one stacked model where that is faster",
-    )
 
     @field_validator("select", mode="before")
     @classmethod

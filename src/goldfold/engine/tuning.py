@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from goldfold.engine import pruning
-from goldfold.engine.crossval import cross_validate, together
 from goldfold.engine.fits import CHECKPOINTS, Experiment, Fit, FitObserver, fit
 from goldfold.engine.outcome import fold_scores
 from goldfold.engine.training import Progress
@@ -51,9 +50,7 @@ def carry_out(experiment: Experiment, folder: Path, trial: TrialRecord, around: 
     """
     trial = replace(trial, state="running", folds={}, fits=0.0)
     try:
-        if together(experiment) > 1:
-            trial = _with_all_folds(experiment, folder, trial, around)
-        for fold in around.order[len(trial.folds) :]:
+        for fold in around.order:
             trial = _with_fold(experiment, folder, trial, fold, around)
             around.note(trial)
             if len(trial.folds) < len(around.order):
@@ -69,16 +66,6 @@ def tidy(folder: Path) -> None:
     """Remove a finished trial's weights, which nothing reads again; scores and predictions stay."""
     for weights in folder.glob(f"fold*/{CHECKPOINTS}"):
         shutil.rmtree(weights)
-
-
-def _with_all_folds(experiment: Experiment, folder: Path, trial: TrialRecord, around: Surroundings) -> TrialRecord:
-    """The trial with every fold, trained as a run trains them: where that is as one stack, no fold can be spared."""
-    fits = list(cross_validate(experiment, folder, around.observe))
-    scores = fold_scores(fits, experiment.competition.metric.name)
-    curves = {each.fold: _curve(each) for each in reversed(fits)}  # of a fold's first seed
-    return replace(
-        trial, folds={fold: scores[fold] for fold in around.order}, curves=curves, fits=float(len(around.order))
-    )
 
 
 def _with_fold(

@@ -64,7 +64,7 @@ def record(
         "Folds": fits.scores(trained, metrics, rows, config.get("select", "last")),
         "Metrics": _metrics(metrics),
         "Retrieval": _retrieval(run, metrics),
-        "Budget": "" if blended else fits.budget(trained, reproduce["hardware"]) + _stacked(trained),
+        "Budget": "" if blended else fits.budget(trained, reproduce["hardware"]),
         "Config": _config(config, defaults),
         "Pictures": _pictures(run),
         "How to reproduce": _reproduce(reproduce, config),
@@ -153,14 +153,6 @@ def _retrieval(run: Path, metrics: Mapping[str, Any]) -> str:
     """What a run of embeddings found, where it is one."""
     facts = run / retrieval.FACTS
     return retrieval.section(read_json(facts), metrics) if facts.exists() else ""
-
-
-def _stacked(trained: Sequence[Mapping[str, Any]]) -> str:
-    """How many fits trained as one model with others, where any did."""
-    stages = (stage for fit in trained for stage in fit.get("facts", {}).values())
-    sizes = Counter(stage["stacked"] for stage in stages if "stacked" in stage)
-    told = ", ".join(f"{fits} fits in stacks of {size}" for size, fits in sizes.items())
-    return f"\n\nTrained together as one stacked model, within rounding as one by one: {told}." if told else ""
 
 
 def _config(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
