@@ -6,7 +6,7 @@ whatever came before. Under torch.distributed `batch_size` is that of all proces
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -87,50 +87,6 @@ def in_memory(
         return InMemory(tensors, shares(visited, batch_size, drop_last, *process()))
 
     return batches
-
-
-@dataclass(frozen=True)
-class SideBySide:
-    """Rows in memory of several fits, one fit's behind the other's, so that one gather serves them all.
-
-    tensors: (rows of all fits, ...); starts: (fits,) where each fit's rows begin.
-    """
-
-    tensors: tuple[Tensor, ...]
-    starts: np.ndarray
-
-    def batches(self, epochs: Sequence[InMemory]) -> Iterator[tuple[tuple[Tensor, ...], Tensor]]:
-        """The fits' i-th batches together: (fits * size, ...) tensors, and weights (fits, size), each fit's of sum 1.
-
-        epochs: an epoch of each fit, in the order of `starts`, with as many batches and, but for the last, of equal
-            size. Where a fit's last batch is shorter its first row is repeated with weight 0.
-        """
-        size = max(len(epoch.positions[0]) for epoch in epochs)
-        visited = np.stack([_filled(epoch, size) for epoch in epochs], axis=1) + self.starts[:, None]
-        (equal, last), device = _weights(epochs, size), self.tensors[0].device
-        weights = [torch.from_numpy(equal).to(device)] * (len(visited) - 1) + [torch.from_numpy(last).to(device)]
-        whole = InMemory(self.tensors, list(visited.reshape(len(visited), -1)))
-        return zip(whole, weights, strict=True)
-
-
-def side_by_side(epochs: Sequence[InMemory]) -> SideBySide:
-    """Put the tensors of several fits behind each other; one epoch of each fit tells which they are."""
-    tensors = zip(*(epoch.tensors for epoch in epochs), strict=True)
-    rows = [len(epoch.tensors[0]) for epoch in epochs]
-    return SideBySide(tuple(torch.cat(parts) for parts in tensors), np.cumsum([0, *rows[:-1]]))
-
-
-def _filled(epoch: InMemory, size: int) -> np.ndarray:
-    """An epoch's positions, int64 (batches, size)."""
-    last = epoch.positions[-1]
-    return np.concatenate([*epoch.positions, np.full(size - len(last), last[0])]).reshape(-1, size)
-
-
-def _weights(epochs: Sequence[InMemory], size: int) -> tuple[np.ndarray, np.ndarray]:
-    """What each row counts in its fit's mean, float32 (fits, size): in full batches, and in the last ones."""
-    rows = np.array([[len(epoch.positions[-1])] for epoch in epochs])
-    last = np.where(np.arange(size) < rows, 1 / rows, 0).astype(np.float32)
-    return np.full((len(epochs), size), 1 / size, np.float32), last
 
 
 @dataclass(frozen=True)

@@ -154,19 +154,6 @@ class Runtime:
     progress: Callable[[str, int, int], None] = _silent
 
 
-@dataclass(frozen=True)
-class MeanOverRows:
-    """Losses for `Stage.losses` that are means over the rows of a batch.
-
-    of_rows: (model, batch) -> {term: (rows,)}, a row's values made of this row alone, by a rule that all fits share.
-    """
-
-    of_rows: Callable[[nn.Module, Any], Mapping[str, Tensor]]
-
-    def __call__(self, model: nn.Module, batch: Any) -> Mapping[str, Tensor]:
-        return {term: values.mean() for term, values in self.of_rows(model, batch).items()}
-
-
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """One stretch of training with its own data, optimizer and schedule.
@@ -175,8 +162,7 @@ class Stage:
     batches: epoch (0-based) -> a sized iterable of batches, any structure of tensors whose first axis is the sample;
         the same for the same epoch. Owns data set, order, sampler and augmentation.
     losses: (model, batch) -> {term: weighted scalar}; the engine minimises their sum and watches each by its name. It
-        calls the model itself, since the engine may have wrapped it. Several fits of a recipe whose losses are
-        `MeanOverRows` and whose batches lie in memory (`batches.in_memory`) may be trained as one stacked model.
+        calls the model itself, since the engine may have wrapped it.
     optimizer: model -> optimizer; what it does not hold is frozen during the stage.
     schedule: (optimizer, epochs, optimizer steps per epoch) -> scheduler, or None for a constant rate.
     schedule_per: whether the schedule moves after every optimizer step or after every epoch.

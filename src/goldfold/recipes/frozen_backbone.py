@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from goldfold import augmentation, backbones, batches, features, schedules
-from goldfold.competition import MeanOverRows, Plan, Recipe, Runtime, Stage
+from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.metrics.inputs import codes
 from goldfold.params import Params, with_defaults
@@ -68,15 +68,16 @@ def _stage(params: FrozenBackbone, samples: tuple[Tensor, Tensor], seed: int) ->
         name="head",
         epochs=params.epochs,
         batches=batches.in_memory(samples, params.batch_size, seed),
-        losses=MeanOverRows(partial(_losses_of_rows, label_smoothing=params.label_smoothing)),
+        losses=partial(_losses, label_smoothing=params.label_smoothing),
         optimizer=partial(_optimizer, params),
         schedule=schedules.named(params.schedule, params.warmup),
     )
 
 
-def _losses_of_rows(model: nn.Module, batch: tuple[Tensor, Tensor], label_smoothing: float) -> dict[str, Tensor]:
+def _losses(model: nn.Module, batch: tuple[Tensor, Tensor], label_smoothing: float) -> dict[str, Tensor]:
     shown, labels = batch
-    return {"cross_entropy": F.cross_entropy(model(shown), labels, label_smoothing=label_smoothing, reduction="none")}
+    of_rows = F.cross_entropy(model(shown), labels, label_smoothing=label_smoothing, reduction="none")
+    return {"cross_entropy": of_rows.mean()}  # reduction="mean" rounds label smoothing differently: scores would move
 
 
 def _optimizer(params: FrozenBackbone, model: nn.Module) -> torch.optim.Optimizer:
