@@ -18,7 +18,6 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import nn
 
-from goldfold.engine.training_state import plain
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_json, write_bytes, write_json
 
@@ -45,7 +44,7 @@ def save(folder: Path, order: tuple[int, int], row: dict[str, Any], model: nn.Mo
         _remove(stale)  # damaged ones that training had to go back before
     name = f"{row['stage']}_epoch_{row['epoch']:03d}"
     buffer = io.BytesIO()
-    torch.save(plain(state), buffer)
+    torch.save(state, buffer)
     files = {f"{name}.safetensors": save_safetensors(_unshared(model)), f"{name}.training.pt": buffer.getvalue()}
     for file, data in files.items():
         write_bytes(folder / file, data)

@@ -82,7 +82,7 @@ def train(
     Raises:
         GoldfoldError: a loss is not finite, memory ran out, or a checkpoint could not be written.
     """
-    check_stages(plan, loop.select)
+    _check_stages(plan, loop.select)
     model = plan.model.to(device)
     if loop.channels_last:
         model.to(memory_format=torch.channels_last)
@@ -94,7 +94,7 @@ def train(
     for index, stage in enumerate(plan.stages):
         if index < reached_stage:
             continue
-        training = begin(model, stage, loop, trainable, history, facts)
+        training = _begin(model, stage, loop, trainable, history, facts)
         resumed = found is not None and index == reached_stage
         if resumed:
             checkpoints.load_weights(found[0], training.predictor)
@@ -102,12 +102,12 @@ def train(
         else:
             facts[stage.name] |= unlearned(model, stage, autocast(loop.precision, device))
         for epoch in range(reached_epoch if resumed else 0, stage.epochs):
-            report = partial(tell, observe, plan, index, epoch)
+            report = partial(_tell, observe, plan, index, epoch)
             if exhausted(history, stage.name, loop.patience, loop.select, higher_is_better):
                 break
             row = _train_epoch(training, stage, epoch, loop, report)
             if validate and ((epoch + 1) % loop.validate_every == 0 or epoch + 1 == stage.epochs):
-                row |= from_first(look(plan, validate, training.predictor))
+                row |= from_first(_look(plan, validate, training.predictor))
                 check(row, loop.select)
             history.append(row)
             if folder and is_writer():
@@ -122,7 +122,7 @@ def train(
     return history, facts
 
 
-def check_stages(plan: Plan, select: str) -> None:
+def _check_stages(plan: Plan, select: str) -> None:
     names = [stage.name for stage in plan.stages]
     if len(set(names)) < len(names):
         raise GoldfoldError(f"stages must have different names and are called {', '.join(names)}: rename one")
@@ -153,7 +153,7 @@ def _train_epoch(
                 scaler.scale(total(terms, share)).backward()
             losses.add(terms, rows)
             if stepping:
-                step(training, stage, loop)
+                _step(training, stage, loop)
                 steps += 1
         except RuntimeError as error:
             explain(error, rows)
@@ -163,11 +163,11 @@ def _train_epoch(
             looked = time.perf_counter()
     losses.look()
     _check_finite(training, losses.where)
-    end_epoch(training, stage)
-    return history_row(training, epoch, losses, norms, steps, time.perf_counter() - started)
+    _end_epoch(training, stage)
+    return _history_row(training, epoch, losses, norms, steps, time.perf_counter() - started)
 
 
-def history_row(
+def _history_row(
     training: Training,
     epoch: int,
     losses: LossLog,
@@ -185,14 +185,14 @@ def history_row(
         "scores": {},
         "monitored": {},
         "learning_rate": list(training.rates.final),
-        "gradient_norm": dict(norms),
+        "gradient_norm": norms,
         "samples": samples,
         "steps": steps,
         "seconds": round(seconds, 6),
     }
 
 
-def step(training: Training, stage: Stage, loop: Loop) -> None:
+def _step(training: Training, stage: Stage, loop: Loop) -> None:
     """One optimizer step, and what follows every step."""
     optimizer, facts = training.optimizer, training.facts[stage.name]
     if loop.clip:
@@ -220,7 +220,7 @@ def _check_finite(training: Training, where: str) -> None:
         )
 
 
-def tell(
+def _tell(
     observe: Observer | None, plan: Plan, index: int, epoch: int, part: float, loss: float, row: dict | None = None
 ) -> None:
     if observe is None:
@@ -230,7 +230,7 @@ def tell(
     observe(Progress(stage.name, epoch + 1, stage.epochs, behind / sum(s.epochs for s in plan.stages), loss, row))
 
 
-def end_epoch(training: Training, stage: Stage) -> None:
+def _end_epoch(training: Training, stage: Stage) -> None:
     if training.schedule is None or stage.schedule_per == "epoch":
         training.rates.note(training.optimizer)
     if training.schedule and stage.schedule_per == "epoch":
@@ -239,7 +239,7 @@ def end_epoch(training: Training, stage: Stage) -> None:
     training.facts[stage.name]["rates"] = training.rates.facts()
 
 
-def begin(
+def _begin(
     model: nn.Module, stage: Stage, loop: Loop, trainable: set[str], history: History, facts: dict[str, Any]
 ) -> Training:
     steps_per_epoch = math.ceil(len(sized_batches(stage, 0)) / loop.accumulate)
@@ -265,7 +265,7 @@ def from_first(value: Any) -> Any:
     return told[0]
 
 
-def look(plan: Plan, validate: Callable[[nn.Module], Mapping[str, float]], model: nn.Module) -> dict[str, Any]:
+def _look(plan: Plan, validate: Callable[[nn.Module], Mapping[str, float]], model: nn.Module) -> dict[str, Any]:
     """An epoch's scores, and what the plan monitors, without touching the random states of training."""
     with undisturbed():
         scores = dict(validate(model))

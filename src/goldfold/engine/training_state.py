@@ -75,29 +75,28 @@ def wrap(training: Training, compiled: bool) -> None:
 
 
 def state_of(training: Training) -> dict[str, Any]:
-    """All that the next epoch depends on; of tensors the very ones that training goes on with. For `plain`."""
-    return {
-        "model": training.model.state_dict() if training.average else None,
-        "average": {"n": training.average.n_averaged} if training.average else None,
-        "optimizer": training.optimizer.state_dict(),
-        "schedule": training.schedule.state_dict() if training.schedule else None,
-        "scaler": training.scaler.state_dict(),
-        "random": random_states.states(),
-        "rates": training.rates.facts(),
-        "history": list(training.history),
-        "facts": {stage: dict(noted) for stage, noted in training.facts.items()},
-    }
+    """All that the next epoch depends on, for `torch.save`."""
+    return _plain(
+        {
+            "model": training.model.state_dict() if training.average else None,
+            "average": {"n": training.average.n_averaged} if training.average else None,
+            "optimizer": training.optimizer.state_dict(),
+            "schedule": training.schedule.state_dict() if training.schedule else None,
+            "scaler": training.scaler.state_dict(),
+            "random": random_states.states(),
+            "rates": training.rates.facts(),
+            "history": training.history,
+            "facts": training.facts,
+        }
+    )
 
 
-def plain(value: Any) -> Any:
-    """A state with Python's numbers for NumPy's (a schedule made with NumPy leaves them in rates), for `torch.save`.
-
-    `torch.load` refuses the others.
-    """
+def _plain(value: Any) -> Any:
+    """Replace NumPy's numbers by Python's: `torch.load` refuses NumPy's, which some schedules leave in the rates."""
     if isinstance(value, dict):
-        return {key: plain(part) for key, part in value.items()}
+        return {key: _plain(part) for key, part in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(plain(part) for part in value)
+        return type(value)(_plain(part) for part in value)
     return value.item() if isinstance(value, np.generic) else value
 
 
