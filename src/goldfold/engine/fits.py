@@ -20,7 +20,7 @@ from goldfold.competition import Competition, Fold, Plan, Recipe, Runtime, Table
 from goldfold.engine import checkpoints, random_states
 from goldfold.engine.loop import Loop
 from goldfold.engine.predicting import Predictor, finished
-from goldfold.engine.scoring import all_scored, by_each_score, measures
+from goldfold.engine.scoring import all_scored, measures, of_each_score
 from goldfold.engine.selection import chosen
 from goldfold.engine.training import Progress, from_first, is_writer, train
 from goldfold.engine.training_state import History
@@ -177,7 +177,7 @@ def validation_of(experiment: Experiment, built: Built) -> Callable[[nn.Module],
 
     def validate(model: nn.Module) -> dict[str, float]:
         predictions = finished(built.plan, model, competition.targets, experiment.loop.precision)(shown)
-        return all_scored(by_each_score(competition.metric, predictions), held_out, predictions)
+        return all_scored(of_each_score(competition, predictions), held_out, predictions)
 
     return validate
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from goldfold import batches
 from goldfold.competition import MeanOverRows, Plan, Stage
 from goldfold.engine import checkpoints, random_states, stacked_models, training_state
-from goldfold.engine.facts import unlearned
+from goldfold.engine.facts import untrained_loss
 from goldfold.engine.loop import Loop, autocast_dtype, sized_batches
 from goldfold.engine.loss_log import LossLog
 from goldfold.engine.selection import check, chosen
@@ -135,7 +135,7 @@ def _begun(members: Sequence[Member], loop: Loop, device: torch.device) -> _Stac
     ]
     stacked = stacked_models.side_by_side(models)
     for training, each in zip(own, stages, strict=True):
-        training.facts[each.name] |= unlearned(training.model, each, nullcontext)
+        training.facts[each.name] |= untrained_loss(training.model, each, nullcontext)
     optimizer = stacked_models.optimizer_of(stages[0].optimizer(models[0]), models[0], stacked)
     stage = replace(stages[0], optimizer=lambda _: optimizer)
     whole = begin(stacked, stage, loop, trainable, [], {})
