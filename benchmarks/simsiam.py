@@ -125,7 +125,7 @@ def main() -> None:
         rows = digits(Path(folder))
         epochs = -(-given.steps // (len(rows) // given.batch))
         plan = planned(rows, Path(folder), epochs, given.batch)
-        null = plan.stages[0].unlearned(copy.deepcopy(plan.model).train())["simsiam"]
+        null = plan.stages[0].untrained_loss(copy.deepcopy(plan.model).train())["simsiam"]
         other = OfLightly(plan.model)
         start = largest(plan.model, other)
         losses = by_goldfold(plan, given.steps), by_lightly(other.train(), plan, given.steps, given.batch)

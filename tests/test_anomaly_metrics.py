@@ -49,7 +49,7 @@ def stepped() -> np.ndarray:
 
 def drawn(metric: Metric, index: np.ndarray) -> tuple[float, float]:
     """The score of rows drawn again, quickly and one by one."""
-    return metric.resampled(ROWS, TOGETHER)(index), metric.score(ROWS.iloc[index], TOGETHER[index])
+    return metric.options.resampled(ROWS, TOGETHER)(index), metric.score(ROWS.iloc[index], TOGETHER[index])
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -94,7 +94,7 @@ def test_auroc_class_mean_is_scikit_learns_of_each():
     assert metric.score(ROWS, np.zeros(N)) == metric.chance(ROWS) == 0.5
     moved = SCORES + 100 * ROWS["kind"].map(CLASSES.index).to_numpy()
     assert metric.score(ROWS, moved) == pytest.approx(metric.score(ROWS, SCORES), abs=1e-12)
-    wrong = metric.error(ROWS, TOGETHER)
+    wrong = metric.options.row_error(ROWS, TOGETHER)
     for one, area in zip(CLASSES, each, strict=True):
         assert wrong[(ROWS["kind"] == one) & TRUTH].mean() == pytest.approx(1 - area, abs=1e-12)
 
@@ -104,7 +104,7 @@ def test_a_class_with_one_label_is_left_out_of_the_mean():
     some = ((ROWS["kind"] != "grid") | ~TRUTH).to_numpy()
     kept = (ROWS["kind"] != "grid").to_numpy()
     assert metric.score(ROWS[some], SCORES[some]) == metric.score(ROWS[kept], SCORES[kept])
-    assert not metric.error(ROWS[some], SCORES[some])[ROWS["kind"][some] == "grid"].any()
+    assert not metric.options.row_error(ROWS[some], SCORES[some])[ROWS["kind"][some] == "grid"].any()
     with pytest.raises(GoldfoldError, match="needs a value of 'kind' with both classes of 'anomalous', and none of 3"):
         metric.score(ROWS[~TRUTH], SCORES[~TRUTH])
     with pytest.raises(GoldfoldError, match="there is no column 'knd'; did you mean 'kind'"):
@@ -118,7 +118,7 @@ def test_auroc_class_mean_ranks_two_of_several_classes():
     assert metric.name == "auroc_class_mean_judged_1_against_0"
     expected = metrics.auroc_class_mean("judged", "kind").score(ROWS[sure], SCORES[sure])
     assert metric.score(ROWS, TOGETHER) == pytest.approx(expected, abs=1e-12)
-    assert not metric.error(ROWS, TOGETHER)[~sure].any()
+    assert not metric.options.row_error(ROWS, TOGETHER)[~sure].any()
 
 
 # -- damaged copies
@@ -127,7 +127,7 @@ def test_auroc_class_mean_ranks_two_of_several_classes():
 def test_pseudo_auroc_ranks_normal_images_against_their_damaged_copies():
     metric = METRICS["pseudo"]
     assert metric.name == "pseudo_auroc (says nothing about real defects)"
-    assert metric.needs == "pseudo"
+    assert metric.options.field == "pseudo"
     clean, damaged = SCORES[~TRUTH], PSEUDO[~TRUTH]
     expected = roc_auc_score(np.repeat([0, 1], len(clean)), np.concatenate([clean, damaged]))
     assert metric.score(ROWS, TOGETHER) == pytest.approx(expected, abs=1e-12)
@@ -193,7 +193,7 @@ def test_f1_at_the_first_jump():
 def test_rows_drawn_again_keep_the_jump_of_all():
     """A row drawn twice makes a gap of 0, so that each other one would look like a jump."""
     index = np.random.default_rng(0).integers(0, N, N)
-    assert METRICS["jump"].resampled(ROWS, stepped())(index) == 1.0
+    assert METRICS["jump"].options.resampled(ROWS, stepped())(index) == 1.0
     assert METRICS["jump"].score(ROWS.iloc[index], stepped()[index]) < 0.9
 
 
@@ -228,7 +228,7 @@ def test_thresholds_by_class_are_found_within_each(make, rule):
         own = (ROWS["kind"] == kind).to_numpy()
         called[own] = SCORES[own] >= rule(SCORES[own], TRUTH[own].astype(int)).value
     assert metric.score(ROWS, SCORES) == pytest.approx(f1_score(TRUTH, called))
-    assert metric.resampled(ROWS, SCORES)(np.arange(N)) == metric.score(ROWS, SCORES)
+    assert metric.options.resampled(ROWS, SCORES)(np.arange(N)) == metric.score(ROWS, SCORES)
 
 
 def test_one_class_that_scores_higher_than_the_others_needs_a_threshold_of_its_own():

@@ -16,11 +16,12 @@ from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
 from goldfold import metrics, schedules
-from goldfold.competition import Fold, Luck, Monitored, Plan, Rule, Stage
+from goldfold.competition import Fold, Plan, Stage
 from goldfold.engine.loop import Loop
 from goldfold.engine.scoring import spread
 from goldfold.engine.training import train
 from goldfold.errors import GoldfoldError
+from goldfold.optional_parts import Monitored, PermutationTest, Rule
 from goldfold.params import Params
 from goldfold.trust import audits
 
@@ -383,14 +384,14 @@ def test_an_epoch_named_by_hand_is_told_with_what_it_gains_or_loses():
 def test_few_rows_are_too_few():
     """Case I: three normal and three anomalous images separate perfectly, in one of three scores at 30 epochs."""
     rows, metric = pd.DataFrame({"y": [0, 0, 0, 1, 1, 1]}), metrics.auroc("y")
-    luck = metric.luck(rows, np.arange(6.0))
-    (finding,) = audits.tiny_sample(metric.name, 1.0, luck, 90)
+    tested = metric.options.p_value(rows, np.arange(6.0))
+    (finding,) = audits.tiny_sample(metric.name, 1.0, tested, 90)
     assert (finding.code, finding.level, finding.where) == ("tiny_sample", "warning", "all folds")
     assert finding.message == (
         "auroc 1.0000 rests on 3 rows of the rarer class: luck alone does as well once in 20, and in the best of 90 "
         "tries (epochs x scores looked at) with probability up to 1: label more rows before it decides anything"
     )
-    (finding,) = audits.tiny_sample(metric.name, 1.0, Luck(1e-9, 8), 1, "fold 0")
+    (finding,) = audits.tiny_sample(metric.name, 1.0, PermutationTest(1e-9, 8), 1, "fold 0")
     assert (finding.where, "once in a million" in finding.message) == ("fold 0", True)
 
 
@@ -406,17 +407,17 @@ def test_few_rows_are_too_few():
     ],
 )
 def test_more_rows_are_too_few_for_many_tries(p, smallest, tries, warned):
-    assert codes(audits.tiny_sample("auroc", 0.9, Luck(p, smallest), tries)) == ["tiny_sample"] * warned
+    assert codes(audits.tiny_sample("auroc", 0.9, PermutationTest(p, smallest), tries)) == ["tiny_sample"] * warned
 
 
-def test_a_score_of_unknown_luck_is_no_tiny_sample():
+def test_a_score_without_a_permutation_test_is_no_tiny_sample():
     assert audits.tiny_sample("rmse", 0.1, None, 90) == []
 
 
 def test_a_score_of_damaged_copies_alone_is_a_proxy():
     """Case J: AUROC 1.0 on damage of one's own making, and chance on real defects."""
-    assert audits.proxy_only(metrics.auroc("y").name) == []
-    (finding,) = audits.proxy_only(metrics.pseudo_auroc("y").name)
+    assert audits.proxy_only(metrics.auroc("y")) == []
+    (finding,) = audits.proxy_only(metrics.pseudo_auroc("y"))
     assert (finding.code, finding.level) == ("proxy_validation", "warning")
     assert finding.message.startswith(
         "runs are ranked by pseudo_auroc (says nothing about real defects), which no real defect has entered"

@@ -26,6 +26,7 @@ from goldfold.engine.blend_methods import METHODS, power_mean, ranks
 from goldfold.engine.blending import Members, Trial, aligned
 from goldfold.engine.weight_search import Objective, exchanged, greedy, is_smooth, optimised, selected, weighted
 from goldfold.errors import GoldfoldError
+from goldfold.optional_parts import MetricOptions
 from goldfold.trust.comparisons import comparable, of_blend
 from goldfold.trust.report import blends
 
@@ -323,7 +324,7 @@ def test_what_fits_no_map_is_left_out_with_a_reason():
         higher_is_better=False,
         bounds=(0, 1),
         chance=lambda rows: 0.5,
-        per_row=by_row,
+        options=MetricOptions(per_row=by_row),
     )
     maps = [draw.uniform(size=(12, 3, 3)), np.tile(rows["label"].to_numpy()[:, None, None], (1, 3, 3)) * 0.9]
     own = Members(

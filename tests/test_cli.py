@@ -317,7 +317,11 @@ def test_a_run_that_breaks_a_rule_is_refused_or_explores_without_a_submission(re
         "    rules=(Rule(text='no 训练 beyond epoch 2', broken=lambda params: "
         "f'epochs={params.epochs}' if params.epochs > 2 else None),),\n",
     )
-    edit(toy / DATA, "import Competition,", "import Competition, Rule,")
+    edit(
+        toy / DATA,
+        "from goldfold.params import",
+        "from goldfold.optional_parts import Rule\nfrom goldfold.params import",
+    )
     command = ("train", "--comp", "blobs", "--config", "perceptron", "epochs=3")
     told = refused(*command)
     assert "no 训练 beyond epoch 2" in told

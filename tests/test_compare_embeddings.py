@@ -110,8 +110,11 @@ def test_a_config_that_trains_nothing_is_named_where_there_is_one(three: None, c
     assert 'CONFIG=untrained SET="seeds=[0]" makes one' in refused(capsys, "baseline-r1", "baseline-r2")
 
 
-@pytest.mark.parametrize(("key", "value"), [("seeds", [5]), ("folds", [0, 1]), ("recipe", "other"), ("backbone", "x")])
+@pytest.mark.parametrize(("key", "value"), [("seeds", [5]), ("folds", [0, 1]), ("recipe", "other"), ("tower", "x")])
 def test_one_of_other_seeds_folds_recipe_or_backbone_does_not_serve(three: None, capsys, key, value) -> None:
+    edit("    epochs: Epochs = 4", '    epochs: Epochs = 4\n    tower: BackboneName = "any"')
+    edit("import Epochs, Params", "import BackboneName, Epochs, Params")
+    again()
     config = RUNS / "baseline-r3/config.json"
     config.write_text(json.dumps(json.loads(config.read_text(encoding="utf-8")) | {key: value}), encoding="utf-8")
     assert "no finished run with the same folds" in refused(capsys, "baseline-r1", "baseline-r2")
@@ -135,9 +138,10 @@ def test_the_one_most_like_the_trained_run_is_added(three: None, capsys) -> None
 
 
 def test_pretrained_and_untrained_weights_are_both_needed(toy: Path, capsys) -> None:
-    fields = "    epochs: int = 4\n    pretrained: bool = True\n    schedule_epochs: int = Field(4, ge=1)"
-    edit("    epochs: int = 4", fields)
+    fields = "    epochs: Epochs = 4\n    pretrained: Pretrained = True\n    schedule_epochs: int = Field(4, ge=1)"
+    edit("    epochs: Epochs = 4", fields)
     edit("from torch import nn", "from pydantic import Field\nfrom torch import nn")
+    edit("import Epochs, Params", "import Epochs, Params, Pretrained")
     train()
     train("epochs=3", "epochs_views=3")
     train(*NOTHING)
@@ -150,8 +154,12 @@ def test_pretrained_and_untrained_weights_are_both_needed(toy: Path, capsys) -> 
 
 
 def test_a_network_without_pretrained_weights_needs_no_run_of_those(toy: Path, capsys) -> None:
-    edit("    epochs: int = 4", "    epochs: int = 4\n    pretrained: Literal[False] = False")
-    edit("from torch import nn", "from typing import Literal\nfrom torch import nn")
+    edit(
+        "    epochs: Epochs = 4",
+        "    epochs: Epochs = 4\n    pretrained: Annotated[Literal[False], Role.PRETRAINED] = False",
+    )
+    edit("from torch import nn", "from typing import Annotated, Literal\nfrom torch import nn")
+    edit("import Epochs, Params", "import Epochs, Params, Role")
     train()
     train(*NOTHING)
     assert "no_zero_shot_row" not in compare(capsys, "baseline-r1", "baseline-r2")

@@ -282,7 +282,7 @@ def test_a_neighbour_may_be_the_second_view_and_no_other_neighbour_is_in_the_bat
 def test_an_unlearned_metric_loss_is_that_of_random_embeddings(rows, tmp_path, given):
     plan = planned(rows, tmp_path, metric_epochs=1, **given)
     stage = plan.stages[0]
-    (name,), (found,) = zip(*stage.unlearned(plan.model).items(), strict=True)
+    (name,), (found,) = zip(*stage.untrained_loss(plan.model).items(), strict=True)
     draw, labels = torch.Generator().manual_seed(9), []
     for batch in stage.batches(0):
         labels.append(torch.arange(len(batch[0])).repeat(2) if batch[1].ndim == 4 else batch[1])
@@ -298,7 +298,7 @@ def test_an_unlearned_metric_loss_is_that_of_random_embeddings(rows, tmp_path, g
 def test_an_unlearned_simsiam_is_the_network_as_it_was_built(rows, tmp_path):
     plan = planned(rows, tmp_path, simsiam_epochs=1)
     stage, kept = plan.stages[0], copied(plan.model)
-    found = stage.unlearned(plan.model.train())["simsiam"]
+    found = stage.untrained_loss(plan.model.train())["simsiam"]
     plan.model.load_state_dict(kept)
     with torch.no_grad():
         epochs = [list(stage.batches(epoch)) for epoch in (0, 1)]

@@ -10,12 +10,13 @@ from pytorch_metric_learning.losses import FastAPLoss
 from torch import nn
 from torch.nn import functional as F
 
-from goldfold.competition import Fold, Neighbours, Pairs, Plan, Stage, Unlearned
+from goldfold.competition import Fold, Plan, Stage
 from goldfold.engine.loop import Loop
 from goldfold.engine.scoring import spread
 from goldfold.engine.training import train
 from goldfold.errors import GoldfoldError
 from goldfold.metrics import retrieval as measured
+from goldfold.optional_parts import Neighbours, Pairs, UntrainedLoss
 from goldfold.retrieval import by_label
 from goldfold.trust import audits
 from goldfold.trust.audits.embeddings import below_untrained, did_not_learn, neighbours, neighbours_ranked
@@ -40,7 +41,7 @@ def average_precision_loss(model: nn.Module, batch: tuple) -> dict[str, torch.Te
     return {"fastap": FastAPLoss(num_bins=10)(F.normalize(model(batch[0])), batch[1])}
 
 
-def of_random_embeddings(model: nn.Module) -> dict[str, Unlearned]:
+def of_random_embeddings(model: nn.Module) -> dict[str, UntrainedLoss]:
     """An epoch is one batch, so the spread of an epoch's mean is that of a batch."""
     random = nn.Identity()
     values = [
@@ -50,7 +51,7 @@ def of_random_embeddings(model: nn.Module) -> dict[str, Unlearned]:
         for k in range(50)
     ]
     values = torch.stack([value["fastap"] for value in values])
-    return {"fastap": Unlearned(values.mean().item(), values.std().item())}
+    return {"fastap": UntrainedLoss(values.mean().item(), values.std().item())}
 
 
 def trained(rate: float, epochs: int = 10, blind: bool = True) -> tuple[list, dict]:
@@ -66,7 +67,7 @@ def trained(rate: float, epochs: int = 10, blind: bool = True) -> tuple[list, di
         batches=lambda epoch: [views(epoch)],
         losses=average_precision_loss,
         optimizer=lambda model: torch.optim.Adam(model.parameters(), rate),
-        unlearned=of_random_embeddings,
+        untrained_loss=of_random_embeddings,
     )
     plan = Plan(model=model, stages=[stage], predict=lambda model, _, rows: None)
     return train(plan, loop=Loop(), device=torch.device("cpu"))
@@ -77,14 +78,14 @@ def test_a_learning_rate_of_zero_did_not_learn():
     (finding,) = did_not_learn(facts, history, "fold 0")
     assert (finding.code, finding.level, finding.where) == ("did_not_learn", "warning", "fold 0, stage metric")
     best = min(history, key=lambda row: row["loss"]["fastap"])
-    value, sd = facts["metric"]["unlearned"]["fastap"]
+    value, sd = facts["metric"]["untrained_loss"]["fastap"]
     assert f"best fastap {best['loss']['fastap']:.4f} in epoch {best['epoch']} of 10" in finding.message
     assert f"it is {value:.4f} ± {sd:.4f}" in finding.message
 
 
 def test_a_network_that_beats_random_embeddings_as_it_is_built_has_not_learned_either():
     history, facts = trained(rate=0, blind=False)
-    value, sd = facts["metric"]["unlearned"]["fastap"]
+    value, sd = facts["metric"]["untrained_loss"]["fastap"]
     assert min(row["loss"]["fastap"] for row in history) < value - 3 * sd
     (finding,) = did_not_learn(facts, history, "fold 0")
     assert f"fastap stood still, {history[0]['loss']['fastap']:.4f} in the first epoch" in finding.message
@@ -105,12 +106,12 @@ def test_a_network_that_beats_random_embeddings_as_it_is_built_has_not_learned_e
 )
 def test_a_loss_that_stood_still_is_told_from_one_that_fell(losses, found):
     history = [{"stage": "metric", "epoch": epoch, "loss": {"fastap": loss}} for epoch, loss in enumerate(losses, 1)]
-    assert len(did_not_learn({"metric": {"unlearned": {"fastap": [0.97, 0.001]}}}, history, "fold 0")) == found
+    assert len(did_not_learn({"metric": {"untrained_loss": {"fastap": [0.97, 0.001]}}}, history, "fold 0")) == found
 
 
 def test_half_the_way_to_perfect_is_learning():
     history, facts = trained(rate=0.1, epochs=60)
-    value, _ = facts["metric"]["unlearned"]["fastap"]
+    value, _ = facts["metric"]["untrained_loss"]["fastap"]
     assert min(row["loss"]["fastap"] for row in history) < value / 2
     assert did_not_learn(facts, history, "fold 0") == []
 
@@ -120,7 +121,7 @@ def test_three_standard_deviations_decide(best, found):
     """The recorded case: AP .0302 at batch 128 where random embeddings of the same batches reach .0303."""
     history = [{"stage": "metric", "epoch": epoch, "loss": {"fastap": max(best, 0.98)}} for epoch in (1, 2, 3)]
     history[1]["loss"]["fastap"] = best
-    facts = {"metric": {"unlearned": {"fastap": [0.9697, 0.0004]}}}
+    facts = {"metric": {"untrained_loss": {"fastap": [0.9697, 0.0004]}}}
     assert len(did_not_learn(facts, history, "fold 0")) == found
 
 
@@ -128,7 +129,11 @@ def test_terms_and_stages_stand_alone_and_those_without_a_null_are_passed_over()
     def row(stage, **loss):
         return {"stage": stage, "epoch": 1, "loss": loss}
 
-    facts = {"invariance": {}, "metric": {"unlearned": {"fastap": [0.97, 0.01]}}, "later": {"unlearned": {"x": [1, 0]}}}
+    facts = {
+        "invariance": {},
+        "metric": {"untrained_loss": {"fastap": [0.97, 0.01]}},
+        "later": {"untrained_loss": {"x": [1, 0]}},
+    }
     history = [row("invariance", cosine=0.0), row("metric", fastap=0.97, other=0.1)]
     assert [finding.where for finding in did_not_learn(facts, history, "fold 1")] == ["fold 1, stage metric"]
     assert did_not_learn(facts, [row("invariance", cosine=0.0), row("metric", fastap=0.5)], "fold 1") == []

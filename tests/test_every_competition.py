@@ -21,6 +21,7 @@ from goldfold.engine.crossval import cross_validate
 from goldfold.engine.fits import Experiment
 from goldfold.engine.outcome import outcome
 from goldfold.errors import GoldfoldError
+from goldfold.params import Role, names
 
 ROOT = Path(__file__).parent.parent
 NAMES = project.names()
@@ -109,11 +110,10 @@ def ready(tmp_path_factory: pytest.TempPathFactory):
 def test_two_epochs_make_a_valid_submission(name: str, recipe: str, ready, tmp_path: Path) -> None:
     prepared = ready(name)
     competition = prepared.competition
-    fields = competition.recipes[recipe].params.model_fields
-    short = {key: 2 for key in ("epochs", "simsiam_epochs", "metric_epochs") if key in fields}
-    if "metric_epochs" in fields:
-        short["image_size"] = min(64, fields["image_size"].default)
-    short |= {"pretrained": False} if "pretrained" in fields else {}
+    own = competition.recipes[recipe].params
+    short = dict.fromkeys(names(own, Role.EPOCHS), 2) | dict.fromkeys(names(own, Role.PRETRAINED), False)
+    if "metric_epochs" in short:
+        short["image_size"] = min(64, own.model_fields["image_size"].default)
     config = configs.resolve("contract", {"recipe": recipe, "folds": [0], **short}, competition.recipes)
     few, folds = trimmed(competition, prepared.tables)
     experiment = Experiment(

@@ -221,7 +221,7 @@ def test_what_cannot_be_measured_is_said(arrows: Path, capsys) -> None:
     assert (found["views"], found["seeds"]) == (None, None)
     assert found["folds"]["members"] == 3
     told = capsys.readouterr().out
-    assert "views not measured: the recipe has no parameter `views`" in told
+    assert "views not measured: the recipe has no parameter for test-time views" in told
     assert "seeds not measured: the run has one seed a fold" in told
     Path("data/blobs/private/solution.csv").unlink()
     assert gained(Path("runs/blobs/estimator-r1"))["folds"] is None

@@ -13,7 +13,7 @@ import goldfold
 
 PACKAGE = Path(goldfold.__file__).parent
 ROOT = Path(__file__).parent.parent
-SEAM = {"competition", "errors", "params", "seeding", "files"}
+SEAM = {"competition", "optional_parts", "errors", "params", "seeding", "files"}
 COMMANDS = {"commands", "cli", "__main__"}
 MAY_IMPORT = {
     "seam": {"seam"},
@@ -100,8 +100,10 @@ def test_only_the_command_line_prints(module):
 
 def test_the_seam_holds_no_logic():
     """Types, and functions of one line that are defaults."""
-    tree = ast.parse((PACKAGE / "competition.py").read_text(encoding="utf-8"))
-    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    trees = [
+        ast.parse((PACKAGE / name).read_text(encoding="utf-8")) for name in ("competition.py", "optional_parts.py")
+    ]
+    functions = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
     assert functions
     for function in functions:
         code = [
@@ -126,7 +128,9 @@ HEAVY = {
 }
 
 
-@pytest.mark.parametrize("module", ["goldfold.cli", "goldfold.competition", "goldfold.files", "goldfold.errors"])
+@pytest.mark.parametrize(
+    "module", ["goldfold.cli", "goldfold.competition", "goldfold.optional_parts", "goldfold.files", "goldfold.errors"]
+)
 def test_nothing_heavy_is_imported_with(module):
     script = f"import sys, {module}; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()

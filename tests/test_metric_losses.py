@@ -89,7 +89,7 @@ def test_without_a_positive_the_loss_is_0_and_has_a_gradient():
 )
 def test_random_embeddings_with_one_positive_each_have_the_known_mean_ap(batch, settings, mean_ap, of_many):
     labels = [torch.arange(batch // 2).repeat(2)] * 3
-    found = metric_losses.unlearned(metric_losses.create("fastap", **settings), labels, 256, seed=0)
+    found = metric_losses.untrained_loss(metric_losses.create("fastap", **settings), labels, 256, seed=0)
     assert 1 - found.value == pytest.approx(mean_ap, abs=found.sd * 3**0.5)  # of one batch: these were few
     assert abs(1 - found.value - of_many) < 4 * found.sd * (3 / metric_losses.NULL_VALUES) ** 0.5
 
@@ -104,7 +104,7 @@ def test_collapsed_embeddings_have_an_ap_of_one_in_all_others(batch):
 
 def test_the_spread_of_an_epoch_is_that_of_many_epochs():
     loss, labels = metric_losses.create("fastap"), [torch.arange(16).repeat(2)] * 5
-    found = metric_losses.unlearned(loss, labels, 32, seed=0)
+    found = metric_losses.untrained_loss(loss, labels, 32, seed=0)
     epochs = [np.mean([loss(embeddings(32, 32, 5 * k + b), labels[0]).item() for b in range(5)]) for k in range(200)]
     assert found.value == pytest.approx(np.mean(epochs), abs=3 * found.sd / 8**0.5)
     assert found.sd == pytest.approx(np.std(epochs), rel=0.4)

@@ -57,10 +57,10 @@ def test_auroc_is_scikit_learns_and_torchmetrics():
     assert metric.chance(ROWS) == metric.score(ROWS, np.zeros(N)) == 0.5
     good = ROWS["good"].to_numpy()
     wrong = np.sign(ties[~good][None] - ties[good][:, None]) / 2 + 0.5  # of each good row beside each other one
-    assert metric.error(ROWS, ties)[good] == pytest.approx(wrong.mean(1))
-    assert metric.error(ROWS, ties)[~good] == pytest.approx(wrong.mean(0))
-    assert 1 - metric.error(ROWS, ties)[good].mean() == pytest.approx(metric.score(ROWS, ties))
-    assert not metric.error(ROWS[good], ties[good]).any()
+    assert metric.options.row_error(ROWS, ties)[good] == pytest.approx(wrong.mean(1))
+    assert metric.options.row_error(ROWS, ties)[~good] == pytest.approx(wrong.mean(0))
+    assert 1 - metric.options.row_error(ROWS, ties)[good].mean() == pytest.approx(metric.score(ROWS, ties))
+    assert not metric.options.row_error(ROWS[good], ties[good]).any()
 
 
 def test_auroc_of_one_class_is_refused():
@@ -79,12 +79,12 @@ def test_auroc_can_leave_other_classes_out():
     assert metrics.auroc("p", classes=(1 / 3, 1), others="leave_out").name == "auroc_p_1_against_0.333333"
     assert metrics.auroc("kind", classes=KINDS[:2], others="leave_out").name == "auroc_kind_地毯_against_крыса"
     assert metric.score(judged, ties) == plain.score(judged[sure], ties[sure])
-    assert metric.luck(judged, ties) == plain.luck(judged[sure], ties[sure])
-    assert (metric.error(judged, ties)[sure] == plain.error(judged[sure], ties[sure])).all()
-    assert not metric.error(judged, ties)[~sure].any()
+    assert metric.options.p_value(judged, ties) == plain.options.p_value(judged[sure], ties[sure])
+    assert (metric.options.row_error(judged, ties)[sure] == plain.options.row_error(judged[sure], ties[sure])).all()
+    assert not metric.options.row_error(judged, ties)[~sure].any()
     index = RNG.integers(0, N, N)
     again = metric.score(judged.iloc[index], ties[index])
-    assert metric.resampled(judged, ties)(index) == pytest.approx(again, abs=1e-12)
+    assert metric.options.resampled(judged, ties)(index) == pytest.approx(again, abs=1e-12)
     kinds = metrics.auroc("kind", classes=KINDS[:2], others="leave_out")
     some = ROWS["kind"].isin(KINDS[:2]).to_numpy()
     assert kinds.score(ROWS, ties) == metrics.auroc("kind", classes=KINDS[:2]).score(ROWS[some], ties[some])
@@ -105,40 +105,43 @@ def permuted(truth: np.ndarray, scores: np.ndarray) -> float:
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("levels", [2, 4, 100])
-def test_luck_is_counted_over_every_way_to_hand_out_the_labels(seed, levels):
+def test_the_p_value_is_counted_over_every_assignment_of_the_labels(seed, levels):
     rng = np.random.default_rng(seed)
     truth = rng.permutation(np.arange(9) < rng.integers(1, 9))
     scores = rng.integers(0, levels, 9) / 7  # with ties, and none where there are many levels
-    p, smallest = metrics.auroc("y").luck(pd.DataFrame({"y": truth}), scores)
+    p, smallest = metrics.auroc("y").options.p_value(pd.DataFrame({"y": truth}), scores)
     assert p == pytest.approx(permuted(truth, scores), abs=1e-12)
     assert smallest == min(truth.sum(), 9 - truth.sum())
 
 
 def test_three_against_three_separate_perfectly_once_in_twenty():
-    rows, luck = pd.DataFrame({"y": [0, 0, 0, 1, 1, 1]}), metrics.auroc("y").luck
-    assert luck(rows, np.arange(6.0)) == (0.05, 3)
-    assert luck(rows, -np.arange(6.0)) == luck(rows, np.zeros(6)) == (1.0, 3)
+    rows, test = pd.DataFrame({"y": [0, 0, 0, 1, 1, 1]}), metrics.auroc("y").options.p_value
+    assert test(rows, np.arange(6.0)) == (0.05, 3)
+    assert test(rows, -np.arange(6.0)) == test(rows, np.zeros(6)) == (1.0, 3)
     with pytest.raises(GoldfoldError, match="needs both classes of 'y', but all 3 rows are 0"):
-        luck(rows[:3], np.arange(3.0))
+        test(rows[:3], np.arange(3.0))
 
 
 @pytest.mark.parametrize(("negatives", "positives"), [(50, 50), (300, 20), (20, 300), (4000, 2)])
-def test_luck_without_ties_is_scipys_exact_p(negatives, positives):
+def test_the_p_value_without_ties_is_scipys_exact_one(negatives, positives):
     rng = np.random.default_rng(0)
     scores = rng.normal(size=negatives + positives) + 0.4 * (np.arange(negatives + positives) >= negatives)
     rows = pd.DataFrame({"y": np.repeat([0, 1], [negatives, positives])})
     expected = stats.mannwhitneyu(scores[negatives:], scores[:negatives], alternative="greater", method="exact").pvalue
-    assert metrics.auroc("y").luck(rows, scores) == (pytest.approx(expected, rel=1e-9), min(negatives, positives))
+    assert metrics.auroc("y").options.p_value(rows, scores) == (
+        pytest.approx(expected, rel=1e-9),
+        min(negatives, positives),
+    )
 
 
-def test_luck_of_many_rows_is_approximate_and_never_0():
+def test_the_p_value_of_many_rows_is_approximate_and_never_0():
     rows = pd.DataFrame({"y": np.repeat([0, 1], 2000)})
     scores = np.random.default_rng(0).normal(size=4000).round(1) + 0.05 * rows["y"].to_numpy()
     expected = stats.mannwhitneyu(scores[2000:], scores[:2000], alternative="greater").pvalue
-    assert metrics.auroc("y").luck(rows, scores) == (pytest.approx(expected, rel=1e-12), 2000)
-    p, _ = metrics.auroc("y").luck(rows, rows["y"].to_numpy())
+    assert metrics.auroc("y").options.p_value(rows, scores) == (pytest.approx(expected, rel=1e-12), 2000)
+    p, _ = metrics.auroc("y").options.p_value(rows, rows["y"].to_numpy())
     assert 0 < p < 1e-300
-    assert metrics.auroc("y").luck(rows, np.zeros(4000)).p == 1.0
+    assert metrics.auroc("y").options.p_value(rows, np.zeros(4000)).p_value == 1.0
 
 
 @pytest.mark.filterwarnings("ignore:No positive samples found")  # torchmetrics, of the empty class
@@ -158,7 +161,9 @@ def test_average_precision_says_what_it_does_with_empty_classes():
     assert metrics.average_precision("b").score(ROWS, scores[:, 1]) == pytest.approx(
         reference.average_precision_score(ROWS["b"], scores[:, 1]), abs=1e-12
     )
-    assert skip.error(ROWS, scores) == pytest.approx(np.abs(ROWS[list(targets)].to_numpy() - scores).mean(axis=1))
+    assert skip.options.row_error(ROWS, scores) == pytest.approx(
+        np.abs(ROWS[list(targets)].to_numpy() - scores).mean(axis=1)
+    )
     with pytest.raises(GoldfoldError, match="needs a positive row, but 400 rows have none"):
         metrics.average_precision("never").score(ROWS, BINARY)
     with pytest.raises(GoldfoldError, match="there is no treatment of empty classes 'skipp'; did you mean 'skip'"):
@@ -171,9 +176,9 @@ def test_accuracy_takes_labels_and_probabilities():
     assert metric.score(ROWS, FOUR) == pytest.approx(expected, abs=1e-12)
     assert metric.score(ROWS, np.array(KINDS)[FOUR.argmax(axis=1)]) == metric.score(ROWS, FOUR)
     assert metric.score(ROWS, ROWS["kind"].to_numpy()) == 1.0
-    assert metric.per_row(ROWS, FOUR).mean() == metric.score(ROWS, FOUR)
-    assert metric.error(ROWS, FOUR) == pytest.approx(1 - FOUR[np.arange(N), CODES])
-    assert metric.error(ROWS, np.full(N, "grid")).sum() == (ROWS["kind"] != "grid").sum()
+    assert metric.options.per_row(ROWS, FOUR).mean() == metric.score(ROWS, FOUR)
+    assert metric.options.row_error(ROWS, FOUR) == pytest.approx(1 - FOUR[np.arange(N), CODES])
+    assert metric.options.row_error(ROWS, np.full(N, "grid")).sum() == (ROWS["kind"] != "grid").sum()
     constants = [metric.score(ROWS, np.full(N, kind)) for kind in KINDS]
     assert metric.chance(ROWS) == max(constants)
 
@@ -185,7 +190,7 @@ def test_a_binary_probability_counts_above_the_threshold():
     assert metric.score(ROWS, BINARY) == pytest.approx(float(theirs), abs=1e-6)
     for same in (decided, decided.astype(int), decided.astype(float), np.stack([1 - BINARY, BINARY], axis=1)):
         assert metric.score(ROWS, same) == metric.score(ROWS, BINARY)
-    assert metric.error(ROWS, BINARY) == pytest.approx(np.abs(ROWS["good"] - BINARY.astype(float)))
+    assert metric.options.row_error(ROWS, BINARY) == pytest.approx(np.abs(ROWS["good"] - BINARY.astype(float)))
     other = metrics.accuracy("good", threshold=0.3)
     assert other.name == "accuracy_at_0.3"
     assert other.score(ROWS, BINARY) == (ROWS["good"] == (BINARY > 0.3)).mean()
@@ -232,7 +237,7 @@ def test_log_loss_is_scikit_learns():
     assert binary.score(ROWS, BINARY) == pytest.approx(expected, abs=1e-12)
     sure = ROWS["good"].to_numpy(float)
     assert binary.score(ROWS, 1 - sure) == pytest.approx(reference.log_loss(ROWS["good"], 1 - sure), abs=1e-12)
-    assert metric.per_row(ROWS, FOUR).mean() == metric.score(ROWS, FOUR)
+    assert metric.options.per_row(ROWS, FOUR).mean() == metric.score(ROWS, FOUR)
     shares = np.bincount(CODES) / N
     assert metric.chance(ROWS) == pytest.approx(metric.score(ROWS, np.tile(shares, (N, 1))), abs=1e-12)
     assert metrics.log_loss("kind", classes=[*KINDS, "fehlt"]).chance(ROWS) == metric.chance(ROWS)
@@ -257,7 +262,7 @@ def test_quadratic_kappa_is_scikit_learns_and_torchmetrics():
     noisy = guess + RNG.uniform(-0.49, 0.49, N)
     noisy[guess == 5] += 3
     assert metric.score(ROWS, noisy) == metric.score(ROWS, guess)
-    assert metric.error(ROWS, noisy) == pytest.approx((ROWS["grade"] - guess) ** 2)
+    assert metric.options.row_error(ROWS, noisy) == pytest.approx((ROWS["grade"] - guess) ** 2)
     for grade in grades:
         assert metric.score(ROWS, np.full(N, grade)) == pytest.approx(metric.chance(ROWS), abs=1e-12)
     sizes = metrics.quadratic_kappa("kind", classes=KINDS)
@@ -277,8 +282,8 @@ def test_regression_is_scikit_learns():
     assert rmse.chance(ROWS) == pytest.approx(rmse.score(ROWS, np.full(N, truth.mean())), abs=1e-12)
     middle = np.expm1(np.log1p(truth).mean())
     assert rmsle.chance(ROWS) == pytest.approx(rmsle.score(ROWS, np.full(N, middle)), abs=1e-12)
-    assert np.sqrt(rmsle.error(ROWS, guess).mean()) == rmsle.score(ROWS, guess)
-    assert rmse.error(ROWS, guess).argmax() == np.abs(truth.to_numpy() - guess).argmax()
+    assert np.sqrt(rmsle.options.row_error(ROWS, guess).mean()) == rmsle.score(ROWS, guess)
+    assert rmse.options.row_error(ROWS, guess).argmax() == np.abs(truth.to_numpy() - guess).argmax()
     with pytest.raises(GoldfoldError, match="RMSLE needs predictions above -1, found -3: clip them at 0"):
         rmsle.score(ROWS, np.full(N, -3.0))
 
@@ -334,10 +339,10 @@ def test_dice_and_iou_are_scikit_learns_on_each_image():
     f1 = [reference.f1_score(truth, mask, zero_division=1.0) for truth, mask in pairs]
     jaccard = [1.0 if not (t | m).any() else reference.jaccard_score(t, m) for t, m in pairs]
     assert f1[2] == jaccard[2] == 1.0
-    assert dice.per_row(IMAGES, predictions) == pytest.approx(f1, abs=1e-12)
-    assert iou.per_row(IMAGES, predictions) == pytest.approx(jaccard, abs=1e-12)
+    assert dice.options.per_row(IMAGES, predictions) == pytest.approx(f1, abs=1e-12)
+    assert iou.options.per_row(IMAGES, predictions) == pytest.approx(jaccard, abs=1e-12)
     assert dice.score(IMAGES, predictions) == pytest.approx(np.mean(f1), abs=1e-12)
-    assert dice.error(IMAGES, predictions) == pytest.approx(1 - np.array(f1), abs=1e-12)
+    assert dice.options.row_error(IMAGES, predictions) == pytest.approx(1 - np.array(f1), abs=1e-12)
     one = IMAGES[1:2]
     assert dice.score(one, predictions[1:2]) == pytest.approx(f1[1], abs=1e-12)
 
@@ -384,9 +389,9 @@ def test_dsb2018_map_is_the_mean_over_images():
     guessed = [instances(mask.astype(np.float32)) for mask in resized_masks(predictions)]
     expected = [slow_average_precision(truth, guess) for truth, guess in zip(MAPS, guessed, strict=True)]
     assert metric.name == "dsb2018_map"
-    assert metric.per_row(IMAGES, predictions) == pytest.approx(expected, abs=1e-12)
+    assert metric.options.per_row(IMAGES, predictions) == pytest.approx(expected, abs=1e-12)
     assert metric.score(IMAGES, predictions) == pytest.approx(np.mean(expected), abs=1e-12)
-    assert metric.error(IMAGES, predictions) == pytest.approx(1 - np.array(expected), abs=1e-12)
+    assert metric.options.row_error(IMAGES, predictions) == pytest.approx(1 - np.array(expected), abs=1e-12)
     assert metric.chance(IMAGES) == metric.score(IMAGES, np.zeros((4, 8, 8))) == 1 / 4
     assert metric.chance(IMAGES[:2]) == 0.0
 
@@ -416,10 +421,12 @@ def test_every_metric_keeps_the_seams_promises(name):
     for value in (metric.score(ROWS, predictions), metric.chance(ROWS)):
         assert type(value) is float
         assert low <= value <= high
-    if metric.per_row:
-        assert metric.per_row(ROWS, predictions).shape == (N,)
-        assert metric.per_row(ROWS, predictions).mean() == pytest.approx(metric.score(ROWS, predictions), abs=1e-12)
-    assert metric.error(ROWS, predictions).shape == (N,)
+    if metric.options.per_row:
+        assert metric.options.per_row(ROWS, predictions).shape == (N,)
+        assert metric.options.per_row(ROWS, predictions).mean() == pytest.approx(
+            metric.score(ROWS, predictions), abs=1e-12
+        )
+    assert metric.options.row_error(ROWS, predictions).shape == (N,)
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -427,7 +434,7 @@ def test_every_metric_refuses_wrong_predictions(name):
     metric, predictions = METRICS[name]
     spoilt = predictions.copy()
     spoilt[3], spoilt[5] = np.nan, np.inf
-    functions = [f for f in (metric.score, metric.per_row, metric.error) if f]
+    functions = [f for f in (metric.score, metric.options.per_row, metric.options.row_error) if f]
     for function in functions:
         with pytest.raises(GoldfoldError, match="predictions must be finite, but 2 of 400 hold NaN or infinity"):
             function(ROWS, spoilt)

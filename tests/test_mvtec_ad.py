@@ -117,7 +117,7 @@ def test_a_short_training_finds_the_holes(hosted: Path, loaded: Tables, tmp_path
         library = plan.finish(None)
         found = plan.predict(None, library, tables.without_targets(scored, data.TARGETS))
         hidden = plan.predict(None, library, loaded.test)
-    measured = [COMPETITION.metric, *(metric for metric in COMPETITION.also if metric.needs in (None, "map"))]
+    measured = [COMPETITION.metric, *(metric for metric in COMPETITION.also if metric.options.field in (None, "map"))]
     values = [metric.score(scored, found) for metric in measured]
     assert len(values) == 4
     assert values[0] > 0.8, values

@@ -16,12 +16,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torchvision
-from pydantic import BaseModel
 
 from goldfold.commands import notebook, project
 from goldfold.commands.train import device_of, train
 from goldfold.delivery import notebooks
 from goldfold.errors import GoldfoldError
+from goldfold.params import BackboneName, Params, Pretrained
 
 HERE = Path(__file__).parent
 SITE = Path(torchvision.__file__).parent.parent  # the third-party packages
@@ -280,9 +280,9 @@ def test_slugs_of_long_names_differ():
     assert len({notebooks.slug(Path(f"runs/{'a' * 60}/{config}")) for config in ("x-r1", "y-r1")}) == 2
 
 
-class Looking(BaseModel):
-    backbone: str = "resnet18"
-    pretrained: bool = True
+class Looking(Params):
+    tower: BackboneName = "resnet18"
+    pretrained: Pretrained = True
 
 
 def test_downloaded_weights_are_packed_or_missed(tmp_path, monkeypatch):
@@ -297,7 +297,7 @@ def test_downloaded_weights_are_packed_or_missed(tmp_path, monkeypatch):
     weights.parent.mkdir(parents=True)
     weights.write_bytes(b"weights")
     assert notebooks.hub_files(Looking()) == [(f"hub/{folder}/snapshots/abc/model.safetensors", weights)]
-    assert notebooks.hub_files(Looking(pretrained=False)) == notebooks.hub_files(Looking(backbone="plain")) == []
+    assert notebooks.hub_files(Looking(pretrained=False)) == notebooks.hub_files(Looking(tower="plain")) == []
 
 
 def test_packages_that_kaggle_lacks_are_packed():

@@ -1,4 +1,4 @@
-"""Retrieval metrics equal their library or their definition, chance the mean of all orders, the ceiling the best."""
+"""Retrieval metrics equal their library or their definition, chance the mean of all orders, best_possible the best."""
 
 from __future__ import annotations
 
@@ -139,20 +139,21 @@ def test_the_planted_case_is_at_chance():
     assert tens["mAP"].chance(rows) == pytest.approx(0.689, abs=5e-4)
     assert tens["P@10"].chance(rows) == pytest.approx(0.685, abs=5e-4)
     assert tens["R@10"].chance(rows) == pytest.approx(0.0225, abs=5e-5)
-    assert tens["R@10"].ceiling(rows) == pytest.approx(0.045, abs=5e-4)
+    assert tens["R@10"].retrieval.best_possible(rows) == pytest.approx(0.045, abs=5e-4)
 
 
-def test_the_ceiling_is_what_perfect_embeddings_reach():
+def test_the_best_possible_score_is_what_perfect_embeddings_reach():
     perfect = np.eye(5)[CODES]
     for pairs in (by_kind, asked):
         for k in (1, 20, 70, 1000):
             for factory in (metrics.precision_at, metrics.recall_at):
                 metric = factory(pairs, k, protocol="")
                 nudged = perfect + 0.05 * RNG.standard_normal(perfect.shape)
-                assert metric.score(ROWS, nudged) == pytest.approx(metric.ceiling(ROWS))
-    assert metrics.precision_at(by_kind, 70, protocol="").ceiling(ROWS) < 1
+                assert metric.score(ROWS, nudged) == pytest.approx(metric.retrieval.best_possible(ROWS))
+    assert metrics.precision_at(by_kind, 70, protocol="").retrieval.best_possible(ROWS) < 1
     for name, metric in all_of(by_kind).items():
-        assert metric.score(ROWS, perfect) == pytest.approx(metric.ceiling(ROWS) if metric.ceiling else 1), name
+        best_possible = metric.retrieval.best_possible
+        assert metric.score(ROWS, perfect) == pytest.approx(best_possible(ROWS) if best_possible else 1), name
 
 
 def test_more_answers_asked_for_than_there_are():
@@ -164,7 +165,10 @@ def test_more_answers_asked_for_than_there_are():
         )
         for metric, wanted in ((precision, 2 / k), (recall, 1.0)):
             assert (
-                metric.score(rows, embeddings) == metric.chance(rows) == metric.ceiling(rows) == pytest.approx(wanted)
+                metric.score(rows, embeddings)
+                == metric.chance(rows)
+                == metric.retrieval.best_possible(rows)
+                == pytest.approx(wanted)
             )
         assert within.score(rows, embeddings) == pytest.approx((1 / 2 + 2 / 4) / 2)
     assert metrics.hit_at(asked, 9, protocol="").chance(rows) == 1
@@ -199,15 +203,19 @@ def test_ties_count_against():
 
 def test_queries_without_a_right_answer_are_left_out_and_told():
     metric = metrics.mean_average_precision(by_kind, protocol=PROTOCOL)
-    assert metric.protocol == "each image asks all others, queries without a right answer left out"
-    assert retrieval.answers(metric.pairs(ROWS)).unanswered == 1
+    assert metric.retrieval.protocol == "each image asks all others, queries without a right answer left out"
+    assert retrieval.answers(metric.retrieval.pairs(ROWS)).unanswered == 1
     known = retrieval.average_precisions(by_kind(ROWS), EMBEDDINGS)
     assert np.isnan(known).sum() == 1
     assert metric.score(ROWS, EMBEDDINGS) == pytest.approx(np.nanmean(known))
-    assert metric.error(ROWS, EMBEDDINGS) == pytest.approx(np.where(np.isnan(known), 0, 1 - known))
+    assert metric.options.row_error(ROWS, EMBEDDINGS) == pytest.approx(np.where(np.isnan(known), 0, 1 - known))
     alone = pd.DataFrame({"kind": list("abc")})
     for metric in all_of(by_kind).values():
-        for measure in (metric.chance, metric.ceiling, lambda rows, of=metric: of.score(rows, EMBEDDINGS[:3])):
+        for measure in (
+            metric.chance,
+            metric.retrieval.best_possible,
+            lambda rows, of=metric: of.score(rows, EMBEDDINGS[:3]),
+        ):
             if measure:
                 with pytest.raises(GoldfoldError, match=r"queries that have a right answer, and none of 3 rows is one"):
                     measure(alone)
@@ -216,17 +224,17 @@ def test_queries_without_a_right_answer_are_left_out_and_told():
 @pytest.mark.parametrize("pairs", [by_kind, asked])
 def test_rows_drawn_again_are_queries_to_the_whole_gallery(pairs):
     for name, metric in all_of(pairs).items():
-        score_of = metric.resampled(ROWS, EMBEDDINGS)
+        score_of = metric.options.resampled(ROWS, EMBEDDINGS)
         assert score_of(np.arange(N)) == pytest.approx(scored(metric, ROWS, EMBEDDINGS)), name
         low, high = bootstrap(metric, ROWS, EMBEDDINGS)
         assert low < metric.score(ROWS, EMBEDDINGS) < high
     metric = metrics.mean_average_precision(pairs, protocol="")
-    known = 1 - metric.error(ROWS, EMBEDDINGS)
+    known = 1 - metric.options.row_error(ROWS, EMBEDDINGS)
     queries = pairs(ROWS).queries
     drawn = queries[[3, 3, 7]]
-    assert metric.resampled(ROWS, EMBEDDINGS)(drawn) == pytest.approx(known[drawn].mean())
+    assert metric.options.resampled(ROWS, EMBEDDINGS)(drawn) == pytest.approx(known[drawn].mean())
     with pytest.raises(GoldfoldError, match="none of 2 rows is one"):
-        metric.resampled(ROWS, EMBEDDINGS)(np.array([N - 1, N - 1]))
+        metric.options.resampled(ROWS, EMBEDDINGS)(np.array([N - 1, N - 1]))
 
 
 def test_metrics_of_one_embedding_share_a_pass_and_nothing_stale_is_told():
@@ -241,8 +249,8 @@ def test_metrics_of_one_embedding_share_a_pass_and_nothing_stale_is_told():
     assert len(passes) == 1
     for metric in every.values():
         metric.chance(rows)
-        if metric.ceiling:
-            metric.ceiling(rows)
+        if metric.retrieval.best_possible:
+            metric.retrieval.best_possible(rows)
     assert len(passes) == 2
     embeddings[:, 0] *= -3
     assert all(metric.score(rows, embeddings) != first[name] for name, metric in every.items())
@@ -265,7 +273,7 @@ def test_names_bounds_and_mistakes():
         assert metric.name == name
         assert metric.bounds == (0.0, 1.0)
         assert metric.higher_is_better
-        assert metric.pairs is by_kind
+        assert metric.retrieval.pairs is by_kind
     for factory in (metrics.map_at, metrics.precision_at, metrics.recall_at, metrics.hit_at):
         with pytest.raises(GoldfoldError, match=r"at least 1, got k = 0"):
             factory(by_kind, 0, protocol="")

@@ -16,6 +16,7 @@ from goldfold import retrieval
 from goldfold.cli import main
 from goldfold.competition import Metric
 from goldfold.errors import GoldfoldError
+from goldfold.optional_parts import Retrieval
 from goldfold.trust.report import retrieval as report
 
 KINDS = ["猫", "собака", "cat"]
@@ -87,8 +88,9 @@ def metric(name: str = "mAP", pairs: bool = True) -> Metric:
         higher_is_better=True,
         bounds=(0, 1),
         chance=lambda rows: 0.4,
-        pairs=(lambda rows: retrieval.by_label(rows["kind"])) if pairs else None,
-        protocol="other sessions",
+        retrieval=Retrieval(pairs=lambda rows: retrieval.by_label(rows["kind"]), protocol="other sessions")
+        if pairs
+        else None,
     )
 
 
@@ -121,7 +123,9 @@ def test_facts_are_counted_fold_by_fold_and_survive_json() -> None:
 def test_the_section_puts_a_mean_between_chance_and_ceiling() -> None:
     folds = [held(0)]
     found = report.facts(folds, report.by_query(folds), [metric("R@10"), metric("mAP")])
-    text = report.section(found, {"R@10": summary(0.415, ceiling=0.43), "mAP": summary(0.7), "other": summary(0.1)})
+    text = report.section(
+        found, {"R@10": summary(0.415, best_possible=0.43), "mAP": summary(0.7), "other": summary(0.1)}
+    )
     lines = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("|")}
     assert "0.4150 | 0.4000 |  0.4300" in lines["R@10"]
     assert lines["R@10"].rstrip(" |").endswith("50 %")

@@ -250,9 +250,9 @@ METRIC = routing_accuracy("kind")
 
 def test_routing_accuracy_counts_rows():
     predictions = routed("地毯", "牙刷", "地毯", "牙刷")
-    assert METRIC.score(ROWS, predictions) == METRIC.per_row(ROWS, predictions).mean() == 0.75
-    assert METRIC.needs in predictions.dtype.names
-    assert METRIC.error(ROWS, predictions).tolist() == [0, 1, 0, 0]
+    assert METRIC.score(ROWS, predictions) == METRIC.options.per_row(ROWS, predictions).mean() == 0.75
+    assert METRIC.options.field in predictions.dtype.names
+    assert METRIC.options.row_error(ROWS, predictions).tolist() == [0, 1, 0, 0]
     assert METRIC.chance(ROWS) == METRIC.score(ROWS, routed(*["地毯"] * 4)) == 0.75
     low, high = bootstrap(METRIC, ROWS, predictions)
     assert 0 <= low < 0.75 < high <= 1

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
-from goldfold.params import Params
+from goldfold.params import Libraries, Models, Params
 from goldfold.rules import ONE_LIBRARY, ONE_MODEL
 
 
 class Several(Params):
-    models: Literal["one", "per_class"] = "one"
-    libraries: Literal["one", "per_class"] = "one"
+    models: Models = "one"
+    libraries: Libraries = "one"
 
 
 class Silent(Params):
     epochs: int = 1
+    models: str = "many"  # without the role, a word of the recipe's own
 
 
 def test_one_model_for_each_class_breaks_it():

@@ -17,6 +17,7 @@ from goldfold.competition import Metric
 from goldfold.engine.scoring import bootstrap, measures, scored, spread
 from goldfold.errors import GoldfoldError
 from goldfold.fields import records
+from goldfold.optional_parts import MetricOptions
 
 
 def mean_of(column: str, per_row: bool) -> Metric:
@@ -29,7 +30,7 @@ def mean_of(column: str, per_row: bool) -> Metric:
         higher_is_better=True,
         bounds=(-np.inf, np.inf),
         chance=lambda rows: 0.0,
-        per_row=rows_of if per_row else None,
+        options=MetricOptions(per_row=rows_of if per_row else None),
     )
 
 
@@ -142,7 +143,7 @@ def test_auroc_of_drawn_rows_is_scikit_learns():
     draw = np.random.default_rng(3)
     rows = pd.DataFrame({"y": draw.integers(0, 2, 60).astype(bool)})
     predictions = (draw.normal(size=60) + rows["y"]).round(1).to_numpy()
-    score_of = metrics.auroc("y").resampled(rows, predictions)
+    score_of = metrics.auroc("y").options.resampled(rows, predictions)
     for _ in range(20):
         index = draw.integers(0, 60, 60)
         expected = roc_auc_score(rows["y"].to_numpy()[index], predictions[index])
@@ -162,11 +163,35 @@ def test_what_predictions_do_not_hold_is_not_measured(toy):
     assert measures(competition, maps) == [blobs.metric, masks]
 
 
+def test_the_metric_is_computed_of_the_other_scores_that_a_recipe_names(toy):
+    blobs = project.competition("blobs")
+    recipe = replace(blobs.recipes["estimator"], other_scores={"second": "by_hand"})
+    competition = replace(blobs, recipes={"estimator": recipe})
+    truth = np.array([0, 0, 1, 1])
+    rows = pd.DataFrame({"label": truth})
+    predictions = records(score=1.0 - truth, by_hand=truth + 0.0, score_third=truth + 0.0)
+    own, other = measures(competition, predictions)
+    assert (own.name, other.name) == ("auroc", "auroc of second")
+    assert (own.score(rows, predictions), other.score(rows, predictions)) == (0.0, 1.0)
+    assert other.options.row_error(rows, predictions).tolist() == [0, 0, 0, 0]
+    assert other.options.p_value(rows, predictions) == blobs.metric.options.p_value(rows, truth)
+    assert bootstrap(other, rows, predictions) == [1.0, 1.0]
+    assert measures(competition, truth) == [blobs.metric]
+    reads = replace(blobs.metric, options=replace(blobs.metric.options, field="score"))
+    assert measures(replace(competition, metric=reads), predictions) == [reads]
+
+
 def test_the_best_possible_score_and_the_protocol_are_told_beside_the_score(toy, capsys):
     """A metric that cannot reach its bound on the rows of a fold, measured in its own way."""
     path = toy / "competitions/neighbours/__init__.py"
     changed = path.read_text(encoding="utf-8").replace(
-        "bounds=(0, 1),", "bounds=(0, 1), ceiling=lambda rows: len(rows) / 100, protocol='self left out',"
+        "bounds=(0, 1),",
+        "bounds=(0, 1), retrieval=Retrieval(pairs=lambda rows: retrieval.by_label(rows['label']), "
+        "protocol='self left out', best_possible=lambda rows: len(rows) / 100),",
+    )
+    changed = changed.replace(
+        "from goldfold import splits\n",
+        "from goldfold import retrieval, splits\nfrom goldfold.optional_parts import Retrieval\n",
     )
     path.write_text(changed, encoding="utf-8")
     main(["train", "--comp", "neighbours", "--config", "two_stage"])

@@ -140,7 +140,10 @@ def test_kaggles_own_samples_pass(name):
 # --- one row per object of an image ------------------------------------------------------------------------------
 
 OBJECTS = Submission(
-    write=RULES.write, many_per_id=True, checks={"runs": run_lengths(lambda test: dict.fromkeys(test["id"], (3, 4)))}
+    write=RULES.write,
+    many_per_id=True,
+    may_be_empty=["runs"],
+    checks={"runs": run_lengths(lambda test: dict.fromkeys(test["id"], (3, 4)))},
 )
 IMAGES = pd.DataFrame({"id": ["a", "b", "c"], "runs": np.nan})
 
@@ -187,7 +190,12 @@ def test_objects_that_cannot_be_decoded_are_refused(frame, complaint):
 
 
 def test_an_image_of_unknown_size_is_refused():
-    unknown = Submission(write=RULES.write, many_per_id=True, checks={"runs": run_lengths(lambda test: {"a": (3, 4)})})
+    unknown = Submission(
+        write=RULES.write,
+        many_per_id=True,
+        may_be_empty=["runs"],
+        checks={"runs": run_lengths(lambda test: {"a": (3, 4)})},
+    )
     with pytest.raises(GoldfoldError, match=r"2 of 3, first id b: its height and width are unknown"):
         passes(objects(("a", "1 1"), ("b", "1 1"), ("c", "")), unknown, IMAGES)
 

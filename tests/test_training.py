@@ -22,7 +22,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 from torch.optim.swa_utils import AveragedModel
 
 from goldfold.batches import in_memory, process
-from goldfold.competition import Competition, Fold, Metric, Monitored, Plan, Recipe, Runtime, Stage, Tables, Unlearned
+from goldfold.competition import Competition, Fold, Metric, Plan, Recipe, Runtime, Stage, Tables
 from goldfold.engine import checkpoints
 from goldfold.engine.crossval import cross_validate
 from goldfold.engine.fits import Experiment, Protocol
@@ -30,6 +30,7 @@ from goldfold.engine.loop import Loop, batch_rows
 from goldfold.engine.selection import chosen
 from goldfold.engine.training import train
 from goldfold.errors import GoldfoldError
+from goldfold.optional_parts import Monitored, UntrainedLoss
 from goldfold.params import Params
 
 CPU = torch.device("cpu")
@@ -804,22 +805,22 @@ def test_what_a_stage_calls_unlearned_is_asked_once_and_disturbs_nothing(tmp_pat
     """The question draws random numbers, and puts the model's batch statistics and weights out."""
     asked = []
 
-    def unlearned(model: nn.Module) -> dict[str, Unlearned]:
+    def untrained_loss(model: nn.Module) -> dict[str, UntrainedLoss]:
         asked.append(model.training)
         model(POINTS + torch.rand(())).sum()
         nn.init.zeros_(model[0].weight)
-        return {"cross_entropy": Unlearned(1.1, 0.01)}
+        return {"cross_entropy": UntrainedLoss(1.1, 0.01)}
 
     plain = a_plan(a_stage(epochs=2))
     history, facts = fit(plain)
-    told = a_plan(a_stage(epochs=2, unlearned=unlearned))
+    told = a_plan(a_stage(epochs=2, untrained_loss=untrained_loss))
     other, noted = fit(told, tmp_path)
     assert [row["loss"] for row in other] == [row["loss"] for row in history]
     assert all(
         torch.equal(one, two) for one, two in zip(plain.model.parameters(), told.model.parameters(), strict=True)
     )
-    assert noted["only"].pop("unlearned") == {"cross_entropy": [1.1, 0.01]}
+    assert noted["only"].pop("untrained_loss") == {"cross_entropy": [1.1, 0.01]}
     assert noted == facts
-    longer = a_plan(a_stage(epochs=3, unlearned=unlearned))
-    assert fit(longer, tmp_path)[1]["only"]["unlearned"] == {"cross_entropy": [1.1, 0.01]}
+    longer = a_plan(a_stage(epochs=3, untrained_loss=untrained_loss))
+    assert fit(longer, tmp_path)[1]["only"]["untrained_loss"] == {"cross_entropy": [1.1, 0.01]}
     assert asked == [True]  # the second training went on where the first ended

@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from goldfold import hosting, retrieval, time_blocks
-from goldfold.competition import Fold, Neighbours, Pairs, Tables
+from goldfold.competition import Fold, Tables
 from goldfold.defect_folders import SUFFIXES
 from goldfold.errors import GoldfoldError
+from goldfold.optional_parts import Neighbours, Pairs
 from goldfold.rankings import Ranking
 
 TARGETS = ("place", "recording", "second", "block")

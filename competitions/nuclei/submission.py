@@ -37,4 +37,9 @@ def grade(submission: DataFrame, solution: DataFrame) -> float:
     return float(np.mean(scores))
 
 
-SUBMISSION = Submission(write=write, checks={"EncodedPixels": submission_checks.run_lengths(sizes)}, many_per_id=True)
+SUBMISSION = Submission(
+    write=write,
+    checks={"EncodedPixels": submission_checks.run_lengths(sizes)},
+    many_per_id=True,
+    may_be_empty=("EncodedPixels",),  # an image without a nucleus
+)

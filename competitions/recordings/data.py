@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from goldfold import hosting, recording_folders, recordings, retrieval, time_blocks
-from goldfold.competition import Fold, Neighbours, Pairs, Tables
+from goldfold.competition import Fold, Tables
+from goldfold.optional_parts import Neighbours, Pairs
 from goldfold.rankings import Ranking
 
 TARGETS = ("label",)

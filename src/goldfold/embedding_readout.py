@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from goldfold import collapse, features, images, retrieval
-from goldfold.competition import Monitored, Runtime
+from goldfold.competition import Runtime
+from goldfold.optional_parts import Monitored
 
 if TYPE_CHECKING:
     from pandas import DataFrame

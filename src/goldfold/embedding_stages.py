@@ -22,8 +22,9 @@ from goldfold import (
     simsiam,
     two_views,
 )
-from goldfold.competition import Runtime, Stage, Unlearned
+from goldfold.competition import Runtime, Stage
 from goldfold.errors import GoldfoldError
+from goldfold.optional_parts import UntrainedLoss
 
 if TYPE_CHECKING:
     from goldfold.embedding_networks import Embedder
@@ -118,7 +119,7 @@ def siamese(fold: Fold) -> Stage:
             simsiam.schedule, planned=params.simsiam_schedule_epochs, fixed_predictor=params.fixed_predictor_rate
         ),
         schedule_per="epoch",
-        unlearned=partial(_as_built, drawn, losses),
+        untrained_loss=partial(_as_built, drawn, losses),
     )
 
 
@@ -140,7 +141,7 @@ def _siamese_optimizer(params: EmbedderParams, model: Embedder) -> torch.optim.O
     return torch.optim.SGD(groups, lr=rate, momentum=momentum, weight_decay=decay)
 
 
-def _as_built(drawn: Callable[[int], Any], losses: Callable, model: nn.Module) -> dict[str, Unlearned]:
+def _as_built(drawn: Callable[[int], Any], losses: Callable, model: nn.Module) -> dict[str, UntrainedLoss]:
     """The losses of a network that nobody has trained yet, on the first batches."""
     with torch.no_grad():
         some = islice(chain.from_iterable(map(drawn, count())), FIRST_BATCHES)

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from goldfold.competition import Unlearned
+from goldfold.optional_parts import UntrainedLoss
 
 Name = Literal["fastap", "triplet", "contrastive", "arcface", "multi_similarity"]
 Miner = Literal["none", "multi_similarity", "semihard", "hardest"]
 Kernel = Literal["triangular", "gaussian"]
 MINABLE = ("triplet", "contrastive", "multi_similarity")  # FastAP and ArcFace use every pair, every class
-NULL_VALUES = 100  # batches of random embeddings by which an unlearned loss is known, over all draws
+NULL_VALUES = 100  # batches of random embeddings that estimate an untrained loss, over all draws
 
 
 class Loss(nn.Module):
@@ -108,7 +108,7 @@ class GaussianFastAP(nn.Module):
         return torch.softmax(-((distances[..., None] - centres) ** 2) / (2 * self.sigma**2), dim=-1)
 
 
-def unlearned(loss: Loss, labels: Sequence[Tensor], width: int, seed: int) -> Unlearned:
+def untrained_loss(loss: Loss, labels: Sequence[Tensor], width: int, seed: int) -> UntrainedLoss:
     """The loss of random embeddings (n, width), isotropic, in an epoch's batches of labels, over several draws.
 
     labels: int64 (n,) of each batch of an epoch, on the loss's device. The standard deviation is that of the mean of
@@ -124,7 +124,7 @@ def unlearned(loss: Loss, labels: Sequence[Tensor], width: int, seed: int) -> Un
     return of_epoch(torch.stack(values), len(labels))
 
 
-def of_epoch(values: Tensor, batches: int) -> Unlearned:
+def of_epoch(values: Tensor, batches: int) -> UntrainedLoss:
     """What losses (k,) of single batches, k > 1, tell of the mean over an epoch of so many batches."""
     values = values.double()
-    return Unlearned(values.mean().item(), values.std().item() / batches**0.5)
+    return UntrainedLoss(values.mean().item(), values.std().item() / batches**0.5)

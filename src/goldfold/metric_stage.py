@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from goldfold import batches, class_batches, metric_losses, schedules, seeding, two_views
-from goldfold.competition import Stage, Unlearned
+from goldfold.competition import Stage
 from goldfold.errors import GoldfoldError
+from goldfold.optional_parts import UntrainedLoss
 
 if TYPE_CHECKING:
     from goldfold.embedding_networks import Embedder
@@ -37,7 +38,7 @@ def metric(fold: Fold, labelled: Labelled, seen: Seen) -> Stage:
         losses=partial(_metric_losses, params.metric_loss, fold.runtime.device),
         optimizer=partial(_metric_optimizer, params),
         schedule=schedules.named(params.metric_schedule, params.metric_warmup),
-        unlearned=partial(_random_embeddings, fold, labelled, sampled),
+        untrained_loss=partial(_random_embeddings, fold, labelled, sampled),
     )
 
 
@@ -118,10 +119,10 @@ def _metric_optimizer(params: EmbedderParams, model: Embedder) -> torch.optim.Op
     return torch.optim.AdamW(groups, weight_decay=params.metric_weight_decay)
 
 
-def _random_embeddings(fold: Fold, labelled: Labelled, sampled: Sampled, model: Embedder) -> dict[str, Unlearned]:
+def _random_embeddings(fold: Fold, labelled: Labelled, sampled: Sampled, model: Embedder) -> dict[str, UntrainedLoss]:
     """What the loss is of random embeddings in the first epoch's batches."""
     device, drawn = fold.runtime.device, _shares(sampled, 0)
     codes = None if labelled.codes is None else torch.from_numpy(labelled.codes)
     labels = [(_of_pairs(len(rows)) if codes is None else codes[rows]).to(device) for rows in drawn]
     width, seed = model.width, seeding.derive(fold.runtime.seed, "random embeddings")
-    return {fold.params.metric_loss: metric_losses.unlearned(model.metric, labels, width, seed)}
+    return {fold.params.metric_loss: metric_losses.untrained_loss(model.metric, labels, width, seed)}

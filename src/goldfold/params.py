@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from copy import copy
-from typing import Any, TypeVar
+from enum import Enum
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, create_model
 
@@ -14,6 +15,45 @@ class Params(BaseModel):
     """What every set of parameters inherits: it is frozen and refuses unknown names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+class Role(Enum):
+    """What a recipe's parameter means to the engine and to competition rules, whatever its name.
+
+    It is an annotation of the parameter's type: `views: Annotated[Views, Role.VIEWS] = "none"`. Parameters without a
+    role are read by their recipe alone.
+    """
+
+    EPOCHS = "number of epochs of a stage; 0, if allowed, leaves the stage out"
+    BACKBONE = "timm's name of a network"
+    PRETRAINED = "whether the backbone starts from pretrained weights"
+    VIEWS = "set of views that predictions are averaged over, one of a Literal"
+    MODELS = "one model, or one per class"
+    LIBRARIES = "one library of features, or one per class"
+
+
+Epochs = Annotated[int, Role.EPOCHS]
+BackboneName = Annotated[str, Role.BACKBONE]
+Pretrained = Annotated[bool, Role.PRETRAINED]
+Models = Annotated[Literal["one", "per_class"], Role.MODELS]
+Libraries = Annotated[Literal["one", "per_class"], Role.LIBRARIES]
+
+
+def names(params: type[BaseModel], role: Role) -> list[str]:
+    """The parameters with this role, in their order.
+
+    >>> class Head(Params):
+    ...     epochs: Epochs = 10
+    ...     rate: float = 0.1
+    >>> names(Head, Role.EPOCHS)
+    ['epochs']
+    """
+    return [name for name, field in params.model_fields.items() if role in field.metadata]
+
+
+def values(params: BaseModel, role: Role) -> dict[str, Any]:
+    """Name -> value of the parameters with this role."""
+    return {name: getattr(params, name) for name in names(type(params), role)}
 
 
 def with_defaults(params: type[Model], **defaults: Any) -> type[Model]:

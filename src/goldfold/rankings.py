@@ -22,7 +22,7 @@ from goldfold.submission_checks import broken_by
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
-    from goldfold.competition import Pairs
+    from goldfold.optional_parts import Pairs
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 from goldfold.errors import GoldfoldError
 
 if TYPE_CHECKING:
-    from goldfold.competition import Pairs
+    from goldfold.optional_parts import Pairs
 
 CELLS = 2**24  # cosines of one chunk of queries: 64 MiB, and about as much for its masks
 DEPTH = 1000

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from goldfold import ranks
-from goldfold.competition import Pairs
 from goldfold.errors import GoldfoldError, unknown
+from goldfold.optional_parts import Pairs
 
 Embeddings = np.ndarray | Tensor
 Engine = Literal["torch", "faiss"]

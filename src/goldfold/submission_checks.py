@@ -1,7 +1,7 @@
 """Rules for one column of a submission, for `Submission.checks`: values in, what is wrong with them out.
 
 Every rule is a function (values, the ids beside them, test rows) -> one clause about what is wrong, or None. Missing
-values are refused before a rule sees the column, unless the rule says `accepts_missing`.
+values are refused before a rule sees the column, unless it is in `Submission.may_be_empty`.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def number() -> Check:
 def run_lengths(size: Callable[[DataFrame], Mapping[Hashable, tuple[int, int]]]) -> Check:
     """Run lengths that decode inside their image, where no two objects of one image share a pixel.
 
-    size: test rows -> id -> (height, width).
+    size: test rows -> id -> (height, width). An image without objects has no runs: name the column in
+    `Submission.may_be_empty`.
     """
 
     def check(values: Series, ids: Series, test: DataFrame) -> str | None:
@@ -75,7 +76,6 @@ def run_lengths(size: Callable[[DataFrame], Mapping[Hashable, tuple[int, int]]])
         fault = _fault(texts.where(texts.notna(), None).tolist(), sizes.get(id_))
         return f"must decode inside its image, broken by {count:,} of {among:,}, first id {id_}: {fault}"
 
-    check.accepts_missing = True  # an image without objects has no runs
     return check
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from goldfold import clusters, collapse, pseudo_anomalies, reconstruction
 from goldfold.autoencoders import Autoencoder
-from goldfold.competition import Monitored
+from goldfold.optional_parts import Monitored
 
 COPIES = 0.7  # share of a damage that is drawn again: 0.8 to 0.87 with all skips on magnetic tiles, below 0.3 without
 AT_ONCE = 32

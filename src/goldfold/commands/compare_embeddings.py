@@ -15,6 +15,7 @@ from goldfold.engine import config as configs
 from goldfold.engine import runs
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_json, write_bytes, write_text
+from goldfold.params import Role
 from goldfold.trust.audits import Finding, merged
 from goldfold.trust.audits.embeddings import below_untrained
 from goldfold.trust.comparisons import comparable
@@ -25,7 +26,7 @@ from goldfold.trust.retrieval_comparisons import Fits, Gallery, Look, changes, f
 
 PLACE = "comparisons"  # folder beside a competition's runs
 WEIGHTS = {True: "pretrained weights", False: "untrained weights", None: "the weights it starts from"}
-ALIKE = ("recipe", "backbone", "seed", "seeds", "folds")  # keys in which a run of nothing trained is like a trained one
+ALIKE = ("recipe", "seed", "seeds", "folds")  # with the backbone: what an untrained run shares with a trained one
 LEFT_AS_WRITTEN = ("config", "debug", "accept")  # keys that change no prediction
 
 
@@ -53,7 +54,7 @@ def competition_of(folders: Sequence[Path]) -> Competition | None:
     if blended or len(names) > 1 or not names <= set(project.names()):
         return None
     competition = project.competition(names.pop())
-    return competition if competition.metric.pairs else None
+    return competition if competition.metric.retrieval else None
 
 
 def with_untrained(folders: Sequence[Path]) -> Rows:
@@ -85,15 +86,15 @@ def below(rows: Rows, summaries: Mapping[str, Mapping[str, Any]]) -> list[Findin
 
 def _wanted(folders: Sequence[Path]) -> list[tuple[Path, bool | None]]:
     """Each trained run with the weights from which a run of nothing trained must start."""
-    kinds = {folder: (True, False) if "pretrained" in _config(folder) else (None,) for folder in folders}
+    kinds = {folder: (True, False) if project.key(folder, Role.PRETRAINED) else (None,) for folder in folders}
     pairs = [(folder, weights) for folder in folders if _trained(folder) for weights in kinds[folder]]
     return [(folder, weights) for folder, weights in pairs if _starts_from(folder, weights)]
 
 
 def _starts_from(trained: Path, weights: bool | None) -> bool:
     """Whether a run's recipe can start from those weights: a network of one's own may have no pretrained ones."""
-    config = _config(trained)
-    return config.get("pretrained") == weights or _is_valid(trained, config | {"pretrained": weights})
+    config, key = _config(trained), project.key(trained, Role.PRETRAINED)
+    return config.get(key) == weights or _is_valid(trained, config | {key: weights})
 
 
 def _is_valid(run: Path, values: Mapping[str, Any]) -> bool:
@@ -110,6 +111,10 @@ def _config(folder: Path) -> dict[str, Any]:
     return read_json(folder / "config.json")
 
 
+def _alike(trained: Path) -> tuple[str | None, ...]:
+    return (*ALIKE, project.key(trained, Role.BACKBONE))
+
+
 def _trained(folder: Path) -> bool:
     return any(read_json(path) for path in folder.glob("fold*-seed*/history.json"))
 
@@ -117,8 +122,8 @@ def _trained(folder: Path) -> bool:
 def _serves(folder: Path, trained: Path, weights: bool | None) -> bool:
     """Whether a run shows what `trained` starts from."""
     own, other = _config(folder), _config(trained)
-    alike = all(own.get(key) == other.get(key) for key in ALIKE)
-    return alike and own.get("pretrained") == weights and not _trained(folder)
+    alike = all(own.get(key) == other.get(key) for key in _alike(trained))
+    return alike and own.get(project.key(trained, Role.PRETRAINED)) == weights and not _trained(folder)
 
 
 def _fitting(trained: Path, weights: bool | None) -> Path | None:
@@ -159,11 +164,12 @@ def _missing(trained: Path, weights: bool | None) -> Finding:
 def _command(trained: Path, weights: bool | None) -> str:
     """How to make the run of nothing trained that is most like `trained`: by a config of its own where there is one."""
     name, config, wanted = trained.parent.name, _config(trained), _untrained(trained, weights)
-    needed = {"recipe", "backbone", "pretrained", *(key for key in wanted if wanted[key] != config[key])}
+    changed = (key for key in wanted if wanted[key] != config[key])
+    needed = {"recipe", *(project.key(trained, role) for role in (Role.BACKBONE, Role.PRETRAINED)), *changed}
     for own, written in _written_configs(name).items():
         unlike = {key for key in wanted if key not in LEFT_AS_WRITTEN and wanted[key] != written.get(key)}
         if not unlike & needed:
-            return _making(name, own, {key: wanted[key] for key in ALIKE if key in unlike})
+            return _making(name, own, {key: wanted[key] for key in _alike(trained) if key in unlike})
     written = _written_configs(name).get(config["config"], {})
     unlike = [key for key in wanted if key not in LEFT_AS_WRITTEN and wanted[key] != written.get(key)]
     return _making(name, config["config"], {key: wanted[key] for key in unlike})
@@ -183,9 +189,9 @@ def _making(name: str, config: str, values: Mapping[str, Any]) -> str:
 def _untrained(trained: Path, weights: bool | None) -> dict[str, Any]:
     """The config of a run without its training, from those weights."""
     values = _config(trained) | {"select": "last", "patience": None}
-    values |= {} if weights is None else {"pretrained": weights}
-    for key in [key for key in values if "epochs" in key.split("_")]:
-        if _is_valid(trained, values | {key: 0}):  # the length of a schedule, say, is never 0
+    values |= {} if weights is None else {project.key(trained, Role.PRETRAINED): weights}
+    for key in project.keys(trained, Role.EPOCHS):
+        if _is_valid(trained, values | {key: 0}):  # some stages must have an epoch
             values[key] = 0
     return values
 
@@ -204,7 +210,7 @@ def by_query(competition: Competition, folders: Sequence[Path]) -> list[str]:
     data = project.load(folders[0].parent.name, competition)
     _refuse_other_data(competition, data, folders)
     first = folders[0]
-    galleries = galleries_of(first, data.train, competition.metric.pairs)
+    galleries = galleries_of(first, data.train, competition.metric.retrieval.pairs)
     looks = {folder: look(galleries, _fits(folder, galleries)) for folder in folders}
     pairs = [((first, other), (looks[first], looks[other])) for other in folders[1:]]
     return [line for pair in pairs for line in _compared(competition, galleries, *pair)]

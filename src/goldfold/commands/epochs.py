@@ -138,7 +138,7 @@ def _draw(
     answers = rows[targets[0]]
     probes = atlas.Probes(
         ids=[str(each) for each in rows["id"]],
-        labels=_labels(rows, targets[:1] if metric.pairs else targets),
+        labels=_labels(rows, targets[:1] if metric.retrieval else targets),
         images=np.stack([images.resize(images.read(path), SIDE) for path in rows["path"]]) / 255,
         anomalous=(answers > 0).tolist() if answers.dtype.kind in "biuf" and answers.between(0, 1).all() else None,
     )

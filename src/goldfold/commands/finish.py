@@ -62,7 +62,7 @@ def conclude(
     explored = any(finding.code == "rule_broken" for finding in findings)
     csv = None if explored else _submit(experiment, whole, run)
     _draw(experiment, fits, whole, run)
-    if experiment.competition.metric.pairs:
+    if experiment.competition.metric.retrieval:
         _tell_retrieval(experiment, whole, run)
     write_record(run)
     print(table(whole.metrics))
@@ -108,15 +108,15 @@ def _draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path
         chance = whole.metrics[metric.name]["chance"]
         chosen = {(fit.fold, fit.seed): fit.epoch for fit in fits}
         write_bytes(run / "learning_curves.png", figures.learning_curves(histories, metric.name, chance, chosen))
-    if "path" in train and metric.error and not metric.pairs:
+    if "path" in train and metric.options.row_error and not metric.retrieval:
         rows = train.iloc[whole.rows].reset_index(drop=True)
         wrong = gallery.most_wrong(
             rows,
             whole.oof,
-            metric.error(rows, whole.oof),
+            metric.options.row_error(rows, whole.oof),
             folds=folds_frame(train["id"], experiment.folds)["fold"].to_numpy()[whole.rows],
             targets=competition.targets,
-            classes=next((each.classes for each in (metric, *competition.also) if each.classes), None),
+            classes=next(filter(None, (each.options.classes for each in (metric, *competition.also))), None),
         )
         write_bytes(run / "most_wrong.png", wrong)
 
@@ -141,7 +141,7 @@ def _held_out(experiment: Experiment, whole: Outcome) -> Iterator[retrieval.Held
         rows = train.iloc[positions].reset_index(drop=True)
         embeddings = whole.oof[np.searchsorted(whole.rows, positions)]
         yield retrieval.HeldOut(
-            fold=number, rows=rows, embeddings=embeddings, pairs=experiment.competition.metric.pairs(rows)
+            fold=number, rows=rows, embeddings=embeddings, pairs=experiment.competition.metric.retrieval.pairs(rows)
         )
 
 
@@ -171,9 +171,10 @@ def _audit(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> list[
         findings += audits.selected_on_scored_fold(trained, metric.higher_is_better, by_hand)
         looked = sum(bool(row["scores"]) * len(row["scores"]) for row in fits[0].history)
     rows = experiment.tables.train.iloc[whole.rows].reset_index(drop=True)
-    luck = metric.luck(rows, whole.oof) if metric.luck and experiment.recipe.pooled else None
-    findings += audits.tiny_sample(metric.name, whole.metrics[metric.name]["mean"], luck, max(1, looked))
-    findings += audits.proxy_only(metric.name)
+    test_of = metric.options.p_value if experiment.recipe.pooled else None
+    tested = test_of(rows, whole.oof) if test_of else None
+    findings += audits.tiny_sample(metric.name, whole.metrics[metric.name]["mean"], tested, max(1, looked))
+    findings += audits.proxy_only(metric)
     return audits.merged(findings)
 
 

@@ -71,7 +71,7 @@ def _not_measured(experiment: Experiment, run: Path, fits: Sequence[Fit], known:
     """What cannot be measured of this run -> why."""
     name, why = run.parent.name, {}
     if not known:
-        why["views"] = "the recipe has no parameter `views`, it predicts each row in one way"
+        why["views"] = "the recipe has no parameter for test-time views, it predicts each row in one way"
     elif fits[0].epoch is None:
         why["views"] = "the fits keep no weights to predict with again: train with other views, and compare the runs"
     if len(experiment.protocol.seeds) == 1:
@@ -93,10 +93,11 @@ def _views(experiment: Experiment, run: Path, fits: Sequence[Fit], names: Sequen
     """Each set of views with its scores, their differences to `none`, and its seconds."""
     seen = [ensembling.viewed(experiment, run, fits, name) for name in names]
     plain = next(each for each in seen if each.views == PLAIN)
+    trained_with = getattr(experiment.params, ensembling.views_key(experiment))
     return [
         {
             "views": each.views,
-            "own": each.views == experiment.params.views,
+            "own": each.views == trained_with,
             "seconds_per_1000_rows": 1000 * each.seconds,
             "cost": each.seconds / plain.seconds,
             "metrics": _compared(experiment, each.folds, plain.folds),

@@ -18,6 +18,7 @@ from goldfold.files import read_json, write_json
 
 if TYPE_CHECKING:
     from goldfold.competition import Competition, Tables
+    from goldfold.params import Role
 
 ROOT = Path()
 PREPARED = "prepared.json"
@@ -55,6 +56,19 @@ def competition(name: str) -> Competition:
     if not hasattr(module, "COMPETITION"):
         raise GoldfoldError(f"competitions/{name}/__init__.py must define COMPETITION = Competition(...): add it")
     return module.COMPETITION
+
+
+def keys(run: Path, role: Role) -> list[str]:
+    """The parameters with this role of a run's recipe; none if the competition no longer has the recipe."""
+    from goldfold.params import names as named
+
+    recipe = competition(run.parent.name).recipes.get(read_json(run / "config.json")["recipe"])
+    return named(recipe.params, role) if recipe else []
+
+
+def key(run: Path, role: Role) -> str | None:
+    """The first of `keys`; None if there is none."""
+    return next(iter(keys(run, role)), None)
 
 
 def _suggest(error: Exception) -> None:

@@ -90,7 +90,7 @@ def search(run: Path, outside: Sequence[Path], ids: Sequence[str], device: str |
     parts = embeddings.of_tables(experiment, run, fits, [train, test, strangers])
     bar.close()
     units = np.concatenate([part for part in parts if len(part)])
-    gallery = Gallery(rows, units, competition.metric.pairs(train), competition.neighbours)
+    gallery = Gallery(rows, units, competition.metric.retrieval.pairs(train), competition.neighbours)
     return Found(experiment, fits, gallery, queries)
 
 

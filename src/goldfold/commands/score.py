@@ -51,6 +51,6 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
         lines.append(f"  pooled  {summary['pooled']:.4f}, {text}")
     low, high = summary["bounds"]
     better = "higher" if summary["higher_is_better"] else "lower"
-    best = f", best possible {summary['ceiling']:.4f}" if "ceiling" in summary else ""
+    best = f", best possible {summary['best_possible']:.4f}" if "best_possible" in summary else ""
     lines.append(f"  chance  {summary['chance']:.4f}{best}, range [{low:g}, {high:g}], {better} is better")
     return lines

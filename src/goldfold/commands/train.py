@@ -119,9 +119,9 @@ def _audit(found: Prepared) -> list[audits.Finding]:
 def _ranked_neighbours(experiment: Experiment) -> list[audits.Finding]:
     """Near-duplicates that scored rows may find, where they are asked to find each other."""
     competition, findings = experiment.competition, []
-    for number in fold_numbers(experiment.protocol, experiment.folds) if competition.metric.pairs else ():
+    for number in fold_numbers(experiment.protocol, experiment.folds) if competition.metric.retrieval else ():
         rows = experiment.tables.train.iloc[experiment.folds[number].validation].reset_index(drop=True)
-        pairs = competition.metric.pairs(rows)
+        pairs = competition.metric.retrieval.pairs(rows)
         findings += audits.neighbours_ranked(pairs, rows, competition.neighbours, f"fold {number}")
     return audits.merged(findings)
 

@@ -29,6 +29,7 @@ from goldfold.engine.fits import Experiment, fit_folder, fold_numbers, planned
 from goldfold.engine.predicting import finished
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_json
+from goldfold.params import Role, values
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -164,9 +165,13 @@ def hub_files(params: BaseModel) -> list[tuple[str, Path]]:
     Raises:
         GoldfoldError: they are no longer on this machine.
     """
-    name = getattr(params, "backbone", None)
-    if name in (None, PACKAGED) or not getattr(params, "pretrained", False):
+    if not any(values(params, Role.PRETRAINED).values()):
         return []
+    return [pair for name in values(params, Role.BACKBONE).values() if name != PACKAGED for pair in _weights(name)]
+
+
+def _weights(name: str) -> list[tuple[str, Path]]:
+    """(name in the archive, file) of the weights that timm downloaded for a backbone."""
     import timm
     from huggingface_hub.constants import HF_HUB_CACHE
 

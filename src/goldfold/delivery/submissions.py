@@ -25,7 +25,7 @@ def check(frame: DataFrame, sample: DataFrame, test: DataFrame, submission: Subm
     """Raise a GoldfoldError for the first rule that `frame` breaks; the first column of `sample` holds the ids.
 
     The rules, in this order: the sample's columns in its order; its ids, each once and in its order (with
-    `many_per_id`: each at least once, in any order); no missing value, except where a column's check accepts it; the
+    `many_per_id`: each at least once, in any order); no missing value, except in columns that `may_be_empty`; the
     sample's kinds of values (numbers, text, booleans); no infinity; the competition's own checks.
     """
     _check_columns(list(frame.columns), list(sample.columns))
@@ -33,7 +33,7 @@ def check(frame: DataFrame, sample: DataFrame, test: DataFrame, submission: Subm
     _check_ids(frame[key], sample[key], submission.many_per_id)
     for column in sample.columns[1:]:
         own = submission.checks.get(column)
-        _check_values(frame[column], sample[column], frame[key], getattr(own, "accepts_missing", False))
+        _check_values(frame[column], sample[column], frame[key], column in submission.may_be_empty)
         complaint = own and own(frame[column], frame[key], test)
         if complaint:
             raise _broken(f"column '{column}' {complaint}")
@@ -127,9 +127,9 @@ def _as_the_sample(ids: Series, wanted: Series, many_per_id: bool) -> bool:
     return one == other and (many_per_id or len(set(one)) == len(one))
 
 
-def _check_values(values: Series, sample: Series, ids: Series, accepts_missing: bool) -> None:
+def _check_values(values: Series, sample: Series, ids: Series, may_be_empty: bool) -> None:
     missing = _missing(values)
-    if missing.any() and not accepts_missing:
+    if missing.any() and not may_be_empty:
         raise _broken(f"column '{values.name}' must have no missing value, {broken_by(missing, ids)}")
     if missing.all() or _missing(sample).all():
         return

@@ -130,13 +130,13 @@ def _stacking(task: Task, positions: np.ndarray) -> Blender:
     if len(task.targets) != 1:
         raise GoldfoldError(f"it needs one target to learn, this competition has {', '.join(task.targets)}")
     answers, seen = task.rows[task.targets[0]], [each[positions] for each in task.oof]
-    classes, known = list(task.metric.classes or sorted(answers.unique())), answers.iloc[positions]
+    classes, known = list(task.metric.options.classes or sorted(answers.unique())), answers.iloc[positions]
     columns = 1 if seen[0].ndim == 1 else seen[0].shape[1]
     if columns == 1 and len(classes) == 2:
-        return _logistic(seen, known, list(task.metric.classes or _rising(seen, known)), binary=True)
+        return _logistic(seen, known, list(task.metric.options.classes or _rising(seen, known)), binary=True)
     if columns == len(classes) and columns > 1:
         return _logistic(seen, known, classes, binary=False)
-    if columns == 1 and answers.dtype.kind in "fiu" and not task.metric.classes:
+    if columns == 1 and answers.dtype.kind in "fiu" and not task.metric.options.classes:
         return _ridge(seen, known)
     raise GoldfoldError(f"{columns} columns of predictions do not fit the {len(classes)} values of its target")
 

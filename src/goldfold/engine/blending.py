@@ -221,8 +221,9 @@ def correlations(members: Members) -> tuple[str, np.ndarray] | None:
 
     None where the metric knows no error of a row alone and predictions are more than a number for each row.
     """
-    if members.competition.metric.error:
-        values = [members.competition.metric.error(members.rows, each) for each in members.oof]
+    row_error = members.competition.metric.options.row_error
+    if row_error:
+        values = [row_error(members.rows, each) for each in members.oof]
         what = "errors of rows"
     elif members.oof[0].ndim == 1 and members.oof[0].dtype.kind == "f":
         values = [pd.Series(each).rank().to_numpy() for each in members.oof]

@@ -11,11 +11,12 @@ import numpy as np
 from pandas import DataFrame
 
 from goldfold import images, retrieval
-from goldfold.competition import Competition, Neighbours, Pairs
+from goldfold.competition import Competition
 from goldfold.engine import ensembling
 from goldfold.engine.fits import Experiment, Fit, planned
 from goldfold.engine.predicting import Predictor, finished
 from goldfold.errors import GoldfoldError
+from goldfold.optional_parts import Neighbours, Pairs
 
 NEAR_DUPLICATE, LEFT_OUT, SAME_FILE = "near-duplicate", "left out by the metric", "the same file"
 
@@ -50,7 +51,7 @@ def check(competition: Competition) -> None:
     Raises:
         GoldfoldError: its metric has no `pairs`.
     """
-    if competition.metric.pairs is None:
+    if competition.metric.retrieval is None:
         raise GoldfoldError(
             f"rows are found by embeddings, and the metric {competition.metric.name} of '{competition.slug}' does not "
             "compare any: query a run of a competition whose metric has pairs, one from goldfold.metrics.retrieval"

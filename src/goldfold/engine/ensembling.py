@@ -20,6 +20,7 @@ from goldfold.engine.fits import Experiment, Fit, fit_folder, fits_of, load, pla
 from goldfold.engine.predicting import Predictor, finished
 from goldfold.engine.scoring import all_scored, measures
 from goldfold.errors import GoldfoldError
+from goldfold.params import Role, names
 
 Scores = Mapping[str, float]  # metric name -> value
 ByFold = Mapping[int, Scores]
@@ -56,9 +57,14 @@ def fits_in(experiment: Experiment, run: Path) -> list[Fit]:
 
 
 def sets_of_views(experiment: Experiment) -> tuple[str, ...]:
-    """What the recipe's parameter `views` can be, in its order; nothing where it has no such parameter."""
-    field = type(experiment.params).model_fields.get("views")
-    return get_args(field.annotation) if field else ()
+    """The values of the recipe's parameter of test-time views, in its order; empty if it has no such parameter."""
+    name = views_key(experiment)
+    return get_args(type(experiment.params).model_fields[name].annotation) if name else ()
+
+
+def views_key(experiment: Experiment) -> str | None:
+    """The recipe's parameter of test-time views; None if it has none."""
+    return next(iter(names(type(experiment.params), Role.VIEWS)), None)
 
 
 def viewed(experiment: Experiment, run: Path, fits: Sequence[Fit], views: str) -> Viewed:
@@ -69,7 +75,7 @@ def viewed(experiment: Experiment, run: Path, fits: Sequence[Fit], views: str) -
     Raises:
         GoldfoldError: a fit's weights are not there, or are those of another model.
     """
-    other = replace(experiment, params=experiment.params.model_copy(update={"views": views}))
+    other = replace(experiment, params=experiment.params.model_copy(update={views_key(experiment): views}))
     scores = []
     for done, fit in enumerate(fits):
         experiment.runtime.progress(f"views={views}, fits", done, len(fits))

@@ -91,18 +91,18 @@ def without_gradient(model: nn.Module, optimizer: Optimizer) -> list[str]:
     return [name for name, parameter in learning if parameter.grad is None]
 
 
-def unlearned(
+def untrained_loss(
     model: nn.Module, stage: Stage, autocast: Callable[[], AbstractContextManager]
 ) -> dict[str, dict[str, list[float]]]:
-    """What a stage says its losses are where nothing was learned, asked with a copy of the model; empty if it does not.
+    """The untrained loss of a stage, computed with a copy of the model; empty if the stage has none.
 
-    Training goes on as if this had not happened.
+    Random states are left as they were.
     """
-    if stage.unlearned is None:
+    if stage.untrained_loss is None:
         return {}
     with undisturbed(), autocast(), torch.no_grad():
-        told = stage.unlearned(copy.deepcopy(model).train())
-    return {"unlearned": {term: [float(each.value), float(each.sd)] for term, each in told.items()}}
+        told = stage.untrained_loss(copy.deepcopy(model).train())
+    return {"untrained_loss": {term: [float(each.value), float(each.sd)] for term, each in told.items()}}
 
 
 def freeze_others(model: nn.Module, optimizer: Optimizer, trainable: set[str]) -> set[str]:

@@ -20,7 +20,7 @@ from goldfold.competition import Competition, Fold, Plan, Recipe, Runtime, Table
 from goldfold.engine import checkpoints
 from goldfold.engine.loop import Loop
 from goldfold.engine.predicting import Predictor, finished
-from goldfold.engine.scoring import all_scored, by_each_score, measures
+from goldfold.engine.scoring import all_scored, measures, of_each_score
 from goldfold.engine.selection import chosen
 from goldfold.engine.training import Progress, from_first, is_writer, train
 from goldfold.engine.training_state import History
@@ -164,7 +164,7 @@ def _validation(experiment: Experiment, plan: Plan, held_out: DataFrame) -> Call
 
     def validate(model: nn.Module) -> dict[str, float]:
         predictions = finished(plan, model, competition.targets, precision)(held_out)
-        return all_scored(by_each_score(competition.metric, predictions), held_out, predictions)
+        return all_scored(of_each_score(competition, predictions), held_out, predictions)
 
     return validate
 

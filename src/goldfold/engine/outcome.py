@@ -62,7 +62,7 @@ def _summary(
         "higher_is_better": metric.higher_is_better,
         "bounds": list(metric.bounds),
         "chance": chance,
-        **_ceiling(experiment, metric, fits),
+        **_best_possible(experiment, metric, fits),
         "folds": {str(fold): score for fold, score in by_fold.items()},
         **spread(list(by_fold.values()), metric.bounds),
     }
@@ -74,13 +74,13 @@ def _summary(
     return summary
 
 
-def _ceiling(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) -> dict[str, float]:
-    """The best score the folds' rows allow, mean over fits, where that is worse than the bound."""
-    if metric.ceiling is None:
+def _best_possible(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) -> dict[str, float]:
+    """The best score that the rows of the folds allow, mean over fits; empty if it is the metric's bound."""
+    if metric.retrieval is None or metric.retrieval.best_possible is None:
         return {}
     train, folds = experiment.tables.train, experiment.folds
     scored = [train.iloc[folds[fit.fold].validation].reset_index(drop=True) for fit in fits]
-    return {"ceiling": float(np.mean([metric.ceiling(rows) for rows in scored]))}
+    return {"best_possible": float(np.mean([metric.retrieval.best_possible(rows) for rows in scored]))}
 
 
 def protocol(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) -> str:
@@ -88,7 +88,7 @@ def protocol(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) -> str
     seeds, folds = len(experiment.protocol.seeds), len({fit.fold for fit in fits})
     parts = [
         f"{metric.name}, out of fold",
-        *([metric.protocol] if metric.protocol else []),
+        *([metric.retrieval.protocol] if metric.retrieval and metric.retrieval.protocol else []),
         f"{folds} of {len(experiment.folds)} folds drawn with seed {experiment.protocol.seed}",
         f"{seeds} {'seed' if seeds == 1 else 'seeds'} a fold",
     ]

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from goldfold.competition import Competition, Metric
 
 RESAMPLES = 1000
-OTHER_SCORE = "score_"  # fields of predictions that score the same rows in other ways
 
 
 def scored(metric: Metric, rows: DataFrame, predictions: np.ndarray) -> float:
@@ -38,26 +37,37 @@ def scored(metric: Metric, rows: DataFrame, predictions: np.ndarray) -> float:
 
 
 def measures(competition: Competition, predictions: np.ndarray) -> list[Metric]:
-    """What can be measured of `predictions`: the competition's metric, the same of their other scores, and the rest."""
+    """The metrics of `predictions`: the competition's own, the same of their other scores, and those of `also`."""
     held = predictions.dtype.names or ()
-    also = [metric for metric in competition.also if metric.needs is None or metric.needs in held]
-    return [*by_each_score(competition.metric, predictions), *also]
+    also = [metric for metric in competition.also if metric.options.field in (None, *held)]
+    return [*of_each_score(competition, predictions), *also]
 
 
-def by_each_score(metric: Metric, predictions: np.ndarray) -> list[Metric]:
-    """The metric, and the same metric of every field `score_<name>` of the predictions, taken as their score."""
-    if metric.needs:  # it reads more than the score
+def of_each_score(competition: Competition, predictions: np.ndarray) -> list[Metric]:
+    """The competition's metric, and the same metric of each of a recipe's `other_scores` that is in `predictions`."""
+    metric, held = competition.metric, predictions.dtype.names or ()
+    if metric.options.field:  # it reads another field than the score
         return [metric]
-    others = [name for name in predictions.dtype.names or () if name.startswith(OTHER_SCORE)]
-    return [metric, *(_of_field(metric, name) for name in others)]
+    others = {name: own for recipe in competition.recipes.values() for name, own in recipe.other_scores.items()}
+    return [metric, *(_of_field(metric, name, own) for name, own in others.items() if own in held)]
 
 
-def _of_field(metric: Metric, name: str) -> Metric:
+def _of_field(metric: Metric, name: str, of: str) -> Metric:
+    """The metric, reading the field `of` of records as its predictions."""
+
     def reading(part: Callable | None) -> Callable | None:
-        return part and (lambda rows, predictions: part(rows, predictions[name]))
+        return part and (lambda rows, predictions: part(rows, predictions[of]))
 
-    parts = {key: reading(getattr(metric, key)) for key in ("score", "per_row", "error", "resampled", "luck")}
-    return replace(metric, name=f"{metric.name} of {name.removeprefix(OTHER_SCORE)}", needs=name, **parts)
+    own = metric.options
+    options = replace(
+        own,
+        per_row=reading(own.per_row),
+        resampled=reading(own.resampled),
+        row_error=reading(own.row_error),
+        p_value=reading(own.p_value),
+        field=of,
+    )
+    return replace(metric, name=f"{metric.name} of {name}", score=reading(metric.score), options=options)
 
 
 def all_scored(metrics: Sequence[Metric], rows: DataFrame, predictions: np.ndarray) -> dict[str, float]:
@@ -107,11 +117,12 @@ def bootstrap(
 
 def resampled(metric: Metric, rows: DataFrame, predictions: np.ndarray) -> Callable[[np.ndarray], float]:
     """Positions of drawn rows -> their score."""
-    if metric.per_row:
-        per_row = metric.per_row(rows, predictions)
+    options = metric.options
+    if options.per_row:
+        per_row = options.per_row(rows, predictions)
         return lambda index: per_row[index].mean()
-    if metric.resampled:
-        return metric.resampled(rows, predictions)
+    if options.resampled:
+        return options.resampled(rows, predictions)
     return lambda index: metric.score(rows.iloc[index], predictions[index])
 
 

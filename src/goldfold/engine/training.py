@@ -17,7 +17,7 @@ from torch import nn
 
 from goldfold.competition import Plan, Stage
 from goldfold.engine import checkpoints, training_state
-from goldfold.engine.facts import gradient_norms, unlearned, without_gradient
+from goldfold.engine.facts import gradient_norms, untrained_loss, without_gradient
 from goldfold.engine.loop import (
     Loop,
     autocast,
@@ -77,7 +77,7 @@ def train(
     over samples), metric (or None), scores, monitored (each `Monitored` as a dict; both empty where nobody looked),
     learning_rate (each group's, at the last step), gradient_norm (each term's, at the first batch), samples, steps,
     seconds. Facts: stage -> `rates`, the parameters its optimizer `held`, those `without_gradient`, and what its losses
-    are where nothing was learned, `unlearned`, term -> [value, sd], where the stage knows.
+    are where nothing was learned, `untrained_loss`, term -> [value, sd], where the stage knows.
 
     Raises:
         GoldfoldError: a loss is not finite, memory ran out, or a checkpoint could not be written.
@@ -100,7 +100,7 @@ def train(
             checkpoints.load_weights(found[0], training.predictor)
             training_state.restore(training, found[1])
         else:
-            facts[stage.name] |= unlearned(model, stage, autocast(loop.precision, device))
+            facts[stage.name] |= untrained_loss(model, stage, autocast(loop.precision, device))
         for epoch in range(reached_epoch if resumed else 0, stage.epochs):
             report = partial(_tell, observe, plan, index, epoch)
             if exhausted(history, stage.name, loop.patience, loop.select, higher_is_better):

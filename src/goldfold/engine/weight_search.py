@@ -61,7 +61,7 @@ class Objective:
     def __init__(self, metric: Metric, rows: DataFrame, predictions: Sequence[np.ndarray]) -> None:
         self.metric, self.rows, self.predictions = metric, rows, predictions
         self.sign = 1 if metric.higher_is_better else -1
-        by_row = metric.per_row or metric.resampled
+        by_row = metric.options.per_row or metric.options.resampled
         held = 24 * len(rows) + (0 if by_row else predictions[0].nbytes)
         self._scorer = lru_cache(max(4, MEMORY // held))(self._scorer_of)
 

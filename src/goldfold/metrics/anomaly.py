@@ -25,14 +25,13 @@ from goldfold.metrics.ranking import (
     refuse_one_class,
     truth_and_scores,
 )
+from goldfold.optional_parts import MetricOptions
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     Rule = Callable[[np.ndarray, np.ndarray], thresholds.Threshold]
     ScoreOf = Callable[[np.ndarray], float]
-
-PROXY = "says nothing about real defects"  # in the name of every metric that no real defect enters
 
 
 def auroc_class_mean(target: str, by: str, *, classes: Sequence = (0, 1), others: Others = "refuse") -> Metric:
@@ -43,7 +42,7 @@ def auroc_class_mean(target: str, by: str, *, classes: Sequence = (0, 1), others
     mean does not see scales. Either may be the higher one.
 
     classes, others: as for `auroc`. Values of `by` that have one label alone are left out of the mean; none left:
-    GoldfoldError. `error` is `auroc`'s within the row's value of `by`.
+    GoldfoldError. `row_error` is `auroc`'s within the row's value of `by`.
     """
     within = auroc(target, classes=classes, others=others)
 
@@ -82,8 +81,7 @@ def auroc_class_mean(target: str, by: str, *, classes: Sequence = (0, 1), others
         higher_is_better=True,
         bounds=within.bounds,
         chance=within.chance,
-        error=error,
-        resampled=resampled,
+        options=MetricOptions(row_error=error, resampled=resampled),
     )
 
 
@@ -121,13 +119,12 @@ def pseudo_auroc(target: str, normal: Any = 0) -> Metric:
         return score_of
 
     return Metric(
-        name=f"pseudo_auroc ({PROXY})",
+        name="pseudo_auroc (says nothing about real defects)",
         score=_of_all(resampled),
         higher_is_better=True,
         bounds=(0.0, 1.0),
         chance=lambda rows: 0.5,
-        resampled=resampled,
-        needs="pseudo",
+        options=MetricOptions(resampled=resampled, field="pseudo", proxy=True),
     )
 
 
@@ -205,7 +202,7 @@ def _f1(
         higher_is_better=True,
         bounds=(0.0, 1.0),
         chance=chance,
-        resampled=resampled,
+        options=MetricOptions(resampled=resampled),
     )
 
 

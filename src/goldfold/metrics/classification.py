@@ -18,6 +18,7 @@ import numpy as np
 from goldfold.competition import Metric
 from goldfold.errors import GoldfoldError, unknown
 from goldfold.metrics.inputs import checked, codes, labels, probabilities, scores
+from goldfold.optional_parts import MetricOptions
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -80,9 +81,11 @@ def accuracy(target: str, *, classes: Sequence = (0, 1), threshold: float = 0.5)
         higher_is_better=True,
         bounds=(0.0, 1.0),
         chance=lambda rows: float(_shares(rows, target, classes).max()),
-        per_row=per_row,
-        error=lambda rows, predictions: _error(rows, predictions, target, classes),
-        classes=tuple(classes),
+        options=MetricOptions(
+            per_row=per_row,
+            row_error=lambda rows, predictions: _error(rows, predictions, target, classes),
+            classes=tuple(classes),
+        ),
     )
 
 
@@ -112,9 +115,11 @@ def log_loss(target: str, *, classes: Sequence = (0, 1)) -> Metric:
         higher_is_better=False,
         bounds=(0.0, float("inf")),
         chance=chance,
-        per_row=per_row,
-        error=lambda rows, predictions: _error(rows, predictions, target, classes),
-        classes=tuple(classes),
+        options=MetricOptions(
+            per_row=per_row,
+            row_error=lambda rows, predictions: _error(rows, predictions, target, classes),
+            classes=tuple(classes),
+        ),
     )
 
 
@@ -149,8 +154,9 @@ def f1(
         higher_is_better=True,
         bounds=(0.0, 1.0),
         chance=chance,
-        error=lambda rows, predictions: _error(rows, predictions, target, classes),
-        classes=tuple(classes),
+        options=MetricOptions(
+            row_error=lambda rows, predictions: _error(rows, predictions, target, classes), classes=tuple(classes)
+        ),
     )
 
 
@@ -160,7 +166,7 @@ def quadratic_kappa(target: str, *, classes: Sequence) -> Metric:
     Predictions: labels, (n, classes) probabilities, or (n,) floats on the scale of numeric classes, each of which
     becomes the nearest class (the earlier of two equally near): for consecutive integers that rounds and clips.
     Chance is 0, the score of any constant. Undefined where truth and predictions are one and the same class:
-    GoldfoldError. `error` is the squared distance in positions.
+    GoldfoldError. `row_error` is the squared distance in positions.
     """
 
     def decided(rows: DataFrame, predictions: np.ndarray) -> np.ndarray:
@@ -189,6 +195,8 @@ def quadratic_kappa(target: str, *, classes: Sequence) -> Metric:
         higher_is_better=True,
         bounds=(-1.0, 1.0),
         chance=lambda rows: 0.0,
-        error=lambda rows, predictions: (_truth(rows, target, classes) - decided(rows, predictions)) ** 2.0,
-        classes=tuple(classes),
+        options=MetricOptions(
+            row_error=lambda rows, predictions: (_truth(rows, target, classes) - decided(rows, predictions)) ** 2.0,
+            classes=tuple(classes),
+        ),
     )

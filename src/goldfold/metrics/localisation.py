@@ -17,6 +17,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.fields import field
 from goldfold.metrics.inputs import checked
 from goldfold.metrics.ranking import area_by_level
+from goldfold.optional_parts import MetricOptions
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -85,8 +86,7 @@ def _over_pixels(name: str, truth: Truth, side: int, weights: Weights, area: Are
         higher_is_better=True,
         bounds=(0.0, 1.0),
         chance=lambda rows: chance,
-        resampled=resampled,
-        needs="map",
+        options=MetricOptions(resampled=resampled, field="map"),
     )
 
 

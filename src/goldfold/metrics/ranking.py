@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from goldfold.competition import Luck, Metric
+from goldfold.competition import Metric
 from goldfold.errors import GoldfoldError, unknown
 from goldfold.fields import field
 from goldfold.metrics.inputs import codes, labels, scores
+from goldfold.optional_parts import MetricOptions, PermutationTest
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -30,9 +31,9 @@ def auroc(target: str, *, classes: Sequence = (0, 1), others: Others = "refuse")
         solar cells judged defective with probability 0, 1/3, 2/3 or 1 the doubtful ones are left out.
     Predictions: (n,) scores, larger for the positive class, (n, 2) with the positive class second, or records with a
     field `score`.
-    Rows of one class have no AUROC: GoldfoldError. Chance is 0.5. `error` is the share of the other class that a row is
-    on the wrong side of, ties counting one half: its mean over either class is 1 - AUROC; 0 for rows left out.
-    `luck` takes rows as exchangeable: ten photographs of one object count as ten. It is exact as `luck` below says.
+    Rows of one class have no AUROC: GoldfoldError. Chance is 0.5. `row_error` is the share of the other class that a
+    row is on the wrong side of, ties counting one half: its mean over either class is 1 - AUROC; 0 for rows left out.
+    `p_value` is that of `permutation_test`. It takes rows as exchangeable: ten photographs of one object count as ten.
     """
     if others not in ("refuse", "leave_out"):
         raise unknown("treatment of other classes", others, ("refuse", "leave_out"))
@@ -58,10 +59,10 @@ def auroc(target: str, *, classes: Sequence = (0, 1), others: Others = "refuse")
 
         return score_of
 
-    def luck_of(rows: DataFrame, predictions: np.ndarray) -> Luck:
+    def p_value(rows: DataFrame, predictions: np.ndarray) -> PermutationTest:
         truth, positive = of(rows, predictions)
         refuse_one_class("AUROC", truth, target, classes)
-        return luck(positive[truth == 0], positive[truth == 1])
+        return permutation_test(positive[truth == 0], positive[truth == 1])
 
     return Metric(
         name=named("auroc", target, classes, others),
@@ -69,9 +70,9 @@ def auroc(target: str, *, classes: Sequence = (0, 1), others: Others = "refuse")
         higher_is_better=True,
         bounds=(0.0, 1.0),
         chance=lambda rows: 0.5,
-        error=lambda rows, predictions: misranked(*of(rows, predictions)),
-        resampled=resampled,
-        luck=luck_of,
+        options=MetricOptions(
+            row_error=lambda rows, predictions: misranked(*of(rows, predictions)), resampled=resampled, p_value=p_value
+        ),
     )
 
 
@@ -124,12 +125,12 @@ def _share_above(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
     return 1 - (below + up_to) / (2 * len(ranked)) if len(ranked) else np.zeros(len(scores))
 
 
-def luck(negatives: np.ndarray, positives: np.ndarray) -> Luck:
-    """The share of all ways to hand out the labels whose AUROC is at least that of these scores, (n,) each, none empty.
+def permutation_test(negatives: np.ndarray, positives: np.ndarray) -> PermutationTest:
+    """Permutation test of the AUROC of these scores, (n,) each, none empty.
 
-    Every way is counted, ties as they are, where the rarer class has at most 50 rows and counting takes at most 1e9
-    additions (a second): 50 against 50, or 20 against 1000. Beyond that the share is that of the normal distribution of
-    the Mann-Whitney U with its corrections for ties and continuity, and never below the smallest float64.
+    The p-value is exact, ties included, if the rarer class has at most 50 rows and counting takes at most 1e9 additions
+    (a second): 50 against 50, or 20 against 1000. Otherwise it is that of the normal approximation of the Mann-Whitney
+    U with corrections for ties and continuity, and never below the smallest float64.
     """
     from scipy import stats
 
@@ -146,7 +147,7 @@ def luck(negatives: np.ndarray, positives: np.ndarray) -> Luck:
         p = _subsets(usable, rarer, int(at_most)) / math.comb(len(together), rarer)
     else:
         p = stats.mannwhitneyu(positives, negatives, alternative="greater", method="asymptotic").pvalue
-    return Luck(float(np.clip(p, np.finfo(np.float64).tiny, 1.0)), rarer)
+    return PermutationTest(float(np.clip(p, np.finfo(np.float64).tiny, 1.0)), rarer)
 
 
 def _subsets(numbers: np.ndarray, size: int, at_most: int) -> float:
@@ -172,7 +173,7 @@ def average_precision(targets: str | Sequence[str], *, empty: Literal["skip", "z
     empty: a class without positive rows is left out of the mean, or counts 0 as in scikit-learn and torchmetrics; the
         metric's name says which. No positive at all under "skip": GoldfoldError.
     Chance is the mean share of positives, the exact score of a constant and the limit of a random ranking.
-    `error` is the mean of |y - score| over classes, meant for probabilities.
+    `row_error` is the mean of |y - score| over classes, meant for probabilities.
     """
     targets = (targets,) if isinstance(targets, str) else tuple(targets)
     if empty not in ("skip", "zero"):
@@ -212,5 +213,7 @@ def average_precision(targets: str | Sequence[str], *, empty: Literal["skip", "z
         higher_is_better=True,
         bounds=(0.0, 1.0),
         chance=chance,
-        error=lambda rows, predictions: np.abs(truth_of(rows) - scores_of(rows, predictions)).mean(axis=1),
+        options=MetricOptions(
+            row_error=lambda rows, predictions: np.abs(truth_of(rows) - scores_of(rows, predictions)).mean(axis=1)
+        ),
     )

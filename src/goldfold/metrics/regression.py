@@ -9,6 +9,7 @@ import numpy as np
 from goldfold.competition import Metric
 from goldfold.errors import GoldfoldError
 from goldfold.metrics.inputs import numbers, scores
+from goldfold.optional_parts import MetricOptions
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -26,7 +27,7 @@ def rmse(target: str) -> Metric:
         higher_is_better=False,
         bounds=(0.0, float("inf")),
         chance=lambda rows: float(numbers(rows, target).std()),
-        error=error,
+        options=MetricOptions(row_error=error),
     )
 
 
@@ -53,5 +54,5 @@ def rmsle(target: str) -> Metric:
         higher_is_better=False,
         bounds=(0.0, float("inf")),
         chance=lambda rows: float(truth(rows).std()),
-        error=error,
+        options=MetricOptions(row_error=error),
     )

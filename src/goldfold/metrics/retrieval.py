@@ -1,14 +1,13 @@
 """Metrics of rows that find each other by the cosines of their embeddings, all made of the ranks of right answers.
 
-Predictions are embeddings (n, d); their lengths do not count. `pairs` says from the rows which of them ask, which
-answer and what is right (`goldfold.retrieval.by_label`, `by_time`), and `protocol` says the same in words, as a part of
-every score.
+Predictions are embeddings (n, d); their lengths do not count. `pairs` makes queries, gallery and relevance of the rows
+(`goldfold.retrieval.by_label`, `by_time`), and `protocol` says the same in words, as a part of every score.
 
 A score is the mean over the queries that have a right answer. The others are left out, as the protocol says, and
 `retrieval.answers(pairs(rows)).unanswered` tells how many they are; no query with a right answer: GoldfoldError. Chance
 is the mean over the same queries of what a random order of their answers scores, in closed form; ties count against
-(`goldfold.ranks`). Rows drawn again (`resampled`) are queries, answered by the whole gallery. `error` is 1 - AP, and 0
-for rows that do not ask or have no right answer.
+(`goldfold.ranks`). Rows drawn again (`resampled`) are queries, answered by the whole gallery. `row_error` is 1 - AP,
+and 0 for rows that do not ask or have no right answer.
 
 Metrics of one `pairs` function share one pass over the cosines: those of the last rows and predictions are remembered.
 """
@@ -24,11 +23,11 @@ import numpy as np
 from goldfold import random_orders
 from goldfold.competition import Metric
 from goldfold.errors import GoldfoldError
+from goldfold.optional_parts import MetricOptions, Pairs, Retrieval
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from goldfold.competition import Pairs
     from goldfold.ranks import Ranked
     from goldfold.retrieval import Answers
 
@@ -83,7 +82,7 @@ def map_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
 def precision_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
     """precision@k: right answers among the first k, divided by k, also where a query has less than k answers.
 
-    The ceiling is min(k, right answers) / k, chance min(k, G) / k R / G of G answers, R of them right.
+    The best possible score is min(k, right answers) / k, chance min(k, G) / k R / G of G answers, R of them right.
     """
     _check(k)
     return _metric(
@@ -100,7 +99,7 @@ def precision_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
 def recall_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
     """recall@k: right answers among the first k, divided by all right answers.
 
-    What papers on metric learning call so is `hit_at`. The ceiling is min(k, R) / R, chance min(k, G) / G.
+    What papers on metric learning call so is `hit_at`. The best possible score is min(k, R) / R, chance min(k, G) / G.
     """
     _check(k)
     return _metric(
@@ -182,11 +181,12 @@ def _metric(
         higher_is_better=True,
         bounds=(0.0, 1.0),
         chance=over_queries(by_chance),
-        ceiling=best and over_queries(best),
-        resampled=resampled,
-        error=error,
-        pairs=pairs,
-        protocol=f"{protocol}, queries without a right answer left out",
+        retrieval=Retrieval(
+            pairs=pairs,
+            protocol=f"{protocol}, queries without a right answer left out",
+            best_possible=best and over_queries(best),
+        ),
+        options=MetricOptions(resampled=resampled, row_error=error),
     )
 
 

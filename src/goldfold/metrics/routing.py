@@ -10,6 +10,7 @@ from goldfold.competition import Metric
 from goldfold.errors import GoldfoldError
 from goldfold.fields import field
 from goldfold.metrics.inputs import checked, labels
+from goldfold.optional_parts import MetricOptions
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -49,9 +50,11 @@ def routing_accuracy(column: str) -> Metric:
         higher_is_better=True,
         bounds=(0.0, 1.0),
         chance=chance,
-        per_row=per_row,
-        error=lambda rows, predictions: 1 - per_row(rows, predictions),
-        needs="routed",
+        options=MetricOptions(
+            per_row=per_row,
+            row_error=lambda rows, predictions: 1 - per_row(rows, predictions),
+            field="routed",
+        ),
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from goldfold.competition import Metric
 from goldfold.errors import GoldfoldError
 from goldfold.metrics.inputs import checked
+from goldfold.optional_parts import MetricOptions
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -64,8 +65,7 @@ def _of_masks(name: str, agreement: Callable[[float, float, float], float], trut
         higher_is_better=True,
         bounds=(0.0, 1.0),
         chance=chance,
-        per_row=per_row,
-        error=lambda rows, predictions: 1 - per_row(rows, predictions),
+        options=MetricOptions(per_row=per_row, row_error=lambda rows, predictions: 1 - per_row(rows, predictions)),
     )
 
 
@@ -123,6 +123,5 @@ def dsb2018_map(truth: Truth, instances: Callable[[np.ndarray], np.ndarray]) -> 
         higher_is_better=True,
         bounds=(0.0, 1.0),
         chance=lambda rows: float(np.mean([not objects.any() for objects in truth(rows)])),
-        per_row=per_row,
-        error=lambda rows, predictions: 1 - per_row(rows, predictions),
+        options=MetricOptions(per_row=per_row, row_error=lambda rows, predictions: 1 - per_row(rows, predictions)),
     )

@@ -33,7 +33,7 @@ from goldfold import (
 from goldfold.autoencoders import Autoencoder, Skips
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
-from goldfold.params import Params, with_defaults
+from goldfold.params import BackboneName, Epochs, Models, Params, Pretrained, with_defaults
 from goldfold.pseudo_anomalies import Kind, damage, damages
 from goldfold.vital_signs import floats
 
@@ -42,11 +42,16 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
+SCORES = {name: f"score_{name}" for name in ("pixel", "feature", "library")}
+
+
 class Reconstruction(Params):
     """The network, what it sees, how it learns, and what its score is."""
 
-    backbone: str = Field("efficientnet_lite0", description="timm's name of the encoder; plain: a U-Net from scratch")
-    pretrained: bool = Field(True, description="pretrained weights of the encoder")
+    backbone: BackboneName = Field(
+        "efficientnet_lite0", description="timm's name of the encoder; plain: a U-Net from scratch"
+    )
+    pretrained: Pretrained = Field(True, description="pretrained weights of the encoder")
     skips: Skips = Field("none", description="all, none, or a list of levels, 1 is the finest")
     widths: tuple[int, ...] = Field((128, 64, 48, 32, 16), description="decoder's channels, coarse to fine; plain: all")
     image_size: int = Field(128, ge=16, description="pixels a side that the network sees")
@@ -63,9 +68,9 @@ class Reconstruction(Params):
     unit: Literal["image", "patch"] = Field("image", description="what the library holds: whole maps or positions")
     neighbours: int = Field(1, ge=1, description="of the library, by which the distance is averaged or re-weighted")
     pseudo: Kind | Literal["none"] = Field("cutpaste_scar", description="damage by which epochs are monitored")
-    models: Literal["one", "per_class"] = Field("one", description="per_class: one for each, and images are routed")
+    models: Models = Field("one", description="per_class: one for each, and images are routed")
     textures: tuple[str, ...] = Field((), description="classes that routing tells apart by colour, not by place")
-    epochs: int = Field(30, ge=1)
+    epochs: Epochs = Field(30, ge=1)
     batch_size: int = Field(16, ge=2)
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.0, ge=0)
@@ -89,7 +94,9 @@ def recipe(target: str, normal: Any = 0, class_: str | None = None, **defaults: 
     score of a damaged copy, where a damage is set.
     """
     build = partial(_build, target=target, normal=normal, class_=class_)
-    return Recipe(params=with_defaults(Reconstruction, **defaults), build=build, combine=fields.mean)
+    return Recipe(
+        params=with_defaults(Reconstruction, **defaults), build=build, combine=fields.mean, other_scores=SCORES
+    )
 
 
 def _build(
@@ -240,12 +247,12 @@ def _scores(params: Reconstruction, model: Autoencoder, library: Tensor, shown: 
     else:
         distances = libraries.vector_scores(units, library, neighbours)
     found = {
-        "score_pixel": reconstruction.score(maps),
-        "score_feature": reconstruction.feature_error(features, model.encode(outputs)),
-        "score_library": distances,
+        SCORES["pixel"]: reconstruction.score(maps),
+        SCORES["feature"]: reconstruction.feature_error(features, model.encode(outputs)),
+        SCORES["library"]: distances,
     }
     scores = {name: values.float().cpu().numpy() for name, values in found.items()}
-    return {"score": scores[f"score_{params.score}"], **scores, "map": maps.cpu().numpy().astype(np.float16)}
+    return {"score": scores[SCORES[params.score]], **scores, "map": maps.cpu().numpy().astype(np.float16)}
 
 
 def _pictures(

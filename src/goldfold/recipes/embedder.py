@@ -18,7 +18,7 @@ from goldfold.embedding_networks import Embedder, Embedding
 from goldfold.embedding_readout import Readout
 from goldfold.embedding_stages import Columns, Fold, Labels, MetricAugmentation, Sampler
 from goldfold.errors import GoldfoldError, unknown
-from goldfold.params import Params, with_defaults
+from goldfold.params import BackboneName, Epochs, Params, Pretrained, with_defaults
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -31,8 +31,8 @@ NAMED = ("metric_loss", "miner", "kernel", "sampler", "labels", "embedding")
 class EmbedderParams(Params):
     """The network, what an embedding is, and how each of two stages learns."""
 
-    backbone: str = Field("resnet18", description="timm's name of the network")
-    pretrained: bool = Field(True, description="start from pretrained weights")
+    backbone: BackboneName = Field("resnet18", description="timm's name of the network")
+    pretrained: Pretrained = Field(True, description="start from pretrained weights")
     image_size: int = Field(224, ge=8, description="pixels a side that the network sees")
     projector_dim: int = Field(2048, ge=1, description="width of the projector's hidden layers")
     embedding_dim: int | None = Field(None, ge=4, description="outputs of the projector; projector_dim by default")
@@ -41,7 +41,7 @@ class EmbedderParams(Params):
     strength: float = Field(1.0, ge=0, le=2, description="of a view's changes of colour and blur; 1: as published")
     flip: bool = Field(True, description="whether views are mirrored")
     memory: float = Field(2.0, ge=0, description="GiB; images with more pixels are read from their files every epoch")
-    simsiam_epochs: int = Field(20, ge=0, description="0: no SimSiam")
+    simsiam_epochs: Epochs = Field(20, ge=0, description="0: no SimSiam")
     simsiam_batch_size: int = Field(128, ge=2, description="images, each seen in two views")
     simsiam_learning_rate: float | None = Field(None, gt=0, description="0.05 x batch / 256 by default")
     simsiam_schedule_epochs: int | None = Field(None, ge=1, description="epochs the cosine is planned over; all")
@@ -50,7 +50,7 @@ class EmbedderParams(Params):
     simsiam_momentum: float = Field(0.9, ge=0, lt=1)
     temporal_weight: float = Field(0.0, ge=0, description="of the likeness to the frame ahead; 0: none")
     temporal_step: float = Field(1.0, gt=0, description="how far ahead, in the unit of the time column")
-    metric_epochs: int = Field(10, ge=0, description="0: no metric loss")
+    metric_epochs: Epochs = Field(10, ge=0, description="0: no metric loss")
     metric_loss: metric_losses.Name = "fastap"
     miner: metric_losses.Miner = Field("none", description="choice of pairs for triplet, contrastive, multi_similarity")
     margin: float | None = Field(

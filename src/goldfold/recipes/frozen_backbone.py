@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from goldfold import augmentation, backbones, batches, features, schedules
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.metrics.inputs import codes
-from goldfold.params import Params, with_defaults
+from goldfold.params import BackboneName, Epochs, Params, Pretrained, Role, with_defaults
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -25,15 +25,17 @@ if TYPE_CHECKING:
 class FrozenBackbone(Params):
     """What is looked at, what is kept of it, and how the head learns."""
 
-    backbone: str = Field("efficientnet_lite0", description="timm's name of the image model")
-    pretrained: bool = Field(True, description="pretrained weights; random ones are for tests")
+    backbone: BackboneName = Field("efficientnet_lite0", description="timm's name of the image model")
+    pretrained: Pretrained = Field(True, description="pretrained weights; random ones are for tests")
     image_size: int = Field(224, ge=32, description="pixels a side that the backbone sees")
-    views: augmentation.Views = Field("none", description="views of an image, in training each a sample of its own")
+    views: Annotated[augmentation.Views, Role.VIEWS] = Field(
+        "none", description="views of an image, in training each a sample of its own"
+    )
     stages: int = Field(0, ge=0, description="last stages whose maps are kept beside the backbone's output")
     hidden: int = Field(0, ge=0, description="width of the head's hidden layer; 0: a linear head")
     dropout: float = Field(0.0, ge=0, lt=1)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    epochs: int = Field(20, ge=1)
+    epochs: Epochs = Field(20, ge=1)
     batch_size: int = Field(64, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from operator import getitem
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from goldfold import augmentation, backbones, batches, images, schedules
 from goldfold.augmentation import Name, Views
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.metrics.inputs import codes
-from goldfold.params import Params, with_defaults
+from goldfold.params import BackboneName, Epochs, Params, Pretrained, Role, with_defaults
 
 if TYPE_CHECKING:
     from albumentations import Compose
@@ -32,14 +32,16 @@ if TYPE_CHECKING:
 class ImageClassifier(Params):
     """The network, the pictures as it sees them, and how it learns."""
 
-    backbone: str = Field("efficientnet_lite0", description="timm's name of the network")
-    pretrained: bool = Field(True, description="start from pretrained weights")
+    backbone: BackboneName = Field("efficientnet_lite0", description="timm's name of the network")
+    pretrained: Pretrained = Field(True, description="start from pretrained weights")
     drop_rate: float = Field(0.2, ge=0, lt=1, description="dropout before the classifier")
     image_size: int = Field(224, ge=8, description="pixels a side that the network sees")
     augmentation: Name = "light"
-    views: Views = Field("none", description="views of an image that its predictions are averaged over")
+    views: Annotated[Views, Role.VIEWS] = Field(
+        "none", description="views of an image that its predictions are averaged over"
+    )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    epochs: int = Field(10, ge=1)
+    epochs: Epochs = Field(10, ge=1)
     batch_size: int = Field(16, ge=1)
     learning_rate: float = Field(3e-4, gt=0)
     head_factor: float = Field(3.0, gt=0, description="the classifier's learning rate in units of learning_rate")

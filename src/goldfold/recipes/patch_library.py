@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from goldfold import augmentation, coresets, features, fields, gaussians, librar
 from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.errors import GoldfoldError
 from goldfold.gaussians import Gaussians
-from goldfold.params import Params, with_defaults
+from goldfold.params import BackboneName, Libraries, Params, Pretrained, Role, with_defaults
 from goldfold.pseudo_anomalies import Kind, damages
 from goldfold.seeding import derive
 
@@ -38,11 +38,13 @@ AT_ONCE = 16  # images whose patches are compared with the library together
 class PatchLibrary(Params):
     """What is looked at, what of it is kept, and what an image is compared by."""
 
-    backbone: str = Field("efficientnet_lite0", description="timm's name of the image model")
-    pretrained: bool = Field(True, description="pretrained weights; random ones are for tests")
+    backbone: BackboneName = Field("efficientnet_lite0", description="timm's name of the image model")
+    pretrained: Pretrained = Field(True, description="pretrained weights; random ones are for tests")
     image_size: int = Field(224, ge=32, description="pixels a side that the backbone sees")
     strides: tuple[int, ...] = Field((8, 16), min_length=1, description="pixels from patch to patch in each map used")
-    views: augmentation.MapViews = Field("none", description="views, in the library and of what is compared")
+    views: Annotated[augmentation.MapViews, Role.VIEWS] = Field(
+        "none", description="views, in the library and of what is compared"
+    )
     relative: bool = Field(False, description="compare patches less their image's mean patch")
     unit: Literal["patch", "image"] = Field("patch", description="what is compared: patches, or their mean per image")
     normality: Literal["coreset", "gaussians"] = Field(
@@ -61,7 +63,7 @@ class PatchLibrary(Params):
     contrast: bool = Field(False, description="score less the median of the image's distances")
     blur: float = Field(0.0, ge=0, description="sigma of the Gaussian over the map, in pixels that the backbone sees")
     pseudo: Kind | Literal["none"] = Field("none", description="damage to a copy of each image, which is scored too")
-    libraries: Literal["one", "per_class"] = Field("one", description="per_class: one for each, and images are routed")
+    libraries: Libraries = Field("one", description="per_class: one for each, and images are routed")
     route: Literal["prototype", "library"] = Field("library", description="to the nearest mean image, or library")
     textures: tuple[str, ...] = Field((), description="classes that prototypes tell apart by colour, not by place")
 

@@ -21,7 +21,7 @@ from goldfold.augmentation import MapViews
 from goldfold.backbones import Backbone
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
-from goldfold.params import Params, with_defaults
+from goldfold.params import BackboneName, Epochs, Params, Pretrained, Role, with_defaults
 
 if TYPE_CHECKING:
     from albumentations import Compose
@@ -36,20 +36,22 @@ class Segmenter(Params):
     """The network, what it sees, and how long it learns."""
 
     architecture: Literal["unet", "unetplusplus", "manet"] = "unet"
-    backbone: str = Field("efficientnet_lite0", description="a timm model with feature maps at 1/2 to 1/32")
-    pretrained: bool = True
+    backbone: BackboneName = Field("efficientnet_lite0", description="a timm model with feature maps at 1/2 to 1/32")
+    pretrained: Pretrained = True
     decoder_channels: tuple[int, int, int, int, int] = Field((64, 48, 32, 24, 16), description="coarse to fine")
     image_size: Side = Field(256, description="pixels a side, whatever the files have")
     crop: Side = Field(128, description="pixels a side of the random crops in training; predictions see whole images")
     augmentation: Literal["none", "flips", "light", "strong"] = "flips"
-    epochs: int = Field(15, ge=1)
+    epochs: Epochs = Field(15, ge=1)
     batch_size: int = Field(8, ge=1)
     learning_rate: float = Field(2e-3, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
     warmup: float = Field(0.15, ge=0, lt=1, description="share of all steps; after it the rate falls to 0 as a cosine")
     bce: float = Field(1.0, ge=0, description="weight of the cross-entropy over pixels; 0 leaves it out")
     dice: float = Field(1.0, ge=0, description="weight of 1 - Dice over a batch; 0 leaves it out")
-    views: MapViews = Field("none", description="views of an image that its maps are averaged over")
+    views: Annotated[MapViews, Role.VIEWS] = Field(
+        "none", description="views of an image that its maps are averaged over"
+    )
 
     @model_validator(mode="after")
     def _possible(self) -> Segmenter:

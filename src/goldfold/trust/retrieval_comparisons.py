@@ -11,9 +11,9 @@ import numpy as np
 from pandas import DataFrame, concat, read_csv
 
 from goldfold import collapse, retrieval, splits
-from goldfold.competition import Pairs
 from goldfold.engine.fits import fit_folder
 from goldfold.files import read_array, read_json
+from goldfold.optional_parts import Pairs
 from goldfold.retrieval import Similarities
 from goldfold.trust.comparisons import Difference, difference
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from pandas import Series
     from pydantic import BaseModel
 
-    from goldfold.competition import Fold, Rule
+    from goldfold.competition import Fold
+    from goldfold.optional_parts import Rule
 
 
 def shared_rows(folds: Sequence[Fold]) -> list[Finding]:

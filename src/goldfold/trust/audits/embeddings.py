@@ -15,7 +15,8 @@ from goldfold.trust.audits.findings import Finding
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from goldfold.competition import Fold, Neighbours, Pairs
+    from goldfold.competition import Fold
+    from goldfold.optional_parts import Neighbours, Pairs
 
 BEYOND = 3  # standard deviations of an epoch's mean by which a loss must be below what it is without learning
 ENOUGH = 6  # epochs from which it is told whether a loss stood still
@@ -25,8 +26,8 @@ AT_ONCE = 4_000_000  # pairs of a query and an answer looked at together
 def did_not_learn(facts: Mapping[str, Any], history: Sequence[Mapping[str, Any]], where: str) -> list[Finding]:
     """Stages whose best epoch cannot be told from one in which nothing has been learned, or whose loss stood still.
 
-    facts: stage -> "unlearned", where it is known: {term: [value, sd]}, the term's mean over an epoch without learning
-    and the standard deviation of that mean. history: rows with `stage`, `epoch` and `loss`, {term: mean of the epoch}.
+    facts: stage -> "untrained_loss", if known: {term: [value, sd]}, the term's mean over an epoch without learning and
+    the standard deviation of that mean. history: rows with `stage`, `epoch` and `loss`, {term: mean of the epoch}.
     A term has learned once an epoch's mean lies more than 3 sd below the value, which may be that of random embeddings.
     A network is better than those as it is built, so that of 6 epochs or more the first must also lie above the median
     of the later half by more than 3 sd of their noise, taken from their differences (von Neumann 1941).
@@ -34,15 +35,15 @@ def did_not_learn(facts: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
     findings = []
     for stage, noted in facts.items():
         rows = [row for row in history if row["stage"] == stage]
-        for term, (value, sd) in noted.get("unlearned", {}).items() if rows else ():
-            told = _unlearned(term, [row["loss"][term] for row in rows], value, sd)
+        for term, (value, sd) in noted.get("untrained_loss", {}).items() if rows else ():
+            told = _no_progress(term, [row["loss"][term] for row in rows], value, sd)
             if told:
                 message = f"{told}: look at what counts as alike, at the learning rate and at what is frozen"
                 findings.append(Finding("did_not_learn", "warning", message, f"{where}, stage {stage}"))
     return findings
 
 
-def _unlearned(term: str, losses: Sequence[float], value: float, sd: float) -> str:
+def _no_progress(term: str, losses: Sequence[float], value: float, sd: float) -> str:
     """How a stage's losses, one an epoch, show that nothing was learned; empty where they do not."""
     best, later = int(np.argmin(losses)), np.array(losses[len(losses) // 2 :])
     if not losses[best] < value - BEYOND * sd:

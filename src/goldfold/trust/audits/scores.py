@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goldfold.metrics.anomaly import PROXY
 from goldfold.trust.audits.findings import Finding
 
 if TYPE_CHECKING:
-    from goldfold.competition import Luck
+    from goldfold.competition import Metric
+    from goldfold.optional_parts import PermutationTest
 
 FEW = 10  # rows of a class below which no score of a ranking is believed
 MANY = 30  # rows of a class from which luck is left to the interval over rows
@@ -65,33 +65,35 @@ def selected_on_scored_fold(
     return [Finding("selected_on_scored_fold", "note", message, "all folds")]
 
 
-def tiny_sample(name: str, score: float, luck: Luck | None, tries: int, where: str = "all folds") -> list[Finding]:
+def tiny_sample(
+    name: str, score: float, tested: PermutationTest | None, tries: int, where: str = "all folds"
+) -> list[Finding]:
     """A score that so few rows carry that luck may have made it.
 
     Warned of below 10 rows of the rarer class, and below 30 where luck in one of the `tries` is likelier than 5 %.
     tries: epochs x scores that were looked at before this one was told. Bonferroni's bound, p x tries, takes them into
-    account. luck: None where a metric knows none: silent.
+    account. tested: of the score; None, for a metric without such a test, is silent.
     """
-    if luck is None:
+    if tested is None:
         return []
-    among = min(1.0, luck.p * tries)
-    if luck.smallest >= (MANY if among > LUCKY else FEW):
+    among = min(1.0, tested.p_value * tries)
+    if tested.smallest_class >= (MANY if among > LUCKY else FEW):
         return []
-    odds = f"once in {1 / luck.p:,.0f}" if luck.p > 1e-6 else "less than once in a million"
+    odds = f"once in {1 / tested.p_value:,.0f}" if tested.p_value > 1e-6 else "less than once in a million"
     message = (
-        f"{name} {score:.4f} rests on {luck.smallest} rows of the rarer class: luck alone does as well {odds}, and in "
-        f"the best of {tries} tries (epochs x scores looked at) with probability up to {among:.2g}: label more rows "
-        "before it decides anything"
+        f"{name} {score:.4f} rests on {tested.smallest_class} rows of the rarer class: luck alone does as well {odds}, "
+        f"and in the best of {tries} tries (epochs x scores looked at) with probability up to {among:.2g}: label more "
+        "rows before it decides anything"
     )
     return [Finding("tiny_sample", "warning", message, where)]
 
 
-def proxy_only(name: str) -> list[Finding]:
-    """The competition's own metric, called `name`, scores damage of one's own making, and no real defect."""
-    if PROXY not in name:
+def proxy_only(metric: Metric) -> list[Finding]:
+    """The competition's own metric scores synthetic defects, and no real one."""
+    if not metric.options.proxy:
         return []
     message = (
-        f"runs are ranked by {name}, which no real defect has entered: label some and rank by those, or wait for the "
-        "leaderboard"
+        f"runs are ranked by {metric.name}, which no real defect has entered: label some and rank by those, or wait "
+        "for the leaderboard"
     )
     return [Finding("proxy_validation", "warning", message, "all folds")]

@@ -135,7 +135,7 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
             "pooled": number(summary["pooled"]) if "pooled" in summary else "-",
             "95 % of pooled (bootstrap)": interval(bootstrap) if bootstrap else "-",
             "chance": number(summary["chance"]),
-            "best possible": number(summary["ceiling"]) if "ceiling" in summary else "-",
+            "best possible": number(summary["best_possible"]) if "best_possible" in summary else "-",
             "range": "[{:g}, {:g}]".format(*summary["bounds"]),
             "better": _better(summary),
         }
@@ -144,7 +144,7 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
         "The t interval is over folds, which share training rows, so it is somewhat too narrow; the bootstrap draws "
         "the pooled out-of-fold rows (or whole groups) again."
     )
-    if not any("ceiling" in summary for summary in metrics.values()):
+    if not any("best_possible" in summary for summary in metrics.values()):
         lines = [{key: value for key, value in columns.items() if key != "best possible"} for columns in lines]
     return f"{table(list(lines[0]), [list(columns.values()) for columns in lines])}\n\n{note}"
 

@@ -11,8 +11,9 @@ import pandas as pd
 from pandas import DataFrame
 
 from goldfold import collapse, ranks, retrieval
-from goldfold.competition import Metric, Pairs
+from goldfold.competition import Metric
 from goldfold.engine.embeddings import no_such_id
+from goldfold.optional_parts import Pairs
 from goldfold.trust.report import embedding_map, similarities
 from goldfold.trust.report.markdown import number, table
 from goldfold.trust.report.strips import Answer, Strip, strips
@@ -86,9 +87,9 @@ def facts(held: Sequence[HeldOut], queries: DataFrame, metrics: Sequence[Metric]
 
     queries: of `by_query`. metrics: the competition's own and others, of which those with pairs are told.
     """
-    told = [metric for metric in metrics if metric.pairs]
+    told = [metric for metric in metrics if metric.retrieval]
     return {
-        "protocol": next((metric.protocol for metric in told if metric.protocol), ""),
+        "protocol": next((each.retrieval.protocol for each in told if each.retrieval.protocol), ""),
         "folds": {str(each.fold): _facts_of(each, queries[queries["fold"] == each.fold]) for each in held},
         "metrics": [metric.name for metric in told],
     }
@@ -163,7 +164,7 @@ def _reached(names: Sequence[str], metrics: Mapping[str, Mapping[str, Any]]) -> 
     rows = []
     for name in (name for name in names if name in metrics):
         mean, chance = metrics[name]["mean"], metrics[name]["chance"]
-        ceiling = metrics[name].get("ceiling", metrics[name]["bounds"][metrics[name]["higher_is_better"]])
+        ceiling = metrics[name].get("best_possible", metrics[name]["bounds"][metrics[name]["higher_is_better"]])
         way = f"{100 * (mean - chance) / (ceiling - chance):.0f} %" if ceiling != chance else "-"
         rows.append([name, number(mean), number(chance), number(ceiling), way])
     return table(["metric", "mean", "chance", "ceiling", "way from chance to ceiling"], rows) if rows else ""

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from goldfold import hosting, metrics, splits
 from goldfold.competition import Competition, Plan, Recipe, Stage, Submission, Tables
-from goldfold.params import Params
+from goldfold.params import Epochs, Params
 from goldfold.seeding import derive
 from goldfold.submission_checks import between
 
@@ -45,7 +45,7 @@ def shuffled(seed: int, *tensors: torch.Tensor):
 
 
 class PerceptronParams(Params):
-    epochs: int = 4
+    epochs: Epochs = 4
     learning_rate: float = 0.01
     dropout: float = 0.2
 
@@ -71,7 +71,7 @@ def perceptron(params: PerceptronParams, rows: pd.DataFrame, runtime) -> Plan:
 
 
 class BankParams(Params):
-    epochs: int = 2
+    epochs: Epochs = 2
 
 
 def bank(params: BankParams, rows: pd.DataFrame, runtime) -> Plan:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from goldfold import splits
 from goldfold.competition import Competition, Metric, Plan, Recipe, Stage, Submission
-from goldfold.params import Params
+from goldfold.params import Epochs, Params
 
 
 def nearest_agrees(rows: pd.DataFrame, embeddings: np.ndarray) -> float:
@@ -24,8 +24,8 @@ def nearest_agrees(rows: pd.DataFrame, embeddings: np.ndarray) -> float:
 
 
 class TwoStageParams(Params):
-    epochs_invariance: int = 2
-    epochs_metric: int = 3
+    epochs_invariance: Epochs = 2
+    epochs_metric: Epochs = 3
 
 
 class Embedder(nn.Module):

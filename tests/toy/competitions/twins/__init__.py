@@ -12,9 +12,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from goldfold import hosting, images, retrieval, splits
-from goldfold.competition import Competition, Neighbours, Plan, Recipe, Stage, Submission
+from goldfold.competition import Competition, Plan, Recipe, Stage, Submission
 from goldfold.metrics.retrieval import mean_average_precision
-from goldfold.params import Params
+from goldfold.optional_parts import Neighbours
+from goldfold.params import Epochs, Params
 from goldfold.seeding import derive
 
 KINDS = {"west": np.s_[:, :6], "east": np.s_[:, 6:], "上": np.s_[:6]}
@@ -43,8 +44,8 @@ def pixels(rows: pd.DataFrame) -> torch.Tensor:
 
 
 class EmbedderParams(Params):
-    epochs_views: int = 2
-    epochs: int = 4
+    epochs_views: Epochs = 2
+    epochs: Epochs = 4
     shift: float = 0.0  # of all embeddings, which are nearly one point where it is large
 
 

@@ -1,0 +1,129 @@
+"""Optional parts of the seam: types that only some kinds of competition need.
+
+`goldfold.competition` says where each of them belongs. Like it, this file holds plain values and no logic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from pandas import DataFrame
+    from pydantic import BaseModel
+
+    Predictions = np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricOptions:
+    """What the engine, blends, audits and pictures use of a metric where it is known.
+
+    per_row: the (n,) values whose mean is the score; None if the score is of a set of rows (AUROC, say).
+    resampled: a fast bootstrap: (rows, predictions) -> a function from row positions, with repeats, to their score.
+        None: `Metric.score` is computed for every draw.
+    row_error: the (n,) errors of single rows, larger is worse, for pictures of the worst predictions; None if a single
+        row cannot be wrong.
+    classes: the labels, in the order of the columns of (n, classes) predictions; None if there are no classes.
+    field: the field of the predicted records that the metric reads. A metric in `Competition.also` is left out for
+        recipes that do not predict it.
+    p_value: the permutation test of the score; None if there is none.
+    proxy: whether the score is of synthetic samples alone, so that it says nothing about real ones. An audit warns if
+        runs are ranked by such a metric.
+    """
+
+    per_row: Callable[[DataFrame, Predictions], np.ndarray] | None = None
+    resampled: Callable[[DataFrame, Predictions], Callable[[np.ndarray], float]] | None = None
+    row_error: Callable[[DataFrame, Predictions], np.ndarray] | None = None
+    classes: tuple | None = None
+    field: str | None = None
+    p_value: Callable[[DataFrame, Predictions], PermutationTest] | None = None
+    proxy: bool = False
+
+
+class PermutationTest(NamedTuple):
+    """The permutation p-value of a score under random labels.
+
+    p_value: the share of all assignments of the same labels that score at least as well, in (0, 1]. Exact for small
+        sets, a normal approximation for large ones.
+    smallest_class: number of rows of the rarest class, at least 1.
+    """
+
+    p_value: float
+    smallest_class: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrieval:
+    """How a metric over embeddings (n, d) is measured; `Metric.retrieval`. Cosine similarity ranks the gallery.
+
+    pairs: rows with their targets -> queries, gallery and relevance. Reports, comparisons and audits of embeddings use
+        the pairs of the competition's own metric.
+    protocol: the gallery and what is left out, in words. Scores with different protocols are never ranked together.
+    best_possible: rows -> the best score that any embeddings can reach on them; None if it is the metric's bound.
+    """
+
+    pairs: Callable[[DataFrame], Pairs]
+    protocol: str
+    best_possible: Callable[[DataFrame], float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """Query and gallery rows, and which gallery rows are relevant to each query.
+
+    queries, gallery: int64 row positions. Both hold all rows if every row is a query against all others.
+    relevant: a slice of the queries (m of them) -> bool (m, gallery), True for relevant gallery rows.
+    left_out: the same for gallery rows that are ignored: the query itself and its near-duplicates.
+    """
+
+    queries: np.ndarray
+    gallery: np.ndarray
+    relevant: Callable[[slice], np.ndarray]
+    left_out: Callable[[slice], np.ndarray]
+
+
+class Monitored(NamedTuple):
+    """A value that `Plan.monitor` measured after an epoch.
+
+    higher_is_better: the direction in which the value may select an epoch; None for a diagnostic that must not.
+    alarm: what is wrong at this value in one or two words ("black", "one point"); empty if nothing is.
+    """
+
+    value: float
+    higher_is_better: bool | None = None
+    alarm: str = ""
+
+
+class UntrainedLoss(NamedTuple):
+    """The mean of a loss term over an epoch without any learning, and the standard deviation of that mean."""
+
+    value: float
+    sd: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """A competition rule, checked against the run's parameters.
+
+    text: the rule in the host's words.
+    broken: params -> how they break the rule, in one clause, or None.
+    """
+
+    text: str
+    broken: Callable[[BaseModel], str | None]
+
+
+class Neighbours(NamedTuple):
+    """Rows in sequences whose neighbors are near-duplicates: frames of a recording, windows of a signal.
+
+    sequence, time: columns of the train table, and of the test table unless they are targets.
+    guard: rows of one sequence whose times differ by at most this, in the unit of `time`, must not be on both sides of
+        a fold and must not retrieve each other.
+    """
+
+    sequence: str
+    time: str
+    guard: float
