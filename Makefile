@@ -7,6 +7,7 @@ JOBS ?= 2
 CONFIG ?= baseline
 export MESSAGE
 FANNED = $(if $(EXECUTOR),--executor "$(EXECUTOR)") $(if $(WORKERS),--jobs $(WORKERS)) $(if $(THREADS),--threads $(THREADS)) $(if $(GPUS),--gpus $(GPUS))
+ACCEPTED = $(addprefix --accept ,$(ACCEPT))
 RAY = $(if $(filter ray%,$(EXECUTOR)),.venv/ray)
 
 .PHONY: help demo test test-slow lint prepare train score grade epochs pick compare query new list
@@ -37,8 +38,8 @@ lint: .venv/ready     ## ruff
 prepare: .venv/ready  ## COMP=digits: make its data folder ready
 	$(GOLDFOLD) prepare --comp "$(COMP)"
 
-train: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [DEBUG=1] [SET="epochs=3 seeds=[0,1]"] [WORKERS=2] [EXECUTOR=ray]: folds, scores, submission
-	$(GOLDFOLD) train --comp "$(COMP)" --config "$(CONFIG)" $(if $(DEBUG),--debug) $(FANNED) $(if $(QUIET),--quiet) $(SET)
+train: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [DEBUG=1] [SET="epochs=3 seeds=[0,1]"] [WORKERS=2] [EXECUTOR=ray] [ACCEPT=code_changed]: folds, scores, submission
+	$(GOLDFOLD) train --comp "$(COMP)" $(ACCEPTED) --config "$(CONFIG)" $(if $(DEBUG),--debug) $(FANNED) $(if $(QUIET),--quiet) $(SET)
 
 score: .venv/ready    ## [RUN=latest]: local CV with folds, mean, sd, interval and chance level
 	$(GOLDFOLD) score --run "$(RUN)"
@@ -46,17 +47,17 @@ score: .venv/ready    ## [RUN=latest]: local CV with folds, mean, sd, interval a
 grade: .venv/ready    ## [RUN=latest]: the submission against the hidden labels, beside its CV
 	$(GOLDFOLD) grade --run "$(RUN)"
 
-epochs: .venv/ready   ## [RUN=latest] [FOLD=0] [IMAGES="id1 id2"]: what every kept epoch made of images, and which to choose
-	$(GOLDFOLD) epochs --run "$(RUN)" $(if $(FOLD),--fold $(FOLD)) $(if $(IMAGES),--images $(IMAGES)) $(if $(QUIET),--quiet)
+epochs: .venv/ready   ## [RUN=latest] [FOLD=0] [IMAGES="id1 id2"] [ACCEPT=code_changed]: what every kept epoch made of images, and which to choose
+	$(GOLDFOLD) epochs --run "$(RUN)" $(ACCEPTED) $(if $(FOLD),--fold $(FOLD)) $(if $(IMAGES),--images $(IMAGES)) $(if $(QUIET),--quiet)
 
-pick: .venv/ready     ## [RUN=latest] EPOCH=15: that epoch predicts, in a run of its own; nothing is trained again
-	$(GOLDFOLD) pick --run "$(RUN)" --epoch "$(EPOCH)" $(if $(QUIET),--quiet)
+pick: .venv/ready     ## [RUN=latest] EPOCH=15 [ACCEPT=code_changed]: that epoch predicts, in a run of its own; nothing is trained again
+	$(GOLDFOLD) pick --run "$(RUN)" $(ACCEPTED) --epoch "$(EPOCH)" $(if $(QUIET),--quiet)
 
 compare: .venv/ready  ## RUNS="a b" [ACCEPT="unequal_budget no_zero_shot_row"]: differences to the first, paired over folds
 	$(GOLDFOLD) compare $(RUNS) $(if $(ACCEPT),--accept $(ACCEPT))
 
-query: .venv/ready    ## [RUN=latest] IMAGE=any.jpg [IDS="id1 id2"] [TOP=10]: what its embeddings find for an image or for rows
-	@$(GOLDFOLD) query --run "$(RUN)" $(if $(IMAGE),--image "$(IMAGE)") $(if $(IDS),--ids $(IDS)) $(if $(TOP),--top "$(TOP)") $(if $(QUIET),--quiet)
+query: .venv/ready    ## [RUN=latest] IMAGE=any.jpg [IDS="id1 id2"] [TOP=10] [ACCEPT=code_changed]: what its embeddings find for an image or for rows
+	@$(GOLDFOLD) query --run "$(RUN)" $(ACCEPTED) $(if $(IMAGE),--image "$(IMAGE)") $(if $(IDS),--ids $(IDS)) $(if $(TOP),--top "$(TOP)") $(if $(QUIET),--quiet)
 
 tune: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [TRIALS=50] [HOURS=] [WORKERS=2] [STUDY=] [STORAGE=postgresql://...]: search, prune, resume
 	@$(GOLDFOLD) tune --comp "$(COMP)" --config "$(CONFIG)" $(if $(TRIALS),--trials $(TRIALS)) $(if $(HOURS),--hours $(HOURS)) $(if $(STUDY),--study "$(STUDY)") $(if $(STORAGE),--storage "$(STORAGE)") $(if $(REDRAWS),--redraws $(REDRAWS)) $(FANNED) $(if $(QUIET),--quiet) $(SET)
@@ -67,8 +68,8 @@ dashboard: .venv/ready ## COMP=digits [STUDY=baseline] [STORAGE=]: a study in th
 blend: .venv/ready    ## RUNS="a b c" [METHOD=]: an ensemble chosen and scored out of fold, with its submission
 	$(GOLDFOLD) blend $(RUNS) $(if $(METHOD),--method "$(METHOD)")
 
-gains: .venv/ready    ## [RUN=latest] [VIEWS="none flips"]: what more views, seeds and folds gain, and what they cost
-	$(GOLDFOLD) gains --run "$(RUN)" $(if $(VIEWS),--views $(VIEWS))
+gains: .venv/ready    ## [RUN=latest] [VIEWS="none flips"] [ACCEPT=code_changed]: what more views, seeds and folds gain, and what they cost
+	$(GOLDFOLD) gains --run "$(RUN)" $(ACCEPTED) $(if $(VIEWS),--views $(VIEWS))
 
 new: .venv/ready      ## COMP=my_first: a competition folder that already passes its contract tests
 	$(GOLDFOLD) new --comp "$(COMP)"
@@ -79,8 +80,8 @@ submit: .venv/ready   ## [RUN=latest] [TO=local] [MESSAGE="..."] [AGAIN=1] [LATE
 download: .venv/ready ## COMP=nuclei: its data through the kaggle client, unpacked and prepared
 	$(GOLDFOLD) download --comp "$(COMP)"
 
-notebook: .venv/ready ## [RUN=latest]: the run as a notebook that predicts on Kaggle, without internet
-	$(GOLDFOLD) notebook --run "$(RUN)"
+notebook: .venv/ready ## [RUN=latest] [ACCEPT=code_changed]: the run as a notebook that predicts on Kaggle, without internet
+	$(GOLDFOLD) notebook --run "$(RUN)" $(ACCEPTED)
 
 ledger: .venv/ready   ## [COMP=digits]: what was submitted, CV beside public and private scores, which two to select
 	$(GOLDFOLD) ledger $(if $(COMP),--comp "$(COMP)")

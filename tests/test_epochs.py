@@ -155,5 +155,5 @@ def test_a_run_without_epochs_has_none_to_show_or_pick(toy: Path, capsys, argume
 def test_code_that_changed_since_cannot_tell_the_epochs_again(toy: Path, capsys, arguments) -> None:
     train("--debug")
     with Path("competitions/blobs/__init__.py").open("a", encoding="utf-8") as file:
-        file.write("\n# another\n")
+        file.write("\nANOTHER = 1\n")
     assert "the code changed since run 'blobs/perceptron-r1'" in refused(capsys, *arguments, "--run", "latest")

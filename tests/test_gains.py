@@ -243,7 +243,7 @@ def test_mistakes_are_answered_with_what_to_do(arrows: Path) -> None:
     with pytest.raises(GoldfoldError, match=r"lacks the weights of epoch 3.*train the run again"):
         gains.measure(run, ["mirrored"], "cpu", True)
     with Path("competitions/arrows/__init__.py").open("a", encoding="utf-8") as file:
-        file.write("\n# another\n")
+        file.write("\nANOTHER = 1\n")
     with pytest.raises(GoldfoldError, match="the code changed since run 'arrows/trained-r1'"):
         gains.measure(run, None, "cpu", True)
 

@@ -208,7 +208,7 @@ def test_what_cannot_be_packed_is_refused(toy):
     with pytest.raises(GoldfoldError, match="holds no weights"):
         notebook.write(run)
     code = toy / "competitions" / "blobs" / "__init__.py"
-    code.write_text(code.read_text(encoding="utf-8") + "\n# another\n", encoding="utf-8")
+    code.write_text(code.read_text(encoding="utf-8") + "\nANOTHER = 1\n", encoding="utf-8")
     with pytest.raises(GoldfoldError, match="the code changed since run"):
         notebook.write(run)
     (toy / "submissions" / "blobs" / "perceptron-r1.csv").unlink()

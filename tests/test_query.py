@@ -40,7 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def ask(run: str = "baseline-r1", image: list | None = None, ids: list | None = None, top: int = 10) -> None:
-    query.run(Namespace(run=run, image=image, ids=ids, top=top, device="cpu", quiet=True))
+    query.run(Namespace(run=run, image=image, ids=ids, top=top, device="cpu", quiet=True, accept=[]))
 
 
 def written(name: str) -> pd.DataFrame:
@@ -232,7 +232,7 @@ def test_what_is_no_embedder_and_what_changed_since_is_refused(toy: Path) -> Non
         ask(run="estimator-r1", ids=["点1"])
     main(["train", "--comp", "twins", "--config", "baseline", "epochs=1", "folds=[0]"])
     with Path("competitions/twins/__init__.py").open("a", encoding="utf-8") as file:
-        file.write("\n# another\n")
+        file.write("\nANOTHER = 1\n")
     with pytest.raises(GoldfoldError, match="the code changed since run 'twins/baseline-r1'"):
         ask(ids=["帧4-2"])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -289,21 +288,3 @@ def test_git_states(tmp_path: Path) -> None:
     assert records.reproduce(tmp_path)["git"]["worktree"] == "1 uncommitted file"
     git("checkout", "--detach")
     assert records.reproduce(tmp_path)["git"]["branch"] == "detached"
-
-
-def test_the_code_hash_follows_names_and_bytes_of_python_files_only(tmp_path: Path) -> None:
-    (tmp_path / "one" / "deep").mkdir(parents=True)
-    (tmp_path / "one" / "a.py").write_bytes(b"x = 1\n")
-    (tmp_path / "one" / "deep" / "b.py").write_bytes(b"")
-    first = records.code_hash(tmp_path / "one")
-    assert first == hashlib.sha256(b"a.py\x006\x00x = 1\ndeep/b.py\x000\x00\x00").hexdigest()
-    (tmp_path / "one" / "notes.md").write_text("not code")
-    assert records.code_hash(tmp_path / "one") == first
-    (tmp_path / "one" / "deep" / "b.py").rename(tmp_path / "one" / "b.py")
-    moved = records.code_hash(tmp_path / "one")
-    (tmp_path / "one" / "a.py").write_bytes(b"x = 2\n")
-    assert len({first, moved, records.code_hash(tmp_path / "one")}) == 3
-    (tmp_path / "one").rename(tmp_path / "two")
-    assert records.code_hash(tmp_path / "two") not in (first, moved)
-    with pytest.raises(GoldfoldError, match=r"no \.py file below"):
-        records.code_hash(tmp_path / "none")

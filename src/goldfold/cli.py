@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change")
     _fans_out(train, "fits")
+    _accepts(train)
     _runs_quietly(train)
 
     score = verbs.add_parser("score", help="a run's local CV: folds, mean, sd, interval, chance level")
@@ -96,12 +97,14 @@ def _parser() -> argparse.ArgumentParser:
     epochs.add_argument("--fold", type=_count, help="whose epochs are pictured; the first there is by default")
     epochs.add_argument("--images", nargs="*", metavar="ID", help="ids to picture; 12 of the fold by default")
     epochs.add_argument("--device", help="cpu, cuda, cuda:1 ...; the best there is by default")
+    _accepts(epochs)
     _runs_quietly(epochs)
 
     pick = verbs.add_parser("pick", help="one kept epoch predicts, in a run of its own with its own submission")
     pick.add_argument("--run", required=True, help="latest, autoencoder-r3, magnetic_tiles/autoencoder-r3")
     pick.add_argument("--epoch", required=True, type=_count, help="its number")
     pick.add_argument("--device", help="cpu, cuda, cuda:1 ...; the best there is by default")
+    _accepts(pick)
     _runs_quietly(pick)
 
     compare = verbs.add_parser("compare", help="runs beside each other, their differences paired over folds")
@@ -114,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     query.add_argument("--ids", nargs="*", metavar="ID", help="ids of the train or of the test table")
     query.add_argument("--top", type=_count, default=10, help="answers to show (%(default)s)")
     query.add_argument("--device", help="cpu, cuda ...; the best there is by default")
+    _accepts(query)
     _runs_quietly(query)
 
     new = verbs.add_parser("new", help="a competition folder that already passes the contract tests")
@@ -159,6 +163,7 @@ def _improve(verbs: argparse._SubParsersAction) -> None:
     gains.add_argument("--run", required=True, help="latest, baseline-r3, digits/baseline-r3")
     gains.add_argument("--views", nargs="*", metavar="NAME", help="none, mirrored, flips ...; all that fit by default")
     gains.add_argument("--device", help="cpu, cuda ...; the best there is by default")
+    _accepts(gains)
     _runs_quietly(gains)
 
 
@@ -193,6 +198,7 @@ def _deliver(verbs: argparse._SubParsersAction) -> None:
 
     notebook = verbs.add_parser("notebook", help="a run as a notebook that predicts on Kaggle, without internet")
     notebook.add_argument("--run", required=True, help="latest, baseline-r3, digits/baseline-r3")
+    _accepts(notebook)
 
     ledger = verbs.add_parser(
         "ledger", help="what was submitted: CV beside public and private scores, which two to select"
@@ -218,6 +224,11 @@ def _host(verbs: argparse._SubParsersAction) -> None:
 
     user = verbs.add_parser("host-user", help="a user of the local leaderboard, and the key to submit with")
     user.add_argument("--name", required=True, help="how the board calls the team")
+
+
+def _accepts(parser: argparse.ArgumentParser) -> None:
+    told = "a finding that shall not stop it, such as code_changed; the record says so"
+    parser.add_argument("--accept", action="append", default=[], metavar="CODE", help=told)
 
 
 def _runs_quietly(parser: argparse.ArgumentParser) -> None:

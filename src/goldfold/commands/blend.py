@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import sys
 from argparse import Namespace
@@ -17,13 +15,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-import goldfold
 from goldfold.commands import blend_members, project
 from goldfold.commands.blend_members import Gathered
-from goldfold.commands.experiments import OUTSIDE_FITS
+from goldfold.commands.experiments import sources
 from goldfold.commands.finish import conclude
 from goldfold.competition import Recipe, Runtime
-from goldfold.engine import blending, runs
+from goldfold.engine import blending, identity, runs
 from goldfold.engine.blend_methods import METHODS
 from goldfold.engine.blending import Blend, Members, Trial
 from goldfold.engine.fits import Experiment, Fit, Protocol, fit_folder
@@ -87,13 +84,11 @@ def _config(found: Gathered, method: str | None) -> dict[str, Any]:
 
 def _started(found: Gathered, config: Mapping[str, Any]) -> runs.Run:
     """The run's folder, new or taken up again."""
-    package, competition = Path(goldfold.__file__).parent, project.ROOT / "competitions" / found.name
-    code = records.code_hash(package, competition, leaving_out=OUTSIDE_FITS)
-    known = {"config": config, "runs": [each["identity"] for each in found.reproduce], "code": code}
-    identity = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
-    hashes = {"identity": identity, "data_hash": found.data_hash, "code_hash": code}
+    code = identity.code_of((f"competitions.{found.name}", blending.__name__, outcome.__module__), sources())
+    inputs = {"config": config, "runs": [each["identity"] for each in found.reproduce]}
+    hashes = {**identity.identity_of(inputs, code), "data_hash": found.data_hash}
     facts = {**records.reproduce(project.ROOT), **hashes}
-    started = runs.start(project.RUNS, found.name, NAME, identity, facts)
+    started = runs.start(project.RUNS, found.name, NAME, hashes["identity"], facts)
     names = ", ".join(found.members.names)
     print(f"{'going on with' if started.resumed else 'run'} {started.folder}: blend of {names}", flush=True)
     write_json(started.folder / "config.json", config)

@@ -13,7 +13,8 @@ from pandas import DataFrame
 
 from goldfold import images
 from goldfold.commands import project
-from goldfold.commands.experiments import again
+from goldfold.commands.experiments import again, code_changed
+from goldfold.commands.finish import note
 from goldfold.commands.progress import Bar
 from goldfold.commands.train import device_of
 from goldfold.engine import epochs, runs
@@ -30,12 +31,18 @@ SIDE = 192  # pixels of an image as the atlas shows it
 def run(arguments: Namespace) -> None:
     started = time.perf_counter()
     run = runs.find(project.RUNS, arguments.run)
-    folder, told = draw(run, arguments.fold, arguments.images, arguments.device, arguments.quiet)
+    shown = arguments.fold, arguments.images
+    folder, told = draw(run, *shown, arguments.device, arguments.quiet, arguments.accept)
     print(f"{told}\n\natlas {folder}: {len(list(folder.iterdir()))} files in {time.perf_counter() - started:.1f} s")
 
 
 def draw(
-    run: Path, fold: int | None, ids: Sequence[str] | None, device: str | None, quiet: bool = False
+    run: Path,
+    fold: int | None,
+    ids: Sequence[str] | None,
+    device: str | None,
+    quiet: bool = False,
+    accept: Sequence[str] = (),
 ) -> tuple[Path, str]:
     """Write the atlas of one fit below the run's folder; returns its folder, and which epochs the rules choose.
 
@@ -45,7 +52,8 @@ def draw(
     histories = _histories(run)
     fold, seed = _fit(histories, fold)
     kept = epochs.of_all_stages(fit_folder(run, fold, seed))
-    experiment = again(run, device_of(device)).experiment
+    found = again(run, device_of(device), accept)
+    experiment = found.experiment
     metric = experiment.competition.metric
     probes = _probes(experiment, fold, ids)
     bar, looks = Bar(1, metric.name, quiet), []
@@ -65,6 +73,7 @@ def draw(
     write_text(folder / "epochs.csv", table.to_csv(index=False))
     title = f"{run.parent.name}/{run.name}"
     write_text(folder / "epochs.md", epoch_tables.page(title, told, fold, table, scores) + "\n")
+    note(run, code_changed(found.code_changes, folder.name))
     return folder, told
 
 

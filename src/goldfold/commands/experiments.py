@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import hexdigits
 from typing import Any
@@ -17,13 +16,15 @@ from goldfold import splits, tables
 from goldfold.commands import project
 from goldfold.competition import Runtime
 from goldfold.engine import config as configs
+from goldfold.engine import identity
+from goldfold.engine.crossval import cross_validate
 from goldfold.engine.fits import Experiment
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_json
-from goldfold.trust import records
+from goldfold.trust.audits import Finding
 from goldfold.trust.report import blends
 
-OUTSIDE_FITS = ("commands/", "delivery/", "trust/")  # code that no fit depends on
+CODE_CHANGED = "code_changed"  # a finding, and the word that accepts it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,8 @@ class Prepared:
     """An experiment with what tells it from others.
 
     name: of the competition's folder. drawn: folds as `folds.csv` holds them. contents: a hash of every row, of the
-    train and of the test table.
+    train and of the test table. code_changes: how the code changed since the weights it uses were trained, where that
+    was accepted.
     """
 
     name: str
@@ -39,16 +41,25 @@ class Prepared:
     experiment: Experiment
     drawn: str
     contents: tuple[Series, Series]
+    code_changes: tuple[str, ...] = ()
 
-    def hashes(self) -> dict[str, str]:
-        """`identity`, equal for runs that give the same result, and of what it is made: data_hash and code_hash."""
+    def hashes(self) -> dict[str, Any]:
+        """`identity`, equal for runs that give the same result, and of what it is made: data, code, modules."""
         data = tables.data_hash(self.experiment.tables, *self.contents)
-        code = records.code_hash(
-            Path(goldfold.__file__).parent, project.ROOT / "competitions" / self.name, leaving_out=OUTSIDE_FITS
-        )
-        known = {"config": self.config.resolved(), "data": data, "folds": self.drawn, "code": code}
-        identity = hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
-        return {"identity": identity, "data_hash": data, "code_hash": code}
+        config = {key: value for key, value in self.config.resolved().items() if key != "accept"}
+        known = identity.identity_of({"config": config, "data": data, "folds": self.drawn}, self._code())
+        return {**known, "data_hash": data}
+
+    def _code(self) -> identity.Code:
+        build = self.experiment.recipe.build
+        recipe = getattr(build, "func", build).__module__
+        entries = (f"competitions.{self.name}", recipe, cross_validate.__module__, Experiment.__module__)
+        return identity.code_of(entries, sources())
+
+
+def sources() -> Mapping[str, Path]:
+    """The folders whose code a run can depend on, by the name of their package."""
+    return {"goldfold": Path(goldfold.__file__).parent, "competitions": project.ROOT / "competitions"}
 
 
 def prepared(name: str, config: configs.Config, device: torch.device, workers: int = 0) -> Prepared:
@@ -84,8 +95,16 @@ def config_of(run: Path, **changed: Any) -> configs.Config:
     return configs.resolve(values.pop("config"), values, project.competition(run.parent.name).recipes)
 
 
-def again(run: Path, device: torch.device) -> Prepared:
+def accepting(config: configs.Config, codes: Sequence[str]) -> configs.Config:
+    """The config with more findings accepted."""
+    accept = tuple(dict.fromkeys((*config.protocol.accept, *codes)))
+    return replace(config, protocol=config.protocol.model_copy(update={"accept": accept}))
+
+
+def again(run: Path, device: torch.device, accept: Sequence[str] = ()) -> Prepared:
     """The experiment of a run.
+
+    accept: with code_changed, code that is no longer what the run was made with is told and does not stop.
 
     Raises:
         GoldfoldError: code, data or folds are no longer what the run was made with.
@@ -94,10 +113,33 @@ def again(run: Path, device: torch.device) -> Prepared:
     then, now = read_json(run / "reproduce.json"), found.hashes()
     if then["identity"] == now["identity"]:
         return found
-    changed = [name for name in ("data", "code") if then.get(f"{name}_hash") != now[f"{name}_hash"]] or ["folds"]
-    commit = then["git"]["commit"]
+    changed = ["data"] if then.get("data_hash") != now["data_hash"] else []
+    changed += ["folds"] if (run / "folds.csv").read_text(encoding="utf-8") != found.drawn else []
+    if not changed and then.get("code_hash") == now["code_hash"]:
+        changed = ["config"]
+    name, commit = f"{run.parent.name}/{run.name}", then["git"]["commit"]
     back = f"check out commit {commit[:12]}, or " if set(commit) <= set(hexdigits) else ""
-    raise GoldfoldError(
-        f"the {' and the '.join(changed)} changed since run '{run.parent.name}/{run.name}' was trained, so that its "
-        f"models cannot be built again: {back}train anew"
-    )
+    if changed:
+        raise GoldfoldError(
+            f"the {' and the '.join(changed)} changed since run '{name}' was trained, so that its models cannot be "
+            f"built again: {back}train anew"
+        )
+    told = f"the code changed since run '{name}' was trained{changed_modules(then, now)}"
+    if CODE_CHANGED not in accept:
+        raise GoldfoldError(
+            f"{told}, so its models may predict otherwise: add --accept {CODE_CHANGED} to go on (the record says so), "
+            f"{back}train anew"
+        )
+    print(f"warning  {CODE_CHANGED}: {told}", flush=True)
+    return replace(found, code_changes=(told,))
+
+
+def changed_modules(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Which modules differ between what two runs recorded, in brackets; empty where the first recorded none."""
+    told = identity.differences(then.get("code", {}), now["code"])
+    return f" ({told})" if told else ""
+
+
+def code_changed(told: Sequence[str], where: str) -> list[Finding]:
+    """The findings for what is `told` of code that changed."""
+    return [Finding(CODE_CHANGED, "warning", each, where) for each in told]

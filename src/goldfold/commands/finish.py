@@ -37,6 +37,7 @@ CHECKED = (
     "near-duplicates, by their order in time, across the halves of a fold and among what is ranked",
     "scores against their range, their chance level and luck in small sets",
     "scores of self-made damage alone, and epochs chosen on the scored folds",
+    "whether the code changed after the run was started",
 )
 
 CHECKED_OF_BLENDS = (
@@ -75,6 +76,16 @@ def conclude(
     else:
         print("no submission: a run that breaks a rule of its competition is an exploration")
     print(f"record {run / runs.FINISHED}")
+
+
+def note(run: Path, findings: Sequence[Finding]) -> None:
+    """Add to a finished run what was found when something was made of it; what was found there before is replaced."""
+    if not findings:
+        return
+    places = {(finding.code, finding.where) for finding in findings}
+    before = [each for each in read_json(run / "findings.json") if (each["code"], each["where"]) not in places]
+    write_json(run / "findings.json", before + [vars(finding) for finding in findings])
+    write_record(run)
 
 
 def write_record(run: Path) -> None:

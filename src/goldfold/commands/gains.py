@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from goldfold.commands import project
-from goldfold.commands.experiments import again
-from goldfold.commands.finish import submission_of
+from goldfold.commands.experiments import again, code_changed
+from goldfold.commands.finish import note, submission_of
 from goldfold.commands.progress import Bar
 from goldfold.commands.train import device_of
 from goldfold.delivery import submissions
@@ -29,7 +29,7 @@ Measured = dict[str, Any]
 
 def run(arguments: Namespace) -> None:
     folder = runs.find(project.RUNS, arguments.run)
-    found = measure(folder, arguments.views, arguments.device, arguments.quiet)
+    found = measure(folder, arguments.views, arguments.device, arguments.quiet, arguments.accept)
     write_json(folder / "gains.json", found)
     print("\n".join(table(f"{folder.parent.name}/{folder.name}", found)))
     if any(found[part] for part in ("views", "seeds", "folds")):
@@ -37,7 +37,13 @@ def run(arguments: Namespace) -> None:
         print(f"{folder / 'gains.png'}: the differences with their intervals")
 
 
-def measure(run: Path, views: Sequence[str] | None = None, device: str | None = None, quiet: bool = False) -> Measured:
+def measure(
+    run: Path,
+    views: Sequence[str] | None = None,
+    device: str | None = None,
+    quiet: bool = False,
+    accept: Sequence[str] = (),
+) -> Measured:
     """What a run gains, as `gains.json` has it: views, seeds, folds, and a sentence for what cannot be measured.
 
     views: names of sets; all the recipe knows by default. `none` is always among them.
@@ -45,7 +51,7 @@ def measure(run: Path, views: Sequence[str] | None = None, device: str | None = 
     Raises:
         GoldfoldError: an unknown set of views, weights that are gone, or code or data that changed since.
     """
-    found = again(run, device_of(device))
+    found = again(run, device_of(device), accept)
     experiment = found.experiment
     metric = experiment.competition.metric
     known = ensembling.sets_of_views(experiment)
@@ -63,6 +69,7 @@ def measure(run: Path, views: Sequence[str] | None = None, device: str | None = 
         "folds": None if "folds" in why_not else _folds(experiment, run, fits),
     }
     bar.close()
+    note(run, code_changed(found.code_changes, "gains.json"))
     about = {"metric": metric.name, "higher_is_better": metric.higher_is_better, "bounds": list(metric.bounds)}
     return {**about, **measured, "not_measured": why_not}
 

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,8 @@ import pandas as pd
 import goldfold
 from goldfold import splits
 from goldfold.commands import project
-from goldfold.commands.experiments import Prepared, again, config_of, prepared
+from goldfold.commands.experiments import Prepared, again, code_changed, config_of, prepared
+from goldfold.commands.finish import note
 from goldfold.commands.train import device_of
 from goldfold.delivery import notebooks, submissions
 from goldfold.engine import runs
@@ -29,7 +30,7 @@ NOBODY = "INSERT_USER"
 
 
 def run(arguments: Namespace) -> None:
-    folder, compiled = write(runs.find(project.RUNS, arguments.run))
+    folder, compiled = write(runs.find(project.RUNS, arguments.run), arguments.accept)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         print(f"{path}  {path.stat().st_size:,} bytes")
     for name in compiled:
@@ -37,7 +38,7 @@ def run(arguments: Namespace) -> None:
     print(_next_steps(folder))
 
 
-def write(run: Path) -> tuple[Path, list[str]]:
+def write(run: Path, accept: Sequence[str] = ()) -> tuple[Path, list[str]]:
     """Write a finished run's bundle; returns its folder, and the packages that Kaggle must have and may lack.
 
     The kept weights predict here first, so that what is packed is known to work.
@@ -49,11 +50,12 @@ def write(run: Path) -> tuple[Path, list[str]]:
     if not own.exists():
         raise GoldfoldError(f"run '{name}/{run.name}' has no submission that a notebook could make: choose another run")
     submissions.refuse_edited(own)
-    found = again(run, device_of(None))
+    found = again(run, device_of(None), accept)
     print(f"predicting with the kept weights of {run} ...", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         told = _predict(found.experiment, run, Path(folder), own)
     print(told)
+    note(run, code_changed(found.code_changes, "notebook"))
     files, compiled = notebooks.package_files()
     files += [*notebooks.hub_files(found.config.params), *notebooks.run_files(run), *_project_files(found)]
     files.append((f"submissions/{name}/{own.name}", own))

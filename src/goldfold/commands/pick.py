@@ -5,24 +5,26 @@ from __future__ import annotations
 import os
 import shutil
 from argparse import Namespace
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from goldfold.commands import project
-from goldfold.commands.experiments import again, config_of
+from goldfold.commands.experiments import accepting, again, config_of
 from goldfold.commands.train import carry_out, device_of
 from goldfold.engine import checkpoints, runs
 from goldfold.engine.epochs import kept
 from goldfold.engine.fits import CHECKPOINTS
 from goldfold.errors import GoldfoldError
+from goldfold.files import read_json
 
 
 def run(arguments: Namespace) -> None:
     run = runs.find(project.RUNS, arguments.run)
-    pick(run, arguments.epoch, arguments.device, arguments.quiet)
+    pick(run, arguments.epoch, arguments.device, arguments.quiet, arguments.accept)
 
 
-def pick(run: Path, epoch: int, device: str | None = None, quiet: bool = False) -> Path:
+def pick(run: Path, epoch: int, device: str | None = None, quiet: bool = False, accept: Sequence[str] = ()) -> Path:
     """The run that training with `select=<epoch>` would make, from the epochs that `run` kept; returns its folder.
 
     Raises:
@@ -32,8 +34,10 @@ def pick(run: Path, epoch: int, device: str | None = None, quiet: bool = False) 
     if not places:
         raise GoldfoldError(f"run '{run.parent.name}/{run.name}' trained nothing by epochs: there is none to pick")
     wanted = {place.name: _wanted(place, epoch) for place in places}
-    found, config = again(run, device_of(device)), config_of(run, select=str(epoch))
-    found = replace(found, config=config, experiment=replace(found.experiment, loop=config.loop))
+    found, config = again(run, device_of(device), accept), accepting(config_of(run, select=str(epoch)), accept)
+    changes = (*read_json(run / "reproduce.json").get("code_changes", ()), *found.code_changes)
+    experiment = replace(found.experiment, loop=config.loop, protocol=config.protocol)
+    found = replace(found, config=config, experiment=experiment, code_changes=changes)
 
     def begin(folder: Path) -> None:
         for name, chosen in wanted.items():

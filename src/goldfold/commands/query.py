@@ -14,7 +14,8 @@ from pandas import DataFrame, Series
 
 from goldfold import collapse, images
 from goldfold.commands import project
-from goldfold.commands.experiments import again, config_of
+from goldfold.commands.experiments import again, code_changed, config_of
+from goldfold.commands.finish import note
 from goldfold.commands.progress import Bar
 from goldfold.commands.train import device_of
 from goldfold.engine import embeddings, ensembling, runs
@@ -49,7 +50,7 @@ def run(arguments: Namespace) -> None:
     folder = runs.find(project.RUNS, arguments.run)
     outside, ids = [Path(path) for path in arguments.image or ()], list(arguments.ids or ())
     _check(folder, outside, ids, arguments.top)
-    found = search(folder, outside, ids, arguments.device, arguments.quiet)
+    found = search(folder, outside, ids, arguments.device, arguments.quiet, arguments.accept)
     tables = [embeddings.answers(found.gallery, query, arguments.top) for query in found.queries]
     print("\n".join(page(f"{folder.parent.name}/{folder.name}", found, tables)))
     print("\n" + "\n".join(_write(folder, found, tables)))
@@ -71,13 +72,16 @@ def _check(run: Path, outside: Sequence[Path], ids: Sequence[str], top: int) -> 
         raise GoldfoldError(f"{what}; IMAGE takes a PNG, JPEG, TIFF or WebP file of any mode") from error
 
 
-def search(run: Path, outside: Sequence[Path], ids: Sequence[str], device: str | None, quiet: bool = False) -> Found:
+def search(
+    run: Path, outside: Sequence[Path], ids: Sequence[str], device: str | None, quiet: bool, accept: Sequence[str]
+) -> Found:
     """Embed all rows, and images from elsewhere, by every fit of a run.
 
     Raises:
         GoldfoldError: an unknown id, weights that are gone, or code or data that changed since.
     """
-    experiment, name = again(run, device_of(device)).experiment, run.parent.name
+    found, name = again(run, device_of(device), accept), run.parent.name
+    experiment = found.experiment
     competition, train, test = experiment.competition, experiment.tables.train, experiment.tables.test
     if outside and "path" not in train:
         raise GoldfoldError(f"the rows of '{name}' are no images, so that no image can ask for them: say IDS= instead")
@@ -89,6 +93,7 @@ def search(run: Path, outside: Sequence[Path], ids: Sequence[str], device: str |
     strangers = DataFrame({"id": [path.name for path in outside], "path": [path.resolve() for path in outside]})
     parts = embeddings.of_tables(experiment, run, fits, [train, test, strangers])
     bar.close()
+    note(run, code_changed(found.code_changes, "queries"))
     units = np.concatenate([part for part in parts if len(part)])
     gallery = Gallery(rows, units, competition.metric.retrieval.pairs(train), competition.neighbours)
     return Found(experiment, fits, gallery, queries)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
 
 from goldfold.commands import project
-from goldfold.commands.experiments import Prepared, prepared
+from goldfold.commands.experiments import (
+    CODE_CHANGED,
+    Prepared,
+    accepting,
+    changed_modules,
+    code_changed,
+    prepared,
+)
 from goldfold.commands.finish import conclude, submission_of
 from goldfold.commands.fits import fan_out
 from goldfold.commands.progress import Bar
@@ -24,7 +32,7 @@ from goldfold.engine.executors import Wanted
 from goldfold.engine.fits import Experiment, Fit, fits_of, fold_numbers
 from goldfold.engine.training import from_first
 from goldfold.errors import GoldfoldError
-from goldfold.files import write_json, write_text
+from goldfold.files import read_json, write_json, write_text
 from goldfold.trust import audits, records
 
 
@@ -34,7 +42,8 @@ def run(arguments: Namespace) -> None:
     device = device_of(arguments.device)
     if wanted and device.index is not None:
         raise GoldfoldError(f"an executor hands the GPUs out itself and --device is '{device}': say cuda or cpu")
-    train(arguments.comp, arguments.config, overrides, device, arguments.workers, arguments.quiet, wanted)
+    name, config, accept = arguments.comp, arguments.config, arguments.accept
+    train(name, config, overrides, device, arguments.workers, arguments.quiet, wanted, accept)
 
 
 def wanted_of(arguments: Namespace) -> Wanted | None:
@@ -55,12 +64,16 @@ def train(
     workers: int = 0,
     quiet: bool = False,
     wanted: Wanted | None = None,
+    accept: Sequence[str] = (),
 ) -> Path:
-    """Carry out one run from its start, or from where it was interrupted; returns its folder."""
+    """Carry out one run from its start, or from where it was interrupted; returns its folder.
+
+    accept: codes of findings that shall not stop it, beside those of the config.
+    """
     memory.keep_freed()
     competition = project.competition(name)
     config = configs.read(project.config_path(name, config_name), overrides, competition.recipes)
-    return carry_out(prepared(name, config, device, workers), quiet, wanted=wanted)
+    return carry_out(prepared(name, accepting(config, accept), device, workers), quiet, wanted=wanted)
 
 
 def carry_out(
@@ -95,6 +108,7 @@ def carry_out(
                 bar.fit_ended(_line(fit, metric))
     bar.close()
     if _rank() == 0:
+        findings += code_changed(read_json(run / "reproduce.json").get("code_changes", ()), "all folds")
         conclude(experiment, sorted(fits, key=lambda fit: order.index((fit.fold, fit.seed))), run, findings)
     return run
 
@@ -132,13 +146,32 @@ def _started(found: Prepared) -> Path:
     if _rank() == 0:
         hashes, config = found.hashes(), found.config
         facts = {**records.reproduce(project.ROOT), **hashes}
-        started = runs.start(project.RUNS, found.name, config.name, hashes["identity"], facts)
+        facts |= {"code_changes": found.code_changes} if found.code_changes else {}
+        mixes = CODE_CHANGED in config.protocol.accept
+        started = runs.start(project.RUNS, found.name, config.name, hashes["identity"], facts, mixes)
+        if started.other:
+            _tell_other_code(started, facts)
         print(f"{'going on with' if started.resumed else 'run'} {started.folder}: recipe {config.recipe}", flush=True)
         write_json(started.folder / "config.json", config.resolved())
         write_text(started.folder / "folds.csv", found.drawn)
         _LOCKS.append(started.lock)
         folder = started.folder
     return from_first(folder)
+
+
+def _tell_other_code(started: runs.Run, facts: Mapping[str, Any]) -> None:
+    """Say that a run of other code was left unfinished, or write down that it is resumed and with which code."""
+    then = read_json(started.other / "reproduce.json")
+    modules, other = changed_modules(then, facts), f"{started.other.parent.name}/{started.other.name}"
+    if not started.resumed:
+        print(
+            f"run {other} is unfinished and was started with other code{modules}: {started.name} is started anew; "
+            f"--accept {CODE_CHANGED} resumes {started.other.name} instead"
+        )
+        return
+    told = f"the code changed after the run was started{modules}, and it was resumed with the new code"
+    changes = [*then.get("code_changes", ()), *facts.get("code_changes", ()), told]
+    write_json(started.folder / "reproduce.json", {**facts, "code_changes": changes})
 
 
 _LOCKS: list = []  # a run is locked for as long as this process lives

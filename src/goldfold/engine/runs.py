@@ -18,26 +18,41 @@ FINISHED = "record.md"  # the last file a run writes
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder, `runs/<competition>/<config>-r<number>`, and the lock that says it is being worked on."""
+    """A run's folder, `runs/<competition>/<config>-r<number>`, and the lock that says it is being worked on.
+
+    other: an unfinished run of the same config, data and folds that was started with other code, where there is one;
+    the run itself where it is resumed.
+    """
 
     folder: Path
     resumed: bool
     lock: FileLock
+    other: Path | None = None
 
     @property
     def name(self) -> str:
         return self.folder.name
 
 
-def start(runs: Path, competition: str, config: str, identity: str, reproduce: dict[str, Any]) -> Run:
-    """Take up the unfinished run of equal `identity` (a hash of config, data, folds and code), or begin a new one."""
+def start(
+    runs: Path, competition: str, config: str, identity: str, reproduce: dict[str, Any], other_code: bool = False
+) -> Run:
+    """Take up the unfinished run of equal `identity` (a hash of config, data, folds and code), or begin a new one.
+
+    other_code: take up one that was started with other code, too; its reproduce.json stays as it was.
+    """
     place = runs / competition
     place.mkdir(parents=True, exist_ok=True)
     with FileLock(place / ".lock"):
         for folder in _numbered(place, config):
             lock = FileLock(folder / ".lock")
-            if _unfinished(folder, identity) and _acquired(lock):
+            if _unfinished(folder, "identity", identity) and _acquired(lock):
                 return Run(folder, True, lock)
+        other = _of_other_code(place, config, reproduce.get("inputs_hash"))
+        if other and other_code:
+            return other
+        if other:
+            other.lock.release()
         last = _numbered(place, config)[-1:]
         if last and {path.name for path in last[0].iterdir()} <= {".lock"}:  # killed before it had begun
             folder = last[0]
@@ -47,7 +62,7 @@ def start(runs: Path, competition: str, config: str, identity: str, reproduce: d
         lock = FileLock(folder / ".lock")
         lock.acquire()
         write_json(folder / "reproduce.json", {"identity": identity, **reproduce})
-        return Run(folder, False, lock)
+        return Run(folder, False, lock, other.folder if other else None)
 
 
 def find(runs: Path, wanted: str, finished: bool = True) -> Path:
@@ -98,9 +113,18 @@ def _number(folder: Path) -> int:
     return int(folder.name.rpartition("-r")[2])
 
 
-def _unfinished(folder: Path, identity: str) -> bool:
+def _unfinished(folder: Path, key: str, value: str) -> bool:
     path = folder / "reproduce.json"
-    return path.exists() and not (folder / FINISHED).exists() and read_json(path)["identity"] == identity
+    return path.exists() and not (folder / FINISHED).exists() and read_json(path).get(key) == value
+
+
+def _of_other_code(place: Path, config: str, inputs: str | None) -> Run | None:
+    """The newest unfinished run with these inputs that nobody works on."""
+    for folder in reversed(_numbered(place, config)) if inputs else ():
+        lock = FileLock(folder / ".lock")
+        if _unfinished(folder, "inputs_hash", inputs) and _acquired(lock):
+            return Run(folder, True, lock, folder)
+    return None
 
 
 def _acquired(lock: FileLock) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import re
@@ -14,8 +13,6 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-
-from goldfold.errors import GoldfoldError
 
 PACKAGES = (
     "goldfold",
@@ -49,26 +46,6 @@ def reproduce(project: Path, command: Sequence[str] | None = None) -> dict[str, 
         "hardware": _hardware(),
         "os": platform.platform(),
     }
-
-
-def code_hash(*folders: Path, leaving_out: Sequence[str] = ()) -> str:
-    """SHA-256 over names (relative to their folder) and bytes of the .py files below each of `folders`, in order.
-
-    leaving_out: beginnings of relative names, such as "trust/", whose files do not count.
-
-    Raises:
-        GoldfoldError: a folder holds no .py file, so that the hash would stand for nothing.
-    """
-    digest = hashlib.sha256()
-    for folder in folders:
-        files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.py")}
-        if not files:
-            raise GoldfoldError(f"there is no .py file below {folder} to hash: start in the project's folder")
-        for name in sorted(name for name in files if not name.startswith(tuple(leaving_out))):
-            content = files[name].read_bytes()
-            digest.update(f"{name}\0{len(content)}\0".encode() + content)
-        digest.update(b"\0")
-    return digest.hexdigest()
 
 
 def _typed(command: Sequence[str], project: Path) -> str:

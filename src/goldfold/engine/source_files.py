@@ -1,0 +1,188 @@
+"""What a source file says and imports: its syntax tree without comments, docstrings, layout and module names."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from goldfold.errors import GoldfoldError
+
+Places = tuple[tuple[str, Path], ...]  # folder of each top-level package of the project
+DIGITS = 12  # of a hash; a project has hundreds of modules
+SKIPPED = ("ctx", "type_comment")  # fields of syntax nodes that add nothing to what is around them
+NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler)
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A name that an import of the project's own code binds.
+
+    imported: what is taken from the module, None for the module itself. label: the name as the content has it.
+    """
+
+    label: str
+    bound: str
+    module: str
+    imported: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """One module. content: a hash of what it says. exports: whether it is a package that only imports for others."""
+
+    content: str
+    bindings: tuple[Binding, ...]
+    exports: bool
+
+
+def file_of(name: str, places: Places) -> Path | None:
+    """The source of a module, a package's __init__.py; None where the project has none."""
+    top, *inner = name.split(".")
+    for package, folder in places:
+        if package == top:
+            place = folder.joinpath(*inner)
+            choices = (place / "__init__.py", place.with_name(f"{place.name}.py"))
+            return next((path for path in choices if path.is_file()), None)
+    return None
+
+
+def source_of(name: str, places: Places) -> Source | None:
+    """The module `name`, read again when its file's time or size has changed; None where the project has none.
+
+    Raises:
+        GoldfoldError: the file is no Python.
+    """
+    path = file_of(name, places)
+    if path is None:
+        return None
+    status = path.stat()
+    return _read(name, path, (status.st_mtime_ns, status.st_size), places)
+
+
+@cache
+def _read(name: str, path: Path, stamp: tuple[int, int], places: Places) -> Source:
+    try:
+        tree = ast.parse(path.read_bytes())
+    except SyntaxError as error:
+        raise GoldfoldError(f"{path} line {error.lineno} is no Python ({error.msg}): fix that line") from error
+    is_package = path.name == "__init__.py"
+    reader = _Reader(name if is_package else name.rpartition(".")[0], places)
+    reader.read(tree.body)
+    text, bindings = reader.text(), tuple(reader.labeled())
+    taken = sorted(each.label for each in bindings if each.imported)
+    content = hashlib.sha256("\n".join([*taken, text]).encode()).hexdigest()[:DIGITS]
+    return Source(content, bindings, is_package and all(map(_only_exports, tree.body)))
+
+
+def _only_exports(statement: ast.stmt) -> bool:
+    """Whether it imports, lists what is imported, or answers for a name that is not there."""
+    if isinstance(statement, ast.Assign):
+        return [getattr(each, "id", "") for each in statement.targets] == ["__all__"]
+    if isinstance(statement, ast.FunctionDef):
+        return statement.name == "__getattr__"
+    return isinstance(statement, ast.Import | ast.ImportFrom) or _says_nothing(statement)
+
+
+def _says_nothing(node: ast.AST) -> bool:
+    """Whether it is a docstring, another string that stands alone, or `TYPE_CHECKING` in an import."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return isinstance(node, ast.alias) and node.name == "TYPE_CHECKING"
+
+
+def _for_type_checkers(node: ast.AST) -> bool:
+    names = (getattr(node.test, "id", None), getattr(node.test, "attr", None)) if isinstance(node, ast.If) else ()
+    return "TYPE_CHECKING" in names
+
+
+class _Reader:
+    """Turns a syntax tree into text and takes the project's imports out of it, wherever they are.
+
+    An imported module is called #0, #1 ... by its first use, since its own name may change; where that name is also
+    bound otherwise in the file, it stays. parts: of the text; names: where in `parts` a variable is; bound: by others
+    than imports.
+    """
+
+    def __init__(self, package: str, places: Places) -> None:
+        self.package, self.places, self.tops = package, places, {name for name, _ in places}
+        self.parts: list[str] = []
+        self.names: list[tuple[int, str]] = []
+        self.bound: set[str] = set()
+        self.bindings: list[tuple[str, str, str | None]] = []
+        self.numbers: dict[str, str] = {}
+
+    def text(self) -> str:
+        modules = {bound for bound, _, imported in self.bindings if imported is None} - self.bound
+        for place, name in self.names:
+            if name in modules:
+                self.parts[place] = self.numbers.setdefault(name, f"#{len(self.numbers)}")
+        return " ".join(self.parts)
+
+    def labeled(self) -> Iterator[Binding]:
+        """The imports with their labels, once the text is known."""
+        for bound, module, imported in self.bindings:
+            label = f"{imported} as {bound}" if imported else self.numbers.get(bound, bound)
+            yield Binding(label, bound, module, imported)
+
+    def read(self, value: Any) -> None:
+        """Add a node, a list of nodes or a constant."""
+        if isinstance(value, list):
+            for each in value:
+                self._read_one(each)
+            self.parts.append(";")
+        else:
+            self._read_one(value)
+
+    def _read_one(self, node: Any) -> None:
+        if not isinstance(node, ast.AST):
+            self.parts.append(repr(node))
+        elif isinstance(node, ast.Name):
+            self._read_name(node)
+        elif isinstance(node, ast.Import | ast.ImportFrom) and self._is_own(node):
+            self.bindings += self._bindings(node)
+        elif _for_type_checkers(node):
+            for each in node.orelse:
+                self._read_one(each)
+        elif not _says_nothing(node):
+            self._read_fields(node)
+
+    def _read_name(self, node: ast.Name) -> None:
+        if not isinstance(node.ctx, ast.Load):
+            self.bound.add(node.id)
+        self.names.append((len(self.parts), node.id))
+        self.parts.append(node.id)
+
+    def _read_fields(self, node: ast.AST) -> None:
+        """Add a node of any other kind; empty fields are left out, as newer versions of Python have more of them."""
+        self.parts.append(type(node).__name__)
+        for field in node._fields:
+            value = getattr(node, field, None)
+            if value is not None and value != [] and field not in SKIPPED:
+                self.parts.append(field)
+                self.read(value)
+        self.parts.append(")")
+        if isinstance(node, ast.arg):
+            self.bound.add(node.arg)
+        elif isinstance(node, NAMED):
+            self.bound.add(node.name or "")
+
+    def _is_own(self, node: ast.Import | ast.ImportFrom) -> bool:
+        if isinstance(node, ast.ImportFrom):
+            return bool(node.level) or (node.module or "").partition(".")[0] in self.tops
+        return all(each.name.partition(".")[0] in self.tops for each in node.names)
+
+    def _bindings(self, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str, str | None]]:
+        """(name bound, module, what of it); `import a.b` binds `a`, and the path stays in the code that uses it."""
+        if isinstance(node, ast.Import):
+            yield from ((each.asname or "", each.name, None) for each in node.names)
+            return
+        above = self.package.split(".")[: 1 - node.level or None] if node.level else []
+        origin = ".".join([*above, *([node.module] if node.module else [])])
+        for each in node.names:
+            inner, bound = f"{origin}.{each.name}", each.asname or each.name
+            yield (bound, inner, None) if file_of(inner, self.places) else (bound, origin, each.name)
