@@ -390,7 +390,7 @@ def test_the_command_writes_a_record_and_the_best_as_a_config(searched, goldfold
     config = searched / "configs" / "blobs" / "perceptron-best.yaml"
     assert config.exists() == (best.number > 0)
     if best.number:
-        assert "on folds drawn anew: auroc" in done.stdout
+        assert "on newly drawn folds: auroc" in done.stdout
         run = train.train("blobs", "perceptron-best", [], torch.device("cpu"), quiet=True)
         assert read_json(run / "metrics.json")["auroc"]["mean"] == best.value
     written = config.read_text(encoding="utf-8") if config.exists() else ""

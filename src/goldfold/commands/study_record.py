@@ -1,4 +1,4 @@
-"""What a study leaves: its record with pictures, the honest score of its winner, and the config to commit."""
+"""Write a study's record with pictures, the re-evaluation of its best trial, and the best config."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from goldfold.commands import project
@@ -17,19 +18,19 @@ from goldfold.engine.studies import Study
 from goldfold.engine.trials import TrialRecord
 from goldfold.files import read_json, write_bytes, write_json, write_text
 from goldfold.trust.report.markdown import duration
-from goldfold.trust.report.study import Facts, Reestimate, top
+from goldfold.trust.report.study import Facts, Reestimate, score, signed, signed_interval, top
 from goldfold.trust.report.study_config import best_config
 from goldfold.trust.report.study_page import page, pictures
 
-FACTS = "study.json"  # what the last command wrote, by which its own config file is told from a person's
+FACTS = "study.json"  # hash of the config the last command wrote, to detect manual edits
 
 Redraw = Callable[[TrialRecord], tuple[Scores, Scores] | None]
 
 
 def conclude(found: Prepared, study: Study, asked: Asked, redraw: Redraw) -> None:
-    """Say and write what the study found so far.
+    """Print and write the study's results so far.
 
-    redraw: the winner's and trial 0's scores on new folds; asked for when no trial is left to be made, or no time.
+    redraw: scores the best trial and trial 0 on newly drawn folds; called once all trials have ended or time is up.
     """
     records = study.records()
     facts = _facts(found, study, asked, records)
@@ -37,31 +38,28 @@ def conclude(found: Prepared, study: Study, asked: Asked, redraw: Redraw) -> Non
     ended = sum(record.state != "running" for record in records) >= asked.trials
     ended = ended or (asked.until is not None and time.time() > asked.until)
     if ended and facts.winner and (drawn := redraw(facts.winner)):
-        honest = Reestimate(facts.winner.value, *drawn)
-        facts = _facts(found, study, asked, records, honest)
-        _say(facts)
+        facts = replace(facts, reestimate=Reestimate(facts.winner.value, *drawn))
+        _print_reestimate(facts)
     name = f"{asked.study}-best"
     config = _write_config(found, facts, asked, name) if ended and facts.winner and facts.winner.number else None
     _write_page(facts, asked, name if config else None)
     if config:
         print(f"config {config}: make train COMP={asked.competition} CONFIG={name}")
     elif ended and facts.winner:
-        print("no trial beats the config itself, so there is no new one")
+        print("no trial is better than the config (trial 0), so no config was written")
     print(f"record {asked.folder / 'record.md'}")
 
 
-def _say(facts: Facts) -> None:
-    honest = facts.honest
-    edges = "[{:+.4f}, {:+.4f}]".format(*honest.gain.interval) if honest.gain.interval else "no interval"
+def _print_reestimate(facts: Facts) -> None:
+    found = facts.reestimate
     print(
-        f"trial {facts.winner.number} on folds drawn anew: {facts.metric} {honest.score:.4f} "
-        f"({honest.study:.4f} on those that chose it), {honest.gain.mean:+.4f} {edges} against the config itself"
+        f"trial {facts.winner.number} on newly drawn folds: {facts.metric} {score(found.score)} "
+        f"({score(found.study)} in the study), {signed(found.gain.mean)} {signed_interval(found.gain.interval)} "
+        "against the config"
     )
 
 
-def _facts(
-    found: Prepared, study: Study, asked: Asked, records: Sequence[TrialRecord], honest: Reestimate | None = None
-) -> Facts:
+def _facts(found: Prepared, study: Study, asked: Asked, records: Sequence[TrialRecord]) -> Facts:
     metric = found.experiment.competition.metric
     seconds, workers = _times(records)
     return Facts(
@@ -78,24 +76,23 @@ def _facts(
         seconds=seconds,
         workers=workers,
         storage=study.place.shown,
-        honest=honest,
     )
 
 
 def _times(records: Sequence[TrialRecord]) -> tuple[float, int]:
-    """Seconds in which a trial was under way, and how many were at once, at most."""
+    """Seconds in which at least one trial ran, and the most trials at once."""
     ends = [(record.started.timestamp(), 1) for record in records if record.started and record.ended]
     ends += [(record.ended.timestamp(), -1) for record in records if record.started and record.ended]
-    seconds, under_way, most, before = 0.0, 0, 0, 0.0
+    seconds, running, most, before = 0.0, 0, 0, 0.0
     for moment, change in sorted(ends):
-        seconds += moment - before if under_way else 0.0
-        under_way, before = under_way + change, moment
-        most = max(most, under_way)
+        seconds += moment - before if running else 0.0
+        running, before = running + change, moment
+        most = max(most, running)
     return seconds, most
 
 
 def _write_config(found: Prepared, facts: Facts, asked: Asked, name: str) -> Path:
-    """`configs/<competition>/<study>-best.yaml`; where a person has changed that file, beside the record instead."""
+    """Write `configs/<competition>/<study>-best.yaml`; if that file was edited by hand, write beside the record."""
     recipes = found.experiment.competition.recipes
     values = varied(found.config, dict(facts.winner.params), recipes).resolved()
     defaults = configs.resolve(name, {"recipe": found.config.recipe}, recipes).resolved()
@@ -117,7 +114,7 @@ def _hash(text: str) -> str:
 
 
 def _write_page(facts: Facts, asked: Asked, config: str | None) -> None:
-    """The record with its pictures. config: the winner's, None while there is none."""
+    """Write the record and its pictures. config: name of the best trial's config, None if none was written."""
     drawn = pictures(facts)
     for file, picture in drawn.items():
         write_bytes(asked.folder / file, picture)

@@ -1,4 +1,4 @@
-"""One set of parameters that tuning has tried, or is trying: a value, whatever storage it came from."""
+"""One trial of a tuning study as a plain value, independent of the storage."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any, Literal
 class TrialRecord:
     """One trial of a study.
 
-    params: of the search space; trial 0 has the config's own values.
-    value: the metric's mean over all folds, as `score` prints it; of complete trials alone.
+    params: values of the searched parameters; trial 0 has those of the config.
+    value: the metric's mean over all folds, as `score` prints it; None unless the trial is complete.
     folds: fold number -> metric (mean over seeds), in the order the folds were fitted.
-    curves: fold number -> (share of the fit's epochs done, in (0, 1]; metric) of every look at the metric.
+    curves: fold number -> (share of the fit's epochs done, in (0, 1]; metric) for every evaluation.
     reason: why it was pruned or failed, in one clause; empty otherwise.
-    fits: fits spent on it, those cut off by their share of epochs. worker: who carried it out.
+    fits: number of fits; a stopped fit counts as its share of epochs. worker: name of the worker that ran it.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""What a study of parameters found, as numbers: its best trials, what they gain, what of that is luck, what it cost."""
+"""Results of a tuning study: best trials, their gain over the config, re-evaluation, and cost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Scores = Mapping[int, Mapping[int, float]]  # seed the folds were drawn with -> 
 
 
 class Gain(NamedTuple):
-    """The winner's score less trial 0's, in the metric's unit; interval: 95 %, None where there is but one fold."""
+    """The best trial's score less trial 0's, in the metric's unit; interval: 95 %, None for a single fold."""
 
     mean: float
     interval: tuple[float, float] | None
@@ -30,7 +30,7 @@ class Gain(NamedTuple):
 
 @dataclass(frozen=True)
 class Reestimate:
-    """The winner and trial 0 on folds that chose neither. study: the winner's score in the study."""
+    """Scores of the best trial and of trial 0 on newly drawn folds. study: the best trial's score in the study."""
 
     study: float
     winner: Scores
@@ -46,16 +46,16 @@ class Reestimate:
 
     @property
     def folds(self) -> int:
-        """Folds of each draw."""
+        """Number of folds of each draw."""
         return len(next(iter(self.winner.values())))
 
     @cached_property
     def gain(self) -> Gain:
-        """Paired over the folds of all r draws of k folds.
+        """Mean difference, paired over the folds of r draws of k folds.
 
-        The interval is Student's t with r k - 1 degrees of freedom and the variance corrected for rows that fits share,
-        factor 1/(r k) + 1/(k - 1) (Bouckaert and Frank, Evaluating the Replicability of Significance Tests for
-        Comparing Learning Algorithms, PAKDD 2004, corrected repeated k-fold test).
+        The interval is Student's t with r k - 1 degrees of freedom. Fits share training rows, so the variance is
+        corrected by the factor 1/(r k) + 1/(k - 1): the corrected repeated k-fold test (Bouckaert and Frank, Evaluating
+        the Replicability of Significance Tests for Comparing Learning Algorithms, PAKDD 2004).
         """
         from scipy import stats
 
@@ -70,12 +70,12 @@ class Reestimate:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What is known of a study when it is looked at.
+    """A study at one moment.
 
-    metric: its name; bounds, chance: of it. order: the folds' numbers as trials fit them. trials: by number, whatever
-    their state; 0 is the config itself. space: parameter -> its entry in the config's `search:`, as written. seconds:
-    that workers were at it. workers: at once. storage: where it is kept, without password. honest: None where the
-    winner is trial 0 or nothing was drawn anew.
+    metric: its name; bounds, chance: of the metric. order: fold numbers in the order trials fit them. trials: of every
+    state, by number; trial 0 is the config. space: parameter -> its entry in the config's `search:`, as written.
+    seconds: in which a trial ran. workers: the most at once. storage: its URL or path, without password. reestimate:
+    None if trial 0 is the best or no folds were newly drawn.
     """
 
     name: str
@@ -91,7 +91,7 @@ class Facts:
     seconds: float
     workers: int
     storage: str
-    honest: Reestimate | None = None
+    reestimate: Reestimate | None = None
 
     @property
     def better(self) -> str:
@@ -103,7 +103,7 @@ class Facts:
 
     @cached_property
     def ranked(self) -> list[TrialRecord]:
-        """Complete trials, the best first and of equals the earliest."""
+        """Complete trials, best first; equal ones by number."""
         sign = -1 if self.higher_is_better else 1
         return sorted(self.of("complete"), key=lambda trial: (sign * trial.value, trial.number))
 
@@ -116,22 +116,27 @@ class Facts:
 
     @property
     def states(self) -> str:
-        """How many trials ended how, such as `41 complete, 18 pruned, 1 failed`."""
+        """Number of trials by state, such as `41 complete, 18 pruned, 1 failed`."""
         counts = Counter(trial.state for trial in self.trials)
         return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]) or "none yet"
 
     @property
+    def shares(self) -> Counter[str]:
+        """Worker -> number of its trials."""
+        return Counter(trial.worker for trial in self.trials)
+
+    @property
     def spent(self) -> float:
-        """Fits of one fold that were made; one cut off counts as its share of epochs."""
+        """Fits of one fold; a stopped fit counts as its share of epochs."""
         return sum(trial.fits for trial in self.trials)
 
     @property
     def saved(self) -> float:
-        """Fits of one fold that pruned trials were spared."""
+        """Fits of one fold that pruning saved."""
         return sum(len(self.order) - trial.fits for trial in self.of("pruned"))
 
     def gain(self, trial: TrialRecord) -> Difference | None:
-        """A complete trial's score less trial 0's on the study's folds; None where trial 0 is not complete."""
+        """A complete trial's score less trial 0's on the study's folds; None if trial 0 is not complete."""
         if self.baseline is None or self.baseline.state != "complete":
             return None
         return difference(self._summary(trial), self._summary(self.baseline))
@@ -142,9 +147,9 @@ class Facts:
 
     @property
     def left_out(self) -> float | None:
-        """The mean score of each fold's winner by the other folds alone, on that fold.
+        """Mean over folds of the score on that fold of the trial that is best on the others.
 
-        None for fewer than two folds or complete trials. The sampler has seen all folds, so that some optimism is left.
+        None for fewer than two folds or complete trials. Still optimistic: the sampler has seen every fold.
         """
         if len(self.order) < 2 or len(self.ranked) < 2:
             return None
@@ -161,19 +166,19 @@ STATES = ("complete", "pruned", "failed", "running")
 
 
 def top(facts: Facts) -> list[str]:
-    """The best trials, a line each, for a terminal."""
+    """The best trials as lines of a terminal table."""
     lines = [[str(trial.number), *cells(facts, trial), values(trial)] for trial in facts.ranked[:TOP]]
     header = ["trial", *HEADER, "parameters"]
     sizes = [max(map(width, column)) for column in zip(header, *lines, strict=True)]
-    told = f"{facts.metric}, {facts.better} is better, chance {facts.chance:.4f}; the best of {facts.states} trials"
-    return [told, *("  " + _padded(line, sizes) for line in (header, *lines))]
+    title = f"{facts.metric}, {facts.better} is better, chance level {facts.chance:.4f}; best of {facts.states} trials"
+    return [title, *("  " + _padded(line, sizes) for line in (header, *lines))]
 
 
 HEADER = ("mean", "95 % interval (t)", "less trial 0, paired", "95 % interval", "better folds")
 
 
 def cells(facts: Facts, trial: TrialRecord) -> list[str]:
-    """What tables say of a complete trial, below `HEADER`."""
+    """The cells of a complete trial below `HEADER`."""
     edges, gain = facts.interval(trial), facts.gain(trial)
     own = [score(trial.value), f"[{score(edges[0])}, {score(edges[1])}]" if edges else "one fold"]
     if trial.number == 0 or gain is None:
@@ -186,7 +191,7 @@ def values(trial: TrialRecord) -> str:
 
 
 def shown(value: Any) -> str:
-    """A parameter's value for people: four significant digits.
+    """A parameter's value with four significant digits.
 
     >>> [shown(value) for value in (0.000123456, 64, True, "cosine", [1, 2])]
     ['0.0001235', '64', 'true', 'cosine', '[1, 2]']
@@ -195,12 +200,12 @@ def shown(value: Any) -> str:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values of a parameter are one: True is not 1, a list is its tuple."""
+    """Whether two values of a parameter are equal: True is not 1, a list equals its tuple."""
     return json.dumps(one) == json.dumps(other)
 
 
 def choices(entry: Any) -> list[Any] | None:
-    """The values of a searched parameter where they are listed, None for a range."""
+    """The listed values of a searched parameter; None for a range."""
     return entry if isinstance(entry, list) else entry.get("choices")
 
 
@@ -232,11 +237,11 @@ def _flat(scores: Scores) -> list[float]:
 
 
 def _padded(line: Sequence[str], sizes: Sequence[int]) -> str:
-    """Right in its column, the last cell left."""
+    """Align right in each column, the last cell left."""
     padded = [" " * (size - width(text)) + text for text, size in zip(line[:-1], sizes, strict=False)]
     return "  ".join([*padded, line[-1]])
 
 
 def stopped(trial: TrialRecord) -> tuple[int, bool]:
-    """How many folds a trial has finished, and whether it was stopped within another."""
+    """Number of folds a trial finished, and whether it was stopped within another."""
     return len(trial.folds), trial.fits > len(trial.folds) + 1e-9

@@ -12,7 +12,7 @@ from goldfold.trust.report.study import Facts, same, score
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes what a config's reader takes for a number: there `1e-5` is one also without a point."""
+    """Quote text that a config's reader takes for a number: it reads `1e-5` as one, YAML does not."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True  # a list that two keys share is written twice
@@ -24,10 +24,10 @@ _Dumper.add_implicit_resolver(
 
 
 def best_config(facts: Facts, name: str, values: Mapping[str, Any], defaults: Mapping[str, Any], cost: str) -> str:
-    """The text of `configs/<competition>/<name>.yaml`: command, cost, score, recipe, and what is not its default.
+    """The text of `configs/<competition>/<name>.yaml`: command, cost, score, recipe, and values other than defaults.
 
-    name: of the file, such as `baseline-best`. values: `Config.resolved()` with the winner's parameters. defaults: the
-    same of the recipe alone. cost: of the command, such as `67 s on 2 CPU cores`.
+    name: of the file, such as `baseline-best`. values: `Config.resolved()` with the best trial's parameters. defaults:
+    the same of the recipe alone. cost: of the command, such as `67 s on 2 CPU cores`.
     """
     told = {
         "command": f"make train COMP={facts.competition} CONFIG={name}",
@@ -45,7 +45,7 @@ def best_config(facts: Facts, name: str, values: Mapping[str, Any], defaults: Ma
 
 
 def _line(key: str, value: Any) -> str:
-    """One key of the file; what is nested stands in braces on the same line."""
+    """One key of the file on one line; nested values are in braces."""
     look = {"allow_unicode": True, "sort_keys": False, "width": float("inf")}
     if isinstance(value, (list, tuple, dict)):
         return f"{key}: {yaml.dump(value, Dumper=_Dumper, default_flow_style=True, **look).rstrip()}"
@@ -53,15 +53,15 @@ def _line(key: str, value: Any) -> str:
 
 
 def _scored(facts: Facts) -> str:
-    """The honest number where there is one, and of how many trials it is the best."""
+    """The score on newly drawn folds if there is one, and from how many trials the best was selected."""
     folds, trials = len(facts.order), len(facts.trials)
-    if facts.honest:
-        found = facts.honest
+    if facts.reestimate:
+        found = facts.reestimate
         draws = f"{len(found.winner)} draw{'s' if len(found.winner) > 1 else ''} of {found.folds} new folds"
-        chosen = f"{score(found.study)} on the {folds} folds that chose it as the best of {trials} trials"
+        chosen = f"{score(found.study)} on the {folds} folds it was selected on as the best of {trials} trials"
         return f"{facts.metric} {score(found.score)}, mean over {draws} ({chosen})"
     winner = facts.winner
     if winner is None:
         return f"none, no trial of study {facts.name} is complete"
     own = f"{facts.metric} {score(winner.value)}, mean of {folds} folds"
-    return own if winner.number == 0 else f"{own} that chose it as the best of {trials} trials: optimistic"
+    return own if winner.number == 0 else f"{own}; optimistic: selected on them as the best of {trials} trials"

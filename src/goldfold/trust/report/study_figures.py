@@ -1,153 +1,189 @@
-"""A study's scores, trial after trial, and what was spent on each, drawn."""
+"""Optuna's pictures of a study: history of scores, slices by parameter, and timeline of trials."""
 
 from __future__ import annotations
 
-import math
-import textwrap
-from collections.abc import Sequence
+import json
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import numpy as np
 
-from goldfold.trust.report.study import Facts, score, signed, signed_interval
-from goldfold.trust.report.style import FAINT, FOLDS, INK, MUTED, figure, png, styled, within_reach
+from goldfold.engine.trials import TrialRecord
+from goldfold.trust.report.markdown import plain
+from goldfold.trust.report.study import Facts, choices, score
+from goldfold.trust.report.style import DPI, FOLDS, MUTED, WIDTH, png, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
 
-STATE = {"complete": FOLDS[0], "pruned": FOLDS[1], "failed": INK, "running": FAINT}  # apart in grey print too
-TITLE = {"fontsize": 10, "loc": "left"}
-TITLE_LINE = 84  # characters
-
-
-@styled()
-def history(facts: Facts) -> bytes:
-    """A PNG of complete trials' scores with the best so far, and below it the fits of folds spent on every trial."""
-    drawn = figure(6.2)
-    scores, costs = drawn.subplots(2, 1, sharex=True, height_ratios=(3, 1.1))
-    scores.set_title(textwrap.fill(headline(facts), TITLE_LINE), **TITLE)
-    if facts.ranked:
-        _draw_scores(scores, facts)
-    scores.set_ylabel(f"{facts.metric} ({facts.better} is better)")
-    _draw_costs(costs, facts)
-    costs.set_xlim(-0.7, max((trial.number for trial in facts.trials), default=0) + 0.7)
-    for axes, below in ((scores, -0.03), (costs, -0.42)):
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(loc="upper left", bbox_to_anchor=(0, below), ncols=4, borderaxespad=0)
-    return png(drawn)
+HEIGHT, ROW = 4.2, 2.3  # inches, of a picture and of one row of slices
+FITTING = 100  # characters of tick labels that fit side by side on the page
+LONGEST = 16  # characters of a tick label
 
 
-def headline(facts: Facts) -> str:
-    """What came out of the study, in a sentence."""
-    winner = facts.winner
-    if winner is None:
-        return f"No trial is complete: {facts.states}"
-    own = f"{facts.metric} {score(winner.value)}"
-    if winner.number == 0:
-        others = len(facts.trials) - 1
-        return f"{f'None of {others} other trials' if others else 'No other trial'} beats the config itself: {own}"
-    told = f"Trial {winner.number} is the best of {len(facts.trials)}: {own}"
-    if facts.honest:
-        gain = facts.honest.gain
-        edges = signed_interval(gain.interval)
-        return f"{told}, and {score(facts.honest.score)} on new folds, {signed(gain.mean)} {edges} against the config"
-    gain = facts.gain(winner)
-    return f"{told}, {signed(gain.mean)} {signed_interval(gain.interval)} against the config" if gain else told
+def history(facts: Facts) -> bytes | None:
+    """A PNG of the score of each complete trial and the best so far; None if no trial is complete.
+
+    Lines mark trial 0 and, if it was re-evaluated, the best trial on newly drawn folds.
+    """
+    if not facts.ranked:
+        return None
+    with _optuna_plots() as plots:
+        axes = plots.plot_optimization_history(as_study(facts, facts.trials), target_name=facts.metric)
+        axes.set_title(f"{facts.metric} ({facts.better} is better); trials: {facts.states}", fontsize=10)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        if facts.baseline and facts.baseline.value is not None:
+            own = facts.baseline.value
+            axes.axhline(own, color=MUTED, linestyle="--", label=f"config (trial 0): {score(own)}")
+        if facts.reestimate:
+            new = facts.reestimate.score
+            axes.axhline(new, color=FOLDS[2], linestyle="-.", label=f"best trial on new folds: {score(new)}")
+        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.14), ncols=4, borderaxespad=0)
+        return _saved(axes.figure)
 
 
-def _draw_scores(axes: Axes, facts: Facts) -> None:
-    trials = sorted(facts.ranked, key=lambda trial: trial.number)
-    numbers, scores = [trial.number for trial in trials], np.array([trial.value for trial in trials])
-    best = (np.maximum if facts.higher_is_better else np.minimum).accumulate(scores)
-    reach = limits(facts)
-    draw_clipped(axes, numbers, scores, reach)
-    axes.step(
-        [*numbers, facts.trials[-1].number + 0.7], [*best, best[-1]], where="post", color=INK, label="best so far"
-    )
-    axes.plot(facts.winner.number, facts.winner.value, "D", color=INK, markersize=6.5, zorder=5, label="winner")
-    baseline = facts.baseline
-    if baseline is not None and baseline.value is not None:
-        look = {"color": MUTED, "linestyle": "--", "linewidth": 1.2}
-        axes.axhline(baseline.value, label=f"the config itself {score(baseline.value)}", **look)
-    if facts.honest:
-        look = {"color": FOLDS[2], "linestyle": "-.", "linewidth": 1.6}
-        axes.axhline(facts.honest.score, label=f"winner on new folds {score(facts.honest.score)}", **look)
-    told = f"chance {score(facts.chance)}"
-    if within_reach(facts.chance, reach):
-        axes.axhline(facts.chance, color=MUTED, linestyle=":", linewidth=1.2, label=told)
+def slices(facts: Facts) -> bytes | None:
+    """A PNG of the scores of complete trials by the value of each parameter; None if no parameter took two values."""
+    params = varied_parameters(facts)
+    if not params:
+        return None
+    with _optuna_plots(ROW, constrained=True) as plots:
+        panels = np.atleast_1d(plots.plot_slice(as_study(facts, facts.trials), params, target_name=facts.metric))
+        columns = 2 if len(panels) in (2, 4) else min(3, len(panels))
+        _arrange(panels, columns)
+        for axes in panels:
+            axes.collections[0].set_clim(0, facts.trials[-1].number)  # one color scale for all panels
+            _label_ticks(axes, FITTING // columns)
+        panels[0].set_title("")
+        panels[0].figure.suptitle(f"{facts.metric} ({facts.better} is better) by parameter", fontsize=10)
+        return _saved(panels[0].figure)
+
+
+def timeline(facts: Facts) -> bytes | None:
+    """A PNG of when each trial ran and how it ended; None if there is no trial."""
+    if not facts.trials:
+        return None
+    with _optuna_plots() as plots:
+        from matplotlib.dates import ConciseDateFormatter
+
+        axes = plots.plot_timeline(as_study(facts, facts.trials))
+        axes.set_title(f"Trials: {facts.states}", fontsize=10)
+        axes.set_xlabel("time")
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(axes.xaxis.get_major_locator()))  # also names the day
+        for bar in axes.patches:
+            bar.set_edgecolor(bar.get_facecolor())  # else bars thinner than a pixel vanish
+        return _saved(axes.figure)
+
+
+def varied_parameters(facts: Facts) -> list[str]:
+    """The searched parameters that took two or more values in complete trials with a finite score."""
+    trials = [trial for trial in facts.ranked if np.isfinite(trial.value)]
+    taken = {key: {json.dumps(trial.params[key]) for trial in trials if key in trial.params} for key in facts.space}
+    return [key for key, values in taken.items() if len(values) > 1]
+
+
+def as_study(facts: Facts, trials: Sequence[TrialRecord]) -> Study:
+    """The trials as an Optuna study in memory."""
+    import optuna
+
+    from goldfold.engine.studies import STATES
+
+    states = {name: state for state, name in STATES.items()}
+    study = optuna.create_study(direction="maximize" if facts.higher_is_better else "minimize")
+    distributions = {key: _distribution(key, entry, trials) for key, entry in facts.space.items()}
+    for trial in trials:
+        frozen = optuna.trial.FrozenTrial(
+            number=trial.number,
+            trial_id=trial.number,
+            state=states[trial.state],
+            value=trial.value,
+            datetime_start=trial.started,
+            datetime_complete=trial.ended,
+            params={key: _stored(value) for key, value in trial.params.items()},
+            distributions={key: distributions[key] for key in trial.params},
+            user_attrs={},
+            system_attrs={},
+            intermediate_values={},
+        )
+        study.add_trial(frozen)
+    return study
+
+
+def _distribution(key: str, entry: Any, trials: Sequence[TrialRecord]) -> BaseDistribution:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    listed = choices(entry)
+    if listed is not None:
+        return CategoricalDistribution([_stored(choice) for choice in listed])
+    whole = all(isinstance(trial.params.get(key, 0), int) for trial in trials)
+    kind = IntDistribution if whole else FloatDistribution
+    return kind(entry["low"], entry["high"], log=bool(entry.get("log")))
+
+
+def _stored(value: Any) -> Any:
+    """A parameter's value as Optuna takes it: a list becomes text."""
+    return plain(value) if isinstance(value, (list, tuple)) else value
+
+
+@contextmanager
+def _optuna_plots(height: float = HEIGHT, constrained: bool = False) -> Iterator[ModuleType]:
+    """Optuna's module of plots, drawing in our style.
+
+    height: of the picture in inches. constrained: let matplotlib keep panels and their labels apart.
+    """
+    from matplotlib import rc_context, style
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.visualization import matplotlib as plots
+
+    size = {"figure.figsize": (WIDTH, height), "figure.dpi": DPI, "figure.constrained_layout.use": constrained}
+    with styled(), rc_context(size), mock.patch.dict(style.library, ggplot={}):  # Optuna sets that style for good
+        # "may change in the future": requirements.txt pins Optuna
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        yield plots
+
+
+def _saved(figure: Figure) -> bytes:
+    from matplotlib import pyplot
+
+    drawn = png(figure)
+    pyplot.close(figure)
+    return drawn
+
+
+def _arrange(panels: np.ndarray, columns: int) -> None:
+    """Put slices, which Optuna draws in one row, into rows that fit the width of the page."""
+    figure, rows = panels[0].figure, -(-len(panels) // columns)
+    figure.set_size_inches(WIDTH, ROW * rows + 0.4)
+    grid = figure.add_gridspec(rows, columns)
+    label = panels[0].get_ylabel()
+    for place, axes in enumerate(panels):
+        axes.set_subplotspec(grid[divmod(place, columns)])
+        axes.set_ylabel(label if place % columns == 0 else "")
+        axes.tick_params(labelleft=place % columns == 0)
+
+
+def _label_ticks(axes: Axes, fitting: int) -> None:
+    """Few and plain numbers; choices without quotes, shortened, and slanted if they exceed `fitting` characters."""
+    from matplotlib.category import StrCategoryFormatter
+    from matplotlib.ticker import LogFormatter
+
+    if axes.get_xscale() == "log":  # its default labels are mathtext, which `styled` turns off
+        axes.xaxis.set_major_formatter(LogFormatter())
+        axes.xaxis.set_minor_formatter(LogFormatter())
+    elif isinstance(axes.xaxis.get_major_formatter(), StrCategoryFormatter):
+        names = [tick.get_text().strip("'") for tick in axes.get_xticklabels()]
+        names = [name if len(name) <= LONGEST else f"{name[: LONGEST // 2]}…{name[-LONGEST // 2 :]}" for name in names]
+        slanted = max(map(len, names)) * len(names) > fitting
+        look = {"rotation": 40, "horizontalalignment": "right", "rotation_mode": "anchor"} if slanted else {}
+        axes.set_xlim(-0.5, len(names) - 0.5)
+        axes.set_xticks(range(len(names)), names, **look)
     else:
-        where = "below" if facts.chance < reach[0] else "above"
-        axes.plot([], [], color=MUTED, linestyle=":", linewidth=1.2, label=f"{told} (far {where})")
-
-
-def limits(facts: Facts) -> tuple[float, float]:
-    """The scores that a picture has room for: all but outliers on the worse side, which would press the others flat.
-
-    An outlier lies three interquartile ranges or more below the lower quartile, the better side up; trial 0 and the
-    re-estimated score are never one.
-    """
-    sign = 1 if facts.higher_is_better else -1
-    scores = sign * np.array([trial.value for trial in facts.ranked])
-    scores = scores[np.isfinite(scores)]
-    lower, upper = np.quantile(scores, (0.25, 0.75)) if len(scores) else (0.0, 0.0)
-    kept = list(scores[scores >= lower - 3 * (upper - lower)])
-    own = facts.baseline.value if facts.baseline else None
-    if own is not None and math.isfinite(own):
-        kept.append(sign * own)
-    if facts.honest:
-        kept.append(sign * facts.honest.score)
-    kept = kept or [0.0]
-    margin = 0.06 * (max(kept) - min(kept)) or 0.05 * (abs(max(kept)) or 1)
-    return tuple(sorted((sign * (min(kept) - margin), sign * (max(kept) + margin))))
-
-
-def draw_clipped(axes: Axes, places: Sequence[Any], scores: np.ndarray, reach: tuple[float, float], **look: Any) -> int:
-    """Dots of scores; where one lies outside of the picture, a triangle at its edge. Returns how many do."""
-    places, scores = np.asarray(places), np.asarray(scores)
-    inside = (scores >= reach[0]) & (scores <= reach[1])
-    look = {"color": STATE["complete"], "markersize": 4.5, "linestyle": "", "markeredgewidth": 0, **look}
-    axes.set_ylim(reach)
-    axes.plot(places[inside], scores[inside], "o", label="complete", **look)
-    out = int((~inside).sum())
-    below = scores < reach[0]
-    for outside, edge, mark in ((below, reach[0], "v"), (~inside & ~below, reach[1], "^")):
-        if outside.any():
-            word = "below" if mark == "v" else "above"
-            told = f"{outside.sum()} complete, {word} the picture"
-            axes.plot(places[outside], [edge] * outside.sum(), mark, label=told, clip_on=False, **look)
-    return out
-
-
-def _draw_costs(axes: Axes, facts: Facts) -> None:
-    """How many fits of a fold each trial was given; a pruned or failed one ends where it stopped."""
-    from matplotlib.ticker import MaxNLocator
-
-    for state, colour in STATE.items():
-        trials = facts.of(state)
-        if trials:
-            numbers, fits = [trial.number for trial in trials], [max(trial.fits, 0.08) for trial in trials]
-            axes.bar(numbers, fits, width=0.8, color=colour, label=f"{len(trials)} {state}", linewidth=0)
-    axes.set_ylim(0, len(facts.order) * 1.08)
-    axes.set_title(spending(facts), fontsize=9, loc="left")
-    axes.set_ylabel("folds fitted")
-    axes.set_xlabel("trial")
-    axes.grid(axis="x", visible=False)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=10))
-
-
-def spending(facts: Facts) -> str:
-    """The fits of folds spent, and what pruning saved of them."""
-    told = f"{fits(facts.spent)} fold-fits spent"
-    if facts.saved <= 0:
-        return f"{told}, none saved by pruning"
-    share = 100 * facts.saved / (facts.spent + facts.saved)
-    return f"{told}, pruning saved {fits(facts.saved)} ({share:.0f} %)"
-
-
-def fits(count: float) -> str:
-    """
-    >>> [fits(count) for count in (204.00000001, 1320.44)]
-    ['204', '1,320.4']
-    """
-    return f"{count:,.1f}".removesuffix(".0")
+        axes.locator_params(axis="x", nbins=4, steps=(1, 2, 5, 10))
+        axes.xaxis.set_major_formatter("{x:g}")
