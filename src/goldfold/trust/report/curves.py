@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goldfold.trust.report.markdown import interval, number
+from goldfold.formatting import interval, number
 from goldfold.trust.report.style import FOLDS, INK, MUTED, figure, png, styled
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from goldfold.trust.report.markdown import number
+from goldfold.formatting import number
 from goldfold.trust.report.style import FAINT, INK, MUTED, figure, fold_colour, png, styled, within_reach
 
 if TYPE_CHECKING:

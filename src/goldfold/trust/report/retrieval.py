@@ -13,8 +13,9 @@ from pandas import DataFrame
 from goldfold import collapse, ranks, retrieval
 from goldfold.competition import Metric, Pairs
 from goldfold.engine.embeddings import no_such_id
+from goldfold.formatting import number
 from goldfold.trust.report import embedding_map, similarities
-from goldfold.trust.report.markdown import number, table
+from goldfold.trust.report.markdown import table
 from goldfold.trust.report.strips import Answer, Strip, strips
 
 FACTS, QUERIES = "retrieval.json", "retrieval.csv"

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from pandas import DataFrame
 
+from goldfold.formatting import number
 from goldfold.retrieval import Similarities, nearest, side_by_side
 from goldfold.trust.comparisons import Difference
-from goldfold.trust.report.markdown import number, table
+from goldfold.trust.report.markdown import table
 from goldfold.trust.report.similarities import median, overlap
 from goldfold.trust.report.strips import Answer, Strip, strips
 from goldfold.trust.retrieval_comparisons import (
