@@ -63,7 +63,7 @@ def change(mean: float, relative: float | None, bounds: Sequence[float]) -> str:
     """
     both = [f"{100 * mean:+.2f} pp"] if list(bounds) == [0, 1] else []
     both += [f"{100 * relative:+.1f} %"] if relative is not None else []
-    return f"{signed(mean)} ({', '.join(both)})"
+    return f"{signed(mean)} ({', '.join(both)})" if both else signed(mean)
 
 
 def difference(value: float, reference: float, name: str) -> str:

@@ -18,6 +18,7 @@ from goldfold.commands import project
 from goldfold.competition import Runtime
 from goldfold.engine import config as configs
 from goldfold.engine.fits import Experiment
+from goldfold.engine.runs import run_name
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_json
 from goldfold.trust import records
@@ -78,7 +79,7 @@ def config_of(run: Path, **changed: Any) -> configs.Config:
     values = read_json(run / "config.json") | changed
     if (run / blends.FACTS).exists():
         raise GoldfoldError(
-            f"run '{run.parent.name}/{run.name}' is a blend and has no models of its own: name one of its runs, "
+            f"run '{run_name(run)}' is a blend and has no models of its own: name one of its runs, "
             f"{', '.join(values['runs'])}"
         )
     return configs.resolve(values.pop("config"), values, project.competition(run.parent.name).recipes)
@@ -98,6 +99,6 @@ def again(run: Path, device: torch.device) -> Prepared:
     commit = then["git"]["commit"]
     back = f"check out commit {commit[:12]}, or " if set(commit) <= set(hexdigits) else ""
     raise GoldfoldError(
-        f"the {' and the '.join(changed)} changed since run '{run.parent.name}/{run.name}' was trained, so that its "
+        f"the {' and the '.join(changed)} changed since run '{run_name(run)}' was trained, so that its "
         f"models cannot be built again: {back}train anew"
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from goldfold.errors import GoldfoldError
+from goldfold.formatting import count
 
 PACKAGES = (
     "goldfold",
@@ -96,7 +97,7 @@ def _git(project: Path) -> dict[str, str]:
 
 
 def _uncommitted(files: int) -> str:
-    return f"{files} uncommitted {'file' if files == 1 else 'files'}" if files else "clean"
+    return count(files, "uncommitted file") if files else "clean"
 
 
 def _asked(project: Path, *question: str) -> str | None:
