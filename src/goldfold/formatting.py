@@ -107,7 +107,7 @@ def digits(value: float) -> str:
 
 
 def shown(value: Any) -> str:
-    """A parameter or another value of a table, for people: four significant digits.
+    """A parameter's value, or another of a table, with four significant digits.
 
     >>> [shown(value) for value in (0.000123456, 64, True, "cosine", [1, 2])]
     ['0.0001235', '64', 'true', 'cosine', '[1, 2]']

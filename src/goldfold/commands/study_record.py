@@ -16,7 +16,7 @@ from goldfold.engine import config as configs
 from goldfold.engine.studies import Study
 from goldfold.engine.trials import TrialRecord
 from goldfold.files import read_json, write_bytes, write_json, write_text
-from goldfold.formatting import duration, number, signed, signed_interval
+from goldfold.trust.report.markdown import duration
 from goldfold.trust.report.study import Facts, Reestimate, top
 from goldfold.trust.report.study_config import best_config
 from goldfold.trust.report.study_page import page, pictures
@@ -52,10 +52,10 @@ def conclude(found: Prepared, study: Study, asked: Asked, redraw: Redraw) -> Non
 
 def _say(facts: Facts) -> None:
     honest = facts.honest
+    edges = "[{:+.4f}, {:+.4f}]".format(*honest.gain.interval) if honest.gain.interval else "no interval"
     print(
-        f"trial {facts.winner.number} on folds drawn anew: {facts.metric} {number(honest.score)} "
-        f"({number(honest.study)} on those that chose it), {signed(honest.gain.mean)} "
-        f"{signed_interval(honest.gain.interval)} against the config itself"
+        f"trial {facts.winner.number} on folds drawn anew: {facts.metric} {honest.score:.4f} "
+        f"({honest.study:.4f} on those that chose it), {honest.gain.mean:+.4f} {edges} against the config itself"
     )
 
 
