@@ -15,8 +15,9 @@ import pytest
 
 from goldfold.engine.scoring import spread
 from goldfold.errors import GoldfoldError
+from goldfold.formatting import difference, number
 from goldfold.trust import records
-from goldfold.trust.report.markdown import difference, number, table
+from goldfold.trust.report.markdown import table
 from goldfold.trust.report.record import record
 
 SCORES = {"roc_auc": [0.9012, 0.9247, 0.9133], "log_loss": [0.3511, 0.3298, 0.3404]}

@@ -6,13 +6,14 @@ whose gradient is stopped. Nothing pushes images apart, so that collapse is watc
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from goldfold import schedules
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -83,7 +84,7 @@ def factors(groups: int, planned: int, fixed_predictor: bool) -> list:
 
     fixed_predictor: the last group, the predictor's, keeps its rate (the authors' code; their table 1 (c)).
     """
-    anneal = partial(_cosine, planned=planned)
+    anneal = partial(schedules.factor, steps=planned, warmup=0.0)
     return [anneal] * (groups - 1) + [_constant if fixed_predictor else anneal]
 
 
@@ -94,10 +95,6 @@ def schedule(
     from torch.optim.lr_scheduler import LambdaLR
 
     return LambdaLR(optimizer, factors(len(optimizer.param_groups), planned or epochs, fixed_predictor))
-
-
-def _cosine(epoch: int, planned: int) -> float:
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, epoch / planned)))
 
 
 def _constant(epoch: int) -> float:

@@ -14,6 +14,7 @@ from goldfold import fields, splits, tables
 from goldfold.commands import project
 from goldfold.competition import Competition, Fold, Tables
 from goldfold.engine.blending import Members, aligned
+from goldfold.engine.runs import run_name
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_array, read_json
 from goldfold.trust.audits import Finding, merged
@@ -81,7 +82,7 @@ def gathered(folders: Sequence[Path]) -> Gathered:
 
 
 def _refuse_unlike(folders: Sequence[Path]) -> None:
-    names = [f"{folder.parent.name}/{folder.name}" for folder in folders]
+    names = [run_name(folder) for folder in folders]
     if len(set(names)) < max(2, len(names)):
         raise GoldfoldError(f"a blend needs two or more different runs, got {', '.join(names)}: see make list")
     if len({folder.parent for folder in folders}) > 1:

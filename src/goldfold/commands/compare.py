@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -10,34 +9,35 @@ from statistics import fmean
 from typing import Any
 
 from goldfold.commands import compare_embeddings, project
-from goldfold.commands.compare_embeddings import Rows, name_of
+from goldfold.commands.compare_embeddings import Rows
 from goldfold.engine import runs
 from goldfold.engine.scoring import spread
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_json
+from goldfold.formatting import interval, number, plain
 from goldfold.trust import audits
-from goldfold.trust.comparisons import Difference, comparable, difference, unequal_budget
+from goldfold.trust.comparisons import comparable, difference, difference_text, unequal_budget
 
 BUDGET = ("epochs", "steps", "samples", "seconds")
 
 
 def run(arguments: Namespace) -> None:
     folders = [runs.find(project.RUNS, name) for name in arguments.runs]
-    named = [name_of(folder) for folder in folders]
+    named = [runs.run_name(folder) for folder in folders]
     if len(set(named)) < max(2, len(named)):
         raise GoldfoldError(f"a comparison needs two or more different runs, got {', '.join(named)}: see make list")
     embedding = compare_embeddings.competition_of(folders)
     rows = compare_embeddings.with_untrained(folders) if embedding else Rows(folders)
     findings = _compare(rows, arguments.accept)
     for finding in findings:
-        print(f"{finding.level}  {finding.code}  {finding.where}: {finding.message}")
+        print(finding)
     if embedding:
         print("\n".join(compare_embeddings.by_query(embedding, rows.folders)))
 
 
 def _compare(rows: Rows, accepted: Sequence[str]) -> list[audits.Finding]:
     """Print how the runs differ, and each metric's table; returns what is to be said against them."""
-    names = [name_of(folder) for folder in rows.folders]
+    names = [runs.run_name(folder) for folder in rows.folders]
     metrics = [read_json(folder / "metrics.json") for folder in rows.folders]
     drawn = [(folder / "folds.csv").read_text(encoding="utf-8") for folder in rows.folders]
     shared = comparable(names, metrics, drawn)
@@ -46,7 +46,7 @@ def _compare(rows: Rows, accepted: Sequence[str]) -> list[audits.Finding]:
     findings += unequal_budget({name: {key: own[key] for key in BUDGET[:3]} for name, own in budgets.items()})
     audits.refuse_errors(findings, accepted)
     if rows.added:
-        print(f"added, since what was trained has to beat it: {', '.join(map(name_of, rows.added))}")
+        print(f"added, since what was trained has to beat it: {', '.join(map(runs.run_name, rows.added))}")
     print("\n".join(_unlike(names, [read_json(folder / "config.json") for folder in rows.folders])))
     for metric in shared:
         summaries = {name: own[metric] for name, own in zip(names, metrics, strict=True)}
@@ -64,18 +64,14 @@ def _compare(rows: Rows, accepted: Sequence[str]) -> list[audits.Finding]:
 
 def _unlike(names: Sequence[str], configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """What each run was configured with where they are not all alike."""
-    values = {key: [_short(config[key]) for config in configs if key in config] for config in configs for key in config}
+    values = {key: [plain(config[key]) for config in configs if key in config] for config in configs for key in config}
     unlike = [key for key, found in values.items() if len(set(found)) > 1 and key != "debug"]
     wide = max(map(len, names))
     lines = []
     for name, config in zip(names, configs, strict=True):
-        own = ", ".join(f"{key} {_short(config[key])}" for key in unlike if key in config)
+        own = ", ".join(f"{key} {plain(config[key])}" for key in unlike if key in config)
         lines.append(f"{name:{wide}}  {own or 'the same parameters'}")
     return lines
-
-
-def _short(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def budget(folder: Path) -> dict[str, float]:
@@ -103,7 +99,7 @@ def table(
     ]
     lines.append(f"  {'run':{wide}}  mean    {'difference, 95 % interval, better in':62}  epochs  samples  s per fit")
     for name, summary in summaries.items():
-        told = "" if summary is first else _told(difference(summary, first), first["bounds"])
+        told = "" if summary is first else difference_text(difference(summary, first), first["bounds"])
         spent = budgets[name]
         figures = f"{spent['epochs']:6.0f}  {spent['samples']:7,.0f}  {spent['seconds']:9.1f}"
         mark = "  no better than nothing trained" if name in below else ""
@@ -124,17 +120,7 @@ def over_seeds(metric: str, folders: Mapping[str, Path], summary: Mapping[str, A
             by_seed.setdefault(fit["seed"], []).append(fit["scores"][metric])
         if len(by_seed) > 1:
             found = spread([fmean(scores) for scores in by_seed.values()], summary["bounds"])
-            edges = "[{:.4f}, {:.4f}]".format(*found["interval_95_t"])
-            lines.append(f"  {name:{wide}}  {found['mean']:.4f} {edges} over {found['n']} seeds")
+            edges = interval(found["interval_95_t"])
+            lines.append(f"  {name:{wide}}  {number(found['mean'])} {edges} over {found['n']} seeds")
     told = "95 % intervals over seeds (t): what the draw of a training changes, on the same folds"
     return [f"  {told}", *lines] if lines else []
-
-
-def _told(found: Difference, bounds: Sequence[float]) -> str:
-    """Absolute and relative differences never stand alone: points (pp) where scores are shares, and percent."""
-    both = [f"{100 * found.mean:+.2f} pp"] if list(bounds) == [0, 1] else []
-    both += [f"{100 * found.relative:+.1f} %"] if found.relative is not None else []
-    interval = "one fold, no interval"
-    if found.interval:
-        interval = "[{:+.4f}, {:+.4f}]".format(*found.interval)
-    return f"{found.mean:+.4f} ({', '.join(both)}) {interval}, {found.better} of {found.folds} folds"

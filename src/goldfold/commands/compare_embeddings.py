@@ -13,6 +13,7 @@ from goldfold.commands import project
 from goldfold.competition import Competition, Tables
 from goldfold.engine import config as configs
 from goldfold.engine import runs
+from goldfold.engine.runs import run_name
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_json, write_bytes, write_text
 from goldfold.params import Role
@@ -43,10 +44,6 @@ class Rows:
     findings: Sequence[Finding] = ()
 
 
-def name_of(folder: Path) -> str:
-    return f"{folder.parent.name}/{folder.name}"
-
-
 def competition_of(folders: Sequence[Path]) -> Competition | None:
     """The competition of runs that predict embeddings, which find each other; None for other runs, and for blends."""
     names = {folder.parent.name for folder in folders}
@@ -71,7 +68,7 @@ def with_untrained(folders: Sequence[Path]) -> Rows:
     rows = [*folders, *added]
     marks: dict[str, list[str]] = {}
     for folder, weights in _wanted(folders):
-        marks.setdefault(name_of(folder), []).extend(name_of(each) for each in rows if _serves(each, folder, weights))
+        marks.setdefault(run_name(folder), []).extend(run_name(each) for each in rows if _serves(each, folder, weights))
     return Rows(rows, added, marks, merged(findings))
 
 
@@ -143,7 +140,7 @@ def _comparable(*folders: Path) -> bool:
     metrics = [read_json(folder / "metrics.json") for folder in folders]
     drawn = [(folder / "folds.csv").read_text(encoding="utf-8") for folder in folders]
     try:
-        return bool(comparable([name_of(folder) for folder in folders], metrics, drawn))
+        return bool(comparable([run_name(folder) for folder in folders], metrics, drawn))
     except GoldfoldError:
         return False
 
@@ -158,7 +155,7 @@ def _missing(trained: Path, weights: bool | None) -> Finding:
         f"no finished run with the same folds, protocol and seeds shows what {WEIGHTS[weights]} do with nothing "
         f"trained, so that nobody can tell what training added: {step}"
     )
-    return Finding("no_zero_shot_row", "error", message, name_of(trained))
+    return Finding("no_zero_shot_row", "error", message, run_name(trained))
 
 
 def _command(trained: Path, weights: bool | None) -> str:
@@ -222,7 +219,7 @@ def _refuse_other_data(competition: Competition, data: Tables, folders: Sequence
     for folder in folders:
         if read_json(folder / "reproduce.json").get("data_hash") != now:
             raise GoldfoldError(
-                f"{name_of(folder)} was trained on other data than what is prepared now, so its queries cannot be "
+                f"{run_name(folder)} was trained on other data than what is prepared now, so its queries cannot be "
                 "looked at: train it again"
             )
 

@@ -16,8 +16,10 @@ from goldfold.commands.grade import grade
 from goldfold.commands.train import device_of, train
 from goldfold.delivery.following import Desk, Patience
 from goldfold.delivery.upload import submit as sent
+from goldfold.engine import runs
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_json, write_bytes
+from goldfold.formatting import interval, number
 from goldfold.trust.report import curves
 
 COMPETITION = "solar_cells"
@@ -109,8 +111,8 @@ def _metrics(folder: Path) -> Mapping[str, Any]:
 
 
 def _line(summary: Mapping[str, Any]) -> str:
-    low, high = summary["pooled_interval_95_bootstrap"]
-    return f"{summary['pooled']:.4f}   95 % [{low:.4f}, {high:.4f}]   chance {summary['chance']:.2f}"
+    edges = interval(summary["pooled_interval_95_bootstrap"])
+    return f"{number(summary['pooled'])}   95 % {edges}   chance {summary['chance']:.2f}"
 
 
 def _side_by_side(shown: Mapping[str, Mapping[str, Any]]) -> bytes:
@@ -122,9 +124,9 @@ def _side_by_side(shown: Mapping[str, Mapping[str, Any]]) -> bytes:
 
 def _next(baseline: Path, trained: Path) -> None:
     commands: Sequence[Sequence[str]] = (
-        ["make", "score", f"RUN={COMPETITION}/{baseline.name}"],
-        ["make", "epochs", f"RUN={COMPETITION}/{trained.name}", "FOLD=1"],
-        ["make", "pick", f"RUN={COMPETITION}/{trained.name}", "EPOCH=6"],
+        ["make", "score", f"RUN={runs.run_name(baseline)}"],
+        ["make", "epochs", f"RUN={runs.run_name(trained)}", "FOLD=1"],
+        ["make", "pick", f"RUN={runs.run_name(trained)}", "EPOCH=6"],
         ["make", "train", f"COMP={COMPETITION}", "CONFIG=finetune"],
         ["make", "new", "COMP=my_first"],
     )

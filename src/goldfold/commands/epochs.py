@@ -23,6 +23,7 @@ from goldfold.engine.fits import Experiment, fit_folder
 from goldfold.errors import GoldfoldError, unknown
 from goldfold.files import read_json, write_bytes, write_text
 from goldfold.trust.report import atlas, contact_sheet, curves, epoch_tables
+from goldfold.trust.report.row_labels import labels
 
 SHOWN = 12
 SIDE = 192  # pixels of an image as the atlas shows it
@@ -71,7 +72,7 @@ def draw(
         write_text(folder / "scores.csv", scores.to_csv(index=False))
     table = epoch_tables.by_epoch(history)
     write_text(folder / "epochs.csv", table.to_csv(index=False))
-    title = f"{run.parent.name}/{run.name}"
+    title = runs.run_name(run)
     write_text(folder / "epochs.md", epoch_tables.page(title, told, fold, table, scores) + "\n")
     note(run, code_changed(found.code_changes, folder.name))
     return folder, told
@@ -83,7 +84,7 @@ def _histories(run: Path) -> dict[tuple[int, int], epochs.History]:
     found = {(fit["fold"], fit["seed"]): fit_folder(run, fit["fold"], fit["seed"]) for fit in fits}
     trained = {key: read_json(place / "history.json") for key, place in found.items()}
     if not any(trained.values()):
-        raise GoldfoldError(f"run '{run.parent.name}/{run.name}' trained nothing by epochs: nothing to look at")
+        raise GoldfoldError(f"run '{runs.run_name(run)}' trained nothing by epochs: nothing to look at")
     return trained
 
 
@@ -109,14 +110,6 @@ def _probes(experiment: Experiment, fold: int, ids: Sequence[str] | None) -> Dat
     turn = drawn.groupby(answers.reindex(drawn.index).astype(str)).cumcount()
     shown = drawn.loc[turn.sort_values(kind="stable").index[:SHOWN]]
     return shown.sort_values(experiment.competition.targets[0], kind="stable").reset_index(drop=True)
-
-
-def _labels(rows: DataFrame, targets: Sequence[str]) -> list[str]:
-    """What is known of each row: its answers in words where it has any, else the first answer's name and value."""
-    words = [name for name in targets if name != "mask_path" and rows[name].map(type).eq(str).all()]
-    if words:
-        return [", ".join(line) for line in rows[words].itertuples(index=False)]
-    return [f"{targets[0]} {value}" for value in rows[targets[0]]]
 
 
 def _draw(
@@ -147,7 +140,7 @@ def _draw(
     answers = rows[targets[0]]
     probes = atlas.Probes(
         ids=[str(each) for each in rows["id"]],
-        labels=_labels(rows, targets[:1] if metric.retrieval else targets),
+        labels=labels(rows, targets[:1] if metric.retrieval else targets),
         images=np.stack([images.resize(images.read(path), SIDE) for path in rows["path"]]) / 255,
         anomalous=(answers > 0).tolist() if answers.dtype.kind in "biuf" and answers.between(0, 1).all() else None,
     )

@@ -19,6 +19,7 @@ from goldfold.engine import config as configs
 from goldfold.engine import identity
 from goldfold.engine.crossval import cross_validate
 from goldfold.engine.fits import Experiment
+from goldfold.engine.runs import run_name
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_json
 from goldfold.trust.audits import Finding
@@ -89,7 +90,7 @@ def config_of(run: Path, **changed: Any) -> configs.Config:
     values = read_json(run / "config.json") | changed
     if (run / blends.FACTS).exists():
         raise GoldfoldError(
-            f"run '{run.parent.name}/{run.name}' is a blend and has no models of its own: name one of its runs, "
+            f"run '{run_name(run)}' is a blend and has no models of its own: name one of its runs, "
             f"{', '.join(values['runs'])}"
         )
     return configs.resolve(values.pop("config"), values, project.competition(run.parent.name).recipes)
@@ -117,7 +118,7 @@ def again(run: Path, device: torch.device, accept: Sequence[str] = ()) -> Prepar
     changed += ["folds"] if (run / "folds.csv").read_text(encoding="utf-8") != found.drawn else []
     if not changed and then.get("code_hash") == now["code_hash"]:
         changed = ["config"]
-    name, commit = f"{run.parent.name}/{run.name}", then["git"]["commit"]
+    name, commit = run_name(run), then["git"]["commit"]
     back = f"check out commit {commit[:12]}, or " if set(commit) <= set(hexdigits) else ""
     if changed:
         raise GoldfoldError(

@@ -68,7 +68,7 @@ def conclude(
     write_record(run)
     print(table(whole.metrics))
     for finding in findings:
-        print(f"{finding.level}  {finding.code}  {finding.where}: {finding.message}")
+        print(finding)
     if not findings:
         print("no findings")
     if csv:
@@ -139,7 +139,7 @@ def _tell_retrieval(experiment: Experiment, whole: Outcome, run: Path) -> None:
     queries = retrieval.by_query(held)
     write_text(run / retrieval.QUERIES, queries.to_csv(index=False))
     write_json(run / retrieval.FACTS, retrieval.facts(held, queries, (competition.metric, *competition.also)))
-    title = f"{run.parent.name}/{run.name}"
+    title = runs.run_name(run)
     for name, picture in retrieval.pictures(held, queries, title=title, targets=competition.targets[:1]).items():
         write_bytes(run / name, picture)
 
@@ -207,7 +207,7 @@ def _submit(experiment: Experiment, whole: Outcome, run: Path) -> Path:
     own = whole.metrics[competition.metric.name]
     provenance: dict[str, Any] = {
         "competition": competition.slug,
-        "run": f"{run.parent.name}/{run.name}",
+        "run": runs.run_name(run),
         "cv": {key: own[key] for key in ("protocol", "mean", "sd_ddof1", "n", "chance")},
         "identity": read_json(run / "reproduce.json")["identity"],
     }

@@ -23,6 +23,7 @@ from goldfold.engine.executors import Wanted, executor
 from goldfold.engine.fits import Fit, fit, fit_folder, fits_of, is_whole, load, save
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_json
+from goldfold.formatting import count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ def fan_out(found: Prepared, run: Path, wanted: Wanted) -> Iterator[Fit]:
     runtime = found.experiment.runtime
     devices = torch.cuda.device_count() if runtime.device.type == "cuda" else 0
     chosen = executor(wanted, len(left), devices, project.ROOT.resolve())
-    print(f"{len(left)} {'fit' if len(left) == 1 else 'fits'} on {wanted.name}: {chosen.share}", flush=True)
+    print(f"{count(len(left), 'fit')} on {wanted.name}: {chosen.share}", flush=True)
     jobs = _jobs(found, run, left, _device(runtime.device.type, chosen.share.gpus))
     runtime.progress("fits", 0, len(left))
     with closing(chosen.run(make, jobs)) as ended:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -20,7 +20,8 @@ from goldfold.engine import ensembling, runs
 from goldfold.engine.fits import Experiment, Fit
 from goldfold.errors import unknown
 from goldfold.files import read_json, write_bytes, write_json
-from goldfold.trust.comparisons import difference
+from goldfold.formatting import change
+from goldfold.trust.comparisons import Difference, difference, difference_text
 from goldfold.trust.report import gains as picture
 
 PLAIN = "none"  # the set of views that others are compared with: the image as it is
@@ -31,7 +32,7 @@ def run(arguments: Namespace) -> None:
     folder = runs.find(project.RUNS, arguments.run)
     found = measure(folder, arguments.views, arguments.device, arguments.quiet, arguments.accept)
     write_json(folder / "gains.json", found)
-    print("\n".join(table(f"{folder.parent.name}/{folder.name}", found)))
+    print("\n".join(table(runs.run_name(folder), found)))
     if any(found[part] for part in ("views", "seeds", "folds")):
         write_bytes(folder / "gains.png", picture.gains(found))
         print(f"{folder / 'gains.png'}: the differences with their intervals")
@@ -175,7 +176,7 @@ def _view_rows(found: Measured) -> list[tuple[str, float, str, str]]:
     for each in found["views"] or ():
         own = each["metrics"][found["metric"]]
         what = f"views {each['views']}{', as trained' if each['own'] else ''}"
-        gain = "" if each["views"] == PLAIN else _told(own["difference"], found["bounds"])
+        gain = "" if each["views"] == PLAIN else difference_text(Difference(**own["difference"]), found["bounds"])
         rows.append((what, own["mean"], gain, f"{each['seconds_per_1000_rows']:.3g} s per 1,000 rows"))
     return rows
 
@@ -185,7 +186,7 @@ def _seed_rows(found: Measured) -> list[tuple[str, float, str, str]]:
         return []
     together, alone = (seeds[part][found["metric"]] for part in ("metrics", "alone"))
     several = f"seeds, {seeds['members']} together"
-    gain = _told(together["difference"], found["bounds"])
+    gain = difference_text(Difference(**together["difference"]), found["bounds"])
     return [
         (f"seeds, one of {seeds['members']}", alone["mean"], "", "once"),
         (several, together["mean"], gain, f"{seeds['members']} times"),
@@ -196,24 +197,10 @@ def _fold_rows(found: Measured) -> list[tuple[str, float, str, str]]:
     if not (folds := found["folds"]):
         return []
     members, mean = folds["members"], folds["mean"]
-    gain = {"mean": folds["together"] - mean, "relative": (folds["together"] / mean - 1) if mean else None}
-    told = f"{_both(gain, found['bounds'])}, better than {folds['better']} of {members} fits"
+    gain = change(folds["together"] - mean, folds["together"] / mean - 1 if mean else None, found["bounds"])
+    told = f"{gain}, better than {folds['better']} of {members} fits"
     spread = f"sd {folds['sd_ddof1']:.4f} over fits"
     return [
         (f"hidden labels, one fit of {members}", mean, spread, "once"),
         (f"hidden labels, {members} together", folds["together"], told, f"{members} times"),
     ]
-
-
-def _told(found: Mapping[str, Any], bounds: Sequence[float]) -> str:
-    interval = "one fold, no interval"
-    if found["interval"]:
-        interval = "[{:+.4f}, {:+.4f}]".format(*found["interval"])
-    return f"{_both(found, bounds)} {interval}, {found['better']} of {found['folds']} folds"
-
-
-def _both(found: Mapping[str, Any], bounds: Sequence[float]) -> str:
-    """Absolute and relative differences never stand alone: points (pp) where scores are shares, and percent."""
-    both = [f"{100 * found['mean']:+.2f} pp"] if list(bounds) == [0, 1] else []
-    both += [f"{100 * found['relative']:+.1f} %"] if found["relative"] is not None else []
-    return f"{found['mean']:+.4f} ({', '.join(both)})"

@@ -21,7 +21,7 @@ def run(arguments: Namespace) -> None:
     folder = runs.find(project.RUNS, arguments.run)
     score = grade(folder)
     name, summary = next(iter(read_json(folder / "metrics.json").items()))
-    print(f"{folder.parent.name}/{folder.name}  {name}: hidden labels {score:.4f}, CV {summary['mean']:.4f}")
+    print(f"{runs.run_name(folder)}  {name}: hidden labels {score:.4f}, CV {summary['mean']:.4f}")
     print("choose between runs by CV: every look at the hidden labels makes them a little less hidden")
 
 

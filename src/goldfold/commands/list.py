@@ -14,7 +14,7 @@ def run(arguments: Namespace) -> None:
         configs = sorted(path.stem for path in project.config_path(name, "x").parent.glob("*.yaml"))
         print(f"{name}  configs: {', '.join(configs) or 'none'}")
     for folder in runs.listed(project.RUNS):
-        print(f"{folder.parent.name}/{folder.name}  {_state(folder)}")
+        print(f"{runs.run_name(folder)}  {_state(folder)}")
 
 
 def _state(folder) -> str:

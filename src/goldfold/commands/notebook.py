@@ -48,7 +48,9 @@ def write(run: Path, accept: Sequence[str] = ()) -> tuple[Path, list[str]]:
     """
     name, own = run.parent.name, project.SUBMISSIONS / run.parent.name / f"{run.name}.csv"
     if not own.exists():
-        raise GoldfoldError(f"run '{name}/{run.name}' has no submission that a notebook could make: choose another run")
+        raise GoldfoldError(
+            f"run '{runs.run_name(run)}' has no submission that a notebook could make: choose another run"
+        )
     submissions.refuse_edited(own)
     found = again(run, device_of(None), accept)
     print(f"predicting with the kept weights of {run} ...", flush=True)
@@ -81,7 +83,7 @@ def _predict(experiment: Experiment, run: Path, output: Path, own: Path) -> str:
     folds = splits.folds_from_frame(kept, experiment.tables.train["id"])
     frame = notebooks.submission(replace(experiment, folds=folds), run)
     path = output / "submission.csv"
-    submissions.write(frame, path, {"run": f"{run.parent.name}/{run.name}"})
+    submissions.write(frame, path, {"run": runs.run_name(run)})
     return f"{path.name}: {len(frame):,} rows, checked; {notebooks.compared(path, own)}"
 
 
@@ -119,7 +121,7 @@ def _written(found: Prepared, run: Path, files: list[tuple[str, Path]], own: Pat
     facts = {
         "kernel": kernel["id"],
         "file": "submission.csv",
-        "run": f"{found.name}/{run.name}",
+        "run": runs.run_name(run),
         "sha256": hashlib.sha256(own.read_bytes()).hexdigest(),
         "dataset": dataset["id"],
         "competition": competition.slug,

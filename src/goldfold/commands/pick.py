@@ -32,7 +32,7 @@ def pick(run: Path, epoch: int, device: str | None = None, quiet: bool = False, 
     """
     places = sorted(path.parent for path in run.glob(f"fold*-seed*/{CHECKPOINTS}"))
     if not places:
-        raise GoldfoldError(f"run '{run.parent.name}/{run.name}' trained nothing by epochs: there is none to pick")
+        raise GoldfoldError(f"run '{runs.run_name(run)}' trained nothing by epochs: there is none to pick")
     wanted = {place.name: _wanted(place, epoch) for place in places}
     found, config = again(run, device_of(device), accept), accepting(config_of(run, select=str(epoch)), accept)
     changes = (*read_json(run / "reproduce.json").get("code_changes", ()), *found.code_changes)

@@ -23,10 +23,11 @@ from goldfold.engine.embeddings import Gallery, Query
 from goldfold.engine.fits import Experiment, Fit
 from goldfold.errors import GoldfoldError
 from goldfold.files import write_bytes, write_text
+from goldfold.formatting import count
 from goldfold.seeding import derive
 from goldfold.splits import folds_frame
 from goldfold.trust.report import markdown
-from goldfold.trust.report.retrieval import labels
+from goldfold.trust.report.row_labels import labels
 from goldfold.trust.report.strips import Answer, Strip, strips
 
 DRAWN = 500  # rows whose pairs are measured for collapse
@@ -52,7 +53,7 @@ def run(arguments: Namespace) -> None:
     _check(folder, outside, ids, arguments.top)
     found = search(folder, outside, ids, arguments.device, arguments.quiet, arguments.accept)
     tables = [embeddings.answers(found.gallery, query, arguments.top) for query in found.queries]
-    print("\n".join(page(f"{folder.parent.name}/{folder.name}", found, tables)))
+    print("\n".join(page(runs.run_name(folder), found, tables)))
     print("\n" + "\n".join(_write(folder, found, tables)))
 
 
@@ -128,7 +129,7 @@ def page(title: str, found: Found, tables: Sequence[DataFrame]) -> list[str]:
     gallery, seen = found.gallery, embeddings.trained_on(found.experiment, found.fits)
     often = seen.sum(axis=0)
     times = " to ".join(dict.fromkeys([str(often.min()), str(often.max())]))
-    can = f"{title}: {len(gallery.rows):,} rows can be found by the mean cosine of {_counted(len(found.fits), 'fit')}"
+    can = f"{title}: {len(gallery.rows):,} rows can be found by the mean cosine of {count(len(found.fits), 'fit')}"
     known = f"each train row was trained on by {times} of {len(seen)}, so that rows seem more alike than they are"
     lines = [can, known]
     drawn = np.random.default_rng(0).permutation(len(gallery.rows))[:DRAWN]
@@ -169,7 +170,7 @@ def _right(found: Found, query: Query, table: DataFrame) -> str:
     told = f"{(first['right'] == 1).sum()} of the first {len(first)} that count, ranks {first['rank'].iloc[0]} to "
     told += f"{first['rank'].iloc[-1]}, are right; at random {share:.1f} would be"
     notes = table.loc[table["right"] == -1, "note"].replace("", "of hidden label").value_counts()
-    others = ", ".join(f"{count} {note}" for note, count in notes.items())
+    others = ", ".join(f"{times} {note}" for note, times in notes.items())
     return f"{told}; shown and not counted: {others}" if others else told
 
 
@@ -218,10 +219,10 @@ def _write(run: Path, found: Found, tables: Sequence[DataFrame]) -> list[str]:
     named = [table.assign(query=query.name) for query, table in zip(found.queries, tables, strict=True)]
     csv = pd.concat(named, ignore_index=True).replace({"right": WORDS})[list(COLUMNS)]
     write_text(path := place.with_name(f"{place.name}.csv"), csv.to_csv(index=False))
-    lines = [f"{path}: {_counted(len(csv), 'answer')}"]
+    lines = [f"{path}: {count(len(csv), 'answer')}"]
     if "path" in found.gallery.rows:
         rows = [_strip(found, query, table) for query, table in zip(found.queries, tables, strict=True)]
-        title = f"{run.parent.name}/{run.name}: what {_counted(len(rows), 'query', 'queries')} found"
+        title = f"{runs.run_name(run)}: what {count(len(rows), 'query', 'queries')} found"
         write_bytes(path := place.with_name(f"{place.name}.png"), strips(title, rows))
         lines.append(f"{path}: their images")
     return lines
@@ -249,7 +250,3 @@ def _strip(found: Found, query: Query, table: DataFrame) -> Strip:
 
 def _place(row: Series) -> str:
     return row["label"] if row["fold"] == "-" else f"{row['label']}, fold {row['fold']}"
-
-
-def _counted(count: int, noun: str, nouns: str = "") -> str:
-    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"

@@ -25,7 +25,7 @@ def run(arguments: Namespace) -> None:
     scores = {"score": arguments.score} if arguments.score is not None else _scores(folder)
     found = boards.read(_place(name, competition.slug, arguments.board), metric.higher_is_better)
     better = "higher" if metric.higher_is_better else "lower"
-    print(f"{name}/{folder.name}  {metric.name}, {better} is better")
+    print(f"{runs.run_name(folder)}  {metric.name}, {better} is better")
     ranked = {}
     for board in found:
         ranked[board.name] = {told: boards.rank(score, board) for told, score in scores.items() if _of(told, board)}
@@ -54,7 +54,7 @@ def _submitted(ledger: Path, run: Path) -> dict[str, float]:
     """Public and private score of the run's last submission, as far as the ledger has them."""
     if not ledger.exists():
         return {}
-    names = (run.name, f"{run.parent.name}/{run.name}")
+    names = (run.name, runs.run_name(run))
     with ledger.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row.get("run") in names]
     rows = [row for row in rows if row.get("competition") in (None, run.parent.name) and row.get("service") != "local"]

@@ -9,14 +9,16 @@ from typing import Any
 from goldfold.commands import project
 from goldfold.engine import runs
 from goldfold.files import read_json
+from goldfold.formatting import interval, number
+from goldfold.trust.audits import Finding
 
 
 def run(arguments: Namespace) -> None:
     folder = runs.find(project.RUNS, arguments.run)
-    print(f"{folder.parent.name}/{folder.name}")
+    print(runs.run_name(folder))
     print(table(read_json(folder / "metrics.json")))
     for finding in read_json(folder / "findings.json"):
-        print(f"{finding['level']}  {finding['code']}  {finding['where']}: {finding['message']}")
+        print(Finding(**finding))
 
 
 def table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
@@ -33,24 +35,19 @@ def table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _lines(summary: Mapping[str, Any]) -> list[str]:
-    values = " ".join(f"{value:.4f}" for value in summary["folds"].values())
+    values = " ".join(number(value) for value in summary["folds"].values())
     if summary["sd_ddof1"] is None:
-        spread = f"{summary['mean']:.4f} (one fold: no spread, no interval)"
+        spread = f"{number(summary['mean'])} (one fold: no spread, no interval)"
     else:
-        low, high = summary["interval_95_t"]
         sd = f"± {summary['sd_ddof1']:.4f} sd (ddof=1, n={summary['n']})"
-        spread = f"{summary['mean']:.4f} {sd}, 95 % [{low:.4f}, {high:.4f}]"
+        spread = f"{number(summary['mean'])} {sd}, 95 % {interval(summary['interval_95_t'])}"
     lines = [f"  folds   {spread}   each {values}"]
     if "pooled" in summary:
-        interval = summary["pooled_interval_95_bootstrap"]
-        text = (
-            f"95 % [{interval[0]:.4f}, {interval[1]:.4f}] over rows (bootstrap)"
-            if interval
-            else "too few rows for an interval"
-        )
-        lines.append(f"  pooled  {summary['pooled']:.4f}, {text}")
+        edges = summary["pooled_interval_95_bootstrap"]
+        text = f"95 % {interval(edges)} over rows (bootstrap)" if edges else "too few rows for an interval"
+        lines.append(f"  pooled  {number(summary['pooled'])}, {text}")
     low, high = summary["bounds"]
     better = "higher" if summary["higher_is_better"] else "lower"
-    best = f", best possible {summary['best_possible']:.4f}" if "best_possible" in summary else ""
-    lines.append(f"  chance  {summary['chance']:.4f}{best}, range [{low:g}, {high:g}], {better} is better")
+    best = f", best possible {number(summary['best_possible'])}" if "best_possible" in summary else ""
+    lines.append(f"  chance  {number(summary['chance'])}{best}, range [{low:g}, {high:g}], {better} is better")
     return lines

@@ -17,7 +17,7 @@ from goldfold.engine import config as configs
 from goldfold.engine.studies import Study
 from goldfold.engine.trials import TrialRecord
 from goldfold.files import read_json, write_bytes, write_json, write_text
-from goldfold.trust.report.markdown import duration
+from goldfold.formatting import duration
 from goldfold.trust.report.study import Facts, Reestimate, score, signed, signed_interval, top
 from goldfold.trust.report.study_config import best_config
 from goldfold.trust.report.study_page import page, pictures

@@ -26,6 +26,7 @@ from goldfold.engine.storages import UNREACHABLE
 from goldfold.engine.studies import Study
 from goldfold.engine.trials import TrialRecord
 from goldfold.errors import GoldfoldError
+from goldfold.formatting import shown
 
 LOOK_SECONDS = 1.0  # between two looks at the storage, for the lines that are printed
 
@@ -176,13 +177,9 @@ def best_of(records: list[TrialRecord], higher_is_better: bool) -> TrialRecord |
 
 def line(record: TrialRecord, study: Study, best: TrialRecord | None) -> str:
     """What one trial came to."""
-    params = " ".join(f"{key}={_short(value)}" for key, value in record.params.items())
+    params = " ".join(f"{key}={shown(value)}" for key, value in record.params.items())
     if record.state == "complete":
         told = f"{study.basis.metric} {record.value:.4f}{'  best so far' if record is best else ''}"
     else:
         told = f"{record.state}: {record.reason};"
     return f"trial {record.number}  {told}  {params}"
-
-
-def _short(value: object) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

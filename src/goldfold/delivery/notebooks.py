@@ -27,6 +27,7 @@ from goldfold.engine import checkpoints
 from goldfold.engine.epochs import kept
 from goldfold.engine.fits import Experiment, fit_folder, fold_numbers, planned
 from goldfold.engine.predicting import finished
+from goldfold.engine.runs import run_name
 from goldfold.errors import GoldfoldError
 from goldfold.files import read_json
 from goldfold.params import Role, values
@@ -110,7 +111,7 @@ def run_files(run: Path) -> Iterator[tuple[str, Path]]:
         files.append(fit)
         if checkpoint := _chosen(fit.parent):
             files += [checkpoint.path, checkpoint.path.with_suffix(".safetensors")]
-    return ((f"runs/{run.parent.name}/{run.name}/{path.relative_to(run).as_posix()}", path) for path in files)
+    return ((f"runs/{run_name(run)}/{path.relative_to(run).as_posix()}", path) for path in files)
 
 
 def folder_files(folder: Path, under: str) -> Iterator[tuple[str, Path]]:
@@ -202,7 +203,7 @@ def pack(path: Path, files: Iterable[tuple[str, Path]]) -> None:
 
 def slug(run: Path) -> str:
     """A name for Kaggle's addresses: 10 to 45 of a-z, 0-9 and single hyphens, one to every run."""
-    name = f"{run.parent.name}/{run.name}"
+    name = run_name(run)
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     if not name.isascii() or len(plain) > 36:
         plain = f"{plain[:29].strip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:6]}".strip("-")

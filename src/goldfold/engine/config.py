@@ -17,6 +17,9 @@ from goldfold.engine.fits import Protocol
 from goldfold.engine.loop import Loop
 from goldfold.errors import GoldfoldError, unknown
 
+# YAML 1.2's floats with an exponent, for `add_implicit_resolver` of a loader or dumper: tag, pattern, first characters
+FLOAT = ("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
+
 
 @dataclass(frozen=True)
 class Config:
@@ -50,9 +53,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
+_Loader.add_implicit_resolver(*FLOAT)
 
 
 def read(path: Path, overrides: Sequence[str], recipes: Mapping[str, Recipe]) -> Config:

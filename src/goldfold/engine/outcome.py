@@ -11,6 +11,7 @@ import numpy as np
 from goldfold.competition import Metric
 from goldfold.engine.fits import Experiment, Fit
 from goldfold.engine.scoring import bootstrap, measures, scored, spread
+from goldfold.formatting import count
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def protocol(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) -> str
         f"{metric.name}, out of fold",
         *([metric.retrieval.protocol] if metric.retrieval and metric.retrieval.protocol else []),
         f"{folds} of {len(experiment.folds)} folds drawn with seed {experiment.protocol.seed}",
-        f"{seeds} {'seed' if seeds == 1 else 'seeds'} a fold",
+        f"{count(seeds, 'seed')} a fold",
     ]
     if any(fit.epoch for fit in fits):
         rules = {"last": "last epoch", "best": "best epoch on the scored fold"}

@@ -82,16 +82,25 @@ def find(runs: Path, wanted: str, finished: bool = True) -> Path:
     named = [
         folder
         for folder in known
-        if wanted in (folder.name, f"{folder.parent.name}/{folder.name}") or Path(wanted).resolve() == folder.resolve()
+        if wanted in (folder.name, run_name(folder)) or Path(wanted).resolve() == folder.resolve()
     ]
     if len(named) > 1:
-        choices = ", ".join(f"{folder.parent.name}/{folder.name}" for folder in named)
+        choices = ", ".join(map(run_name, named))
         raise GoldfoldError(f"several competitions have a run '{wanted}': say which of {choices}")
     if not named:
-        raise unknown("run", wanted, [f"{folder.parent.name}/{folder.name}" for folder in known])
+        raise unknown("run", wanted, map(run_name, known))
     if finished and not (named[0] / FINISHED).exists():
         raise GoldfoldError(f"run '{wanted}' is not finished: start its command again, it goes on where it stopped")
     return named[0]
+
+
+def run_name(folder: Path) -> str:
+    """How a run is called, wherever its folder lies.
+
+    >>> run_name(Path("runs/digits/baseline-r3"))
+    'digits/baseline-r3'
+    """
+    return f"{folder.parent.name}/{folder.name}"
 
 
 def listed(runs: Path) -> Sequence[Path]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from goldfold.errors import GoldfoldError
+from goldfold.formatting import change, signed_interval
 from goldfold.trust.audits import Finding
 
 BUDGET_SLACK = 0.05  # share by which training budgets may differ before their scores say more of budget than of method
@@ -50,6 +51,18 @@ def difference(summary: Mapping[str, Any], reference: Mapping[str, Any]) -> Diff
         interval = mean - half, mean + half
     relative = mean / reference["mean"] if reference["mean"] else None
     return Difference(mean, interval, int((sign * differences > 0).sum()), k, relative)
+
+
+def difference_text(found: Difference, bounds: Sequence[float], level: str = "") -> str:
+    """A paired difference, absolute and relative, its interval, and in how many folds it was better.
+
+    bounds: of the metric. level: what stands before the interval where no heading says it, such as "95 % ".
+
+    >>> difference_text(Difference(0.0123, (0.004, 0.0206), 4, 5, 0.0135), (0, 1))
+    '+0.0123 (+1.23 pp, +1.4 %) [+0.0040, +0.0206], 4 of 5 folds'
+    """
+    edges = level + signed_interval(found.interval) if found.interval else "one fold, no interval"
+    return f"{change(found.mean, found.relative, bounds)} {edges}, {found.better} of {found.folds} folds"
 
 
 def comparable(

@@ -14,6 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from goldfold.formatting import count
+
 PACKAGES = (
     "goldfold",
     "torch",
@@ -73,7 +75,7 @@ def _git(project: Path) -> dict[str, str]:
 
 
 def _uncommitted(files: int) -> str:
-    return f"{files} uncommitted {'file' if files == 1 else 'files'}" if files else "clean"
+    return count(files, "uncommitted file") if files else "clean"
 
 
 def _asked(project: Path, *question: str) -> str | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from goldfold.errors import GoldfoldError
+from goldfold.formatting import count
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM")
 
@@ -30,7 +31,7 @@ class Share:
         >>> str(Share(at_once=4, threads=2, gpus=0.5))
         '4 at once, each with 2 threads and 0.5 GPU'
         """
-        threads = f"{self.threads} {'thread' if self.threads == 1 else 'threads'}"
+        threads = count(self.threads, "thread")
         return f"{self.at_once} at once, each with {threads}" + (f" and {self.gpus:g} GPU" if self.gpus else "")
 
 

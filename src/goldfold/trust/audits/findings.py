@@ -20,6 +20,10 @@ class Finding:
     message: str
     where: str
 
+    def __str__(self) -> str:
+        """The line that commands print."""
+        return f"{self.level}  {self.code}  {self.where}: {self.message}"
+
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
     """Equal findings of several folds as one, with all the places."""

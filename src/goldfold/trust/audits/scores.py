@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from goldfold.formatting import interval, number
 from goldfold.trust.audits.findings import Finding
 
 if TYPE_CHECKING:
@@ -27,13 +28,13 @@ def worse_than_chance(name: str, summary: Mapping[str, Any]) -> list[Finding]:
     if sign * (mean - chance) <= 0:
         message = f"{name} {mean:.4f} is no better than chance, {chance:.4f}: look for swapped labels or no training"
         return [Finding("worse_than_chance", "warning", message, "all folds")]
-    interval, over = summary["interval_95_t"], "folds"
-    if interval is None:
-        interval, over = summary.get("pooled_interval_95_bootstrap"), "rows"
-    if interval and interval[0] <= chance <= interval[1]:
+    edges, over = summary["interval_95_t"], "folds"
+    if edges is None:
+        edges, over = summary.get("pooled_interval_95_bootstrap"), "rows"
+    if edges and edges[0] <= chance <= edges[1]:
         message = (
-            f"{name} {mean:.4f} cannot be told from the chance level {chance:.4f}: the interval over {over} is "
-            f"[{interval[0]:.4f}, {interval[1]:.4f}]"
+            f"{name} {number(mean)} cannot be told from the chance level {number(chance)}: the interval over {over} is "
+            f"{interval(edges)}"
         )
         return [Finding("at_chance", "warning", message, "all folds")]
     return []

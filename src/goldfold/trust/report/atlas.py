@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from goldfold.errors import GoldfoldError
+from goldfold.formatting import digits
 from goldfold.trust.report import canvas
-from goldfold.trust.report.canvas import BOLD, HEADING, PAGE, TEXT, TITLE, Range, below, beside, blank, digits, words
+from goldfold.trust.report.canvas import BOLD, HEADING, PAGE, TEXT, TITLE, Range, below, beside, blank, words
 from goldfold.trust.report.style import FOLDS, INK, MUTED
 
 ALARM, CHOSEN = "#b5402f", FOLDS[0]

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from goldfold.engine.scoring import spread
+from goldfold.formatting import number
 from goldfold.trust.report.blends import Facts, against_best, learned_weights, rows_of
-from goldfold.trust.report.figures import label_right
-from goldfold.trust.report.markdown import number
-from goldfold.trust.report.style import FAINT, INK, MUTED, figure, fold_colour, png, styled
+from goldfold.trust.report.style import FAINT, INK, MUTED, figure, fold_colour, label_right, png, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

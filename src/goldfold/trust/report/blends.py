@@ -8,8 +8,9 @@ from statistics import fmean, stdev
 from typing import Any
 
 from goldfold.files import read_json
+from goldfold.formatting import number, signed, signed_interval
 from goldfold.trust.comparisons import Difference, difference
-from goldfold.trust.report.markdown import number, table
+from goldfold.trust.report.markdown import table
 
 FACTS = "blend.json"
 CAVEAT = (
@@ -57,9 +58,9 @@ def verdict(facts: Facts) -> str:
         False: "does not beat the best single run",
         None: "is not shown to beat the best single run",
     }[beats(facts)]
-    apart = f"{found.mean:+.4f}, better in {found.better} of {found.folds} folds"
+    apart = f"{signed(found.mean)}, better in {found.better} of {found.folds} folds"
     if found.interval:
-        apart += f", 95 % [{found.interval[0]:+.4f}, {found.interval[1]:+.4f}]"
+        apart += f", 95 % {signed_interval(found.interval)}"
     own, other = number(facts["blend"]["mean"]), number(facts["runs"][best]["mean"])
     return f"The blend {verb}: {facts['metric']} {own} against {other} of {best} ({apart})."
 
@@ -85,12 +86,12 @@ def scores(facts: Facts) -> str:
         found = against_best(facts, own)
         apart = ["", "", ""]
         if name != best:
-            edges = "[{:+.4f}, {:+.4f}]".format(*found.interval) if found.interval else "-"
-            apart = [f"{found.mean:+.4f}", edges, f"{found.better} of {found.folds}"]
+            edges = signed_interval(found.interval, none="-")
+            apart = [signed(found.mean), edges, f"{found.better} of {found.folds}"]
         in_sample = own.get("in_sample")
         optimism = ["", ""]
         if in_sample is not None:
-            optimism = [number(in_sample), f"{_sign(facts) * (in_sample - own['mean']):+.4f}"]
+            optimism = [number(in_sample), signed(_sign(facts) * (in_sample - own["mean"]))]
         lines.append([name, number(own["mean"]), *apart, *optimism])
     note = "optimism: by how much a method reads better on the rows it learned from than nested."
     return table([*header, "in sample", "optimism"], lines) + f"\n\n{note}"
@@ -107,7 +108,7 @@ def fair_mark(facts: Facts) -> str:
     )
     return (
         f"{facts['best_run']} was picked as the best by these very scores, {number(other)}; picked for each fold by "
-        f"the other folds a single run reads {number(own)}, from which the blend is {blend - own:+.4f} away."
+        f"the other folds a single run reads {number(own)}, from which the blend is {signed(blend - own)} away."
     )
 
 
@@ -124,7 +125,7 @@ def choice(facts: Facts) -> str:
         f"Test rows are predicted by {method}, the best of {count} methods by nested score, {number(best)}. That is "
         f"itself a choice made on scored rows, so the blend's own score, {number(own)}, is that of choosing too: each "
         f"fold's method is the best on the other folds ({by_fold}). The best method's score alone would read "
-        f"{_sign(facts) * (best - own):+.4f} better; a method named beforehand (METHOD=mean) needs no choice."
+        f"{signed(_sign(facts) * (best - own))} better; a method named beforehand (METHOD=mean) needs no choice."
     )
 
 

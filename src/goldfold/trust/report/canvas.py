@@ -12,6 +12,7 @@ from functools import cache
 import cv2
 import numpy as np
 
+from goldfold.formatting import digits
 from goldfold.trust.report.style import DPI, INK, MUTED, WIDTH
 
 PAGE = round(WIDTH * DPI)  # pixels
@@ -185,15 +186,6 @@ def heat_key(ranges: Mapping[str, Range], striped: bool) -> np.ndarray:
 
 def _grey(text: str) -> np.ndarray:
     return words(text, PAGE // 2, colour=MUTED)
-
-
-def digits(value: float) -> str:
-    """Three significant digits.
-
-    >>> [digits(value) for value in (0.98765, 1.4213e-11, 0, float("nan"))]
-    ['0.988', '1.42e-11', '0.00', 'nan']
-    """
-    return f"{value:#.3g}".rstrip(".")
 
 
 def _line(text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
+from goldfold.formatting import count, digits
 from goldfold.trust.report import atlas, canvas
 from goldfold.trust.report.atlas import ALARM, CHOSEN, EDGE, GAP, MARGIN, Epoch, Probes
 from goldfold.trust.report.canvas import BOLD, HEADING, PAGE, TEXT, TINY, TITLE, Range, below, beside, blank, words
@@ -71,7 +72,7 @@ def _title(
     probes: Probes, epochs: Sequence[Epoch], shown: Sequence[Epoch], ranges: Mapping[str, Range], chosen: Mapping
 ) -> np.ndarray:
     room = PAGE - 2 * MARGIN
-    told = f"{_counted(len(epochs), 'epoch')} of {_counted(len(probes.ids), 'image')}"
+    told = f"{count(len(epochs), 'epoch')} of {count(len(probes.ids), 'image')}"
     notes = [f"in each column: {' above '.join(shown[0].pictures)}"]
     if len(shown) < len(epochs):
         notes.append(f"{len(shown)} epochs are shown: the first, the last, the chosen ones and some between them")
@@ -82,10 +83,6 @@ def _title(
     heats = {name: ranges[name] for name, values in shown[0].pictures.items() if values.ndim == 3}
     title = words(told, room, size=TITLE, weight=BOLD)
     return below([title, canvas.wrapped(notes, room), canvas.heat_key(heats, atlas.striped(shown))], gap=3)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _lanes(flags: Mapping[int, str], room: int) -> np.ndarray:
@@ -118,7 +115,7 @@ def _heads(shown: Sequence[Epoch], width: int) -> np.ndarray:
     ]
     rows.append(_row("epoch", numbers, width))
     for name in dict.fromkeys(name for epoch in shown for name in epoch.facts):
-        values = [canvas.digits(epoch.facts[name]) if name in epoch.facts else "" for epoch in shown]
+        values = [digits(epoch.facts[name]) if name in epoch.facts else "" for epoch in shown]
         rows.append(_row(name, [words(value, width) for value in values], width))
     return beside([blank(1, EDGE), below(rows, gap=2)])
 
@@ -153,7 +150,7 @@ def _probe(
     score = next(iter(shown[0].scores), None)
     if score is None:
         return row
-    told = [words(canvas.digits(epoch.scores[score][probe]), width, size=TINY) for epoch in shown]
+    told = [words(digits(epoch.scores[score][probe]), width, size=TINY) for epoch in shown]
     return below([row, _row(score, told, width, TINY)])
 
 

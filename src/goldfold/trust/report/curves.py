@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goldfold.trust.report.markdown import interval, number
-from goldfold.trust.report.style import FOLDS, INK, MUTED, figure, png, styled
+from goldfold.formatting import interval, number
+from goldfold.trust.report.style import FOLDS, INK, MUTED, figure, label_right, png, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -123,14 +123,7 @@ def side_by_side(
             axes.plot(edges, [place, place], color=INK, linewidth=2, solid_capstyle="butt")
         axes.plot(mean, place, "o", color=INK, markersize=7)
         told = "no score" if np.isnan(mean) else f"{number(mean)}  {interval(edges) if edges is not None else ''}"
-        axes.annotate(
-            told,
-            (1, place),
-            xycoords=("axes fraction", "data"),
-            xytext=(6, 0),
-            textcoords="offset points",
-            verticalalignment="center",
-        )
+        label_right(axes, place, told)
     axes.axvline(chance, color=MUTED, linestyle="--", linewidth=1)
     axes.set_yticks(range(len(names)), ["\n".join(textwrap.wrap(name, NAME)) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)

@@ -10,7 +10,7 @@ import numpy as np
 
 from goldfold import retrieval
 from goldfold.errors import GoldfoldError
-from goldfold.trust.report.markdown import width
+from goldfold.formatting import shortened
 from goldfold.trust.report.style import FOLDS, INK, MUTED, figure, png, styled
 
 if TYPE_CHECKING:
@@ -84,12 +84,6 @@ def _draw(axes: Axes, places: np.ndarray, labels: Sequence[str]) -> None:
     for number, name in enumerate(named):
         own = np.array([label == name for label in labels])
         look = {"color": FOLDS[number], "marker": MARKS[number], "edgecolor": "white", "linewidth": 0.4}
-        axes.scatter(*places[own].T, s=size, zorder=2 + number, label=f"{_short(name)} ({counts[name]:,})", **look)
-
-
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    if width(text) <= WORD:
-        return text
-    half = WORD * len(text) // width(text) // 2
-    return f"{text[:half]}…{text[-half:]}"
+        axes.scatter(
+            *places[own].T, s=size, zorder=2 + number, label=f"{shortened(name, WORD)} ({counts[name]:,})", **look
+        )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from goldfold.competition import Metric
 from goldfold.engine.epochs import Cost, Look
-from goldfold.trust.report.markdown import folded, number, table
+from goldfold.formatting import number, shown
+from goldfold.trust.report.markdown import folded, table
 
 
 def rules(metric: Metric, costs: Sequence[Cost]) -> str:
@@ -69,16 +69,10 @@ def by_image(looks: Sequence[Look], ids: Sequence[Any]) -> pd.DataFrame:
 
 def page(title: str, told: str, fold: int, epochs: pd.DataFrame, images: pd.DataFrame) -> str:
     """The whole text: rules, then the tables of the pictured fold. told: `rules`."""
-    cells = [[_cell(value) for value in line] for line in epochs.itertuples(index=False)]
+    cells = [[shown(value) for value in line] for line in epochs.itertuples(index=False)]
     parts = [f"# Epochs of {title}", told, f"## Fold {fold}, epoch by epoch", table(list(epochs.columns), cells)]
     for score, lines in images.groupby("score", sort=False) if len(images) else ():
         shown = lines.drop(columns="score")
-        rows = [[_cell(value) for value in line] for line in shown.itertuples(index=False)]
+        rows = [[shown(value) for value in line] for line in shown.itertuples(index=False)]
         parts.append(folded(f"{score} of each image", table(list(shown.columns), rows)))
     return "\n\n".join(parts)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return "nan" if np.isnan(value) else f"{value:.4g}"
-    return str(value)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from goldfold.trust.report.markdown import number
-from goldfold.trust.report.style import FAINT, INK, MUTED, figure, fold_colour, png, styled, within_reach
+from goldfold.formatting import number
+from goldfold.trust.report.style import FAINT, INK, MUTED, figure, fold_colour, label_right, png, styled, within_reach
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -199,16 +199,3 @@ def _draw_dot(axes: Axes, place: float, score: float, edges: Sequence[float] | N
         axes.plot(edges, [place, place], color=colour, linewidth=1.6, solid_capstyle="butt")
     axes.plot(score, place, marker, color=colour, markersize=6.5)
     label_right(axes, place, number(score))
-
-
-def label_right(axes: Axes, place: float, text: str) -> None:
-    """Write `text` to the right of the axes, at a place of the vertical one."""
-    axes.annotate(
-        text,
-        (1, place),
-        xycoords=("axes fraction", "data"),
-        xytext=(4, 0),
-        textcoords="offset points",
-        verticalalignment="center",
-        fontsize=8,
-    )

@@ -8,7 +8,8 @@ from statistics import fmean
 from typing import Any
 
 from goldfold.files import read_json
-from goldfold.trust.report.markdown import duration, number, table
+from goldfold.formatting import duration, number
+from goldfold.trust.report.markdown import table
 
 Fit = Mapping[str, Any]  # a fit.json with its history
 Row = Mapping[str, Any]  # of a history

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from goldfold import images
-from goldfold.trust.report.markdown import width
+from goldfold.formatting import shortened
 from goldfold.trust.report.style import INK, MUTED, WIDTH, figure, png, styled
 
 if TYPE_CHECKING:
@@ -144,9 +144,4 @@ def _plain(value: Any) -> str:
 
 
 def _short(text: Any) -> str:
-    """`text` without its middle where it is too wide for a caption."""
-    text = str(text)
-    if width(text) <= CAPTION:
-        return text
-    half = CAPTION * len(text) // width(text) // 2
-    return f"{text[:half]}…{text[-half:]}"
+    return shortened(str(text), CAPTION)

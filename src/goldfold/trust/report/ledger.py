@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from goldfold.trust.report.markdown import number
+from goldfold.formatting import interval, number
 from goldfold.trust.report.style import FOLDS, INK, MUTED, figure, png, styled
 
 if TYPE_CHECKING:
@@ -120,5 +120,5 @@ def told(found: Agreement | None, part: str, known: int) -> str:
     if found is None:
         why = "all CVs or all scores are equal" if known >= FEWEST else f"{known} of at least {FEWEST} submissions"
         return f"rank correlation of CV with {part}: none yet, {why}"
-    edges = f"[{number(found.low)}, {number(found.high)}]"
+    edges = interval((found.low, found.high))
     return f"rank correlation of CV with {part} {number(found.rho)}, 95 % {edges} over {found.n} submissions"

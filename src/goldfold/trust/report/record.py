@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from goldfold.files import read_json
+from goldfold.formatting import difference, interval, number, plain
 from goldfold.trust.report import blends, fits, retrieval
-from goldfold.trust.report.markdown import code, difference, folded, interval, number, plain, table
+from goldfold.trust.report.markdown import code, folded, table
 
 LEVELS = ("error", "warning", "note")
 PICTURES = {

@@ -13,9 +13,11 @@ from pandas import DataFrame
 from goldfold import collapse, ranks, retrieval
 from goldfold.competition import Metric
 from goldfold.engine.embeddings import no_such_id
+from goldfold.formatting import number
 from goldfold.optional_parts import Pairs
 from goldfold.trust.report import embedding_map, similarities
-from goldfold.trust.report.markdown import number, table
+from goldfold.trust.report.markdown import table
+from goldfold.trust.report.row_labels import labels
 from goldfold.trust.report.strips import Answer, Strip, strips
 
 FACTS, QUERIES = "retrieval.json", "retrieval.csv"
@@ -40,18 +42,6 @@ class HeldOut:
     rows: DataFrame
     embeddings: np.ndarray
     pairs: Pairs
-
-
-def labels(rows: DataFrame, targets: Sequence[str]) -> list[str]:
-    """What is known of each row in words: its targets, numbers with their names, nothing where it has none."""
-    shown = [name for name in targets if name in rows and name != "mask_path"]
-    columns = [
-        rows[name].map(str)
-        if rows[name].map(type).eq(str).all()
-        else rows[name].map(lambda value, it=name: f"{it} {value}")
-        for name in shown
-    ]
-    return [", ".join(line) for line in zip(*columns, strict=True)] if columns else [""] * len(rows)
 
 
 def by_query(held: Sequence[HeldOut]) -> DataFrame:

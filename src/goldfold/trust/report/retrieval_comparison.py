@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 from pandas import DataFrame
 
+from goldfold.formatting import number
 from goldfold.retrieval import Similarities, nearest, side_by_side
-from goldfold.trust.comparisons import Difference
-from goldfold.trust.report.markdown import number, table
+from goldfold.trust.comparisons import difference_text
+from goldfold.trust.report.markdown import table
+from goldfold.trust.report.row_labels import labels
 from goldfold.trust.report.similarities import median, overlap
 from goldfold.trust.report.strips import Answer, Strip, strips
 from goldfold.trust.retrieval_comparisons import (
@@ -59,7 +61,7 @@ def told(found: Compared) -> str:
     return (
         f"{found.other} against {found.first}: average precision rose for {counts.improved:,} of "
         f"{len(found.queries):,} queries, fell for {counts.degraded:,}, stayed for {counts.unchanged:,} "
-        f"({_sign_test(counts)}); mean change {_change(mean_change(found.queries))}"
+        f"({_sign_test(counts)}); mean change {_mean_change(found)}"
     )
 
 
@@ -83,11 +85,8 @@ def _sign_test(counts: Signs) -> str:
     return f"sign test p = {counts.p:.2g}" if counts.improved + counts.degraded else "no query changed"
 
 
-def _change(found: Difference) -> str:
-    """Absolute and relative never stand alone: points (pp) and percent."""
-    relative = f", {100 * found.relative:+.1f} %" if found.relative is not None else ""
-    edges = f"95 % [{found.interval[0]:+.4f}, {found.interval[1]:+.4f}]" if found.interval else "one fold, no interval"
-    return f"{found.mean:+.4f} ({100 * found.mean:+.2f} pp{relative}) {edges}, {found.better} of {found.folds} folds"
+def _mean_change(found: Compared) -> str:
+    return difference_text(mean_change(found.queries), bounds=(0, 1), level="95 % ")
 
 
 def _left_over(found: Compared) -> str:
@@ -198,9 +197,10 @@ def _strip(gallery: Gallery, query: int, embeddings: np.ndarray, targets: Sequen
     positions, similarities = (each[0].tolist() for each in nearest(pairs, embeddings, ANSWERS))
     right = dict(zip(pairs.gallery.tolist(), pairs.relevant(slice(0, 1))[0].tolist(), strict=True))
 
+    words, ids = labels(gallery.rows, targets), gallery.rows["id"].tolist()
+
     def caption(position: int) -> str:
-        row = gallery.rows.iloc[position]
-        return f"{row['id']}\n{', '.join(f'{target} {row[target]}' for target in targets)}"
+        return f"{ids[position]}\n{words[position]}"
 
     answers = [
         Answer(Path(paths[position]), caption(position), similarity, right[position])

@@ -14,8 +14,9 @@ import numpy as np
 
 from goldfold.engine.scoring import spread
 from goldfold.engine.trials import TrialRecord
+from goldfold.formatting import number as score
+from goldfold.formatting import shown, signed, signed_interval, width
 from goldfold.trust.comparisons import Difference, difference
-from goldfold.trust.report.markdown import plain, width
 
 TOP = 10  # trials in the tables
 Scores = Mapping[int, Mapping[int, float]]  # seed the folds were drawn with -> fold -> score
@@ -190,15 +191,6 @@ def values(trial: TrialRecord) -> str:
     return " ".join(f"{key}={shown(value)}" for key, value in trial.params.items())
 
 
-def shown(value: Any) -> str:
-    """A parameter's value with four significant digits.
-
-    >>> [shown(value) for value in (0.000123456, 64, True, "cosine", [1, 2])]
-    ['0.0001235', '64', 'true', 'cosine', '[1, 2]']
-    """
-    return f"{value:.4g}" if isinstance(value, float) else plain(value)
-
-
 def same(one: Any, other: Any) -> bool:
     """Whether two values of a parameter are equal: True is not 1, a list equals its tuple."""
     return json.dumps(one) == json.dumps(other)
@@ -207,29 +199,6 @@ def same(one: Any, other: Any) -> bool:
 def choices(entry: Any) -> list[Any] | None:
     """The listed values of a searched parameter; None for a range."""
     return entry if isinstance(entry, list) else entry.get("choices")
-
-
-def score(value: float) -> str:
-    """
-    >>> [score(value) for value in (0.97123, 3.2e-05, 24563.12)]
-    ['0.9712', '3.20e-05', '24,563.1']
-    """
-    return signed(value).lstrip("+")
-
-
-def signed(value: float) -> str:
-    """
-    >>> [signed(value) for value in (0.0123, -0.00001, 0, 1234.5)]
-    ['+0.0123', '-1.00e-05', '+0.0000', '+1,234.5']
-    """
-    size = abs(value)
-    if 0 < size < 5e-5:
-        return f"{value:+.2e}"
-    return f"{value:+.4f}" if size < 100 else f"{value:+,.1f}"
-
-
-def signed_interval(edges: Sequence[float] | None) -> str:
-    return f"[{signed(edges[0])}, {signed(edges[1])}]" if edges else "no interval"
 
 
 def _flat(scores: Scores) -> list[float]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
+from goldfold.engine.config import FLOAT
 from goldfold.trust.report.study import Facts, same, score
 
 
@@ -18,9 +18,7 @@ class _Dumper(yaml.SafeDumper):
         return True  # a list that two keys share is written twice
 
 
-_Dumper.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
-)
+_Dumper.add_implicit_resolver(*FLOAT)
 
 
 def best_config(facts: Facts, name: str, values: Mapping[str, Any], defaults: Mapping[str, Any], cost: str) -> str:

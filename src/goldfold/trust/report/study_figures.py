@@ -13,7 +13,7 @@ from unittest import mock
 import numpy as np
 
 from goldfold.engine.trials import TrialRecord
-from goldfold.trust.report.markdown import plain
+from goldfold.formatting import plain
 from goldfold.trust.report.study import Facts, choices, score
 from goldfold.trust.report.style import DPI, FOLDS, MUTED, WIDTH, png, styled
 

@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from goldfold.engine.trials import TrialRecord
-from goldfold.trust.report.markdown import code, duration, table
+from goldfold.formatting import duration
+from goldfold.trust.report.markdown import code, table
 from goldfold.trust.report.study import (
     HEADER,
     TOP,

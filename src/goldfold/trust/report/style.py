@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INK, MUTED, FAINT = "#1f2933", "#7b8794", "#e4e7eb"
@@ -81,3 +82,16 @@ def within_reach(level: float, values: Sequence[float]) -> bool:
     """Whether a line at `level` can be drawn beside `values` without pressing them into one."""
     span = max(values) - min(values)
     return min(values) - span <= level <= max(values) + span
+
+
+def label_right(axes: Axes, place: float, text: str) -> None:
+    """Write `text` to the right of the axes, at a place of the vertical one."""
+    axes.annotate(
+        text,
+        (1, place),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 0),
+        textcoords="offset points",
+        verticalalignment="center",
+        fontsize=8,
+    )

@@ -1,0 +1,138 @@
+"""Numbers, intervals, differences and durations as text, written in one way by commands, records and pictures."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+ROUNDING = 1e-12  # a smaller difference of two scores is a rounding error of float64
+
+
+def number(value: float) -> str:
+    """A score, loss or similarity: four decimals, more digits where it is very small, fewer where it is large.
+
+    >>> [number(value) for value in (0.91234, -12.5, 0, 0.000123, 24563.12)]
+    ['0.9123', '-12.5000', '0.0000', '1.230e-04', '24,563.1']
+    """
+    size = abs(value)
+    if 0 < size < 0.001:
+        return f"{value:.3e}"
+    return f"{value:.4f}" if size < 100 else f"{value:,.1f}"
+
+
+def interval(edges: Sequence[float]) -> str:
+    """
+    >>> interval((0.9, 0.95))
+    '[0.9000, 0.9500]'
+    """
+    return f"[{number(edges[0])}, {number(edges[1])}]"
+
+
+def signed(value: float) -> str:
+    """A difference of two scores: four decimals with a sign, an exponent only where they would read as zero.
+
+    >>> [signed(value) for value in (0.0123, -0.00001, 0, -1e-17, 1234.5)]
+    ['+0.0123', '-1.00e-05', '+0.0000', '+0.0000', '+1,234.5']
+    """
+    size = abs(value)
+    if size < ROUNDING:
+        return "+0.0000"
+    if size < 5e-5:
+        return f"{value:+.2e}"
+    return f"{value:+.4f}" if size < 100 else f"{value:+,.1f}"
+
+
+def signed_interval(edges: Sequence[float] | None, none: str = "no interval") -> str:
+    """The interval of a difference; `none` where there is no interval.
+
+    >>> signed_interval((-0.01, 0.02)), signed_interval(None)
+    ('[-0.0100, +0.0200]', 'no interval')
+    """
+    return f"[{signed(edges[0])}, {signed(edges[1])}]" if edges else none
+
+
+def change(mean: float, relative: float | None, bounds: Sequence[float]) -> str:
+    """A difference, absolute and relative: in points (pp) where scores lie in [0, 1], and in percent of the reference.
+
+    relative: difference / reference, None where the reference is 0. bounds: of the metric.
+
+    >>> change(0.0123, 0.0135, (0, 1)), change(-1.5, -0.25, (0, float("inf")))
+    ('+0.0123 (+1.23 pp, +1.4 %)', '-1.5000 (-25.0 %)')
+    """
+    both = [f"{100 * mean:+.2f} pp"] if list(bounds) == [0, 1] else []
+    both += [f"{100 * relative:+.1f} %"] if relative is not None else []
+    return f"{signed(mean)} ({', '.join(both)})" if both else signed(mean)
+
+
+def difference(value: float, reference: float, name: str) -> str:
+    """How far `value` is from `reference`, called `name`, in the unit of both.
+
+    >>> difference(0.905, 0.912, "the mean")
+    '0.0070 lower than the mean (absolute)'
+    """
+    if value == reference:
+        return f"equal to {name}"
+    return f"{number(abs(value - reference))} {'higher' if value > reference else 'lower'} than {name} (absolute)"
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> [duration(seconds) for seconds in (3.21, 184, 7384)]
+    ['3.2 s', '3 min 4 s', '2 h 3 min']
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def count(number: int, noun: str, nouns: str = "") -> str:
+    """How many of what; nouns: the plural where it is not `noun` with an s.
+
+    >>> count(1, "fit"), count(2624, "image"), count(0, "query", "queries")
+    ('1 fit', '2,624 images', '0 queries')
+    """
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def digits(value: float) -> str:
+    """Three significant digits, trailing zeros kept: for columns too narrow for `number`.
+
+    >>> [digits(value) for value in (0.98765, 1.4213e-11, 0, float("nan"))]
+    ['0.988', '1.42e-11', '0.00', 'nan']
+    """
+    return f"{value:#.3g}".rstrip(".")
+
+
+def shown(value: Any) -> str:
+    """A parameter's value, or another of a table, with four significant digits.
+
+    >>> [shown(value) for value in (0.000123456, 64, True, "cosine", [1, 2])]
+    ['0.0001235', '64', 'true', 'cosine', '[1, 2]']
+    """
+    return f"{value:.4g}" if isinstance(value, float) else plain(value)
+
+
+def plain(value: Any) -> str:
+    """A config's value in full, as YAML's flow style writes it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def width(text: str) -> int:
+    """Columns a terminal needs: Chinese, Japanese and Korean characters take two."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def shortened(text: str, most: int) -> str:
+    """`text` on one line, without its middle where it is wider than `most` columns.
+
+    >>> shortened("a long name of a class", 11), shortened("short", 11)
+    ('a lon…class', 'short')
+    """
+    text = " ".join(text.split())
+    if width(text) <= most:
+        return text
+    half = most * len(text) // width(text) // 2
+    return f"{text[:half]}…{text[-half:]}"
