@@ -271,12 +271,12 @@ class Rule:
     broken: Callable[[BaseModel], str | None]
 
 
-class Neighbours(NamedTuple):
-    """Rows in an order of their own, those next to each other nearly copies: a recording's frames, a signal's windows.
+class Neighbors(NamedTuple):
+    """Which columns say that rows follow each other in time and are near-duplicates: frames, windows of a signal.
 
-    sequence, time: columns of the train table, and of the test table unless they are targets. guard: rows of one
-    sequence whose times differ by this or less, in the unit of `time`, must neither be on both sides of a fold nor be
-    asked to find each other.
+    sequence, time: columns of the train table, and of the test table unless they are targets; times are numbers. guard:
+    rows of one sequence whose times differ by this or less, in the unit of `time`, must neither be on both sides of a
+    fold nor be ranked for each other.
     """
 
     sequence: str
@@ -301,7 +301,7 @@ class Competition:
     grade: (submission, solution) -> the leaderboard's score of a submission against `private/solution.csv`; None where
         only Kaggle can tell. The solution has the sample submission's columns filled with the truth, and may have more.
     object_class: a column of both tables with the kind of object a row shows, "?" where unknown; None if all are alike.
-    neighbours: how rows follow each other, where those next to each other are nearly copies; None where they are not.
+    neighbors: how rows follow each other in time, if those next to each other are near-duplicates; else None.
     rules: a run that breaks one is refused, or is an exploration that writes no submission.
     sample_data: folder below GOLDFOLD_SAMPLE_DATA with Kaggle's own files, read where `data/<name>/raw` is absent.
     """
@@ -318,6 +318,6 @@ class Competition:
     group: str | None = None
     grade: Callable[[DataFrame, DataFrame], float] | None = None
     object_class: str | None = None
-    neighbours: Neighbours | None = None
+    neighbors: Neighbors | None = None
     rules: Sequence[Rule] = ()
     sample_data: str | None = None

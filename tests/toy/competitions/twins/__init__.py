@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from goldfold import hosting, images, retrieval, splits
-from goldfold.competition import Competition, Neighbours, Plan, Recipe, Stage, Submission
+from goldfold.competition import Competition, Neighbors, Plan, Recipe, Stage, Submission
 from goldfold.metrics.retrieval import mean_average_precision
 from goldfold.params import Params
 from goldfold.seeding import derive
@@ -85,7 +85,7 @@ COMPETITION = Competition(
     ),
     targets=("kind",),
     group="recording",
-    neighbours=Neighbours(sequence="recording", time="frame", guard=1),
+    neighbors=Neighbors(sequence="recording", time="frame", guard=1),
     prepare=prepare,
     load=lambda public: hosting.read(public, text=["id", "kind"]),
     split=lambda train, seed: splits.stratified_grouped(train["kind"], train["recording"], folds=3, seed=seed),
