@@ -155,7 +155,7 @@ def mebibytes(field: str) -> int:
 
 
 def peak_of(rows: int) -> None:
-    """Print the peak resident MiB of this process after one image's neighbours among `rows` of 256 dimensions."""
+    """Print the peak resident MiB of this process after one image's neighbors among `rows` of 256 dimensions."""
     library, queries = torch.randn(rows, 256), torch.randn(PATCHES, 256)
     held = mebibytes("VmRSS")
     libraries.nearest(queries, library, 1)

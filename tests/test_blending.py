@@ -468,8 +468,8 @@ def test_runs_that_do_not_belong_together_are_refused(three, capsys):
     train("estimator", "accept=[x]")
     train("estimator", "folds=[1]")
     train("perceptron", "folds=[1]")
-    train("two_stage", comp="neighbours")
-    train("two_stage", "epochs_metric=4", comp="neighbours")
+    train("two_stage", comp="neighbors")
+    train("two_stage", "epochs_metric=4", comp="neighbors")
     refusals = {
         ("estimator-r1",): "two or more different runs",
         ("estimator-r1", "blobs/estimator-r1"): "two or more different runs",

@@ -1,4 +1,4 @@
-"""Which images meet in a batch, by class, by category, and apart in time; views and neighbours they are drawn from."""
+"""Which images meet in a batch, by class, by category, and apart in time; views and neighbors they are drawn from."""
 
 from __future__ import annotations
 

@@ -106,14 +106,14 @@ def test_runs_beside_each_other(toy: Path, refused, capsys: pytest.CaptureFixtur
 
 
 def test_the_command_itself_runs_quietly(goldfold) -> None:
-    done = goldfold("train", "--comp", "neighbours", "--config", "two_stage", CI="true")
+    done = goldfold("train", "--comp", "neighbors", "--config", "two_stage", CI="true")
     assert done.stderr == ""
     assert "precision_at_1_cosine" in done.stdout
     assert "pooled" not in done.stdout
 
 
 def test_unknown_names_suggest_the_near_miss(refused, toy: Path) -> None:
-    assert "did you mean 'blobs'? known: blobs, neighbours" in refused("train", "--comp", "blob")
+    assert "did you mean 'blobs'? known: blobs, neighbors" in refused("train", "--comp", "blob")
     assert "did you mean 'estimator'" in refused("train", "--comp", "blobs", "--config", "estimater")
     assert "did you mean 'strength'" in refused("train", "--comp", "blobs", "--config", "estimator", "strenght=2")
     assert "did you mean 'bank'" in refused("train", "--comp", "blobs", "--config", "estimator", "recipe=bnak")

@@ -257,8 +257,8 @@ def test_a_chosen_epoch_is_compared_with_none(three: None, capsys) -> None:
 
 def test_other_competitions_are_compared_as_before(toy: Path, capsys) -> None:
     for epochs in ("3", "4"):
-        main(["train", "--comp", "neighbours", "--config", "two_stage", f"epochs_metric={epochs}"])
+        main(["train", "--comp", "neighbors", "--config", "two_stage", f"epochs_metric={epochs}"])
     told = compare(capsys, "two_stage-r1", "two_stage-r2", "--accept", "unequal_budget")
-    assert told.startswith("neighbours/two_stage-r1  epochs_metric 3\n")
-    assert told.splitlines()[-1].startswith("error  unequal_budget  neighbours/two_stage-r2")
-    assert not Path("runs/neighbours/comparisons").exists()
+    assert told.startswith("neighbors/two_stage-r1  epochs_metric 3\n")
+    assert told.splitlines()[-1].startswith("error  unequal_budget  neighbors/two_stage-r2")
+    assert not Path("runs/neighbors/comparisons").exists()

@@ -251,9 +251,9 @@ def test_views_of_one_image_are_right_for_one_another(rows, tmp_path):
     assert found == pytest.approx(expected.item(), abs=1e-6)
 
 
-def test_a_neighbour_may_be_the_second_view_and_no_other_neighbour_is_in_the_batch(rows, tmp_path):
+def test_a_neighbor_may_be_the_second_view_and_no_other_neighbor_is_in_the_batch(rows, tmp_path):
     recipe = embedder.recipe(sequence="film", time="t", network=Small, **SMALL)
-    given = {"metric_epochs": 1, "neighbours": 1, "crop": 1.0, "strength": 0.0, "flip": False, "metric_batch_size": 8}
+    given = {"metric_epochs": 1, "neighbors": 1, "crop": 1.0, "strength": 0.0, "flip": False, "metric_batch_size": 8}
     plan = planned(rows, tmp_path, recipe, **given)
     pixels = images.load_resized(rows["path"], 16).reshape(40, -1).astype(float)
     moved: dict[int, set[int]] = {}
@@ -386,7 +386,7 @@ def experiment(rows: pd.DataFrame, folder: Path) -> Experiment:
         "metric_epochs": 3,
         "embedding": "projector",
         "labels": "views",
-        "neighbours": 1,
+        "neighbors": 1,
     }
     return Experiment(
         competition=competition,

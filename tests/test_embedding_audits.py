@@ -16,12 +16,12 @@ from goldfold.engine.scoring import spread
 from goldfold.engine.training import train
 from goldfold.errors import GoldfoldError
 from goldfold.metrics import retrieval as measured
-from goldfold.optional_parts import Neighbours, Pairs, UntrainedLoss
+from goldfold.optional_parts import Neighbors, Pairs, UntrainedLoss
 from goldfold.retrieval import by_label
 from goldfold.trust import audits
-from goldfold.trust.audits.embeddings import below_untrained, did_not_learn, neighbours, neighbours_ranked
+from goldfold.trust.audits.embeddings import below_untrained, did_not_learn, neighbor_leakage, neighbor_ranked
 
-CLOSE = Neighbours(sequence="recording", time="frame", guard=2)
+CLOSE = Neighbors(sequence="recording", time="frame", guard=2)
 
 
 # -- losses against those without learning (case E)
@@ -169,11 +169,11 @@ def by_hand(rows: pd.DataFrame, fold: Fold) -> dict[int, set[int]]:
 def test_a_random_split_of_frames_leaks_and_one_by_recording_does_not():
     rows = frames(20, 15, 9)
     random = fold_of(np.random.default_rng(0).random(len(rows)) < 0.2)
-    (finding,) = neighbours([fold_of((rows["recording"] == "录1").to_numpy()), random], rows, CLOSE)
-    assert (finding.code, finding.level, finding.where) == ("neighbour_leakage", "error", "fold 1")
+    (finding,) = neighbor_leakage([fold_of((rows["recording"] == "录1").to_numpy()), random], rows, CLOSE)
+    assert (finding.code, finding.level, finding.where) == ("neighbor_leakage", "error", "fold 1")
     leaking = by_hand(rows, random)
     first = min(leaking)
-    assert finding.message.startswith(f"{len(leaking)} of {len(random.validation)} scored rows have a row that is")
+    assert finding.message.startswith(f"{len(leaking)} of {len(random.validation)} scored rows have a training row")
     named, twin = finding.message.split("first id ")[1].split(": split")[0].split(" beside ")
     assert named == repr(rows["id"][first])
     assert twin in {repr(rows["id"][other]) for other in leaking[first]}
@@ -186,7 +186,7 @@ def test_what_leaks_agrees_with_looking_at_every_pair(seed):
     rows["frame"] = generator.integers(0, 40, len(rows))  # ties, gaps
     part = generator.integers(0, 5, len(rows))  # some rows are in neither half
     fold = Fold(np.flatnonzero(part < 2), np.flatnonzero(part == 2))
-    leaking, findings = by_hand(rows, fold), neighbours([fold], rows, CLOSE)
+    leaking, findings = by_hand(rows, fold), neighbor_leakage([fold], rows, CLOSE)
     assert len(findings) == bool(leaking)
     if leaking:
         assert findings[0].message.startswith(f"{len(leaking)} of {len(fold.validation)} ")
@@ -197,20 +197,20 @@ def test_a_gap_wider_than_the_guard_is_clean_and_one_as_wide_is_not():
     rows = frames(30)
     held_out = (rows["frame"] >= 20).to_numpy()
     gapped = Fold(np.flatnonzero(rows["frame"] < 18), np.flatnonzero(held_out))
-    assert neighbours([gapped], rows, CLOSE) == []
-    (finding,) = neighbours([Fold(np.flatnonzero(rows["frame"] < 19), gapped.validation)], rows, CLOSE)
+    assert neighbor_leakage([gapped], rows, CLOSE) == []
+    (finding,) = neighbor_leakage([Fold(np.flatnonzero(rows["frame"] < 19), gapped.validation)], rows, CLOSE)
     assert finding.message.startswith("1 of 10 scored rows")
     assert "'录0/20' beside '录0/18'" in finding.message
 
 
-def test_rows_of_unknown_recordings_have_no_neighbours():
+def test_rows_of_unknown_recordings_have_no_neighbors():
     rows = frames(20)
     rows["recording"] = None
-    assert neighbours([fold_of((rows["frame"] % 2 == 0).to_numpy())], rows, CLOSE) == []
-    with pytest.raises(GoldfoldError, match=r"no column by which rows are neighbours 'frame'; did you mean 'frames'"):
-        neighbours([], rows.rename(columns={"frame": "frames"}), CLOSE)
-    with pytest.raises(GoldfoldError, match="'frame', which is str: turn it into seconds"):
-        neighbours([], rows.assign(frame=rows["frame"].astype(str)), CLOSE)
+    assert neighbor_leakage([fold_of((rows["frame"] % 2 == 0).to_numpy())], rows, CLOSE) == []
+    with pytest.raises(GoldfoldError, match=r"no column of sequences or times 'frame'; did you mean 'frames'"):
+        neighbor_leakage([], rows.rename(columns={"frame": "frames"}), CLOSE)
+    with pytest.raises(GoldfoldError, match=r"'frame' must be numbers .* and are string: turn them into"):
+        neighbor_leakage([], rows.assign(frame=rows["frame"].astype(str)), CLOSE)
 
 
 def asking_all(rows: pd.DataFrame, guard: float) -> Pairs:
@@ -225,24 +225,24 @@ def asking_all(rows: pd.DataFrame, guard: float) -> Pairs:
     )
 
 
-def test_neighbours_among_the_answers_are_named(monkeypatch):
+def test_neighbors_among_the_answers_are_named(monkeypatch):
     rows = frames(20, 15).assign(label=lambda rows: rows["frame"] % 2)
-    assert neighbours_ranked(asking_all(rows, 2), rows, CLOSE) == []
-    (finding,) = neighbours_ranked(asking_all(rows, 1), rows, CLOSE)
-    assert (finding.code, finding.level, finding.where) == ("neighbour_ranked", "error", "all folds")
-    assert finding.message.startswith("35 of 35 queries may answer with a row within 2 of their 'frame'")
+    assert neighbor_ranked(asking_all(rows, 2), rows, CLOSE) == []
+    (finding,) = neighbor_ranked(asking_all(rows, 1), rows, CLOSE)
+    assert (finding.code, finding.level, finding.where) == ("neighbor_ranked", "error", "all folds")
+    assert finding.message.startswith("35 of 35 queries are ranked against a row within 2 of their 'frame'")
     monkeypatch.setattr("goldfold.trust.audits.embeddings.AT_ONCE", 100)  # several parts, the last one smaller
-    assert neighbours_ranked(asking_all(rows, 1), rows, CLOSE) == [finding]
+    assert neighbor_ranked(asking_all(rows, 1), rows, CLOSE) == [finding]
 
 
 def test_the_query_itself_among_its_answers_is_named():
     rows = pd.DataFrame({"id": [7, 8, 9], "recording": list("aab"), "frame": [0, 10, 0], "label": [0, 0, 1]})
-    (finding,) = neighbours_ranked(asking_all(rows, -1), rows, CLOSE)
-    assert finding.message.startswith("3 of 3 queries may answer")
+    (finding,) = neighbor_ranked(asking_all(rows, -1), rows, CLOSE)
+    assert finding.message.startswith("3 of 3 queries are ranked against")
     assert "first id 7 with 7" in finding.message
     apart = by_label(rows["label"], queries=np.array([True, False, False]))
-    assert neighbours_ranked(apart, rows, CLOSE) == []
-    (finding,) = neighbours_ranked(apart, rows.assign(frame=[0, 2, 0]), CLOSE)
+    assert neighbor_ranked(apart, rows, CLOSE) == []
+    (finding,) = neighbor_ranked(apart, rows.assign(frame=[0, 2, 0]), CLOSE)
     assert "1 of 1 queries" in finding.message
     assert "first id 7 with 8" in finding.message
 

@@ -86,12 +86,12 @@ def test_the_tables_of_epochs_agree_with_the_histories(toy: Path, capsys) -> Non
 
 
 def test_the_atlas_shows_the_epochs_of_every_stage(toy: Path, capsys) -> None:
-    main(["train", "--comp", "neighbours", "--config", "two_stage", "--debug"])
+    main(["train", "--comp", "neighbors", "--config", "two_stage", "--debug"])
     assert "metric epoch 3 of 3, " in capsys.readouterr().out
     main(["epochs", "--run", "latest"])
-    folder = Path("runs/neighbours/two_stage-r1/epochs-fold0-seed0")
+    folder = Path("runs/neighbors/two_stage-r1/epochs-fold0-seed0")
     table = pd.read_csv(folder / "epochs.csv")
-    history = json.loads(Path("runs/neighbours/two_stage-r1/fold0-seed0/history.json").read_text())
+    history = json.loads(Path("runs/neighbors/two_stage-r1/fold0-seed0/history.json").read_text())
     assert table["stage"].tolist() == ["invariance"] * 2 + ["metric"] * 3 == [row["stage"] for row in history]
     assert table["epoch"].tolist() == [1, 2, 1, 2, 3]
     assert table["precision_at_1_cosine"].tolist() == pytest.approx([row["metric"] for row in history])

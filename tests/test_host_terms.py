@@ -96,7 +96,7 @@ def test_a_new_key_ends_the_old_one(board):
 
 
 def test_a_competition_without_hidden_labels_is_not_hosted(toy):
-    assert "keeps no hidden labels" in refused(toy, "host-add", "--comp", "neighbours")
+    assert "keeps no hidden labels" in refused(toy, "host-add", "--comp", "neighbors")
     assert "is no date" in refused(toy, "host-add", "--comp", "blobs", "--deadline", "tomorrow")
 
 

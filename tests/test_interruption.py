@@ -70,7 +70,7 @@ def test_killed_run_ends_with_the_same_bytes(tmp_path: Path) -> None:
     "command",
     [
         ["train", "--comp", "blobs", "--config", "perceptron", "--debug", "select=best", "patience=2", "seeds=[0,1]"],
-        ["train", "--comp", "neighbours", "--config", "two_stage", "accumulate=2"],
+        ["train", "--comp", "neighbors", "--config", "two_stage", "accumulate=2"],
         ["train", "--comp", "blobs", "--config", "bank", "clip=0.5"],
     ],
 )

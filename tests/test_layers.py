@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "commands": {"seam", "brick", "engine", "trust", "delivery", "commands"},
     "competition": {"seam", "brick"},
 }
-SAME_DATA = {("neighbours", "blobs")}  # the toys: one asks another question about the other's points
+SAME_DATA = {("neighbors", "blobs")}  # the toys: one asks another question about the other's points
 
 
 def layer(part: str) -> str:

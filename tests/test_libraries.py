@@ -32,7 +32,7 @@ def normal(*shape: int, seed: int = 0, offset: float = 0) -> torch.Tensor:
 
 @pytest.mark.parametrize("k", [1, 5])
 @pytest.mark.parametrize("offset", [0, 1e3])
-def test_neighbours_are_those_of_scikit_learn(k, offset):
+def test_neighbors_are_those_of_scikit_learn(k, offset):
     library, queries = normal(9_000, 24, offset=offset), normal(700, 24, seed=1, offset=offset)
     distances, positions = libraries.nearest(queries, library, k)
     reference = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(library.double().numpy())
@@ -42,7 +42,7 @@ def test_neighbours_are_those_of_scikit_learn(k, offset):
     assert distances.dtype == torch.float32
 
 
-def test_a_row_of_the_library_is_its_own_neighbour_at_distance_zero():
+def test_a_row_of_the_library_is_its_own_neighbor_at_distance_zero():
     library = normal(500, 8, offset=1e3)
     distances, positions = libraries.nearest(library, library, 1)
     assert (distances == 0).all()
@@ -66,32 +66,32 @@ def test_doubles_and_halves_are_compared_too():
     assert (libraries.nearest(halves, halves, 1)[0] == 0).all()
 
 
-def test_no_query_has_no_neighbours():
+def test_no_query_has_no_neighbors():
     distances, positions = libraries.nearest(torch.empty(0, 4), normal(5, 4), 2)
     assert distances.shape == positions.shape == (0, 2)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads a process's memory as Linux tells it")
-def test_neighbours_need_no_more_memory_than_stated():
+def test_neighbors_need_no_more_memory_than_stated():
     done = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True)
     assert float(done.stdout) < libraries.MEMORY  # all distances at once would be 381 MiB
 
 
-def patchcore(patches: np.ndarray, library: np.ndarray, neighbours: int) -> float:
+def patchcore(patches: np.ndarray, library: np.ndarray, neighbors: int) -> float:
     """Equations 6 and 7 of Roth et al. 2022 for one image, as the paper writes them."""
     distances = np.linalg.norm(patches[:, None] - library, axis=2)
     worst = distances.min(1).argmax()
     nearest = distances[worst].argmin()
-    around = np.argsort(np.linalg.norm(library - library[nearest], axis=1), kind="stable")[:neighbours]
+    around = np.argsort(np.linalg.norm(library - library[nearest], axis=1), kind="stable")[:neighbors]
     weight = 1 - np.exp(distances[worst, nearest]) / np.exp(distances[worst, around]).sum()
     return weight * distances[worst, nearest]
 
 
-@pytest.mark.parametrize("neighbours", [2, 9, 1000])
-def test_image_scores_are_those_of_the_paper(neighbours):
+@pytest.mark.parametrize("neighbors", [2, 9, 1000])
+def test_image_scores_are_those_of_the_paper(neighbors):
     library, patches = normal(60, 12), normal(7, 30, 12, seed=1)
-    scores, distances = libraries.image_scores(patches, library, neighbours)
-    expected = [patchcore(image, library.double().numpy(), neighbours) for image in patches.double().numpy()]
+    scores, distances = libraries.image_scores(patches, library, neighbors)
+    expected = [patchcore(image, library.double().numpy(), neighbors) for image in patches.double().numpy()]
     np.testing.assert_allclose(scores.numpy(), expected, atol=1e-5, rtol=0)
     assert distances.shape == (7, 30)
     torch.testing.assert_close(distances, torch.cdist(patches, library).amin(2))
@@ -109,9 +109,9 @@ def test_distant_features_do_not_overflow_the_weights():
     assert libraries.image_scores(patches, library)[0].isfinite().all()
 
 
-@pytest.mark.parametrize(("rows", "neighbours"), [(1, 9), (60, 1)])
-def test_a_single_neighbour_weighs_nothing(rows, neighbours):
-    scores, distances = libraries.image_scores(normal(4, 6, 5), normal(rows, 5, seed=1), neighbours)
+@pytest.mark.parametrize(("rows", "neighbors"), [(1, 9), (60, 1)])
+def test_a_single_neighbor_weighs_nothing(rows, neighbors):
+    scores, distances = libraries.image_scores(normal(4, 6, 5), normal(rows, 5, seed=1), neighbors)
     assert (scores == distances.amax(1)).all()
     assert (scores > 0).all()
 
@@ -144,7 +144,7 @@ def test_what_cannot_be_compared_is_refused(queries, library, k, sentence):
 
 
 @pytest.mark.parametrize(
-    ("patches", "neighbours", "sentence"),
+    ("patches", "neighbors", "sentence"),
     [
         (torch.ones(2, 0, 3), 9, r"at least one patch, they are \(2, 0, 3\)"),
         (torch.ones(2, 3), 9, r"they are \(2, 3\)"),
@@ -152,6 +152,6 @@ def test_what_cannot_be_compared_is_refused(queries, library, k, sentence):
         (torch.ones(2, 1, 4), 9, "as wide as the library"),
     ],
 )
-def test_images_that_cannot_be_scored_are_refused(patches, neighbours, sentence):
+def test_images_that_cannot_be_scored_are_refused(patches, neighbors, sentence):
     with pytest.raises(GoldfoldError, match=sentence):
-        libraries.image_scores(patches, torch.ones(4, 3), neighbours)
+        libraries.image_scores(patches, torch.ones(4, 3), neighbors)

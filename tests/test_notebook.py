@@ -75,7 +75,7 @@ RUNS = [
     ("blobs", "perceptron", ["select=2", "ema=0.5", "debug=true"]),
     ("blobs", "bank", ["folds=[2,0]"]),
     ("blobs", "estimator", ["seeds=[0,1]"]),
-    ("neighbours", "two_stage", ["select=best", "seeds=[3]"]),
+    ("neighbors", "two_stage", ["select=best", "seeds=[3]"]),
 ]
 
 

@@ -15,7 +15,7 @@ def drawn(*shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0))
 
 
-def test_one_map_is_averaged_over_neighbours_that_are_zero_outside():
+def test_one_map_is_averaged_over_neighbors_that_are_zero_outside():
     found = patches.joined([drawn(2, 5, 4, 6)]).numpy()
     padded = np.pad(drawn(2, 5, 4, 6).numpy(), ((0, 0), (0, 0), (1, 1), (1, 1)))
     for y, x in np.ndindex(4, 6):

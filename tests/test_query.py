@@ -254,9 +254,9 @@ def test_a_fit_without_training_is_built_again(toy: Path) -> None:
 
 
 def test_near_duplicates_are_those_within_the_guard_of_one_sequence() -> None:
-    from goldfold.optional_parts import Neighbours
+    from goldfold.optional_parts import Neighbors
 
     table = pd.DataFrame({"video": ["a", "a", "a", "b", "a"], "second": [0.0, 1.0, 2.5, 1.0, 1.5]})
-    near = embeddings.near_duplicates(table, 1, Neighbours("video", "second", 1.0))
+    near = embeddings.near_duplicates(table, 1, Neighbors("video", "second", 1.0))
     assert near.tolist() == [True, False, False, False, True]
     assert not embeddings.near_duplicates(table, 1, None).any()

@@ -183,7 +183,7 @@ def test_the_metric_is_computed_of_the_other_scores_that_a_recipe_names(toy):
 
 def test_the_best_possible_score_and_the_protocol_are_told_beside_the_score(toy, capsys):
     """A metric that cannot reach its bound on the rows of a fold, measured in its own way."""
-    path = toy / "competitions/neighbours/__init__.py"
+    path = toy / "competitions/neighbors/__init__.py"
     changed = path.read_text(encoding="utf-8").replace(
         "bounds=(0, 1),",
         "bounds=(0, 1), retrieval=Retrieval(pairs=lambda rows: retrieval.by_label(rows['label']), "
@@ -194,11 +194,11 @@ def test_the_best_possible_score_and_the_protocol_are_told_beside_the_score(toy,
         "from goldfold import retrieval, splits\nfrom goldfold.optional_parts import Retrieval\n",
     )
     path.write_text(changed, encoding="utf-8")
-    main(["train", "--comp", "neighbours", "--config", "two_stage"])
+    main(["train", "--comp", "neighbors", "--config", "two_stage"])
     told = capsys.readouterr().out
     assert "best possible 0.6000, range [0, 1]" in told
     assert "precision_at_1_cosine, out of fold, self left out, 2 of 2 folds" in told
-    record = (toy / "runs/neighbours/two_stage-r1/record.md").read_text(encoding="utf-8")
+    record = (toy / "runs/neighbors/two_stage-r1/record.md").read_text(encoding="utf-8")
     assert "best possible" in record
     main(["train", "--comp", "blobs", "--config", "estimator"])
     assert "best possible" not in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Blocks of time follow the clock; folds keep them whole and their neighbours apart, however it is counted."""
+"""Blocks of time follow the clock; folds keep them whole and their neighbors apart, however it is counted."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_lengths_that_divide_each_other_lie_in_each_other():
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("guard", [0, 1.0, 2.5])
-def test_folds_keep_blocks_whole_and_neighbours_apart(seed, guard):
+def test_folds_keep_blocks_whole_and_neighbors_apart(seed, guard):
     folds = time_blocks.folds(SEQUENCES, TIMES, BLOCKS, 4, guard, seed)
     assert np.array_equal(np.sort(np.concatenate([fold.validation for fold in folds])), np.arange(len(TIMES)))
     for fold in folds:
@@ -93,7 +93,7 @@ def test_folds_that_break_the_guard_are_refused():
     order = np.argsort(TIMES + 1000 * pd.factorize(SEQUENCES)[0])
     broken = [Fold(order[5:], order[:5])]
     with pytest.raises(
-        GoldfoldError, match=r"fold 0 trains on row \d+, 1 away from its validation row \d+ .* guard is 2"
+        GoldfoldError, match=r"fold 0 trains on row \d+, 1 away from its validation row \d+, and the guard is 2"
     ):
         time_blocks.verified(broken, SEQUENCES, TIMES, 2.0)
 
@@ -102,7 +102,7 @@ def test_folds_that_break_the_guard_are_refused():
     ("call", "told"),
     [
         (lambda: time_blocks.blocks(["a", None], [0, 1], 5), "1 of 2 have none, first row 1"),
-        (lambda: time_blocks.blocks(["a", "a"], [0, "noon"], 5), "finite number as its time"),
+        (lambda: time_blocks.blocks(["a", "a"], [0, "noon"], 5), "times must be numbers in the unit of the guard"),
         (lambda: time_blocks.blocks(["a", "a"], [0], 5), "2 sequences need as many times"),
         (lambda: time_blocks.blocks(["a"], [0], 0), "length above 0"),
         (lambda: time_blocks.beyond(["a"], [0], np.array([0]), -1), "guard must be 0 or more"),

@@ -21,7 +21,7 @@ COMPETITION = Competition(
     ),
     targets=data.TARGETS,
     group="block",
-    neighbours=data.NEIGHBOURS,
+    neighbors=data.NEIGHBORS,
     prepare=data.prepare,
     load=data.load,
     split=data.split,

@@ -11,11 +11,11 @@ from goldfold import hosting, retrieval, time_blocks
 from goldfold.competition import Fold, Tables
 from goldfold.defect_folders import SUFFIXES
 from goldfold.errors import GoldfoldError
-from goldfold.optional_parts import Neighbours, Pairs
+from goldfold.optional_parts import Neighbors, Pairs
 from goldfold.rankings import Ranking
 
 TARGETS = ("place", "recording", "second", "block")
-NEIGHBOURS = Neighbours("recording", "second", 2.0)
+NEIGHBORS = Neighbors("recording", "second", 2.0)
 WITHIN = 10.0  # seconds up to which a frame shows the same place
 BLOCK, PLACE = 30.0, 10.0  # seconds; places lie in blocks
 RATE = 30  # numbers a second in the file names
@@ -65,7 +65,7 @@ def load(public: Path) -> Tables:
 
 def pairs(rows: pd.DataFrame) -> Pairs:
     """Right: more than 2 s and up to 10 s away in the same recording; what is nearer is left out."""
-    return retrieval.by_time(rows["recording"], rows["second"], WITHIN, NEIGHBOURS.guard)
+    return retrieval.by_time(rows["recording"], rows["second"], WITHIN, NEIGHBORS.guard)
 
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:
@@ -74,4 +74,4 @@ def split(train: pd.DataFrame, seed: int) -> list[Fold]:
 
 
 def _split(rows: pd.DataFrame, folds: int, seed: int) -> list[Fold]:
-    return time_blocks.folds(rows["recording"], rows["second"], rows["block"], folds, NEIGHBOURS.guard, seed)
+    return time_blocks.folds(rows["recording"], rows["second"], rows["block"], folds, NEIGHBORS.guard, seed)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from competitions.frames.data import NEIGHBOURS
+from competitions.frames.data import NEIGHBORS
 from goldfold.recipes import embedder
 
 RECIPES = {
     "embedder": embedder.recipe(
         "place",
-        sequence=NEIGHBOURS.sequence,
-        time=NEIGHBOURS.time,
+        sequence=NEIGHBORS.sequence,
+        time=NEIGHBORS.time,
         category="recording",
         backbone="efficientnet_lite0",
         image_size=96,

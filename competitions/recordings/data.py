@@ -10,12 +10,12 @@ import pandas as pd
 
 from goldfold import hosting, recording_folders, recordings, retrieval, time_blocks
 from goldfold.competition import Fold, Tables
-from goldfold.optional_parts import Neighbours, Pairs
+from goldfold.optional_parts import Neighbors, Pairs
 from goldfold.rankings import Ranking
 
 TARGETS = ("label",)
 UNLABELLED = "?"  # such a frame neither asks nor answers, it may be learnt from
-NEIGHBOURS = Neighbours("recording", "frame", 2)
+NEIGHBORS = Neighbors("recording", "frame", 2)
 BLOCK = 20  # frames
 RANKING = Ranking("frames", listed=24, graded=20)  # up to four of a list are near-duplicates of the query
 HIDDEN_SEED, FOLDS = 2025, 4
@@ -35,7 +35,7 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
     rows["label"] = rows["label"].fillna(UNLABELLED)
     known = np.flatnonzero(rows["label"] != UNLABELLED)
     hidden = known[_split(rows.iloc[known], folds=5, seed=HIDDEN_SEED)[0].validation]
-    kept = time_blocks.beyond(rows["recording"], rows["frame"], hidden, NEIGHBOURS.guard)
+    kept = time_blocks.beyond(rows["recording"], rows["frame"], hidden, NEIGHBORS.guard)
     RANKING.host(rows.iloc[kept], rows.iloc[hidden], TARGETS, pairs, public, private)
 
 
@@ -59,7 +59,7 @@ def pairs(rows: pd.DataFrame) -> Pairs:
     known = np.flatnonzero(rows["label"] != UNLABELLED)
     some = rows.iloc[known]
     alike = retrieval.by_label(some["label"])
-    near = retrieval.by_time(some["recording"], some["frame"], np.inf, NEIGHBOURS.guard)
+    near = retrieval.by_time(some["recording"], some["frame"], np.inf, NEIGHBORS.guard)
     return Pairs(
         queries=known,
         gallery=known,
@@ -74,4 +74,4 @@ def split(train: pd.DataFrame, seed: int) -> list[Fold]:
 
 
 def _split(rows: pd.DataFrame, folds: int, seed: int) -> list[Fold]:
-    return time_blocks.folds(rows["recording"], rows["frame"], rows["block"], folds, NEIGHBOURS.guard, seed)
+    return time_blocks.folds(rows["recording"], rows["frame"], rows["block"], folds, NEIGHBORS.guard, seed)

@@ -1,4 +1,4 @@
-"""How frames are embedded without their labels: SimSiam, then FastAP on the views of a frame and its neighbours."""
+"""How frames are embedded without their labels: SimSiam, then FastAP on the views of a frame and its neighbors."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 from pandas import DataFrame
 
-from competitions.recordings.data import NEIGHBOURS, UNLABELLED
+from competitions.recordings.data import NEIGHBORS, UNLABELLED
 from goldfold.competition import Plan, Runtime
 from goldfold.recipes import embedder
 
 EMBEDDER = embedder.recipe(
     "label",
-    sequence=NEIGHBOURS.sequence,
-    time=NEIGHBOURS.time,
+    sequence=NEIGHBORS.sequence,
+    time=NEIGHBORS.time,
     backbone="efficientnet_lite0",
     labels="views",
-    neighbours=NEIGHBOURS.guard,
+    neighbors=NEIGHBORS.guard,
 )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from goldfold import batches, seeding
+from goldfold import batches, neighbors, seeding
 from goldfold.errors import GoldfoldError
 
 
@@ -112,21 +112,14 @@ def apart(
     sequences, times: (n,). Frames take the first batch with room for them; batches that are not full are left out,
     unless none is.
     """
+    near = neighbors.timeline(sequences, times).windows(within)
     made: list[list[int]] = []
     unfilled = 0
     for frame in batches.order(seed, epoch, len(times)):
-        near = (
-            k
-            for k in range(unfilled, len(made))
-            if len(made[k]) < batch_size and not _near(frame, made[k], sequences, times, within)
-        )
-        k = next(near, len(made))
+        free = (k for k in range(unfilled, len(made)) if len(made[k]) < batch_size and not near.among(frame, made[k]))
+        k = next(free, len(made))
         made.append([int(frame)]) if k == len(made) else made[k].append(int(frame))
         while unfilled < len(made) and len(made[unfilled]) == batch_size:
             unfilled += 1
     full = [np.array(batch) for batch in made if len(batch) == batch_size]
     return full or [np.array(max(made, key=len))]
-
-
-def _near(frame: int, others: list[int], sequences: np.ndarray, times: np.ndarray, within: float) -> bool:
-    return bool(np.any((sequences[others] == sequences[frame]) & (np.abs(times[others] - times[frame]) <= within)))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
-    from goldfold.optional_parts import Monitored, Neighbours, Retrieval, Rule, UntrainedLoss
+    from goldfold.optional_parts import Monitored, Neighbors, Retrieval, Rule, UntrainedLoss
 
     Predictions = np.ndarray
 
@@ -210,7 +210,7 @@ class Competition:
     grade: (submission, solution) -> the leaderboard's score of a submission against `private/solution.csv`; None if
         only Kaggle can compute it. The solution is a sample submission with the true values, perhaps with more columns.
     object_class: a column of both tables with the class of the object in a row, "?" if unknown; None if all are alike.
-    neighbours: the time order of rows that are near-duplicates of their neighbors; None if there are none.
+    neighbors: the time order of rows that are near-duplicates of their neighbors; None if there are none.
     rules: a run that breaks one is refused, or is an exploration that writes no submission.
     sample_data: folder below GOLDFOLD_SAMPLE_DATA with Kaggle's own files, read if `data/<name>/raw` does not exist.
     """
@@ -227,6 +227,6 @@ class Competition:
     group: str | None = None
     grade: Callable[[DataFrame, DataFrame], float] | None = None
     object_class: str | None = None
-    neighbours: Neighbours | None = None
+    neighbors: Neighbors | None = None
     rules: Sequence[Rule] = ()
     sample_data: str | None = None

@@ -18,6 +18,7 @@ from goldfold import (
     batches,
     images,
     metric_losses,
+    neighbors,
     pseudo_labels,
     simsiam,
     two_views,
@@ -63,8 +64,8 @@ class Fold:
                 f"{reason} needs to know how frames follow each other, and this recipe names no sequence and time: "
                 "give it the columns, or leave it out"
             )
-        sequences, _ = pd.factorize(self.rows[self.columns.sequence])
-        return sequences, self.rows[self.columns.time].to_numpy(np.float64)
+        line = neighbors.timeline(self.rows[self.columns.sequence], self.rows[self.columns.time])
+        return line.sequences, line.times
 
     @cached_property
     def frames(self) -> two_views.Frames:

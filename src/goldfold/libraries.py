@@ -1,4 +1,4 @@
-"""Distances to a library of normal features: exact neighbours in bounded memory, and the scores made of them."""
+"""Exact nearest neighbors in a memory bank of normal features, in bounded memory, and anomaly scores from them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def nearest(queries: Tensor, library: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
     queries: float (q, d), q may be 0. library: float (m, d) on the same device, m >= k >= 1. Distances are Euclidean.
 
-    Every pair is compared. Neighbours are ranked by |c|² - 2x·c around the library's mean; the distances returned are
+    Every pair is compared. Neighbors are ranked by |c|² - 2x·c around the library's mean; the distances returned are
     those of the differences themselves, so that a row that is in the library has distance 0. Rows whose squared
     distances differ by less than rounding (about 1e-6 of the squared distance to the mean) may change places. Needs
     less than `MEMORY` MiB beside its arguments and its result, up to some 4,000 dimensions.
@@ -43,16 +43,16 @@ def nearest(queries: Tensor, library: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return distances, positions.gather(1, order)
 
 
-def image_scores(patches: Tensor, library: Tensor, neighbours: int = 9) -> tuple[Tensor, Tensor]:
+def image_scores(patches: Tensor, library: Tensor, neighbors: int = 9) -> tuple[Tensor, Tensor]:
     """PatchCore's score of every image, float32 (n,), and the distance of each patch to the library, float32 (n, p).
 
     patches: float (n, p, d), p >= 1: the patch features of n images. library: float (m, d), m >= 1.
-    neighbours: b, how many library rows around the nearest one give the weight; m of them where the library has fewer.
+    neighbors: b, how many library rows nearest to the nearest one give the weight; all m if the library has fewer.
 
     Of an image, let x be the patch farthest from the library, c its nearest row and s their distance. The score is
     (1 - exp|x - c| / sum of exp|x - c'| over the b rows c' nearest to c, itself among them) · s: the same distance says
-    less where normal features are sparse (Roth et al. 2022, equations 6 and 7). One neighbour cannot weigh anything:
-    with `neighbours` = 1, or one library row, the score is s itself.
+    less where normal features are sparse (Roth et al. 2022, equations 6 and 7). One neighbor cannot weigh anything:
+    with `neighbors` = 1, or one library row, the score is s itself.
 
     Raises GoldfoldError as `nearest` does, and for images without patches.
     """
@@ -61,25 +61,25 @@ def image_scores(patches: Tensor, library: Tensor, neighbours: int = 9) -> tuple
             f"patches must be (images, patches, width) with at least one patch, they are {tuple(patches.shape)}; "
             "give one row of patches per image"
         )
-    if neighbours < 1:
-        raise GoldfoldError(f"neighbours must be at least 1, it is {neighbours}; 9 is PatchCore's choice")
+    if neighbors < 1:
+        raise GoldfoldError(f"neighbors must be at least 1, it is {neighbors}; 9 is PatchCore's choice")
     distances, positions = (found.view(patches.shape[:2]) for found in nearest(patches.flatten(0, 1), library, 1))
     images = torch.arange(len(patches), device=patches.device)
     scores, worst = distances.max(1)
-    if min(neighbours, len(library)) == 1:
+    if min(neighbors, len(library)) == 1:
         return scores, distances
     centres = library[positions[images, worst]]
-    _, around = nearest(centres, library, min(neighbours, len(library)))
+    _, around = nearest(centres, library, min(neighbors, len(library)))
     shares = _distances(patches[images, worst], library, around).softmax(1)
     return (1 - shares[:, 0]) * scores, distances
 
 
-def vector_scores(features: Tensor, library: Tensor, neighbours: int = 1) -> Tensor:
+def vector_scores(features: Tensor, library: Tensor, neighbors: int = 1) -> Tensor:
     """Mean squared difference to the nearest library row, or its mean over the nearest few: float32 (n,).
 
-    features: float (n, d), a vector per image. library: float (m, d), m >= neighbours. Raises as `nearest` does.
+    features: float (n, d), a vector per image. library: float (m, d), m >= neighbors. Raises as `nearest` does.
     """
-    distances, _ = nearest(features, library, neighbours)
+    distances, _ = nearest(features, library, neighbors)
     return distances.square().mean(1) / library.shape[1]
 
 
@@ -105,7 +105,7 @@ def _check(queries: Tensor, library: Tensor, k: int) -> None:
     if len(queries):
         check_features("array of queries", queries)
     if not 1 <= k <= len(library):
-        raise GoldfoldError(f"neighbours must be from 1 to the {len(library)} rows of the library, not {k}; change it")
+        raise GoldfoldError(f"neighbors must be from 1 to the {len(library)} rows of the library, not {k}; change it")
 
 
 def _slices(count: int, size: int) -> Iterator[slice]:

@@ -45,10 +45,10 @@ def metric(fold: Fold, labelled: Labelled, seen: Seen) -> Stage:
 def _of_views(fold: Fold, epoch: int) -> list[np.ndarray]:
     """Rows of each batch where every one is to be told from the others."""
     params, size, seed = fold.params, fold.params.metric_batch_size // 2, fold.runtime.seed
-    if not params.neighbours:
+    if not params.neighbors:
         return class_batches.at_random(len(fold.rows), size, seed, epoch)
-    sequences, times = fold.order("neighbours")
-    return class_batches.apart(sequences, times, 2 * params.neighbours, size, seed, epoch)
+    sequences, times = fold.order("neighbors")
+    return class_batches.apart(sequences, times, 2 * params.neighbors, size, seed, epoch)
 
 
 def _sampler(fold: Fold, labelled: Labelled) -> Sampled:
@@ -79,7 +79,7 @@ def _metric_batches(
         return lambda epoch: batches.InMemory(tensors, shares(epoch))
     views = fold.views(params.metric_augmentation)
     if labelled.codes is None:
-        near = two_views.near(*fold.order("neighbours"), params.neighbours) if params.neighbours else None
+        near = two_views.near(*fold.order("neighbors"), params.neighbors) if params.neighbors else None
         item: Callable = two_views.TwoViews(views, near=near)
     else:
         item = two_views.OneView(views, labelled.rows, labelled.codes)

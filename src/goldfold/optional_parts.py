@@ -116,12 +116,12 @@ class Rule:
     broken: Callable[[BaseModel], str | None]
 
 
-class Neighbours(NamedTuple):
-    """Rows in sequences whose neighbors are near-duplicates: frames of a recording, windows of a signal.
+class Neighbors(NamedTuple):
+    """Which columns say that rows follow each other in time and are near-duplicates: frames, windows of a signal.
 
-    sequence, time: columns of the train table, and of the test table unless they are targets.
-    guard: rows of one sequence whose times differ by at most this, in the unit of `time`, must not be on both sides of
-        a fold and must not retrieve each other.
+    sequence, time: columns of the train table, and of the test table unless they are targets; times are numbers. guard:
+    rows of one sequence whose times differ by this or less, in the unit of `time`, must neither be on both sides of a
+    fold nor be ranked for each other.
     """
 
     sequence: str

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from goldfold import ranks
+from goldfold import neighbors, ranks
 from goldfold.errors import GoldfoldError, unknown
 from goldfold.optional_parts import Pairs
 
@@ -87,35 +87,27 @@ def by_time(
     *,
     queries: Sequence[bool] | None = None,
 ) -> Pairs:
-    """Each row asks all others, and those soon before or after it in its own sequence are right.
+    """Each row is a query to all others; relevant are those soon before or after it in its own sequence.
 
-    sequences: (n,) of any hashable kind. times: (n,) finite numbers. Right are rows of the same sequence with
-    guard < |difference of times| <= within; those up to `guard` are left out, as is the row itself. queries: as in
-    `by_label`. Differences are compared up to the rounding of the times, so that 0.3 and 0.4 are 0.1 apart.
+    sequences: (n,) of any hashable kind. times: (n,) finite numbers. Relevant are rows of the same sequence with
+    guard < |difference of times| <= within; near-duplicates, up to `guard`, are left out, as is the row itself.
+    queries: as in `by_label`. Differences are compared up to `neighbors.rounding`: 0.3 and 0.4 are 0.1 apart.
 
-    Raises GoldfoldError as `by_label`, for times that are not finite, and unless 0 <= guard < within.
+    Raises GoldfoldError as `by_label` and `neighbors.timeline`, and unless 0 <= guard < within.
     """
     if not 0 <= guard < within:
         raise GoldfoldError(
-            f"right answers lie from `guard` to `within` away, 0 <= guard < within, got {guard:g} and {within:g}: "
+            f"relevant rows are from `guard` to `within` away, 0 <= guard < within, got {guard:g} and {within:g}: "
             "change them"
         )
     asking, answering = _sides(len(sequences), queries)
-    sequence, time = _codes("sequence", sequences), _times(times, len(sequences))
-    rounding = 4 * np.spacing(np.abs(time).max())
-
-    def close(some: slice, limit: float) -> np.ndarray:
-        apart = np.abs(time[asking[some], None] - time[answering])
-        return (sequence[asking[some], None] == sequence[answering]) & (apart <= limit + rounding)
-
-    def left_out(some: slice) -> np.ndarray:
-        return _itself(asking[some], answering) | close(some, guard)
-
+    line = neighbors.timeline(sequences, times)
+    near, far = (line.windows(limit, asking, answering) for limit in (guard, within))
     return Pairs(
         queries=asking,
         gallery=answering,
-        relevant=lambda some: close(some, within) & ~left_out(some),
-        left_out=left_out,
+        relevant=lambda some: far.pairs(some) & ~near.pairs(some),
+        left_out=near.pairs,  # a row is near itself
     )
 
 
@@ -233,16 +225,6 @@ def _codes(what: str, values: Sequence, count: int | None = None) -> np.ndarray:
             f"{(codes < 0).argmax()}: fill them in `load`"
         )
     return codes.astype(np.int32)
-
-
-def _times(times: Sequence[float], count: int) -> np.ndarray:
-    time = np.asarray(times, np.float64)
-    if time.shape != (count,) or not np.isfinite(time).all():
-        raise GoldfoldError(
-            f"times must be {count} finite numbers, one per row, got shape {time.shape} with "
-            f"{np.isfinite(time).sum()} finite ones: mend them in `load`"
-        )
-    return time
 
 
 def _itself(asking: np.ndarray, answering: np.ndarray) -> np.ndarray:

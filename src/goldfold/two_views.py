@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from goldfold import augmentation, images, seeding
+from goldfold import augmentation, images, neighbors, seeding
 
 if TYPE_CHECKING:
     from albumentations import Compose
@@ -96,7 +96,7 @@ class Views:
 class TwoViews:
     """(epoch, position) -> two views of a row; `ahead` adds the frame ahead, its position or -1, and if it is known.
 
-    near: positions that the second view may be of instead, for each row; itself alone where None.
+    near: for each row the positions of the rows that the second view is drawn from; the row itself if None.
     """
 
     views: Views
@@ -135,7 +135,7 @@ def ahead(sequences: np.ndarray, times: np.ndarray, step: float) -> np.ndarray:
     It is the one nearest to that time, off by less than half a step; times and `step` have one unit.
     """
     found = np.full(len(times), -1)
-    for members in _sequences(sequences):
+    for members in neighbors.timeline(sequences, times).members():
         own, wanted = times[members], times[members] + step
         order = np.argsort(own, kind="stable")
         later = np.searchsorted(own[order], wanted).clip(1, max(1, len(own) - 1))
@@ -149,17 +149,5 @@ def ahead(sequences: np.ndarray, times: np.ndarray, step: float) -> np.ndarray:
 
 def near(sequences: np.ndarray, times: np.ndarray, within: float) -> list[np.ndarray]:
     """For each row the positions of the rows of its sequence at most `within` away in time, itself among them."""
-    found: list[np.ndarray] = [np.empty(0, np.int64)] * len(times)
-    for members in _sequences(sequences):
-        order = members[np.argsort(times[members], kind="stable")]
-        starts = np.searchsorted(times[order], times[order] - within, "left")
-        stops = np.searchsorted(times[order], times[order] + within, "right")
-        for row, start, stop in zip(order, starts, stops, strict=True):
-            found[row] = order[start:stop]
-    return found
-
-
-def _sequences(sequences: np.ndarray) -> list[np.ndarray]:
-    """The positions of each sequence's rows."""
-    known, codes = np.unique(sequences, return_inverse=True)
-    return [np.flatnonzero(codes == code) for code in range(len(known))]
+    found = neighbors.timeline(sequences, times).windows(within)
+    return [found.of(row) for row in range(len(times))]

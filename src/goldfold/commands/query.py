@@ -96,7 +96,7 @@ def search(
     bar.close()
     note(run, code_changed(found.code_changes, "queries"))
     units = np.concatenate([part for part in parts if len(part)])
-    gallery = Gallery(rows, units, competition.metric.retrieval.pairs(train), competition.neighbours)
+    gallery = Gallery(rows, units, competition.metric.retrieval.pairs(train), competition.neighbors)
     return Found(experiment, fits, gallery, queries)
 
 
@@ -106,7 +106,7 @@ def _rows(experiment: Experiment, test: DataFrame) -> DataFrame:
     folds = folds_frame(train["id"], experiment.folds)["fold"].astype(object).replace(-1, "-").to_numpy()
     known = train.assign(label=labels(train, competition.targets[:1]), fold=folds)
     rows = pd.concat([known, test.assign(label="test", fold="-")], ignore_index=True)
-    beside = (competition.neighbours.sequence, competition.neighbours.time) if competition.neighbours else ()
+    beside = (competition.neighbors.sequence, competition.neighbors.time) if competition.neighbors else ()
     return rows[[name for name in dict.fromkeys(["id", "path", "label", "fold", *beside]) if name in rows]]
 
 

@@ -122,21 +122,21 @@ def _audit(found: Prepared) -> list[audits.Finding]:
     findings += audits.shared_contents(folds, train_contents, ids, files="path" in data.train)
     if competition.group:
         findings += audits.shared_groups(folds, data.train[competition.group])
-    if competition.neighbours:
-        findings += audits.neighbours(folds, data.train, competition.neighbours) + _ranked_neighbours(experiment)
+    if competition.neighbors:
+        findings += audits.neighbor_leakage(folds, data.train, competition.neighbors) + _ranked_neighbors(experiment)
     if column := competition.object_class:
         findings += audits.unseen_classes(data.train[column], data.test[column])
     findings += audits.copies_in_test(train_contents, ids, test_contents, data.test["id"])
     return findings + (audits.stale_data(found.name) if project.stale(found.name) else [])
 
 
-def _ranked_neighbours(experiment: Experiment) -> list[audits.Finding]:
+def _ranked_neighbors(experiment: Experiment) -> list[audits.Finding]:
     """Near-duplicates that scored rows may find, where they are asked to find each other."""
     competition, findings = experiment.competition, []
     for number in fold_numbers(experiment.protocol, experiment.folds) if competition.metric.retrieval else ():
         rows = experiment.tables.train.iloc[experiment.folds[number].validation].reset_index(drop=True)
         pairs = competition.metric.retrieval.pairs(rows)
-        findings += audits.neighbours_ranked(pairs, rows, competition.neighbours, f"fold {number}")
+        findings += audits.neighbor_ranked(pairs, rows, competition.neighbors, f"fold {number}")
     return audits.merged(findings)
 
 

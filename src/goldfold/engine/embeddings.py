@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from pandas import DataFrame
 
-from goldfold import images, retrieval
+from goldfold import images, neighbors, retrieval
 from goldfold.competition import Competition
 from goldfold.engine import ensembling
 from goldfold.engine.fits import Experiment, Fit, planned
 from goldfold.engine.predicting import Predictor, finished
 from goldfold.errors import GoldfoldError
-from goldfold.optional_parts import Neighbours, Pairs
+from goldfold.optional_parts import Neighbors, Pairs
 
 NEAR_DUPLICATE, LEFT_OUT, SAME_FILE = "near-duplicate", "left out by the metric", "the same file"
 
@@ -26,14 +26,14 @@ class Gallery:
     """What a query is compared with.
 
     rows: of the train table and then of the test table, with `id`, `path` where they are images, and the columns of
-    `neighbours`. units: float32 (rows and then images from elsewhere, fits * d), as `of_tables` makes them. pairs: of
+    `neighbors`. units: float32 (rows and then images from elsewhere, fits * d), as `of_tables` makes them. pairs: of
     the train table.
     """
 
     rows: DataFrame
     units: np.ndarray
     pairs: Pairs
-    neighbours: Neighbours | None
+    neighbors: Neighbors | None
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def verdicts(gallery: Gallery, query: Query) -> tuple[np.ndarray, np.ndarray]:
         some = slice(place, place + 1)
         right[pairs.gallery] = pairs.relevant(some)[0]
         notes[pairs.gallery[pairs.left_out(some)[0]]] = LEFT_OUT
-    notes[near_duplicates(gallery.rows, query.position, gallery.neighbours)] = NEAR_DUPLICATE
+    notes[near_duplicates(gallery.rows, query.position, gallery.neighbors)] = NEAR_DUPLICATE
     right[(notes != "") | (np.arange(len(right)) == query.position)] = -1
     return right, notes
 
@@ -171,16 +171,14 @@ def highest_of_rows(gallery: Gallery) -> np.ndarray:
     return found[np.isfinite(found)]
 
 
-def near_duplicates(rows: DataFrame, position: int, neighbours: Neighbours | None) -> np.ndarray:
-    """Which rows are nearly copies of the one at `position`, bool (n,): same sequence, times within the guard.
+def near_duplicates(rows: DataFrame, position: int, close: Neighbors | None) -> np.ndarray:
+    """Which rows are near-duplicates of the one at `position`, bool (n,): same sequence, times within the guard.
 
-    The row itself is none; nothing is where the competition has no neighbours.
+    The row itself is none; no row is one if `close` is None.
     """
-    if neighbours is None:
+    if close is None:
         return np.zeros(len(rows), bool)
-    apart = np.abs(rows[neighbours.time] - rows[neighbours.time].iloc[position])
-    near = (rows[neighbours.sequence] == rows[neighbours.sequence].iloc[position]) & (apart <= neighbours.guard)
-    return near.to_numpy(bool) & (np.arange(len(rows)) != position)
+    return neighbors.of_table(rows, close).near(close.guard, position)
 
 
 def no_such_id(name: str, known: Collection[str], what: str) -> GoldfoldError:

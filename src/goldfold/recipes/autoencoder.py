@@ -66,7 +66,9 @@ class Reconstruction(Params):
     score: Literal["pixel", "feature", "library"] = "pixel"
     library: int = Field(256, ge=1, description="normal images in the feature library, drawn at random")
     unit: Literal["image", "patch"] = Field("image", description="what the library holds: whole maps or positions")
-    neighbours: int = Field(1, ge=1, description="of the library, by which the distance is averaged or re-weighted")
+    neighbors: int = Field(
+        1, ge=1, description="k nearest neighbors in the library that average or re-weight distances"
+    )
     pseudo: Kind | Literal["none"] = Field("cutpaste_scar", description="damage by which epochs are monitored")
     models: Models = Field("one", description="per_class: one for each, and images are routed")
     textures: tuple[str, ...] = Field((), description="classes that routing tells apart by colour, not by place")
@@ -241,11 +243,11 @@ def _scores(params: Reconstruction, model: Autoencoder, library: Tensor, shown: 
     outputs, features = model.both(shown)
     maps = reconstruction.error_map(shown, outputs, params.mse, params.ssim)
     units = _units(params, features)
-    neighbours = min(params.neighbours, len(library))
+    neighbors = min(params.neighbors, len(library))
     if params.unit == "patch":
-        distances, _ = libraries.image_scores(units, library, neighbours)
+        distances, _ = libraries.image_scores(units, library, neighbors)
     else:
-        distances = libraries.vector_scores(units, library, neighbours)
+        distances = libraries.vector_scores(units, library, neighbors)
     found = {
         SCORES["pixel"]: reconstruction.score(maps),
         SCORES["feature"]: reconstruction.feature_error(features, model.encode(outputs)),

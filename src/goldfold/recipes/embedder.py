@@ -72,7 +72,7 @@ class EmbedderParams(Params):
     freeze_backbone: bool = Field(False, description="whether the metric loss leaves the backbone as it is")
     freeze_projector: bool = Field(False, description="whether the metric loss leaves the projector as it is")
     labels: Labels = Field("true", description="what is right: equal labels, views of one image, or pseudo-labels")
-    neighbours: float = Field(0.0, ge=0, description="labels=views: a frame this near in time may be the second view")
+    neighbors: float = Field(0.0, ge=0, description="labels=views: time up to which a frame may be the second view")
     reference: str | None = Field(None, description="labels=pseudo: file of the frame that positive ones look like")
     motion_smooth: int = Field(5, ge=1, description="labels=pseudo: frames that motion is averaged over")
     motion_percentile: float = Field(20.0, gt=0, lt=100, description="labels=pseudo: at or below it a frame is stable")
@@ -129,7 +129,7 @@ def recipe(
     """The recipe for rows with a column `path`.
 
     label: a column whose equal values are right for one another; rows without a value are learnt from by SimSiam alone.
-    sequence, time: columns that order frames, for all that neighbours are needed for.
+    sequence, time: columns that order frames, which parameters such as `neighbors` need.
     category: a column with the kind a label is of, for `sampler=two_category`.
     network: () -> a module from pixels (n, c, h, w) in [-1, 1] to features (n, f); takes timm's place.
     grey: whether images have one channel instead of three.

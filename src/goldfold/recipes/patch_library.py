@@ -56,8 +56,8 @@ class PatchLibrary(Params):
     score: Literal["farthest", "top"] = Field(
         "farthest", description="the farthest patch, or the mean of the top share"
     )
-    neighbours: int = Field(
-        9, ge=1, description="of the library, by which the farthest patch's distance is re-weighted"
+    neighbors: int = Field(
+        9, ge=1, description="k nearest neighbors in the library that re-weight the farthest patch's distance"
     )
     top: float = Field(0.03, gt=0, le=1, description="share of an image's patches whose distances score=top averages")
     contrast: bool = Field(False, description="score less the median of the image's distances")
@@ -172,8 +172,8 @@ def _compared(params: PatchLibrary, units: Tensor, library: Tensor | Gaussians) 
     if isinstance(library, Gaussians):
         distances = gaussians.distances(units.to(library.mean.device), library)
         return distances.max(1).values, distances
-    neighbours = params.neighbours if params.score == "farthest" else 1
-    return libraries.image_scores(units.to(library.device), library, neighbours=neighbours)
+    neighbors = params.neighbors if params.score == "farthest" else 1
+    return libraries.image_scores(units.to(library.device), library, neighbors=neighbors)
 
 
 def _units(params: PatchLibrary, runtime: Runtime) -> tuple[UnitsOf, UnitsOf]:

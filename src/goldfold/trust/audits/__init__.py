@@ -11,7 +11,7 @@ from goldfold.trust.audits.data import (
     stale_data,
     unseen_classes,
 )
-from goldfold.trust.audits.embeddings import below_untrained, did_not_learn, neighbours, neighbours_ranked
+from goldfold.trust.audits.embeddings import below_untrained, did_not_learn, neighbor_leakage, neighbor_ranked
 from goldfold.trust.audits.findings import Finding, Level, merged, refuse_errors
 from goldfold.trust.audits.fitting import collapse, dead_loss_terms, learning_rates, orphan_parameters
 from goldfold.trust.audits.scores import proxy_only, selected_on_scored_fold, tiny_sample, worse_than_chance
@@ -26,8 +26,8 @@ __all__ = [
     "did_not_learn",
     "learning_rates",
     "merged",
-    "neighbours",
-    "neighbours_ranked",
+    "neighbor_leakage",
+    "neighbor_ranked",
     "orphan_parameters",
     "proxy_only",
     "refuse_errors",

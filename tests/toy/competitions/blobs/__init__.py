@@ -1,4 +1,4 @@
-"""Two clouds of points, one recipe of every kind the seam must hold but embeddings (see `neighbours`)."""
+"""Two clouds of points, one recipe of every kind the seam must hold but embeddings (see `neighbors`)."""
 
 from __future__ import annotations
 

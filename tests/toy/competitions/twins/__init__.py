@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from goldfold import hosting, images, retrieval, splits
 from goldfold.competition import Competition, Plan, Recipe, Stage, Submission
 from goldfold.metrics.retrieval import mean_average_precision
-from goldfold.optional_parts import Neighbours
+from goldfold.optional_parts import Neighbors
 from goldfold.params import Epochs, Params
 from goldfold.seeding import derive
 
@@ -86,7 +86,7 @@ COMPETITION = Competition(
     ),
     targets=("kind",),
     group="recording",
-    neighbours=Neighbours(sequence="recording", time="frame", guard=1),
+    neighbors=Neighbors(sequence="recording", time="frame", guard=1),
     prepare=prepare,
     load=lambda public: hosting.read(public, text=["id", "kind"]),
     split=lambda train, seed: splits.stratified_grouped(train["kind"], train["recording"], folds=3, seed=seed),

@@ -77,7 +77,7 @@ def side_by_side(embeddings: np.ndarray) -> np.ndarray:
 
 
 COMPETITION = Competition(
-    slug="neighbours",
+    slug="neighbors",
     metric=Metric(
         name="precision_at_1_cosine",
         score=nearest_agrees,
