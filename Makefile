@@ -27,10 +27,10 @@ test-slow: .venv/ready ## what takes minutes: longer interruption and distributi
 	$(PY) -m pytest -m slow $(TESTS)
 
 test-clients: .venv/ready ## kaggle 1.8.4, 2.0.0 and 2.2.4 against the local leaderboard; installs them once
-	$(PY) -m pytest -m slow tests/test_clients.py
+	$(PY) -m pytest -m slow tests/kaggle/test_clients.py
 
 test-ray: .venv/ready .venv/ray ## fits and studies on a Ray cluster of this machine; installs Ray once
-	OMP_NUM_THREADS=1 $(PY) -m pytest -m "slow or not slow" tests/test_executors.py
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m "slow or not slow" tests/experiment/test_executors.py
 
 lint: .venv/ready     ## ruff
 	$(PY) -m ruff check . && $(PY) -m ruff format --check .

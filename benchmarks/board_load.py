@@ -25,8 +25,8 @@ from pathlib import Path
 
 import requests
 
-from goldfold.delivery.host import users
-from goldfold.delivery.host.storage import open_board
+from goldfold.board import users
+from goldfold.board.database import open_board
 
 LIMIT_S = 1.0
 COMPETITION = '''"""Numbers between 0 and 1; every graded half leaves a line in the file `graded`."""

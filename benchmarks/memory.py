@@ -27,8 +27,8 @@ def measure(how: str, batch: int) -> dict[str, float]:
 def steps(how: str, batch: int) -> dict[str, float]:
     import torch
 
-    from goldfold import backbones
-    from goldfold.engine import memory
+    from goldfold.io import memory
+    from goldfold.nn import backbones
 
     if how == "kept":
         memory.keep_freed()

@@ -34,8 +34,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from goldfold import backbones, coresets, images, libraries
-from goldfold.patches import Tower, joined
+from goldfold.anomaly import k_center, memory_bank
+from goldfold.anomaly.patch_features import Tower, joined
+from goldfold.images import reading as images
+from goldfold.nn import backbones
 
 WIDTH, PATCHES, CLUSTERS, INTRINSIC = 152, 784, 60, 12
 Score = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -78,7 +80,7 @@ def compare_aurocs(features: Tensor, patches: Tensor, truth: np.ndarray, size: i
     from sklearn.metrics import roc_auc_score
 
     own, other = build(features, size), build_by_anomalib(features, size)
-    found = (libraries.image_scores(patches, own), score(patches, own), score(patches, other))
+    found = (memory_bank.image_scores(patches, own), score(patches, own), score(patches, other))
     ours, theirs, apart = (roc_auc_score(truth, scores.numpy()) for scores, _ in found)
     told = f"goldfold {ours:.4f}, anomalib {theirs:.4f} with the same coreset, {apart:.4f} with its own"
     print(f"image AUROC of {len(truth)} cells: {told}", flush=True)
@@ -87,7 +89,7 @@ def compare_aurocs(features: Tensor, patches: Tensor, truth: np.ndarray, size: i
 
 
 def build(features: Tensor, size: int) -> Tensor:
-    return features[coresets.greedy_k_centre(features, size)]
+    return features[k_center.greedy_k_centre(features, size)]
 
 
 def build_by_anomalib(features: Tensor, size: int) -> Tensor:
@@ -113,7 +115,7 @@ def scorer_of_anomalib() -> Score:
 
 def check(features: Tensor, patches: Tensor, library: Tensor, score: Score) -> None:
     """Assert that the scores on one library are the same, and that its points cover the features as well or better."""
-    ours, theirs = libraries.image_scores(patches, library), score(patches, library)
+    ours, theirs = memory_bank.image_scores(patches, library), score(patches, library)
     torch.testing.assert_close(ours[0], theirs[0], rtol=1e-5, atol=1e-5)
     apart = (ours[0] - theirs[0]).abs().max()
     print(f"largest difference of image scores: {apart:.1e} (largest {theirs[0].max():.1f})")
@@ -125,7 +127,7 @@ def check(features: Tensor, patches: Tensor, library: Tensor, score: Score) -> N
     assert off["goldfold"] <= 1e-5, "goldfold's distances must be exact"
     assert off["anomalib"] <= 1e-4, "anomalib's distances, squares less products, must be the same but for rounding"
     other_library = build_by_anomalib(features, len(library))
-    own, other = (coresets.coverage_radius(features, kept) for kept in (library, other_library))
+    own, other = (k_center.coverage_radius(features, kept) for kept in (library, other_library))
     print(f"coverage radius: goldfold {own:.4f}, anomalib {other:.4f}", flush=True)
     assert own <= other, "goldfold's coreset must cover the features at least as well"
 
@@ -158,7 +160,7 @@ def peak_of(rows: int) -> None:
     """Print the peak resident MiB of this process after one image's neighbors among `rows` of 256 dimensions."""
     library, queries = torch.randn(rows, 256), torch.randn(PATCHES, 256)
     held = mebibytes("VmRSS")
-    libraries.nearest(queries, library, 1)
+    memory_bank.nearest(queries, library, 1)
     print(f"{rows:,} x 256 library, {PATCHES} queries: {held:,} MiB held, peak {mebibytes('VmHWM'):,} MiB in all")
 
 
@@ -204,7 +206,7 @@ def main(given: argparse.Namespace) -> None:
         their_build, their_score = partial(build_by_anomalib, features, given.size), partial(score, patches, library)
     print("          goldfold CPU s, wall   anomalib CPU s, wall   ratios of CPU, wall")
     compare("build", partial(build, features, given.size), their_build, given.repeats)
-    compare("score", partial(libraries.image_scores, patches, library), their_score, given.repeats)
+    compare("score", partial(memory_bank.image_scores, patches, library), their_score, given.repeats)
     subprocess.run([sys.executable, __file__, "--peak-of", str(given.library)], check=True)
 
 

@@ -28,7 +28,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from goldfold import metrics, retrieval
+from goldfold import metrics
+from goldfold.retrieval import search as retrieval
 
 WIDTH, RIGHT, DEPTHS, CHUNK = 256, 100, (1, 10, 50), 200
 Data = tuple[np.ndarray, pd.DataFrame]

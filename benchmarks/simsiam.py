@@ -24,8 +24,8 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from goldfold import collapse
 from goldfold.competition import Plan, Runtime
+from goldfold.nn import collapse
 from goldfold.recipes import embedder
 
 WIDTH, HIDDEN = 64, 256

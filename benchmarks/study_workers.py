@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from goldfold.engine import storages
+from goldfold.tuning import storages
 
 ROOT = Path(__file__).parent.parent
 CONFIG = """recipe: image_classifier

@@ -25,10 +25,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from goldfold import run_lengths, submission_checks
 from goldfold.competition import Submission
-from goldfold.delivery import submissions
 from goldfold.errors import GoldfoldError
+from goldfold.submission import checks as submission_checks
+from goldfold.submission import rle
+from goldfold.submission import writing as submissions
 
 SIDE, RUNS = 64, 5  # pixels of an image, runs of its mask
 LIMITS = {"numbers": 3, "text ids": 3, "run lengths": 3, "masks": 10}  # seconds
@@ -114,13 +115,13 @@ def measure_masks(masks: int) -> dict[str, float]:
     sample, test = pd.DataFrame({"id": ids, "runs": "1 1"}), pd.DataFrame({"id": ids, "height": 512, "width": 512})
     rules = Submission(write=lambda rows, predictions: rows, checks=CHECKS["run lengths"])
     started, began = time.perf_counter(), time.process_time()
-    codes = [run_lengths.encode(bank[number % BANK]) for number in range(masks)]
+    codes = [rle.encode(bank[number % BANK]) for number in range(masks)]
     coded = time.perf_counter() - started
     submissions.check(pd.DataFrame({"id": ids, "runs": codes}), sample, test, rules)
     seconds, cpu = time.perf_counter() - started, time.process_time() - began
     runs = sum(len(code.split()) // 2 for code in codes[:BANK]) / BANK
     for mask, code in zip(bank, codes, strict=False):
-        assert np.array_equal(run_lengths.decode(code, 512, 512), mask)
+        assert np.array_equal(rle.decode(code, 512, 512), mask)
     return {"s": seconds, "CPU": cpu, "encoding": coded, "MiB": peak(), "runs": runs}
 
 

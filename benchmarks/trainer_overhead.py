@@ -37,7 +37,7 @@ import trainers
 from torch import Tensor, nn
 from trainers import Clock, Epoch, FixedOrder, Task
 
-from goldfold.batches import order
+from goldfold.nn.batches import order
 
 
 @dataclass(frozen=True)

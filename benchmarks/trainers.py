@@ -153,8 +153,8 @@ def _goldfold(
     task: Task, model: nn.Module, batches: Callable[[int], Batches], validation: Batches, fused: bool, **keep
 ) -> list[Epoch]:
     from goldfold.competition import Plan, Stage
-    from goldfold.engine.loop import Loop
-    from goldfold.engine.training import train
+    from goldfold.training.loop import train
+    from goldfold.training.settings import Loop
 
     stage = Stage(
         name="train",
@@ -170,7 +170,7 @@ def _goldfold(
 
 
 def goldfold(task: Task, model: nn.Module, order: FixedOrder, folder: Path, save: str = "nothing") -> list[Epoch]:
-    from goldfold.batches import in_memory
+    from goldfold.nn.batches import in_memory
 
     drawn = in_memory(task.train, task.batch, SEED)
     validation = in_memory(task.validation, task.batch, SEED, shuffle=False)(0)

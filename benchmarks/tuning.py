@@ -51,8 +51,8 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from torch import nn
 
-from goldfold.engine.pruning import hopeless, hopeless_curve
-from goldfold.engine.trials import TrialRecord
+from goldfold.tuning.pruning import hopeless, hopeless_curve
+from goldfold.tuning.trials import TrialRecord
 
 FOLDS, EPOCHS = 5, 10
 Curve = list[tuple[float, float]]  # (share of epochs done, metric) of a fit; the last is the fold's score

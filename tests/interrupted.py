@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from goldfold.cli import main
+from goldfold.cli.main import main
 
 seen = {"write": 0, "rename": 0, "step": 0}
 

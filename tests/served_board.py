@@ -16,8 +16,8 @@ from typing import Any
 
 import requests
 
-from goldfold.delivery.host import users
-from goldfold.delivery.host.storage import open_board
+from goldfold.board import users
+from goldfold.board.database import open_board
 
 # Lower is better; ids repeat; some values make grade() misbehave as no checked file should.
 SUMS = '''"""Sums of two numbers."""

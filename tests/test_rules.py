@@ -1,32 +1,70 @@
-"""One model for all classes: what a run's parameters show of it."""
+"""Rules of the source that no linter checks: who prints, what the seam holds, what is imported at the start."""
 
 from __future__ import annotations
 
-from goldfold.params import Libraries, Models, Params
-from goldfold.rules import ONE_LIBRARY, ONE_MODEL
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import goldfold
+
+PACKAGE = Path(goldfold.__file__).parent
+ROOT = Path(__file__).parent.parent
+PRINTING = {"cli", "workflows", "tuning", "experiment", "board"}  # rooms that may print
 
 
-class Several(Params):
-    models: Models = "one"
-    libraries: Libraries = "one"
+def modules() -> dict[str, Path]:
+    paths = [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"]
+    return {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in sorted(paths)}
 
 
-class Silent(Params):
-    epochs: int = 1
-    models: str = "many"  # without the role, a word of the recipe's own
+@pytest.mark.parametrize("module", [name for name in modules() if name.split(".")[0] not in PRINTING])
+def test_only_the_command_line_prints(module):
+    tree = ast.parse(modules()[module].read_text(encoding="utf-8"))
+    calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    assert not [call.lineno for call in calls if isinstance(call, ast.Name) and call.id == "print"]
+    streams = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr in ("stdout", "stderr")]
+    assert not [node.lineno for node in streams if isinstance(node.value, ast.Name) and node.value.id == "sys"]
 
 
-def test_one_model_for_each_class_breaks_it():
-    assert ONE_MODEL.text == "one model for all classes, trained on all data"
-    assert ONE_MODEL.broken(Several(models="per_class")) == "models=per_class trains one model for each class"
+def test_the_seam_holds_no_logic():
+    """Types, and functions of one line that are defaults."""
+    trees = [
+        ast.parse((PACKAGE / name).read_text(encoding="utf-8")) for name in ("competition.py", "optional_parts.py")
+    ]
+    functions = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    assert functions
+    for function in functions:
+        code = [
+            line for line in function.body if not (isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant))
+        ]
+        assert len(code) == 1, function.name
 
 
-def test_one_model_and_recipes_that_know_no_other_keep_it():
-    assert ONE_MODEL.broken(Several()) is None
-    assert ONE_MODEL.broken(Silent()) is None
+HEAVY = {
+    "torch",
+    "pandas",
+    "numpy",
+    "kaggle",
+    "matplotlib",
+    "pydantic",
+    "sklearn",
+    "scipy",
+    "cv2",
+    "timm",
+    "yaml",
+    "tqdm",
+}
 
 
-def test_a_library_for_each_class_breaks_the_rule_that_names_it_alone():
-    assert ONE_LIBRARY.broken(Several()) is ONE_LIBRARY.broken(Silent()) is None
-    assert "features of its own" in ONE_LIBRARY.broken(Several(libraries="per_class"))
-    assert ONE_MODEL.broken(Several(libraries="per_class")) is None
+@pytest.mark.parametrize(
+    "module",
+    ["goldfold.cli.main", "goldfold.competition", "goldfold.optional_parts", "goldfold.io.files", "goldfold.errors"],
+)
+def test_nothing_heavy_is_imported_with(module):
+    script = f"import sys, {module}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert not HEAVY & set(loaded)

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from goldfold import hosting, splits
 from goldfold.competition import Fold, Tables
+from goldfold.data import folds as splits
+from goldfold.data import self_hosting
 
 DIGITS = tuple(range(10))
 HIDDEN_SEED = 1998
@@ -27,12 +28,12 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
     for path, picture in zip(digits["path"], pixels[shuffled].astype(np.uint8).reshape(-1, 28, 28), strict=True):
         Image.fromarray(picture).save(public / path)
     hidden = split(digits, HIDDEN_SEED)[0].validation
-    hosting.write(digits, hidden, targets=["label"], sample={"label": 0}, public=public, private=private)
+    self_hosting.write(digits, hidden, targets=["label"], sample={"label": 0}, public=public, private=private)
 
 
 def load(public: Path) -> Tables:
     """Train: id, path, label (0 to 9)."""
-    return hosting.read(public)
+    return self_hosting.read(public)
 
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:

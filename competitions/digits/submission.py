@@ -8,7 +8,7 @@ import pandas as pd
 from competitions.digits.data import DIGITS
 from goldfold.competition import Submission
 from goldfold.metrics import accuracy
-from goldfold.submission_checks import one_of
+from goldfold.submission.checks import one_of
 
 METRIC = accuracy("label", classes=DIGITS)
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from goldfold import hosting, retrieval, time_blocks
 from goldfold.competition import Fold, Tables
-from goldfold.defect_folders import SUFFIXES
+from goldfold.data import self_hosting, time_folds
+from goldfold.data.defect_folders import SUFFIXES
 from goldfold.errors import GoldfoldError
 from goldfold.optional_parts import Neighbors, Pairs
-from goldfold.rankings import Ranking
+from goldfold.retrieval import search as retrieval
+from goldfold.submission.ranked_lists import Ranking
 
 TARGETS = ("place", "recording", "second", "block")
 NEIGHBORS = Neighbors("recording", "second", 2.0)
@@ -54,13 +55,13 @@ def _frames(raw: Path) -> pd.DataFrame:
     rows = rows.assign(recording=named["recording"], second=named["number"].astype(int) / RATE)
     stretches = {"block": BLOCK, "place": PLACE}
     return rows.assign(
-        **{name: time_blocks.blocks(rows["recording"], rows["second"], length) for name, length in stretches.items()}
+        **{name: time_folds.blocks(rows["recording"], rows["second"], length) for name, length in stretches.items()}
     )
 
 
 def load(public: Path) -> Tables:
     """Both: id, path. Train: recording, second (number / 30), block (30 s of it) and place (10 s of it)."""
-    return hosting.read(public, text=["id", "recording", "block", "place", RANKING.column])
+    return self_hosting.read(public, text=["id", "recording", "block", "place", RANKING.column])
 
 
 def pairs(rows: pd.DataFrame) -> Pairs:
@@ -74,4 +75,4 @@ def split(train: pd.DataFrame, seed: int) -> list[Fold]:
 
 
 def _split(rows: pd.DataFrame, folds: int, seed: int) -> list[Fold]:
-    return time_blocks.folds(rows["recording"], rows["second"], rows["block"], folds, NEIGHBORS.guard, seed)
+    return time_folds.folds(rows["recording"], rows["second"], rows["block"], folds, NEIGHBORS.guard, seed)

@@ -6,8 +6,8 @@ from competitions.industrial_defects import data
 from competitions.industrial_defects.recipes import RECIPES
 from competitions.industrial_defects.submission import SUBMISSION
 from goldfold.competition import Competition
+from goldfold.data.rules import ONE_MODEL
 from goldfold.metrics import pseudo_auroc
-from goldfold.rules import ONE_MODEL
 
 COMPETITION = Competition(
     slug="industrial-defects",

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from goldfold import defect_folders, hosting, splits
 from goldfold.competition import Fold, Tables
+from goldfold.data import defect_folders, self_hosting
+from goldfold.data import folds as splits
 
 TARGETS = ("defect",)
 NORMAL = 0
@@ -33,7 +34,7 @@ def _copied(rows: pd.DataFrame, raw: Path, public: Path) -> pd.DataFrame:
 
 def load(public: Path) -> Tables:
     """Both tables: id, path, class ("?" where unknown; the test table's may be new); train: defect, 0 in each row."""
-    return hosting.read(public, text=defect_folders.TEXT)
+    return self_hosting.read(public, text=defect_folders.TEXT)
 
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:

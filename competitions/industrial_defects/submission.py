@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from goldfold import score_submissions
+from goldfold.submission import score_per_row
 
-SUBMISSION = score_submissions.submission("prediction")
+SUBMISSION = score_per_row.submission("prediction")

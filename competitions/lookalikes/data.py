@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from goldfold import hosting, images, retrieval, splits
 from goldfold.competition import Fold, Tables
-from goldfold.defect_folders import SUFFIXES
+from goldfold.data import folds as splits
+from goldfold.data import self_hosting
+from goldfold.data.defect_folders import SUFFIXES
 from goldfold.errors import GoldfoldError
+from goldfold.images import reading as images
 from goldfold.optional_parts import Pairs
-from goldfold.rankings import Ranking
+from goldfold.retrieval import search as retrieval
+from goldfold.submission.ranked_lists import Ranking
 
 TARGETS = ("label",)
 MOST = 100  # images of a class; its lists then hold all right answers
@@ -65,7 +68,7 @@ def _digits(folder: Path) -> pd.DataFrame:
 
 def load(public: Path) -> Tables:
     """Both: id, path. Train: label."""
-    return hosting.read(public, text=["id", "label", RANKING.column])
+    return self_hosting.read(public, text=["id", "label", RANKING.column])
 
 
 def pairs(rows: pd.DataFrame) -> Pairs:

@@ -11,9 +11,12 @@ import numpy as np
 import pandas as pd
 from scipy.sparse.csgraph import connected_components
 
-from goldfold import hosting, images, likeness, splits
 from goldfold.competition import Fold, Tables
+from goldfold.data import folds as splits
+from goldfold.data import self_hosting
 from goldfold.errors import GoldfoldError
+from goldfold.images import matching
+from goldfold.images import reading as images
 
 NORMAL = "Free"
 KINDS = ("Blowhole", "Break", "Crack", "Fray", NORMAL, "Uneven")
@@ -42,7 +45,7 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
     hidden = split(rows, HIDDEN_SEED)[0].validation
     _copy(rows, rows.index.difference(hidden), public)
     tables = rows[["id", "path", "tile", *TARGETS]]
-    hosting.write(tables, hidden, targets=TARGETS, sample={"defect": 0.5}, public=public, private=private)
+    self_hosting.write(tables, hidden, targets=TARGETS, sample={"defect": 0.5}, public=public, private=private)
 
 
 def _tiles(rows: pd.DataFrame) -> pd.Series:
@@ -53,7 +56,7 @@ def _tiles(rows: pd.DataFrame) -> pd.Series:
     """
     numbers = rows["id"].str.extract(r"num_(\d+)", expand=False).astype(int).sort_values()
     runs = (numbers.diff() > APART).cumsum().sort_index().to_numpy()
-    joined = likeness.alike([images.read(path, grey=True) for path in rows["source"]], runs[:, None] == runs, ALIKE)
+    joined = matching.alike([images.read(path, grey=True) for path in rows["source"]], runs[:, None] == runs, ALIKE)
     return pd.Series(connected_components(joined)[1], rows.index)
 
 
@@ -70,7 +73,7 @@ def _copy(rows: pd.DataFrame, known: pd.Index, public: Path) -> None:
 
 def load(public: Path) -> Tables:
     """Train: id, path, tile, defect (0 or 1), kind, mask_path (0 = whole); normal tiles have an empty mask."""
-    return hosting.read(public)
+    return self_hosting.read(public)
 
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:

@@ -6,8 +6,8 @@ from competitions.mvtec_ad import data
 from competitions.mvtec_ad.recipes import RECIPES
 from competitions.mvtec_ad.submission import METRIC, SUBMISSION, grade
 from goldfold.competition import Competition
+from goldfold.data.rules import ONE_MODEL
 from goldfold.metrics import aupro, auroc_class_mean, pixel_auroc, pseudo_auroc, routing_accuracy
-from goldfold.rules import ONE_MODEL
 
 COMPETITION = Competition(
     slug="mvtec-ad",

@@ -10,9 +10,11 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from goldfold import defect_folders, hosting, images, splits
 from goldfold.competition import Fold, Tables
+from goldfold.data import defect_folders, self_hosting
+from goldfold.data import folds as splits
 from goldfold.errors import GoldfoldError
+from goldfold.images import reading as images
 
 TARGETS = ("defect", "kind", "source", "mask_path")
 HIDDEN_SEED = 2019
@@ -36,7 +38,7 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
     hidden = labelled[_dealt(rows.loc[labelled], HIDDEN_SEED) == 0]
     _copy(rows, rows.index.difference(hidden), public)
     tables = rows[["id", "path", "class", "part", *TARGETS]]
-    hosting.write(tables, hidden, targets=TARGETS, sample={"defect": 0.5}, public=public, private=private)
+    self_hosting.write(tables, hidden, targets=TARGETS, sample={"defect": 0.5}, public=public, private=private)
 
 
 def _copy(rows: pd.DataFrame, known: pd.Index, public: Path) -> None:
@@ -64,7 +66,7 @@ def load(public: Path) -> Tables:
     Train besides: defect (0 or 1), kind ("good" or the defect's), source (its name in the data set), mask_path (0 =
     whole; normal images have an empty mask).
     """
-    return hosting.read(public, text=defect_folders.TEXT)
+    return self_hosting.read(public, text=defect_folders.TEXT)
 
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:

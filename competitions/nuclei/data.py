@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from goldfold import images, run_lengths, splits
 from goldfold.competition import Fold, Tables
+from goldfold.data import folds as splits
 from goldfold.errors import GoldfoldError
+from goldfold.images import reading as images
+from goldfold.submission import rle
 
 COLUMNS = ["ImageId", "EncodedPixels"]
 
@@ -68,7 +70,7 @@ def _hide(test: DataFrame, masks_folder: Path, private: Path) -> None:
     rows = []
     for id_, height, width in test[["id", "height", "width"]].itertuples(index=False):
         file = masks_folder / f"{id_}.png"
-        rows += [(id_, code, height, width) for code in run_lengths.encode_instances(images.read_mask(file)) or [""]]
+        rows += [(id_, code, height, width) for code in rle.encode_instances(images.read_mask(file)) or [""]]
         file.unlink()
     DataFrame(rows, columns=[*COLUMNS, "Height", "Width"]).to_csv(private / "solution.csv", index=False)
 

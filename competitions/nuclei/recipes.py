@@ -3,7 +3,7 @@
 from functools import partial
 
 from competitions.nuclei.data import masks
-from goldfold.instances import watershed
+from goldfold.images.instances import watershed
 from goldfold.recipes import segmenter
 
 RECIPES = {"unet": segmenter.recipe(masks)}

@@ -8,8 +8,10 @@ from pandas import DataFrame
 
 from competitions.nuclei.data import COLUMNS
 from competitions.nuclei.recipes import objects
-from goldfold import metrics, run_lengths, submission_checks
+from goldfold import metrics
 from goldfold.competition import Submission
+from goldfold.submission import checks as submission_checks
+from goldfold.submission import rle
 
 
 def write(test: DataFrame, probabilities: np.ndarray) -> DataFrame:
@@ -17,7 +19,7 @@ def write(test: DataFrame, probabilities: np.ndarray) -> DataFrame:
     rows = []
     for id_, height, width, small in zip(test["id"], test["height"], test["width"], probabilities, strict=True):
         probability = cv2.resize(small.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-        rows += [(id_, code) for code in run_lengths.encode_instances(objects(probability)) or [""]]
+        rows += [(id_, code) for code in rle.encode_instances(objects(probability)) or [""]]
     return DataFrame(rows, columns=COLUMNS)
 
 
@@ -32,7 +34,7 @@ def grade(submission: DataFrame, solution: DataFrame) -> float:
     scores = []
     for id_, nuclei in solution.groupby("ImageId"):
         size = int(nuclei["Height"].iloc[0]), int(nuclei["Width"].iloc[0])
-        maps = (run_lengths.decode_instances(codes, *size) for codes in (nuclei["EncodedPixels"].tolist(), found[id_]))
+        maps = (rle.decode_instances(codes, *size) for codes in (nuclei["EncodedPixels"].tolist(), found[id_]))
         scores.append(metrics.instance_average_precision(*maps))
     return float(np.mean(scores))
 

@@ -8,10 +8,12 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from goldfold import hosting, recording_folders, recordings, retrieval, time_blocks
 from goldfold.competition import Fold, Tables
+from goldfold.data import self_hosting, time_folds
 from goldfold.optional_parts import Neighbors, Pairs
-from goldfold.rankings import Ranking
+from goldfold.retrieval import search as retrieval
+from goldfold.sequences import recording_folders, recordings
+from goldfold.submission.ranked_lists import Ranking
 
 TARGETS = ("label",)
 UNLABELLED = "?"  # such a frame neither asks nor answers, it may be learnt from
@@ -35,7 +37,7 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
     rows["label"] = rows["label"].fillna(UNLABELLED)
     known = np.flatnonzero(rows["label"] != UNLABELLED)
     hidden = known[_split(rows.iloc[known], folds=5, seed=HIDDEN_SEED)[0].validation]
-    kept = time_blocks.beyond(rows["recording"], rows["frame"], hidden, NEIGHBORS.guard)
+    kept = time_folds.beyond(rows["recording"], rows["frame"], hidden, NEIGHBORS.guard)
     RANKING.host(rows.iloc[kept], rows.iloc[hidden], TARGETS, pairs, public, private)
 
 
@@ -43,7 +45,7 @@ def _rows(counts: dict[str, int]) -> pd.DataFrame:
     """A row per frame, without labels."""
     told = [(name, number) for name, count in counts.items() for number in range(count)]
     rows = pd.DataFrame(told, columns=["recording", "frame"])
-    rows["block"] = time_blocks.blocks(rows["recording"], rows["frame"], BLOCK)
+    rows["block"] = time_folds.blocks(rows["recording"], rows["frame"], BLOCK)
     numbers = [f"{number:05d}" for number in rows["frame"]]
     paths = "images/" + rows["recording"] + "/" + numbers + ".png"
     return rows.assign(id=rows["recording"].str.replace(r"\s", "_", regex=True) + "_" + numbers, path=paths)
@@ -51,7 +53,7 @@ def _rows(counts: dict[str, int]) -> pd.DataFrame:
 
 def load(public: Path) -> Tables:
     """Both: id, path, recording, frame (its number, from 0), block (20 frames). Train: label, "?" where unknown."""
-    return hosting.read(public, text=["id", "recording", "block", "label", RANKING.column])
+    return self_hosting.read(public, text=["id", "recording", "block", "label", RANKING.column])
 
 
 def pairs(rows: pd.DataFrame) -> Pairs:
@@ -74,4 +76,4 @@ def split(train: pd.DataFrame, seed: int) -> list[Fold]:
 
 
 def _split(rows: pd.DataFrame, folds: int, seed: int) -> list[Fold]:
-    return time_blocks.folds(rows["recording"], rows["frame"], rows["block"], folds, NEIGHBORS.guard, seed)
+    return time_folds.folds(rows["recording"], rows["frame"], rows["block"], folds, NEIGHBORS.guard, seed)

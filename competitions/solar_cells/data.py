@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from goldfold import hosting, splits
 from goldfold.competition import Fold, Tables
+from goldfold.data import folds as splits
+from goldfold.data import self_hosting
 
 TARGETS = ("defect", "probability")
 HIDDEN_SEED = 2018
@@ -24,12 +25,12 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
     cells.insert(0, "id", cells["path"].str.extract(r"(cell\d+)", expand=False))
     cells["defect"] = (cells["probability"] > 0.5).astype(int)
     hidden = split(cells, HIDDEN_SEED)[0].validation
-    hosting.write(cells, hidden, targets=TARGETS, sample={"defect": 0.5}, public=public, private=private)
+    self_hosting.write(cells, hidden, targets=TARGETS, sample={"defect": 0.5}, public=public, private=private)
 
 
 def load(public: Path) -> Tables:
     """Train: id, path, probability (0, 1/3, 2/3 or 1, as experts judged), type (mono or poly), defect (0 or 1)."""
-    return hosting.read(public)
+    return self_hosting.read(public)
 
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:

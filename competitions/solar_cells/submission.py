@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from goldfold import score_submissions
 from goldfold.metrics import auroc
+from goldfold.submission import score_per_row
 
 METRIC = auroc("defect")
-SUBMISSION = score_submissions.submission("defect")
-grade = score_submissions.grade(METRIC, "defect")
+SUBMISSION = score_per_row.submission("defect")
+grade = score_per_row.grade(METRIC, "defect")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from goldfold.competition import Fold, Tables
+from goldfold.data.folds import stratified
 from goldfold.errors import GoldfoldError
-from goldfold.splits import stratified
 
 PASSENGER = ["PassengerId", "Pclass", "Name", "Sex", "Age", "SibSp", "Parch", "Ticket", "Fare", "Cabin", "Embarked"]
 COLUMNS = {

@@ -6,7 +6,7 @@ import numpy as np
 from pandas import DataFrame
 
 from goldfold.competition import Submission
-from goldfold.submission_checks import one_of
+from goldfold.submission.checks import one_of
 
 
 def write(test: DataFrame, predictions: np.ndarray) -> DataFrame:

@@ -1,6 +1,6 @@
 """`python -m goldfold VERB ...`"""
 
-from goldfold.cli import main
+from goldfold.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from goldfold.errors import unknown
 from goldfold.metrics.anomaly import auroc_class_mean, f1_at_first_jump, f1_at_quantile, f1_best, pseudo_auroc
+from goldfold.metrics.auroc_and_ap import auroc, average_precision
+from goldfold.metrics.class_routing import routing_accuracy
 from goldfold.metrics.classification import accuracy, f1, log_loss, quadratic_kappa
-from goldfold.metrics.localisation import aupro, pixel_auroc
-from goldfold.metrics.ranking import auroc, average_precision
+from goldfold.metrics.localization import aupro, pixel_auroc
 from goldfold.metrics.regression import rmse, rmsle
 from goldfold.metrics.retrieval import (
     hit_at,
@@ -18,7 +19,6 @@ from goldfold.metrics.retrieval import (
     recall_at,
     reciprocal_rank,
 )
-from goldfold.metrics.routing import routing_accuracy
 from goldfold.metrics.segmentation import dice, dsb2018_map, instance_average_precision, iou
 
 __all__ = [

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goldfold import thresholds
+from goldfold.anomaly import thresholds
 from goldfold.competition import Metric
+from goldfold.data.fields import field
 from goldfold.errors import GoldfoldError, unknown
-from goldfold.fields import field
-from goldfold.metrics.inputs import labels, scores
-from goldfold.metrics.ranking import (
+from goldfold.metrics.auroc_and_ap import (
     Others,
     area_by_level,
     auroc,
@@ -25,6 +24,7 @@ from goldfold.metrics.ranking import (
     refuse_one_class,
     truth_and_scores,
 )
+from goldfold.metrics.inputs import labels, scores
 from goldfold.optional_parts import MetricOptions
 
 if TYPE_CHECKING:

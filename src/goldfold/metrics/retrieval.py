@@ -1,13 +1,13 @@
 """Metrics of rows that find each other by the cosines of their embeddings, all made of the ranks of right answers.
 
 Predictions are embeddings (n, d); their lengths do not count. `pairs` makes queries, gallery and relevance of the rows
-(`goldfold.retrieval.by_label`, `by_time`), and `protocol` says the same in words, as a part of every score.
+(`goldfold.retrieval.search.by_label`, `by_time`), and `protocol` says the same in words, as a part of every score.
 
 A score is the mean over the queries that have a right answer. The others are left out, as the protocol says, and
 `retrieval.answers(pairs(rows)).unanswered` tells how many they are; no query with a right answer: GoldfoldError. Chance
 is the mean over the same queries of what a random order of their answers scores, in closed form; ties count against
-(`goldfold.ranks`). Rows drawn again (`resampled`) are queries, answered by the whole gallery. `row_error` is 1 - AP,
-and 0 for rows that do not ask or have no right answer.
+(`goldfold.retrieval.exact_ranks`). Rows drawn again (`resampled`) are queries, answered by the whole gallery. `row_error`
+is 1 - AP, and 0 for rows that do not ask or have no right answer.
 
 Metrics of one `pairs` function share one pass over the cosines: those of the last rows and predictions are remembered.
 """
@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goldfold import random_orders
 from goldfold.competition import Metric
 from goldfold.errors import GoldfoldError
 from goldfold.optional_parts import MetricOptions, Pairs, Retrieval
+from goldfold.retrieval import random_ranking
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from goldfold.ranks import Ranked
-    from goldfold.retrieval import Answers
+    from goldfold.retrieval.exact_ranks import Ranked
+    from goldfold.retrieval.search import Answers
 
     PairsOf = Callable[[DataFrame], Pairs]
     OfCounts = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -44,7 +44,7 @@ def mean_average_precision(pairs: PairsOf, *, protocol: str) -> Metric:
         pairs,
         protocol,
         lambda found: found.average_precision,
-        lambda r, g: random_orders.precisions(r, g, g) / r,
+        lambda r, g: random_ranking.precisions(r, g, g) / r,
     )
 
 
@@ -58,7 +58,7 @@ def map_at_r(pairs: PairsOf, *, protocol: str) -> Metric:
         pairs,
         protocol,
         lambda found: found.average_precision_at_r,
-        lambda r, g: random_orders.precisions(r, g, r) / r,
+        lambda r, g: random_ranking.precisions(r, g, r) / r,
     )
 
 
@@ -74,7 +74,7 @@ def map_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
         pairs,
         protocol,
         lambda found: found.precisions(k) / np.minimum(k, found.relevant),
-        lambda r, g: random_orders.precisions(r, g, np.minimum(k, g)) / np.minimum(k, r),
+        lambda r, g: random_ranking.precisions(r, g, np.minimum(k, g)) / np.minimum(k, r),
         depth=k,
     )
 
@@ -121,7 +121,7 @@ def hit_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
         pairs,
         protocol,
         lambda found: found.first <= k,
-        lambda r, g: random_orders.hit(r, g, k),
+        lambda r, g: random_ranking.hit(r, g, k),
     )
 
 
@@ -132,7 +132,7 @@ def r_precision(pairs: PairsOf, *, protocol: str) -> Metric:
 
 def reciprocal_rank(pairs: PairsOf, *, protocol: str) -> Metric:
     """MRR: 1 / the rank of the first right answer."""
-    return _metric("MRR", pairs, protocol, lambda found: 1 / found.first, random_orders.reciprocal_rank)
+    return _metric("MRR", pairs, protocol, lambda found: 1 / found.first, random_ranking.reciprocal_rank)
 
 
 def _metric(
@@ -206,16 +206,16 @@ def _mean(values: np.ndarray, name: str) -> float:
 
 
 def _answers(pairs: PairsOf, rows: DataFrame) -> Answers:
-    from goldfold.retrieval import answers
+    from goldfold.retrieval.search import answers
 
     return _remembered("answers", pairs, (_of_rows(rows),), lambda: answers(pairs(rows)))
 
 
 def _ranked(pairs: PairsOf, rows: DataFrame, predictions: np.ndarray, depth: int) -> tuple[np.ndarray, Ranked]:
     """The positions of the rows that ask, and the ranks of their right answers, `depth` or more of them one by one."""
-    from goldfold import ranks
+    from goldfold.retrieval import exact_ranks
 
-    embeddings, depth = np.asarray(predictions), max(depth, ranks.DEPTH)
+    embeddings, depth = np.asarray(predictions), max(depth, exact_ranks.DEPTH)
     if embeddings.ndim == 0 or len(embeddings) != len(rows):
         raise GoldfoldError(
             f"{len(rows)} rows need an embedding each, got shape {embeddings.shape}: look at `Plan.predict`"
@@ -223,7 +223,7 @@ def _ranked(pairs: PairsOf, rows: DataFrame, predictions: np.ndarray, depth: int
 
     def rank() -> tuple[np.ndarray, Ranked]:
         asked = pairs(rows)
-        return asked.queries, ranks.of_right_answers(asked, ranks.units(embeddings, asked), depth)
+        return asked.queries, exact_ranks.of_right_answers(asked, exact_ranks.units(embeddings, asked), depth)
 
     known = embeddings.shape, embeddings.dtype.str, sha256(embeddings.tobytes()).digest()
     return _remembered("ranked", pairs, (depth, _of_rows(rows), *known), rank)

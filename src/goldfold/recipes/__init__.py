@@ -1,0 +1,1 @@
+"""Recipes: ways to solve a competition, each readable alone."""

@@ -17,25 +17,24 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from goldfold import (
-    augmentation,
+from goldfold.anomaly import (
+    autoencoder_diagnostics,
     autoencoders,
-    batches,
-    fields,
-    images,
-    libraries,
-    one_per_class,
-    reconstruction,
-    schedules,
-    seeding,
-    vital_signs,
+    memory_bank,
+    one_model_per_class,
+    reconstruction_error,
 )
-from goldfold.autoencoders import Autoencoder, Skips
+from goldfold.anomaly.autoencoder_diagnostics import floats
+from goldfold.anomaly.autoencoders import Autoencoder, Skips
+from goldfold.anomaly.synthetic_defects import Kind, damage, damages
 from goldfold.competition import Plan, Recipe, Runtime, Stage
+from goldfold.data import fields
 from goldfold.errors import GoldfoldError
+from goldfold.images import augmentation
+from goldfold.images import reading as images
+from goldfold.io import seeding
+from goldfold.nn import batches, schedules
 from goldfold.params import BackboneName, Epochs, Models, Params, Pretrained, with_defaults
-from goldfold.pseudo_anomalies import Kind, damage, damages
-from goldfold.vital_signs import floats
 
 if TYPE_CHECKING:
     from albumentations import Compose
@@ -107,7 +106,7 @@ def _build(
     build = partial(_plan, params, runtime, target, normal, class_)
     if params.models == "one":
         return build(rows)
-    return one_per_class.plan(build, rows, rows[rows[target] == normal], class_, params.textures)
+    return one_model_per_class.plan(build, rows, rows[rows[target] == normal], class_, params.textures)
 
 
 def _plan(
@@ -117,7 +116,7 @@ def _plan(
     pixels = images.load_resized(list(learnt["path"]), params.image_size)
     shown = images.load_resized(list(monitored["path"]), params.image_size)
     classes = list(monitored[class_]) if class_ in rows and monitored[class_].notna().all() else None
-    kept = vital_signs.kept_back(shown, list(monitored["id"]), params.pseudo, classes, runtime.device)
+    kept = autoencoder_diagnostics.kept_back(shown, list(monitored["id"]), params.pseudo, classes, runtime.device)
     item = partial(_sample, pixels, list(learnt["id"]), _changes(params), runtime.seed, params.damages)
     rest = len(learnt) > params.batch_size  # batch norm learns nothing good from a small one
     stage = Stage(
@@ -142,7 +141,7 @@ def _plan(
         stages=[stage],
         finish=lambda model: _library(params, model, pixels[in_library], runtime.device),
         predict=partial(_predict, params, runtime.device),
-        monitor=lambda model: vital_signs.measured(model, kept, params.mse, params.ssim),
+        monitor=lambda model: autoencoder_diagnostics.measured(model, kept, params.mse, params.ssim),
         pictures=partial(_pictures, params, runtime.device),
     )
 
@@ -205,7 +204,7 @@ def _losses(
     params: Reconstruction, device: torch.device, model: nn.Module, batch: tuple[Tensor, Tensor]
 ) -> Mapping[str, Tensor]:
     seen, wanted = (floats(part.to(device, non_blocking=True), device) for part in batch)
-    return reconstruction.losses(wanted, model(seen), mse=params.mse, ssim=params.ssim)
+    return reconstruction_error.losses(wanted, model(seen), mse=params.mse, ssim=params.ssim)
 
 
 def _optimizer(params: Reconstruction, model: nn.Module) -> torch.optim.Optimizer:
@@ -214,7 +213,7 @@ def _optimizer(params: Reconstruction, model: nn.Module) -> torch.optim.Optimize
 
 def _library(params: Reconstruction, model: Autoencoder, pixels: np.ndarray, device: torch.device) -> Tensor:
     """Features of normal images, float32 (images, d), or (images x positions, channels)."""
-    parts = [_units(params, model.encode(some)) for some in vital_signs.batches_of(floats(pixels, device))]
+    parts = [_units(params, model.encode(some)) for some in autoencoder_diagnostics.batches_of(floats(pixels, device))]
     units = torch.cat(parts)
     return units.flatten(0, 1) if params.unit == "patch" else units
 
@@ -228,8 +227,8 @@ def _predict(
     params: Reconstruction, device: torch.device, model: Autoencoder, library: Tensor, rows: DataFrame
 ) -> np.ndarray:
     parts = []
-    for start in range(0, len(rows), vital_signs.AT_ONCE):
-        some = rows.iloc[start : start + vital_signs.AT_ONCE]
+    for start in range(0, len(rows), autoencoder_diagnostics.AT_ONCE):
+        some = rows.iloc[start : start + autoencoder_diagnostics.AT_ONCE]
         pixels = images.load_resized(list(some["path"]), params.image_size)
         found = _scores(params, model, library, floats(pixels, device))
         if params.pseudo != "none":
@@ -241,16 +240,16 @@ def _predict(
 
 def _scores(params: Reconstruction, model: Autoencoder, library: Tensor, shown: Tensor) -> dict[str, np.ndarray]:
     outputs, features = model.both(shown)
-    maps = reconstruction.error_map(shown, outputs, params.mse, params.ssim)
+    maps = reconstruction_error.error_map(shown, outputs, params.mse, params.ssim)
     units = _units(params, features)
     neighbors = min(params.neighbors, len(library))
     if params.unit == "patch":
-        distances, _ = libraries.image_scores(units, library, neighbors)
+        distances, _ = memory_bank.image_scores(units, library, neighbors)
     else:
-        distances = libraries.vector_scores(units, library, neighbors)
+        distances = memory_bank.vector_scores(units, library, neighbors)
     found = {
-        SCORES["pixel"]: reconstruction.score(maps),
-        SCORES["feature"]: reconstruction.feature_error(features, model.encode(outputs)),
+        SCORES["pixel"]: reconstruction_error.score(maps),
+        SCORES["feature"]: reconstruction_error.feature_error(features, model.encode(outputs)),
         SCORES["library"]: distances,
     }
     scores = {name: values.float().cpu().numpy() for name, values in found.items()}
@@ -262,5 +261,5 @@ def _pictures(
 ) -> dict[str, np.ndarray]:
     shown = floats(images.load_resized(list(rows["path"]), params.image_size), device)
     outputs = model(shown)
-    maps = reconstruction.error_map(shown, outputs, params.mse, params.ssim)
+    maps = reconstruction_error.error_map(shown, outputs, params.mse, params.ssim)
     return {"reconstruction": outputs.permute(0, 2, 3, 1).cpu().numpy(), "error": maps.cpu().numpy()}

@@ -12,13 +12,29 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
 
-from goldfold import embedding_networks, embedding_stages, metric_losses, metric_stage, retrieval, schedules, seeding
 from goldfold.competition import Plan, Recipe, Runtime
-from goldfold.embedding_networks import Embedder, Embedding
-from goldfold.embedding_readout import Readout
-from goldfold.embedding_stages import Columns, Fold, Labels, MetricAugmentation, Sampler
 from goldfold.errors import GoldfoldError, unknown
+from goldfold.io import seeding
+from goldfold.nn import schedules
 from goldfold.params import BackboneName, Epochs, Params, Pretrained, with_defaults
+from goldfold.retrieval import (
+    losses as metric_losses,
+)
+from goldfold.retrieval import (
+    metric_stage,
+)
+from goldfold.retrieval import (
+    network as embedding_networks,
+)
+from goldfold.retrieval import (
+    search as retrieval,
+)
+from goldfold.retrieval import (
+    stages as embedding_stages,
+)
+from goldfold.retrieval.network import Embedder, Embedding
+from goldfold.retrieval.readout import Readout
+from goldfold.retrieval.stages import Columns, Fold, Labels, MetricAugmentation, Sampler
 
 if TYPE_CHECKING:
     from pandas import DataFrame

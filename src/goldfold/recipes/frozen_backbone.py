@@ -12,10 +12,11 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from goldfold import augmentation, backbones, batches, features, schedules
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
+from goldfold.images import augmentation
 from goldfold.metrics.inputs import codes
+from goldfold.nn import backbones, batches, feature_cache, schedules
 from goldfold.params import BackboneName, Epochs, Params, Pretrained, Role, with_defaults
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _views(params: FrozenBackbone, runtime: Runtime) -> Callable[[tuple], Tensor
 
     Each view is kept by itself, so that what one set of views computed serves all others it is part of.
     """
-    through = partial(features.through, _tower(params), params.image_size, runtime)
+    through = partial(feature_cache.through, _tower(params), params.image_size, runtime)
     of_views = [
         through(note=f"stages={params.stages} {view}", change=partial(_seen, view))
         for view in augmentation.VIEWS[params.views]

@@ -15,10 +15,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from goldfold import augmentation, backbones, batches, images, schedules
-from goldfold.augmentation import Name, Views
 from goldfold.competition import Plan, Recipe, Runtime, Stage
+from goldfold.images import augmentation
+from goldfold.images import reading as images
+from goldfold.images.augmentation import Name, Views
 from goldfold.metrics.inputs import codes
+from goldfold.nn import backbones, batches, schedules
 from goldfold.params import BackboneName, Epochs, Params, Pretrained, Role, with_defaults
 
 if TYPE_CHECKING:

@@ -18,13 +18,25 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from goldfold import augmentation, coresets, features, fields, gaussians, libraries, one_per_class, patches, routing
+from goldfold.anomaly import (
+    class_routing,
+    k_center,
+    one_model_per_class,
+    padim,
+    patch_features,
+)
+from goldfold.anomaly import (
+    memory_bank as libraries,
+)
+from goldfold.anomaly.padim import Gaussians
+from goldfold.anomaly.synthetic_defects import Kind, damages
 from goldfold.competition import Plan, Recipe, Runtime
+from goldfold.data import fields
 from goldfold.errors import GoldfoldError
-from goldfold.gaussians import Gaussians
+from goldfold.images import augmentation
+from goldfold.io.seeding import derive
+from goldfold.nn import feature_cache
 from goldfold.params import BackboneName, Libraries, Params, Pretrained, Role, with_defaults
-from goldfold.pseudo_anomalies import Kind, damages
-from goldfold.seeding import derive
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -103,7 +115,7 @@ def _build(
     if params.libraries == "one":
         return build(known)
     route = partial(_nearest_library, whole) if params.route == "library" else None
-    return one_per_class.plan(build, known, known, class_, params.textures, route)
+    return one_model_per_class.plan(build, known, known, class_, params.textures, route)
 
 
 def _plan(params: PatchLibrary, runtime: Runtime, whole: UnitsOf, damaged: UnitsOf, known: DataFrame) -> Plan:
@@ -115,23 +127,23 @@ def _plan(params: PatchLibrary, runtime: Runtime, whole: UnitsOf, damaged: Units
 
 def _nearest_library(
     whole: UnitsOf, classes: Sequence[str], of_classes: Sequence[Tensor], rows: DataFrame
-) -> routing.Routed:
+) -> class_routing.Routed:
     """By the images as they are, without further views."""
     known = dict(zip(classes, of_classes, strict=True))
     shown = (units[:, 0].to(of_classes[0].device) for units in whole(tuple(rows["path"])))
-    return routing.joined([routing.by_library(units, known) for units in shown])
+    return class_routing.joined([class_routing.by_library(units, known) for units in shown])
 
 
 def _library(params: PatchLibrary, normal: Iterator[Tensor], runtime: Runtime) -> Tensor | Gaussians:
     """What normal images consist of: a coreset, float32 (library, d), or what is usual at each place."""
     if params.normality == "gaussians":
         known = torch.cat([part.flatten(0, 1).half() for part in normal])
-        return gaussians.fitted(known.to(runtime.device), params.shrinkage)
+        return padim.fitted(known.to(runtime.device), params.shrinkage)
     units = torch.cat([part.flatten(0, 2).half() for part in normal])
     draw = torch.Generator().manual_seed(derive(runtime.seed, "patches"))
     drawn = units[torch.randperm(len(units), generator=draw)[: params.drawn]].float().to(runtime.device)
     size = min(params.library, len(drawn))
-    return drawn[coresets.greedy_k_centre(drawn, size, progress=partial(runtime.progress, "coreset"))]
+    return drawn[k_center.greedy_k_centre(drawn, size, progress=partial(runtime.progress, "coreset"))]
 
 
 def _predict(
@@ -161,16 +173,16 @@ def _judged_few(params: PatchLibrary, units: Tensor, library: Tensor | Gaussians
     side = round(distances.shape[1] ** 0.5)
     views = distances.unflatten(1, (side, side)).unflatten(0, units.shape[:2]).unbind(1)
     upright = augmentation.upright(views, params.views)
-    maps = patches.blurred(torch.stack(upright).mean(0), params.blur * side / params.image_size)
+    maps = patch_features.blurred(torch.stack(upright).mean(0), params.blur * side / params.image_size)
     farthest = scores.unflatten(0, units.shape[:2]).mean(1).cpu()
-    score = farthest if params.score == "farthest" else patches.top_mean(maps.flatten(1), params.top)
+    score = farthest if params.score == "farthest" else patch_features.top_mean(maps.flatten(1), params.top)
     return score - maps.flatten(1).quantile(0.5, dim=1) if params.contrast else score, maps
 
 
 def _compared(params: PatchLibrary, units: Tensor, library: Tensor | Gaussians) -> tuple[Tensor, Tensor]:
     """The score of each view's farthest patch, (n,), and the distance of each patch, (n, p), of units (n, p, d)."""
     if isinstance(library, Gaussians):
-        distances = gaussians.distances(units.to(library.mean.device), library)
+        distances = padim.distances(units.to(library.mean.device), library)
         return distances.max(1).values, distances
     neighbors = params.neighbors if params.score == "farthest" else 1
     return libraries.image_scores(units.to(library.device), library, neighbors=neighbors)
@@ -183,12 +195,12 @@ def _units(params: PatchLibrary, runtime: Runtime) -> tuple[UnitsOf, UnitsOf]:
     """
     with torch.random.fork_rng():
         torch.manual_seed(0)  # without pretrained weights too, all folds look through the same eyes
-        tower = patches.Tower(params.backbone, params.pretrained, params.strides, params.views)
+        tower = patch_features.Tower(params.backbone, params.pretrained, params.strides, params.views)
     nothing = torch.zeros(1, params.image_size, params.image_size, 3, dtype=torch.uint8)
     with torch.inference_mode():
         shapes = [kept.shape[1:] for kept in tower.eval().maps(nothing)]
     note = f"strides={params.strides} views={params.views}"
-    through = partial(features.through, tower, params.image_size, runtime, dtype=np.float16)
+    through = partial(feature_cache.through, tower, params.image_size, runtime, dtype=np.float16)
     whole = through(note=note)
     damaged = through(note=f"{note} damage={params.pseudo}", change=partial(_damaged, params.pseudo))
 
@@ -196,8 +208,10 @@ def _units(params: PatchLibrary, runtime: Runtime) -> tuple[UnitsOf, UnitsOf]:
         for kept in torch.from_numpy(kept_of(paths)).split(AT_ONCE):
             views = kept.float().view(len(kept) * len(augmentation.VIEWS[params.views]), -1)
             values = views.split([prod(shape) for shape in shapes], dim=1)
-            units = patches.joined([each.unflatten(1, shape) for each, shape in zip(values, shapes, strict=True)])
-            units = patches.relative(units) if params.relative else units
+            units = patch_features.joined(
+                [each.unflatten(1, shape) for each, shape in zip(values, shapes, strict=True)]
+            )
+            units = patch_features.relative(units) if params.relative else units
             units = units if params.unit == "patch" else units.mean(1, keepdim=True)
             yield units.unflatten(0, (len(kept), -1))
 

@@ -1,7 +1,7 @@
 """Foreground of images: a U-Net of segmentation-models-pytorch on a timm backbone, trained on random crops.
 
 A competition says how a row's objects are read; the recipe learns whether a pixel belongs to any object. What parts the
-foreground into objects is the business of the metric and the submission (`goldfold.instances`).
+foreground into objects is the business of the metric and the submission (`goldfold.images.instances`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from goldfold import augmentation, backbones, batches, images, schedules
-from goldfold.augmentation import MapViews
-from goldfold.backbones import Backbone
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
+from goldfold.images import augmentation
+from goldfold.images import reading as images
+from goldfold.images.augmentation import MapViews
+from goldfold.nn import backbones, batches, schedules
+from goldfold.nn.backbones import Backbone
 from goldfold.params import BackboneName, Epochs, Params, Pretrained, Role, with_defaults
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Audits that find misleading scores, and comparisons of runs paired over folds."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from goldfold.errors import GoldfoldError
-from goldfold.formatting import change, signed_interval
+from goldfold.io.formatting import change, signed_interval
 from goldfold.trust.audits import Finding
 
 BUDGET_SLACK = 0.05  # share by which training budgets may differ before their scores say more of budget than of method

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 from pandas import DataFrame, concat, read_csv
 
-from goldfold import collapse, retrieval, splits
-from goldfold.engine.fits import fit_folder
-from goldfold.files import read_array, read_json
+from goldfold.data import folds as splits
+from goldfold.experiment.fits import fit_folder
+from goldfold.io.files import read_array, read_json
+from goldfold.nn import collapse
 from goldfold.optional_parts import Pairs
-from goldfold.retrieval import Similarities
+from goldfold.retrieval import search as retrieval
+from goldfold.retrieval.search import Similarities
 from goldfold.trust.comparisons import Difference, difference
 
 FINE = 2000  # bins of a similarity, 0.001 wide: nearly collapsed embeddings differ in the third decimal

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from goldfold.trust.audits.data import (
+from goldfold.trust.audits.embeddings import below_untrained, did_not_learn, neighbor_leakage, neighbor_ranked
+from goldfold.trust.audits.findings import Finding, Level, merged, refuse_errors
+from goldfold.trust.audits.fitting import collapse, dead_loss_terms, learning_rates, orphan_parameters
+from goldfold.trust.audits.leakage import (
     copies_in_test,
     rule_broken,
     shared_contents,
@@ -11,9 +14,6 @@ from goldfold.trust.audits.data import (
     stale_data,
     unseen_classes,
 )
-from goldfold.trust.audits.embeddings import below_untrained, did_not_learn, neighbor_leakage, neighbor_ranked
-from goldfold.trust.audits.findings import Finding, Level, merged, refuse_errors
-from goldfold.trust.audits.fitting import collapse, dead_loss_terms, learning_rates, orphan_parameters
 from goldfold.trust.audits.scores import proxy_only, selected_on_scored_fold, tiny_sample, worse_than_chance
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goldfold import neighbors
+from goldfold.data import neighbors
 from goldfold.trust.audits.findings import Finding
 
 if TYPE_CHECKING:

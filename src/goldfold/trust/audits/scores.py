@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goldfold.formatting import interval, number
+from goldfold.io.formatting import interval, number
 from goldfold.trust.audits.findings import Finding
 
 if TYPE_CHECKING:

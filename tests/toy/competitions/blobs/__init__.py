@@ -10,11 +10,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from goldfold import hosting, metrics, splits
+from goldfold import metrics
 from goldfold.competition import Competition, Plan, Recipe, Stage, Submission, Tables
+from goldfold.data import folds as splits
+from goldfold.data import self_hosting
+from goldfold.io.seeding import derive
 from goldfold.params import Epochs, Params
-from goldfold.seeding import derive
-from goldfold.submission_checks import between
+from goldfold.submission.checks import between
 
 FEATURES = ["a", "b", "c", "d"]
 
@@ -24,7 +26,7 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
     label = draw.integers(0, 2, 160)
     points = draw.normal(size=(160, 4)) + label[:, None] * [1.5, 0.5, 0, 0]
     rows = pd.DataFrame(points, columns=FEATURES).assign(id=[f"点{i}" for i in range(160)], label=label)
-    hosting.write(rows, np.arange(120, 160), ["label"], {"label": 0.5}, public, private)
+    self_hosting.write(rows, np.arange(120, 160), ["label"], {"label": 0.5}, public, private)
 
 
 def load(public: Path) -> Tables:

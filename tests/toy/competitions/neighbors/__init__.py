@@ -9,8 +9,8 @@ from competitions.blobs import FEATURES, load, prepare, shuffled, tensor
 from torch import nn
 from torch.nn import functional as F
 
-from goldfold import splits
 from goldfold.competition import Competition, Metric, Plan, Recipe, Stage, Submission
+from goldfold.data import folds as splits
 from goldfold.params import Epochs, Params
 
 

@@ -11,12 +11,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from goldfold import hosting, images, retrieval, splits
 from goldfold.competition import Competition, Plan, Recipe, Stage, Submission
+from goldfold.data import folds as splits
+from goldfold.data import self_hosting
+from goldfold.images import reading as images
+from goldfold.io.seeding import derive
 from goldfold.metrics.retrieval import mean_average_precision
 from goldfold.optional_parts import Neighbors
 from goldfold.params import Epochs, Params
-from goldfold.seeding import derive
+from goldfold.retrieval import search as retrieval
 
 KINDS = {"west": np.s_[:, :6], "east": np.s_[:, 6:], "上": np.s_[:6]}
 RECORDINGS, FRAMES, SIDE = 18, 5, 12
@@ -36,7 +39,7 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
             rows.append((f"帧{recording}-{frame}", path, recording, frame, kind))
     table = pd.DataFrame(rows, columns=["id", "path", "recording", "frame", "kind"])
     hidden = np.flatnonzero(table["recording"] >= RECORDINGS - 3)
-    hosting.write(table, hidden, ["kind"], {"kind": "west"}, public, private)
+    self_hosting.write(table, hidden, ["kind"], {"kind": "west"}, public, private)
 
 
 def pixels(rows: pd.DataFrame) -> torch.Tensor:
@@ -88,7 +91,7 @@ COMPETITION = Competition(
     group="recording",
     neighbors=Neighbors(sequence="recording", time="frame", guard=1),
     prepare=prepare,
-    load=lambda public: hosting.read(public, text=["id", "kind"]),
+    load=lambda public: self_hosting.read(public, text=["id", "kind"]),
     split=lambda train, seed: splits.stratified_grouped(train["kind"], train["recording"], folds=3, seed=seed),
     recipes={"embedder": Recipe(params=EmbedderParams, build=embedder, combine=retrieval.side_by_side, pooled=False)},
     submission=Submission(

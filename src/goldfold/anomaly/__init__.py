@@ -1,0 +1,1 @@
+"""Anomaly detection: k-center coresets, memory banks, PaDiM, autoencoders, synthetic defects, thresholds, routing."""

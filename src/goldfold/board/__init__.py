@@ -1,0 +1,1 @@
+"""The local leaderboard: a server that speaks the protocol of the Kaggle client."""

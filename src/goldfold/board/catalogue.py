@@ -1,0 +1,172 @@
+"""Competitions on the board: their public files, and the answers with the side of the split each row belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import select, update
+
+from goldfold.board import times
+from goldfold.board.database import PENDING, Board, Hosted, Submission
+from goldfold.errors import GoldfoldError
+from goldfold.io.files import write_bytes
+from goldfold.io.seeding import derive
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+Grade = Callable[["DataFrame", "DataFrame"], float]
+USAGE = "usage.csv"  # beside the solution: which ids are public, which private
+DRAWS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What `add` is told about a competition: see `storage.Hosted`."""
+
+    slug: str
+    name: str
+    title: str
+    description: str
+    metric: str
+    higher_is_better: bool
+    daily: int
+    deadline: str | None
+
+
+def add(board: Board, entry: Entry, public: Path, solution: Path, usage: DataFrame) -> bool:
+    """Host a competition, or take over its present files and terms; True where its submissions are to be scored anew.
+
+    public: the folder to download. solution: the answers. usage: as `split` drew it.
+    """
+    folder = competition_folder(board, entry.slug)
+    answers = solution.read_bytes()
+    digest = hashlib.sha256(answers + usage.to_csv(index=False).encode()).hexdigest()
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(public, folder / "public")
+    with board.writing() as session:
+        hosted = session.scalar(select(Hosted).where(Hosted.slug == entry.slug))
+        changed = hosted is not None and hosted.solution != digest
+        if hosted is None or changed:
+            write_bytes(folder / "private" / "solution.csv", answers)
+            write_bytes(folder / "private" / USAGE, usage.to_csv(index=False).encode())
+        if hosted is None:
+            hosted = Hosted(added=times.now())
+            session.add(hosted)
+        for name, value in vars(entry).items():
+            setattr(hosted, name, value)
+        hosted.solution = digest
+        if changed:
+            again = {"status": PENDING, "public_score": None, "private_score": None, "error": ""}
+            session.execute(update(Submission).where(Submission.slug == entry.slug).values(again))
+    return changed
+
+
+def split(board: Board, slug: str, sample: DataFrame, solution: DataFrame, grade: Grade) -> DataFrame:
+    """Which ids count on the public and which on the private board: columns id and usage, half each.
+
+    Drawn once, from the slug; what was drawn before is kept while the ids stay the same. A draw on which the
+    truth itself cannot be graded, since a side lacks a class, is drawn again.
+
+    sample: the sample submission; its first column holds the ids. solution, grade: see `Competition.grade`.
+
+    Raises:
+        GoldfoldError: no draw can be graded, or the solution has other ids.
+    """
+    key = sample.columns[0]
+    ids = pd.Series(sample[key].unique())
+    if set(ids) != set(solution[key]):
+        raise GoldfoldError(f"the solution of '{slug}' has other ids than its sample submission: prepare it again")
+    if (competition_folder(board, slug) / "private" / USAGE).exists():
+        kept = read_usage(competition_folder(board, slug), sample)
+        if kept["id"].tolist() == ids.tolist():
+            return kept
+    for number in range(DRAWS):
+        usage = _draw(ids, derive(slug, "public and private", number))
+        if all(_gradable(part, list(sample.columns), grade) for part in sides(solution, key, usage)):
+            return usage
+    raise GoldfoldError(
+        f"no half of the solution of '{slug}' can be graded: it has too few rows for a board, or its grade() is wrong"
+    )
+
+
+def read_usage(folder: Path, sample: DataFrame) -> DataFrame:
+    """The split stored in a hosted competition's folder, with ids of the sample's type."""
+    types = {"id": sample.dtypes.iloc[0]}
+    return pd.read_csv(folder / "private" / USAGE, dtype=types, keep_default_na=False)
+
+
+def sides(rows: DataFrame, key: str, usage: DataFrame) -> tuple[DataFrame, DataFrame]:
+    """The public and the private rows, in the order they have; rows of one id stay together."""
+    public = rows[key].isin(usage["id"][usage["usage"] == "public"])
+    return rows[public].reset_index(drop=True), rows[~public].reset_index(drop=True)
+
+
+def data_files(board: Board, slug: str) -> dict[str, Path]:
+    """Name -> file of all there is to download, sorted; links are none of it."""
+    folder = competition_folder(board, slug) / "public"
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return {path.relative_to(folder).as_posix(): path for path in files}
+
+
+def archive(board: Board, slug: str) -> Path:
+    """All data in one zip, made when it is first asked for."""
+    folder = competition_folder(board, slug)
+    place = folder / f"public-{(folder / 'public').stat().st_mtime_ns}.zip"  # another for other data
+    if place.exists():
+        return place
+    files = data_files(board, slug)
+    partial = folder / f"{place.name}.{secrets.token_hex(4)}.partial"
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1, strict_timestamps=False) as packed:
+        for name, path in files.items():
+            packed.write(path, name)
+    os.replace(partial, place)
+    return place
+
+
+def competition_folder(board: Board, slug: str) -> Path:
+    """`slug` is one that the board has or that `host-add` read from a competition, never one from a request."""
+    return board.folder / "competitions" / slug
+
+
+def _replace(source: Path, place: Path) -> None:
+    """Make `place` a copy of `source` in one step, by hard links where the file system allows them."""
+    fresh = Path(tempfile.mkdtemp(dir=place.parent))
+    shutil.copytree(source, fresh / "public", copy_function=_link)
+    os.utime(fresh / "public")  # a new time, by which `archive` knows what it holds
+    for old in place.parent.glob("public-*.zip"):
+        old.unlink()
+    if place.exists():
+        os.replace(place, fresh / "before")
+    os.replace(fresh / "public", place)
+    shutil.rmtree(fresh)
+
+
+def _link(source: str, place: str) -> None:
+    try:
+        os.link(source, place)
+    except OSError:
+        shutil.copy2(source, place)
+
+
+def _draw(names: Series, seed: int) -> DataFrame:
+    public = np.random.default_rng(seed).permutation(len(names)) < len(names) // 2
+    return pd.DataFrame({"id": names, "usage": np.where(public, "public", "private")})
+
+
+def _gradable(truth: DataFrame, columns: list[str], grade: Grade) -> bool:
+    try:
+        return bool(np.isfinite(grade(truth[columns], truth)))
+    except Exception:
+        return False

@@ -1,0 +1,92 @@
+"""`python -m goldfold.board.judge NAME FOLDER`: scores files for the board, see delivery/host/scoring.py.
+
+It imports the competition once and scores each file in a forked process of its own, which has a limit of memory and
+time, so that no file can stop it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from goldfold.board import catalogue, sandbox
+from goldfold.errors import GoldfoldError
+from goldfold.experiment import workspace
+from goldfold.submission import writing as submissions
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    from goldfold.competition import Competition
+
+Score = Callable[[str, str], dict[str, float]]
+LIMITS = sandbox.Limits()
+
+
+def main() -> None:
+    arguments = _arguments()
+    os.nice(10)  # taking submissions goes before scoring them
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a competition prints is no answer
+    score = scorer(arguments.name, workspace.competition(arguments.name), arguments.folder)
+    limits = sandbox.Limits(memory=arguments.memory, cpu_s=arguments.cpu, wall_s=arguments.wall)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        answer = sandbox.call(partial(score, asked["path"], asked["name"]), limits)
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+def _arguments() -> Namespace:
+    parser = ArgumentParser(prog="python -m goldfold.board.judge")
+    parser.add_argument("name", help="folder below competitions/")
+    parser.add_argument("folder", type=Path, help="the competition's folder on the board")
+    parser.add_argument("--memory", type=int, default=LIMITS.memory, help="bytes for one file (%(default)s)")
+    parser.add_argument("--cpu", type=int, default=LIMITS.cpu_s, help="seconds of processor time (%(default)s)")
+    parser.add_argument("--wall", type=int, default=LIMITS.wall_s, help="seconds for one file (%(default)s)")
+    return parser.parse_args()
+
+
+def scorer(name: str, competition: Competition, folder: Path) -> Score:
+    """(path of a submission, how its sender calls it) -> its scores on the public and on the private rows."""
+    tables = workspace.carried_out(name, competition.load, folder / "public")
+    sample, key = tables.sample_submission, tables.sample_submission.columns[0]
+    usage = catalogue.read_usage(folder, sample)
+    truths = catalogue.sides(submissions.read(folder / "private" / "solution.csv", sample), key, usage)
+
+    def score(path: str, called: str) -> dict[str, float]:
+        try:
+            frame = submissions.read(Path(path), sample)
+            submissions.check(frame, sample, tables.test, competition.submission)
+        except GoldfoldError as error:
+            raise GoldfoldError(str(error).replace(path, called)) from None
+        parts = catalogue.sides(frame, key, usage)
+        scores = [_graded(competition, *pair) for pair in zip(parts, truths, strict=True)]
+        return dict(zip(("public", "private"), scores, strict=True))
+
+    return score
+
+
+def _graded(competition: Competition, part: DataFrame, truth: DataFrame) -> float:
+    """The score of some rows. Whatever grade() says when it fails stays here, since it may quote the answers."""
+    try:
+        score = float(competition.grade(part, truth))
+    except GoldfoldError as error:
+        raise RuntimeError("grade() refused a checked submission") from error
+    if not np.isfinite(score):
+        raise GoldfoldError(f"the score of this file is {score}: send values it can be computed from")
+    return score
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except GoldfoldError as error:
+        sys.exit(f"goldfold: {error}")

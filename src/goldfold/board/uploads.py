@@ -1,0 +1,149 @@
+"""From an announced file to a submission: each step is on disk before it is answered."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import BinaryIO
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from goldfold.board import times
+from goldfold.board.database import ERROR, Board, Hosted, Submission, Upload, User
+from goldfold.board.refusals import refusal
+
+LARGEST = 256 * 2**20  # bytes of one submission
+OPEN_UPLOADS = 200  # of one user, announced and not yet submitted
+TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")
+
+
+def allowance(session: Session, hosted: Hosted, user: User, now: str) -> tuple[int, int, int]:
+    """Submissions of a user that count: since midnight UTC, ever, and how many more are allowed today.
+
+    Those that ended in an error do not count, as on Kaggle.
+    """
+    valid = (Submission.slug == hosted.slug, Submission.user_id == user.id, Submission.status != ERROR)
+    count = select(func.count()).select_from(Submission).where(*valid)
+    today = session.scalar(count.where(Submission.date >= times.midnight(now)))
+    left = 0 if hosted.is_over(now) else max(hosted.daily - today, 0)
+    return today, session.scalar(count), left
+
+
+def refuse_closed(session: Session, hosted: Hosted, user: User, now: str) -> None:
+    """Raise what Kaggle answers where a user cannot submit at this moment."""
+    if hosted.is_over(now):
+        raise refusal(400, "Submission not allowed: The competition deadline has passed.")
+    if hosted.daily == 0:
+        raise refusal(400, "Submission not allowed: This competition is not accepting submissions.")
+    if allowance(session, hosted, user, now)[2] == 0:
+        used = f"Your team has used its daily Submission allowance ({hosted.daily}) today"
+        raise refusal(400, f"Submission not allowed: {used}, please try again tomorrow UTC.")
+
+
+def start(board: Board, slug: str, user: User, file_name: str, size: int) -> str:
+    """Announce a file of `size` bytes; returns the token its bytes are sent under."""
+    if not file_name:
+        raise refusal(400, "A file name is required")
+    if not 0 <= size <= LARGEST:
+        raise refusal(400, f"A submission may have at most {LARGEST:,} bytes, this one has {size:,}")
+    token = secrets.token_urlsafe(24)
+    with board.writing() as session:
+        now = times.now()
+        refuse_closed(session, find_hosted(session, slug), user, now)
+        waiting = select(func.count()).select_from(Upload).where(Upload.user_id == user.id)
+        if session.scalar(waiting) >= OPEN_UPLOADS:
+            raise refusal(429, f"{OPEN_UPLOADS} uploads were begun and not submitted: submit them, or wait a day")
+        session.add(Upload(token=token, user_id=user.id, slug=slug, file_name=file_name, size=size, created=now))
+    return token
+
+
+async def receive(board: Board, token: str, body: AsyncIterator[bytes]) -> None:
+    """Store the bytes of an announced file; they replace what was sent under the token before."""
+    size = await run_in_threadpool(_announced, board, token)
+    partial = path(board, f"{token}.{secrets.token_hex(4)}.partial")
+    try:
+        partial.parent.mkdir(exist_ok=True)
+        with partial.open("xb") as file:
+            await _write(file, body, size)
+        await run_in_threadpool(_take, board, token, partial)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def submit(board: Board, slug: str, user: User, token: str, description: str) -> tuple[int, str]:
+    """Turn a received file into a submission that waits; returns its number and the competition's title."""
+    with board.writing() as session:
+        now, hosted = times.now(), find_hosted(session, slug)
+        upload = session.get(Upload, token)
+        if upload is None or (upload.user_id, upload.slug) != (user.id, slug):
+            raise refusal(400, "There is no such upload, or it was submitted before")
+        if not upload.received:
+            raise refusal(400, f"The upload is not complete: {upload.size:,} bytes were announced")
+        refuse_closed(session, hosted, user, now)
+        of_upload = {"token": token, "file_name": upload.file_name, "size": upload.size}
+        submission = Submission(slug=slug, user_id=user.id, date=now, description=description, **of_upload)
+        session.add(submission)
+        session.delete(upload)
+    return submission.ref, hosted.title
+
+
+def find_hosted(session: Session, slug: str) -> Hosted:
+    """The competition of that slug; Kaggle says no more than this where there is none."""
+    hosted = session.scalar(select(Hosted).where(Hosted.slug == slug))
+    if hosted is None:
+        raise refusal(403, "Permission 'competitions.participate' was denied")
+    return hosted
+
+
+def path(board: Board, token: str) -> Path:
+    return board.folder / "uploads" / token
+
+
+def forget_abandoned(board: Board, before: str) -> None:
+    """Remove uploads that were begun before that moment and never submitted, and what crashes left of others."""
+    with board.writing() as session:
+        session.execute(delete(Upload).where(Upload.created < before))
+        wanted = {*session.scalars(select(Upload.token)), *session.scalars(select(Submission.token))}
+        for file in path(board, "").glob("*"):
+            if file.name not in wanted:
+                file.unlink()
+
+
+def _announced(board: Board, token: str) -> int:
+    with board.reading() as session:
+        upload = session.get(Upload, token) if TOKEN.fullmatch(token) else None
+    if upload is None:
+        raise refusal(404, "There is no such upload, or it was submitted before")
+    return upload.size
+
+
+def _take(board: Board, token: str, partial: Path) -> None:
+    """Put the file in its place, unless it was submitted in the meantime: a submission never changes."""
+    with board.writing() as session:
+        upload = session.get(Upload, token)
+        if upload is None:
+            raise refusal(404, "There is no such upload, or it was submitted before")
+        os.replace(partial, path(board, token))
+        folder = os.open(partial.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        upload.received = True
+
+
+async def _write(file: BinaryIO, body: AsyncIterator[bytes], size: int) -> None:
+    """All of `body`, to the disk itself, if it has `size` bytes."""
+    async for chunk in body:
+        file.write(chunk)
+        if file.tell() > size:
+            raise refusal(400, f"More bytes came than the {size:,} that were announced")
+    if file.tell() < size:
+        raise refusal(308, f"{file.tell():,} of {size:,} bytes came: send the whole file again")
+    file.flush()
+    await run_in_threadpool(os.fsync, file.fileno())

@@ -1,0 +1,74 @@
+"""Who may submit: teams, their names for the client, and keys of which only the hash is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import unicodedata
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from goldfold.board import times
+from goldfold.board.database import Board, User
+from goldfold.errors import GoldfoldError
+
+OWNER = "host"  # the team of whoever runs the board
+LONGEST = 60
+
+
+def register(board: Board, team: str) -> tuple[User, str]:
+    """The user of `team` and a new key, told this once; a team that was there keeps all but its old key.
+
+    Raises:
+        GoldfoldError: the name is empty, too long or cannot be printed.
+    """
+    team = " ".join(team.split())
+    if not team or len(team) > LONGEST or not team.isprintable():
+        raise GoldfoldError(
+            f"a team's name has 1 to {LONGEST} characters that can be printed, not {team!r}: choose one"
+        )
+    key = secrets.token_urlsafe(32)
+    with board.writing() as session:
+        user = session.scalar(select(User).where(User.team == team))
+        if user is None:
+            user = User(name=_login(session, team), team=team, created=times.now())
+            session.add(user)
+        user.key_hash = _hash(key)
+    return user, key
+
+
+def by_key(session: Session, key: str) -> User | None:
+    """The user a key belongs to."""
+    return session.scalar(select(User).where(User.key_hash == _hash(key)))
+
+
+def by_login(session: Session, name: str, key: str) -> User | None:
+    """The user of that name, if the key is theirs."""
+    user = session.scalar(select(User).where(User.name == name))
+    return user if user and hmac.compare_digest(user.key_hash, _hash(key)) else None
+
+
+def invited(session: Session) -> bool:
+    """Whether somebody beside the owner of the board was given a key."""
+    return session.scalar(select(User.id).where(User.name != OWNER).limit(1)) is not None
+
+
+def _hash(key: str) -> str:
+    """One round of SHA-256 is enough: keys are 256 random bits that we draw, so that there is no dictionary to try, and
+    a slow hash would only slow every request down. Looking a hash up by index tells nothing about the key."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _login(session: Session, team: str) -> str:
+    """A name of a-z, 0-9 and hyphens that nobody has: HTTP's Basic scheme carries little else safely."""
+    plain = unicodedata.normalize("NFKD", team).encode("ascii", "ignore").decode().lower()
+    stem = re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "team"
+    taken = set(session.scalars(select(User.name)))
+    number = 2
+    name = stem
+    while name in taken:
+        name, number = f"{stem}-{number}", number + 1
+    return name

@@ -1,0 +1,93 @@
+"""The board as one ASGI application: Kaggle's methods, transfers, pages, and the guards before them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from goldfold.board import times, uploads
+from goldfold.board.database import Board
+from goldfold.board.scoring import Scoring
+from goldfold.board.web import pages, protocol, transfers
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+ASGI = Callable[[Message, Receive, Callable[[Message], Awaitable[None]]], Awaitable[None]]
+LARGEST_REQUEST = 2**20  # bytes of anything but an upload
+ABANDONED = timedelta(days=1)
+
+
+def application(board: Board, scoring: Scoring) -> FastAPI:
+    """Serves `board`; `scoring` runs as long as it does."""
+
+    @asynccontextmanager
+    async def running(app: FastAPI) -> AsyncIterator[None]:
+        uploads.forget_abandoned(board, times.before_now(ABANDONED))
+        scoring.start()
+        yield
+        scoring.stop()
+
+    app = FastAPI(lifespan=running, openapi_url=None, redirect_slashes=False)
+    app.state.board, app.state.scoring = board, scoring
+    for prefix in ("/v1", "/api/v1"):  # the client's for kaggle.com and for all other places
+        app.include_router(protocol.router, prefix=prefix)
+    app.include_router(transfers.router)
+    app.include_router(pages.router)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _not_understood)
+    app.add_middleware(limited)
+    app.add_middleware(origin_form)  # the first to see a request
+    return app
+
+
+def origin_form(app: ASGI) -> ASGI:
+    """A client that takes this server for its proxy asks for `http://localhost/path`: that is `/path` here."""
+
+    async def serve(scope: Message, receive: Receive, send) -> None:
+        path = scope.get("path", "")
+        if path.startswith(("http://", "https://")):
+            path = "/" + path.split("://", 1)[1].partition("/")[2]
+            scope = {**scope, "path": path, "raw_path": path.encode("utf-8", "surrogateescape")}
+        await app(scope, receive, send)
+
+    return serve
+
+
+def limited(app: ASGI) -> ASGI:
+    """Nobody fills the memory: what is no upload has a short body."""
+
+    async def serve(scope: Message, receive: Receive, send) -> None:
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > LARGEST_REQUEST:
+                raise HTTPException(413, f"A request may have at most {LARGEST_REQUEST:,} bytes")
+            return message
+
+        upload = scope["type"] != "http" or scope["method"] == "PUT"
+        await app(scope, receive if upload else counted, send)
+
+    return serve
+
+
+def _refused(request: Request, error: HTTPException) -> Response:
+    if not request.scope["path"].startswith(("/v1/", "/api/", "/data/", "/upload/")):
+        return pages.refused(error)
+    answer = {"code": error.status_code, "message": error.detail}
+    return JSONResponse(answer, error.status_code, error.headers)
+
+
+def _not_understood(request: Request, error: RequestValidationError) -> Response:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:])
+    return JSONResponse({"code": 400, "message": f"{where}: {first['msg']}" if where else first["msg"]}, 400)

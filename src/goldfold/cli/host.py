@@ -1,0 +1,135 @@
+"""`host`: the local leaderboard, for the kaggle client and for browsers."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import socket
+import sys
+from argparse import Namespace
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+
+import uvicorn
+from filelock import FileLock, Timeout
+
+from goldfold.board import users
+from goldfold.board.database import Board, open_board
+from goldfold.board.scoring import Scoring
+from goldfold.board.web.application import application
+from goldfold.errors import GoldfoldError
+from goldfold.experiment import workspace
+from goldfold.io.files import read_json, write_json, write_text
+from goldfold.kaggle import service
+
+JUDGE = (sys.executable, "-m", "goldfold.board.judge")
+
+
+def run(arguments: Namespace) -> None:
+    board = open_board(workspace.BOARD)
+    lock = FileLock(workspace.BOARD / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise GoldfoldError(f"{workspace.BOARD} is served already: open its address, or stop that first") from None
+    _refuse_strangers(board, arguments.bind)
+    listening = _listen(arguments.bind, arguments.port)
+    address = _address(listening)
+    _write_client(board, address)
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.SIG_IGN)  # uvicorn's own take over, and a second time would undo a clean end
+    app = application(board, Scoring(board, JUDGE))
+    config = uvicorn.Config(
+        app, http="h11", ws="none", log_level="warning", access_log=False, server_header=False, proxy_headers=False
+    )
+    Announcing(config, f"board at {address}").run(sockets=[listening])
+
+
+class Announcing(uvicorn.Server):
+    """Says where it is once it answers."""
+
+    def __init__(self, config: uvicorn.Config, sentence: str) -> None:
+        super().__init__(config)
+        self.sentence = sentence
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        print(self.sentence, flush=True)
+
+
+def _refuse_strangers(board: Board, bind: str) -> None:
+    """Beyond this machine the board is for people who were given keys."""
+    try:
+        loopback = bind == "localhost" or ip_address(bind).is_loopback
+    except ValueError:
+        raise GoldfoldError(f"'{bind}' is no address: use 127.0.0.1, or one of this machine's") from None
+    with board.reading() as session:
+        if not loopback and not users.invited(session):
+            raise GoldfoldError(
+                f"{bind} can be reached from other machines, and nobody has a key: make host-user NAME=... first"
+            )
+
+
+def _listen(bind: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((bind, port))
+    except (OSError, OverflowError) as error:
+        raise GoldfoldError(
+            f"port {port} of {bind} is not free ({error}): choose another with --port, 0 takes any"
+        ) from None
+    listening.set_inheritable(False)
+    return listening
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    if ip_address(host).is_unspecified:  # all of this machine's: here by the nearest
+        host = "::1" if ":" in host else "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serving(board: Path) -> str | None:
+    """The address of the board in a folder while it is up."""
+    lock = FileLock(board / ".lock", timeout=0)
+    try:
+        with lock:
+            return None
+    except Timeout:
+        return read_json(board / "client.json")["url"]
+
+
+def _write_client(board: Board, address: str) -> None:
+    """What this project's own submissions go by, and a shell's; the key stays the same while it is valid."""
+    path = workspace.BOARD / "client.json"
+    known = read_json(path) if path.exists() else {}
+    with board.reading() as session:
+        valid = users.by_login(session, known.get("username", ""), known.get("key", "")) is not None
+    if not valid:
+        user, key = users.register(board, users.OWNER)
+        known = {"username": user.name, "key": key}
+    known["url"] = address
+    before = os.umask(0o077)
+    try:
+        write_json(path, known)
+        write_text(path.with_suffix(".env"), shell(known, path.parent))
+    finally:
+        os.umask(before)
+
+
+def shell(client: Mapping[str, str], board: Path) -> str:
+    """`service.variables` for a shell."""
+    own = board.resolve() / "client"
+    home = {"HOME": str(own), "KAGGLE_CONFIG_DIR": str(own)}  # a token in the user's own would be preferred to the key
+    return (
+        "# For one command, in a shell of its own: ( . board/client.env && kaggle competitions list )\n"
+        "unset KAGGLE_API_TOKEN NO_PROXY no_proxy ALL_PROXY all_proxy VERBOSE VERBOSE_OUTPUT\n"
+        f"mkdir -p {shlex.quote(str(own))}\n"
+        + "".join(
+            f"export {name}={shlex.quote(value)}\n" for name, value in {**home, **service.variables(client)}.items()
+        )
+    )

@@ -1,0 +1,1 @@
+"""Tables of a competition, folds, time folds with guards, self-hosting, competition rules, folder layouts."""

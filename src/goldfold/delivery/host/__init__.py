@@ -1,1 +1,0 @@
-"""The local leaderboard: a server that speaks Kaggle's protocol, scores in processes of its own, shows boards."""

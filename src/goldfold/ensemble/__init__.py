@@ -1,0 +1,1 @@
+"""Ensembles of runs: blend methods, weights, nested out-of-fold scores."""

@@ -1,0 +1,233 @@
+"""Several runs as one: how good each way to blend them is on folds it did not learn from, and which one to choose.
+
+Nothing that predicts a fold has seen its targets. Weights for fold k are learned on the other folds; where the method
+itself is chosen, it is chosen for fold k by scores on the other folds, each of which weights from the rest gave. What
+remains is that the runs' own models behind the other folds' predictions were trained on fold k too, as in any stacking
+on out-of-fold predictions, and that somebody chose the runs: both need fresh data to be rid of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from statistics import fmean
+
+import numpy as np
+import pandas as pd
+from pandas import DataFrame
+
+from goldfold.competition import Competition, Metric
+from goldfold.ensemble.methods import METHODS, Blender, Method, Task, refuse_unfit
+from goldfold.ensemble.weight_search import Objective
+from goldfold.errors import GoldfoldError
+from goldfold.experiment.scoring import all_scored, measures, scored
+
+Scores = dict[str, float]  # metric -> value
+
+FEWEST_TO_CHOOSE = 3  # folds: one to score, one to choose the method by, one to learn from
+
+
+@dataclass(frozen=True, kw_only=True)
+class Members:
+    """The runs to blend, brought to one order.
+
+    names: of the runs. oof: each one's (n, ...) predictions of `rows` (with their targets); test: each one's (m, ...).
+    fold: (n,) int64, the number of the fold each row was held out in.
+    """
+
+    competition: Competition
+    names: Sequence[str]
+    rows: DataFrame
+    fold: np.ndarray
+    oof: Sequence[np.ndarray]
+    test: Sequence[np.ndarray]
+
+    @cached_property
+    def folds(self) -> list[int]:
+        return sorted(set(self.fold.tolist()))
+
+    @cached_property
+    def task(self) -> Task:
+        metric = self.competition.metric
+        return Task(metric, self.competition.targets, self.rows, self.oof, Objective(metric, self.rows, self.oof))
+
+    def of_fold(self, fold: int) -> np.ndarray:
+        return np.flatnonzero(self.fold == fold)
+
+    def outside(self, *folds: int) -> np.ndarray:
+        return np.flatnonzero(~np.isin(self.fold, folds))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One way to blend, tried.
+
+    oof: (n, ...), each fold by what was learned on the others. scores: fold -> of these, by metric. in_sample: fold ->
+    the competition's metric when all folds were learned from. inner: (k, j) -> that of fold j, learned from all folds
+    but j and k. blenders: fold -> what was learned without it; None -> what was learned from all.
+    """
+
+    method: str
+    oof: np.ndarray
+    scores: Mapping[int, Scores]
+    in_sample: Mapping[int, float]
+    inner: Mapping[tuple[int, int], float]
+    blenders: Mapping[int | None, Blender]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blend:
+    """The blend itself.
+
+    oof: (n, ...) and test: (m, ...) predictions. scores: fold -> by metric. by_fold: fold -> the method that predicts
+    it; method: the one that predicts the test rows.
+    """
+
+    oof: np.ndarray
+    test: np.ndarray
+    scores: Mapping[int, Scores]
+    by_fold: Mapping[int, str]
+    method: str
+
+
+def aligned(predictions: np.ndarray, ids: Sequence[str], wanted: Sequence[str], where: str) -> np.ndarray:
+    """`predictions` (n, ...) of rows called `ids` in the order of the ids `wanted`.
+
+    Raises:
+        GoldfoldError: an id is there twice, is missing, or nobody wants it; `where` names the file.
+    """
+    given = pd.Index(ids)
+    if len(given) != len(predictions):
+        raise GoldfoldError(f"{where} has {len(given)} ids for {len(predictions)} predictions: train the run again")
+    strangers = given[given.duplicated()].union(given.symmetric_difference(pd.Index(wanted)))
+    if len(strangers):
+        raise GoldfoldError(
+            f"{where} must hold each row of its folds once, unlike id '{strangers[0]}': train the run again"
+        )
+    if list(given) == list(wanted):
+        return predictions
+    return predictions[given.get_indexer(pd.Index(wanted))]
+
+
+def by_fold(members: Members, predictions: np.ndarray) -> dict[int, Scores]:
+    """Fold -> every measure's score of `predictions` (n, ...) there."""
+    found = {}
+    for fold in members.folds:
+        own = members.of_fold(fold)
+        rows, part = members.rows.iloc[own].reset_index(drop=True), predictions[own]
+        found[fold] = all_scored(measures(members.competition, part), rows, part)
+    return found
+
+
+def tried(members: Members, names: Sequence[str]) -> Iterator[tuple[str, Trial | str]]:
+    """Each method's name with its trial, or with why it was left out."""
+    for name in names:
+        try:
+            yield name, trial(members, name, METHODS[name])
+        except GoldfoldError as error:
+            yield name, str(error)
+
+
+def trial(members: Members, name: str, method: Method) -> Trial:
+    """Try one method on every fold; raises GoldfoldError where predictions, targets or metric do not fit it."""
+    refuse_unfit(method, members.task)
+    folds, metric = members.folds, members.competition.metric
+    known: dict[frozenset[int], Blender] = {}
+
+    def learned(*left_out: int) -> Blender:
+        key = frozenset(left_out) if method.learns else frozenset()
+        if key not in known:
+            known[key] = method.learn(members.task, members.outside(*key))
+        return known[key]
+
+    def score(blender: Blender, fold: int) -> float:
+        own = members.of_fold(fold)
+        return scored(metric, members.rows.iloc[own].reset_index(drop=True), _of(blender, members, own))
+
+    parts = {fold: _of(learned(fold), members, members.of_fold(fold)) for fold in folds}
+    oof = _joined(members, parts)
+    scores = by_fold(members, oof)
+    inner = {}
+    for k, j in combinations(folds, 2) if len(folds) >= FEWEST_TO_CHOOSE else ():
+        inner[k, j], inner[j, k] = (score(learned(j, k), fold) for fold in (j, k))
+    return Trial(
+        method=name,
+        oof=oof,
+        scores=scores,
+        in_sample={fold: score(learned(), fold) for fold in folds},
+        inner=inner,
+        blenders={fold: learned(fold) for fold in folds} | {None: learned()},
+    )
+
+
+def _of(blender: Blender, members: Members, positions: np.ndarray) -> np.ndarray:
+    return blender.apply([each[positions] for each in members.oof])
+
+
+def _joined(members: Members, parts: Mapping[int, np.ndarray]) -> np.ndarray:
+    """Predictions of each fold's rows as those of all rows in their order."""
+    order = np.argsort(np.concatenate([members.of_fold(fold) for fold in parts]), kind="stable")
+    return np.concatenate(list(parts.values()))[order]
+
+
+def blended(members: Members, trials: Sequence[Trial]) -> Blend:
+    """The blend of the best method, its out-of-fold predictions by the methods that the other folds would choose.
+
+    Two folds are too few to choose by: then the first of `trials` it is.
+    """
+    metric = members.competition.metric.name
+    means = [{fold: each.scores[fold][metric] for fold in members.folds} for each in trials]
+    if len(members.folds) < FEWEST_TO_CHOOSE:
+        choice, final = dict.fromkeys(members.folds, trials[0]), trials[0]
+    else:
+        others = {fold: [_inner(each, fold) for each in trials] for fold in members.folds}
+        choice = {fold: trials[best_of(members.competition.metric, values)] for fold, values in others.items()}
+        final = trials[best_of(members.competition.metric, [fmean(values.values()) for values in means])]
+    parts = {fold: own.oof[members.of_fold(fold)] for fold, own in choice.items()}
+    return Blend(
+        oof=_joined(members, parts),
+        test=final.blenders[None].apply(members.test),
+        scores={fold: own.scores[fold] for fold, own in choice.items()},
+        by_fold={fold: own.method for fold, own in choice.items()},
+        method=final.method,
+    )
+
+
+def _inner(own: Trial, left_out: int) -> float:
+    return fmean(value for (fold, _), value in own.inner.items() if fold == left_out)
+
+
+def best_of(metric: Metric, values: Sequence[float]) -> int:
+    """The place of the best score, the first of equals."""
+    sign = 1 if metric.higher_is_better else -1
+    return int(np.argmax(np.round(sign * np.array(values), 12)))
+
+
+def best_elsewhere(members: Members, scores: Sequence[Mapping[int, float]]) -> dict[int, int]:
+    """Fold -> the place of the run that is best on the other folds; scores: fold -> value, a mapping for each run."""
+    return {
+        fold: best_of(
+            members.competition.metric,
+            [fmean(own[other] for other in members.folds if other != fold) for own in scores],
+        )
+        for fold in members.folds
+    }
+
+
+def correlations(members: Members) -> tuple[str, np.ndarray] | None:
+    """What was correlated, and the (runs, runs) Pearson correlations: of errors, or of ranks of predictions.
+
+    None where the metric knows no error of a row alone and predictions are more than a number for each row.
+    """
+    row_error = members.competition.metric.options.row_error
+    if row_error:
+        values = [row_error(members.rows, each) for each in members.oof]
+        what = "errors of rows"
+    elif members.oof[0].ndim == 1 and members.oof[0].dtype.kind == "f":
+        values = [pd.Series(each).rank().to_numpy() for each in members.oof]
+        what = "ranks of predictions"
+    else:
+        return None
+    return what, pd.DataFrame(dict(enumerate(values))).corr().to_numpy()

@@ -1,0 +1,222 @@
+"""The runs of a blend: whether they belong together, and their predictions brought to one order by id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from goldfold.competition import Competition, Fold, Tables
+from goldfold.data import fields, tables
+from goldfold.data import folds as splits
+from goldfold.ensemble.blending import Members, aligned
+from goldfold.errors import GoldfoldError
+from goldfold.experiment import workspace
+from goldfold.experiment.run_folders import run_name
+from goldfold.io.files import read_array, read_json
+from goldfold.trust.audits import Finding, merged
+from goldfold.trust.comparisons import comparable
+
+OF_SCORES = ("worse_than_chance", "at_chance", "tiny_sample", "proxy_validation", "blend_no_better")
+DRAWS = ("seed", "folds", "select")  # keys of a config that say which rows a score is of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gathered:
+    """Runs that can be blended.
+
+    name: of the competition's folder. metrics, configs, reproduce: each run's JSON. drawn: folds.csv's text.
+    findings: what was found in the runs, with their names, but for what is said of their scores.
+    """
+
+    name: str
+    members: Members
+    tables: Tables
+    folds: Sequence[Fold]
+    drawn: str
+    data_hash: str
+    metrics: Sequence[Mapping[str, Any]]
+    configs: Sequence[Mapping[str, Any]]
+    reproduce: Sequence[Mapping[str, Any]]
+    findings: list[Finding]
+
+
+def gathered(folders: Sequence[Path]) -> Gathered:
+    """Read finished runs and refuse those whose predictions cannot be put together.
+
+    Raises:
+        GoldfoldError: fewer than two, one twice, or runs of different competitions, data, folds, protocols or kinds of
+            predictions; a run that breaks a rule, or whose folds' predictions share no scale.
+    """
+    _refuse_unlike(folders)
+    name, names = folders[0].parent.name, [folder.name for folder in folders]
+    metrics, configs, reproduce = (
+        [read_json(folder / f"{file}.json") for folder in folders] for file in ("metrics", "config", "reproduce")
+    )
+    drawn = [(folder / "folds.csv").read_text(encoding="utf-8") for folder in folders]
+    findings = _findings(folders)
+    _refuse_unpooled(names, metrics)
+    _refuse_incomparable(name, names, metrics, configs, drawn)
+    numbers = _scored_folds(names, metrics)
+    competition = workspace.competition(name)
+    data = workspace.load(name, competition)
+    data_hash = _data_hash(competition, data)
+    _refuse_other_data(names, [each.get("data_hash") for each in reproduce], data_hash)
+    folds = splits.folds_from_frame(_ids(folders[0] / "folds.csv"), data.train["id"])
+    members = _members(competition, data, folders, {number: folds[number].validation for number in numbers})
+    return Gathered(
+        name=name,
+        members=members,
+        tables=data,
+        folds=folds,
+        drawn=drawn[0],
+        data_hash=data_hash,
+        metrics=metrics,
+        configs=configs,
+        reproduce=reproduce,
+        findings=findings,
+    )
+
+
+def _refuse_unlike(folders: Sequence[Path]) -> None:
+    names = [run_name(folder) for folder in folders]
+    if len(set(names)) < max(2, len(names)):
+        raise GoldfoldError(f"a blend needs two or more different runs, got {', '.join(names)}: see make list")
+    if len({folder.parent for folder in folders}) > 1:
+        raise GoldfoldError(f"a blend is of one competition's runs, got {', '.join(names)}: choose among one's")
+
+
+def _findings(folders: Sequence[Path]) -> list[Finding]:
+    """What was found in the runs; refuses explorations."""
+    found = []
+    for folder in folders:
+        for each in read_json(folder / "findings.json"):
+            if each["code"] == "rule_broken":
+                raise GoldfoldError(
+                    f"{folder.name} breaks a rule ({each['message']}), and so would a blend: leave it out"
+                )
+            if each["code"] not in OF_SCORES:
+                found.append(Finding(**{**each, "where": f"{folder.name}, {each['where']}"}))
+    return merged(found)
+
+
+def _refuse_unpooled(names: Sequence[str], metrics: Sequence[Mapping[str, Any]]) -> None:
+    for name, own in zip(names, metrics, strict=True):
+        if "pooled" not in next(iter(own.values())):
+            raise GoldfoldError(
+                f"{name} predicts in a space of its own for each fold, as embeddings do, so no weights can be learned "
+                "over folds: blend runs of a recipe whose predictions share a scale"
+            )
+
+
+def _refuse_incomparable(
+    name: str,
+    names: Sequence[str],
+    metrics: Sequence[Mapping[str, Any]],
+    configs: Sequence[Mapping[str, Any]],
+    drawn: Sequence[str],
+) -> None:
+    """As a comparison does, with the command that would make the runs equal."""
+    for own in range(1, len(names)):
+        pair = (0, own)
+        try:
+            comparable(*([each[at] for at in pair] for each in (names, metrics, drawn)), any_seeds=True)
+        except GoldfoldError as error:
+            raise GoldfoldError(f"{error}{_mending(name, configs[own], configs[0])}") from error
+
+
+def _scored_folds(names: Sequence[str], metrics: Sequence[Mapping[str, Any]]) -> list[int]:
+    numbers = [int(number) for number in next(iter(metrics[0].values()))["folds"]]
+    if len(numbers) < 2:
+        raise GoldfoldError(
+            f"what predicts a fold is learned on others, and {', '.join(names)} have fold {numbers[0]} alone: train "
+            "them with two or more folds"
+        )
+    return numbers
+
+
+def _mending(name: str, config: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """How to train a run of `config` on the rows of `wanted`; empty where their configs agree, and for blends."""
+    unlike = [key for key in DRAWS if key in config and key in wanted and config[key] != wanted[key]]
+    if not unlike or "runs" in config:
+        return ""
+    values = " ".join(f"{key}={_written(wanted[key])}" for key in unlike)
+    return f', as make train COMP={name} CONFIG={config["config"]} SET="{values}" does'
+
+
+def _written(value: Any) -> str:
+    """As one word of SET."""
+    if value is None:
+        return "null"
+    return str(value).replace(" ", "")
+
+
+def _data_hash(competition: Competition, data: Tables) -> str:
+    contents = (tables.contents(rows, competition.targets) for rows in (data.train, data.test))
+    return tables.data_hash(data, *contents)
+
+
+def _refuse_other_data(names: Sequence[str], hashes: Sequence[str | None], now: str) -> None:
+    for name, own in zip(names, hashes, strict=True):
+        if own != now:
+            raise GoldfoldError(f"{name} was trained on other data than what is prepared now: train it again")
+
+
+def _members(
+    competition: Competition, data: Tables, folders: Sequence[Path], scored: Mapping[int, np.ndarray]
+) -> Members:
+    """Everybody's predictions in the order of the train and the test table."""
+    fold = np.full(len(data.train), -1)
+    for number, positions in scored.items():
+        fold[positions] = number
+    rows = data.train[fold >= 0].reset_index(drop=True)
+    arrays = {
+        side: _alike([_read(folder, side, ids.astype(str).tolist()) for folder in folders])
+        for side, ids in (("oof", rows["id"]), ("test", data.test["id"]))
+    }
+    names = [folder.name for folder in folders]
+    _refuse_other_kinds(names, arrays["oof"])
+    return Members(competition=competition, names=names, rows=rows, fold=fold[fold >= 0], **arrays)
+
+
+def _read(folder: Path, side: str, wanted: Sequence[str]) -> np.ndarray:
+    path = folder / f"{side}.npy"
+    return aligned(read_array(path), _ids(folder / f"{side}_ids.csv")["id"].tolist(), wanted, str(path))
+
+
+def _alike(predictions: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Where some predict a score with other things and others a score alone, the scores of all."""
+    scores = [fields.field(each, "score") for each in predictions if "score" in (each.dtype.names or ("score",))]
+    if len({each.dtype for each in predictions}) > 1 and len(scores) == len(predictions):
+        return scores
+    return list(predictions)
+
+
+def _ids(path: Path) -> pd.DataFrame:
+    """A table with a column `id` as text, in which NA is a name and 007 keeps its zeros."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+
+
+def _refuse_other_kinds(names: Sequence[str], oof: Sequence[np.ndarray]) -> None:
+    kinds = [_kind(each) for each in oof]
+    for at, own in enumerate(oof[1:], 1):
+        if kinds[at] != kinds[0]:
+            raise GoldfoldError(
+                f"{names[at]} predicts {kinds[at]} and {names[0]} {kinds[0]}: blend runs that predict the same"
+            )
+        for before in range(at):
+            if all(map(np.array_equal, fields.parts(own), fields.parts(oof[before]))):
+                raise GoldfoldError(f"{names[at]} predicts exactly what {names[before]} does: leave one of them out")
+
+
+def _kind(predictions: np.ndarray) -> str:
+    """What a prediction is, by shape and kind of number whatever its precision."""
+    names = predictions.dtype.names
+    if names:
+        return "records of " + ", ".join(f"{name} {_kind(predictions[name])}" for name in names)
+    kind = {"f": "floats", "i": "integers", "u": "integers", "b": "booleans", "U": "text"}.get(predictions.dtype.kind)
+    return f"{kind or predictions.dtype} ({', '.join(['n', *map(str, predictions.shape[1:])])})"

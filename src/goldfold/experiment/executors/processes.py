@@ -1,0 +1,82 @@
+"""Jobs on processes of this machine, which live no longer than the one that started them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from goldfold.errors import GoldfoldError
+from goldfold.experiment.executors.jobs import Share, carried_out, packed, result_of
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Spawned processes, so that none inherits threads or a CUDA context.
+
+    devices: GPUs that they are spread over, in turn. first: whose turn it is.
+    """
+
+    share: Share
+    devices: int = 0
+    first: int = 0
+
+    def run(self, function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+        """As `Executor.run` says."""
+        context = multiprocessing.get_context("spawn")
+        watched, life = context.Pipe(duplex=False)  # the system closes `life` too where this process is killed
+        places = context.SimpleQueue()
+        for number in range(self.share.at_once):
+            places.put(_device(self.first + number, self.devices) if self.share.gpus else None)
+        pool = ProcessPoolExecutor(
+            self.share.at_once, context, initializer=_begin, initargs=(watched, self.share.environment(), places)
+        )
+        try:
+            numbers = {pool.submit(carried_out, packed(function, job)): number for number, job in enumerate(jobs)}
+            for future in as_completed(numbers):
+                yield numbers[future], result_of(future.result())
+            pool.shutdown()  # all is done: they end by themselves and give back what they hold
+        except BrokenProcessPool as error:
+            raise GoldfoldError(
+                "a process died while it worked (memory ran out, or somebody killed it): ask for fewer jobs at once, "
+                "the same command goes on where it stopped"
+            ) from error
+        finally:
+            life.close()
+            pool.shutdown(cancel_futures=True)
+            watched.close()
+
+
+def _device(number: int, devices: int) -> str:
+    """The CUDA_VISIBLE_DEVICES of the `number`-th process, one of those this process sees.
+
+    >>> [_device(number, devices=2) for number in range(3)]
+    ['0', '1', '0']
+    """
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return (seen.split(",") if seen else [str(each) for each in range(devices)])[number % devices]
+
+
+def _begin(watched: Connection, environment: dict[str, str], places: Any) -> None:
+    """Before a process's first job, and before it has imported torch."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent alone answers it
+    threading.Thread(target=_end_with, args=(watched,), daemon=True).start()
+    os.environ.update(environment)
+    device = places.get()
+    if device is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
+
+
+def _end_with(watched: Connection) -> None:
+    """End this process, whatever it is at, as soon as the other end of a pipe is gone."""
+    with suppress(EOFError, OSError):
+        watched.recv_bytes()
+    os._exit(1)

@@ -1,0 +1,101 @@
+"""What the fits of a cross-validation add up to: out-of-fold and test predictions, and scores with their protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from goldfold.competition import Metric
+from goldfold.experiment.fits import Experiment, Fit
+from goldfold.experiment.scoring import bootstrap, measures, scored, spread
+from goldfold.io.formatting import count
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the fits add up to.
+
+    rows: positions in the train table that were out of fold, ascending; oof: their predictions (mean over seeds).
+    test: the recipe's combination of all fits' test predictions.
+    metrics: metric name -> its summary, the competition's own first.
+    """
+
+    rows: np.ndarray
+    oof: np.ndarray
+    test: np.ndarray
+    metrics: dict[str, dict[str, Any]]
+
+
+def outcome(experiment: Experiment, fits: Sequence[Fit]) -> Outcome:
+    """Bring the fits together."""
+    combine, by_fold = experiment.recipe.combine, {}
+    for fit in fits:
+        by_fold.setdefault(fit.fold, []).append(fit.validation)
+    positions = np.concatenate([experiment.folds[number].validation for number in by_fold])
+    parts = [parts[0] if len(parts) == 1 else combine(np.stack(parts)) for parts in by_fold.values()]
+    order = np.argsort(positions, kind="stable")
+    oof = np.concatenate(parts)[order]
+    test = combine(np.stack([fit.test for fit in fits]))
+    rows = positions[order]
+    metrics = {
+        metric.name: _summary(experiment, metric, fits, rows, oof) for metric in measures(experiment.competition, oof)
+    }
+    return Outcome(rows, oof, test, metrics)
+
+
+def fold_scores(fits: Sequence[Fit], metric: str) -> dict[int, float]:
+    """Fold number, ascending -> a metric's mean over the seeds of that fold."""
+    folds = sorted({fit.fold for fit in fits})
+    return {fold: float(np.mean([fit.scores[metric] for fit in fits if fit.fold == fold])) for fold in folds}
+
+
+def _summary(
+    experiment: Experiment, metric: Metric, fits: Sequence[Fit], rows: np.ndarray, oof: np.ndarray
+) -> dict[str, Any]:
+    """One metric's fits, mean over folds, pooled score, intervals, chance level and protocol."""
+    by_fold = fold_scores(fits, metric.name)
+    chance = float(np.mean([fit.chance[metric.name] for fit in fits]))
+    summary = {
+        "protocol": protocol(experiment, metric, fits),
+        "higher_is_better": metric.higher_is_better,
+        "bounds": list(metric.bounds),
+        "chance": chance,
+        **_best_possible(experiment, metric, fits),
+        "folds": {str(fold): score for fold, score in by_fold.items()},
+        **spread(list(by_fold.values()), metric.bounds),
+    }
+    if experiment.recipe.pooled or len(by_fold) == 1:
+        known = experiment.tables.train.iloc[rows].reset_index(drop=True)
+        groups = known[experiment.competition.group].to_numpy() if experiment.competition.group else None
+        summary["pooled"] = scored(metric, known, oof)
+        summary["pooled_interval_95_bootstrap"] = bootstrap(metric, known, oof, groups)
+    return summary
+
+
+def _best_possible(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) -> dict[str, float]:
+    """The best score that the rows of the folds allow, mean over fits; empty if it is the metric's bound."""
+    if metric.retrieval is None or metric.retrieval.best_possible is None:
+        return {}
+    train, folds = experiment.tables.train, experiment.folds
+    scored = [train.iloc[folds[fit.fold].validation].reset_index(drop=True) for fit in fits]
+    return {"best_possible": float(np.mean([metric.retrieval.best_possible(rows) for rows in scored]))}
+
+
+def protocol(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) -> str:
+    """What a score is a score of, in words: scores with different protocols are never ranked together."""
+    seeds, folds = len(experiment.protocol.seeds), len({fit.fold for fit in fits})
+    parts = [
+        f"{metric.name}, out of fold",
+        *([metric.retrieval.protocol] if metric.retrieval and metric.retrieval.protocol else []),
+        f"{folds} of {len(experiment.folds)} folds drawn with seed {experiment.protocol.seed}",
+        f"{count(seeds, 'seed')} a fold",
+    ]
+    if any(fit.epoch for fit in fits):
+        rules = {"last": "last epoch", "best": "best epoch on the scored fold"}
+        select = experiment.loop.select
+        other = f"epoch {select} by hand" if select.isdecimal() else f"best epoch by {select} on kept back rows"
+        parts.append(rules.get(select, other))
+    return ", ".join(parts)

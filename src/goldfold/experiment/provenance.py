@@ -1,0 +1,122 @@
+"""What must be written down so that a run can be repeated: command, code, packages, machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from goldfold.io.formatting import count
+
+PACKAGES = (
+    "goldfold",
+    "torch",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "timm",
+    "segmentation-models-pytorch",
+    "albumentations",
+    "optuna",
+    "opencv-python-headless",
+)
+NO_GIT = "not a git checkout"
+GIT_SECONDS = 10
+
+
+def reproduce(project: Path, command: Sequence[str] | None = None) -> dict[str, Any]:
+    """Command, time, git state, versions and hardware, as JSON's own types and without None.
+
+    command: the words of the command line; this process's own by default. Passwords in URLs, and the paths of the
+    project and of the home folder, are taken out. Neither host nor user is recorded.
+    """
+    return {
+        "command": _typed(sys.orig_argv if command is None else command, project.resolve()),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "git": _git(project),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "hardware": _hardware(),
+        "os": platform.platform(),
+    }
+
+
+def _typed(command: Sequence[str], project: Path) -> str:
+    """The command line as one would type it in the project's folder."""
+    line = re.sub(r"://[^/\s@]+@", "://***@", shlex.join(command))
+    line = _shortened(line, str(project), ".")
+    return _shortened(line, os.path.expanduser("~"), "~")
+
+
+def _shortened(line: str, folder: str, sign: str) -> str:
+    """`line` with `sign` for `folder`, where that is a whole path's beginning and not the root."""
+    return re.sub(rf"(?<![\w./-]){re.escape(folder)}(?![\w.-])", sign, line) if len(folder) > 1 else line
+
+
+def _git(project: Path) -> dict[str, str]:
+    """commit, branch and worktree ('clean', or how many files differ from the commit)."""
+    if _asked(project, "rev-parse", "--is-inside-work-tree") != "true":
+        return {"commit": NO_GIT, "branch": NO_GIT, "worktree": NO_GIT}
+    changes = _asked(project, "status", "--porcelain")
+    return {
+        "commit": _asked(project, "rev-parse", "--verify", "HEAD") or "no commit yet",
+        "branch": _asked(project, "branch", "--show-current") or "detached",
+        "worktree": "unknown" if changes is None else _uncommitted(len(changes.splitlines())),
+    }
+
+
+def _uncommitted(files: int) -> str:
+    return count(files, "uncommitted file") if files else "clean"
+
+
+def _asked(project: Path, *question: str) -> str | None:
+    """What git answers; None where it has no answer, is not installed or hangs."""
+    command = ["git", "-C", str(project), *question]
+    try:
+        answer = subprocess.run(command, capture_output=True, timeout=GIT_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return answer.stdout.decode("utf-8", "replace").strip()
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _hardware() -> dict[str, Any]:
+    import torch
+
+    cards = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
+    return {
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "torch_threads": torch.get_num_threads(),
+        "memory_gib": _memory(),
+        "gpus": [{"name": card.name, "memory_gib": round(card.total_memory / 2**30, 1)} for card in cards],
+    }
+
+
+def _cpu() -> str:
+    known = Path("/proc/cpuinfo")
+    models = re.findall(r"^model name\s*:\s*(.+)$", known.read_text(), re.MULTILINE) if known.exists() else []
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _memory() -> float | str:
+    """GiB of the machine."""
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return "unknown"

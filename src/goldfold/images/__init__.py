@@ -1,0 +1,1 @@
+"""Reading images and masks, augmentation, test-time views, matching photographs."""

@@ -1,0 +1,1 @@
+"""Kaggle: the client, uploads, the submission ledger, downloads, notebooks, real leaderboards."""

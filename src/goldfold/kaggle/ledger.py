@@ -1,0 +1,158 @@
+"""The ledger: one row for every attempt to submit, in SQLite, so that a kill at any moment leaves the truth findable.
+
+An attempt is `prepared` and, before anything goes out, `sending`. A reference number makes it `received`, a score
+`scored`, and what rules a score out `failed`. It is `unknown` where neither an answer nor the listed submissions tell.
+Every change is one transaction on the disk; ledger.csv beside the file is written anew after it, for reading.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, astuple, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from filelock import FileLock
+
+from goldfold.errors import GoldfoldError
+from goldfold.io.files import write_text
+
+State = Literal["prepared", "sending", "received", "scored", "failed", "unknown"]
+BEFORE: dict[str, tuple[str, ...]] = {  # state -> those it may follow; two processes may learn of the same end
+    "sending": ("prepared",),
+    "received": ("sending", "unknown"),
+    "unknown": ("sending", "unknown"),
+    "scored": ("received", "scored"),  # again when the private score comes out
+    "failed": ("prepared", "sending", "unknown", "received", "failed"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One row.
+
+    tag: in the message of the submission, unlike any other. began, changed: ISO, UTC. service: kaggle or local.
+    sha256: of the file. cv_sd: over folds, ddof=1, None for one fold. ref: the service's number, None before it is
+    received. public, private: scores. said: what the service said of it last, in its own words.
+    """
+
+    tag: str
+    began: str
+    changed: str
+    competition: str
+    slug: str
+    service: str
+    run: str
+    sha256: str
+    message: str
+    metric: str
+    higher_is_better: bool
+    cv: float
+    cv_sd: float | None = None
+    state: State = "prepared"
+    ref: int | None = None
+    public: float | None = None
+    private: float | None = None
+    said: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "higher_is_better", bool(self.higher_is_better))  # SQLite knows 0 and 1
+
+
+COLUMNS = tuple(field.name for field in fields(Attempt))
+TABLE = f"""
+CREATE TABLE IF NOT EXISTS attempts (
+    tag TEXT PRIMARY KEY, began TEXT NOT NULL, changed TEXT NOT NULL, competition TEXT NOT NULL, slug TEXT NOT NULL,
+    service TEXT NOT NULL, run TEXT NOT NULL, sha256 TEXT NOT NULL, message TEXT NOT NULL, metric TEXT NOT NULL,
+    higher_is_better INTEGER NOT NULL, cv REAL NOT NULL, cv_sd REAL,
+    state TEXT NOT NULL CHECK (state IN {get_args(State)}),
+    ref INTEGER CHECK (ref > 0), public REAL, private REAL, said TEXT NOT NULL,
+    CHECK (state NOT IN ('received', 'scored') OR ref IS NOT NULL)
+)"""
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def add(book: Path, attempt: Attempt) -> Attempt:
+    """Write a new attempt into the ledger `book`, which is made where it is absent."""
+    with _opened(book) as ledger:
+        ledger.execute(f"INSERT INTO attempts VALUES ({', '.join('?' * len(COLUMNS))})", astuple(attempt))
+    export(book)
+    return attempt
+
+
+def move(book: Path, tag: str, state: State, **facts: Any) -> Attempt:
+    """The attempt in its next state; facts: ref, public, private, said.
+
+    Raises:
+        GoldfoldError: it is in no state that this one may follow, say since another process moved it.
+    """
+    facts = {"state": state, "changed": now(), **facts}
+    changes = ", ".join(f"{name} = ?" for name in facts)
+    allowed = BEFORE[state]
+    with _opened(book) as ledger:
+        done = ledger.execute(
+            f"UPDATE attempts SET {changes} WHERE tag = ? AND state IN ({', '.join('?' * len(allowed))})",
+            (*facts.values(), tag, *allowed),
+        )
+        if done.rowcount != 1:
+            found = ledger.execute("SELECT state FROM attempts WHERE tag = ?", (tag,)).fetchone()
+            was = f"is '{found[0]}'" if found else "is not there"
+            raise GoldfoldError(f"attempt {tag} {was} in {book} and cannot become '{state}': see make ledger")
+    export(book)
+    return next(attempt for attempt in attempts(book) if attempt.tag == tag)
+
+
+def attempts(book: Path, **wanted: str) -> list[Attempt]:
+    """Attempts, oldest first, whose columns have the `wanted` values; none where there is no ledger yet."""
+    if not book.exists():
+        return []
+    where = " AND ".join(f"{name} = ?" for name in wanted) or "1"
+    with _opened(book) as ledger:
+        rows = ledger.execute(
+            f"SELECT {', '.join(COLUMNS)} FROM attempts WHERE {where} ORDER BY rowid", tuple(wanted.values())
+        ).fetchall()
+    return [Attempt(**dict(zip(COLUMNS, row, strict=True))) for row in rows]
+
+
+def export(book: Path) -> Path:
+    """Write the ledger as CSV beside it; processes take turns, so the last one has written everything."""
+    path = book.with_suffix(".csv")
+    with FileLock(f"{path}.lock"):
+        write_text(path, table(attempts(book)))
+    return path
+
+
+def table(rows: Sequence[Attempt]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in rows)
+    return text.getvalue()
+
+
+@contextmanager
+def _opened(book: Path) -> Iterator[sqlite3.Connection]:
+    """One transaction, on the disk when it ends; undone where the block raises."""
+    book.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        ledger = sqlite3.connect(book, timeout=60, isolation_level=None)
+    except sqlite3.Error as error:
+        raise GoldfoldError(f"the ledger {book} cannot be opened ({error}): allow access to it") from error
+    try:
+        ledger.execute("PRAGMA synchronous = FULL")
+        ledger.execute("BEGIN IMMEDIATE")
+        ledger.execute(TABLE)
+        yield ledger
+        ledger.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise GoldfoldError(f"the ledger {book} refused ({error}): make room, or move the damaged file away") from error
+    finally:
+        ledger.close()  # ends an open transaction without its changes

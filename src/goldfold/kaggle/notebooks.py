@@ -1,0 +1,243 @@
+"""A run as a data set and a script for Kaggle, where its kept weights predict the test rows without network.
+
+The data set is one archive in the layout of a project: the package, the competition, the run's config, folds and
+weights, and what Kaggle's image lacks. One file, since folders, empty files and names outside ASCII do not survive
+every upload; its suffix is none that Kaggle unpacks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import sys
+import zipfile
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from goldfold.errors import GoldfoldError
+from goldfold.experiment.epochs import kept
+from goldfold.experiment.fits import Experiment, fit_folder, fold_numbers, planned
+from goldfold.experiment.run_folders import run_name
+from goldfold.io.files import read_json
+from goldfold.nn.backbones import PACKAGED
+from goldfold.params import Role, values
+from goldfold.submission import writing as submissions
+from goldfold.training import checkpoints
+from goldfold.training.predicting import finished
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from pydantic import BaseModel
+
+ARCHIVE = ".goldfold"
+SCRIPT = "predict.py"
+# Of Kaggle's image (github.com/Kaggle/docker-python, installed_cpu_packages.txt), with all that these need.
+ON_KAGGLE = """
+    torch torchvision timm albumentations opencv-python-headless torchmetrics pytorch-lightning kornia einops
+    transformers datasets accelerate sentence-transformers huggingface-hub safetensors tensorboard
+    numpy pandas scipy scikit-learn scikit-image matplotlib seaborn plotly pillow imageio tifffile pydicom pycocotools
+    lightgbm xgboost catboost statsmodels umap-learn imbalanced-learn mlxtend optuna polars pyarrow h5py numba librosa
+    pydantic pyyaml filelock tqdm psutil joblib requests rich ipython pytest setuptools pip wheel six
+"""
+
+
+def submission(experiment: Experiment, run: Path) -> DataFrame:
+    """The checked submission that a run's kept weights make of the test rows; nothing is trained by epochs.
+
+    What `finish` fits is fitted again, on the training rows the folds name.
+    """
+    protocol, competition, data = experiment.protocol, experiment.competition, experiment.tables
+    fits = [(fold, seed) for fold in fold_numbers(protocol, experiment.folds) for seed in protocol.seeds]
+    predictions = [_predicted(experiment, fit_folder(run, *fit), *fit) for fit in fits]
+    frame = competition.submission.write(data.test, experiment.recipe.combine(np.stack(predictions)))
+    submissions.check(frame, data.sample_submission, data.test, competition.submission)
+    return frame
+
+
+def _predicted(experiment: Experiment, place: Path, fold: int, seed: int) -> np.ndarray:
+    plan, _ = planned(experiment, fold, seed)
+    if checkpoint := _chosen(place):
+        checkpoints.load_weights(checkpoint, plan.model.to(experiment.runtime.device))
+    predictor = finished(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
+    return predictor(experiment.tables.test)
+
+
+def _chosen(place: Path) -> checkpoints.Checkpoint | None:
+    """The epoch of a fit that predicts; None where nothing was trained by epochs."""
+    epoch = read_json(place / "fit.json")["epoch"]
+    if epoch is None:
+        return None
+    found = [checkpoint for checkpoint in kept(place) if checkpoint.row["epoch"] == epoch]
+    if not found:
+        raise GoldfoldError(f"{place} kept no weights of epoch {epoch}, which predicts: train the run again")
+    return found[0]
+
+
+def compared(path: Path, own: Path) -> str:
+    """How the submission at `path` differs from the run's `own`, in one clause."""
+    if path.read_bytes() == own.read_bytes():
+        return "the same bytes as the run's own submission"
+    here, there = (pd.read_csv(each, keep_default_na=False) for each in (path, own))
+    key = here.columns[0]
+    if not here[key].equals(there[key]):
+        return "other ids than in the run's own submission, as where the test set is another"
+    changed = int((here != there).any(axis=1).sum())
+    numbers = here.select_dtypes("number").columns.intersection(there.select_dtypes("number").columns)
+    largest = float((here[numbers] - there[numbers]).abs().max().max()) if len(numbers) else 0.0
+    return f"{changed:,} of {len(here):,} rows differ from the run's own submission, numbers by {largest:.1g} at most"
+
+
+def script(name: str, run: Path, slug: str, archive: str, reads_input: bool) -> str:
+    """What the notebook runs, in ASCII.
+
+    reads_input: whether the test rows come from the competition's files on Kaggle, else from the archive.
+    """
+    text = Template(Path(__file__).with_name("notebook.tmpl").read_text(encoding="utf-8"))
+    source = ascii(slug) if reads_input else None
+    return text.substitute(slug=slug, archive=ascii(archive), name=ascii(name), run=ascii(run.name), source=source)
+
+
+def run_files(run: Path) -> Iterator[tuple[str, Path]]:
+    """(name in the archive, file) of what predicting needs of a run: config, folds, the weights that predict."""
+    files = [run / "config.json", run / "folds.csv"]
+    for fit in sorted(run.glob("fold*-seed*/fit.json")):
+        files.append(fit)
+        if checkpoint := _chosen(fit.parent):
+            files += [checkpoint.path, checkpoint.path.with_suffix(".safetensors")]
+    return ((f"runs/{run_name(run)}/{path.relative_to(run).as_posix()}", path) for path in files)
+
+
+def folder_files(folder: Path, under: str) -> Iterator[tuple[str, Path]]:
+    """(name in the archive, file) of all below `folder`, but what Python compiled and hidden files."""
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if path.is_file() and "__pycache__" not in parts and not any(part.startswith(".") for part in parts):
+            yield "/".join((under, *parts)), path
+
+
+def package_files() -> tuple[list[tuple[str, Path]], list[str]]:
+    """Of the packages this process has imported and Kaggle's image lacks: the files of those in Python alone, as
+    (name in the archive, file), and the names of the others, which were compiled for this machine."""
+    owners = metadata.packages_distributions()
+    imported = {_normal(owner) for module in list(sys.modules) for owner in owners.get(module, ())}
+    files, compiled = [], []
+    for name in sorted(imported - _with_needs(ON_KAGGLE.split()) - {"goldfold"}):
+        own = {path.as_posix(): Path(path.locate()) for path in metadata.distribution(name).files or ()}
+        if any(path.suffix in (".so", ".pyd", ".dylib") for path in own.values()):
+            compiled.append(name)
+            continue
+        within = {at: path for at, path in own.items() if ".." not in at and path.suffix != ".pyc" and path.is_file()}
+        files += [
+            (f"packages/{at}", path) for at, path in within.items() if ".dist-info/" not in at or "METADATA" in at
+        ]
+    return files, compiled
+
+
+def _with_needs(names: Iterable[str]) -> set[str]:
+    """The distributions of these names, and all they depend on here."""
+    known, waiting = set(), [_normal(name) for name in names]
+    while waiting:
+        name = waiting.pop()
+        if name in known:
+            continue
+        known.add(name)
+        try:
+            needs = metadata.requires(name) or ()
+        except metadata.PackageNotFoundError:
+            continue
+        waiting += [_normal(re.match(r"[\w.-]+", need)[0]) for need in needs if "extra ==" not in need]
+    return known
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def hub_files(params: BaseModel) -> list[tuple[str, Path]]:
+    """(name in the archive, file) of the pretrained weights that timm downloaded for a recipe's backbone.
+
+    Raises:
+        GoldfoldError: they are no longer on this machine.
+    """
+    if not any(values(params, Role.PRETRAINED).values()):
+        return []
+    return [pair for name in values(params, Role.BACKBONE).values() if name != PACKAGED for pair in _weights(name)]
+
+
+def _weights(name: str) -> list[tuple[str, Path]]:
+    """(name in the archive, file) of the weights that timm downloaded for a backbone."""
+    import timm
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    known = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
+    if known is None or not known.hf_hub_id:
+        return []
+    folder = "models--" + known.hf_hub_id.replace("/", "--")
+    files = [pair for part in ("refs", "snapshots") for pair in folder_files(Path(HF_HUB_CACHE) / folder / part, part)]
+    if not files:
+        raise GoldfoldError(
+            f"the pretrained weights of backbone '{name}' are no longer on this machine: predict with the run once "
+            "more where there is a network, then start this again"
+        )
+    return [(f"hub/{folder}/{at}", path) for at, path in files]
+
+
+def pack(path: Path, files: Iterable[tuple[str, Path]]) -> None:
+    """A zip of `files`, (name in the archive, file); equal files make equal bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
+        for name, file in sorted(files):
+            entry = zipfile.ZipInfo(name)
+            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            entry.file_size = file.stat().st_size
+            with archive.open(entry, "w") as target, file.open("rb") as source:
+                shutil.copyfileobj(source, target, 2**20)
+
+
+def slug(run: Path) -> str:
+    """A name for Kaggle's addresses: 10 to 45 of a-z, 0-9 and single hyphens, one to every run."""
+    name = run_name(run)
+    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if not name.isascii() or len(plain) > 36:
+        plain = f"{plain[:29].strip('-')}-{hashlib.sha256(name.encode()).hexdigest()[:6]}".strip("-")
+    return f"goldfold-{plain}"
+
+
+def dataset_metadata(owner: str, run: Path, slug_of_competition: str) -> dict[str, Any]:
+    """dataset-metadata.json: one licence, title and slug of 6 to 50 characters, subtitle of 20 to 80."""
+    name = f"{slug(run)}-fits"
+    return {
+        "title": name.replace("-", " "),  # Kaggle makes the slug of it again
+        "id": f"{owner}/{name}",
+        "subtitle": "Weights and code for a notebook without network",
+        "description": f"Made by goldfold for the competition {slug_of_competition}. Its code is under the MIT "
+        "licence; weights and data are under the terms of what they were made from.",
+        "licenses": [{"name": "other"}],
+    }
+
+
+def kernel_metadata(owner: str, run: Path, competition: str | None, gpu: bool) -> dict[str, Any]:
+    """kernel-metadata.json; competition: whose files the notebook reads, None where it reads none."""
+    name = slug(run)
+    return {
+        "id": f"{owner}/{name}",
+        "title": name.replace("-", " "),
+        "code_file": SCRIPT,
+        "language": "python",
+        "kernel_type": "script",
+        "is_private": True,
+        "enable_gpu": gpu,
+        "enable_tpu": False,
+        "enable_internet": False,
+        "dataset_sources": [f"{owner}/{name}-fits"],
+        "competition_sources": [competition] if competition else [],
+        "kernel_sources": [],
+        "model_sources": [],
+    }

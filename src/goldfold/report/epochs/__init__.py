@@ -1,0 +1,1 @@
+"""The epoch atlas: pages and tables of every kept epoch."""

@@ -1,0 +1,1 @@
+"""Style, canvas and Markdown shared by all reports."""

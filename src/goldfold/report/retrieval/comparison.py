@@ -1,0 +1,211 @@
+"""Two runs of embeddings on a page: which queries changed, how similarities moved, how much of their space is used."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from pandas import DataFrame
+
+from goldfold.io.formatting import number
+from goldfold.report.plotting.markdown import table
+from goldfold.report.plotting.row_labels import labels
+from goldfold.report.retrieval.similarities import median, overlap
+from goldfold.report.retrieval.strips import Answer, Strip, strips
+from goldfold.retrieval.search import Similarities, nearest, side_by_side
+from goldfold.trust.comparisons import difference_text
+from goldfold.trust.retrieval_comparisons import (
+    Fits,
+    Gallery,
+    Look,
+    Signs,
+    alone,
+    common,
+    distance,
+    mean_change,
+    signs,
+    to_draw,
+)
+
+LISTED = 10  # queries of each table
+SHOWN, ANSWERS = 5, 10  # queries of a picture, and answers of each
+EXTREMES = {"improved": 1, "degraded": -1}
+CAVEAT = (
+    "Average precision of a query: mean of the precision at the rank of each right answer, answers left out (the query "
+    "itself, its near-duplicates) not counted; mean over seeds. The interval is Student's t over folds, corrected for "
+    "the training rows they share (Nadeau and Bengio, 2003). The sign test takes queries as independent; those of one "
+    "recording or one class change together, so its p is too small. Cosines of two runs have scales of their own: a "
+    "shift alone makes no answer better, a smaller overlap of right and wrong ones does."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """Two runs, by name, and what each makes of the same queries.
+
+    queries: as `retrieval_comparisons.changes` gives them. unanswered: queries without a right answer.
+    """
+
+    first: str
+    other: str
+    looks: tuple[Look, Look]
+    queries: DataFrame
+    unanswered: int
+
+
+def told(found: Compared) -> str:
+    """Whose queries got better, in a sentence."""
+    counts = signs(found.queries["change"].to_numpy())
+    return (
+        f"{found.other} against {found.first}: average precision rose for {counts.improved:,} of "
+        f"{len(found.queries):,} queries, fell for {counts.degraded:,}, stayed for {counts.unchanged:,} "
+        f"({_sign_test(counts)}); mean change {_mean_change(found)}"
+    )
+
+
+def page(found: Compared, pictures: Sequence[str]) -> str:
+    """All of it as Markdown. pictures: names of the files beside it."""
+    parts = [
+        f"# {found.other} against {found.first}",
+        told(found) + ".",
+        _left_over(found),
+        _by_fold(found),
+        _similarities(found),
+        _spread(found),
+        *(_extreme(how, found) for how in EXTREMES),
+        *(f"![{Path(file).stem}]({file})" for file in pictures),
+        CAVEAT,
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _sign_test(counts: Signs) -> str:
+    return f"sign test p = {counts.p:.2g}" if counts.improved + counts.degraded else "no query changed"
+
+
+def _mean_change(found: Compared) -> str:
+    return difference_text(mean_change(found.queries), bounds=(0, 1), level="95 % ")
+
+
+def _left_over(found: Compared) -> str:
+    return f"{found.unanswered:,} queries have no right answer and are not counted." if found.unanswered else ""
+
+
+def _by_fold(found: Compared) -> str:
+    rows = []
+    for fold, own in found.queries.groupby("fold"):
+        first, other, counts = own["first"].mean(), own["other"].mean(), signs(own["change"].to_numpy())
+        change = f"{100 * (other - first):+.2f} pp"
+        relative = f"{100 * (other / first - 1):+.1f} %" if first else ""
+        signed = (f"{count:,}" for count in (counts.improved, counts.degraded, counts.unchanged))
+        rows.append([f"{fold}", f"{len(own):,}", number(first), number(other), change, relative, *signed])
+    header = ["fold", "queries", found.first, found.other, "absolute", "relative", "better", "worse", "alike"]
+    return f"## Mean average precision of each fold\n\n{table(header, rows)}"
+
+
+def _similarities(found: Compared) -> str:
+    """Medians and overlaps as the picture has them, distances in finer bins."""
+    fine = [look.similarities for look in found.looks]
+    first, other = drawn(found).values()
+    moved = []
+    for side in ("right", "wrong"):
+        counts = [getattr(each, side) for each in (first, other)]
+        apart = distance(*(getattr(each, side) for each in fine))
+        medians = [f"{median(each, first.edges):.3f}" for each in counts]
+        moved.append([f"{side} answers", *medians, f"{100 * common(*counts):.0f} %", f"{apart:.3f}"])
+    header = ["cosine to the query", f"median, {found.first}", f"median, {found.other}", "overlap", "KS distance"]
+    within = []
+    for name, own, each in zip((found.first, found.other), (first, other), fine, strict=True):
+        gap = median(own.right, own.edges) - median(own.wrong, own.edges)
+        within.append([name, f"{gap:+.3f}", f"{100 * overlap(own):.0f} %", f"{distance(each.right, each.wrong):.3f}"])
+    told = table(["right against wrong answers of", "medians apart", "overlap", "KS distance"], within)
+    return f"## Similarities\n\nOne run against the other:\n\n{table(header, moved)}\n\nWithin each run:\n\n{told}"
+
+
+def drawn(found: Compared) -> dict[str, Similarities]:
+    """The similarities of both runs in bins for a picture."""
+    fine = (look.similarities for look in found.looks)
+    return to_draw(dict(zip((found.first, found.other), fine, strict=True)))
+
+
+def _spread(found: Compared) -> str:
+    rows = []
+    for name, look in zip((found.first, found.other), found.looks, strict=True):
+        own = look.spread
+        share = f"{100 * own.spread / own.isotropic:.0f} %"
+        rank = f"{own.effective_rank:.1f} of {own.dimensions}"
+        rows.append([name, number(own.spread), number(own.isotropic), share, rank, f"{own.median_cosine:.4f}"])
+    header = ["run", "spread", "isotropic, 1/√d", "share", "effective rank", "median cosine of pairs"]
+    return f"## Spread of the embeddings\n\n{table(header, rows)}"
+
+
+def _most(found: Compared, how: str) -> DataFrame:
+    """The queries that changed in one direction, the most changed first."""
+    changed = found.queries[EXTREMES[how] * found.queries["change"] > 0]
+    return changed[:: EXTREMES[how]]
+
+
+def _extreme(how: str, found: Compared) -> str:
+    """The most changed queries as a table; empty where there is none."""
+    rows = [
+        [
+            f"{row.id}",
+            f"{row.fold}",
+            f"{row.right_answers:,} of {row.answers:,}",
+            number(row.first),
+            number(row.other),
+            f"{100 * row.change:+.2f} pp",
+        ]
+        for row in _most(found, how).head(LISTED).itertuples()
+    ]
+    header = ["id", "fold", "right answers", found.first, found.other, "change"]
+    return f"## The most {how} queries\n\n{table(header, rows)}" if rows else ""
+
+
+def strips_of(
+    found: Compared,
+    how: str,
+    galleries: Sequence[Gallery],
+    fits: Sequence[Mapping[int, Fits]],
+    targets: Sequence[str],
+) -> bytes | None:
+    """A PNG of the most changed queries, each twice: its first answers by either run; None without images or changes.
+
+    how: "improved" or "degraded". fits: of the first run, of the other, as `retrieval_comparisons.look` takes them.
+    targets: columns that tell beside an image what it shows.
+
+    Raises:
+        GoldfoldError: an image cannot be read.
+    """
+    queries, by_fold = _most(found, how).head(SHOWN), {each.fold: each for each in galleries}
+    if queries.empty or "path" not in galleries[0].rows:
+        return None
+    rows = []
+    for query in queries.itertuples():
+        for name, own, precision in zip((found.first, found.other), fits, (query.first, query.other), strict=True):
+            embeddings = side_by_side(np.stack(own[query.fold]))
+            strip = _strip(by_fold[query.fold], query.query, embeddings, targets)
+            rows.append(replace(strip, caption=f"{strip.caption}\n{name}\nAP {precision:.4f}"))
+    return strips(f"The most {how} queries: the answers of {found.first}, then those of {found.other}", rows)
+
+
+def _strip(gallery: Gallery, query: int, embeddings: np.ndarray, targets: Sequence[str]) -> Strip:
+    """One query and its answers; all are named by id and targets."""
+    pairs, paths = alone(gallery.pairs, query), gallery.rows["path"].tolist()
+    positions, similarities = (each[0].tolist() for each in nearest(pairs, embeddings, ANSWERS))
+    right = dict(zip(pairs.gallery.tolist(), pairs.relevant(slice(0, 1))[0].tolist(), strict=True))
+
+    words, ids = labels(gallery.rows, targets), gallery.rows["id"].tolist()
+
+    def caption(position: int) -> str:
+        return f"{ids[position]}\n{words[position]}"
+
+    answers = [
+        Answer(Path(paths[position]), caption(position), similarity, right[position])
+        for position, similarity in zip(positions, similarities, strict=True)
+        if position >= 0
+    ]
+    asks = int(pairs.queries[0])
+    return Strip(Path(paths[asks]), caption(asks), answers)

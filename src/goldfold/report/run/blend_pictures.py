@@ -1,0 +1,94 @@
+"""A blend's picture: scores of runs and methods, differences to the best run, and who weighs how much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from goldfold.experiment.scoring import spread
+from goldfold.io.formatting import number
+from goldfold.report.plotting.style import FAINT, INK, MUTED, figure, fold_colour, label_right, png, styled
+from goldfold.report.run.blends import Facts, against_best, learned_weights, rows_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LINE = 0.27  # inches for a run or a method
+
+
+@styled()
+def blend(facts: Facts) -> bytes:
+    """A PNG from what `blend.json` holds: dots are folds, bars 95 % intervals over folds."""
+    lines, runs = rows_of(facts), len(facts["runs"])
+    weighing = learned_weights(facts)
+    drawn = figure(1.4 + LINE * len(lines) + (1.1 + LINE * runs if weighing else 0))
+    parts = drawn.subfigures(2 if weighing else 1, 1, height_ratios=[len(lines) + 4, runs + 4][: 1 + bool(weighing)])
+    above, below = parts if weighing else (parts, None)
+    _draw_scores(above.subplots(1, 2, sharey=True), facts, lines)
+    if weighing:
+        _draw_weights(below.subplots(1, len(weighing), sharey=True, squeeze=False)[0], facts, weighing)
+    drawn.legend(handles=_key(facts), loc="outside lower center", ncols=8)
+    return png(drawn)
+
+
+def _draw_scores(panels: Sequence[Axes], facts: Facts, lines: Mapping[str, Any]) -> None:
+    """Left every line's folds, mean and interval; right its paired difference to the best single run."""
+    left, right = panels
+    better = "higher" if facts["higher_is_better"] else "lower"
+    left.set_yticks(range(len(lines)), lines)
+    left.set_ylim(len(lines) - 0.4, -0.6)
+    left.set_xlabel(f"{facts['metric']} ({better} is better)\n95 % interval of the mean (t)")
+    right.set_xlabel(f"difference to {facts['best_run']}\npaired over folds, 95 % interval")
+    for axes in panels:
+        axes.axhspan(-0.6, len(facts["runs"]) - 0.5, color=FAINT, alpha=0.45, linewidth=0)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="y", visible=False)
+        axes.locator_params(axis="x", nbins=5)
+        axes.margins(x=0.08)
+    right.axvline(0, color=MUTED, linestyle="--", linewidth=1)
+    for place, (name, own) in enumerate(lines.items()):
+        edges = spread(list(own["folds"].values()), facts["bounds"])["interval_95_t"]
+        _draw_line(left, place, own["folds"], own["mean"], edges)
+        if name != facts["best_run"]:
+            found, reference = against_best(facts, own), facts["runs"][facts["best_run"]]["folds"]
+            apart = {fold: value - reference[fold] for fold, value in own["folds"].items()}
+            _draw_line(right, place, apart, found.mean, found.interval)
+        label_right(right, place, number(own["mean"]))
+
+
+def _draw_line(
+    axes: Axes, place: float, folds: Mapping[str, float], mean: float, edges: Sequence[float] | None
+) -> None:
+    for fold, value in folds.items():
+        axes.plot(value, place + 0.2, "o", color=fold_colour(int(fold)), markersize=2.8)
+    if edges:
+        axes.plot(edges, [place - 0.1] * 2, color=INK, linewidth=1.6, solid_capstyle="butt")
+    axes.plot(mean, place - 0.1, "D", color=INK, markersize=5)
+
+
+def _draw_weights(panels: Sequence[Axes], facts: Facts, weighing: Mapping[str, Any]) -> None:
+    """A panel for each method that learns weights: each fold's, and those from all folds."""
+    panels[0].set_yticks(range(len(facts["runs"])), facts["runs"])
+    panels[0].set_ylim(len(facts["runs"]) - 0.4, -0.6)
+    for axes, (name, own) in zip(panels, weighing.items(), strict=True):
+        for fold, values in own["folds"].items():
+            places = [place + 0.2 for place in range(len(values))]
+            axes.plot(values, places, "o", color=fold_colour(int(fold)), markersize=2.8)
+        axes.plot(own["all"], [place - 0.1 for place in range(len(own["all"]))], "D", color=INK, markersize=5)
+        shares = facts["methods"][name]["told"] == ""
+        if shares:
+            axes.set_xlim(-0.04, 1.04)
+        else:
+            axes.axvline(0, color=MUTED, linestyle="--", linewidth=1)
+        axes.set_xlabel(f"{name}, {'weight' if shares else 'coefficient'}")
+        axes.tick_params(axis="y", length=0)
+
+
+def _key(facts: Facts) -> list[Any]:
+    from matplotlib.lines import Line2D
+
+    folds = facts["blend"]["folds"]
+    dots = [
+        Line2D([], [], color=fold_colour(int(fold)), linestyle="", marker="o", label=f"fold {fold}") for fold in folds
+    ]
+    return [*dots, Line2D([], [], color=INK, linestyle="", marker="D", label="mean; of weights: all folds")]

@@ -1,0 +1,201 @@
+"""`record.md`: what a run was, what it scored and how far that can be trusted, on one page."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from goldfold.io.files import read_json
+from goldfold.io.formatting import difference, interval, number, plain
+from goldfold.report.plotting.markdown import code, folded, table
+from goldfold.report.retrieval import page as retrieval
+from goldfold.report.run import blends, fits
+
+LEVELS = ("error", "warning", "note")
+PICTURES = {
+    "fold_scores.png": "Score of each fold, their mean and its 95 % interval, beside the chance level",
+    "learning_curves.png": "Losses, metric and learning rates of each fold, with the epochs that predict",
+    "most_wrong.png": "Training samples with the largest out-of-fold errors",
+    "blend.png": "Scores of the runs and of each way to blend them, differences to the best run, and weights",
+    **retrieval.PICTURES,
+}
+FILES = {
+    "record.md": "this page",
+    "reproduce.json": "command, code, data, packages, machine",
+    "config.json": "every key with its value",
+    "folds.csv": "id, and the fold that validates on it",
+    "oof.npy": "out-of-fold predictions, in the order of oof_ids.csv",
+    "oof_ids.csv": "ids of the rows of oof.npy",
+    "test.npy": "test predictions of all fits together, in the order of test_ids.csv",
+    "test_ids.csv": "ids of the rows of test.npy",
+    "metrics.json": "folds, mean, sd, intervals and chance level of each metric",
+    "findings.json": "what the audits found",
+    "grade.json": "the submission's score on the hidden labels",
+    blends.FACTS: "runs, methods, their nested scores and weights",
+    retrieval.QUERIES: "each query with its average precision, the rank of its first right answer, what it found",
+    retrieval.FACTS: "who asks and answers in each fold, and how embeddings fill their space",
+    **PICTURES,
+}
+
+
+def record(
+    run: Path,
+    *,
+    defaults: Mapping[str, Any],
+    checked: Sequence[str],
+    hidden_score: float | None = None,
+    submission: str | None = None,
+) -> str:
+    """The text of `record.md`, from what else the run's folder holds.
+
+    defaults: the resolved config of the same recipe with nothing set. checked: what was audited, a phrase each.
+    hidden_score: the submission's score on labels the run never saw; submission: where that file is.
+
+    Raises:
+        GoldfoldError: a file of the folder is missing or damaged.
+    """
+    config, metrics = read_json(run / "config.json"), read_json(run / "metrics.json")
+    reproduce, trained = read_json(run / "reproduce.json"), fits.read(run)
+    rows, blended = _scored_rows(run), (run / blends.FACTS).exists()
+    sections = {
+        "Findings": _findings(read_json(run / "findings.json"), checked),
+        "Blend": blends.section(run),
+        "Folds": fits.scores(trained, metrics, rows, config.get("select", "last")),
+        "Metrics": _metrics(metrics),
+        "Retrieval": _retrieval(run, metrics),
+        "Budget": "" if blended else fits.budget(trained, reproduce["hardware"]),
+        "Config": _config(config, defaults),
+        "Pictures": _pictures(run),
+        "How to reproduce": _reproduce(reproduce, config),
+        "Files": _files(run),
+    }
+    title = f"# {run.parent.name} / {run.name}\n\nRecipe `{config['recipe']}`, config `{config['config']}`."
+    parts = [title, _result(metrics, rows, hidden_score, submission)]
+    parts += [f"## {heading}\n\n{text}" for heading, text in sections.items() if text]
+    return "\n\n".join(parts) + "\n"
+
+
+def _scored_rows(run: Path) -> Mapping[int, int]:
+    """Fold -> how many rows it scores."""
+    import pandas as pd
+
+    return Counter(pd.read_csv(run / "folds.csv", usecols=["fold"])["fold"])
+
+
+def _result(
+    metrics: Mapping[str, Any], rows: Mapping[int, int], hidden_score: float | None, submission: str | None
+) -> str:
+    name, summary = next(iter(metrics.items()))
+    better = _better(summary)
+    lines = [f"{_headline(name, summary)}; chance level {number(summary['chance'])}, {better} is better."]
+    if "pooled" in summary:
+        count, edges = sum(rows[int(fold)] for fold in summary["folds"]), summary["pooled_interval_95_bootstrap"]
+        spread = f"95 % bootstrap interval {interval(edges)}" if edges else "too few for a bootstrap interval"
+        lines.append(f"All {count:,} out-of-fold rows scored at once: {number(summary['pooled'])}, {spread}.")
+    if hidden_score is not None:
+        apart = difference(hidden_score, summary["mean"], "the mean over folds")
+        lines.append(f"On the hidden test labels: **{number(hidden_score)}**, {apart}.")
+    lines.append(f"Submission: `{submission}`." if submission else "No submission: this run is an exploration.")
+    return "\n\n".join([*lines, f"Protocol: {summary['protocol']}."])
+
+
+def _headline(name: str, summary: Mapping[str, Any]) -> str:
+    if summary["sd_ddof1"] is None:
+        return f"**{name} {number(summary['mean'])}** (one fold: no spread, no interval)"
+    return (
+        f"**{name} {number(summary['mean'])} ± {number(summary['sd_ddof1'])}** (mean ± sd over folds, ddof=1, "
+        f"n={summary['n']}), 95 % interval of the mean {interval(summary['interval_95_t'])}"
+    )
+
+
+def _better(summary: Mapping[str, Any]) -> str:
+    return "higher" if summary["higher_is_better"] else "lower"
+
+
+def _findings(findings: Sequence[Mapping[str, str]], checked: Sequence[str]) -> str:
+    """Worst first; one that several folds share is told once."""
+    places: dict[tuple[str, str, str], list[str]] = {}
+    for finding in sorted(findings, key=lambda finding: LEVELS.index(finding["level"])):
+        places.setdefault((finding["level"], finding["code"], finding["message"]), []).append(finding["where"])
+    lines = [f"- **{level}** `{name}` ({'; '.join(where)}): {text}" for (level, name, text), where in places.items()]
+    told = "\n".join(lines) or "No findings."
+    return f"{told}\n\nChecked: {', '.join(checked)}."
+
+
+def _metrics(metrics: Mapping[str, Any]) -> str:
+    lines = []
+    for name, summary in metrics.items():
+        edges, bootstrap = summary["interval_95_t"], summary.get("pooled_interval_95_bootstrap")
+        columns = {
+            "metric": name,
+            "mean": number(summary["mean"]),
+            f"sd (ddof=1, n={summary['n']})": number(summary["sd_ddof1"]) if edges else "-",
+            "95 % of the mean (t)": interval(edges) if edges else "-",
+            "pooled": number(summary["pooled"]) if "pooled" in summary else "-",
+            "95 % of pooled (bootstrap)": interval(bootstrap) if bootstrap else "-",
+            "chance": number(summary["chance"]),
+            "best possible": number(summary["best_possible"]) if "best_possible" in summary else "-",
+            "range": "[{:g}, {:g}]".format(*summary["bounds"]),
+            "better": _better(summary),
+        }
+        lines.append(columns)
+    note = (
+        "The t interval is over folds, which share training rows, so it is somewhat too narrow; the bootstrap draws "
+        "the pooled out-of-fold rows (or whole groups) again."
+    )
+    if not any("best_possible" in summary for summary in metrics.values()):
+        lines = [{key: value for key, value in columns.items() if key != "best possible"} for columns in lines]
+    return f"{table(list(lines[0]), [list(columns.values()) for columns in lines])}\n\n{note}"
+
+
+def _retrieval(run: Path, metrics: Mapping[str, Any]) -> str:
+    """What a run of embeddings found, where it is one."""
+    facts = run / retrieval.FACTS
+    return retrieval.section(read_json(facts), metrics) if facts.exists() else ""
+
+
+def _config(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
+    """What was set, then everything."""
+    changed = [key for key in config if key not in ("config", "recipe") and config[key] != defaults[key]]
+    lines = [[f"`{key}`", plain(config[key]), plain(defaults[key])] for key in changed]
+    own = table(("key", "value", "default"), lines, left=3) if lines else "Every key has its default."
+    text = "\n".join(f"{key}: {plain(value)}" for key, value in config.items())
+    return f"{own}\n\n{folded(f'All {len(config)} keys', text)}"
+
+
+def _pictures(run: Path) -> str:
+    return "\n\n".join(f"![{caption}]({name})" for name, caption in PICTURES.items() if (run / name).exists())
+
+
+def _reproduce(reproduce: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    git, hardware = reproduce["git"], reproduce["hardware"]
+    checkout = [f"git checkout {git['commit']}"] if re.fullmatch(r"[0-9a-f]{40,64}", git["commit"]) else []
+    command = code("\n".join([*checkout, reproduce["command"]]), "sh")
+    texts = {
+        key.replace("_", " "): text for key, text in reproduce.items() if isinstance(text, str) and key != "command"
+    }
+    cards = [f"{card['name']} ({card['memory_gib']} GiB)" for card in hardware["gpus"]]
+    facts = {
+        "code": f"{git['commit']}, branch {git['branch']}, {git['worktree']}" if checkout else git["commit"],
+        "seeds": f"folds {config['seed']}, fits {plain(config['seeds'])}",
+        **texts,
+        "packages": ", ".join(f"{name} {version}" for name, version in reproduce["packages"].items()),
+        "processor": f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['torch_threads']} torch threads",
+        "memory": f"{hardware['memory_gib']} GiB",
+        "GPUs": ", ".join(cards) or "none",
+    }
+    return command + "\n\n" + "\n".join(f"- {name}: {text}" for name, text in facts.items())
+
+
+def _files(run: Path) -> str:
+    names = {path.name for path in run.iterdir() if path.is_file() and not path.name.startswith(".")} | {"record.md"}
+    lines = [f"- `{name}`: {FILES[name]}" for name in FILES if name in names]
+    lines += [f"- `{name}`" for name in sorted(names - FILES.keys())]
+    kept = "each fit's fit.json, history.json, validation.npy, test.npy, checkpoints/"
+    if blends.FACTS in names:
+        kept = "what each fold scored with a method and weights from the other folds"
+    lines.append(f"- `fold<k>-seed<s>/`: {kept}")
+    return "\n".join(lines)

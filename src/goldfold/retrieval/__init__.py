@@ -1,0 +1,1 @@
+"""Retrieval by embeddings: queries and galleries, search, exact ranks, the embedding network, its stages and losses."""

@@ -1,0 +1,1 @@
+"""Submission files: writing, checks, run-length encoding, ranked lists."""

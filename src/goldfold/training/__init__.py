@@ -1,0 +1,1 @@
+"""Training one fit: the loop, its state, checkpoints, losses and epoch selection."""

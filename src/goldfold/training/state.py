@@ -1,0 +1,115 @@
+"""What changes while a stage trains, and how it is put away and taken up again to the bit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from goldfold.competition import Stage
+from goldfold.io import random_states
+from goldfold.training.facts import Rates, freeze_others
+
+History = list[dict[str, Any]]
+
+
+@dataclass
+class Training:
+    """A stage in progress.
+
+    model: the plan's; `wrapped` is what the losses call (compiled, distributed); `average` follows it where asked.
+    history: the rows of all epochs so far, of earlier stages too.
+    facts: stage -> learning rates, parameters held, parameters no loss reaches.
+    """
+
+    stage: str
+    model: nn.Module
+    wrapped: nn.Module
+    average: AveragedModel | None
+    optimizer: Optimizer
+    schedule: LRScheduler | None
+    scaler: torch.amp.GradScaler
+    rates: Rates
+    history: History
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def predictor(self) -> nn.Module:
+        """The model whose predictions count: the average where there is one."""
+        return self.average.module if self.average else self.model
+
+
+def begin(
+    model: nn.Module, stage: Stage, steps_per_epoch: int, trainable: set[str], history: History, facts: dict[str, Any]
+) -> Training:
+    """Build a stage's optimizer and schedule; what the optimizer does not hold is frozen meanwhile."""
+    optimizer = stage.optimizer(model)
+    rates = Rates.of(optimizer)
+    held = freeze_others(model, optimizer, trainable)
+    facts[stage.name] = {"trainable": sorted(trainable), "held": sorted(held), "rates": rates.facts()}
+    schedule = stage.schedule(optimizer, stage.epochs, steps_per_epoch) if stage.schedule else None
+    scaler = torch.amp.GradScaler(next(model.parameters()).device.type, enabled=False)
+    return Training(stage.name, model, model, None, optimizer, schedule, scaler, rates, history, facts)
+
+
+def average(training: Training, decay: float) -> None:
+    """Let an exponential moving average of the weights do the predicting; batch statistics are taken as they are."""
+    training.average = AveragedModel(training.model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+
+
+def wrap(training: Training, compiled: bool) -> None:
+    """Compile and distribute what the losses call, as the machine and the configuration want it."""
+    if dist.is_initialized():
+        devices = [torch.cuda.current_device()] if next(training.model.parameters()).is_cuda else None
+        training.wrapped = DistributedDataParallel(training.model, device_ids=devices)
+    if compiled:
+        training.wrapped = torch.compile(training.wrapped)
+
+
+def state_of(training: Training) -> dict[str, Any]:
+    """All that the next epoch depends on, for `torch.save`."""
+    return _plain(
+        {
+            "model": training.model.state_dict() if training.average else None,
+            "average": {"n": training.average.n_averaged} if training.average else None,
+            "optimizer": training.optimizer.state_dict(),
+            "schedule": training.schedule.state_dict() if training.schedule else None,
+            "scaler": training.scaler.state_dict(),
+            "random": random_states.states(),
+            "rates": training.rates.facts(),
+            "history": training.history,
+            "facts": training.facts,
+        }
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Replace NumPy's numbers by Python's: `torch.load` refuses NumPy's, which some schedules leave in the rates."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_plain(part) for part in value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def restore(training: Training, state: dict[str, Any]) -> None:
+    """Take a stage up where `state_of` put it away; the predictor's weights are loaded by the caller before."""
+    if training.average:
+        training.model.load_state_dict(state["model"])
+        training.average.n_averaged.copy_(state["average"]["n"])
+    training.optimizer.load_state_dict(state["optimizer"])
+    if training.schedule:
+        training.schedule.load_state_dict(state["schedule"])
+    training.scaler.load_state_dict(state["scaler"])
+    training.rates = Rates(**state["rates"])
+    training.history[:] = state["history"]
+    training.facts.update(state["facts"])
+    random_states.restore(state["random"])

@@ -1,0 +1,1 @@
+"""Hyperparameter tuning: search space, studies, workers, pruning, re-evaluation on new folds."""

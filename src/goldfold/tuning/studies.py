@@ -1,0 +1,246 @@
+"""A study that several workers carry on together: who has which trial, what became of it, and what a dead one left."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from goldfold.errors import GoldfoldError
+from goldfold.io.files import read_json, write_json
+from goldfold.io.seeding import derive
+from goldfold.tuning.search_space import Space
+from goldfold.tuning.storages import UNREACHABLE, Place
+from goldfold.tuning.trials import TrialRecord
+from goldfold.tuning.workers import BEAT, Worker
+
+ATTEMPTS = 3  # by workers that died in it without finishing one more fold, before a trial is given up
+TRIAL = "trial.json"
+STATES = {
+    TrialState.RUNNING: "running",
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+}
+ENDS = {name: state for state, name in STATES.items() if name != "running"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Basis:
+    """What all trials of a study share; with another basis it is another study.
+
+    search: the block as written. config: the config's own values. data, folds: hashes. order: the folds' numbers as
+    trials fit them.
+    """
+
+    competition: str
+    metric: str
+    higher_is_better: bool
+    search: Mapping[str, Any]
+    config: Mapping[str, Any]
+    data: str
+    folds: str
+    order: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A trial that this process carries out. known: what an earlier worker got done of it."""
+
+    trial: optuna.Trial
+    known: TrialRecord
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study in its storage. folder: holds each trial's fits and what is known of it, should the storage be lost."""
+
+    study: optuna.Study
+    space: Space
+    basis: Basis
+    place: Place
+    folder: Path
+
+    def records(self) -> list[TrialRecord]:
+        """Every trial that was begun, by number."""
+        return [self._record(trial) for trial in self.study.get_trials(deepcopy=False) if trial.state in STATES]
+
+    def claim(self, worker: Worker, limit: int) -> Claim | None:
+        """The next trial of the study: one that a dead worker left, else a new one, None where `limit` were begun."""
+        with self.place.alone():
+            trials = self.study.get_trials(deepcopy=False)
+            for left in trials:
+                if left.state is TrialState.RUNNING and not self._alive(worker, left):
+                    if left.user_attrs.get("attempts", 1) < ATTEMPTS:
+                        return self._claimed(optuna.Trial(self.study, left._trial_id), worker)
+                    self._give_up(left)
+            begun = sum(trial.state in STATES for trial in trials)
+            if begun >= limit:
+                return None
+            self.study.sampler = optuna.samplers.TPESampler(seed=derive(self.study.study_name, begun))
+            return self._claimed(self.study.ask(), worker)
+
+    def under_way(self) -> bool:
+        """Whether a trial has not ended, be its worker alive or dead."""
+        return any(trial.state is TrialState.RUNNING for trial in self.study.get_trials(deepcopy=False))
+
+    def note(self, claim: Claim, record: TrialRecord) -> None:
+        """Tell the storage what is known of a trial in progress; a step is a fold, in the study's order."""
+        self._tell(claim.trial, record)
+        if len(record.folds) > len(claim.known.folds):  # another attempt has reported the others
+            claim.trial.set_user_attr("attempts", 0)
+            values = list(record.folds.values())
+            claim.trial.report(sum(values) / len(values), step=len(values))
+
+    def end(self, claim: Claim, record: TrialRecord) -> None:
+        """Tell the storage how a trial ended."""
+        self._tell(claim.trial, record)
+        self.study.tell(claim.trial, record.value, ENDS[record.state], skip_if_finished=True)
+
+    def keep(self, record: TrialRecord, code: str) -> None:
+        """Write what is known of a trial beside its fits; code: hash of what they were made with."""
+        known = {name: value for name, value in asdict(record).items() if name not in ("started", "ended")}
+        known |= {"folds": list(record.folds.items()), "curves": list(record.curves.items()), "code": code}
+        write_json(self.trial_folder(record.params) / TRIAL, known)
+
+    def trial_folder(self, params: Mapping[str, Any]) -> Path:
+        """Where fits with these parameters lie: equal parameters are not fitted twice."""
+        return self.folder / "trials" / _key(params)
+
+    @contextmanager
+    def kept_alive(self, claim: Claim) -> Iterator[None]:
+        """Tell other machines that the claim's worker lives, for as long as this lasts."""
+        over = Event()
+
+        def beat() -> None:
+            while not over.wait(BEAT):
+                with suppress(*UNREACHABLE):
+                    claim.trial.set_user_attr("beat", time.time())
+
+        if self.place.shared:
+            Thread(target=beat, daemon=True).start()
+        try:
+            yield
+        finally:
+            over.set()
+
+    def _alive(self, worker: Worker, left: FrozenTrial) -> bool:
+        attrs = left.user_attrs
+        return worker.alive(attrs.get("worker", ""), attrs.get("beat", 0.0) if self.place.shared else 0.0)
+
+    def _claimed(self, trial: optuna.Trial, worker: Worker) -> Claim:
+        attempts = trial.user_attrs.get("attempts", 0) + 1
+        for name, value in {"worker": worker.name, "beat": time.time(), "attempts": attempts}.items():
+            trial.set_user_attr(name, value)
+        self.space.drawn(trial, self.basis.config)
+        return Claim(trial, self._record(self.study._storage.get_trial(trial._trial_id)))
+
+    def _give_up(self, left: FrozenTrial) -> None:
+        trial = optuna.Trial(self.study, left._trial_id)
+        trial.set_user_attr("reason", f"{ATTEMPTS} workers were killed in it")
+        self.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+
+    def _tell(self, trial: optuna.Trial, record: TrialRecord) -> None:
+        trial.set_user_attr("folds", list(record.folds.items()))
+        trial.set_user_attr("curves", list(record.curves.items()))
+        trial.set_user_attr("fits", record.fits)
+        trial.set_user_attr("reason", record.reason)
+
+    def _record(self, trial: FrozenTrial) -> TrialRecord:
+        attrs, params = trial.user_attrs, trial.params
+        return TrialRecord(
+            number=trial.number,
+            state=STATES[trial.state],
+            params={entry.key: entry.value(params[entry.key]) for entry in self.space.entries if entry.key in params},
+            value=trial.value if trial.state is TrialState.COMPLETE else None,
+            folds=dict(attrs.get("folds", ())),
+            curves={fold: [tuple(point) for point in curve] for fold, curve in attrs.get("curves", ())},
+            reason=attrs.get("reason", ""),
+            fits=attrs.get("fits", 0.0),
+            worker=attrs.get("worker", ""),
+            started=trial.datetime_start,
+            ended=trial.datetime_complete,
+        )
+
+
+def opened(name: str, space: Space, basis: Basis, place: Place, folder: Path) -> Study:
+    """The study `name` of a competition, begun or gone on with; what lies in `folder` and not in the storage is added.
+
+    Raises:
+        GoldfoldError: it was begun on another basis (says what changed), or the storage does not answer.
+    """
+    with place.reached(str(folder)), place.alone():
+        study = optuna.create_study(
+            storage=place.storage,
+            study_name=f"{basis.competition}/{name}",
+            direction="maximize" if basis.higher_is_better else "minimize",
+            pruner=optuna.pruners.NopPruner(),
+            load_if_exists=True,
+        )
+        now = json.loads(json.dumps(asdict(basis)))
+        if "basis" not in study.user_attrs:
+            study.set_user_attr("basis", now)
+        _refuse_another(name, study.user_attrs["basis"], now)
+        found = Study(study, space, basis, place, folder)
+        _take_in(found)
+        if not any(trial.user_attrs.get("baseline") for trial in study.get_trials(deepcopy=False)):
+            study.enqueue_trial(space.own(basis.config), user_attrs={"baseline": True})
+    return found
+
+
+def _refuse_another(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    told = [
+        f"{kind} {key} was {_shown(then[part].get(key))} and is {_shown(now[part].get(key))}"
+        for part, kind in (("search", "the search of"), ("config", "the config's"))
+        for key in {**then[part], **now[part]}
+        if then[part].get(key) != now[part].get(key)
+    ]
+    told += [f"the {part} changed" for part in ("data", "folds", "metric", "order") if then[part] != now[part]]
+    if told:
+        raise GoldfoldError(
+            f"study '{name}' was begun otherwise, and its trials cannot be compared with new ones: {'; '.join(told)}; "
+            "put that back, or begin a new study with STUDY=<another name>"
+        )
+
+
+def _shown(value: Any) -> str:
+    return "absent" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _key(params: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(dict(params), sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _take_in(found: Study) -> None:
+    """Add trials that ended and that the storage does not know: it was lost, or did not answer."""
+    known = {_key(record.params) for record in found.records()}
+    kept = [read_json(path) for path in found.folder.glob(f"trials/*/{TRIAL}")]
+    for each in sorted(kept, key=lambda each: each["number"]):
+        if each["state"] in ENDS and _key(each["params"]) not in known:
+            found.study.add_trial(_frozen(found, each))
+
+
+def _frozen(found: Study, kept: Mapping[str, Any]) -> FrozenTrial:
+    entries = {entry.key: entry for entry in found.space.entries if entry.key in kept["params"]}
+    own = {entry.key: found.basis.config[entry.key] for entry in entries.values()}
+    means = [sum(value for _, value in kept["folds"][:count]) / count for count in range(1, len(kept["folds"]) + 1)]
+    attrs = {name: kept[name] for name in ("folds", "curves", "fits", "reason", "worker")}
+    return optuna.trial.create_trial(
+        state=ENDS[kept["state"]],
+        params={key: entry.stored(kept["params"][key]) for key, entry in entries.items()},
+        distributions={key: entry.distribution for key, entry in entries.items()},
+        user_attrs=attrs | ({"baseline": True} if kept["params"] == own else {}),
+        intermediate_values=dict(enumerate(means, 1)),
+        value=kept["value"]
+        if kept["state"] == "complete"
+        else (means[-1] if kept["state"] == "pruned" and means else None),
+    )

@@ -1,0 +1,1 @@
+"""What each verb does, from its arguments to its result."""

@@ -1,0 +1,100 @@
+"""`ledger`: what was submitted, CV beside public and private scores, and which two submissions to select."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+from itertools import groupby
+from math import nan
+from pathlib import Path
+
+from goldfold.errors import unknown
+from goldfold.experiment import workspace
+from goldfold.io.files import write_bytes
+from goldfold.kaggle import ledger
+from goldfold.kaggle.ledger import Attempt
+from goldfold.kaggle.upload import outcome
+from goldfold.report.run import ledger as report
+from goldfold.report.run.ledger import Point
+from goldfold.workflows.submit import LEDGER
+
+HOW = (
+    "Spearman's rho; interval by Fisher's z with the standard error of Bonett and Wright (2000)",
+    "both: smallest mean of the ranks by CV and by public score, ties by CV",
+)
+
+
+def run(arguments: Namespace) -> None:
+    attempts = ledger.attempts(LEDGER)
+    known = {attempt.competition for attempt in attempts}
+    if arguments.comp and arguments.comp not in known | set(workspace.names()):
+        raise unknown("competition", arguments.comp, workspace.names())
+    wanted = [attempt for attempt in attempts if arguments.comp in (None, attempt.competition)]
+    if not wanted:
+        print("nothing was submitted yet: make submit RUN=latest TO=local")
+        return
+    for name, own in groupby(sorted(wanted, key=lambda each: each.competition), lambda each: each.competition):
+        print("\n".join(_told(name, list(own))))
+    print("\n".join(HOW))
+    print(f"all columns {ledger.export(LEDGER)}")
+
+
+def _told(name: str, attempts: Sequence[Attempt]) -> list[str]:
+    """The competition's tables, one a board, and where its picture is."""
+    metric, higher = attempts[-1].metric, attempts[-1].higher_is_better
+    lines, boards = [], {}
+    for service in sorted({attempt.service for attempt in attempts}):
+        own = [attempt for attempt in attempts if attempt.service == service]
+        points = points_of([attempt for attempt in own if attempt.metric == metric])
+        lines += [f"{name} on {service}, {metric}, {'higher' if higher else 'lower'} is better", *_table(own)]
+        lines += [f"  {line}" for line in _conclusions(points, higher)] if points else []
+        boards |= {f"{name} on {service}": points} if points else {}
+    if boards:
+        lines.append(f"picture {_drawn(name, boards, metric, higher)}")
+    return [*lines, ""]
+
+
+def points_of(attempts: Sequence[Attempt]) -> list[Point]:
+    """Scored attempts; of the same bytes sent more than once, the last."""
+    last = {attempt.sha256: attempt for attempt in attempts if attempt.state == "scored"}
+    return [
+        Point(
+            each.run, each.cv, *(nan if value is None else value for value in (each.cv_sd, each.public, each.private))
+        )
+        for each in last.values()
+    ]
+
+
+def _table(attempts: Sequence[Attempt]) -> list[str]:
+    wide = max(len("run"), *(len(attempt.run) for attempt in attempts))
+    head = (
+        f"  {'began, UTC':16}  {'run':{wide}}  {'CV':17}  {'public':>8}  {'private':>8}  {'outcome':8}  {'ref':>9}  tag"
+    )
+    return [head, *(_row(attempt, wide) for attempt in attempts)]
+
+
+def _row(attempt: Attempt, wide: int) -> str:
+    cv = f"{attempt.cv:.4f}" + ("" if attempt.cv_sd is None else f" ± {attempt.cv_sd:.4f}")
+    public, private = ("-" if value is None else f"{value:.5g}" for value in (attempt.public, attempt.private))
+    facts = f"{outcome(attempt):8}  {attempt.ref or '-':>9}  {attempt.tag}"
+    said = f"  {attempt.said}" if attempt.state in ("failed", "unknown") and attempt.said else ""
+    began = attempt.began[:16].replace("T", " ")
+    return f"  {began}  {attempt.run:{wide}}  {cv:17}  {public:>8}  {private:>8}  {facts}{said}"
+
+
+def _conclusions(points: Sequence[Point], higher_is_better: bool) -> list[str]:
+    lines = []
+    for part in ("public", "private"):
+        scores = [getattr(point, part) for point in points]
+        known = sum(score == score for score in scores)
+        if part == "public" or known:
+            lines.append(report.told(report.agreement([point.cv for point in points], scores), part, known))
+    chosen = report.two_to_select(points, higher_is_better)
+    lines.append("two to select " + "; ".join(f"by {rule}: {', '.join(names)}" for rule, names in chosen.items()))
+    return lines
+
+
+def _drawn(name: str, boards: dict[str, list[Point]], metric: str, higher_is_better: bool) -> Path:
+    path = workspace.SUBMISSIONS / f"ledger-{name}.png"
+    write_bytes(path, report.against(boards, metric, higher_is_better))
+    return path

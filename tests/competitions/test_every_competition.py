@@ -1,0 +1,187 @@
+"""The contract that every competition folder keeps, behaviour included; it runs over all folders found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import made_defects
+import made_recordings
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from goldfold.competition import Competition, Fold, Runtime, Tables
+from goldfold.data import tables
+from goldfold.errors import GoldfoldError
+from goldfold.experiment import config as configs
+from goldfold.experiment import workspace
+from goldfold.experiment.cross_validation import cross_validate
+from goldfold.experiment.fits import Experiment
+from goldfold.experiment.outcome import outcome
+from goldfold.params import Role, names
+from goldfold.submission import writing as submissions
+from goldfold.workflows.new import scaffold
+
+ROOT = Path(__file__).parents[2]
+NAMES = workspace.names()
+FEW = 48  # train rows of the short training
+LAYOUTS = made_defects.LAYOUTS | made_recordings.LAYOUTS
+FOUR_FILES = ("__init__.py", "data.py", "recipes.py", "submission.py")
+
+
+class Prepared:
+    """A competition with its data made ready in a folder of the test session."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name, self.competition = name, workspace.competition(name)
+        self.public, self.private = folder / "public", folder / "private"
+        self.public.mkdir(parents=True)
+        self.private.mkdir()
+        raw = workspace.raw(name, self.competition)
+        if name in LAYOUTS:
+            raw = LAYOUTS[name](folder / "raw")
+        if self.competition.sample_data and not raw.exists():
+            pytest.skip(f"{name} needs Kaggle's files in {raw}, or GOLDFOLD_SAMPLE_DATA")
+        self.competition.prepare(raw, self.public, self.private)
+        self.tables = self.competition.load(self.public)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return Prepared(request.param, tmp_path_factory.mktemp(request.param))
+
+
+def test_tables_are_sound(prepared: Prepared) -> None:
+    tables.check(prepared.competition, prepared.tables)
+    assert len(prepared.tables.sample_submission) > 0
+
+
+def test_folds_part_the_rows_and_repeat_for_a_seed(prepared: Prepared) -> None:
+    train = prepared.tables.train
+    folds, again = (prepared.competition.split(train, 0) for _ in range(2))
+    assert len(folds) >= 2
+    for fold, same in zip(folds, again, strict=True):
+        assert not np.intersect1d(fold.train, fold.validation).size
+        assert np.array_equal(fold.train, same.train)
+        assert np.array_equal(fold.validation, same.validation)
+    validated = np.concatenate([fold.validation for fold in folds])
+    assert len(np.unique(validated)) == len(validated)
+
+
+def test_gold_submission_is_perfect_and_the_sample_is_known(prepared: Prepared) -> None:
+    competition, sample = prepared.competition, prepared.tables.sample_submission
+    if competition.grade is None or not (prepared.private / "solution.csv").exists():
+        pytest.skip("only Kaggle grades this competition")
+    solution = submissions.read(prepared.private / "solution.csv", sample)
+    gold = solution[list(sample.columns)]
+    submissions.check(gold, sample, prepared.tables.test, competition.submission)
+    best = competition.metric.bounds[1 if competition.metric.higher_is_better else 0]
+    assert competition.grade(gold, solution) == pytest.approx(best)
+    chance = competition.grade(sample, solution)
+    low, high = competition.metric.bounds
+    assert low <= chance <= high
+    assert chance != pytest.approx(best)
+
+
+def test_private_answers_stay_private(prepared: Prepared) -> None:
+    assert not set(prepared.competition.targets) & set(prepared.tables.test.columns)
+    assert not list(prepared.public.rglob("solution*"))
+
+
+def recipes() -> list[tuple[str, str]]:
+    return [(name, recipe) for name in NAMES for recipe in workspace.competition(name).recipes]
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory):
+    """name -> Prepared, each made once."""
+    made: dict[str, Prepared] = {}
+
+    def get(name: str) -> Prepared:
+        if name not in made:
+            made[name] = Prepared(name, tmp_path_factory.mktemp(name))
+        return made[name]
+
+    return get
+
+
+@pytest.mark.parametrize(("name", "recipe"), recipes())
+def test_two_epochs_make_a_valid_submission(name: str, recipe: str, ready, tmp_path: Path) -> None:
+    prepared = ready(name)
+    competition = prepared.competition
+    own = competition.recipes[recipe].params
+    short = dict.fromkeys(names(own, Role.EPOCHS), 2) | dict.fromkeys(names(own, Role.PRETRAINED), False)
+    if "metric_epochs" in short:
+        short["image_size"] = min(64, own.model_fields["image_size"].default)
+    config = configs.resolve("contract", {"recipe": recipe, "folds": [0], **short}, competition.recipes)
+    few, folds = trimmed(competition, prepared.tables)
+    experiment = Experiment(
+        competition=competition,
+        recipe=competition.recipes[recipe],
+        params=config.params,
+        loop=config.loop,
+        protocol=config.protocol,
+        tables=few,
+        folds=folds,
+        runtime=Runtime(seed=0, device=torch.device("cpu"), cache=tmp_path / "cache"),
+    )
+    fits = list(cross_validate(experiment, tmp_path / "run"))
+    whole = outcome(experiment, fits)
+    assert len(whole.test) == len(few.test)
+    frame = competition.submission.write(few.test, whole.test)
+    submissions.check(frame, few.sample_submission, few.test, competition.submission)
+    submissions.write(frame, tmp_path / "submission.csv", {})
+    read = submissions.read(tmp_path / "submission.csv", few.sample_submission)
+    submissions.check(read, few.sample_submission, few.test, competition.submission)
+
+
+def trimmed(competition: Competition, whole: Tables) -> tuple[Tables, list[Fold]]:
+    """A few rows of the tables with their fold 0, so that a short training is short."""
+    fold = competition.split(whole.train, 0)[0]
+    kept_train, kept_validation = (
+        fold.train[:: max(1, len(fold.train) // FEW)],
+        fold.validation[:: max(1, len(fold.validation) // FEW)],
+    )
+    rows = np.sort(np.concatenate([kept_train, kept_validation]))
+    train, test = whole.train.iloc[rows].reset_index(drop=True), whole.test[: FEW // 4].reset_index(drop=True)
+    key = whole.sample_submission.columns[0]
+    sample = whole.sample_submission[whole.sample_submission[key].isin(test["id"])].reset_index(drop=True)
+    folds = [Fold(np.flatnonzero(np.isin(rows, kept_train)), np.flatnonzero(np.isin(rows, kept_validation)))]
+    return Tables(train=train, test=test, sample_submission=sample), folds
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reads_on_one_page(name: str) -> None:
+    folder = ROOT / "competitions" / name
+    for file in FOUR_FILES:
+        assert len((folder / file).read_text(encoding="utf-8").splitlines()) < 100, file
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    for word in ("Metric", "Data", "make train", "CV"):
+        assert word in readme, f"{name}/README.md does not say: {word}"
+
+
+def test_a_new_competition_keeps_the_contract(toy: Path) -> None:
+    scaffold("my_first")
+    fresh = Prepared("my_first", toy / "fresh")
+    test_tables_are_sound(fresh)
+    test_folds_part_the_rows_and_repeat_for_a_seed(fresh)
+    test_gold_submission_is_perfect_and_the_sample_is_known(fresh)
+    test_private_answers_stay_private(fresh)
+    test_two_epochs_make_a_valid_submission("my_first", "tabular", lambda name: fresh, toy / "short")
+    with pytest.raises(GoldfoldError, match="nothing is overwritten"):
+        scaffold("my_first")
+    with pytest.raises(GoldfoldError, match="Python identifier"):
+        scaffold("2nd try")
+
+
+def test_toys_keep_the_contract(toy: Path) -> None:
+    for name in workspace.names():
+        fresh = Prepared(name, toy / "fresh" / name)
+        test_tables_are_sound(fresh)
+        test_private_answers_stay_private(fresh)
+        for recipe in fresh.competition.recipes:
+            test_two_epochs_make_a_valid_submission(
+                name, recipe, lambda name, it=fresh: it, toy / "short" / name / recipe
+            )
+    assert pd.read_csv(toy / "fresh" / "blobs" / "public" / "train.csv")["id"][0] == "点0"

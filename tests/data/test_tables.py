@@ -1,0 +1,165 @@
+"""Tables nobody should train on are refused, and contents are told apart by what a model sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from goldfold.competition import Competition, Tables
+from goldfold.data import tables
+from goldfold.errors import GoldfoldError
+
+
+def competition(targets: tuple[str, ...] = ("y",), group: str | None = None) -> Competition:
+    parts = dict.fromkeys(("metric", "prepare", "load", "split", "recipes", "submission"))
+    return Competition(slug="x", targets=targets, group=group, **parts)
+
+
+def sound(**changes) -> Tables:
+    train = pd.DataFrame({"id": ["甲", "乙", "丙"], "x": [1.0, 2.0, 3.0], "y": [0, 1, 0]})
+    test = pd.DataFrame({"id": [7, 8], "x": [1.5, np.nan]})
+    return Tables(**{"train": train, "test": test, "sample_submission": test[["id"]], **changes})
+
+
+def test_sound_tables_pass():
+    tables.check(competition(), sound())
+    tables.check(competition(group="x"), sound())
+    tables.check(competition(), sound(sample_submission=pd.DataFrame({"pair": ["7_8", "8_7"]})))
+
+
+TRAIN, TEST = sound().train, sound().test
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"train": TRAIN[:0]}, r"the train table has no rows: look at what load\(\) reads"),
+        ({"test": TEST[:0]}, r"the test table has no rows"),
+        (
+            {"train": TRAIN.rename(columns={"id": "Id"})},
+            r"the train table needs a column 'id' and has Id, x, y: rename",
+        ),
+        ({"test": TEST.rename(columns={"id": "Id"})}, r"the test table needs a column 'id'"),
+        ({"train": TRAIN.assign(id=["甲", "甲", "丙"])}, r"the train table repeats 1, first '甲': drop the copies"),
+        ({"test": TEST.assign(id=[7, 7])}, r"the test table repeats 1, first 7"),
+        ({"train": TRAIN.assign(id=["甲", None, "丙"])}, r"the train table has 1 rows without an id"),
+        ({"train": TRAIN.assign(id=["甲", None, None])}, r"the train table has 2 rows without an id"),
+        ({"train": TRAIN.drop(columns="y").assign(why=0)}, r"no target column in the train table 'y'"),
+        ({"train": TRAIN.assign(y=[0, np.nan, 1])}, r"target 'y' is missing in 1 train rows, first id '乙': drop"),
+        ({"train": TRAIN.assign(y=["a", None, "b"])}, r"target 'y' is missing in 1 train rows"),
+        (
+            {"sample_submission": pd.DataFrame({"id": [7, 8, 9, 10]})},
+            r"the sample submission asks for 2 ids that the test table lacks, first 9: read all test rows in load\(\)",
+        ),
+        ({"test": TEST.assign(y=0)}, r"the test table holds the target 'y': drop it in load\(\)"),
+    ],
+)
+def test_each_fault_is_named_in_a_sentence(changes, complaint):
+    with pytest.raises(GoldfoldError, match=complaint) as caught:
+        tables.check(competition(), sound(**changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_group_column_must_exist():
+    with pytest.raises(GoldfoldError, match=r"no column in the train table 'patiend'; did you mean 'patient'"):
+        tables.check(competition(group="patiend"), sound(train=TRAIN.assign(patient=0)))
+
+
+def test_a_group_must_be_known_for_every_row():
+    with pytest.raises(GoldfoldError, match=r"'patient'.*1 .*rows"):
+        tables.check(competition(group="patient"), sound(train=TRAIN.assign(patient=["a", None, "b"])))
+
+
+def images_in(folder: Path, count: int) -> list[Path]:
+    paths = [folder / f"牙刷{number}.png" for number in range(count)]
+    for number, path in enumerate(paths):
+        path.write_bytes(cv2.imencode(".png", np.full((4, 4, 3), number, np.uint8))[1].tobytes())
+    return paths
+
+
+@pytest.mark.parametrize("fault", ["absent", "empty", "no image"])
+def test_a_bad_file_is_named_before_training(fault, tmp_path):
+    paths = images_in(tmp_path, 3)
+    tables.check(competition(), sound(train=TRAIN.assign(path=paths)))
+    if fault == "absent":
+        paths[1].unlink()
+    else:
+        paths[1].write_bytes(b"" if fault == "empty" else b"not an image")
+    with pytest.raises(GoldfoldError, match=r"牙刷1\.png"):
+        tables.check(competition(), sound(train=TRAIN.assign(path=paths)))
+
+
+def test_prediction_sees_no_target():
+    rows = TRAIN[1:]
+    seen = tables.without_targets(rows, ("y", "absent"))
+    assert list(seen.columns) == ["id", "x"]
+    assert list(seen.index) == [0, 1]
+    assert "y" in rows
+
+
+def test_contents_are_equal_where_a_model_sees_the_same(tmp_path):
+    rows = pd.DataFrame({"id": [1, 2, 3], "a": [1.0, 1.0, 2.0], "b": ["x", "x", "x"], "y": [0, 1, 0]})
+    first, second, third = tables.contents(rows, ("y",))
+    assert first == second != third
+    paths = images_in(tmp_path, 3)
+    paths[2].write_bytes(paths[0].read_bytes())
+    first, second, third = tables.contents(TRAIN.assign(path=paths), ("y",))
+    assert first == third != second
+
+
+def test_contents_keep_the_rows_index():
+    assert list(tables.contents(TRAIN[1:], ("y",)).index) == [1, 2]
+
+
+def test_rows_that_show_nothing_are_not_copies_of_each_other():
+    """A table of ids and targets alone, whose samples a recipe finds elsewhere."""
+    found = tables.contents(pd.DataFrame({"id": [1, 2], "y": [0, 1]}), ("y",))
+    assert found.nunique() == 2
+
+
+def test_long_arrays_in_cells_are_told_apart_by_their_middle():
+    one, other = np.zeros(3000), np.zeros(3000)
+    other[1500] = 1
+    rows = pd.DataFrame({"id": [1, 2, 3], "signal": [one, other, one.copy()]})
+    first, second, third = tables.contents(rows, ())
+    assert first == third != second
+
+
+def hashed(data: Tables) -> str:
+    return tables.data_hash(data, *(tables.contents(rows, ("y",)) for rows in (data.train, data.test)))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"train": TRAIN.assign(y=[1, 1, 0])},
+        {"train": TRAIN.assign(x=[1.0, 2.0, 3.0000001])},
+        {"train": TRAIN.assign(id=["甲", "乙", "丁"])},
+        {"train": TRAIN[::-1]},
+        {"test": TEST[:1]},
+        {"train": TRAIN.assign(career_path=["a", "b", "c"])},
+    ],
+)
+def test_other_data_has_another_hash(changes):
+    assert hashed(sound()) == hashed(sound())
+    assert hashed(sound(**changes)) != hashed(sound())
+
+
+def test_masks_beside_the_images_count_as_data(tmp_path):
+    paths, masks = images_in(tmp_path, 3), images_in(tmp_path, 6)[3:]
+    data = sound(train=TRAIN.assign(path=paths, mask_path=masks))
+    before = hashed(data)
+    masks[0].write_bytes(masks[1].read_bytes())
+    assert hashed(data) != before
+
+
+def test_the_hash_is_of_contents_not_of_places(tmp_path):
+    hashes = set()
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        hashes.add(hashed(sound(train=TRAIN.assign(path=images_in(tmp_path / place, 3)))))
+    assert len(hashes) == 1

@@ -1,0 +1,212 @@
+"""Configs: flat, typed, strict, and refused in one sentence that names the near miss."""
+
+from __future__ import annotations
+
+import ast
+import math
+from pathlib import Path
+
+import pytest
+from pydantic import Field
+
+import goldfold
+from goldfold.competition import Recipe
+from goldfold.errors import GoldfoldError
+from goldfold.experiment.config import read, resolve
+from goldfold.experiment.fits import Protocol
+from goldfold.params import Params, with_defaults
+from goldfold.training.settings import Loop
+
+
+class HeadParams(Params):
+    epochs: int = Field(4, ge=1)
+    learning_rate: float = Field(0.01, gt=0)
+    sizes: tuple[int, ...] = (8, 4)
+    name: str = "plain"
+    flip: bool = False
+
+
+RECIPES = {"head": Recipe(params=HeadParams, build=lambda *_: None)}
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(text: str, *overrides: str):
+        path = tmp_path / "baseline.yaml"
+        path.write_text(text, encoding="utf-8")
+        return read(path, overrides, RECIPES)
+
+    return write
+
+
+def test_a_config_says_only_what_differs(written):
+    config = written("recipe: head\nepochs: 2\nclip: 1.5\nseeds: [0, 1]\n")
+    assert (config.name, config.recipe, config.search) == ("baseline", "head", {})
+    assert config.params == HeadParams(epochs=2)
+    assert config.loop == Loop(clip=1.5)
+    assert config.protocol == Protocol(seeds=(0, 1))
+
+
+@pytest.mark.parametrize("text", ["5e-5", "5.0e-5", "5E-5", "+5e-05", ".5e-4", "5.e-5", "0.00005"])
+def test_every_way_to_write_a_rate_is_a_number(text, written):
+    assert written(f"recipe: head\nlearning_rate: {text}\n").params.learning_rate == 5e-5
+    assert written("recipe: head", f"learning_rate={text}").params.learning_rate == 5e-5
+
+
+@pytest.mark.parametrize("text", ["e5", "5e", "1e2e3", "v1e5"])
+def test_what_only_looks_like_a_rate_is_text(text, written):
+    assert written(f"recipe: head\nname: {text}\n").params.name == text
+
+
+def test_whole_numbers_are_floats_where_floats_are_wanted(written):
+    assert written("recipe: head\nlearning_rate: 1\n").params.learning_rate == 1.0
+
+
+def test_lists_become_tuples(written):
+    config = written("recipe: head\nsizes: [3, 2, 1]", "folds=[0, 2]")
+    assert (config.params.sizes, config.protocol.folds) == ((3, 2, 1), (0, 2))
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ('epochs: "3"', r"epochs: '3', and input should be a valid integer"),
+        ("epochs: 1.5", r"epochs: 1\.5, and input should be a valid integer"),
+        ("epochs: 3.0", r"epochs: 3\.0, and input should be a valid integer"),
+        ("epochs: 1e2", r"epochs: 100\.0, and input should be a valid integer"),
+        ("epochs: true", r"epochs: True, and input should be a valid integer"),
+        ("epochs: 0", r"epochs: 0, and input should be greater than or equal to 1"),
+        ("epochs:", r"epochs: None, and input should be a valid integer"),
+        ("epochs: [3]", r"epochs: \[3\], and input should be a valid integer"),
+        ('learning_rate: "0.1"', r"learning_rate: '0\.1', and input should be a valid number"),
+        ("learning_rate: true", r"learning_rate: True, and input should be a valid number"),
+        ("flip: 1", r"flip: 1, and input should be a valid boolean"),
+        ("flip: yes please", r"flip: 'yes please', and input should be a valid boolean"),
+        ("name: 3", r"name: 3, and input should be a valid string"),
+        ("sizes: 3", r"sizes: 3, and input should be a valid (array|tuple)"),
+        ("sizes: [3, x]", r"sizes\.1: 'x', and input should be a valid integer"),
+        ("precision: half", r"precision: 'half', and input should be 'auto', 'float32', 'bfloat16' or 'float16'"),
+        ("seeds: []", r"seeds: \[\], and .* at least 1"),
+        ("seeds: [0, 1, 0]", r"seeds: \[0, 1, 0\], and each number may be given once"),
+        ("folds: [2, 2]", r"folds: \[2, 2\], and each number may be given once"),
+        ("patience: 3", r"patience stops after the best epoch, so it needs select: best"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused_in_a_sentence(line, complaint, written):
+    with pytest.raises(GoldfoldError, match=complaint) as caught:
+        written(f"recipe: head\n{line}\n")
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith("change it")
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf"])
+def test_numbers_that_are_none_are_refused(value, written):
+    with pytest.raises(GoldfoldError, match="finite"):
+        written(f"recipe: head\nlearning_rate: {value}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("recipe: head\nlearning_rat: 1\n", r"key for recipe head 'learning_rat'; did you mean 'learning_rate'"),
+        ("recipe: head\nacumulate: 2\n", r"did you mean 'accumulate'"),
+        ("recipe: head\n1: 2\n", r"there is no key for recipe head '1'"),
+        ("recipe: haed\n", r"there is no recipe 'haed'; did you mean 'head'"),
+        ("recipe: 3\n", r"there is no recipe '3'"),
+        ("epochs: 3\n", r"config 'baseline' names no recipe: add a line `recipe: head`"),
+        ("", r"must hold `key: value` lines and holds NoneType"),
+        ("- recipe\n", r"must hold `key: value` lines and holds list"),
+        ("recipe: head\n  epochs: : 3\n", r"is not YAML"),
+        ("recipe: head\nepochs: 3\nepochs: 30\n", r"'?epochs'? twice"),
+        ("recipe: !!python/object/apply:os.getcwd []\n", r"is not YAML"),
+    ],
+)
+def test_keys_and_names_are_strict(text, complaint, written):
+    with pytest.raises(GoldfoldError, match=complaint) as caught:
+        written(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_overrides_win_and_are_as_strict(written):
+    config = written("recipe: head\nepochs: 2\n", "epochs=7", "name=b=c", "patience=2", "select=best", "clip=null")
+    assert (config.params.epochs, config.params.name, config.loop.patience) == (7, "b=c", 2)
+    with pytest.raises(GoldfoldError, match=r"an override is key=value and this one is 'epochs'"):
+        written("recipe: head", "epochs")
+    with pytest.raises(GoldfoldError, match=r"did you mean 'epochs'"):
+        written("recipe: head", "epoch=3")
+    with pytest.raises(GoldfoldError, match=r"override sizes=\[1 is not YAML"):
+        written("recipe: head", "sizes=[1")
+
+
+def test_an_absent_config_names_the_near_miss(tmp_path):
+    (tmp_path / "baseline.yaml").write_text("recipe: head")
+    with pytest.raises(GoldfoldError, match=r"'basline'; did you mean 'baseline'"):
+        read(tmp_path / "basline.yaml", (), RECIPES)
+
+
+def test_the_search_block_is_kept_as_written(written):
+    assert written("recipe: head\nsearch:\n  epochs: {low: 1, high: 3}\n").search == {"epochs": {"low": 1, "high": 3}}
+
+
+def test_resolved_holds_every_key_and_reads_back_the_same(written):
+    config = written("recipe: head\nsizes: [5]\nlearning_rate: 3e-4\nname: 地毯\nselect: best\nfolds: [1]\n")
+    flat = config.resolved()
+    assert set(flat) == {"config", "recipe"} | {*Protocol.model_fields, *Loop.model_fields, *HeadParams.model_fields}
+    assert flat.pop("config") == "baseline"
+    assert resolve("baseline", flat, RECIPES) == config
+
+
+@pytest.mark.parametrize("key", ["clip", "seed", "recipe", "search", "config"])
+def test_a_recipe_may_not_shadow_a_key_of_the_engine(key):
+    shadowing = type("ShadowParams", (Params,), {"__annotations__": {key: int}, key: 1, "__module__": __name__})
+    with pytest.raises(GoldfoldError, match=rf"'{key}'"):
+        resolve("baseline", {"recipe": "head"}, {"head": Recipe(params=shadowing, build=lambda *_: None)})
+
+
+def test_protocol_and_loop_share_no_key():
+    assert not set(Protocol.model_fields) & set(Loop.model_fields)
+
+
+ROOT = Path(__file__).parents[2]
+SOURCES = [Path(goldfold.__file__).parent / "recipes", ROOT / "competitions", ROOT / "tests" / "toy"]
+
+
+def fields_by_class() -> dict[str, set[str]]:
+    """The fields of every ...Params class in recipes and competitions, read without importing what they import."""
+    found = {}
+    for path in (path for folder in SOURCES for path in folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and node.name.endswith("Params"):
+                names = {line.target.id for line in node.body if isinstance(line, ast.AnnAssign)}
+                found[f"{path.parent.name}/{path.stem}.{node.name}"] = names
+    return found
+
+
+def test_no_recipe_has_a_key_of_the_engine():
+    engine = {*Protocol.model_fields, *Loop.model_fields, "recipe", "search", "config"}
+    shadowing = {name: keys & engine for name, keys in fields_by_class().items() if keys & engine}
+    assert not shadowing
+    assert len(fields_by_class()) >= 5
+
+
+def test_baselines_keep_bounds_and_descriptions():
+    class Bounded(Params):
+        epochs: int = Field(10, ge=1, description="rounds")
+        needed: int
+
+    baseline = with_defaults(Bounded, epochs=3, needed=2)
+    assert baseline() == baseline(epochs=3, needed=2)
+    assert baseline.model_fields["epochs"].description == "rounds"
+    assert Bounded.model_fields["epochs"].default == 10
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        baseline(epochs=0)
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        with_defaults(Bounded, epochs=0, needed=1)()
+    with pytest.raises(TypeError, match="has no field epoch"):
+        with_defaults(Bounded, epoch=3)
+
+
+def test_params_are_frozen_and_finite():
+    with pytest.raises(ValueError, match="frozen"):
+        HeadParams().epochs = 3
+    assert math.isfinite(HeadParams().learning_rate)

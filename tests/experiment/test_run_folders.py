@@ -1,0 +1,145 @@
+"""Run folders are numbered, never overwritten, resumed while unfinished, and found by every name they go by."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from goldfold.errors import GoldfoldError
+from goldfold.experiment import run_folders as runs
+from goldfold.io.files import read_json, write_text
+
+
+def begin(
+    place: Path, identity: str = "a", competition: str = "digits", config: str = "baseline", finished: bool = True
+):
+    run = runs.start(place, competition, config, identity, {"command": "make train"})
+    if finished:
+        write_text(run.folder / runs.FINISHED, "done")
+    run.lock.release()
+    return run
+
+
+def test_runs_are_numbered_and_listed_in_the_order_they_began(tmp_path):
+    begun = [begin(tmp_path, config=config).folder for config in ["baseline"] * 12 + ["tuned"] * 3]
+    assert [folder.name for folder in begun[:12]] == [f"baseline-r{number}" for number in range(1, 13)]
+    assert runs.listed(tmp_path) == begun
+    assert runs.find(tmp_path, "latest") == begun[-1]
+    assert all(read_json(folder / "reproduce.json") == {"identity": "a", "command": "make train"} for folder in begun)
+
+
+def test_configs_of_similar_names_are_numbered_apart(tmp_path):
+    names = ["baseline", "baseline-r1", "base.ine", "基线"]
+    assert [begin(tmp_path, config=name).name for name in names] == [f"{name}-r1" for name in names]
+    assert begin(tmp_path).name == "baseline-r2"
+
+
+def test_a_number_is_not_given_twice(tmp_path):
+    first, _ = begin(tmp_path), begin(tmp_path)
+    shutil.rmtree(first.folder)
+    assert begin(tmp_path).name == "baseline-r3"
+
+
+def test_a_folder_with_something_in_it_is_never_taken(tmp_path):
+    """Even where the file that tells whose it is got lost."""
+    (begin(tmp_path).folder / "reproduce.json").unlink()
+    assert begin(tmp_path).name == "baseline-r2"
+
+
+def test_a_folder_left_empty_by_a_killed_process_does_no_harm(tmp_path):
+    (tmp_path / "digits" / "baseline-r1").mkdir(parents=True)
+    begun = begin(tmp_path)
+    assert begun.name in ("baseline-r1", "baseline-r2")
+    assert (begun.resumed, runs.find(tmp_path, "latest")) == (False, begun.folder)
+
+
+def test_an_unfinished_run_of_equal_identity_is_taken_up(tmp_path):
+    begin(tmp_path, "a")
+    interrupted = begin(tmp_path, "a", finished=False)
+    begin(tmp_path, "b", finished=False)
+    again = begin(tmp_path, "a", finished=False)
+    assert (again.folder, again.resumed) == (interrupted.folder, True)
+    done = begin(tmp_path, "a")
+    assert done.folder == interrupted.folder
+    fresh = begin(tmp_path, "a")
+    assert (fresh.name, fresh.resumed) == ("baseline-r4", False)
+
+
+def test_a_run_is_not_taken_up_for_another_competition_or_config(tmp_path):
+    begin(tmp_path, "a", finished=False)
+    assert not begin(tmp_path, "a", competition="titanic").resumed
+    assert not begin(tmp_path, "a", config="tuned").resumed
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from goldfold.engine import runs
+run = runs.start(Path(sys.argv[1]), "digits", "baseline", "a", {})
+print(run.name, run.resumed, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_run_another_process_works_on_is_left_alone(tmp_path):
+    interrupted = begin(tmp_path, "a", finished=False)
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline().split() == ["baseline-r1", "True"]
+        beside = begin(tmp_path, "a", finished=False)
+        assert (beside.name, beside.resumed) == ("baseline-r2", False)
+        other.kill()
+    assert begin(tmp_path, "a", finished=False).folder == interrupted.folder
+
+
+def test_a_run_is_found_by_each_of_its_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = Path("runs")
+    folder = begin(place).folder
+    begin(place, competition="titanic", config="tree")
+    absolute = tmp_path / folder
+    for name in (
+        "baseline-r1",
+        "digits/baseline-r1",
+        "runs/digits/baseline-r1",
+        "./runs/digits/baseline-r1/",
+        absolute,
+    ):
+        assert runs.find(place, str(name)).resolve() == absolute
+    assert runs.find(place, "latest").name == "tree-r1"
+
+
+def test_latest_is_the_last_that_finished(tmp_path):
+    finished = begin(tmp_path)
+    begin(tmp_path, "b", finished=False)
+    assert runs.find(tmp_path, "latest") == finished.folder
+
+
+def test_what_cannot_be_found_says_what_can(tmp_path):
+    with pytest.raises(GoldfoldError, match=r"no finished run in .*: start one with make train"):
+        runs.find(tmp_path, "latest")
+    with pytest.raises(GoldfoldError, match="known: none"):
+        runs.find(tmp_path, "baseline-r1")
+    begin(tmp_path)
+    begin(tmp_path, competition="titanic")
+    begin(tmp_path, "b", finished=False)
+    with pytest.raises(GoldfoldError, match=r"did you mean 'digits/baseline-r[12]'\?"):
+        runs.find(tmp_path, "digits/baseline-r9")
+    with pytest.raises(GoldfoldError, match=r"several .* 'baseline-r1': say which of .*titanic/baseline-r1"):
+        runs.find(tmp_path, "baseline-r1")
+    with pytest.raises(GoldfoldError, match=r"'baseline-r2' is not finished: start its command again"):
+        runs.find(tmp_path, "baseline-r2")
+    assert runs.find(tmp_path, "baseline-r2", finished=False).name == "baseline-r2"
+
+
+def test_equal_times_are_told_apart_by_number(tmp_path):
+    """Copies and coarse clocks give many folders one time."""
+    begun = [begin(tmp_path).folder for _ in range(11)]
+    for folder in begun:
+        os.utime(folder / "reproduce.json", ns=(10**18, 10**18))
+    assert runs.listed(tmp_path) == begun

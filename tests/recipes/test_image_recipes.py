@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from goldfold.competition import Plan, Recipe, Runtime
+from goldfold.data.folds import stratified
+from goldfold.errors import GoldfoldError
+from goldfold.images import reading as images
+from goldfold.recipes import frozen_backbone, image_classifier
+
+KINDS = ("flach", "条纹", "grid")
+TINY = {"backbone": "test_resnet", "pretrained": False, "image_size": 64}
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory) -> pd.DataFrame:
+    """75 noisy grey-level pictures of 40 x 40 pixels: flat, striped, or both ways striped."""
+    folder = tmp_path_factory.mktemp("图像")
+    rng = np.random.default_rng(0)
+    wave = 60 * np.sign(np.sin(np.arange(40)))
+    patterns = {KINDS[0]: 0, KINDS[1]: wave[None], KINDS[2]: wave[None] / 2 + wave[:, None] / 2}
+    made = []
+    for i in range(75):
+        kind = KINDS[i % 3]
+        picture = np.clip(128 + patterns[kind] + rng.normal(0, 20, (40, 40)), 0, 255).astype(np.uint8)
+        path = folder / f"{i:02d}.png"
+        Image.fromarray(picture).save(path)
+        made.append({"id": f"p{i}", "path": path, "kind": kind, "striped": int(i % 3 > 0)})
+    return pd.DataFrame(made)
+
+
+def runtime(folder: Path, seed: int = 0, workers: int = 0) -> Runtime:
+    return Runtime(seed=seed, device=torch.device("cpu"), cache=folder, workers=workers)
+
+
+def trained(plan: Plan) -> nn.Module:
+    for stage in plan.stages:
+        optimizer = stage.optimizer(plan.model)
+        schedule = stage.schedule(optimizer, stage.epochs, len(stage.batches(0)))
+        for epoch in range(stage.epochs):
+            for batch in stage.batches(epoch):
+                loss = sum(stage.losses(plan.model.train(), batch).values())
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+    return plan.model.eval()
+
+
+def fitted(recipe: Recipe, train: pd.DataFrame, test: pd.DataFrame, where: Runtime, **params) -> np.ndarray:
+    torch.manual_seed(where.seed)
+    plan = recipe.build(recipe.params(**params), train, where)
+    model = trained(plan)
+    with torch.inference_mode():
+        return plan.predict(model, plan.finish(model), test[["id", "path"]])
+
+
+FROZEN = {**TINY, "stages": 2, "views": "mirrored", "epochs": 20, "learning_rate": 3e-3, "weight_decay": 0.1}
+FINE_TUNED = {**TINY, "augmentation": "flips", "epochs": 10, "learning_rate": 3e-3, "batch_size": 8}
+
+
+@pytest.mark.parametrize("recipe", [frozen_backbone.recipe, image_classifier.recipe])
+def test_classes_are_learned_and_predicted_in_their_order(recipe, rows, tmp_path):
+    params = FROZEN if recipe is frozen_backbone.recipe else FINE_TUNED
+    train, test = rows[:54], rows[54:].reset_index(drop=True)
+    for classes in (KINDS, KINDS[::-1]):
+        predictions = fitted(recipe("kind", classes), train, test, runtime(tmp_path), **params)
+        assert predictions.shape == (21, 3)
+        assert np.allclose(predictions.sum(1), 1, atol=1e-5)
+        assert np.mean(np.array(classes)[predictions.argmax(1)] == test["kind"]) > 0.85
+
+
+@pytest.mark.parametrize("recipe", [frozen_backbone.recipe, image_classifier.recipe])
+def test_of_two_classes_the_second_is_predicted(recipe, rows, tmp_path):
+    params = FROZEN if recipe is frozen_backbone.recipe else FINE_TUNED
+    train, test = rows[:54], rows[54:].reset_index(drop=True)
+    predictions = fitted(recipe("striped", (0, 1)), train, test, runtime(tmp_path), **params)
+    assert predictions.shape == (21,)
+    assert np.mean((predictions > 0.5) == test["striped"]) > 0.85
+
+
+@pytest.mark.parametrize("recipe", [frozen_backbone.recipe, image_classifier.recipe])
+def test_a_fit_repeats_itself_and_depends_on_its_seed(recipe, rows, tmp_path):
+    params = {**(FROZEN if recipe is frozen_backbone.recipe else FINE_TUNED), "epochs": 2}
+    made = recipe("kind", KINDS)
+    first = fitted(made, rows, rows, runtime(tmp_path), **params)
+    assert np.array_equal(first, fitted(made, rows, rows, runtime(tmp_path), **params))
+    assert not np.array_equal(first, fitted(made, rows, rows, runtime(tmp_path, seed=1), **params))
+
+
+@pytest.mark.parametrize("recipe", [frozen_backbone.recipe, image_classifier.recipe])
+def test_an_unknown_label_is_refused(recipe, rows, tmp_path):
+    made = recipe("kind", KINDS[:2])
+    with pytest.raises(GoldfoldError, match="'grid', which is not among the classes"):
+        made.build(made.params(**TINY), rows, runtime(tmp_path))
+
+
+def test_every_image_passes_the_frozen_backbone_once(rows, tmp_path):
+    recipe = frozen_backbone.recipe("kind", KINDS, **FROZEN)
+    train, test = rows[:60], rows[60:]
+    for fold in stratified(train["kind"], 5, seed=0):
+        plan = recipe.build(recipe.params(), train.iloc[fold.train], runtime(tmp_path))
+        with torch.inference_mode():
+            for some in (train.iloc[fold.validation], test):
+                plan.predict(plan.model, None, some[["id", "path"]])
+    shards = [np.load(path)["names"].tolist() for path in tmp_path.glob("features/*/*.npz")]
+    kept = [name for names in shards for name in names]
+    assert sorted(kept) == sorted(2 * images.content_hashes(rows["path"]))  # once as it is, once mirrored
+
+
+def test_views_that_were_computed_serve_every_set_they_are_part_of(rows, tmp_path):
+    computed = []
+    told = replace(runtime(tmp_path), progress=lambda what, done, total: computed.append(total if done == total else 0))
+    recipe = frozen_backbone.recipe("kind", KINDS, **FROZEN)
+    for views, new in (("mirrored", 2), ("none", 0), ("flips", 2), ("turns", 4), ("crops", 5)):
+        computed.clear()
+        recipe.build(recipe.params(views=views), rows, told)
+        assert sum(computed) == new * len(rows)
+
+
+def test_the_samples_of_a_head_are_the_views_of_every_image(rows, tmp_path):
+    recipe = frozen_backbone.recipe("kind", KINDS, **FROZEN)
+    plan = recipe.build(recipe.params(views="turns", batch_size=8 * len(rows)), rows, runtime(tmp_path))
+    ((seen, _),) = plan.stages[0].batches(0)
+    torch.manual_seed(0)
+    tower = frozen_backbone.Tower(recipe.params()).eval().to(memory_format=torch.channels_last)
+    pixels = images.load_resized(rows["path"][:2], TINY["image_size"])
+    turned = [np.rot90(side, quarters, (1, 2)) for side in (pixels, pixels[:, :, ::-1]) for quarters in range(4)]
+    with torch.inference_mode():
+        expected = torch.cat([tower(torch.from_numpy(view.copy())) for view in turned])
+    distances = torch.cdist(expected, seen).min(dim=1).values
+    assert len(seen) == 8 * len(rows)
+    assert (distances < 1e-3 * expected.norm(dim=1)).all()
+
+
+def test_the_head_standardises_by_its_training_features(rows, tmp_path):
+    recipe = frozen_backbone.recipe("kind", KINDS, **FROZEN)
+    plan = recipe.build(recipe.params(), rows, runtime(tmp_path))
+    ((seen, labels),) = [tuple(map(torch.cat, zip(*plan.stages[0].batches(0), strict=True)))]
+    assert seen.shape[0] == labels.shape[0] == 2 * len(rows)
+    reference = StandardScaler().fit(seen.double().numpy())
+    varying, constant = reference.var_ > 1e-10, reference.var_ == 0
+    assert varying.any()
+    assert constant.any()
+    assert np.allclose(plan.model.mean, reference.mean_, atol=1e-5)
+    assert np.allclose(plan.model.std[varying], reference.scale_[varying], rtol=1e-2)
+    assert (plan.model.std[constant] == 1).all()
+
+
+def test_tower_keeps_output_means_and_deviations():
+    params = frozen_backbone.FrozenBackbone(**TINY, stages=2)
+    torch.manual_seed(3)
+    tower = frozen_backbone.Tower(params).eval()
+    pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    maps = {}
+    layers = (("layer3", tower.backbone.layer3), ("layer4", tower.backbone.layer4))
+    for name, layer in layers:
+        layer.register_forward_hook(lambda _, __, output, name=name: maps.__setitem__(name, output))
+    mean, std = (torch.tensor(tower.backbone.pretrained_cfg[key]) for key in ("mean", "std"))
+    with torch.inference_mode():
+        kept = tower(pixels)
+        output = tower.backbone(((pixels / 255 - mean) / std).permute(0, 3, 1, 2))
+    pooled = [statistic(maps[name]) for name, _ in layers for statistic in (mean_of, deviation_of)]
+    assert torch.allclose(kept, torch.cat([output, *pooled], dim=1), atol=1e-4)
+
+
+def test_without_stages_the_tower_keeps_the_output_alone_and_more_than_there_are_is_an_error():
+    tower = frozen_backbone.Tower(frozen_backbone.FrozenBackbone(**TINY)).eval()
+    pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        assert torch.equal(tower(pixels), tower.backbone(tower.normalise(pixels)))
+    with pytest.raises(GoldfoldError, match="has 5 stages, not 9: lower `stages`"):
+        frozen_backbone.Tower(frozen_backbone.FrozenBackbone(**TINY, stages=9))
+
+
+def mean_of(values: torch.Tensor) -> torch.Tensor:
+    return values.flatten(2).mean(2)
+
+
+def deviation_of(values: torch.Tensor) -> torch.Tensor:
+    return values.flatten(2).std(2, correction=0)
+
+
+def all_batches(rows: pd.DataFrame, where: Runtime, epoch: int, **params) -> tuple[torch.Tensor, torch.Tensor]:
+    recipe = image_classifier.recipe("kind", KINDS)
+    plan = recipe.build(recipe.params(**{**FINE_TUNED, **params}), rows, where)
+    pixels, labels = zip(*plan.stages[0].batches(epoch), strict=True)
+    return torch.cat(pixels), torch.cat(labels)
+
+
+@pytest.mark.parametrize("change", [{"workers": 2}, {"memory": 0.0}, {"workers": 2, "memory": 0.0}])
+def test_augmented_batches_depend_on_neither_workers_nor_memory(rows, tmp_path, change):
+    params = {"augmentation": "strong"}
+    expected = all_batches(rows, runtime(tmp_path), 1, **params)
+    workers = change.pop("workers", 0)
+    got = all_batches(rows, runtime(tmp_path, workers=workers), 1, **params, **change)
+    assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
+    other_epoch = all_batches(rows, runtime(tmp_path), 0, **params)
+    assert not torch.equal(other_epoch[0], expected[0])
+
+
+def test_predictions_do_not_depend_on_memory(rows, tmp_path):
+    recipe = image_classifier.recipe("kind", KINDS)
+    some = {"train": rows, "test": rows, "where": runtime(tmp_path)}
+    kept = fitted(recipe, **some, **{**FINE_TUNED, "epochs": 1})
+    assert np.array_equal(kept, fitted(recipe, **some, **{**FINE_TUNED, "epochs": 1, "memory": 0.0}))
+
+
+@pytest.mark.parametrize(("views", "turns"), [("mirrored", "-|"), ("flips", "-|~+")])
+def test_predictions_are_averaged_over_mirrored_views(rows, tmp_path, views, turns):
+    mirrored = {"-": np.asarray, "|": np.fliplr, "~": np.flipud, "+": lambda image: image[::-1, ::-1]}
+    recipe = image_classifier.recipe("kind", KINDS, **{**FINE_TUNED, "image_size": 40})
+    one, several = (recipe.build(recipe.params(views=way), rows, runtime(tmp_path)) for way in ("none", views))
+    model = one.model.eval()
+    expected = []
+    with torch.inference_mode():
+        for turn in turns:
+            turned = rows[["id"]].assign(path=[tmp_path / f"{ord(turn)}-{path.name}" for path in rows["path"]])
+            for path, target in zip(rows["path"], turned["path"], strict=True):
+                Image.fromarray(np.ascontiguousarray(mirrored[turn](images.read(path)))).save(target)
+            expected.append(one.predict(model, None, turned))
+        got = several.predict(model, None, rows)
+    assert np.allclose(got, np.mean(expected, axis=0), atol=1e-6)
+    assert not np.allclose(got, expected[0], atol=1e-4)
+
+
+def test_the_classifier_has_a_rate_of_its_own(rows, tmp_path):
+    recipe = image_classifier.recipe("kind", KINDS, **TINY, learning_rate=1e-4, head_factor=5.0)
+    plan = recipe.build(recipe.params(), rows, runtime(tmp_path))
+    groups = plan.stages[0].optimizer(plan.model).param_groups
+    assert [group["lr"] for group in groups] == [1e-4, 5e-4]
+    assert [value.shape for value in groups[1]["params"]] == [v.shape for v in plan.model.network.fc.parameters()]
+    assert sum(len(group["params"]) for group in groups) == len(list(plan.model.parameters()))
+
+
+def test_a_network_of_ones_own_sees_grey_pixels_around_zero(rows, tmp_path):
+    seen = []
+
+    class Means(nn.Module):
+        def __init__(self, classes: int) -> None:
+            super().__init__()
+            self.layer = nn.Linear(1, classes)
+
+        def forward(self, shown: torch.Tensor) -> torch.Tensor:
+            seen.append(shown)
+            return self.layer(shown.mean((2, 3)))
+
+    recipe = image_classifier.recipe("kind", KINDS, network=Means, grey=True, image_size=40, augmentation="none")
+    plan = recipe.build(recipe.params(), rows, runtime(tmp_path))
+    assert len(plan.stages[0].optimizer(plan.model).param_groups) == 1
+    with torch.inference_mode():
+        plan.predict(plan.model, None, rows[:1])
+    expected = images.read(rows["path"][0], grey=True)[..., 0] / 127.5 - 1
+    assert np.allclose(seen[0][0, 0], expected, atol=1e-6)

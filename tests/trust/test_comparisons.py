@@ -1,0 +1,88 @@
+"""Paired differences against SciPy and a hand-made correction; comparisons that would mislead are refused."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from goldfold.errors import GoldfoldError
+from goldfold.io.files import write_json
+from goldfold.trust.comparisons import comparable, difference, unequal_budget
+from goldfold.workflows.compare import over_seeds
+
+OWN, OTHER = [0.91, 0.93, 0.90, 0.95, 0.92], [0.90, 0.93, 0.91, 0.92, 0.90]
+
+
+def summary(values: list[float], higher_is_better: bool = True, protocol: str = "auroc, out of fold") -> dict:
+    folds = {str(number): value for number, value in enumerate(values)}
+    mean = float(np.mean(values))
+    return {"folds": folds, "mean": mean, "higher_is_better": higher_is_better, "protocol": protocol}
+
+
+def test_the_interval_is_the_paired_one_widened_for_shared_training_rows():
+    found = difference(summary(OWN), summary(OTHER))
+    paired = stats.ttest_rel(OWN, OTHER).confidence_interval()
+    assert found.mean == pytest.approx(np.mean(OWN) - np.mean(OTHER))
+    half = (paired.high - paired.low) / 2 * math.sqrt(1 + 5 / 4)  # 1/k becomes 1/k + 1/(k - 1)
+    assert found.interval == pytest.approx((found.mean - half, found.mean + half))
+    assert found.relative == pytest.approx(found.mean / np.mean(OTHER))
+
+
+def test_better_follows_the_direction_of_the_metric():
+    assert (difference(summary(OWN), summary(OTHER)).better, 5) == (3, 5)
+    assert difference(summary(OWN, False), summary(OTHER, False)).better == 1
+
+
+def test_one_fold_has_no_interval_and_a_reference_of_zero_no_ratio():
+    found = difference(summary([0.5]), summary([0.0]))
+    assert found.interval is None
+    assert found.relative is None
+    assert found.mean == 0.5
+
+
+def test_other_folds_other_rankings_and_other_protocols_are_refused():
+    alike = {"auroc": summary(OWN)}
+    with pytest.raises(GoldfoldError, match=r"b and a have different folds.*same seed"):
+        comparable(["a", "b"], [alike, alike], ["id,fold\n1,0\n", "id,fold\n1,1\n"])
+    with pytest.raises(GoldfoldError, match=r"b and a have different protocols for auroc"):
+        comparable(["a", "b"], [alike, {"auroc": summary(OWN, protocol="auroc, in fold")}], ["", ""])
+    with pytest.raises(GoldfoldError, match=r"b is ranked by f1 and a by auroc"):
+        comparable(["a", "b"], [alike, {"f1": summary(OWN), **alike}], ["", ""])
+    last = {"auroc": summary(OTHER, protocol="auroc, out of fold, last epoch")}
+    assert comparable(["a", "b"], [alike, last], ["", ""]) == ["auroc"]
+
+
+def test_what_not_all_have_and_what_is_the_same_again_is_left_out():
+    own = {"auroc": summary(OWN), "auroc of pixel": summary(OWN), "aupro": summary(OTHER), "f1": summary(OTHER)}
+    other = {"auroc": summary(OTHER), "auroc of pixel": summary(OTHER), "f1": summary(OWN)}
+    assert comparable(["a", "b"], [own, other], ["", ""]) == ["auroc", "f1"]
+    assert comparable(["a", "b"], [own, {**other, "auroc of pixel": summary(OWN)}], ["", ""])[1] == "auroc of pixel"
+
+
+def test_budgets_that_differ_by_more_than_a_twentieth_are_told():
+    def spent(epochs: int) -> dict:
+        return {"epochs": epochs, "steps": 10 * epochs, "samples": 160 * epochs}
+
+    (finding,) = unequal_budget({"a": spent(20), "b": spent(30), "none": spent(0)})
+    assert (finding.code, finding.level, finding.where) == ("unequal_budget", "error", "b")
+    assert "30 epochs against 20" in finding.message
+    assert not unequal_budget({"none": spent(0), "a": spent(20), "b": spent(21)})
+
+
+def test_runs_of_several_seeds_have_an_interval_over_them(tmp_path):
+    """Of the seeds' means over folds; a run of one seed has no line."""
+    scores = {"one": {0: [0.6, 0.8]}, "three": {0: [0.6, 0.8], 3: [0.7, 0.8], 5: [0.5, 0.9]}}
+    for run, by_seed in scores.items():
+        for seed, values in by_seed.items():
+            for fold, value in enumerate(values):
+                fit = {"fold": fold, "seed": seed, "scores": {"auroc": value}}
+                write_json(tmp_path / run / f"fold{fold}-seed{seed}" / "fit.json", fit)
+    folders = {run: tmp_path / run for run in scores}
+    means = [0.7, 0.75, 0.7]
+    low, high = stats.t.interval(0.95, 2, np.mean(means), stats.sem(means))
+    _, line = over_seeds("auroc", folders, {"bounds": [0, 1]})
+    assert line == f"  three  {np.mean(means):.4f} [{low:.4f}, {high:.4f}] over 3 seeds"
+    assert over_seeds("auroc", {"one": folders["one"]}, {"bounds": [0, 1]}) == []

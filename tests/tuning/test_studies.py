@@ -1,0 +1,416 @@
+"""Studies that workers share: trials told from runs, killed workers, lost storages, and another basis."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from filelock import FileLock
+
+from goldfold.errors import GoldfoldError
+from goldfold.io.files import read_json
+from goldfold.tuning import storages
+from goldfold.tuning.work import Asked, opened, work
+from goldfold.tuning.workers import Worker
+from goldfold.workflows import train
+
+SEARCH = """
+search:
+  learning_rate: {low: 1.0e-3, high: 1.0e-1, log: true}
+  dropout: [0.0, 0.2, 0.5]
+"""
+ASKED = Asked(competition="blobs", config="perceptron", overrides=(), study="perceptron", trials=4, prune=False)
+
+
+@pytest.fixture
+def searched(toy: Path) -> Path:
+    path = toy / "configs" / "blobs" / "perceptron.yaml"
+    path.write_text(path.read_text() + SEARCH)
+    return toy
+
+
+def records(asked: Asked = ASKED):
+    return opened(asked)[1].records()
+
+
+def test_a_trial_is_the_score_of_the_same_run(searched):
+    """Trial 0 is the config itself, to the bit what `score` prints of a run; so is any other."""
+    assert work(ASKED) == 4
+    found = records()
+    assert [record.number for record in found] == [0, 1, 2, 3]
+    assert found[0].params == {"learning_rate": 0.01, "dropout": 0.2}
+    for record in found[:2]:
+        overrides = [f"{key}={value}" for key, value in record.params.items()]
+        run = train.train("blobs", "perceptron", overrides, torch.device("cpu"), quiet=True)
+        (metric, summary), *_ = read_json(run / "metrics.json").items()
+        assert metric == "auroc"
+        assert record.value == summary["mean"]
+        assert {str(fold): value for fold, value in record.folds.items()} == summary["folds"]
+    assert all(record.fits == 3 and record.state == "complete" for record in found)
+    assert all(len(curve) == 4 and curve[-1][0] == 1 for record in found for curve in record.curves.values())
+
+
+def test_folds_come_in_one_shuffled_order(searched):
+    orders = {tuple(opened(replace(ASKED, study=f"s{n}"))[1].basis.order) for n in range(8)}
+    assert all(sorted(order) == [0, 1, 2] for order in orders)
+    assert len(orders) > 1
+    work(replace(ASKED, trials=2))
+    order = opened(ASKED)[1].basis.order
+    assert [list(record.folds) for record in records()] == [list(order)] * 2
+
+
+def test_equal_studies_draw_equal_trials_and_going_on_is_no_other_study(searched):
+    work(replace(ASKED, study="whole", trials=14))
+    work(replace(ASKED, study="whole2", trials=14))
+    for trials in (3, 8, 14):
+        work(replace(ASKED, study="parts", trials=trials))
+    whole, parts = (opened(replace(ASKED, study=name, trials=14))[1].records() for name in ("whole", "parts"))
+    assert len(whole) == len(parts) == 14
+    assert len({str(record.params) for record in parts}) == 14  # a worker that begins anew does not draw the same again
+
+
+KILLED = """
+import os, signal, sys
+from goldfold.tuning.work import Asked, work
+from goldfold.engine import fits
+
+left = int(sys.argv[1])
+save = fits.save
+
+def watched(fit, place):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    save(fit, place)
+
+fits.save = watched
+work(Asked(competition="blobs", config="perceptron", overrides=(), study="perceptron", trials=6, prune=False))
+"""
+
+
+def killed(after: int) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(after)], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def test_a_killed_workers_trial_goes_on_from_its_folds(searched):
+    killed(after=5)  # while it saves the second fold of trial 1
+    left = records()
+    assert [record.state for record in left] == ["complete", "running"]
+    folder = opened(ASKED)[1].trial_folder(left[1].params)
+    first = folder / f"fold{opened(ASKED)[1].basis.order[0]}-seed0"
+    before = (first / "fit.json").stat().st_mtime_ns
+    work(replace(ASKED, trials=6))
+    found = records()
+    assert [record.state for record in found] == ["complete"] * 6
+    assert found[1].params == left[1].params
+    assert found[1].fits == 3
+    assert (first / "fit.json").stat().st_mtime_ns == before  # read, not fitted again
+    work(replace(ASKED, study="undisturbed", trials=2))
+    assert records(replace(ASKED, study="undisturbed"))[0].value == found[0].value
+
+
+def test_a_trial_that_kills_its_workers_is_given_up(searched):
+    for _ in range(3):
+        killed(after=1)
+    work(replace(ASKED, trials=2))
+    found = records()
+    assert [record.state for record in found] == ["failed", "complete"]
+    assert found[0].reason == "3 workers were killed in it"
+
+
+def test_a_worker_that_finishes_a_fold_gives_the_trial_more_attempts(searched):
+    for after in (1, 1, 2):  # the third saves a fold of trial 0 and dies in the next
+        killed(after)
+    assert [(record.state, len(record.folds)) for record in records()] == [("running", 1)]
+    work(replace(ASKED, trials=1))
+    assert [record.state for record in records()] == ["complete"]
+
+
+def test_a_live_workers_trial_is_not_taken(searched):
+    study = opened(ASKED)[1]
+    one, other = (Worker.in_folder(ASKED.folder / "workers") for _ in range(2))
+    first, second = study.claim(one, 9), study.claim(other, 9)
+    assert [first.known.number, second.known.number] == [0, 1]
+    one.leave()
+    assert study.claim(other, 9).known.number == 0
+
+
+def test_a_worker_waits_for_the_others_and_takes_over_from_the_dead(searched):
+    """The last trial is claimed by a worker that ends, without it, while another finds no trial left to begin."""
+    study = opened(ASKED)[1]
+    other = Worker.in_folder(ASKED.folder / "workers")
+    study.claim(other, 1)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(work, replace(ASKED, trials=1))
+        assert not wait([waiting], timeout=3).done
+        other.leave()
+        assert waiting.result() == 1
+    assert [record.state for record in records()] == ["complete"]
+
+
+def test_a_line_cut_by_a_crash_is_cut_off(searched):
+    work(replace(ASKED, trials=2))
+    journal = ASKED.folder / "journal.log"
+    journal.write_bytes(journal.read_bytes() + b'{"op_code":4,"worker')
+    work(replace(ASKED, trials=3))
+    assert [record.state for record in records()] == ["complete"] * 3
+
+
+def test_what_lies_in_the_folder_outlives_its_storage(searched):
+    work(ASKED)
+    before = records()
+    (ASKED.folder / "journal.log").unlink()
+    after = records()
+    assert [(r.params, r.value, r.folds, r.curves) for r in after] == [
+        (r.params, r.value, r.folds, r.curves) for r in before
+    ]
+    work(replace(ASKED, trials=5))
+    assert [record.state for record in records()] == ["complete"] * 5
+    assert records()[4].params not in [record.params for record in before]
+
+
+def test_a_storage_that_fails_while_a_trial_runs_keeps_what_was_trained(searched):
+    """The journal is turned into a folder while trial 0 is fitted; the sentence says what to do, and that works."""
+    journal = ASKED.folder / "journal.log"
+    script = KILLED.replace("os.kill(os.getpid(), signal.SIGKILL)", "os.rename(J, J + '.away'); os.mkdir(J)")
+    script = script.replace("left = int", f"J = {str(journal.resolve())!r}\nleft = int")
+    done = subprocess.run([sys.executable, "-c", script, "2"], capture_output=True, text=True)
+    assert "cannot be reached" in done.stderr
+    assert "start the same command" in done.stderr
+    kept = [read_json(path) for path in ASKED.folder.glob("trials/*/trial.json")]
+    assert [(each["state"], len(each["folds"])) for each in kept] == [("complete", 3)]
+    journal.rmdir(), journal.with_name("journal.log.away").rename(journal)
+    fits = {path: path.stat().st_mtime_ns for path in ASKED.folder.glob("trials/*/fold*/fit.json")}
+    work(replace(ASKED, trials=1))
+    assert [(record.state, record.value) for record in records()] == [("complete", kept[0]["value"])]
+    assert {path: path.stat().st_mtime_ns for path in fits} == fits
+
+
+def test_fits_of_other_code_are_made_again(searched):
+    killed(after=3)
+    path = next(ASKED.folder.glob("trials/*/trial.json"))
+    path.write_text(json.dumps(read_json(path) | {"code": "other"}))
+    old = {each: each.stat().st_mtime_ns for each in path.parent.glob("fold*/fit.json")}
+    assert len(old) == 2
+    work(replace(ASKED, trials=1))
+    assert all(each.stat().st_mtime_ns > time for each, time in old.items())
+
+
+@pytest.mark.parametrize(
+    ("change", "overrides", "told"),
+    [
+        ((", high: 1.0e-1", ", high: 2.0e-1"), (), 'the search of learning_rate was {"low": 0.001, "high": 0.1'),
+        (("  dropout: [0.0, 0.2, 0.5]\n", ""), (), "the search of dropout was [0.0, 0.2, 0.5] and is absent"),
+        (("", ""), ("epochs=5",), "the config's epochs was 4 and is 5"),
+        (("", ""), ("seed=1",), "the folds changed"),
+    ],
+)
+def test_another_basis_is_another_study(searched, change, overrides, told):
+    work(replace(ASKED, trials=1))
+    path = searched / "configs" / "blobs" / "perceptron.yaml"
+    path.write_text(path.read_text().replace(*change))
+    with pytest.raises(GoldfoldError) as refused:
+        opened(replace(ASKED, overrides=overrides))
+    assert told in str(refused.value)
+    assert "STUDY=" in str(refused.value)
+    assert records(replace(ASKED, study="another", overrides=overrides)) == []
+
+
+def test_trials_fail_with_their_reason_and_the_config_itself_must_not(searched):
+    path = searched / "configs" / "blobs" / "perceptron.yaml"
+    path.write_text(path.read_text().replace("dropout: [0.0, 0.2, 0.5]", "learning_rate: [0.01, 1.0e30]"))
+    path.write_text(path.read_text().replace("  learning_rate: {low: 1.0e-3, high: 1.0e-1, log: true}\n", ""))
+    with pytest.raises(GoldfoldError, match="5 trials in a row failed"):
+        work(replace(ASKED, trials=40))
+    failed = [record for record in records() if record.state == "failed"]
+    assert failed
+    assert all("learning rate" in record.reason for record in failed)
+    with pytest.raises(GoldfoldError, match="trial 0, the config itself, fails"):
+        work(replace(ASKED, study="hopeless", overrides=("learning_rate=1e30",)))
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("nowhere", "a storage is a URL such as"),
+        ("oracle://host/database", "needs a driver that is absent"),
+        ("postgresql://gold:secret@127.0.0.1:1/tuning", "postgresql+psycopg://gold:***@127.0.0.1:1/tuning cannot be"),
+    ],
+)
+def test_storages_that_are_none(tmp_path, url, told):
+    with pytest.raises(GoldfoldError) as refused:
+        storages.opened(url, tmp_path)
+    assert told in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
+def test_a_lock_the_system_frees(tmp_path):
+    """A journal's lock of a killed process is free at once, so the others do not wait."""
+    place = storages.opened(None, tmp_path)
+    held = "import sys, os\nfrom filelock import FileLock\nFileLock(sys.argv[1]).acquire()\nos.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", held, str(tmp_path / "journal.lock")])
+    assert (tmp_path / "journal.lock").exists()
+    FileLock(tmp_path / "journal.lock").acquire(timeout=0)
+    assert place.shown == str(tmp_path / "journal.log")
+    shutil.rmtree(tmp_path)
+
+
+CREW = KILLED.replace("trials=6", "trials=int(sys.argv[2]), storage=sys.argv[4] or None").replace(
+    "    save(fit, place)\n", "    save(fit, place)\n    print(place, file=open(sys.argv[3], 'a'), flush=True)\n"
+)
+
+
+def killed_crew(trials: int, workers: int, seed: int, storage: str = "", kills: int = 1) -> list[str]:
+    """Workers side by side, each killed at a fit drawn at random and begun again; returns the fits saved, in order."""
+    draw = random.Random(seed)
+    told = ASKED.folder.parent / "saved.txt"
+    told.parent.mkdir(parents=True, exist_ok=True)
+
+    def begun(after: int) -> subprocess.Popen:
+        command = [sys.executable, "-c", CREW, str(after), str(trials), str(told), storage]
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    with ThreadPoolExecutor(workers) as crew:
+
+        def carry_on(first: list[int]) -> None:
+            for after in [*first, 10**9]:
+                worker = begun(after)
+                _, errors = worker.communicate()
+                assert worker.returncode in (0, -signal.SIGKILL), errors
+
+        list(
+            crew.map(carry_on, [[draw.randint(1, 3 * trials // workers) for _ in range(kills)] for _ in range(workers)])
+        )
+    return told.read_text().splitlines()
+
+
+def check_none_lost_none_doubled(asked: Asked, saved: list[str]) -> None:
+    found = records(asked)
+    assert [record.number for record in found] == list(range(asked.trials))
+    assert {record.state for record in found} == {"complete"}
+    assert all(len(record.folds) == 3 and record.fits == 3 for record in found)
+    assert len(saved) == len(set(saved)), "a fit that was whole was made again"
+
+
+def test_two_killed_workers_lose_and_double_no_trial(searched):
+    saved = killed_crew(trials=8, workers=2, seed=0)
+    check_none_lost_none_doubled(replace(ASKED, trials=8), saved)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2))
+def test_four_killed_workers_lose_and_double_none_of_200_trials(searched, seed):
+    saved = killed_crew(trials=200, workers=4, seed=seed, kills=3)
+    check_none_lost_none_doubled(replace(ASKED, trials=200), saved)
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[str]:
+    """The URL of a database of a PostgreSQL server started for these tests, of Debian's package."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not programs:
+        pytest.skip("no PostgreSQL is installed: apt-get install postgresql")
+    user = None
+    if os.geteuid() == 0:  # the server refuses to run as root
+        try:
+            user = pwd.getpwnam("postgres")
+        except KeyError:
+            pytest.skip("PostgreSQL does not run as root, and there is no user 'postgres'")
+    folder = Path(tempfile.mkdtemp(prefix="goldfold-pg-"))
+    if user:
+        os.chown(folder, user.pw_uid, user.pw_gid)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def call(program: str, *arguments: str) -> None:
+        command = [str(programs[-1].with_name(program)), *arguments]
+        subprocess.run(command, check=True, capture_output=True, cwd=folder, user=user.pw_uid if user else None)
+
+    call("initdb", "-D", str(folder / "data"), "-U", "gold", "-A", "trust")
+    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1"
+    call("pg_ctl", "-D", str(folder / "data"), "-o", options, "-l", str(folder / "log"), "-w", "start")
+    try:
+        call("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "gold", "tuning")
+        yield f"postgresql://gold:geheim@127.0.0.1:{port}/tuning"
+    finally:
+        call("pg_ctl", "-D", str(folder / "data"), "-m", "immediate", "stop")
+        shutil.rmtree(folder)
+
+
+def test_killed_workers_meet_in_postgresql(searched, postgresql):
+    saved = killed_crew(trials=8, workers=2, seed=1, storage=postgresql)
+    asked = replace(ASKED, trials=8, storage=postgresql)
+    check_none_lost_none_doubled(asked, saved)
+    _, study = opened(asked)
+    assert "geheim" not in study.place.shown
+    assert study.place.shared
+
+
+def test_another_machine_s_worker_lives_by_its_signs_of_life(searched, postgresql):
+    """A worker whose lock lies elsewhere is dead when it has been silent, not before."""
+    study = opened(replace(ASKED, study="elsewhere", storage=postgresql))[1]
+    here = Worker.in_folder(ASKED.folder / "workers")
+    there = Worker.in_folder(searched / "another machine")
+    claim = study.claim(there, 9)
+    assert study.claim(here, 9).known.number == 1
+    claim.trial.set_user_attr("beat", 0.0)
+    assert study.claim(here, 9).known.number == 0
+
+
+TUNE = ("tune", "--comp", "blobs", "--config", "perceptron")
+
+
+def test_the_command_writes_a_record_and_the_best_as_a_config(searched, goldfold):
+    """Two workers; what the winner's config trains is the winner."""
+    done = goldfold(
+        "tune", "--comp", "blobs", "--config", "perceptron", *["--jobs", "2", "--threads", "1", "--trials", "6"]
+    )
+    assert "6 trials over 3 folds" in done.stdout
+    folder = searched / "runs" / "blobs" / "studies" / "perceptron"
+    assert {path.name for path in folder.glob("*.png")} >= {"history.png", "slices.png", "timeline.png"}
+    assert "# blobs / study perceptron" in (folder / "record.md").read_text(encoding="utf-8")
+    best = max((record for record in records() if record.value), key=lambda record: record.value)
+    config = searched / "configs" / "blobs" / "perceptron-best.yaml"
+    assert config.exists() == (best.number > 0)
+    if best.number:
+        assert "on newly drawn folds: auroc" in done.stdout
+        run = train.train("blobs", "perceptron-best", [], torch.device("cpu"), quiet=True)
+        assert read_json(run / "metrics.json")["auroc"]["mean"] == best.value
+    written = config.read_text(encoding="utf-8") if config.exists() else ""
+    config.write_text(written + "# mine\n", encoding="utf-8")
+    again = goldfold(*TUNE, "--trials", "6", "--redraws", "0")
+    assert config.read_text(encoding="utf-8") == written + "# mine\n"  # what a person changed stays
+    assert best.number == 0 or str(folder.relative_to(searched) / config.name) in again.stdout
+
+
+def test_what_one_worker_refuses_ends_the_others(toy, goldfold):
+    path = toy / "configs" / "blobs" / "perceptron.yaml"
+    path.write_text(path.read_text() + "learning_rate: 1.0e+30\nsearch:\n  dropout: [0.0, 0.2, 0.5]\n")
+    done = goldfold(
+        "tune",
+        "--comp",
+        "blobs",
+        "--config",
+        "perceptron",
+        *["--jobs", "2", "--threads", "1", "--trials", "30"],
+        expect=2,
+    )
+    assert "trial 0, the config itself, fails" in done.stderr
+    assert len(records(replace(ASKED, trials=30))) < 30
