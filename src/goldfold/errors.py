@@ -1,4 +1,4 @@
-"""What goldfold says to a user when something is wrong: the rule, the value and the next step in one sentence."""
+"""Errors for users: what is wrong with which value, what to do next, and a stable code to search for."""
 
 from __future__ import annotations
 
@@ -7,11 +7,29 @@ from collections.abc import Iterable
 
 
 class GoldfoldError(Exception):
-    """A mistake the user can mend; the command line prints its text alone and exits with code 2."""
+    """A mistake the user can fix; the command line prints message and code, and exits with code 2.
+
+    code: stable snake_case name of the broken rule, such as `unknown_key`; tests and scripts rely on it.
+    message: what is wrong, with the value, and what to do next, in at most two sentences.
+
+    >>> error = GoldfoldError("batch_too_large", "batch_size is 64 and a fold has 50 rows: lower batch_size")
+    >>> error.code, str(error)
+    ('batch_too_large', 'batch_size is 64 and a fold has 50 rows: lower batch_size')
+    """
+
+    def __init__(self, code: str, message: str | None = None) -> None:
+        if message is None:
+            code, message = "unspecified", code
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> GoldfoldError:
-    """The error for a name that does not exist: it lists what does, nearest first.
+def unknown(kind: str, name: str, known: Iterable[str], code: str = "unknown_name") -> GoldfoldError:
+    """The error for a name that does not exist: it lists the names that do, and suggests the nearest.
 
     >>> str(unknown("competition", "digit", ["solar_cells", "digits"]))
     "there is no competition 'digit'; did you mean 'digits'? known: digits, solar_cells"
@@ -19,4 +37,4 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> GoldfoldError:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else ";"
-    return GoldfoldError(f"there is no {kind} '{name}'{hint} known: {', '.join(known) or 'none'}")
+    return GoldfoldError(code, f"there is no {kind} '{name}'{hint} known: {', '.join(known) or 'none'}")
