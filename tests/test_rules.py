@@ -13,7 +13,7 @@ import goldfold
 
 PACKAGE = Path(goldfold.__file__).parent
 ROOT = Path(__file__).parent.parent
-PRINTING = {"cli", "workflows", "tuning", "experiment", "board"}  # rooms that may print
+PRINTING = {"cli", "io", "workflows", "tuning", "experiment", "board"}  # rooms that may print
 
 
 def modules() -> dict[str, Path]:
