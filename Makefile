@@ -6,7 +6,7 @@ RUN ?= latest
 JOBS ?= 2
 CONFIG ?= baseline
 export MESSAGE
-FANNED = $(if $(EXECUTOR),--executor "$(EXECUTOR)") $(if $(WORKERS),--jobs $(WORKERS)) $(if $(THREADS),--threads $(THREADS)) $(if $(GPUS),--gpus $(GPUS))
+FANNED = $(if $(EXECUTOR),--executor "$(EXECUTOR)") $(if $(WORKERS),--workers $(WORKERS)) $(if $(THREADS),--threads $(THREADS)) $(if $(GPUS),--gpus $(GPUS))
 ACCEPTED = $(addprefix --accept ,$(ACCEPT))
 RAY = $(if $(filter ray%,$(EXECUTOR)),.venv/ray)
 

@@ -14,6 +14,7 @@ from goldfold.errors import GoldfoldError, unknown
 from goldfold.io.files import read_json, write_json
 
 FINISHED = "record.md"  # the last file a run writes
+BLEND = "blend.json"  # a file that only blends have
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""An experiment from a competition's folder and a config, and the same again from the folder of a run."""
+"""Set an experiment up from a config, or again from the folder of a run."""
 
 from __future__ import annotations
 
@@ -13,30 +13,28 @@ from pandas import Series
 
 import goldfold
 from goldfold.competition import Runtime
-from goldfold.data import folds as splits
-from goldfold.data import tables
+from goldfold.data import folds, tables
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
-from goldfold.experiment import identity, workspace
+from goldfold.experiment import identity
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.fits import Experiment
-from goldfold.experiment.run_folders import run_name
+from goldfold.experiment.run_folders import BLEND, run_name
+from goldfold.experiment.workspace import Workspace, carried_out
 from goldfold.io.files import read_json
-from goldfold.report.run import blends
-from goldfold.trust.audits import Finding
 
-CODE_CHANGED = "code_changed"  # a finding, and the word that accepts it
+CODE_CHANGED = "code_changed"  # code of a finding, and the word that accepts it
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """An experiment with what tells it from others.
+    """An experiment, and what its identity is made of.
 
-    name: of the competition's folder. drawn: folds as `folds.csv` holds them. contents: a hash of every row, of the
-    train and of the test table. code_changes: how the code changed since the weights it uses were trained, where that
-    was accepted.
+    name: of the competition's folder. drawn: the text of `folds.csv`. contents: a hash of every row, of the train and
+    of the test table. code_changes: how the code changed since the weights were trained, where that was accepted.
     """
 
+    workspace: Workspace
     name: str
     config: configs.Config
     experiment: Experiment
@@ -45,7 +43,7 @@ class Prepared:
     code_changes: tuple[str, ...] = ()
 
     def hashes(self) -> dict[str, Any]:
-        """`identity`, equal for runs that give the same result, and of what it is made: data, code, modules."""
+        """`identity`, equal for runs that give the same result, and its parts: data, code, modules."""
         data = tables.data_hash(self.experiment.tables, *self.contents)
         config = {key: value for key, value in self.config.resolved().items() if key != "accept"}
         known = identity.identity_of({"config": config, "data": data, "folds": self.drawn}, self._code())
@@ -55,21 +53,22 @@ class Prepared:
         build = self.experiment.recipe.build
         recipe = getattr(build, "func", build).__module__
         entries = (f"competitions.{self.name}", recipe, cross_validate.__module__, Experiment.__module__)
-        return identity.code_of(entries, sources())
+        return identity.code_of(entries, sources(self.workspace))
 
 
-def sources() -> Mapping[str, Path]:
+def sources(workspace: Workspace) -> Mapping[str, Path]:
     """The folders whose code a run can depend on, by the name of their package."""
-    return {"goldfold": Path(goldfold.__file__).parent, "competitions": workspace.ROOT / "competitions"}
+    return {"goldfold": Path(goldfold.__file__).parent, "competitions": workspace.root / "competitions"}
 
 
-def prepared(name: str, config: configs.Config, device: torch.device, workers: int = 0) -> Prepared:
+def prepare_experiment(
+    workspace: Workspace, name: str, config: configs.Config, device: torch.device, workers: int = 0
+) -> Prepared:
     """Load the tables, draw the folds, check both."""
-    competition = workspace.competition(name)
-    data = workspace.load(name, competition)
+    competition, data = workspace.competition(name), workspace.load(name)
     tables.check(competition, data)
-    folds = workspace.carried_out(name, competition.split, data.train, config.protocol.seed)
-    splits.check_positions(folds, len(data.train))
+    drawn = carried_out(name, competition.split, data.train, config.protocol.seed)
+    folds.check_positions(drawn, len(data.train))
     experiment = Experiment(
         competition=competition,
         recipe=competition.recipes[config.recipe],
@@ -77,21 +76,36 @@ def prepared(name: str, config: configs.Config, device: torch.device, workers: i
         loop=config.loop,
         protocol=config.protocol,
         tables=data,
-        folds=folds,
-        runtime=Runtime(seed=0, device=device, cache=workspace.CACHE, workers=workers),
+        folds=drawn,
+        runtime=Runtime(
+            seed=0, device=device, cache=workspace.cache, workers=workers, progress=workspace.observer.work
+        ),
     )
-    contents = tuple(tables.contents(rows, competition.targets) for rows in (data.train, data.test))
-    drawn = splits.folds_frame(data.train["id"], folds).to_csv(index=False)
-    return Prepared(name=name, config=config, experiment=experiment, drawn=drawn, contents=contents)
+    return Prepared(
+        workspace=workspace,
+        name=name,
+        config=config,
+        experiment=experiment,
+        drawn=folds.folds_frame(data.train["id"], drawn).to_csv(index=False),
+        contents=(
+            tables.contents(data.train, competition.targets),
+            tables.contents(data.test, competition.targets),
+        ),
+    )
 
 
-def config_of(run: Path, **changed: Any) -> configs.Config:
-    """The config a run was started with, but for what is `changed`."""
+def config_of_run(workspace: Workspace, run: Path, **changed: Any) -> configs.Config:
+    """The config a run was started with, with some values changed.
+
+    Raises:
+        GoldfoldError: the run is a blend, or the config is no longer valid.
+    """
     values = read_json(run / "config.json") | changed
-    if (run / blends.FACTS).exists():
+    if (run / BLEND).exists():
         raise GoldfoldError(
+            "blend_has_no_models",
             f"run '{run_name(run)}' is a blend and has no models of its own: name one of its runs, "
-            f"{', '.join(values['runs'])}"
+            f"{', '.join(values['runs'])}",
         )
     return configs.resolve(values.pop("config"), values, workspace.competition(run.parent.name).recipes)
 
@@ -102,45 +116,51 @@ def accepting(config: configs.Config, codes: Sequence[str]) -> configs.Config:
     return replace(config, protocol=config.protocol.model_copy(update={"accept": accept}))
 
 
-def again(run: Path, device: torch.device, accept: Sequence[str] = ()) -> Prepared:
-    """The experiment of a run.
+def rebuild(workspace: Workspace, run: Path, device: torch.device, accept: Sequence[str] = ()) -> Prepared:
+    """The experiment of a run, to predict again with its weights.
 
-    accept: with code_changed, code that is no longer what the run was made with is told and does not stop.
+    accept: with `code_changed`, a change of the code since the run is a warning instead of an error.
 
     Raises:
-        GoldfoldError: code, data or folds are no longer what the run was made with.
+        GoldfoldError: data, folds or config are no longer those of the run, or the code is not and that is not
+            accepted.
     """
-    found = prepared(run.parent.name, config_of(run), device)
+    found = prepare_experiment(workspace, run.parent.name, config_of_run(workspace, run), device)
     then, now = read_json(run / "reproduce.json"), found.hashes()
     if then["identity"] == now["identity"]:
         return found
-    changed = ["data"] if then.get("data_hash") != now["data_hash"] else []
-    changed += ["folds"] if (run / "folds.csv").read_text(encoding="utf-8") != found.drawn else []
-    if not changed and then.get("code_hash") == now["code_hash"]:
-        changed = ["config"]
-    name, commit = run_name(run), then["git"]["commit"]
-    back = f"check out commit {commit[:12]}, or " if set(commit) <= set(hexdigits) else ""
-    if changed:
+    back = _way_back(then["git"]["commit"])
+    if changed := _changed_inputs(run, found, then, now):
         raise GoldfoldError(
-            f"the {' and the '.join(changed)} changed since run '{name}' was trained, so that its models cannot be "
-            f"built again: {back}train anew"
+            "run_inputs_changed",
+            f"the {' and the '.join(changed)} changed since run '{run_name(run)}' was trained, so that its models "
+            f"cannot be built again: {back}train anew",
         )
-    told = f"the code changed since run '{name}' was trained{changed_modules(then, now)}"
+    told = f"the code changed since run '{run_name(run)}' was trained{changed_modules(then, now)}"
     if CODE_CHANGED not in accept:
         raise GoldfoldError(
-            f"{told}, so its models may predict otherwise: add --accept {CODE_CHANGED} to go on (the record says so), "
-            f"{back}train anew"
+            CODE_CHANGED,
+            f"{told}, so its models may predict differently: add --accept {CODE_CHANGED} to go on (the record says "
+            f"so), {back}train anew",
         )
-    print(f"warning  {CODE_CHANGED}: {told}", flush=True)
+    workspace.observer.line(f"warning  {CODE_CHANGED}: {told}")
     return replace(found, code_changes=(told,))
 
 
 def changed_modules(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Which modules differ between what two runs recorded, in brackets; empty where the first recorded none."""
+    """The modules that differ between what two runs recorded, in brackets; empty if the first recorded none."""
     told = identity.differences(then.get("code", {}), now["code"])
     return f" ({told})" if told else ""
 
 
-def code_changed(told: Sequence[str], where: str) -> list[Finding]:
-    """The findings for what is `told` of code that changed."""
-    return [Finding(CODE_CHANGED, "warning", each, where) for each in told]
+def _changed_inputs(run: Path, found: Prepared, then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Which of data, folds and config differ from those of the run."""
+    changed = ["data"] if then.get("data_hash") != now["data_hash"] else []
+    changed += ["folds"] if (run / "folds.csv").read_text(encoding="utf-8") != found.drawn else []
+    if not changed and then.get("code_hash") == now["code_hash"]:
+        changed = ["config"]
+    return changed
+
+
+def _way_back(commit: str) -> str:
+    return f"check out commit {commit[:12]}, or " if set(commit) <= set(hexdigits) else ""

@@ -1,4 +1,4 @@
-"""The project a command works in: names become competitions, configs and folders here and nowhere else."""
+"""A project's folders, and its competitions by name: the one place where a name becomes a file or an import."""
 
 from __future__ import annotations
 
@@ -9,127 +9,166 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from importlib import import_module
+from dataclasses import dataclass
+from importlib import import_module, invalidate_caches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldfold.errors import GoldfoldError, unknown
 from goldfold.io.files import read_json, write_json
+from goldfold.io.progress import Observer
 
 if TYPE_CHECKING:
     from goldfold.competition import Competition, Tables
-    from goldfold.params import Role
 
-ROOT = Path()
 PREPARED = "prepared.json"
-RUNS, CACHE, SUBMISSIONS = ROOT / "runs", ROOT / "data" / "cache", ROOT / "submissions"
-BOARD = ROOT / "board"  # of the local leaderboard, with the hidden labels
 
 
-def names() -> list[str]:
-    """The competitions of this project."""
-    return sorted(path.parent.name for path in (ROOT / "competitions").glob("*/__init__.py"))
+@dataclass(frozen=True)
+class Workspace:
+    """The project below `root`, and the observer that is told what is done in it."""
 
+    root: Path = Path()
+    observer: Observer = Observer()
 
-def competition(name: str) -> Competition:
-    """The `COMPETITION` of `competitions/<name>`.
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
 
-    Raises:
-        GoldfoldError: there is no such folder, or importing it fails; says where.
-    """
-    if not names():
-        raise GoldfoldError(f"there is no competition below {ROOT.resolve()}: start in the project's folder")
-    if name not in names():
-        raise unknown("competition", name, names())
-    folder = str(ROOT.resolve())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    try:
-        module = import_module(f"competitions.{name}")
-    except GoldfoldError:
-        raise
-    except Exception as error:
-        _suggest(error)
-        raise GoldfoldError(
-            f"competition '{name}' cannot be imported, {_place(error)}: {type(error).__name__}, {error}"
-        ) from error
-    if not hasattr(module, "COMPETITION"):
-        raise GoldfoldError(f"competitions/{name}/__init__.py must define COMPETITION = Competition(...): add it")
-    return module.COMPETITION
+    @property
+    def cache(self) -> Path:
+        return self.root / "data" / "cache"
 
+    @property
+    def submissions(self) -> Path:
+        return self.root / "submissions"
 
-def keys(run: Path, role: Role) -> list[str]:
-    """The parameters with this role of a run's recipe; none if the competition no longer has the recipe."""
-    from goldfold.params import names as named
+    @property
+    def ledger(self) -> Path:
+        """The SQLite file of all submissions."""
+        return self.submissions / "ledger.sqlite"
 
-    recipe = competition(run.parent.name).recipes.get(read_json(run / "config.json")["recipe"])
-    return named(recipe.params, role) if recipe else []
+    @property
+    def board(self) -> Path:
+        """The folder of the local leaderboard, with the hidden labels."""
+        return self.root / "board"
 
+    def names(self) -> list[str]:
+        """The competitions of this project."""
+        return sorted(path.parent.name for path in (self.root / "competitions").glob("*/__init__.py"))
 
-def key(run: Path, role: Role) -> str | None:
-    """The first of `keys`; None if there is none."""
-    return next(iter(keys(run, role)), None)
+    def competition(self, name: str) -> Competition:
+        """The `COMPETITION` of `competitions/<name>`.
 
+        Raises:
+            GoldfoldError: there is no such folder, or importing it fails; says where.
+        """
+        if not self.names():
+            raise GoldfoldError(
+                "no_competitions", f"there is no competition below {self.root.resolve()}: start in the project's folder"
+            )
+        if name not in self.names():
+            raise unknown("competition", name, self.names(), code="unknown_competition")
+        _make_importable(self.root.resolve())
+        try:
+            module = import_module(f"competitions.{name}")
+        except GoldfoldError:
+            raise
+        except Exception as error:
+            _suggest(error)
+            raise GoldfoldError(
+                "competition_import",
+                f"competition '{name}' cannot be imported, {_place(error)}: {type(error).__name__}, {error}",
+            ) from error
+        if not hasattr(module, "COMPETITION"):
+            raise GoldfoldError(
+                "no_competition_value",
+                f"competitions/{name}/__init__.py must define COMPETITION = Competition(...): add it",
+            )
+        return module.COMPETITION
 
-def _suggest(error: Exception) -> None:
-    """Raise the near miss where a name was imported that its module does not have, such as a metric's."""
-    wanted = re.search(r"cannot import name '(\w+)'", str(error)) if isinstance(error, ImportError) else None
-    known = getattr(sys.modules.get(error.name), "__all__", ()) if wanted else ()
-    if known:
-        raise unknown(f"name in {error.name}", wanted[1], known) from error
+    def config_path(self, name: str, config: str) -> Path:
+        return self.root / "configs" / name / f"{config}.yaml"
 
+    def configs(self, name: str) -> list[str]:
+        """The configs of a competition."""
+        return sorted(path.stem for path in (self.root / "configs" / name).glob("*.yaml"))
 
-def _place(error: Exception) -> str:
-    """File and line of the competition's own code where `error` came up."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "competitions" in Path(frame.filename).parts] or frames
-    file, line = own[-1].filename, own[-1].lineno
-    if isinstance(error, SyntaxError):
-        file, line = error.filename, error.lineno
-    return f"{Path(file).name} line {line}"
+    def data(self, name: str) -> Path:
+        return self.root / "data" / name
 
+    def submission_path(self, run: Path) -> Path:
+        """Where the submission of a run folder is, or would be."""
+        return self.submissions / run.parent.name / f"{run.name}.csv"
 
-def config_path(name: str, config: str) -> Path:
-    return ROOT / "configs" / name / f"{config}.yaml"
+    def public(self, name: str) -> Path:
+        """The folder of the competition's prepared data; it is prepared first where that needs no download.
 
+        Raises:
+            GoldfoldError: Kaggle's files are missing; says which command downloads them.
+        """
+        folder = self.data(name) / "public"
+        if not folder.exists():
+            from filelock import FileLock
 
-def data(name: str) -> Path:
-    return ROOT / "data" / name
+            self.data(name).mkdir(parents=True, exist_ok=True)
+            with FileLock(self.data(name) / ".lock"):
+                if not folder.exists():
+                    self._prepare(name)
+        return folder
 
+    def load(self, name: str) -> Tables:
+        """The competition's tables; its data is prepared first where that needs no download."""
+        return carried_out(name, self.competition(name).load, self.public(name))
 
-def public(name: str, competition: Competition) -> Path:
-    """The competition's prepared data, made ready first where that needs no download.
+    def stale(self, name: str) -> bool:
+        """Whether the competition's data.py has changed since it prepared the data."""
+        mark = self.data(name) / PREPARED
+        return mark.exists() and read_json(mark)["code"] != self._code(name)
 
-    Raises:
-        GoldfoldError: Kaggle's files are not there; says which command brings them.
-    """
-    folder = data(name) / "public"
-    if not folder.exists():
-        from filelock import FileLock
+    def prepare(self, name: str) -> Path:
+        """The competition's prepared data, prepared again if data.py has changed since."""
+        if self.stale(name):
+            self._prepare(name)
+        return self.public(name)
 
-        data(name).mkdir(parents=True, exist_ok=True)
-        with FileLock(data(name) / ".lock"):
-            if not folder.exists():
-                _prepare(name, competition)
-    return folder
+    def raw(self, name: str) -> Path:
+        """Where Kaggle's own files are: data/<name>/raw, else the sample data where there is any."""
+        folder, competition = self.data(name) / "raw", self.competition(name)
+        sample = os.environ.get("GOLDFOLD_SAMPLE_DATA")
+        if not folder.exists() and sample and competition.sample_data:
+            return Path(sample) / competition.sample_data
+        return folder
 
+    def _code(self, name: str) -> str:
+        """A hash of the file that prepares the data."""
+        folder = self.root / "competitions" / name
+        source = folder / "data.py" if (folder / "data.py").exists() else folder / "__init__.py"
+        return hashlib.sha256(source.read_bytes()).hexdigest()
 
-def load(name: str, competition: Competition) -> Tables:
-    """The competition's tables, its data made ready first where that needs no download."""
-    return carried_out(name, competition.load, public(name, competition))
-
-
-def stale(name: str) -> bool:
-    """Whether the competition's data.py has changed since it prepared the data."""
-    mark = data(name) / PREPARED
-    return mark.exists() and read_json(mark)["code"] != _code(name)
-
-
-def prepare(name: str, competition: Competition) -> Path:
-    """The competition's prepared data, prepared again where another data.py did it."""
-    if stale(name):
-        _prepare(name, competition)
-    return public(name, competition)
+    def _prepare(self, name: str) -> None:
+        """Fill public/ and private/ in a temporary folder and rename them, so that they are whole or absent."""
+        self.observer.line(f"preparing {self.data(name)} ...")
+        partial = self.data(name) / "preparing"
+        shutil.rmtree(partial, ignore_errors=True)
+        for part in ("public", "private"):
+            (partial / part).mkdir(parents=True)
+        try:
+            prepare = self.competition(name).prepare
+            carried_out(name, prepare, self.raw(name), partial / "public", partial / "private")
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        for part in ("public", "private"):
+            shutil.rmtree(self.data(name) / part, ignore_errors=True)
+        if any((partial / "private").iterdir()):
+            os.replace(partial / "private", self.data(name) / "private")
+        write_json(self.data(name) / PREPARED, {"code": self._code(name)})
+        os.replace(partial / "public", self.data(name) / "public")
+        shutil.rmtree(partial)
+        tables = self.load(name)
+        if "path" in tables.train:
+            self.observer.line(f"  {_described([*tables.train['path'], *tables.test['path']])}")
 
 
 def carried_out(name: str, part: Callable[..., Any], *arguments: Any) -> Any:
@@ -145,42 +184,43 @@ def carried_out(name: str, part: Callable[..., Any], *arguments: Any) -> Any:
     except Exception as error:
         what = " ".join(f"{type(error).__name__}, {error}".split())
         called = getattr(part, "__name__", "a function")
-        raise GoldfoldError(f"{called}() of competition '{name}' failed, {_place(error)}: {what}") from error
+        raise GoldfoldError(
+            "competition_failed", f"{called}() of competition '{name}' failed, {_place(error)}: {what}"
+        ) from error
 
 
-def _code(name: str) -> str:
-    """A hash of the file that prepares the data."""
-    folder = ROOT / "competitions" / name
-    source = folder / "data.py" if (folder / "data.py").exists() else folder / "__init__.py"
-    return hashlib.sha256(source.read_bytes()).hexdigest()
+def _make_importable(root: Path) -> None:
+    """Put `root` on the import path, and forget the competitions of another project."""
+    known = sys.modules.get("competitions")
+    if known is not None and str(root / "competitions") not in list(known.__path__):
+        for name in [each for each in sys.modules if each.split(".")[0] == "competitions"]:
+            del sys.modules[name]
+        invalidate_caches()
+    if str(root) in sys.path:
+        sys.path.remove(str(root))
+    sys.path.insert(0, str(root))
 
 
-def _prepare(name: str, competition: Competition) -> None:
-    """Fill public/ and private/ beside their places and rename them, so that they are whole or absent."""
-    print(f"preparing {data(name)} ...", flush=True)
-    partial = data(name) / "preparing"
-    shutil.rmtree(partial, ignore_errors=True)
-    for part in ("public", "private"):
-        (partial / part).mkdir(parents=True)
-    try:
-        carried_out(name, competition.prepare, raw(name, competition), partial / "public", partial / "private")
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    for part in ("public", "private"):
-        shutil.rmtree(data(name) / part, ignore_errors=True)
-    if any((partial / "private").iterdir()):
-        os.replace(partial / "private", data(name) / "private")
-    write_json(data(name) / PREPARED, {"code": _code(name)})
-    os.replace(partial / "public", data(name) / "public")
-    shutil.rmtree(partial)
-    tables = load(name, competition)
-    if "path" in tables.train:
-        print(f"  {_described([*tables.train['path'], *tables.test['path']])}", flush=True)
+def _suggest(error: Exception) -> None:
+    """Raise the near miss where a name was imported that its module does not have, such as a metric's."""
+    wanted = re.search(r"cannot import name '(\w+)'", str(error)) if isinstance(error, ImportError) else None
+    known = getattr(sys.modules.get(error.name or ""), "__all__", ()) if isinstance(error, ImportError) else ()
+    if wanted and known:
+        raise unknown(f"name in {error.name}", wanted[1], known, code="unknown_import") from error
+
+
+def _place(error: Exception) -> str:
+    """File and line of the competition's own code where `error` came up."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "competitions" in Path(frame.filename).parts] or frames
+    file, line = own[-1].filename, own[-1].lineno
+    if isinstance(error, SyntaxError):
+        file, line = error.filename or file, error.lineno
+    return f"{Path(file).name} line {line}"
 
 
 def _described(paths: Sequence[Path]) -> str:
-    """Modes and sizes of images in one line, since what is mixed is brought together silently afterwards.
+    """Modes and sizes of images in one line, since mixed ones are converted without a word afterwards.
 
     >>> import cv2, numpy as np, tempfile
     >>> folder = Path(tempfile.mkdtemp())
@@ -189,21 +229,12 @@ def _described(paths: Sequence[Path]) -> str:
     >>> _described([folder / name for name in ("a.png", "b.png", "c.png")])
     '3 images: 2 grey, 1 RGB, 10 pixels wide, 8 to 9 high; read as 8-bit RGB'
     """
-    from goldfold.images import reading as images
+    from goldfold.images import reading
 
-    images.check(paths)
-    kinds = images.modes(paths)
+    reading.check(paths)
+    kinds = reading.modes(paths)
     counts = kinds.groupby("mode")["images"].sum().sort_values(ascending=False)
     modes = ", ".join(f"{count:,} {mode}" for mode, count in counts.items())
     ends = {side: sorted({kinds[side].min(), kinds[side].max()}) for side in ("width", "height")}
     wide, high = (" to ".join(map(str, each)) for each in ends.values())
     return f"{len(paths):,} images: {modes}, {wide} pixels wide, {high} high; read as 8-bit RGB"
-
-
-def raw(name: str, competition: Competition) -> Path:
-    """Where Kaggle's own files are: data/<name>/raw, else the sample data where there is any."""
-    folder = data(name) / "raw"
-    sample = os.environ.get("GOLDFOLD_SAMPLE_DATA")
-    if not folder.exists() and sample and competition.sample_data:
-        return Path(sample) / competition.sample_data
-    return folder

@@ -27,6 +27,7 @@ from goldfold.experiment import provenance as records
 from goldfold.experiment import run_folders as runs
 from goldfold.experiment.fits import Experiment, Fit, Protocol, fit_folder
 from goldfold.experiment.outcome import Outcome, outcome
+from goldfold.experiment.run_folders import BLEND
 from goldfold.experiment.scoring import measures
 from goldfold.experiment.setup import sources
 from goldfold.io.files import write_bytes, write_json, write_text
@@ -59,7 +60,7 @@ def blend(names: Sequence[str], method: str | None = None, quiet: bool = False) 
     trials, left_out = _tried(found.members, [method] if method else list(METHODS), quiet)
     result = blending.blended(found.members, trials)
     facts = _facts(found.members, trials, result, method is not None, left_out)
-    write_json(started.folder / blends.FACTS, facts)
+    write_json(started.folder / BLEND, facts)
     write_bytes(started.folder / "blend.png", blend_pictures.blend(facts))
     print(f"\n{blends.told(facts)}\n")
     experiment, fits = _experiment(found, config), _fits(found.members, result)

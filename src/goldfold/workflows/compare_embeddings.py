@@ -14,12 +14,11 @@ from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
 from goldfold.experiment import run_folders as runs
 from goldfold.experiment import workspace
-from goldfold.experiment.run_folders import run_name
+from goldfold.experiment.run_folders import BLEND, run_name
 from goldfold.io.files import read_json, write_bytes, write_text
 from goldfold.params import Role
 from goldfold.report.retrieval.comparison import EXTREMES, Compared, drawn, page, strips_of, told
 from goldfold.report.retrieval.similarities import histogram
-from goldfold.report.run import blends
 from goldfold.retrieval import search as retrieval
 from goldfold.trust.audits import Finding, merged
 from goldfold.trust.audits.embeddings import below_untrained
@@ -48,7 +47,7 @@ class Rows:
 def competition_of(folders: Sequence[Path]) -> Competition | None:
     """The competition of runs that predict embeddings, which find each other; None for other runs, and for blends."""
     names = {folder.parent.name for folder in folders}
-    blended = any((folder / blends.FACTS).exists() for folder in folders)
+    blended = any((folder / BLEND).exists() for folder in folders)
     if blended or len(names) > 1 or not names <= set(workspace.names()):
         return None
     competition = workspace.competition(names.pop())

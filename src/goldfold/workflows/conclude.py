@@ -1,27 +1,25 @@
-"""What follows the last fit of a run: predictions, metrics, findings, submission, pictures and the record."""
+"""Conclude a run after its last fit: predictions, metrics, findings, submission, pictures and the record."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goldfold.cli.score import table
-from goldfold.data.folds import folds_frame
 from goldfold.experiment import config as configs
-from goldfold.experiment import run_folders as runs
-from goldfold.experiment import workspace
-from goldfold.experiment.fits import Experiment, Fit, fold_numbers
+from goldfold.experiment.fits import Experiment, Fit
 from goldfold.experiment.outcome import Outcome, outcome
-from goldfold.io.files import read_json, write_array, write_bytes, write_json, write_text
-from goldfold.report.retrieval import page as retrieval
-from goldfold.report.run import blends, figures, most_wrong
+from goldfold.experiment.run_folders import BLEND, FINISHED, run_name
+from goldfold.experiment.workspace import Workspace
+from goldfold.io.files import read_json, write_array, write_json, write_text
+from goldfold.report.run.draw import draw
 from goldfold.report.run.record import record
-from goldfold.submission import writing as submissions
+from goldfold.submission import writing
 from goldfold.trust import audits
 from goldfold.trust.audits import Finding
+from goldfold.trust.run_audits import after_training
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -50,56 +48,52 @@ CHECKED_OF_BLENDS = (
 
 
 def conclude(
-    experiment: Experiment, fits: Sequence[Fit], run: Path, findings: list[Finding], whole: Outcome | None = None
+    workspace: Workspace,
+    experiment: Experiment,
+    fits: Sequence[Fit],
+    run: Path,
+    findings: Sequence[Finding],
+    whole: Outcome | None = None,
 ) -> None:
-    """Write everything a finished run holds, the record last, and say the result.
+    """Write everything a finished run holds, the record last.
 
-    whole: what the fits add up to, where it is not the recipe's combination of them.
+    findings: from before the fits. whole: what the fits add up to, if it is not the recipe's combination of them.
+
+    Raises:
+        GoldfoldError: a finding is an error that the config does not accept, or the submission is not valid.
     """
     whole = whole or outcome(experiment, fits)
     _save(experiment, whole, run)
-    findings = findings + _audit(experiment, fits, whole)
+    findings = [*findings, *after_training(experiment, fits, whole)]
     write_json(run / "findings.json", [vars(finding) for finding in findings])
     audits.refuse_errors(findings, experiment.protocol.accept)
-    explored = any(finding.code == "rule_broken" for finding in findings)
-    csv = None if explored else _submit(experiment, whole, run)
-    _draw(experiment, fits, whole, run)
-    if experiment.competition.metric.retrieval:
-        _tell_retrieval(experiment, whole, run)
-    write_record(run)
-    print(table(whole.metrics))
-    for finding in findings:
-        print(finding)
-    if not findings:
-        print("no findings")
-    if csv:
-        print(f"submission {csv}: {len(experiment.tables.test):,} test rows, checked against the sample submission")
-    else:
-        print("no submission: a run that breaks a rule of its competition is an exploration")
-    print(f"record {run / runs.FINISHED}")
+    if not any(finding.code == "rule_broken" for finding in findings):
+        _submit(experiment, whole, run, workspace.submission_path(run))
+    draw(experiment, fits, whole, run)
+    write_record(workspace, run)
 
 
-def note(run: Path, findings: Sequence[Finding]) -> None:
-    """Add to a finished run what was found when something was made of it; what was found there before is replaced."""
+def add_findings(workspace: Workspace, run: Path, findings: Sequence[Finding]) -> None:
+    """Add findings to a finished run and its record; a finding of equal code and place is replaced."""
     if not findings:
         return
     places = {(finding.code, finding.where) for finding in findings}
     before = [each for each in read_json(run / "findings.json") if (each["code"], each["where"]) not in places]
     write_json(run / "findings.json", before + [vars(finding) for finding in findings])
-    write_record(run)
+    write_record(workspace, run)
 
 
-def write_record(run: Path) -> None:
+def write_record(workspace: Workspace, run: Path) -> None:
     """Write the page of a run whose other files are there."""
-    name, config = run.parent.name, read_json(run / "config.json")
-    blended = (run / blends.FACTS).exists()
+    config = read_json(run / "config.json")
+    blended = (run / BLEND).exists()
     if blended:
         defaults = {**config, "runs": None, "method": "all"}
     else:
-        recipes = workspace.competition(name).recipes
+        recipes = workspace.competition(run.parent.name).recipes
         defaults = configs.resolve(config["config"], {"recipe": config["recipe"]}, recipes).resolved()
     graded = read_json(run / "grade.json")["score"] if (run / "grade.json").exists() else None
-    csv = workspace.SUBMISSIONS / name / f"{run.name}.csv"
+    csv = workspace.submission_path(run)
     text = record(
         run,
         defaults=defaults,
@@ -107,54 +101,12 @@ def write_record(run: Path) -> None:
         hidden_score=graded,
         submission=str(csv) if csv.exists() else None,
     )
-    write_text(run / runs.FINISHED, text)
+    write_text(run / FINISHED, text)
 
 
-def _draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path) -> None:
-    """The run's pictures: folds, learning curves where something was trained, the most wrong where there are images."""
-    competition, train = experiment.competition, experiment.tables.train
-    metric = competition.metric
-    write_bytes(run / "fold_scores.png", figures.fold_scores(whole.metrics))
-    histories = {(fit.fold, fit.seed): fit.history for fit in fits if fit.history}
-    if histories:
-        chance = whole.metrics[metric.name]["chance"]
-        chosen = {(fit.fold, fit.seed): fit.epoch for fit in fits}
-        write_bytes(run / "learning_curves.png", figures.learning_curves(histories, metric.name, chance, chosen))
-    if "path" in train and metric.options.row_error and not metric.retrieval:
-        rows = train.iloc[whole.rows].reset_index(drop=True)
-        wrong = most_wrong.most_wrong(
-            rows,
-            whole.oof,
-            metric.options.row_error(rows, whole.oof),
-            folds=folds_frame(train["id"], experiment.folds)["fold"].to_numpy()[whole.rows],
-            targets=competition.targets,
-            classes=next(filter(None, (each.options.classes for each in (metric, *competition.also))), None),
-        )
-        write_bytes(run / "most_wrong.png", wrong)
-
-
-def _tell_retrieval(experiment: Experiment, whole: Outcome, run: Path) -> None:
-    """What each fold's rows find by their embeddings: a table of all queries, facts for the record, pictures."""
-    competition = experiment.competition
-    held = list(_held_out(experiment, whole))
-    queries = retrieval.by_query(held)
-    write_text(run / retrieval.QUERIES, queries.to_csv(index=False))
-    write_json(run / retrieval.FACTS, retrieval.facts(held, queries, (competition.metric, *competition.also)))
-    title = runs.run_name(run)
-    for name, picture in retrieval.pictures(held, queries, title=title, targets=competition.targets[:1]).items():
-        write_bytes(run / name, picture)
-
-
-def _held_out(experiment: Experiment, whole: Outcome) -> Iterator[retrieval.HeldOut]:
-    """The scored rows of each fold with their embeddings, which share a space with no other fold's."""
-    train = experiment.tables.train
-    for number in fold_numbers(experiment.protocol, experiment.folds):
-        positions = experiment.folds[number].validation
-        rows = train.iloc[positions].reset_index(drop=True)
-        embeddings = whole.oof[np.searchsorted(whole.rows, positions)]
-        yield retrieval.HeldOut(
-            fold=number, rows=rows, embeddings=embeddings, pairs=experiment.competition.metric.retrieval.pairs(rows)
-        )
+def submission_of(experiment: Experiment, fits: Sequence[Fit]) -> DataFrame:
+    """The checked submission of some fits."""
+    return _checked_submission(experiment, experiment.recipe.combine(np.stack([fit.test for fit in fits])))
 
 
 def _save(experiment: Experiment, whole: Outcome, run: Path) -> None:
@@ -167,51 +119,22 @@ def _save(experiment: Experiment, whole: Outcome, run: Path) -> None:
     write_json(run / "metrics.json", whole.metrics)
 
 
-def _audit(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> list[Finding]:
-    """What the fits and the scores say against themselves."""
-    findings = []
-    for fit in fits:
-        where = f"fold {fit.fold} seed {fit.seed}"
-        findings += audits.orphan_parameters(fit.facts, where) if fit.facts else []
-        findings += audits.dead_loss_terms(fit.history, where) + audits.learning_rates(fit.facts, where)
-        findings += audits.collapse(fit.history, where, fit.epoch) + audits.did_not_learn(fit.facts, fit.history, where)
-    metric = experiment.competition.metric
-    findings += audits.worse_than_chance(metric.name, whole.metrics[metric.name])
-    by_hand, looked = experiment.loop.select.isdecimal(), 1
-    if by_hand or experiment.loop.select == "best":
-        trained = [(fit.history, fit.epoch) for fit in fits if fit.epoch]
-        findings += audits.selected_on_scored_fold(trained, metric.higher_is_better, by_hand)
-        looked = sum(bool(row["scores"]) * len(row["scores"]) for row in fits[0].history)
-    rows = experiment.tables.train.iloc[whole.rows].reset_index(drop=True)
-    test_of = metric.options.p_value if experiment.recipe.pooled else None
-    tested = test_of(rows, whole.oof) if test_of else None
-    findings += audits.tiny_sample(metric.name, whole.metrics[metric.name]["mean"], tested, max(1, looked))
-    findings += audits.proxy_only(metric)
-    return audits.merged(findings)
-
-
-def submission_of(experiment: Experiment, fits: Sequence[Fit]) -> DataFrame:
-    """The checked submission of some fits alone."""
-    return _checked_submission(experiment, experiment.recipe.combine(np.stack([fit.test for fit in fits])))
-
-
 def _checked_submission(experiment: Experiment, predictions: np.ndarray) -> DataFrame:
     submission, data = experiment.competition.submission, experiment.tables
     frame = submission.write(data.test, predictions)
-    submissions.check(frame, data.sample_submission, data.test, submission)
+    writing.check(frame, data.sample_submission, data.test, submission)
     return frame
 
 
-def _submit(experiment: Experiment, whole: Outcome, run: Path) -> Path:
-    """Write the checked submission; returns its path."""
+def _submit(experiment: Experiment, whole: Outcome, run: Path, path: Path) -> None:
+    """Write the checked submission with its provenance."""
     competition, frame = experiment.competition, _checked_submission(experiment, whole.test)
     own = whole.metrics[competition.metric.name]
     provenance: dict[str, Any] = {
         "competition": competition.slug,
-        "run": runs.run_name(run),
+        "run": run_name(run),
         "cv": {key: own[key] for key in ("protocol", "mean", "sd_ddof1", "n", "chance")},
         "identity": read_json(run / "reproduce.json")["identity"],
+        "test_rows": len(experiment.tables.test),
     }
-    path = workspace.SUBMISSIONS / run.parent.name / f"{run.name}.csv"
-    submissions.write(frame, path, provenance)
-    return path
+    writing.write(frame, path, provenance)

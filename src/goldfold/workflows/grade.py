@@ -1,61 +1,53 @@
-"""`grade`: a run's submission against the hidden labels of a competition that hosts itself."""
+"""Score a run's submission against the hidden labels of a competition that hosts itself."""
 
 from __future__ import annotations
 
-from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldfold.errors import GoldfoldError
-from goldfold.experiment import run_folders as runs
-from goldfold.experiment import workspace
+from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json, write_json
-from goldfold.submission import writing as submissions
+from goldfold.submission import writing
 from goldfold.workflows.conclude import write_record
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-def run(arguments: Namespace) -> None:
-    folder = runs.find(workspace.RUNS, arguments.run)
-    score = grade(folder)
-    name, summary = next(iter(read_json(folder / "metrics.json").items()))
-    print(f"{runs.run_name(folder)}  {name}: hidden labels {score:.4f}, CV {summary['mean']:.4f}")
-    print("choose between runs by CV: every look at the hidden labels makes them a little less hidden")
-
-
-def grade(run: Path) -> float:
-    """The leaderboard's score of a run's submission, noted in the run and in its record.
+def grade(workspace: Workspace, run: Path) -> float:
+    """The leaderboard's score of a run's submission, written into the run and its record.
 
     Raises:
-        GoldfoldError: only Kaggle can tell, or the submission is not there.
+        GoldfoldError: only Kaggle has the labels, or there is no valid submission.
     """
     name = run.parent.name
     competition = workspace.competition(name)
     solution = workspace.data(name) / "private" / "solution.csv"
     if competition.grade is None or not solution.exists():
-        raise GoldfoldError(f"'{name}' keeps no hidden labels here: only Kaggle can score its submissions")
-    submission, sample = checked(run)
-    score = competition.grade(submission, submissions.read(solution, sample))
+        raise GoldfoldError(
+            "no_hidden_labels", f"'{name}' keeps no hidden labels here: only Kaggle can score its submissions"
+        )
+    submission, sample = checked_submission(workspace, run)
+    score = competition.grade(submission, writing.read(solution, sample))
     write_json(run / "grade.json", {"score": score})
-    write_record(run)
+    write_record(workspace, run)
     return score
 
 
-def checked(run: Path) -> tuple[DataFrame, DataFrame]:
-    """A run's submission as it wrote it, and the sample submission it was checked against.
+def checked_submission(workspace: Workspace, run: Path) -> tuple[DataFrame, DataFrame]:
+    """A run's submission as the run wrote it, and the sample submission it was checked against.
 
     Raises:
-        GoldfoldError: the file is missing, was edited, or is not what the competition wants; or the run is an
-            exploration that breaks a rule.
+        GoldfoldError: the file is missing, was edited, or is not valid; or the run breaks a rule of its competition.
     """
     name = run.parent.name
     if any(finding["code"] == "rule_broken" for finding in read_json(run / "findings.json")):
-        raise GoldfoldError(f"run '{run.name}' breaks a rule of '{name}': an exploration has no submission")
-    competition, path = workspace.competition(name), workspace.SUBMISSIONS / name / f"{run.name}.csv"
-    submissions.refuse_edited(path)
-    data = workspace.load(name, competition)
-    submission = submissions.read(path, data.sample_submission)
-    submissions.check(submission, data.sample_submission, data.test, competition.submission)
+        raise GoldfoldError(
+            "exploration", f"run '{run.name}' breaks a rule of '{name}': an exploration has no submission"
+        )
+    path, data = workspace.submission_path(run), workspace.load(name)
+    writing.refuse_edited(path)
+    submission = writing.read(path, data.sample_submission)
+    writing.check(submission, data.sample_submission, data.test, workspace.competition(name).submission)
     return submission, data.sample_submission

@@ -14,16 +14,17 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
-from goldfold.cli.progress import Bar
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
-from goldfold.experiment import workspace as project
 from goldfold.experiment.executors import Wanted, executor
 from goldfold.experiment.fits import Fit, fit, fit_folder, fits_of, is_whole, load, save
-from goldfold.experiment.setup import Prepared, prepared
+from goldfold.experiment.setup import Prepared, prepare_experiment
+from goldfold.experiment.workspace import Workspace
 from goldfold.io import memory
 from goldfold.io.files import read_json
 from goldfold.io.formatting import count
+from goldfold.io.progress import Observer
+from goldfold.trust.run_audits import watching
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +59,8 @@ def fan_out(found: Prepared, run: Path, wanted: Wanted) -> Iterator[Fit]:
         return
     runtime = found.experiment.runtime
     devices = torch.cuda.device_count() if runtime.device.type == "cuda" else 0
-    chosen = executor(wanted, len(left), devices, project.ROOT.resolve())
-    print(f"{count(len(left), 'fit')} on {wanted.name}: {chosen.share}", flush=True)
+    chosen = executor(wanted, len(left), devices, found.workspace.root.resolve())
+    found.workspace.observer.line(f"{count(len(left), 'fit')} on {wanted.name}: {chosen.share}")
     jobs = _jobs(found, run, left, _device(runtime.device.type, chosen.share.gpus))
     runtime.progress("fits", 0, len(left))
     with closing(chosen.run(make, jobs)) as ended:
@@ -73,7 +74,7 @@ def fan_out(found: Prepared, run: Path, wanted: Wanted) -> Iterator[Fit]:
 
 def _jobs(found: Prepared, run: Path, left: list[tuple[int, int]], device: str) -> list[Job]:
     values, identity = json.dumps(found.config.resolved()), found.hashes()["identity"]
-    folders = {"project": project.ROOT.resolve(), "run": run.resolve()}
+    folders = {"project": found.workspace.root.resolve(), "run": run.resolve()}
     told = {"name": found.name, "values": values, "identity": identity, "device": device, **folders}
     return [Job(fold=fold, seed=seed, workers=found.experiment.runtime.workers, **told) for fold, seed in left]
 
@@ -96,8 +97,9 @@ def make(job: Job) -> Fit | None:
     found, identity = _prepared(job.name, job.values, job.device, job.workers, Path.cwd())
     if identity != job.identity:
         raise GoldfoldError(
+            "other_code_on_worker",
             f"code, data or folds where fold {job.fold} seed {job.seed} was to be fitted are not those of the run: "
-            "wait until nobody changes them, bring them there, and start the same command again"
+            "wait until nobody changes them, bring them there, and run the same command again",
         )
     if not sees:
         with tempfile.TemporaryDirectory() as folder:
@@ -110,17 +112,17 @@ def make(job: Job) -> Fit | None:
 
 
 def _fit(found: Prepared, folder: Path, job: Job) -> Fit:
-    experiment = found.experiment
-    watch = Bar(1, experiment.competition.metric.name, quiet=True, accepted=experiment.protocol.accept)
-    return fit(experiment, folder, job.fold, job.seed, watch)
+    accepted = found.experiment.protocol.accept
+    return fit(found.experiment, folder, job.fold, job.seed, watching(Observer(), accepted))
 
 
 @lru_cache(maxsize=1)
 def _prepared(name: str, values: str, device: str, workers: int, here: Path) -> tuple[Prepared, str]:
     """The experiment of the project `here` and its identity, once for all jobs of a process that belong to one run."""
     known = json.loads(values)
-    config = configs.resolve(known.pop("config"), known, project.competition(name).recipes)
-    found = prepared(name, config, torch.device(device), workers)
+    workspace = Workspace()
+    config = configs.resolve(known.pop("config"), known, workspace.competition(name).recipes)
+    found = prepare_experiment(workspace, name, config, torch.device(device), workers)
     return found, found.hashes()["identity"]
 
 

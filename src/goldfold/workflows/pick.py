@@ -1,41 +1,41 @@
-"""`pick`: one kept epoch becomes the one that predicts, in a run of its own, without training again."""
+"""Pick a kept epoch of a run: a run of its own that predicts with these weights, without training again."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import run_folders as runs
-from goldfold.experiment import workspace
 from goldfold.experiment.epochs import kept
 from goldfold.experiment.fits import CHECKPOINTS
-from goldfold.experiment.setup import accepting, again, config_of
+from goldfold.experiment.setup import accepting, config_of_run, rebuild
+from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json
 from goldfold.training import checkpoints
-from goldfold.workflows.train import carry_out, device_of
+from goldfold.training.devices import choose_device
+from goldfold.workflows.train import carry_out
 
 
-def run(arguments: Namespace) -> None:
-    run = runs.find(workspace.RUNS, arguments.run)
-    pick(run, arguments.epoch, arguments.device, arguments.quiet, arguments.accept)
-
-
-def pick(run: Path, epoch: int, device: str | None = None, quiet: bool = False, accept: Sequence[str] = ()) -> Path:
+def pick(workspace: Workspace, run: Path, epoch: int, *, device: str | None = None, accept: Sequence[str] = ()) -> Path:
     """The run that training with `select=<epoch>` would make, from the epochs that `run` kept; returns its folder.
+
+    epoch: 1-based.
 
     Raises:
         GoldfoldError: a fit kept no such epoch, or the run's code or data has changed since.
     """
     places = sorted(path.parent for path in run.glob(f"fold*-seed*/{CHECKPOINTS}"))
     if not places:
-        raise GoldfoldError(f"run '{runs.run_name(run)}' trained nothing by epochs: there is none to pick")
+        raise GoldfoldError(
+            "no_epochs", f"run '{runs.run_name(run)}' trained nothing by epochs: there is no epoch to pick"
+        )
     wanted = {place.name: _wanted(place, epoch) for place in places}
-    found, config = again(run, device_of(device), accept), accepting(config_of(run, select=str(epoch)), accept)
+    found = rebuild(workspace, run, choose_device(device), accept)
+    config = accepting(config_of_run(workspace, run, select=str(epoch)), accept)
     changes = (*read_json(run / "reproduce.json").get("code_changes", ()), *found.code_changes)
     experiment = replace(found.experiment, loop=config.loop, protocol=config.protocol)
     found = replace(found, config=config, experiment=experiment, code_changes=changes)
@@ -45,7 +45,7 @@ def pick(run: Path, epoch: int, device: str | None = None, quiet: bool = False, 
             for checkpoint in chosen:
                 _link(checkpoint, folder / name / CHECKPOINTS)
 
-    return carry_out(found, quiet, begin)
+    return carry_out(found, begin)
 
 
 def _wanted(place: Path, epoch: int) -> list[checkpoints.Checkpoint]:
@@ -54,7 +54,8 @@ def _wanted(place: Path, epoch: int) -> list[checkpoints.Checkpoint]:
     if epoch not in {checkpoint.row["epoch"] for checkpoint in known}:
         numbers = ", ".join(str(checkpoint.row["epoch"]) for checkpoint in known)
         raise GoldfoldError(
-            f"{place.parent.name}/{place.name} kept no epoch {epoch}, only {numbers}: a run with DEBUG=1 keeps them all"
+            "epoch_not_kept",
+            f"{place.parent.name}/{place.name} kept no epoch {epoch}, only {numbers}: a run with DEBUG=1 keeps all",
         )
     newest = known[-checkpoints.STATES_KEPT :]
     return [*(checkpoint for checkpoint in known if checkpoint.row["epoch"] == epoch), *newest]

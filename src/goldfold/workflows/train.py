@@ -1,152 +1,120 @@
-"""`train`: from a competition's folder to folds, scores, a checked submission and the record."""
+"""Train a config of a competition: from its folder to folds, scores, a checked submission and the record."""
 
 from __future__ import annotations
 
-import os
-from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.distributed as dist
+from filelock import FileLock
 
-from goldfold.cli.progress import Bar
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
-from goldfold.experiment import provenance as records
-from goldfold.experiment import run_folders as runs
-from goldfold.experiment import workspace
+from goldfold.experiment import provenance, run_folders
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.executors import Wanted
-from goldfold.experiment.fits import Experiment, Fit, fits_of, fold_numbers
-from goldfold.experiment.setup import CODE_CHANGED, Prepared, accepting, changed_modules, code_changed, prepared
+from goldfold.experiment.fits import Fit, fits_of
+from goldfold.experiment.run_folders import run_name
+from goldfold.experiment.setup import CODE_CHANGED, Prepared, accepting, changed_modules, prepare_experiment
+from goldfold.experiment.workspace import Workspace
 from goldfold.io import memory
 from goldfold.io.files import read_json, write_json, write_text
+from goldfold.io.progress import Observer
+from goldfold.training.devices import choose_device, rank, under_torchrun
 from goldfold.training.loop import from_first
 from goldfold.trust import audits
+from goldfold.trust.audits.code import code_changed
+from goldfold.trust.run_audits import before_training, watching
 from goldfold.workflows.conclude import conclude, submission_of
 from goldfold.workflows.parallel_fits import fan_out
 
-
-def run(arguments: Namespace) -> None:
-    overrides = [*arguments.overrides, *(["debug=true"] if arguments.debug else [])]
-    wanted = wanted_of(arguments)
-    device = device_of(arguments.device)
-    if wanted and device.index is not None:
-        raise GoldfoldError(f"an executor hands the GPUs out itself and --device is '{device}': say cuda or cpu")
-    name, config, accept = arguments.comp, arguments.config, arguments.accept
-    train(name, config, overrides, device, arguments.workers, arguments.quiet, wanted, accept)
-
-
-def wanted_of(arguments: Namespace) -> Wanted | None:
-    """The executor a command line asks for; how many fits at once, or what each gets, asks for processes."""
-    shares = {"at_once": arguments.jobs, "threads": arguments.threads, "gpus": arguments.gpus}
-    if not arguments.executor and all(share is None for share in shares.values()):
-        return None
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        raise GoldfoldError("torchrun trains one fit at a time on all its processes: start without it, or no executor")
-    return Wanted(name=arguments.executor or "processes", **shares)
+_LOCKS: list[FileLock] = []  # a run is locked for as long as this process lives
 
 
 def train(
+    workspace: Workspace,
     name: str,
-    config_name: str,
-    overrides: Sequence[str],
-    device: torch.device,
+    config_name: str = "baseline",
+    overrides: Sequence[str] = (),
+    *,
+    device: str | None = None,
     workers: int = 0,
-    quiet: bool = False,
-    wanted: Wanted | None = None,
+    executor: Wanted | None = None,
     accept: Sequence[str] = (),
 ) -> Path:
-    """Carry out one run from its start, or from where it was interrupted; returns its folder.
+    """Carry out one run from its start, or resume it; returns its folder.
 
-    accept: codes of findings that shall not stop it, beside those of the config.
+    overrides: `key=value` words. workers: processes that load data. executor: fits run in parallel on it.
+    accept: codes of findings that do not stop the run, beside those of the config.
     """
     memory.keep_freed()
-    competition = workspace.competition(name)
-    config = configs.read(workspace.config_path(name, config_name), overrides, competition.recipes)
-    return carry_out(prepared(name, accepting(config, accept), device, workers), quiet, wanted=wanted)
+    chosen = choose_device(device)
+    _check_executor(executor, device)
+    config = configs.read(workspace.config_path(name, config_name), overrides, workspace.competition(name).recipes)
+    found = prepare_experiment(workspace, name, accepting(config, accept), chosen, workers)
+    return carry_out(found, executor=executor)
 
 
 def carry_out(
-    found: Prepared,
-    quiet: bool = False,
-    begin: Callable[[Path], None] = lambda folder: None,
-    wanted: Wanted | None = None,
+    found: Prepared, begin: Callable[[Path], None] = lambda folder: None, executor: Wanted | None = None
 ) -> Path:
-    """Audit, fit and conclude an experiment.
+    """Audit, fit and conclude an experiment; returns the run's folder.
 
-    begin: told the run's folder before the first fit. wanted: by whom the fits are made; one after the other here
-    where it is None.
+    begin: called with the run's folder before the first fit. executor: fits run in parallel on it; None: one after
+    the other in this process.
     """
-    accepted = found.config.protocol.accept
-    findings = _audit(found)
+    if rank() > 0:
+        found = replace(found, workspace=replace(found.workspace, observer=Observer()))
+    experiment, observer, accepted = found.experiment, found.workspace.observer, found.config.protocol.accept
+    findings = before_training(found)
     audits.refuse_errors(findings, accepted)
-    experiment = found.experiment
-    order = fits_of(experiment)
     run = _started(found)
     begin(run)
-    metric = experiment.competition.metric.name
-    bar = Bar(len(order), metric, quiet or _rank() > 0, accepted)
-    experiment = replace(experiment, runtime=replace(experiment.runtime, progress=bar.work))
-    fits = []
-    spread = replace(found, experiment=experiment)
-    with closing(fan_out(spread, run, wanted) if wanted else cross_validate(experiment, run, bar)) as ended:
+    order, metric, fits = fits_of(experiment), experiment.competition.metric.name, []
+    observer.fits_begin(len(order), metric)
+    watch = watching(observer, accepted)
+    with closing(fan_out(found, run, executor) if executor else cross_validate(experiment, run, watch)) as ended:
         for fit in ended:
             fits.append(fit)
-            if _rank() == 0:
-                if len(fits) == 1:
-                    submission_of(experiment, fits)  # what cannot be submitted is known before the other fits
-                bar.fit_ended(_line(fit, metric))
-    bar.close()
-    if _rank() == 0:
+            if len(fits) == 1 and rank() == 0:
+                submission_of(experiment, fits)  # what cannot be submitted is known before the other fits
+            observer.fit_ended(_line(fit, metric))
+    observer.close()
+    if rank() == 0:
         findings += code_changed(read_json(run / "reproduce.json").get("code_changes", ()), "all folds")
-        conclude(experiment, sorted(fits, key=lambda fit: order.index((fit.fold, fit.seed))), run, findings)
+        fits.sort(key=lambda fit: order.index((fit.fold, fit.seed)))
+        conclude(found.workspace, experiment, fits, run, findings)
     return run
 
 
-def _audit(found: Prepared) -> list[audits.Finding]:
-    """What can be said against data, folds and parameters before anything is fitted."""
-    experiment = found.experiment
-    competition, data, folds = experiment.competition, experiment.tables, experiment.folds
-    (train_contents, test_contents), ids = found.contents, data.train["id"]
-    findings = audits.rule_broken(competition.rules, experiment.params) + audits.shared_rows(folds)
-    findings += audits.shared_contents(folds, train_contents, ids, files="path" in data.train)
-    if competition.group:
-        findings += audits.shared_groups(folds, data.train[competition.group])
-    if competition.neighbors:
-        findings += audits.neighbor_leakage(folds, data.train, competition.neighbors) + _ranked_neighbors(experiment)
-    if column := competition.object_class:
-        findings += audits.unseen_classes(data.train[column], data.test[column])
-    findings += audits.copies_in_test(train_contents, ids, test_contents, data.test["id"])
-    return findings + (audits.stale_data(found.name) if workspace.stale(found.name) else [])
-
-
-def _ranked_neighbors(experiment: Experiment) -> list[audits.Finding]:
-    """Near-duplicates that scored rows may find, where they are asked to find each other."""
-    competition, findings = experiment.competition, []
-    for number in fold_numbers(experiment.protocol, experiment.folds) if competition.metric.retrieval else ():
-        rows = experiment.tables.train.iloc[experiment.folds[number].validation].reset_index(drop=True)
-        pairs = competition.metric.retrieval.pairs(rows)
-        findings += audits.neighbor_ranked(pairs, rows, competition.neighbors, f"fold {number}")
-    return audits.merged(findings)
+def _check_executor(executor: Wanted | None, device: str | None) -> None:
+    if executor and under_torchrun():
+        raise GoldfoldError(
+            "executor_under_torchrun",
+            "torchrun trains one fit at a time on all its processes: start without torchrun, or without an executor",
+        )
+    if executor and ":" in (device or ""):
+        raise GoldfoldError(
+            "executor_assigns_gpus",
+            f"an executor assigns GPUs itself and the device is '{device}': use cuda or cpu",
+        )
 
 
 def _started(found: Prepared) -> Path:
-    """The run's folder, new or taken up again; every process of a distributed run gets the same."""
+    """The run's folder, new or resumed; every process of a distributed run gets the same."""
     folder = None
-    if _rank() == 0:
-        hashes, config = found.hashes(), found.config
-        facts = {**records.reproduce(workspace.ROOT), **hashes}
+    if rank() == 0:
+        workspace, hashes, config = found.workspace, found.hashes(), found.config
+        facts = {**provenance.reproduce(workspace.root), **hashes}
         facts |= {"code_changes": found.code_changes} if found.code_changes else {}
         mixes = CODE_CHANGED in config.protocol.accept
-        started = runs.start(workspace.RUNS, found.name, config.name, hashes["identity"], facts, mixes)
+        started = run_folders.start(workspace.runs, found.name, config.name, hashes["identity"], facts, mixes)
         if started.other:
-            _tell_other_code(started, facts)
-        print(f"{'going on with' if started.resumed else 'run'} {started.folder}: recipe {config.recipe}", flush=True)
+            _tell_other_code(started, started.other, facts, workspace.observer)
+        verb = "resuming" if started.resumed else "run"
+        workspace.observer.line(f"{verb} {started.folder}: recipe {config.recipe}")
         write_json(started.folder / "config.json", config.resolved())
         write_text(started.folder / "folds.csv", found.drawn)
         _LOCKS.append(started.lock)
@@ -154,22 +122,19 @@ def _started(found: Prepared) -> Path:
     return from_first(folder)
 
 
-def _tell_other_code(started: runs.Run, facts: Mapping[str, Any]) -> None:
-    """Say that a run of other code was left unfinished, or write down that it is resumed and with which code."""
-    then = read_json(started.other / "reproduce.json")
-    modules, other = changed_modules(then, facts), f"{started.other.parent.name}/{started.other.name}"
+def _tell_other_code(started: run_folders.Run, other: Path, facts: Mapping[str, Any], observer: Observer) -> None:
+    """Report an unfinished run of other code; where it is resumed, write down with which code."""
+    then = read_json(other / "reproduce.json")
+    modules = changed_modules(then, facts)
     if not started.resumed:
-        print(
-            f"run {other} is unfinished and was started with other code{modules}: {started.name} is started anew; "
-            f"--accept {CODE_CHANGED} resumes {started.other.name} instead"
+        observer.line(
+            f"run {run_name(other)} is unfinished and was started with other code{modules}: {started.name} is started "
+            f"anew; --accept {CODE_CHANGED} resumes {other.name} instead"
         )
         return
     told = f"the code changed after the run was started{modules}, and it was resumed with the new code"
     changes = [*then.get("code_changes", ()), *facts.get("code_changes", ()), told]
     write_json(started.folder / "reproduce.json", {**facts, "code_changes": changes})
-
-
-_LOCKS: list = []  # a run is locked for as long as this process lives
 
 
 def _line(fit: Fit, metric: str) -> str:
@@ -181,30 +146,3 @@ def _line(fit: Fit, metric: str) -> str:
     epochs = sum(row["stage"] == last for row in fit.history)
     named = "" if epochs == len(fit.history) else f"{last} "  # epochs are counted from 1 in every stage
     return f"{line}  {named}epoch {fit.epoch} of {epochs}, {seconds:.1f} s"
-
-
-def device_of(wanted: str | None) -> torch.device:
-    """The device asked for, else the best there is; under torchrun also this process's place among the others."""
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not dist.is_initialized():
-        cuda = torch.cuda.is_available() and wanted != "cpu"
-        dist.init_process_group("nccl" if cuda else "gloo")
-        if cuda:
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-            return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    return _usable(wanted) if wanted else torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _usable(wanted: str) -> torch.device:
-    try:
-        device = torch.device(wanted)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        why = str(error).splitlines()[0]
-        raise GoldfoldError(
-            f"device '{wanted}' cannot be used here ({why}): try --device cpu, or leave it out"
-        ) from error
-    return device
-
-
-def _rank() -> int:
-    return dist.get_rank() if dist.is_initialized() else 0

@@ -65,6 +65,13 @@ class Wanted:
             )
 
 
+def requested(executor: str | None, workers: int | None, threads: int | None, gpus: float | None) -> Wanted | None:
+    """What is asked for; None: one fit after the other in this process. A number without a name asks for processes."""
+    if not executor and workers is None and threads is None and gpus is None:
+        return None
+    return Wanted(name=executor or "processes", at_once=workers, threads=threads, gpus=gpus)
+
+
 def executor(wanted: Wanted, jobs: int, devices: int, project: Path) -> Executor:
     """Who carries out `jobs` jobs.
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from goldfold.experiment.run_folders import BLEND
 from goldfold.io.files import read_json
 from goldfold.io.formatting import number, signed, signed_interval
 from goldfold.report.plotting.markdown import table
 from goldfold.trust.comparisons import Difference, difference
 
-FACTS = "blend.json"
 CAVEAT = (
     "Nested: what predicts a fold was learned on the other folds. Still somewhat too good: the runs' models behind the "
     "other folds' predictions were trained on that fold too, and whoever chose these runs had seen their scores; the "
@@ -25,7 +25,7 @@ Summary = Mapping[str, Any]  # "folds": fold -> score, "mean"
 
 def section(run: Path) -> str:
     """The record's section on a blend; empty where the run is none."""
-    return told(read_json(run / FACTS)) if (run / FACTS).exists() else ""
+    return told(read_json(run / BLEND)) if (run / BLEND).exists() else ""
 
 
 def told(facts: Facts) -> str:

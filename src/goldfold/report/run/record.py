@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from goldfold.experiment.run_folders import BLEND
 from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
 from goldfold.report.plotting.markdown import code, folded, table
@@ -34,7 +35,7 @@ FILES = {
     "metrics.json": "folds, mean, sd, intervals and chance level of each metric",
     "findings.json": "what the audits found",
     "grade.json": "the submission's score on the hidden labels",
-    blends.FACTS: "runs, methods, their nested scores and weights",
+    BLEND: "runs, methods, their nested scores and weights",
     retrieval.QUERIES: "each query with its average precision, the rank of its first right answer, what it found",
     retrieval.FACTS: "who asks and answers in each fold, and how embeddings fill their space",
     **PICTURES,
@@ -59,7 +60,7 @@ def record(
     """
     config, metrics = read_json(run / "config.json"), read_json(run / "metrics.json")
     reproduce, trained = read_json(run / "reproduce.json"), fits.read(run)
-    rows, blended = _scored_rows(run), (run / blends.FACTS).exists()
+    rows, blended = _scored_rows(run), (run / BLEND).exists()
     sections = {
         "Findings": _findings(read_json(run / "findings.json"), checked),
         "Blend": blends.section(run),
@@ -195,7 +196,7 @@ def _files(run: Path) -> str:
     lines = [f"- `{name}`: {FILES[name]}" for name in FILES if name in names]
     lines += [f"- `{name}`" for name in sorted(names - FILES.keys())]
     kept = "each fit's fit.json, history.json, validation.npy, test.npy, checkpoints/"
-    if blends.FACTS in names:
+    if BLEND in names:
         kept = "what each fold scored with a method and weights from the other folds"
     lines.append(f"- `fold<k>-seed<s>/`: {kept}")
     return "\n".join(lines)

@@ -1,24 +1,34 @@
-"""`score`: a run's local CV."""
+"""The result of a run as text: scores with their protocol and chance level, findings, and where its files are."""
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from goldfold.experiment import run_folders as runs
-from goldfold.experiment import workspace
+from goldfold.experiment.run_folders import FINISHED
 from goldfold.io.files import read_json
 from goldfold.io.formatting import interval, number
 from goldfold.trust.audits import Finding
 
 
-def run(arguments: Namespace) -> None:
-    folder = runs.find(workspace.RUNS, arguments.run)
-    print(runs.run_name(folder))
-    print(table(read_json(folder / "metrics.json")))
-    for finding in read_json(folder / "findings.json"):
-        print(Finding(**finding))
+def text(run: Path) -> str:
+    """Each metric's scores, then the findings, one a line."""
+    return "\n".join([table(read_json(run / "metrics.json")), *_findings(run)])
+
+
+def result(run: Path, submission: Path) -> str:
+    """What a command says when a run is finished: `text`, the submission and the record."""
+    if submission.exists():
+        rows = read_json(submission.with_name(f"{submission.name}.json"))["test_rows"]
+        delivered = f"submission {submission}: {rows:,} test rows, checked against the sample submission"
+    else:
+        delivered = "no submission: a run that breaks a rule of its competition is an exploration"
+    return "\n".join([text(run), delivered, f"record {run / FINISHED}"])
+
+
+def _findings(run: Path) -> list[str]:
+    return [str(Finding(**each)) for each in read_json(run / "findings.json")] or ["no findings"]
 
 
 def table(metrics: Mapping[str, Mapping[str, Any]]) -> str:

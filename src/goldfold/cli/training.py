@@ -1,0 +1,75 @@
+"""Verbs that make runs and show their results: prepare, train, score, grade, list, new."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+from goldfold.project import Project
+from goldfold.report.run import summary
+from goldfold.run import Run
+
+
+def prepare(arguments: Namespace, project: Project) -> None:
+    folder, tables = project.prepare(arguments.comp), project.tables(arguments.comp)
+    size = f"{len(tables.train):,} train rows, {len(tables.test):,} test rows"
+    print(f"{folder}: {size}; it is prepared again when data.py changes or this folder is removed")
+
+
+def train(arguments: Namespace, project: Project) -> None:
+    run = project.train(
+        arguments.comp,
+        arguments.config,
+        overrides=[*arguments.overrides, *(["debug=true"] if arguments.debug else [])],
+        device=arguments.device,
+        data_workers=arguments.data_workers,
+        accept=arguments.accept,
+        **parallel(arguments),
+    )
+    print_result(run)
+
+
+def parallel(arguments: Namespace) -> dict[str, Any]:
+    """The options of parallel work, as `Project.train` and `Project.tune` take them."""
+    return {name: getattr(arguments, name) for name in ("executor", "workers", "threads", "gpus")}
+
+
+def print_result(run: Run) -> None:
+    """Print a finished run's scores, findings and files; under torchrun the first process alone."""
+    from goldfold.training.devices import rank
+
+    if rank() == 0:
+        print(summary.result(run.folder, run.submission_path))
+
+
+def score(arguments: Namespace, project: Project) -> None:
+    run = project.run(arguments.run, finished=True)
+    print(f"{run.name}\n{run.summary()}")
+
+
+def grade(arguments: Namespace, project: Project) -> None:
+    run = project.run(arguments.run, finished=True)
+    hidden = run.grade()
+    metric, own = next(iter(run.metrics.items()))
+    print(f"{run.name}  {metric}: hidden labels {hidden:.4f}, CV {own['mean']:.4f}")
+    print("choose between runs by CV: each look at the hidden labels makes their score more optimistic")
+
+
+def list(arguments: Namespace, project: Project) -> None:
+    for name in project.competitions():
+        print(f"{name}  configs: {', '.join(project.configs(name)) or 'none'}")
+    for run in project.runs():
+        print(f"{run.name}  {_state(run)}")
+
+
+def _state(run: Run) -> str:
+    if not run.finished:
+        return "not finished: run its command again to resume"
+    metric, own = next(iter(run.metrics.items()))
+    return f"{metric} {own['mean']:.4f} (mean of {own['n']} folds)"
+
+
+def new(arguments: Namespace, project: Project) -> None:
+    for path in project.new(arguments.comp):
+        print(path)
+    print(f"next: read your data in competitions/{arguments.comp}/data.py, then make train COMP={arguments.comp}")

@@ -1,0 +1,196 @@
+"""The Python API: a project's competitions, configs and runs, and the same verbs as the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from goldfold.experiment import run_folders
+from goldfold.experiment.workspace import Workspace
+from goldfold.io.progress import Display, Observer
+from goldfold.run import Run, Runs
+
+if TYPE_CHECKING:
+    from goldfold.competition import Competition, Tables
+
+
+class Project:
+    """A folder with competitions/, configs/ and runs/.
+
+    root: its path. quiet: no progress bars. observer: receives progress instead of the terminal or notebook.
+
+    >>> import goldfold as gf
+    >>> project = gf.Project(".")
+    >>> run = project.train("digits", "baseline", epochs=3)  # doctest: +SKIP
+    >>> run.scores  # doctest: +SKIP
+
+    Every method raises GoldfoldError for a user's mistake: one that can be fixed, with the next step.
+    """
+
+    def __init__(self, root: str | Path = ".", *, quiet: bool = False, observer: Observer | None = None) -> None:
+        self.workspace = Workspace(Path(root), observer or Display(quiet))
+
+    def competitions(self) -> list[str]:
+        """The names of the competitions below competitions/."""
+        return self.workspace.names()
+
+    def competition(self, name: str) -> Competition:
+        """The `COMPETITION` of competitions/<name>."""
+        return self.workspace.competition(name)
+
+    def configs(self, competition: str) -> list[str]:
+        """The names of the configs below configs/<competition>/."""
+        return self.workspace.configs(competition)
+
+    def tables(self, competition: str) -> Tables:
+        """Train, test and sample submission; the data is prepared first where that needs no download."""
+        return self.workspace.load(competition)
+
+    def prepare(self, competition: str) -> Path:
+        """Prepare a competition's data folder; returns it."""
+        return self.workspace.prepare(competition)
+
+    def new(self, competition: str) -> list[Path]:
+        """Scaffold a competition folder that passes the contract tests; returns the files written."""
+        from goldfold.workflows.new import scaffold
+
+        return scaffold(self.workspace, competition)
+
+    def download(self, competition: str, to: str = "kaggle") -> Path:
+        """Download a competition's data through the kaggle client, unpack and prepare it; returns its folder."""
+        from goldfold.workflows.download import download
+
+        return download(self.workspace, competition, to)
+
+    def train(
+        self,
+        competition: str,
+        config: str = "baseline",
+        *,
+        overrides: Sequence[str] = (),
+        device: str | None = None,
+        accept: Sequence[str] = (),
+        data_workers: int = 0,
+        executor: str | None = None,
+        workers: int | None = None,
+        threads: int | None = None,
+        gpus: float | None = None,
+        **values: Any,
+    ) -> Run:
+        """Train every fold, score out of fold, predict the test rows, write a checked submission and the record.
+
+        An unfinished run of the same config, data and code is resumed.
+
+        overrides: `key=value` words. values: config keys to change, such as epochs=3, debug=True. device: cpu, cuda,
+        cuda:1; the best there is by default. accept: codes of findings that do not stop the run. data_workers: processes
+        that load data.
+
+        executor: `processes` or `ray` or `ray://host:10001`, which run several fits at once. workers: fits at once.
+        threads, gpus: of each fit, in even parts by default.
+        """
+        from goldfold.experiment.executors import requested
+        from goldfold.workflows.train import train
+
+        folder = train(
+            self.workspace,
+            competition,
+            config,
+            [*overrides, *_overrides(values)],
+            device=device,
+            workers=data_workers,
+            executor=requested(executor, workers, threads, gpus),
+            accept=accept,
+        )
+        return Run(folder, self.workspace)
+
+    def run(self, name: str = "latest", *, finished: bool = False) -> Run:
+        """A run by name: `latest`, `baseline-r3`, `digits/baseline-r3`.
+
+        finished: refuse a run that is not. Raises GoldfoldError if there is none, or several competitions have it.
+        """
+        return Run(run_folders.find(self.workspace.runs, name, finished), self.workspace)
+
+    def runs(self, competition: str | None = None) -> Runs:
+        """All runs, oldest first; of one competition if it is named."""
+        folders = run_folders.listed(self.workspace.runs)
+        chosen = [folder for folder in folders if competition in (None, folder.parent.name)]
+        return Runs(tuple(Run(folder, self.workspace) for folder in chosen))
+
+    def compare(self, runs: Sequence[str | Run], *, accept: Sequence[str] = ()) -> Any:
+        """Runs of one competition and their differences to the first, paired over folds.
+
+        accept: codes of findings that shall not refuse the comparison, such as `unequal_budget`.
+        """
+        from goldfold.workflows.compare import compare
+
+        return compare(self.workspace, _names(runs), accept)
+
+    def blend(self, runs: Sequence[str | Run], *, method: str | None = None) -> Run:
+        """An ensemble of runs, its weights and method chosen and scored out of fold; a run of its own."""
+        from goldfold.workflows.blend import blend
+
+        return Run(blend(self.workspace, _names(runs), method), self.workspace)
+
+    def tune(
+        self,
+        competition: str,
+        config: str = "baseline",
+        *,
+        trials: int = 50,
+        hours: float | None = None,
+        study: str | None = None,
+        storage: str | None = None,
+        redraws: int = 2,
+        prune: bool = True,
+        overrides: Sequence[str] = (),
+        device: str | None = None,
+        executor: str | None = None,
+        workers: int | None = None,
+        threads: int | None = None,
+        gpus: float | None = None,
+        **values: Any,
+    ) -> Any:
+        """Search the config's `search:` block over the folds with Optuna; an existing study goes on.
+
+        trials: of the whole study. hours: after which no trial begins. storage: a database URL, a journal file by
+        default. redraws: new draws of the folds on which the best trial is re-evaluated. prune: end hopeless trials
+        early. workers: processes that carry out trials; executor, threads, gpus as in `train`.
+        """
+        from goldfold.experiment.executors import requested
+        from goldfold.workflows.tune import tune
+
+        return tune(
+            self.workspace,
+            competition,
+            config,
+            [*overrides, *_overrides(values)],
+            trials=trials,
+            hours=hours,
+            study=study,
+            storage=storage,
+            redraws=redraws,
+            prune=prune,
+            device=device,
+            executor=requested(executor, workers, threads, gpus),
+        )
+
+    def ledger(self, competition: str | None = None) -> Any:
+        """Every submission with CV, public and private score, and which two to select."""
+        from goldfold.workflows.ledger import ledger
+
+        return ledger(self.workspace, competition)
+
+    def __repr__(self) -> str:
+        return f"Project({str(self.workspace.root)!r}, {len(self.competitions())} competitions)"
+
+
+def _overrides(values: Mapping[str, Any]) -> list[str]:
+    """Python values as the `key=value` words of the command line, values as JSON, which YAML reads."""
+    import json
+
+    return [f"{key}={json.dumps(value, default=str, ensure_ascii=False)}" for key, value in values.items()]
+
+
+def _names(runs: Sequence[str | Run]) -> list[str]:
+    return [run.name if isinstance(run, Run) else run for run in runs]

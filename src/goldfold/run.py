@@ -1,0 +1,309 @@
+"""A run as a value: scores, predictions, submission and findings read from its folder, and what can be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from goldfold.errors import GoldfoldError
+from goldfold.experiment.run_folders import FINISHED, run_name
+from goldfold.io.files import read_array, read_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    from pandas import DataFrame
+
+    from goldfold.experiment.workspace import Workspace
+    from goldfold.trust.audits import Finding
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Predictions with their ids, for outputs that do not fit a table (maps, embeddings, records of maps).
+
+    ids: (n,) text. values: (n, ...) array in the same order.
+    """
+
+    ids: np.ndarray
+    values: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, `runs/<competition>/<config>-r<number>`; everything is read when it is asked for.
+
+    >>> import goldfold as gf
+    >>> run = gf.Project(".").run("digits/baseline-r1")  # doctest: +SKIP
+    >>> run.scores, run.oof, run.findings  # doctest: +SKIP
+    """
+
+    folder: Path
+    workspace: Workspace
+
+    @property
+    def name(self) -> str:
+        """Competition and run, such as `digits/baseline-r1`."""
+        return run_name(self.folder)
+
+    @property
+    def competition(self) -> str:
+        return self.folder.parent.name
+
+    @property
+    def finished(self) -> bool:
+        return (self.folder / FINISHED).exists()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Every key of the config with its value, defaults included."""
+        return read_json(self.folder / "config.json")
+
+    @property
+    def metrics(self) -> Mapping[str, Mapping[str, Any]]:
+        """Metric name -> its summary: protocol, folds, mean, sd, intervals, chance level, range."""
+        return read_json(self.folder / "metrics.json")
+
+    @property
+    def scores(self) -> DataFrame:
+        """A row per metric: mean over folds, sd (ddof=1), 95 % interval (t over folds), chance level, pooled score."""
+        import pandas as pd
+
+        rows = {name: _score_row(summary) for name, summary in self.metrics.items()}
+        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
+
+    @property
+    def fold_scores(self) -> DataFrame:
+        """A row per fold, a column per metric."""
+        import pandas as pd
+
+        columns = {name: summary["folds"] for name, summary in self.metrics.items()}
+        frame = pd.DataFrame(columns).rename_axis("fold")
+        return frame.set_axis(frame.index.astype(int)).sort_index()
+
+    @property
+    def oof(self) -> DataFrame | Predictions:
+        """Out-of-fold predictions with their ids: a DataFrame, or `Predictions` for maps and the like."""
+        return self._predictions("oof")
+
+    @property
+    def test(self) -> DataFrame | Predictions:
+        """Test predictions, combined over all fits, with their ids; as `oof`."""
+        return self._predictions("test")
+
+    @property
+    def folds(self) -> DataFrame:
+        """id, and the fold that validates on it (-1: none)."""
+        import pandas as pd
+
+        return pd.read_csv(self.folder / "folds.csv", dtype={"id": str}, keep_default_na=False)
+
+    @property
+    def submission_path(self) -> Path:
+        return self.workspace.submission_path(self.folder)
+
+    @property
+    def submission(self) -> DataFrame:
+        """The checked submission, every cell as text, exactly as it is uploaded.
+
+        Raises:
+            GoldfoldError: the run wrote none, since it breaks a rule of its competition.
+        """
+        import pandas as pd
+
+        if not self.submission_path.exists():
+            raise GoldfoldError(
+                "no_submission", f"run '{self.name}' wrote no submission to {self.submission_path}: see its findings"
+            )
+        return pd.read_csv(self.submission_path, dtype=str, keep_default_na=False)
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What the audits found."""
+        from goldfold.trust.audits import Finding
+
+        return [Finding(**each) for each in read_json(self.folder / "findings.json")]
+
+    @property
+    def record(self) -> str:
+        """The text of record.md."""
+        return (self.folder / FINISHED).read_text(encoding="utf-8")
+
+    @property
+    def pictures(self) -> list[Path]:
+        """The run's pictures."""
+        return sorted(self.folder.glob("*.png"))
+
+    def summary(self) -> str:
+        """Scores, findings and files as text, as `goldfold score` prints them."""
+        from goldfold.report.run import summary
+
+        return summary.text(self.folder)
+
+    def show(self) -> None:
+        """Display the record and the pictures in Jupyter; print the summary elsewhere."""
+        from goldfold.report.run import display
+
+        display.show(self.folder)
+
+    def grade(self) -> float:
+        """The submission's score on the hidden labels of a competition that keeps them."""
+        from goldfold.workflows.grade import grade
+
+        return grade(self.workspace, self.folder)
+
+    def pick(self, epoch: int, *, device: str | None = None, accept: Sequence[str] = ()) -> Run:
+        """A new run that predicts with the weights of `epoch` (1-based); nothing is trained again."""
+        from goldfold.workflows.pick import pick
+
+        return Run(pick(self.workspace, self.folder, epoch, device=device, accept=accept), self.workspace)
+
+    def atlas(
+        self,
+        *,
+        fold: int | None = None,
+        ids: Sequence[str] = (),
+        device: str | None = None,
+        accept: Sequence[str] = (),
+    ) -> Any:
+        """The epoch atlas of one fit: pictures and scores of every kept epoch for some rows."""
+        from goldfold.workflows.epochs import draw
+
+        return draw(self.workspace, self.folder, fold=fold, ids=ids, device=device, accept=accept)
+
+    def gains(
+        self, views: Sequence[str] | None = None, *, device: str | None = None, accept: Sequence[str] = ()
+    ) -> Any:
+        """What test-time views, seeds and folds together gain, and what they cost."""
+        from goldfold.workflows.gains import gains
+
+        return gains(self.workspace, self.folder, views, device=device, accept=accept)
+
+    def query(
+        self,
+        images: Sequence[str | Path] = (),
+        ids: Sequence[str] = (),
+        *,
+        top: int = 10,
+        device: str | None = None,
+        accept: Sequence[str] = (),
+    ) -> Any:
+        """The gallery rows nearest to images or to rows of the tables, by the run's embeddings."""
+        from goldfold.workflows.query import query
+
+        return query(self.workspace, self.folder, images, ids, top=top, device=device, accept=accept)
+
+    def notebook(self, *, accept: Sequence[str] = ()) -> Any:
+        """The run as a Kaggle data set and notebook that predict without internet."""
+        from goldfold.workflows.notebook import notebook
+
+        return notebook(self.workspace, self.folder, accept=accept)
+
+    def submit(
+        self, to: str = "kaggle", message: str = "", *, again: bool = False, late: bool = False, wait: int = 600
+    ) -> Any:
+        """Upload the submission through the kaggle client and wait for its score. to: `kaggle` or `local`."""
+        from goldfold.workflows.submit import submit
+
+        return submit(self.workspace, self.folder, to=to, message=message, again=again, late=late, wait=wait)
+
+    def rank(self, board: str | Path | None = None, score: float | None = None) -> Any:
+        """The rank and medal the run's scores would have had on a real leaderboard."""
+        from goldfold.workflows.rank import rank
+
+        return rank(self.workspace, self.folder, board=board, score=score)
+
+    def _predictions(self, side: str) -> DataFrame | Predictions:
+        import pandas as pd
+
+        values = read_array(self.folder / f"{side}.npy")
+        ids = pd.read_csv(self.folder / f"{side}_ids.csv", dtype=str, keep_default_na=False)["id"].to_numpy()
+        columns = _columns(values)
+        return Predictions(ids, values) if columns is None else pd.DataFrame({"id": ids, **columns})
+
+    def __repr__(self) -> str:
+        if not self.finished:
+            return f"Run({self.name}, not finished)"
+        name, summary = next(iter(self.metrics.items()))
+        return f"Run({self.name}, {name} {summary['mean']:.4f}, {len(self.findings)} findings)"
+
+    def _repr_markdown_(self) -> str:
+        return self.record if self.finished else f"`{self!r}`"
+
+
+@dataclass(frozen=True)
+class Runs(Sequence[Run]):
+    """Runs in the order they began; a table when printed and in Jupyter."""
+
+    items: tuple[Run, ...]
+
+    def __getitem__(self, index: Any) -> Any:
+        return Runs(self.items[index]) if isinstance(index, slice) else self.items[index]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Run]:
+        return iter(self.items)
+
+    @property
+    def table(self) -> DataFrame:
+        """A row per run: metric, mean over folds, sd, number of folds, chance level, findings."""
+        import pandas as pd
+
+        return pd.DataFrame([_table_row(run) for run in self.items], columns=list(TABLE))
+
+    def __repr__(self) -> str:
+        return self.table.to_string(index=False) if self.items else "no runs yet: project.train('digits')"
+
+    def _repr_html_(self) -> str:
+        return self.table.to_html(index=False) if self.items else f"<p>{self!r}</p>"
+
+
+TABLE = ("run", "metric", "mean", "sd", "folds", "chance", "findings")
+
+
+def _table_row(run: Run) -> dict[str, Any]:
+    if not run.finished:
+        return {"run": run.name, "metric": "not finished"}
+    metric, summary = next(iter(run.metrics.items()))
+    values = (
+        run.name,
+        metric,
+        summary["mean"],
+        summary["sd_ddof1"],
+        summary["n"],
+        summary["chance"],
+        len(run.findings),
+    )
+    return dict(zip(TABLE, values, strict=True))
+
+
+def _score_row(summary: Mapping[str, Any]) -> dict[str, Any]:
+    low, high = summary.get("interval_95_t") or (None, None)
+    return {
+        "mean": summary["mean"],
+        "sd": summary["sd_ddof1"],
+        "low": low,
+        "high": high,
+        "folds": summary["n"],
+        "chance": summary["chance"],
+        "pooled": summary.get("pooled"),
+        "protocol": summary["protocol"],
+    }
+
+
+def _columns(values: np.ndarray) -> dict[str, np.ndarray] | None:
+    """Column name -> (n,) values for predictions that fit a table, else None."""
+    if values.dtype.names:
+        fits = all(values.dtype[name].shape == () for name in values.dtype.names)
+        return {name: values[name] for name in values.dtype.names} if fits else None
+    if values.ndim == 1:
+        return {"prediction": values}
+    if values.ndim == 2:
+        return {f"prediction_{column}": values[:, column] for column in range(values.shape[1])}
+    return None

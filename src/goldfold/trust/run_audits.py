@@ -1,0 +1,77 @@
+"""All audits of a run: before its first fit, while it trains, and after its last fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from goldfold.experiment.fits import Experiment, Fit, FitObserver, fold_numbers
+from goldfold.experiment.outcome import Outcome
+from goldfold.experiment.setup import Prepared
+from goldfold.io.progress import EpochProgress, Observer
+from goldfold.trust import audits
+from goldfold.trust.audits import Finding
+
+
+def before_training(found: Prepared) -> list[Finding]:
+    """Audit data, folds and parameters."""
+    experiment = found.experiment
+    competition, data, folds = experiment.competition, experiment.tables, experiment.folds
+    (train_contents, test_contents), ids = found.contents, data.train["id"]
+    findings = audits.rule_broken(competition.rules, experiment.params) + audits.shared_rows(folds)
+    findings += audits.shared_contents(folds, train_contents, ids, files="path" in data.train)
+    if competition.group:
+        findings += audits.shared_groups(folds, data.train[competition.group])
+    if competition.neighbors:
+        findings += audits.neighbor_leakage(folds, data.train, competition.neighbors) + _ranked_neighbors(experiment)
+    if column := competition.object_class:
+        findings += audits.unseen_classes(data.train[column], data.test[column])
+    findings += audits.copies_in_test(train_contents, ids, test_contents, data.test["id"])
+    return findings + (audits.stale_data(found.name) if found.workspace.stale(found.name) else [])
+
+
+def watching(observer: Observer, accepted: Sequence[str]) -> FitObserver:
+    """An observer of fits that also stops a run whose loss terms do nothing in their first epoch."""
+
+    def epoch(fold: int, seed: int, progress: EpochProgress) -> None:
+        if progress.row and progress.epoch == 1:
+            audits.refuse_errors(audits.dead_loss_terms([progress.row], f"fold {fold}"), accepted)
+        observer.epoch(fold, seed, progress)
+
+    return epoch
+
+
+def after_training(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> list[Finding]:
+    """Audit the fits and the scores."""
+    findings: list[Finding] = []
+    for fit in fits:
+        where = f"fold {fit.fold} seed {fit.seed}"
+        findings += audits.orphan_parameters(fit.facts, where) if fit.facts else []
+        findings += audits.dead_loss_terms(fit.history, where) + audits.learning_rates(fit.facts, where)
+        findings += audits.collapse(fit.history, where, fit.epoch) + audits.did_not_learn(fit.facts, fit.history, where)
+    return audits.merged(findings + _of_scores(experiment, fits, whole))
+
+
+def _of_scores(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> list[Finding]:
+    """Audit the scores against chance, selection on the scored folds, luck in small sets, and self-made defects."""
+    metric, looked = experiment.competition.metric, 1
+    findings = audits.worse_than_chance(metric.name, whole.metrics[metric.name])
+    by_hand = experiment.loop.select.isdecimal()
+    if by_hand or experiment.loop.select == "best":
+        trained = [(fit.history, fit.epoch) for fit in fits if fit.epoch]
+        findings += audits.selected_on_scored_fold(trained, metric.higher_is_better, by_hand)
+        looked = sum(bool(row["scores"]) * len(row["scores"]) for row in fits[0].history)
+    rows = experiment.tables.train.iloc[whole.rows].reset_index(drop=True)
+    test_of = metric.options.p_value if experiment.recipe.pooled else None
+    tested = test_of(rows, whole.oof) if test_of else None
+    findings += audits.tiny_sample(metric.name, whole.metrics[metric.name]["mean"], tested, max(1, looked))
+    return findings + audits.proxy_only(metric)
+
+
+def _ranked_neighbors(experiment: Experiment) -> list[Finding]:
+    """Near-duplicates in the galleries of scored rows."""
+    competition, findings = experiment.competition, []
+    retrieval = competition.metric.retrieval
+    for number in fold_numbers(experiment.protocol, experiment.folds) if retrieval else ():
+        rows = experiment.tables.train.iloc[experiment.folds[number].validation].reset_index(drop=True)
+        findings += audits.neighbor_ranked(retrieval.pairs(rows), rows, competition.neighbors, f"fold {number}")
+    return audits.merged(findings)
