@@ -14,7 +14,13 @@ from goldfold.competition import Recipe
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.config import read, resolve
 from goldfold.experiment.fits import Protocol
-from goldfold.params import Params, with_defaults
+from goldfold.params import Epochs, Models, Params, Role, names, values, with_defaults
+from goldfold.recipes.autoencoder import Reconstruction
+from goldfold.recipes.embedder import EmbedderParams
+from goldfold.recipes.frozen_backbone import FrozenBackbone
+from goldfold.recipes.image_classifier import ImageClassifier
+from goldfold.recipes.patch_library import PatchLibrary
+from goldfold.recipes.segmenter import Segmenter
 from goldfold.training.settings import Loop
 
 
@@ -204,6 +210,36 @@ def test_baselines_keep_bounds_and_descriptions():
         with_defaults(Bounded, epochs=0, needed=1)()
     with pytest.raises(TypeError, match="has no field epoch"):
         with_defaults(Bounded, epoch=3)
+
+
+def test_baselines_keep_roles():
+    class Several(Params):
+        rounds: Epochs = Field(10, ge=0)
+        models: Models = "one"
+        epochs: int = 1
+
+    baseline = with_defaults(with_defaults(Several, rounds=3), models="per_class", epochs=2)
+    assert names(baseline, Role.EPOCHS) == ["rounds"]
+    assert values(baseline(), Role.MODELS) == {"models": "per_class"}
+    assert names(baseline, Role.LIBRARIES) == []
+    assert baseline.model_fields["rounds"].annotation is int
+
+
+def test_shipped_recipes_mark_what_the_engine_reads():
+    marked = {
+        model: {role: names(model, role) for role in Role if names(model, role)}
+        for model in (Reconstruction, EmbedderParams, FrozenBackbone, ImageClassifier, PatchLibrary, Segmenter)
+    }
+    network = {Role.BACKBONE: ["backbone"], Role.PRETRAINED: ["pretrained"]}
+    trained, viewed = {Role.EPOCHS: ["epochs"]}, {Role.VIEWS: ["views"]}
+    assert marked == {
+        Reconstruction: network | trained | {Role.MODELS: ["models"]},
+        EmbedderParams: network | {Role.EPOCHS: ["simsiam_epochs", "metric_epochs"]},
+        FrozenBackbone: network | trained | viewed,
+        ImageClassifier: network | trained | viewed,
+        PatchLibrary: network | viewed | {Role.LIBRARIES: ["libraries"]},
+        Segmenter: network | trained | viewed,
+    }
 
 
 def test_params_are_frozen_and_finite():

@@ -72,7 +72,7 @@ def page(title: str, told: str, fold: int, epochs: pd.DataFrame, images: pd.Data
     cells = [[shown(value) for value in line] for line in epochs.itertuples(index=False)]
     parts = [f"# Epochs of {title}", told, f"## Fold {fold}, epoch by epoch", table(list(epochs.columns), cells)]
     for score, lines in images.groupby("score", sort=False) if len(images) else ():
-        shown = lines.drop(columns="score")
-        rows = [[shown(value) for value in line] for line in shown.itertuples(index=False)]
-        parts.append(folded(f"{score} of each image", table(list(shown.columns), rows)))
+        values = lines.drop(columns="score")
+        rows = [[shown(value) for value in line] for line in values.itertuples(index=False)]
+        parts.append(folded(f"{score} of each image", table(list(values.columns), rows)))
     return "\n\n".join(parts)

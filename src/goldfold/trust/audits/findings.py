@@ -21,7 +21,11 @@ class Finding:
     where: str
 
     def __str__(self) -> str:
-        """The line that commands print."""
+        """The line that commands print.
+
+        >>> print(Finding("at_chance", "warning", "auroc 0.51 cannot be told from chance", "all folds"))
+        warning  at_chance  all folds: auroc 0.51 cannot be told from chance
+        """
         return f"{self.level}  {self.code}  {self.where}: {self.message}"
 
 
