@@ -10,7 +10,7 @@ FANNED = $(if $(EXECUTOR),--executor "$(EXECUTOR)") $(if $(WORKERS),--workers $(
 ACCEPTED = $(addprefix --accept ,$(ACCEPT))
 RAY = $(if $(filter ray%,$(EXECUTOR)),.venv/ray)
 
-.PHONY: help demo test test-slow lint prepare train score grade epochs pick compare query new list
+.PHONY: help demo test test-slow lint docs prepare train score grade epochs pick compare query new list
 .PHONY: tune dashboard blend gains test-ray submit download notebook ledger rank host host-add host-user test-clients
 .DEFAULT_GOAL := help
 
@@ -32,8 +32,13 @@ test-clients: .venv/ready ## kaggle 1.8.4, 2.0.0 and 2.2.4 against the local lea
 test-ray: .venv/ready .venv/ray ## fits and studies on a Ray cluster of this machine; installs Ray once
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m "slow or not slow" tests/experiment/test_executors.py
 
-lint: .venv/ready     ## ruff
+lint: .venv/ready     ## ruff, format, types against their baseline, imports between rooms
 	$(PY) -m ruff check . && $(PY) -m ruff format --check .
+	.venv/bin/lint-imports --no-logo
+	$(PY) -m mypy | $(PY) -m mypy_baseline filter
+
+docs: .venv/docs      ## the documentation as a website in site/; SERVE=1 shows it at http://127.0.0.1:8000
+	.venv/bin/mkdocs $(if $(SERVE),serve,build --strict --quiet)
 
 prepare: .venv/ready  ## COMP=digits: make its data folder ready
 	$(GOLDFOLD) prepare --comp "$(COMP)"
@@ -107,6 +112,10 @@ list: .venv/ready     ## competitions, their configs and runs
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	$(PY) -c 'import torch, torchvision; torchvision.ops.nms(torch.rand(2, 4), torch.rand(2), 0.5)'
+	@touch $@
+
+.venv/docs: requirements-docs.txt .venv/ready
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
 	@touch $@
 
 .venv/ray: requirements-ray.txt .venv/ready

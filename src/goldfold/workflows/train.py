@@ -113,6 +113,8 @@ def _started(found: Prepared) -> Path:
         started = run_folders.start(workspace.runs, found.name, config.name, hashes["identity"], facts, mixes)
         if started.other:
             _tell_other_code(started, started.other, facts, workspace.observer)
+        elif started.resumed and found.code_changes:
+            write_json(started.folder / "reproduce.json", read_json(started.folder / "reproduce.json") | facts)
         verb = "resuming" if started.resumed else "run"
         workspace.observer.line(f"{verb} {started.folder}: recipe {config.recipe}")
         write_json(started.folder / "config.json", config.resolved())
