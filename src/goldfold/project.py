@@ -59,7 +59,7 @@ class Project:
 
     def download(self, competition: str, to: str = "kaggle") -> Path:
         """Download a competition's data through the kaggle client, unpack and prepare it; returns its folder."""
-        from goldfold.workflows.download import download
+        from goldfold.workflows.delivery.download import download
 
         return download(self.workspace, competition, to)
 
@@ -83,8 +83,8 @@ class Project:
         An unfinished run of the same config, data and code is resumed.
 
         overrides: `key=value` words. values: config keys to change, such as epochs=3, debug=True. device: cpu, cuda,
-        cuda:1; the best there is by default. accept: codes of findings that do not stop the run. data_workers: processes
-        that load data.
+        cuda:1; the best there is by default. accept: codes of findings that do not stop the run. data_workers:
+        processes that load data.
 
         executor: `processes` or `ray` or `ray://host:10001`, which run several fits at once. workers: fits at once.
         threads, gpus: of each fit, in even parts by default.
@@ -177,7 +177,7 @@ class Project:
 
     def ledger(self, competition: str | None = None) -> Any:
         """Every submission with CV, public and private score, and which two to select."""
-        from goldfold.workflows.ledger import ledger
+        from goldfold.workflows.delivery.ledger import ledger
 
         return ledger(self.workspace, competition)
 

@@ -152,7 +152,7 @@ class Run:
 
     def grade(self) -> float:
         """The submission's score on the hidden labels of a competition that keeps them."""
-        from goldfold.workflows.grade import grade
+        from goldfold.workflows.delivery.grade import grade
 
         return grade(self.workspace, self.folder)
 
@@ -199,7 +199,7 @@ class Run:
 
     def notebook(self, *, accept: Sequence[str] = ()) -> Any:
         """The run as a Kaggle data set and notebook that predict without internet."""
-        from goldfold.workflows.notebook import notebook
+        from goldfold.workflows.delivery.notebook import notebook
 
         return notebook(self.workspace, self.folder, accept=accept)
 
@@ -207,13 +207,13 @@ class Run:
         self, to: str = "kaggle", message: str = "", *, again: bool = False, late: bool = False, wait: int = 600
     ) -> Any:
         """Upload the submission through the kaggle client and wait for its score. to: `kaggle` or `local`."""
-        from goldfold.workflows.submit import submit
+        from goldfold.workflows.delivery.submit import submit
 
         return submit(self.workspace, self.folder, to=to, message=message, again=again, late=late, wait=wait)
 
     def rank(self, board: str | Path | None = None, score: float | None = None) -> Any:
         """The rank and medal the run's scores would have had on a real leaderboard."""
-        from goldfold.workflows.rank import rank
+        from goldfold.workflows.delivery.rank import rank
 
         return rank(self.workspace, self.folder, board=board, score=score)
 

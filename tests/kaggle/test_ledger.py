@@ -9,7 +9,6 @@ import random
 import signal
 import subprocess
 import sys
-from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -20,10 +19,11 @@ import pytest
 from scipy import stats
 
 from goldfold.errors import GoldfoldError
+from goldfold.experiment.workspace import Workspace
 from goldfold.kaggle import ledger
 from goldfold.kaggle.ledger import Attempt, State
 from goldfold.report.run.ledger import Point, against, agreement, told, two_to_select
-from goldfold.workflows import ledger as command
+from goldfold.workflows.delivery.ledger import ledger as ledger_of
 
 FACTS = {
     "tag": "gf-00000000",
@@ -212,30 +212,31 @@ def test_the_picture_is_one_and_shows_more_with_private_scores(count, tmp_path):
     assert not np.array_equal(*seen)
 
 
-def test_the_command_tells_of_every_board_and_draws(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(command, "LEDGER", tmp_path / "ledger.sqlite")
-    monkeypatch.setattr(command.project, "SUBMISSIONS", tmp_path)
-    command.run(Namespace(comp=None))
-    assert "nothing was submitted yet: make submit" in capsys.readouterr().out
+def test_the_command_tells_of_every_board_and_draws(tmp_path):
+    workspace = Workspace(tmp_path)
+    assert "nothing was submitted yet: make submit" in ledger_of(workspace).text
     base = Attempt(**{**FACTS, "competition": "cloth"})
     for number in range(5):
         row = replace(base, tag=f"gf-{number}", run=f"r{number}", sha256=str(number), cv=0.8 + number / 100)
-        ledger.add(tmp_path / "ledger.sqlite", row)
+        ledger.add(workspace.ledger, row)
         for state, facts in (
             ("sending", {}),
             ("received", {"ref": number + 1}),
             ("scored", {"public": 0.7 + number / 50}),
         ):
-            ledger.move(tmp_path / "ledger.sqlite", row.tag, state, **facts)
-    ledger.add(tmp_path / "ledger.sqlite", replace(base, tag="gf-x", run="r9"))
-    ledger.move(tmp_path / "ledger.sqlite", "gf-x", "failed", said="upload failed: no place")
-    command.run(Namespace(comp="cloth"))
-    said = capsys.readouterr().out
+            ledger.move(workspace.ledger, row.tag, state, **facts)
+    ledger.add(workspace.ledger, replace(base, tag="gf-x", run="r9"))
+    ledger.move(workspace.ledger, "gf-x", "failed", said="upload failed: no place")
+    found = ledger_of(workspace, "cloth")
+    said = str(found)
+    assert len(found.table) == 6
     assert "cloth on local, auroc, higher is better" in said
     assert "rank correlation of CV with public 1.0000, 95 %" in said
     assert "by CV: r4, r3; by public: r4, r3; by both: r4, r3" in said
     assert "upload failed: no place" in said
     assert "private" not in said.split("rank correlation")[1]
-    assert (tmp_path / "ledger-cloth.png").exists()
-    with pytest.raises(GoldfoldError, match="there is no competition 'clot'"):
-        command.run(Namespace(comp="clot"))
+    assert found.pictures == [workspace.submissions / "ledger-cloth.png"]
+    assert found.pictures[0].exists()
+    with pytest.raises(GoldfoldError) as refused:
+        ledger_of(workspace, "clot")
+    assert refused.value.code == "unknown_competition"

@@ -18,11 +18,11 @@ import pytest
 import torchvision
 
 from goldfold.errors import GoldfoldError
-from goldfold.experiment import workspace
+from goldfold.experiment.workspace import Workspace
 from goldfold.kaggle import notebooks
 from goldfold.params import BackboneName, Params, Pretrained
-from goldfold.workflows import notebook
-from goldfold.workflows.train import device_of, train
+from goldfold.workflows.delivery.notebook import notebook
+from goldfold.workflows.train import train
 
 HERE = Path(__file__).parents[1]
 SITE = Path(torchvision.__file__).parent.parent  # the third-party packages
@@ -69,7 +69,11 @@ def run_alone(bundle: Path, place: Path, source: Path | None = None, expect: int
 
 
 def trained(name: str, config: str, *overrides: str) -> Path:
-    return train(name, config, overrides, device_of(None), quiet=True)
+    return train(Workspace(), name, config, overrides)
+
+
+def bundled(run: Path) -> Path:
+    return notebook(Workspace(), run).folder
 
 
 RUNS = [
@@ -83,7 +87,7 @@ RUNS = [
 @pytest.mark.parametrize(("name", "config", "overrides"), RUNS, ids=[config for _, config, _ in RUNS])
 def test_the_script_alone_writes_the_runs_own_bytes(toy, tmp_path, name, config, overrides):
     """An estimator is fitted again: its sums may round otherwise, by where arrays lie in memory, on some processors."""
-    bundle, _ = notebook.write(trained(name, config, *overrides))
+    bundle = bundled(trained(name, config, *overrides))
     done = run_alone(bundle, tmp_path / "kaggle")
     own = (toy / "submissions" / name / f"{config}-r1.csv").read_bytes()
     written = (tmp_path / "kaggle" / "working" / "submission.csv").read_bytes()
@@ -115,7 +119,7 @@ def test_the_command_says_what_comes_next(toy, goldfold, tmp_path, monkeypatch):
     assert not [name for name in zipfile.ZipFile(archive).namelist() if name.startswith("packages/")]
     monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path))
     monkeypatch.delenv("KAGGLE_USERNAME", raising=False)
-    notebook.write(run)
+    bundled(run)
     assert json.loads((toy / folder / "notebook.json").read_text())["kernel"].startswith("somebody/")
 
 
@@ -147,11 +151,11 @@ def paper(toy, monkeypatch) -> tuple[Path, Path]:
     (folder / "图.txt").write_text("棕", encoding="utf-8")
     (toy / "configs" / "纸").mkdir()
     (toy / "configs" / "纸" / "bank.yaml").write_text("recipe: bank\n", encoding="utf-8")
-    workspace.prepare("blobs", workspace.competition("blobs"))
+    Workspace().prepare("blobs")
     for file in (toy / "data" / "blobs" / "public").iterdir():
         shutil.copyfile(file, raw / file.name)
     monkeypatch.setenv("KAGGLE_USERNAME", "somebody")
-    return raw, notebook.write(trained("纸", "bank"))[0]
+    return raw, bundled(trained("纸", "bank"))
 
 
 def test_a_hidden_test_set_is_read_where_kaggle_puts_it(toy, paper, tmp_path):
@@ -179,7 +183,7 @@ def test_other_training_rows_and_missing_inputs_are_refused(paper, tmp_path):
 
 def test_a_bundle_tells_nothing_of_this_machine_and_no_hidden_label(toy, paper, tmp_path):
     private = [str(tmp_path), str(HERE.parent), str(SITE), f"{Path.home()}{os.sep}"]
-    for bundle in (paper[1], notebook.write(trained("blobs", "perceptron"))[0]):
+    for bundle in (paper[1], bundled(trained("blobs", "perceptron"))):
         (archive,) = (bundle / "dataset").glob("*.goldfold")
         packed = zipfile.ZipFile(archive)
         names = [name for name in packed.namelist() if not name.startswith("packages/")]  # of those that test
@@ -198,7 +202,7 @@ def test_a_bundle_for_kaggles_data_has_none_of_it_and_repeats_to_the_byte(toy, p
     assert not [name for name in names if name.startswith("data/")]
     assert {"competitions/纸/图.txt", "competitions/blobs/__init__.py", "runs/纸/bank-r1/folds.csv"} <= set(names)
     before = archive.read_bytes()
-    notebook.write(Path("runs/纸/bank-r1"))
+    bundled(Path("runs/纸/bank-r1"))
     assert archive.read_bytes() == before
 
 
@@ -207,14 +211,14 @@ def test_what_cannot_be_packed_is_refused(toy):
     for weights in run.glob("fold1-*/checkpoints/*.json"):
         weights.unlink()
     with pytest.raises(GoldfoldError, match="holds no weights"):
-        notebook.write(run)
+        bundled(run)
     code = toy / "competitions" / "blobs" / "__init__.py"
     code.write_text(code.read_text(encoding="utf-8") + "\nANOTHER = 1\n", encoding="utf-8")
     with pytest.raises(GoldfoldError, match="the code changed since run"):
-        notebook.write(run)
+        bundled(run)
     (toy / "submissions" / "blobs" / "perceptron-r1.csv").unlink()
     with pytest.raises(GoldfoldError, match="has no submission"):
-        notebook.write(run)
+        bundled(run)
     assert not list(toy.glob("submissions/*/*notebook*"))
 
 

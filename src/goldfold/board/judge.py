@@ -19,7 +19,7 @@ import numpy as np
 
 from goldfold.board import catalogue, sandbox
 from goldfold.errors import GoldfoldError
-from goldfold.experiment import workspace
+from goldfold.experiment.workspace import Workspace, carried_out
 from goldfold.submission import writing as submissions
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def main() -> None:
     os.nice(10)  # taking submissions goes before scoring them
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a competition prints is no answer
-    score = scorer(arguments.name, workspace.competition(arguments.name), arguments.folder)
+    score = scorer(arguments.name, Workspace().competition(arguments.name), arguments.folder)
     limits = sandbox.Limits(memory=arguments.memory, cpu_s=arguments.cpu, wall_s=arguments.wall)
     for line in sys.stdin:
         asked = json.loads(line)
@@ -56,7 +56,7 @@ def _arguments() -> Namespace:
 
 def scorer(name: str, competition: Competition, folder: Path) -> Score:
     """(path of a submission, how its sender calls it) -> its scores on the public and on the private rows."""
-    tables = workspace.carried_out(name, competition.load, folder / "public")
+    tables = carried_out(name, competition.load, folder / "public")
     sample, key = tables.sample_submission, tables.sample_submission.columns[0]
     usage = catalogue.read_usage(folder, sample)
     truths = catalogue.sides(submissions.read(folder / "private" / "solution.csv", sample), key, usage)
@@ -81,7 +81,9 @@ def _graded(competition: Competition, part: DataFrame, truth: DataFrame) -> floa
     except GoldfoldError as error:
         raise RuntimeError("grade() refused a checked submission") from error
     if not np.isfinite(score):
-        raise GoldfoldError(f"the score of this file is {score}: send values it can be computed from")
+        raise GoldfoldError(
+            "score_not_finite", f"the score of this file is {score}: send values it can be computed from"
+        )
     return score
 
 

@@ -1,4 +1,4 @@
-"""`demo`: the main job on real data, from nothing to submissions on a leaderboard, with labels and without."""
+"""The verb `demo`: the main job on real data, from nothing to submissions on a leaderboard, with labels and without."""
 
 from __future__ import annotations
 
@@ -8,21 +8,20 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from goldfold.cli import host, host_add
+from goldfold.board.hosted import host_competition
+from goldfold.board.serving import serving
+from goldfold.cli.training import print_result
 from goldfold.errors import GoldfoldError
-from goldfold.experiment import run_folders as runs
-from goldfold.experiment import workspace
-from goldfold.io.files import read_json, write_bytes
+from goldfold.io.files import write_bytes
 from goldfold.io.formatting import interval, number
+from goldfold.kaggle import upload
 from goldfold.kaggle.following import Desk, Patience
-from goldfold.kaggle.upload import submit as sent
+from goldfold.project import Project
 from goldfold.report.epochs import curves
-from goldfold.workflows import epochs, submit
-from goldfold.workflows.grade import grade
-from goldfold.workflows.train import device_of, train
+from goldfold.run import Run
+from goldfold.workflows.delivery.submit import order, service_of, told
 
 COMPETITION = "solar_cells"
 DAILY = 20  # submissions
@@ -36,39 +35,40 @@ TOLD = {  # how the story calls a run's scores: metric -> words
 }
 
 
-def run(arguments: Namespace) -> None:
+def demo(arguments: Namespace, project: Project) -> None:
     print("2,624 real photographs of solar cells: which are defective?", flush=True)
-    with_labels = _trained("baseline", arguments.quiet)
-    own = _metrics(with_labels)["auroc"]
-    hidden = grade(with_labels)
+    with_labels = _trained(project, "baseline")
+    own, hidden = with_labels.metrics["auroc"], with_labels.grade()
     print(f"\nOOF auroc      {_line(own)}\nhidden labels  {hidden:.4f}   on photographs outside all folds\n")
 
     print("And from whole cells alone, without the label of one defect, one model for both types of cell:", flush=True)
-    found = {name: _trained(name, arguments.quiet) for name in TOLD}
-    atlas, _ = epochs.draw(found["autoencoder"], None, None, None, arguments.quiet)
-    shown = {told: _metrics(found[name])[metric] for name, each in TOLD.items() for metric, told in each.items()}
+    found = {name: _trained(project, name) for name in TOLD}
+    atlas = found["autoencoder"].atlas()
+    shown = {told: found[name].metrics[metric] for name, each in TOLD.items() for metric, told in each.items()}
     shown["for comparison: a head trained with labels"] = own
-    picture = found["patch_library"] / "side_by_side.png"
+    picture = found["patch_library"].folder / "side_by_side.png"
     write_bytes(picture, _side_by_side(shown))
     wide = max(map(len, shown))
     print("\n" + "\n".join(f"{told:{wide}}  {_line(summary)}" for told, summary in shown.items()))
-    best = max(found.values(), key=lambda folder: _metrics(folder)["auroc"]["pooled"])
-    print(f"{best.name}'s submission on the hidden labels {grade(best):.4f}\n")
-    print(f"every epoch of the autoencoder  {atlas / 'contact_sheet.png'}\nscores side by side             {picture}\n")
-    _onto_the_board([best, with_labels], arguments.keep)
+    best = max(found.values(), key=lambda run: run.metrics["auroc"]["pooled"])
+    print(f"{best.folder.name}'s submission on the hidden labels {best.grade():.4f}\n")
+    sheet = atlas.folder / "contact_sheet.png"
+    print(f"every epoch of the autoencoder  {sheet}\nscores side by side             {picture}\n")
+    _onto_the_board(project, [best, with_labels], arguments.keep)
     _next(with_labels, found["autoencoder"])
 
 
-def _onto_the_board(submitted: Sequence[Path], keep: bool) -> None:
+def _onto_the_board(project: Project, submitted: Sequence[Run], keep: bool) -> None:
     """Both submissions through the real kaggle client to the local leaderboard."""
-    competition = workspace.competition(COMPETITION)
+    competition, workspace = project.competition(COMPETITION), project.workspace
     print("And onto a leaderboard of this machine, through the kaggle client that uploads to Kaggle:", flush=True)
-    host_add.run(Namespace(comp=COMPETITION, daily=DAILY, deadline=None))
-    with _board(keep) as address:
-        desk = Desk(submit.place("local"), submit.LEDGER, Patience(), lambda line: print(f"  {line}", flush=True))
+    print(host_competition(workspace, COMPETITION, DAILY), flush=True)
+    with _board(project, keep) as address:
+        say = lambda line: print(f"  {line}", flush=True)  # noqa: E731
+        desk = Desk(service_of(workspace, "local"), workspace.ledger, Patience(), say)
         for run in submitted:
-            order = submit.ordered(run, again=True)  # a demo may run twice
-            print(submit.told(sent(order, desk), competition.metric.name), flush=True)
+            wanted = order(workspace, run.folder, again=True)  # a demo may run twice
+            print(told(upload.submit(wanted, desk), competition.metric.name), flush=True)
         page = f"{address}/competitions/{competition.slug}"
         if keep:
             by_hand = _by_hand(competition.slug, submitted[-1])
@@ -78,17 +78,20 @@ def _onto_the_board(submitted: Sequence[Path], keep: bool) -> None:
 
 
 @contextmanager
-def _board(keep: bool) -> Iterator[str]:
+def _board(project: Project, keep: bool) -> Iterator[str]:
     """The address of the local leaderboard, which ends with the block unless it is kept or was up before."""
-    if running := host.serving(workspace.BOARD):
+    if running := serving(project.workspace.board):
         yield running
         return
     command = [sys.executable, "-m", "goldfold", "host", "--port", "0"]
     board = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert board.stdout is not None
     try:
         said = board.stdout.readline().strip()
         if not said:
-            raise GoldfoldError("the local leaderboard did not start: what stands above says why")
+            raise GoldfoldError(
+                "board_did_not_start", "the local leaderboard did not start: what stands above says why"
+            )
         yield said.removeprefix("board at ")
     finally:
         if keep:
@@ -98,18 +101,17 @@ def _board(keep: bool) -> Iterator[str]:
             board.wait()
 
 
-def _by_hand(slug: str, run: Path) -> str:
+def _by_hand(slug: str, run: Run) -> str:
     """The plain client's own command, with this board's credentials in a shell of its own."""
-    file = workspace.SUBMISSIONS / COMPETITION / f"{run.name}.csv"
-    return f"( . board/client.env && .venv/bin/kaggle competitions submit {slug} -f {file} -m 'by hand' )"
+    return (
+        f"( . board/client.env && .venv/bin/kaggle competitions submit {slug} -f {run.submission_path} -m 'by hand' )"
+    )
 
 
-def _trained(config: str, quiet: bool) -> Path:
-    return train(COMPETITION, config, [], device_of(None), quiet=quiet)
-
-
-def _metrics(folder: Path) -> Mapping[str, Any]:
-    return read_json(folder / "metrics.json")
+def _trained(project: Project, config: str) -> Run:
+    run = project.train(COMPETITION, config)
+    print_result(run)
+    return run
 
 
 def _line(summary: Mapping[str, Any]) -> str:
@@ -124,11 +126,11 @@ def _side_by_side(shown: Mapping[str, Mapping[str, Any]]) -> bytes:
     return curves.side_by_side(list(shown), pooled, intervals, 0.5, metric)
 
 
-def _next(baseline: Path, trained: Path) -> None:
+def _next(baseline: Run, trained: Run) -> None:
     commands: Sequence[Sequence[str]] = (
-        ["make", "score", f"RUN={runs.run_name(baseline)}"],
-        ["make", "epochs", f"RUN={runs.run_name(trained)}", "FOLD=1"],
-        ["make", "pick", f"RUN={runs.run_name(trained)}", "EPOCH=6"],
+        ["make", "score", f"RUN={baseline.name}"],
+        ["make", "epochs", f"RUN={trained.name}", "FOLD=1"],
+        ["make", "pick", f"RUN={trained.name}", "EPOCH=6"],
         ["make", "train", f"COMP={COMPETITION}", "CONFIG=finetune"],
         ["make", "new", "COMP=my_first"],
     )

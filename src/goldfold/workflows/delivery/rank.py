@@ -1,62 +1,81 @@
-"""`rank`: the rank and the medal a run's scores would have had on a real leaderboard."""
+"""Rank a run on a real leaderboard: the place and the medal its scores would have had."""
 
 from __future__ import annotations
 
 import csv
 import os
-from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from goldfold.errors import GoldfoldError
-from goldfold.experiment import run_folders as runs
-from goldfold.experiment import workspace
+from goldfold.experiment.run_folders import run_name
+from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json, write_bytes
 from goldfold.kaggle import leaderboards
+from goldfold.report.run import leaderboard as picture
 
 CV, HIDDEN = "CV", "hidden labels"
 
 
-def run(arguments: Namespace) -> None:
-    folder = runs.find(workspace.RUNS, arguments.run)
-    name = folder.parent.name
-    competition = workspace.competition(name)
-    metric = competition.metric
-    scores = {"score": arguments.score} if arguments.score is not None else _scores(folder)
-    found = leaderboards.read(_place(name, competition.slug, arguments.board), metric.higher_is_better)
+@dataclass(frozen=True)
+class Ranks:
+    """places: board -> score's name (CV, hidden labels, public score ...) -> its place. picture: where they lie."""
+
+    places: Mapping[str, Mapping[str, leaderboards.Place]]
+    picture: Path
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_markdown_(self) -> str:
+        return f"```\n{self.text}\n```"
+
+
+def rank(workspace: Workspace, run: Path, board: str | Path | None = None, score: float | None = None) -> Ranks:
+    """The ranks of a run's scores.
+
+    board: a leaderboard's CSV or zip, or a folder of both boards; the downloaded one by default. score: to rank
+    instead of the run's own.
+
+    Raises:
+        GoldfoldError: there is no leaderboard, or it cannot be read.
+    """
+    name = run.parent.name
+    metric = workspace.competition(name).metric
+    scores = {"score": score} if score is not None else _scores(workspace, run)
+    found = leaderboards.read(_place(workspace, name, board), metric.higher_is_better)
     better = "higher" if metric.higher_is_better else "lower"
-    print(f"{runs.run_name(folder)}  {metric.name}, {better} is better")
-    ranked = {}
-    for board in found:
-        ranked[board.name] = {
-            told: leaderboards.rank(score, board) for told, score in scores.items() if _of(told, board)
-        }
-        print(f"{board.name} board of {len(board.scores):,} teams, {board.source}")
-        for note in (*board.notes, *filter(None, [leaderboards.doubt(board, metric)])):
-            print(f"  note: {note}")
-        for told, place in ranked[board.name].items():
-            print(f"  {told:14} {place.score:g}  {_words(place)}")
+    lines = [f"{run_name(run)}  {metric.name}, {better} is better"]
+    ranked: dict[str, dict[str, leaderboards.Place]] = {}
+    for each in found:
+        ranked[each.name] = {told: leaderboards.rank(value, each) for told, value in scores.items() if _of(told, each)}
+        lines.append(f"{each.name} board of {len(each.scores):,} teams, {each.source}")
+        lines += [f"  note: {note}" for note in (*each.notes, *filter(None, [leaderboards.doubt(each, metric)]))]
+        lines += [f"  {told:14} {place.score:g}  {_words(place)}" for told, place in ranked[each.name].items()]
     if CV in scores:
-        print(
+        lines.append(
             "the boards rank scores on the competition's test set; CV is on training rows: the test set may be harder"
         )
-    print("medals by number of teams; Kaggle gives none in Getting Started and Playground competitions")
-    _draw(folder, found, ranked, metric.name)
+    lines.append("medals by number of teams; Kaggle gives none in Getting Started and Playground competitions")
+    path = _draw(run, found, ranked, metric.name)
+    return Ranks(ranked, path, "\n".join([*lines, f"{path}: where they lie among the teams"]))
 
 
-def _scores(folder: Path) -> dict[str, float]:
+def _scores(workspace: Workspace, folder: Path) -> dict[str, float]:
     """What is known of how good a run is, by the competition's metric."""
     scores = {CV: next(iter(read_json(folder / "metrics.json").values()))["mean"]}
     if (folder / "grade.json").exists():
         scores[HIDDEN] = read_json(folder / "grade.json")["score"]
-    return scores | _submitted(workspace.SUBMISSIONS / "ledger.csv", folder)
+    return scores | _submitted(workspace.ledger.with_suffix(".csv"), folder)
 
 
 def _submitted(ledger: Path, run: Path) -> dict[str, float]:
     """Public and private score of the run's last submission, as far as the ledger has them."""
     if not ledger.exists():
         return {}
-    names = (run.name, runs.run_name(run))
+    names = (run.name, run_name(run))
     with ledger.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row.get("run") in names]
     rows = [row for row in rows if row.get("competition") in (None, run.parent.name) and row.get("service") != "local"]
@@ -68,16 +87,18 @@ def _of(told: str, board: leaderboards.Board) -> bool:
     return not told.endswith(" score") or board.name in (told.split()[0], "leaderboard")
 
 
-def _place(name: str, slug: str, wanted: str | None) -> Path:
+def _place(workspace: Workspace, name: str, wanted: str | Path | None) -> Path:
     if wanted:
         return Path(wanted)
+    slug = workspace.competition(name).slug
     sample = os.environ.get("GOLDFOLD_SAMPLE_DATA")
     known = [workspace.data(name) / "leaderboard", *([Path(sample, "kaggle_leaderboards", slug)] if sample else [])]
     for place in known:
         if place.exists():
             return place
     raise GoldfoldError(
-        f"there is no leaderboard of '{slug}' in {known[0]}: make download COMP={name} brings it, or say BOARD=file"
+        "no_leaderboard",
+        f"there is no leaderboard of '{slug}' in {known[0]}: make download COMP={name} brings it, or say BOARD=file",
     )
 
 
@@ -97,10 +118,11 @@ def _tied(teams: int) -> str:
 
 
 def _draw(
-    folder: Path, found: Sequence[leaderboards.Board], ranked: dict[str, dict[str, leaderboards.Place]], metric: str
-) -> None:
-    from goldfold.report.run import leaderboard as picture
-
+    run: Path,
+    found: Sequence[leaderboards.Board],
+    ranked: Mapping[str, Mapping[str, leaderboards.Place]],
+    metric: str,
+) -> Path:
     panels = [
         picture.Panel(
             title=f"{board.name} board, {len(board.scores):,} teams",
@@ -113,5 +135,6 @@ def _draw(
         )
         for board in found
     ]
-    write_bytes(folder / "rank.png", picture.score_distributions(panels, metric))
-    print(f"{folder / 'rank.png'}: where they lie among the teams")
+    path = run / "rank.png"
+    write_bytes(path, picture.score_distributions(panels, metric))
+    return path

@@ -1,22 +1,25 @@
-"""`ledger`: what was submitted, CV beside public and private scores, and which two submissions to select."""
+"""Read the ledger: every submission with its CV, public and private score, and which two to select."""
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from math import nan
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from goldfold.errors import unknown
-from goldfold.experiment import workspace
+from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import write_bytes
-from goldfold.kaggle import ledger
+from goldfold.kaggle import ledger as books
 from goldfold.kaggle.ledger import Attempt
 from goldfold.kaggle.upload import outcome
 from goldfold.report.run import ledger as report
 from goldfold.report.run.ledger import Point
-from goldfold.workflows.submit import LEDGER
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 HOW = (
     "Spearman's rho; interval by Fisher's z with the standard error of Bonett and Wright (2000)",
@@ -24,34 +27,67 @@ HOW = (
 )
 
 
-def run(arguments: Namespace) -> None:
-    attempts = ledger.attempts(LEDGER)
+@dataclass(frozen=True)
+class Ledger:
+    """Submissions of one or all competitions. text: as the command prints it. pictures: CV against the boards."""
+
+    attempts: Sequence[Attempt]
+    text: str
+    pictures: Sequence[Path] = field(default_factory=list)
+
+    @property
+    def table(self) -> DataFrame:
+        """A row per attempt to submit, with all columns of the ledger."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(attempt) for attempt in self.attempts])
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_markdown_(self) -> str:
+        return f"```\n{self.text}\n```"
+
+
+def ledger(workspace: Workspace, competition: str | None = None) -> Ledger:
+    """The submissions of a competition, or of all; writes a picture of CV against leaderboard for each.
+
+    Raises:
+        GoldfoldError: there is no such competition.
+    """
+    attempts = books.attempts(workspace.ledger)
     known = {attempt.competition for attempt in attempts}
-    if arguments.comp and arguments.comp not in known | set(workspace.names()):
-        raise unknown("competition", arguments.comp, workspace.names())
-    wanted = [attempt for attempt in attempts if arguments.comp in (None, attempt.competition)]
+    if competition and competition not in known | set(workspace.names()):
+        raise unknown("competition", competition, workspace.names(), code="unknown_competition")
+    wanted = [attempt for attempt in attempts if competition in (None, attempt.competition)]
     if not wanted:
-        print("nothing was submitted yet: make submit RUN=latest TO=local")
-        return
+        return Ledger([], "nothing was submitted yet: make submit RUN=latest TO=local")
+    lines: list[str] = []
+    pictures: list[Path] = []
     for name, own in groupby(sorted(wanted, key=lambda each: each.competition), lambda each: each.competition):
-        print("\n".join(_told(name, list(own))))
-    print("\n".join(HOW))
-    print(f"all columns {ledger.export(LEDGER)}")
+        told, picture = _told(workspace, name, list(own))
+        lines += told
+        pictures += [picture] if picture else []
+    lines += [*HOW, f"all columns {books.export(workspace.ledger)}"]
+    return Ledger(wanted, "\n".join(lines), pictures)
 
 
-def _told(name: str, attempts: Sequence[Attempt]) -> list[str]:
-    """The competition's tables, one a board, and where its picture is."""
+def _told(workspace: Workspace, name: str, attempts: Sequence[Attempt]) -> tuple[list[str], Path | None]:
+    """A competition's tables, one a board, and its picture if there is a score."""
     metric, higher = attempts[-1].metric, attempts[-1].higher_is_better
-    lines, boards = [], {}
+    lines: list[str] = []
+    boards: dict[str, list[Point]] = {}
     for service in sorted({attempt.service for attempt in attempts}):
         own = [attempt for attempt in attempts if attempt.service == service]
         points = points_of([attempt for attempt in own if attempt.metric == metric])
         lines += [f"{name} on {service}, {metric}, {'higher' if higher else 'lower'} is better", *_table(own)]
         lines += [f"  {line}" for line in _conclusions(points, higher)] if points else []
         boards |= {f"{name} on {service}": points} if points else {}
-    if boards:
-        lines.append(f"picture {_drawn(name, boards, metric, higher)}")
-    return [*lines, ""]
+    if not boards:
+        return [*lines, ""], None
+    path = workspace.submissions / f"ledger-{name}.png"
+    write_bytes(path, report.against(boards, metric, higher))
+    return [*lines, f"picture {path}", ""], path
 
 
 def points_of(attempts: Sequence[Attempt]) -> list[Point]:
@@ -92,9 +128,3 @@ def _conclusions(points: Sequence[Point], higher_is_better: bool) -> list[str]:
     chosen = report.two_to_select(points, higher_is_better)
     lines.append("two to select " + "; ".join(f"by {rule}: {', '.join(names)}" for rule, names in chosen.items()))
     return lines
-
-
-def _drawn(name: str, boards: dict[str, list[Point]], metric: str, higher_is_better: bool) -> Path:
-    path = workspace.SUBMISSIONS / f"ledger-{name}.png"
-    write_bytes(path, report.against(boards, metric, higher_is_better))
-    return path

@@ -1,4 +1,4 @@
-"""`host`: the local leaderboard, for the kaggle client and for browsers."""
+"""Serve the local leaderboard, for the kaggle client and for browsers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shlex
 import signal
 import socket
 import sys
-from argparse import Namespace
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -20,24 +19,30 @@ from goldfold.board.database import Board, open_board
 from goldfold.board.scoring import Scoring
 from goldfold.board.web.application import application
 from goldfold.errors import GoldfoldError
-from goldfold.experiment import workspace
 from goldfold.io.files import read_json, write_json, write_text
 from goldfold.kaggle import service
 
 JUDGE = (sys.executable, "-m", "goldfold.board.judge")
 
 
-def run(arguments: Namespace) -> None:
-    board = open_board(workspace.BOARD)
-    lock = FileLock(workspace.BOARD / ".lock", timeout=0)
+def serve(folder: Path, bind: str, port: int) -> None:
+    """Serve the board in `folder` until it is interrupted; prints its address once it answers. port: 0 takes any.
+
+    Raises:
+        GoldfoldError: it is served already, the port is taken, or other machines could reach it without a key.
+    """
+    board = open_board(folder)
+    lock = FileLock(folder / ".lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        raise GoldfoldError(f"{workspace.BOARD} is served already: open its address, or stop that first") from None
-    _refuse_strangers(board, arguments.bind)
-    listening = _listen(arguments.bind, arguments.port)
+        raise GoldfoldError(
+            "board_served_already", f"{folder} is served already: open its address, or stop that first"
+        ) from None
+    _refuse_strangers(board, bind)
+    listening = _listen(bind, port)
     address = _address(listening)
-    _write_client(board, address)
+    _write_client(board, folder, address)
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.SIG_IGN)  # uvicorn's own take over, and a second time would undo a clean end
     app = application(board, Scoring(board, JUDGE))
@@ -48,7 +53,7 @@ def run(arguments: Namespace) -> None:
 
 
 class Announcing(uvicorn.Server):
-    """Says where it is once it answers."""
+    """Prints its address once it answers."""
 
     def __init__(self, config: uvicorn.Config, sentence: str) -> None:
         super().__init__(config)
@@ -64,11 +69,14 @@ def _refuse_strangers(board: Board, bind: str) -> None:
     try:
         loopback = bind == "localhost" or ip_address(bind).is_loopback
     except ValueError:
-        raise GoldfoldError(f"'{bind}' is no address: use 127.0.0.1, or one of this machine's") from None
+        raise GoldfoldError(
+            "not_an_address", f"'{bind}' is no address: use 127.0.0.1, or one of this machine's"
+        ) from None
     with board.reading() as session:
         if not loopback and not users.invited(session):
             raise GoldfoldError(
-                f"{bind} can be reached from other machines, and nobody has a key: make host-user NAME=... first"
+                "board_without_keys",
+                f"{bind} can be reached from other machines, and nobody has a key: make host-user NAME=... first",
             )
 
 
@@ -80,7 +88,7 @@ def _listen(bind: str, port: int) -> socket.socket:
         listening.bind((bind, port))
     except (OSError, OverflowError) as error:
         raise GoldfoldError(
-            f"port {port} of {bind} is not free ({error}): choose another with --port, 0 takes any"
+            "port_taken", f"port {port} of {bind} is not free ({error}): choose another with --port, 0 takes any"
         ) from None
     listening.set_inheritable(False)
     return listening
@@ -103,9 +111,9 @@ def serving(board: Path) -> str | None:
         return read_json(board / "client.json")["url"]
 
 
-def _write_client(board: Board, address: str) -> None:
+def _write_client(board: Board, folder: Path, address: str) -> None:
     """What this project's own submissions go by, and a shell's; the key stays the same while it is valid."""
-    path = workspace.BOARD / "client.json"
+    path = folder / "client.json"
     known = read_json(path) if path.exists() else {}
     with board.reading() as session:
         valid = users.by_login(session, known.get("username", ""), known.get("key", "")) is not None

@@ -1,4 +1,4 @@
-"""`notebook`: a run as a data set and a script for Kaggle; and what that script does there."""
+"""Write a run as a Kaggle data set and script that predict without internet; and what that script runs there."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import os
 import shutil
 import sys
 import tempfile
-from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -18,64 +17,78 @@ import goldfold
 from goldfold.data import folds as splits
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import run_folders as runs
-from goldfold.experiment import workspace
 from goldfold.experiment.fits import Experiment
-from goldfold.experiment.setup import Prepared, again, code_changed, config_of, prepared
+from goldfold.experiment.setup import Prepared, config_of_run, prepare_experiment, rebuild
+from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json, write_json, write_text
 from goldfold.kaggle import notebooks
 from goldfold.submission import writing as submissions
-from goldfold.workflows.conclude import note
-from goldfold.workflows.train import device_of
+from goldfold.training.devices import choose_device
+from goldfold.trust.audits.code import code_changed
+from goldfold.workflows.conclude import add_findings
 
 NOBODY = "INSERT_USER"
 
 
-def run(arguments: Namespace) -> None:
-    folder, compiled = write(runs.find(workspace.RUNS, arguments.run), arguments.accept)
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        print(f"{path}  {path.stat().st_size:,} bytes")
-    for name in compiled:
-        print(f"package {name} was compiled for this machine and is not packed: it must be there on Kaggle")
-    print(_next_steps(folder))
+@dataclass(frozen=True)
+class Notebook:
+    """folder: data set and kernel, to be pushed. compiled: packages that are not packed and must be on Kaggle."""
+
+    folder: Path
+    compiled: Sequence[str]
+
+    @property
+    def text(self) -> str:
+        files = sorted(path for path in self.folder.rglob("*") if path.is_file())
+        lines = [f"{path}  {path.stat().st_size:,} bytes" for path in files]
+        lines += [
+            f"package {name} was compiled for this machine and is not packed: it must be there on Kaggle"
+            for name in self.compiled
+        ]
+        return "\n".join([*lines, _next_steps(self.folder)])
+
+    def __str__(self) -> str:
+        return self.text
 
 
-def write(run: Path, accept: Sequence[str] = ()) -> tuple[Path, list[str]]:
-    """Write a finished run's bundle; returns its folder, and the packages that Kaggle must have and may lack.
-
-    The kept weights predict here first, so that what is packed is known to work.
+def notebook(workspace: Workspace, run: Path, *, accept: Sequence[str] = ()) -> Notebook:
+    """Write a finished run's bundle. The kept weights predict here first, so that what is packed is known to work.
 
     Raises:
         GoldfoldError: the run has no submission, or its code or data has changed since.
     """
-    name, own = run.parent.name, workspace.SUBMISSIONS / run.parent.name / f"{run.name}.csv"
+    own = workspace.submission_path(run)
     if not own.exists():
         raise GoldfoldError(
-            f"run '{runs.run_name(run)}' has no submission that a notebook could make: choose another run"
+            "no_submission",
+            f"run '{runs.run_name(run)}' has no submission that a notebook could make: choose another run",
         )
     submissions.refuse_edited(own)
-    found = again(run, device_of(None), accept)
-    print(f"predicting with the kept weights of {run} ...", flush=True)
+    found = rebuild(workspace, run, choose_device(), accept)
+    workspace.observer.line(f"predicting with the kept weights of {run} ...")
     with tempfile.TemporaryDirectory() as folder:
         told = _predict(found.experiment, run, Path(folder), own)
-    print(told)
-    note(run, code_changed(found.code_changes, "notebook"))
+    workspace.observer.line(told)
+    add_findings(workspace, run, code_changed(found.code_changes, "notebook"))
     files, compiled = notebooks.package_files()
     files += [*notebooks.hub_files(found.config.params), *notebooks.run_files(run), *_project_files(found)]
-    files.append((f"submissions/{name}/{own.name}", own))
-    return _written(found, run, files, own), compiled
+    files.append((f"submissions/{found.name}/{own.name}", own))
+    return Notebook(_written(found, run, files, own), compiled)
 
 
-def predict(name: str, run: str, source: Path | None, output: Path) -> None:
+def predict(name: str, run: str, source: Path | None, output: Path) -> str:
     """Write `output`/submission.csv with the weights of a run, in an unpacked bundle as the current folder.
 
-    source: the competition's files as Kaggle mounts them; None where the bundle has the prepared data.
+    source: the competition's files as Kaggle mounts them; None if the bundle has the prepared data. Returns what became
+    of it.
     """
+    workspace = Workspace()
     if source:
         workspace.data(name).mkdir(parents=True)
         (workspace.data(name) / "raw").symlink_to(source)
-    folder = workspace.RUNS / name / run
-    experiment = prepared(name, config_of(folder), device_of(None)).experiment
-    print(_predict(experiment, folder, output, workspace.SUBMISSIONS / name / f"{run}.csv"))
+    folder = workspace.runs / name / run
+    experiment = prepare_experiment(workspace, name, config_of_run(workspace, folder), choose_device()).experiment
+    return _predict(experiment, folder, output, workspace.submission_path(folder))
 
 
 def _predict(experiment: Experiment, run: Path, output: Path, own: Path) -> str:
@@ -93,21 +106,21 @@ def _project_files(found: Prepared) -> Iterator[tuple[str, Path]]:
     yield from notebooks.folder_files(Path(goldfold.__file__).parent, "src/goldfold")
     modules = [module.split(".") for module in sys.modules if module.startswith("competitions.")]
     for name in sorted({parts[1] for parts in modules}):
-        yield from notebooks.folder_files(workspace.ROOT / "competitions" / name, f"competitions/{name}")
-    if _hosts_itself(found.name):
-        yield from notebooks.folder_files(workspace.data(found.name) / "public", f"data/{found.name}/public")
+        yield from notebooks.folder_files(found.workspace.root / "competitions" / name, f"competitions/{name}")
+    if _hosts_itself(found):
+        yield from notebooks.folder_files(found.workspace.data(found.name) / "public", f"data/{found.name}/public")
 
 
-def _hosts_itself(name: str) -> bool:
-    """Whether the test rows are of our own making, so that Kaggle has none."""
-    return (workspace.data(name) / "private").exists()
+def _hosts_itself(found: Prepared) -> bool:
+    """Whether the test rows were made here, so that Kaggle has none."""
+    return (found.workspace.data(found.name) / "private").exists()
 
 
 def _written(found: Prepared, run: Path, files: list[tuple[str, Path]], own: Path) -> Path:
     """Write the bundle beside its place and rename it, so that it is whole or absent."""
     competition, owner, slug = found.experiment.competition, _owner(), notebooks.slug(run)
-    reads_input = not _hosts_itself(found.name)
-    folder = workspace.SUBMISSIONS / found.name / f"{run.name}-notebook"
+    reads_input = not _hosts_itself(found)
+    folder = found.workspace.submissions / found.name / f"{run.name}-notebook"
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     dataset = notebooks.dataset_metadata(owner, run, competition.slug)
@@ -156,6 +169,7 @@ def _next_steps(folder: Path) -> str:
         lines[2] = "its test rows are in the data set, since they were made here: Kaggle has no such competition"
     if facts["kernel"].startswith(NOBODY):
         lines.insert(
-            0, f"no user of Kaggle is known: set KAGGLE_USERNAME and start again, or replace {NOBODY} in the JSON"
+            0,
+            f"no Kaggle user is known: set KAGGLE_USERNAME and run this again, or replace {NOBODY} in the JSON",
         )
     return "\n".join(lines)
