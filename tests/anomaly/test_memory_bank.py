@@ -14,7 +14,7 @@ from goldfold.errors import GoldfoldError
 
 MEASURE = """
 import torch
-from goldfold import libraries
+from goldfold.anomaly import memory_bank as libraries
 def mebibytes(field):  # getrusage would begin with the peak of the parent process
     return int(open("/proc/self/status").read().split(field + ":")[1].split()[0]) / 1024
 torch.set_num_threads(1)

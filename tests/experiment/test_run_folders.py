@@ -79,7 +79,7 @@ def test_a_run_is_not_taken_up_for_another_competition_or_config(tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from goldfold.engine import runs
+from goldfold.experiment import run_folders as runs
 run = runs.start(Path(sys.argv[1]), "digits", "baseline", "a", {})
 print(run.name, run.resumed, flush=True)
 sys.stdin.read()

@@ -192,7 +192,7 @@ def test_finished_files_are_not_fetched_again(board, tmp_path):
 def test_a_kill_in_the_middle_is_made_good(board, tmp_path):
     """The child ends itself when the second file is there; the next start fetches the others alone."""
     script = (
-        "import os, sys\nfrom pathlib import Path\nfrom goldfold.delivery import downloads, service\n"
+        "import os, sys\nfrom pathlib import Path\nfrom goldfold.kaggle import downloads, service\n"
         "def report(line):\n    if ' 2 of ' in line: os.kill(os.getpid(), 9)\n"
         "downloads.fetch(service.local(Path(sys.argv[1])), sys.argv[2], Path(sys.argv[3]), report)\n"
     )

@@ -103,7 +103,7 @@ def test_rows_come_back_as_they_were_and_the_csv_holds_them_all(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from goldfold.delivery import ledger
+from goldfold.kaggle import ledger
 with ledger._opened(Path(sys.argv[1])) as opened:
     opened.execute("UPDATE attempts SET state = 'failed'")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -111,7 +111,7 @@ with ledger._opened(Path(sys.argv[1])) as opened:
 CROWD = """
 import sys
 from pathlib import Path
-from goldfold.delivery import ledger
+from goldfold.kaggle import ledger
 from goldfold.kaggle.ledger import Attempt
 book, name, facts = Path(sys.argv[1]), sys.argv[2], eval(sys.argv[3])
 for number in range(8):

@@ -86,7 +86,7 @@ def test_equal_studies_draw_equal_trials_and_going_on_is_no_other_study(searched
 KILLED = """
 import os, signal, sys
 from goldfold.tuning.work import Asked, work
-from goldfold.engine import fits
+from goldfold.experiment import fits
 
 left = int(sys.argv[1])
 save = fits.save
