@@ -35,7 +35,7 @@ import torch
 from torch import Tensor
 
 from goldfold.anomaly import k_center, memory_bank
-from goldfold.anomaly.patch_features import Tower, joined
+from goldfold.anomaly.patch_features import PatchBackbone, join_maps
 from goldfold.images import reading as images
 from goldfold.nn import backbones
 
@@ -68,10 +68,10 @@ def cells(scored: int) -> tuple[Tensor, Tensor, np.ndarray]:
     whole, defective = (rows.loc[rows["probability"] == probability, "path"] for probability in (0, 1))
     half = scored // 2
     chosen = [*whole[: 47 + half], *defective[:half]]
-    tower = Tower(backbones.PACKAGED, True, (8, 16)).eval()
+    tower = PatchBackbone(backbones.PACKAGED, True, (8, 16)).eval()
     with torch.inference_mode():
         pixels = torch.from_numpy(images.load_resized([folder / path for path in chosen], 224))
-        patches = torch.cat([joined(tower.maps(some)) for some in pixels.split(16)])
+        patches = torch.cat([join_maps(tower.maps(some)) for some in pixels.split(16)])
     return patches[:47].flatten(0, 1), patches[47:], np.repeat((0, 1), half)
 
 
@@ -89,7 +89,7 @@ def compare_aurocs(features: Tensor, patches: Tensor, truth: np.ndarray, size: i
 
 
 def build(features: Tensor, size: int) -> Tensor:
-    return features[k_center.greedy_k_centre(features, size)]
+    return features[k_center.greedy_k_center(features, size)]
 
 
 def build_by_anomalib(features: Tensor, size: int) -> Tensor:

@@ -1,12 +1,15 @@
 """The seam between a competition and the engine: frozen dataclasses of plain functions, without logic.
 
-A competition folder defines a `Competition`. A recipe turns parameters and the training rows of one fold into a `Plan`.
-The engine runs the plan. Neither side imports the other. Types that few competitions need are in
+A competition folder defines a `Competition`. It names the data, the folds, the metrics and the recipes. A `Recipe`
+turns parameters and the training rows of one fold into a `Plan`, and the engine runs the plan: it trains the `Stage`s,
+calls `finish`, and predicts. Neither side imports the other. Types that few competitions need are in
 `goldfold.optional_parts`.
 
-Shapes: n rows make predictions whose first axis is n. The recipe, the metric and the submission writer of a competition
-agree on the other axes: (n,) scores, (n, classes) probabilities, (n, d) embeddings, (n, height, width) probability
-maps, or (n,) records with named fields if a recipe predicts several values for a row.
+Read `Competition` at the end of this file first.
+
+Shapes: predictions for n rows have n as their first axis. The recipe, the metric and the submission writer of a
+competition agree on the other axes: (n,) scores, (n, classes) probabilities, (n, d) embeddings, (n, height, width)
+probability maps, or (n,) records with named fields if a recipe predicts several values for a row.
 """
 
 from __future__ import annotations
@@ -57,13 +60,13 @@ class Fold(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A score with its definition in its name.
+    """A metric; its name says its definition.
 
     score: (rows with their targets, predictions) -> float. Rows may be any subset of the train table.
-    bounds: the lowest and highest possible value, which may be infinite; any other value is an error.
-    chance: rows -> the chance level: the score of predictions that are independent of the rows.
+    bounds: the lowest and highest possible value, which may be infinite; a score outside them is an error.
+    chance: rows -> the chance level, which is the score of predictions that are independent of the rows.
     retrieval: how embeddings are compared, for metrics of retrieval; None for all others.
-    options: what else is known of the metric.
+    options: optional properties of the metric, such as a score per row or a permutation test.
     """
 
     name: str
@@ -103,7 +106,7 @@ class Stage:
     name: a word without spaces; it is in the names of checkpoints.
     batches: epoch (0-based) -> a sized iterable of batches, any structure of tensors whose first axis is the sample;
         equal epochs give equal batches. It owns dataset, order, sampler and augmentation.
-    losses: (model, batch) -> {term: weighted scalar}; the engine minimises their sum and watches each by its name. It
+    losses: (model, batch) -> {term: weighted scalar}; the engine minimizes their sum and watches each by its name. It
         calls the model itself, since the engine may have wrapped it.
     optimizer: model -> optimizer; parameters that it does not hold are frozen during the stage.
     schedule: (optimizer, epochs, optimizer steps per epoch) -> scheduler; None: a constant learning rate.

@@ -1,6 +1,6 @@
 """Optional parts of the seam: types that only some kinds of competition need.
 
-`goldfold.competition` says where each of them belongs. Like it, this file holds plain values and no logic.
+`goldfold.competition` says where each of them is used. Like it, this file holds plain values and no logic.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class MetricOptions:
-    """What the engine, blends, audits and pictures use of a metric where it is known.
+    """Optional properties of a metric, used by the engine, blends, audits and pictures.
 
-    per_row: the (n,) values whose mean is the score; None if the score is of a set of rows (AUROC, say).
+    per_row: the (n,) values whose mean is the score; None if the score is of a set of rows, such as AUROC.
     resampled: a fast bootstrap: (rows, predictions) -> a function from row positions, with repeats, to their score.
         None: `Metric.score` is computed for every draw.
-    row_error: the (n,) errors of single rows, larger is worse, for pictures of the worst predictions; None if a single
-        row cannot be wrong.
+    row_error: the (n,) errors of single rows, larger is worse, for pictures of the worst predictions; None if the error
+        of a single row is undefined.
     classes: the labels, in the order of the columns of (n, classes) predictions; None if there are no classes.
     field: the field of the predicted records that the metric reads. A metric in `Competition.also` is left out for
         recipes that do not predict it.
     p_value: the permutation test of the score; None if there is none.
-    proxy: whether the score is of synthetic samples alone, so that it says nothing about real ones. An audit warns if
+    proxy: whether the score is of synthetic samples only, so that it says nothing about real ones. An audit warns if
         runs are ranked by such a metric.
     """
 
@@ -117,11 +117,11 @@ class Rule:
 
 
 class Neighbors(NamedTuple):
-    """Which columns say that rows follow each other in time and are near-duplicates: frames, windows of a signal.
+    """Columns that order near-duplicate rows in time, such as frames of a video or windows of a signal.
 
-    sequence, time: columns of the train table, and of the test table unless they are targets; times are numbers. guard:
-    rows of one sequence whose times differ by this or less, in the unit of `time`, must neither be on both sides of a
-    fold nor be ranked for each other.
+    sequence, time: columns of the train table, and of the test table unless they are targets; times are numbers.
+    guard: rows of one sequence whose times differ by at most this, in the unit of `time`, are near-duplicates. They
+        must neither be on both sides of a fold nor be retrieved for each other.
     """
 
     sequence: str

@@ -1,4 +1,4 @@
-"""Parameters of a recipe or of the engine: flat, typed, frozen, and strict about names and types."""
+"""Parameters of a recipe or of the engine: flat, typed and frozen, with strict names and types."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Params(BaseModel):
-    """What every set of parameters inherits: it is frozen and refuses unknown names."""
+    """Base class of all parameters: they are frozen, and unknown names, infinities and NaN are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
@@ -20,16 +20,16 @@ class Params(BaseModel):
 class Role(Enum):
     """What a recipe's parameter means to the engine and to competition rules, whatever its name.
 
-    It is an annotation of the parameter's type: `views: Annotated[Views, Role.VIEWS] = "none"`. Parameters without a
-    role are read by their recipe alone.
+    It is an annotation of the parameter's type: `views: Annotated[Views, Role.VIEWS] = "none"`. Only the recipe reads
+    parameters without a role.
     """
 
     EPOCHS = "number of epochs of a stage; 0, if allowed, leaves the stage out"
-    BACKBONE = "timm's name of a network"
+    BACKBONE = "timm's name of the backbone"
     PRETRAINED = "whether the backbone starts from pretrained weights"
-    VIEWS = "set of views that predictions are averaged over, one of a Literal"
-    MODELS = "one model, or one per class"
-    LIBRARIES = "one library of features, or one per class"
+    VIEWS = "set of test-time views that predictions are averaged over, one of a Literal"
+    MODELS = "one model for all classes, or one per class"
+    LIBRARIES = "one memory bank, or one per class"
 
 
 Epochs = Annotated[int, Role.EPOCHS]
@@ -40,7 +40,7 @@ Libraries = Annotated[Literal["one", "per_class"], Role.LIBRARIES]
 
 
 def names(params: type[BaseModel], role: Role) -> list[str]:
-    """The parameters with this role, in their order.
+    """Names of the parameters with this role, in the order of the fields.
 
     >>> class Head(Params):
     ...     epochs: Epochs = 10
@@ -52,12 +52,14 @@ def names(params: type[BaseModel], role: Role) -> list[str]:
 
 
 def values(params: BaseModel, role: Role) -> dict[str, Any]:
-    """Name -> value of the parameters with this role."""
+    """Names and values of the parameters with this role."""
     return {name: getattr(params, name) for name in names(type(params), role)}
 
 
 def with_defaults(params: type[Model], **defaults: Any) -> type[Model]:
-    """`params` with other defaults, as a competition's baseline wants them.
+    """A subclass of `params` with other defaults, for the baseline of a competition.
+
+    Descriptions and bounds of the fields stay. Raises TypeError for a name that is not a field.
 
     >>> class Head(Params):
     ...     epochs: int = 10
@@ -67,7 +69,7 @@ def with_defaults(params: type[Model], **defaults: Any) -> type[Model]:
     unknown = defaults.keys() - params.model_fields.keys()
     if unknown:
         raise TypeError(f"{params.__name__} has no field {', '.join(sorted(unknown))}")
-    fields = {}
+    fields: dict[str, Any] = {}
     for name, value in defaults.items():
         field = copy(params.model_fields[name])  # keeps the description and the bounds
         field.default = value

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from error_codes import raises_code
 from scipy.spatial.distance import mahalanobis
 from sklearn.covariance import EmpiricalCovariance
 
 from goldfold.anomaly import padim
-from goldfold.errors import GoldfoldError
 
 
 def drawn(images: int = 60, places: int = 70, d: int = 5, seed: int = 0) -> torch.Tensor:
@@ -22,7 +22,7 @@ def drawn(images: int = 60, places: int = 70, d: int = 5, seed: int = 0) -> torc
 
 def test_distances_are_those_of_scipy_on_scikit_learns_covariance():
     normal, others = drawn(), drawn(7, seed=1) + 2
-    found = padim.distances(others, padim.fitted(normal, 0.1))
+    found = padim.distances(others, padim.fit(normal, 0.1))
     assert found.shape == (7, 70)
     for place in (0, 31, 32, 69):
         known = EmpiricalCovariance().fit(normal[:, place].double().numpy())
@@ -33,20 +33,26 @@ def test_distances_are_those_of_scipy_on_scikit_learns_covariance():
 
 def test_fewer_images_than_features_tell_something_still():
     normal = drawn(images=4)
-    known = padim.fitted(normal, 0.1)
+    known = padim.fit(normal, 0.1)
     assert padim.distances(normal, known).max() < padim.distances(normal + 50, known).min()
 
 
 def test_half_precision_is_read_as_it_is():
     normal = drawn().half()
-    assert padim.fitted(normal, 0.1).mean.dtype == torch.float32
-    assert torch.equal(padim.fitted(normal, 0.1).factor, padim.fitted(normal.float(), 0.1).factor)
+    assert padim.fit(normal, 0.1).mean.dtype == torch.float32
+    assert torch.equal(padim.fit(normal, 0.1).factor, padim.fit(normal.float(), 0.1).factor)
 
 
 @pytest.mark.parametrize(
-    ("features", "shrinkage"),
-    [(drawn(images=1), 0.1), (drawn(), 0.0), (drawn()[0], 0.1), (torch.ones(5, 2, 3), 0.1), (drawn() * torch.nan, 0.1)],
+    ("features", "shrinkage", "code"),
+    [
+        (drawn(images=1), 0.1, "too_few_images"),
+        (drawn()[0], 0.1, "too_few_images"),
+        (drawn(), 0.0, "shrinkage_not_positive"),
+        (torch.ones(5, 2, 3), 0.1, "features_constant"),
+        (drawn() * torch.nan, 0.1, "features_constant"),
+    ],
 )
-def test_what_tells_no_gaussian_is_refused(features, shrinkage):
-    with pytest.raises(GoldfoldError):
-        padim.fitted(features, shrinkage)
+def test_what_tells_no_gaussian_is_refused(features, shrinkage, code):
+    with raises_code(code):
+        padim.fit(features, shrinkage)

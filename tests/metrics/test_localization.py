@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from error_codes import raises_code
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from goldfold.data import fields
-from goldfold.errors import GoldfoldError
 from goldfold.metrics.localization import aupro, pixel_auroc
 
 SIDE = 32
@@ -93,7 +93,7 @@ def test_constant_maps_score_at_chance_and_the_truth_scores_one(metric):
 def test_drawn_images_score_as_if_they_were_given(metric):
     rows, masks, maps = scene(4, images=12)
     made = metric(truth_of(masks), side=SIDE)
-    score_of = made.resampled(rows, maps)
+    score_of = made.options.resampled(rows, maps)
     for seed in range(5):
         index = np.random.default_rng(seed).integers(0, 12, 12)
         again = made.score(rows.iloc[index], maps[index])
@@ -108,19 +108,19 @@ def test_maps_and_masks_of_other_sizes_meet_at_one():
 
 
 @pytest.mark.parametrize(
-    ("changed", "complaint"),
+    ("changed", "code", "fact"),
     [
-        (lambda masks, maps: (masks * 0, maps), "needs an anomalous pixel"),
-        (lambda masks, maps: (masks * 0 + 1, maps), "needs a normal pixel"),
-        (lambda masks, maps: (masks, maps.max((1, 2))), r"shape \(n, height, width\)"),
-        (lambda masks, maps: (masks, np.where(maps > 2, np.nan, maps)), "must be finite"),
-        (lambda masks, maps: (masks, fields.records(score=maps)), "no field of the predictions 'map'"),
+        (lambda masks, maps: (masks * 0, maps), "metric_one_class", "an anomalous pixel"),
+        (lambda masks, maps: (masks * 0 + 1, maps), "metric_one_class", "a normal pixel"),
+        (lambda masks, maps: (masks, maps.max((1, 2))), "wrong_prediction_shape", "(n, height, width)"),
+        (lambda masks, maps: (masks, np.where(maps > 2, np.nan, maps)), "predictions_not_finite", "of"),
+        (lambda masks, maps: (masks, fields.records(score=maps)), "unknown_field", "'map'"),
     ],
 )
-def test_what_cannot_be_scored_is_told(changed, complaint):
+def test_what_cannot_be_scored_is_refused(changed, code, fact):
     rows, masks, maps = scene()
     masks, maps = changed(masks, maps)
-    with pytest.raises(GoldfoldError, match=complaint):
+    with raises_code(code, fact):
         pixel_auroc(truth_of(masks), side=SIDE).score(rows, maps)
-    with pytest.raises(GoldfoldError, match="limit"):
+    with raises_code("limit_out_of_range", 0):
         aupro(truth_of(masks), limit=0)

@@ -118,7 +118,9 @@ def test_mirrored_views_make_an_image_and_its_mirror_image_alike(rows, tmp_path)
 def test_relative_patches_are_compared_where_it_is_asked_for(rows, tmp_path, monkeypatch):
     asked = predictions(rows[:16], rows[16:], tmp_path, relative=True)
     monkeypatch.setattr(
-        patch_features, "joined", lambda maps, joined=patch_features.joined: patch_features.relative(joined(maps))
+        patch_features,
+        "join_maps",
+        lambda maps, join_maps=patch_features.join_maps: patch_features.subtract_image_mean(join_maps(maps)),
     )
     assert np.array_equal(predictions(rows[:16], rows[16:], tmp_path)["score"], asked["score"])
     assert asked["score"][:8].max() < asked["score"][8:].min()

@@ -1,4 +1,4 @@
-"""A few points that stand for many: exact greedy k-centre, by lazy updates."""
+"""Greedy k-center coreset selection, exact, with lazy updates of the distances."""
 
 from __future__ import annotations
 
@@ -10,35 +10,38 @@ from torch import Tensor
 from goldfold.anomaly import memory_bank
 from goldfold.errors import GoldfoldError
 
-POOL = 1024  # large enough for many picks per round, small enough to stay in the processor's cache
+POOL = 1024  # large enough for many picks per round, small enough for the processor's cache
 PART = 256
 CHOSEN = -1.0  # below every squared distance: a point is never chosen twice
 
 
-def greedy_k_centre(
+def greedy_k_center(
     points: Tensor, size: int, *, first: int = 0, progress: Callable[[int, int], None] | None = None
 ) -> Tensor:
-    """The positions, int64 (size,), of points of which each is the farthest from all those before it.
+    """Greedy k-center coreset: each chosen point is the farthest from all those chosen before.
 
-    points: float (n, d), n >= size >= 1, on any device; the work is done in float32. Equal points may be chosen one
-        after the other, once all others are; no position comes twice. Any head of the result is a coreset itself.
+    Returns positions, int64 (size,).
+
+    points: float (n, d), n >= size >= 1, on any device; computed in float32. No position comes twice. Equal points may
+    be chosen one after the other once all others are chosen. Any first part of the result is a coreset itself.
     first: the position to begin with (PatchCore draws it at random).
-    progress: told (chosen so far, size) now and then.
+    progress: called with (number chosen so far, size) from time to time.
 
-    This is farthest-first traversal (Gonzalez 1985; Roth et al. 2022, section 3.2), pick by pick: squared distances are
-    |x|² + |c|² - 2x·c around the mean, and among points whose distances differ by less than rounding any may come
-    first. Distances to the nearest centre only shrink, so an old one bounds the present one from above: the `POOL`
-    points of the largest bounds are brought up to date, and the picks are made among them until none reaches the bounds
-    of the others. What never comes near the covering radius is never looked at again.
+    This is farthest-first traversal (Gonzalez 1985; Roth et al. 2022, section 3.2), pick by pick. Squared distances are
+    |x|² + |c|² - 2x·c around the mean; among points whose distances differ by less than rounding any may come first.
+
+    Distances to the nearest center only shrink, so an old distance is an upper bound of the current one. The `POOL`
+    points with the largest bounds are updated, and picks are made among them until none of them reaches the bounds of
+    the other points. Points that never come near the covering radius are never updated again.
 
     Raises GoldfoldError for no points, values that are not finite, and a size or a first position out of range.
     """
     _check(points, size, first)
-    points = points.float() - points.float().mean(0)  # far from zero the squares would swallow the differences
+    points = points.float() - points.float().mean(0)  # far from zero, squares would cancel the differences
     chosen = torch.tensor([first], device=points.device)
     bounds = (points - points[first]).square_().sum(1)
     bounds[first] = CHOSEN
-    counted = torch.ones_like(bounds, dtype=torch.int64)  # how many of the chosen each bound takes into account
+    counted = torch.ones_like(bounds, dtype=torch.int64)  # number of chosen points that each bound takes into account
     while len(chosen) < size:
         pool, beyond = _farthest(bounds)
         members = points[pool]
@@ -51,44 +54,52 @@ def greedy_k_centre(
     return chosen
 
 
-def coverage_radius(points: Tensor, centres: Tensor) -> float:
-    """The largest distance of a point to its nearest centre; points (n, d), centres (m, d), in bounded memory."""
+def coverage_radius(points: Tensor, centers: Tensor) -> float:
+    """The largest distance of a point to its nearest center, in bounded memory.
+
+    points: float (n, d). centers: float (m, d). Raises GoldfoldError as `memory_bank.nearest` does.
+    """
     memory_bank.check_features("array of points", points)
-    distances, _ = memory_bank.nearest(points, centres, 1)
+    distances, _ = memory_bank.nearest(points, centers, 1)
     return distances.max().item()
 
 
 def _check(points: Tensor, size: int, first: int) -> None:
     memory_bank.check_features("array of points", points)
     if not 1 <= size <= len(points):
-        raise GoldfoldError(f"a coreset of {len(points)} points has 1 to {len(points)} of them, not {size}; change it")
+        raise GoldfoldError(
+            "coreset_size_out_of_range",
+            f"a coreset of {len(points)} points has 1 to {len(points)} of them, got {size}: change the size",
+        )
     if not 0 <= first < len(points):
-        raise GoldfoldError(f"the first of {len(points)} points is 0 to {len(points) - 1}, not {first}; change it")
+        raise GoldfoldError(
+            "first_out_of_range", f"the first of {len(points)} points is 0 to {len(points) - 1}, got {first}: change it"
+        )
 
 
 def _farthest(bounds: Tensor) -> tuple[Tensor, Tensor]:
-    """The positions of the `POOL` largest bounds, and the largest bound of the other points."""
+    """Positions of the `POOL` largest bounds, and the largest bound of the other points."""
     largest, positions = bounds.topk(min(POOL + 1, len(bounds)))
     beyond = largest[POOL] if len(bounds) > POOL else bounds.new_tensor(CHOSEN)
     return positions[:POOL], beyond
 
 
 def _updated(bounds: Tensor, counted: Tensor, members: Tensor, points: Tensor, chosen: Tensor) -> Tensor:
-    """The members' squared distances to the nearest of all chosen points, from `bounds` that count the first few."""
+    """Squared distances of the members to the nearest of all chosen points, from `bounds` that count the first few."""
     oldest = int(counted.min())
-    centres = points[chosen[oldest:]]
-    norms, member_norms = centres.square().sum(1), members.square().sum(1)
-    for part in counted.argsort().split(PART):  # members of like age, so that few are compared with what they counted
+    centers = points[chosen[oldest:]]
+    norms, member_norms = centers.square().sum(1), members.square().sum(1)
+    for part in counted.argsort().split(PART):  # members updated at similar times share a product
         start = int(counted[part[0]]) - oldest
-        if start < len(centres):
-            products = torch.addmm(norms[start:], members[part], centres[start:].T, alpha=-2)
+        if start < len(centers):
+            products = torch.addmm(norms[start:], members[part], centers[start:].T, alpha=-2)
             squares = (products.amin(1) + member_norms[part]).clamp_(min=0)
             bounds[part] = torch.minimum(bounds[part], squares)
     return bounds
 
 
 def _picked(members: Tensor, bounds: Tensor, beyond: Tensor, most: int) -> tuple[list[int], Tensor]:
-    """Up to `most` farthest members, while none outside can be farther, and all members' bounds afterwards."""
+    """Up to `most` farthest members, while no point outside can be farther, and the members' bounds afterwards."""
     norms = members.square().sum(1)
     picks: list[int] = []
     while len(picks) < most:

@@ -1,6 +1,6 @@
-"""What normal images look like at each place: a Gaussian of their features there, and how far others are from it.
+"""PaDiM: a Gaussian of normal features at each position of the map, and the Mahalanobis distance from it.
 
-PaDiM (Defard, Setkov, Loesch and Audigier, ICPR 2020 workshops), for objects that always lie alike.
+Source: Defard, Setkov, Loesch and Audigier, ICPR 2020 workshops. It suits objects that are always aligned.
 """
 
 from __future__ import annotations
@@ -12,54 +12,68 @@ from torch import Tensor
 
 from goldfold.errors import GoldfoldError
 
-AT_ONCE = 32  # places
+AT_ONCE = 32  # positions
 
 
 @dataclass(frozen=True)
 class Gaussians:
-    """mean: float32 (places, d). factor: float32 (places, d, d), lower triangular; times its transpose: covariance."""
+    """A Gaussian per position. mean: float32 (positions, d). factor: float32 (positions, d, d), Cholesky factor.
+
+    The factor is lower triangular; factor times its transpose is the covariance.
+    """
 
     mean: Tensor
     factor: Tensor
 
 
-def fitted(features: Tensor, shrinkage: float) -> Gaussians:
-    """The Gaussian of n images' features at each place: their mean, and their covariance plus a multiple of identity.
+def fit(features: Tensor, shrinkage: float) -> Gaussians:
+    """Fit the Gaussian of the features of n images at each position: their mean, and their covariance plus shrinkage.
 
-    features: float (n, places, d), n >= 2. shrinkage: above 0, of the mean variance at a place, is added to each
-    variance there: n images tell no covariance of n or more features, and the paper adds 0.01 for the same reason.
+    features: float (n, positions, d), n >= 2. shrinkage: greater than 0; this multiple of the mean variance at a
+    position is added to each variance there. n images cannot determine the covariance of n or more features; the paper
+    adds 0.01 for the same reason.
 
-    Raises GoldfoldError for one image, and where features are not finite or all alike.
+    Raises GoldfoldError for fewer than two images, a shrinkage that is not positive, and features that are not finite
+    or do not vary.
     """
-    if features.ndim != 3 or len(features) < 2 or not shrinkage > 0:
+    if features.ndim != 3 or len(features) < 2:
         raise GoldfoldError(
-            f"a Gaussian needs features (images, places, d) of two images or more and a shrinkage above 0, got "
-            f"{tuple(features.shape)} and {shrinkage:g}: add images"
+            "too_few_images",
+            f"a Gaussian needs features (images, positions, d) of two or more images, got {tuple(features.shape)}: add "
+            "images",
         )
-    parts = [_fitted(some.float(), shrinkage) for some in features.split(AT_ONCE, dim=1)]
+    if not shrinkage > 0:
+        raise GoldfoldError(
+            "shrinkage_not_positive", f"shrinkage must be greater than 0, got {shrinkage:g}: 0.01 is usual"
+        )
+    parts = [_fit(some.float(), shrinkage) for some in features.split(AT_ONCE, dim=1)]
     mean, factor = (torch.cat(part) for part in zip(*parts, strict=True))
     return Gaussians(mean, factor)
 
 
-def distances(features: Tensor, known: Gaussians) -> Tensor:
-    """The Mahalanobis distance of features (n, places, d) from what is normal at their places, float32 (n, places)."""
+def distances(features: Tensor, gaussians: Gaussians) -> Tensor:
+    """Mahalanobis distance of features from the Gaussian at their position, float32 (n, positions).
+
+    features: float (n, positions, d).
+    """
     parts = []
     for some, mean, factor in zip(
-        features.split(AT_ONCE, dim=1), known.mean.split(AT_ONCE), known.factor.split(AT_ONCE), strict=True
+        features.split(AT_ONCE, dim=1), gaussians.mean.split(AT_ONCE), gaussians.factor.split(AT_ONCE), strict=True
     ):
-        apart = (some.float() - mean).permute(1, 2, 0)
-        parts.append(torch.linalg.solve_triangular(factor, apart, upper=False).norm(dim=1))
+        deviation = (some.float() - mean).permute(1, 2, 0)
+        parts.append(torch.linalg.solve_triangular(factor, deviation, upper=False).norm(dim=1))
     return torch.cat(parts).T
 
 
-def _fitted(features: Tensor, shrinkage: float) -> tuple[Tensor, Tensor]:
+def _fit(features: Tensor, shrinkage: float) -> tuple[Tensor, Tensor]:
     mean = features.mean(0)
-    apart = (features - mean).transpose(0, 1)
-    covariance = apart.mT @ apart / len(features)
+    deviation = (features - mean).transpose(0, 1)
+    covariance = deviation.mT @ deviation / len(features)
     variance = covariance.diagonal(dim1=1, dim2=2).mean(1)
     if not (variance.isfinite() & (variance > 0)).all():
         raise GoldfoldError(
-            "features must be finite and differ between normal images, at some places they do not: look at the images"
+            "features_constant",
+            "normal features are not finite or do not vary at some positions: check the images, or use other layers",
         )
     identity = torch.eye(features.shape[-1], device=features.device)
     return mean, torch.linalg.cholesky(covariance + shrinkage * variance[:, None, None] * identity)

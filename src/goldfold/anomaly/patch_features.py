@@ -1,4 +1,4 @@
-"""Patches of a frozen backbone's maps: how several maps become one, and what the patches' distances say of an image."""
+"""Patch features from the maps of a frozen backbone, and image scores from patch distances."""
 
 from __future__ import annotations
 
@@ -14,40 +14,47 @@ from goldfold.images import augmentation
 from goldfold.nn import backbones
 
 
-class Tower(nn.Module):
-    """Pixels uint8 (n, h, w, 3) -> a frozen backbone's maps at the chosen strides, one after the other, (n, values).
+class PatchBackbone(nn.Module):
+    """A frozen backbone whose maps at the chosen strides are flattened and concatenated.
 
-    The values of further views follow those of the image as it is, in the order of `augmentation.VIEWS`.
+    Pixels uint8 (n, h, w, 3) -> (n, values).
+    The values of further views follow those of the image itself, in the order of `augmentation.VIEWS`. Raises
+    GoldfoldError for a stride at which the backbone has no map.
     """
 
     def __init__(self, name: str, pretrained: bool, strides: Sequence[int], views: augmentation.Views = "none") -> None:
         super().__init__()
         self.views: augmentation.Views = views
         self.backbone, mean, std = backbones.create(name, pretrained)
-        self.normalise = backbones.Normalise(mean, std)
+        self.normalize = backbones.Normalise(mean, std)
         known = [stage["reduction"] for stage in getattr(self.backbone, "feature_info", ())]
         absent = [stride for stride in strides if stride not in known]
         if absent:
             raise GoldfoldError(
-                f"backbone '{name}' has maps at strides {', '.join(map(str, known))}, not {absent[0]}: change `strides`"
+                "unknown_stride",
+                f"backbone '{name}' has maps at strides {', '.join(map(str, known))}, not {absent[0]}: change "
+                "`strides`",
             )
         self.indices = [known.index(stride) for stride in strides]
         self.to(memory_format=torch.channels_last)
 
     def maps(self, pixels: Tensor) -> list[Tensor]:
+        """The backbone's map (n, d, h / stride, w / stride) at each of the chosen strides."""
         return self.backbone.forward_intermediates(
-            self.normalise(pixels), indices=self.indices, intermediates_only=True
+            self.normalize(pixels), indices=self.indices, intermediates_only=True
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """All maps of all views, (n, values)."""
         views = augmentation.views(pixels, self.views)
         return torch.cat([each.flatten(1) for view in views for each in self.maps(view)], dim=1)
 
 
-def joined(maps: Sequence[Tensor]) -> Tensor:
-    """Maps (n, d_i, h_i, w_i) of the same images as patches (n, h * w, sum of d_i) on the grid of the finest.
+def join_maps(maps: Sequence[Tensor]) -> Tensor:
+    """Join several maps of the same images into patches on the grid of the finest map.
 
-    Each map is averaged over 3 x 3 positions, outside of it counting 0, and the coarser ones are enlarged bilinearly
+    maps: (n, d_i, h_i, w_i) each. Returns patches (n, h * w, sum of d_i).
+    Each map is averaged over 3 x 3 positions, with zeros outside, and the coarser ones are enlarged bilinearly
     (Roth et al. 2022, section 3.1).
     """
     smooth = [F.avg_pool2d(each, 3, 1, 1) for each in maps]
@@ -56,13 +63,13 @@ def joined(maps: Sequence[Tensor]) -> Tensor:
     return torch.cat(enlarged, dim=1).flatten(2).transpose(1, 2)
 
 
-def relative(patches: Tensor) -> Tensor:
-    """Patches (..., p, d) less the mean patch of their image: what exposure and texture add to all of them is gone."""
+def subtract_image_mean(patches: Tensor) -> Tensor:
+    """Patches (..., p, d) minus the mean patch of their image, which removes the image's exposure and texture."""
     return patches - patches.mean(-2, keepdim=True)
 
 
-def blurred(maps: Tensor, sigma: float) -> Tensor:
-    """Maps (n, h, w) under a Gaussian of `sigma` positions, edges mirrored, on the CPU; 0 leaves them as they are."""
+def blur(maps: Tensor, sigma: float) -> Tensor:
+    """Maps (n, h, w) on the CPU after a Gaussian blur of `sigma` positions, edges mirrored; 0 means no blur."""
     if sigma == 0:
         return maps.cpu()
     from scipy.ndimage import gaussian_filter
@@ -71,5 +78,5 @@ def blurred(maps: Tensor, sigma: float) -> Tensor:
 
 
 def top_mean(distances: Tensor, share: float) -> Tensor:
-    """The mean of each image's largest distances, (n, p) -> (n,): `share` of them, rounded, but at least one."""
+    """Mean of each image's largest distances, (n, p) -> (n,): a `share` of them, rounded, and at least one."""
     return distances.topk(max(1, round(share * distances.shape[1])), dim=1).values.mean(1)

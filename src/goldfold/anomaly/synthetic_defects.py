@@ -1,10 +1,10 @@
-"""Damage done to a normal image, so that a detector can be tried where no real defect is known.
+"""Synthetic defects painted into normal images, to try a detector where no real defect is known.
 
-A score on such damage says nothing about real defects: an easy pseudo-anomaly is found by a detector that is at chance
-on real ones. Every draw comes from (seed, kind, sample) alone, so that each epoch and each detector meets the same.
+A score on synthetic defects says nothing about real ones: a detector can find easy synthetic defects and be at chance
+on real ones. Every random draw depends only on (seed, kind, sample), so all epochs and detectors see the same defects.
 
 cutpaste_patch and cutpaste_scar are CutPaste (Li, Sohn, Yoon and Pfister, CVPR 2021, section 2.2 and appendix): a
-rectangle of the image, its colours jittered, is pasted elsewhere in the same image; the scar's is thin and turned.
+rectangle of the image, its colors jittered, is pasted elsewhere in the same image; the scar is thin and rotated.
 texture_damage blurs, shuffles, scratches or darkens one irregular region.
 """
 
@@ -32,31 +32,36 @@ PATCH_ASPECT = (0.3, 3.3)  # width / height
 JITTER = 0.1  # of brightness, contrast, saturation and hue
 SCAR_WIDTH, SCAR_LENGTH = (2, 16), (10, 25)  # pixels of an image whose shorter side is SCAR_SIDE
 SCAR_SIDE = 256
-SCAR_LEAST = (2, 4)  # pixels of width and length, below which a scar is no turned rectangle any more
+SCAR_LEAST = (2, 4)  # pixels of width and length; a smaller scar is no rotated rectangle
 SCAR_ANGLE = (-45, 45)  # degrees
 REGION_AREA = (0.01, 0.10)  # of the image
 
 SMALLEST_SIDE, LONGEST_ASPECT = 16, 10
-LEAST_CHANGE = 2.0  # grey levels, mean over the mask: background pasted on the same background is no anomaly
+LEAST_CHANGE = 2.0  # gray levels, mean over the mask: background pasted on the same background is no defect
 DRAWS = 16
-SHIFT = round(JITTER * 255)  # grey levels
+SHIFT = round(JITTER * 255)  # gray levels
 
 
 def damage(image: np.ndarray, kind: str, seed: int, sample: object) -> tuple[np.ndarray, np.ndarray]:
-    """A damaged copy of the image, uint8 (h, w, c), and the mask, bool (h, w), of the pixels that may have changed.
+    """A copy of the image with a synthetic defect, and the mask of the pixels that may differ.
 
-    image: uint8 (h, w, c) of one or three channels (RGB), sides of 16 pixels or more, neither over ten times the
-        other.
-    sample: anything with a stable `str`: an id, a row position.
+    Returns uint8 (h, w, c) and bool (h, w).
+    image: uint8 (h, w, c) with one or three channels (RGB), sides of at least 16 pixels, neither more than ten times
+        the other.
+    kind: one of `KINDS`.
+    sample: anything with a stable `str`, such as an id or a row position.
 
-    cutpaste_patch: area 2-15 % of the image, aspect 0.3-3.3, log-uniform (the paper: below or above 1 alike).
-    cutpaste_scar: 2-16 pixels wide, 10-25 long, turned by up to 45 degrees. The paper's images have sides of 256:
+    cutpaste_patch: area 2-15 % of the image, aspect 0.3-3.3, log-uniform (in the paper: below or above 1 equally
+    often).
+    cutpaste_scar: 2-16 pixels wide, 10-25 long, rotated by up to 45 degrees. The paper's images have sides of 256:
         pixels scale with the shorter side / 256, down to 2 by 4.
-    texture_damage: 1-10 % of the image, exactly; one connected region.
+    texture_damage: exactly 1-10 % of the image; one connected region.
 
-    What changes its mask by less than two grey levels on average, as where a smooth background lands on itself, is
-    drawn again, up to 16 times; then, as on many constant images, the last mask is shifted by 26 grey levels towards
-    the farther end of the range instead. This redrawing is no part of the paper.
+    A defect that changes the pixels of its mask by less than two gray levels on average, such as a smooth background
+    pasted on itself, is drawn again, up to 16 times. After that, as on many constant images, the pixels of the last
+    mask are shifted by 26 gray levels towards the farther end of the range instead. This redrawing is not in the paper.
+
+    Raises GoldfoldError for an unknown kind and for other images.
     """
     _check(image, kind)
     drawn = np.random.default_rng(seeding.derive(seed, kind, sample))
@@ -69,8 +74,11 @@ def damage(image: np.ndarray, kind: str, seed: int, sample: object) -> tuple[np.
     return changed, mask
 
 
-def damages(pixels: np.ndarray, samples: Sequence, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """`damage` of each of the images, uint8 (n, h, w, c), as `samples` (n) say, and bool (n, h, w)."""
+def damage_all(pixels: np.ndarray, samples: Sequence, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """`damage` of each image: the copies, uint8 (n, h, w, c), and the masks, bool (n, h, w).
+
+    pixels: uint8 (n, h, w, c). samples: n of them; the seed is 0.
+    """
     pairs = [damage(image, kind, 0, sample) for image, sample in zip(pixels, samples, strict=True)]
     damaged, changed = zip(*pairs, strict=True)
     return np.stack(damaged), np.stack(changed)
@@ -78,20 +86,25 @@ def damages(pixels: np.ndarray, samples: Sequence, kind: str) -> tuple[np.ndarra
 
 def _check(image: np.ndarray, kind: str) -> None:
     if kind not in KINDS:
-        raise errors.unknown("kind of pseudo-anomaly", kind, KINDS)
+        raise errors.unknown("kind of synthetic defect", kind, KINDS, code="unknown_defect_kind")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
         raise GoldfoldError(
-            f"damage is done to uint8 images (h, w, 1) or (h, w, 3), got {image.dtype} {image.shape}; convert it first"
+            "wrong_image_format",
+            f"synthetic defects need uint8 images (h, w, 1) or (h, w, 3), got {image.dtype} {image.shape}: convert the "
+            "image first",
         )
     short, long = sorted(image.shape[:2])
     if short < SMALLEST_SIDE or long > LONGEST_ASPECT * short:
         raise GoldfoldError(
-            f"damage needs images with sides of at least {SMALLEST_SIDE} pixels, neither over {LONGEST_ASPECT} "
-            f"times the other, got {image.shape[0]} x {image.shape[1]}; enlarge or crop it"
+            "image_too_small",
+            f"synthetic defects need sides of at least {SMALLEST_SIDE} pixels, neither more than {LONGEST_ASPECT} "
+            f"times the other, got {image.shape[0]} x {image.shape[1]}: "
+            "enlarge or crop the image",
         )
 
 
 def _mean_change(image: np.ndarray, changed: np.ndarray, mask: np.ndarray) -> float:
+    """Mean absolute difference inside the mask, in gray levels."""
     return float(np.abs(image[mask].astype(np.int16) - changed[mask]).mean())
 
 
@@ -107,6 +120,7 @@ def _jittered(patch: np.ndarray, drawn: np.random.Generator) -> np.ndarray:
 
 
 def _patch(image: np.ndarray, drawn: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """CutPaste: a rectangle pasted elsewhere."""
     height, width = _patch_sides(image.shape[0], image.shape[1], drawn)
     room = image.shape[0] - height + 1, image.shape[1] - width + 1
     (row, column), (to_row, to_column) = drawn.integers(room), drawn.integers(room)
@@ -118,7 +132,7 @@ def _patch(image: np.ndarray, drawn: np.random.Generator) -> tuple[np.ndarray, n
 
 
 def _patch_sides(rows: int, columns: int, drawn: np.random.Generator) -> tuple[int, int]:
-    """Whole pixels inside both ranges and the image; what rounding moves out is drawn again."""
+    """Height and width in whole pixels, inside both ranges and the image; what rounding moves outside is redrawn."""
     while True:
         area = drawn.uniform(*PATCH_AREA) * rows * columns
         aspect = np.exp(drawn.uniform(*np.log(PATCH_ASPECT)))
@@ -133,7 +147,7 @@ def _inside(value: float, bounds: tuple[float, float]) -> bool:
 
 
 def _scar(image: np.ndarray, drawn: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates are (x, y), pixel centres are whole numbers; only the scar's bounding box is computed."""
+    """CutPaste scar. Coordinates are (x, y), pixel centers are integers; only the bounding box is computed."""
     import cv2
 
     size = np.array(image.shape[1::-1])
@@ -143,7 +157,7 @@ def _scar(image: np.ndarray, drawn: np.random.Generator) -> tuple[np.ndarray, np
     radians = np.deg2rad(drawn.uniform(*SCAR_ANGLE))
     turn = np.array([[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]])
     extent = np.abs(turn) @ sides
-    source, target = _centre(sides, size, drawn), _centre(extent, size, drawn)
+    source, target = _center(sides, size, drawn), _center(extent, size, drawn)
     left, top = np.maximum(np.floor(target - extent / 2), 0).astype(int)
     right, bottom = np.minimum(np.ceil(target + extent / 2) + 1, size).astype(int)
     place = np.s_[top:bottom, left:right]
@@ -158,12 +172,13 @@ def _scar(image: np.ndarray, drawn: np.random.Generator) -> tuple[np.ndarray, np
     return changed, mask
 
 
-def _centre(extent: np.ndarray, size: np.ndarray, drawn: np.random.Generator) -> np.ndarray:
-    """The centre of a box of `extent` that lies within an image of `size`."""
+def _center(extent: np.ndarray, size: np.ndarray, drawn: np.random.Generator) -> np.ndarray:
+    """Random center of a box of `extent` that lies within an image of `size`."""
     return drawn.uniform(extent / 2 - 0.5, size - extent / 2 - 0.5)
 
 
 def _texture(image: np.ndarray, drawn: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """One effect on one irregular region."""
     mask = _region(image.shape[0], image.shape[1], drawn)
     effect = _EFFECTS[drawn.integers(len(_EFFECTS))]
     changed = image.copy()
@@ -172,9 +187,9 @@ def _texture(image: np.ndarray, drawn: np.random.Generator) -> tuple[np.ndarray,
 
 
 def _region(rows: int, columns: int, drawn: np.random.Generator) -> np.ndarray:
-    """A star-shaped region around a random centre, bool (rows, columns), of exactly the drawn number of pixels.
+    """A star-shaped region around a random center, bool (rows, columns), with exactly the drawn number of pixels.
 
-    Its outline is a circle bent by waves of 2 to 6 periods; the pixels nearest to the centre in that measure are it.
+    Its outline is a circle bent by waves of 2 to 6 periods; it holds the pixels nearest to the center in that measure.
     """
     grid = np.indices((rows, columns), np.float32) - drawn.uniform((0, 0), (rows, columns)).reshape(2, 1, 1)
     angle, distance = np.arctan2(*grid), np.hypot(*grid)
@@ -198,7 +213,7 @@ def _shuffled(image: np.ndarray, mask: np.ndarray, drawn: np.random.Generator) -
 
 
 def _scratched(image: np.ndarray, mask: np.ndarray, drawn: np.random.Generator) -> np.ndarray:
-    """Parallel streaks, lighter and darker: noise averaged along one direction."""
+    """Parallel light and dark streaks: noise averaged along one direction."""
     import cv2
 
     length = max(7, round(min(image.shape[:2]) * 0.12)) | 1

@@ -26,7 +26,7 @@ def field(predictions: np.ndarray, name: str) -> np.ndarray:
     if predictions.dtype.names is None:
         return predictions
     if name not in predictions.dtype.names:
-        raise unknown("field of the predictions", name, predictions.dtype.names)
+        raise unknown("field of the predictions", name, predictions.dtype.names, code="unknown_field")
     return predictions[name]
 
 

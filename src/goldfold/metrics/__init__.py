@@ -1,4 +1,7 @@
-"""Metrics as values: each factory returns a `goldfold.competition.Metric` whose name is its definition."""
+"""Metrics: each factory returns a `goldfold.competition.Metric` whose name says its definition.
+
+Every factory's docstring states the definition, the range, the chance level, and how ties and empty classes count.
+"""
 
 from __future__ import annotations
 
@@ -54,4 +57,4 @@ __all__ = [
 
 
 def __getattr__(name: str) -> None:
-    raise AttributeError(str(unknown("metric", name, __all__)))
+    raise AttributeError(str(unknown("metric", name, __all__, code="unknown_metric")))

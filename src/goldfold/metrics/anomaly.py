@@ -1,7 +1,7 @@
-"""Metrics of anomaly detection on whole images: rankings within classes and of damaged copies, decisions by threshold.
+"""Metrics of anomaly detection for whole images: AUROC within classes or against synthetic defects, F1 at a threshold.
 
-Predictions are (n,) scores, larger = more anomalous, or records with such a field `score`. `target` is a column of 0
-for normal and 1 for anomalous rows. Rows that lack one of the two cannot be scored: GoldfoldError.
+Predictions are (n,) scores, larger for more anomalous images, or records with such a field `score`. `target` is a
+column with 0 for normal and 1 for anomalous rows. Rows that lack one of the two raise GoldfoldError.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from goldfold.competition import Metric
 from goldfold.data.fields import field
 from goldfold.errors import GoldfoldError, unknown
 from goldfold.metrics.auroc_and_ap import (
-    Others,
-    area_by_level,
+    OtherClasses,
+    area_from_counts,
     auroc,
-    misranked,
-    named,
-    refuse_one_class,
+    metric_name,
+    misranked_share,
+    require_both_classes,
     truth_and_scores,
 )
 from goldfold.metrics.inputs import labels, scores
@@ -34,24 +34,29 @@ if TYPE_CHECKING:
     ScoreOf = Callable[[np.ndarray], float]
 
 
-def auroc_class_mean(target: str, by: str, *, classes: Sequence = (0, 1), others: Others = "refuse") -> Metric:
-    """Mean of the AUROCs within each value of the column `by`; chance is 0.5.
+def auroc_class_mean(
+    target: str, by: str, *, classes: Sequence = (0, 1), other_classes: OtherClasses = "raise"
+) -> Metric:
+    """Mean of the AUROCs within each value of the column `by`.
 
-    Not `auroc` of all rows at once: that compares scores across classes too, so it rewards scores on one scale, which a
-    threshold for all classes needs and a threshold per class does not (Heo and Kang, arXiv:2508.02477, on both); this
-    mean does not see scales. Either may be the higher one.
+    Range: [0, 1], higher is better. Chance: 0.5.
+    Ties: a tied pair counts one half.
+    Empty classes: values of `by` that have only one label are left out of the mean; GoldfoldError if no value remains.
 
-    classes, others: as for `auroc`. Values of `by` that have one label alone are left out of the mean; none left:
-    GoldfoldError. `row_error` is `auroc`'s within the row's value of `by`.
+    `auroc` of all rows also compares scores across the values of `by`. It rewards scores on one common scale, which one
+    threshold for all classes needs and a threshold per class does not (Heo and Kang, arXiv:2508.02477, on both). This
+    mean does not depend on the scales. Either of the two can be the higher one.
+
+    classes, other_classes: as for `auroc`. `row_error` is that of `auroc` within the row's value of `by`.
     """
-    within = auroc(target, classes=classes, others=others)
+    within = auroc(target, classes=classes, other_classes=other_classes)
 
     def parts(rows: DataFrame, predictions: np.ndarray) -> list[tuple[np.ndarray, ...]]:
-        """Of each value of `by`: positions, truth, scores."""
-        truth, ranked = truth_and_scores(rows, predictions, target, classes, others)
+        """Row positions, truth and scores of each value of `by`."""
+        truth, ranked = truth_and_scores(rows, predictions, target, classes, other_classes)
         values = _column(rows, by)
-        places = (np.flatnonzero(values == value) for value in np.unique(values))
-        return [(at, truth[at], ranked[at]) for at in places]
+        positions = (np.flatnonzero(values == value) for value in np.unique(values))
+        return [(at, truth[at], ranked[at]) for at in positions]
 
     def resampled(rows: DataFrame, predictions: np.ndarray) -> ScoreOf:
         levels = [(at, truth, np.unique(s, return_inverse=True)[1]) for at, truth, s in parts(rows, predictions)]
@@ -59,25 +64,27 @@ def auroc_class_mean(target: str, by: str, *, classes: Sequence = (0, 1), others
         def score_of(index: np.ndarray) -> float:
             times = np.bincount(index, minlength=len(rows))
             counts = [[np.bincount(s, times[at] * (truth == code)) for code in (0, 1)] for at, truth, s in levels]
-            areas = [area_by_level(*both) for both in counts if all(side.any() for side in both)]
+            areas = [area_from_counts(*both) for both in counts if all(side.any() for side in both)]
             if not areas:
                 raise GoldfoldError(
+                    "metric_one_class",
                     f"the mean AUROC needs a value of '{by}' with both classes of '{target}', and none of "
-                    f"{len(levels)} has them: stratify, or rank all rows at once"
+                    f"{len(levels)} has both: "
+                    "stratify the split, or use `auroc` of all rows",
                 )
             return float(np.mean(areas))
 
         return score_of
 
     def error(rows: DataFrame, predictions: np.ndarray) -> np.ndarray:
-        found = np.zeros(len(rows))
+        errors = np.zeros(len(rows))
         for at, truth, ranked in parts(rows, predictions):
-            found[at] = misranked(truth, ranked)
-        return found
+            errors[at] = misranked_share(truth, ranked)
+        return errors
 
     return Metric(
-        name=named("auroc_class_mean", target, classes, others),
-        score=_of_all(resampled),
+        name=metric_name("auroc_class_mean", target, classes, other_classes),
+        score=_score_all(resampled),
         higher_is_better=True,
         bounds=within.bounds,
         chance=within.chance,
@@ -87,40 +94,49 @@ def auroc_class_mean(target: str, by: str, *, classes: Sequence = (0, 1), others
 
 def _column(rows: DataFrame, by: str) -> np.ndarray:
     if by not in rows.columns:
-        raise unknown("column", by, map(str, rows.columns))
-    if rows[by].isna().any():
-        raise GoldfoldError(f"a mean over the values of '{by}' needs one in each row, found none in some: fill them")
+        raise unknown("column", by, map(str, rows.columns), code="unknown_column")
+    missing = int(rows[by].isna().sum())
+    if missing:
+        raise GoldfoldError(
+            "values_missing",
+            f"column '{by}' is missing in {missing} of {len(rows)} rows: fill it, since the metric groups rows by it",
+        )
     return rows[by].to_numpy().astype(str)
 
 
 def pseudo_auroc(target: str, normal: Any = 0) -> Metric:
-    """AUROC of normal images against damaged copies of the same images: field `score` against field `pseudo`.
+    """AUROC of normal images against copies of them with a synthetic defect: field `score` against field `pseudo`.
 
-    Only rows whose `target` is `normal` count; none: GoldfoldError. Chance is 0.5. A model may reach 1.0 on damage of
-    one's own making and be at chance on real defects, which is why the name says so.
+    Range: [0, 1], higher is better. Chance: 0.5.
+    Ties: a tied pair counts one half.
+    Empty classes: only rows whose `target` is `normal` count; GoldfoldError if there are none.
+
+    A model can reach 1.0 on synthetic defects and be at chance on real ones. Therefore the metric's name carries a
+    warning, and `MetricOptions.proxy` is set.
     """
 
     def resampled(rows: DataFrame, predictions: np.ndarray) -> ScoreOf:
         if np.asarray(predictions).dtype.names is None:
-            raise unknown("field of the predictions", "pseudo", ())
-        both = np.stack([scores(field(predictions, name), rows, ()) for name in ("score", "pseudo")])
-        levels, level = np.unique(both, return_inverse=True)
-        level, kept = level.reshape(both.shape), labels(rows, target) == normal
+            raise unknown("field of the predictions", "pseudo", (), code="unknown_field")
+        pair = np.stack([scores(field(predictions, name), rows, ()) for name in ("score", "pseudo")])
+        levels, level = np.unique(pair, return_inverse=True)
+        level, kept = level.reshape(pair.shape), labels(rows, target) == normal
 
         def score_of(index: np.ndarray) -> float:
             at = index[kept[index]]
             if not len(at):
                 raise GoldfoldError(
-                    f"pseudo AUROC needs normal rows, but none of {len(index)} has '{target}' {normal!r}: look at "
-                    "`normal` and at the split"
+                    "metric_no_normal_rows",
+                    f"pseudo AUROC needs normal rows, but none of {len(index)} has '{target}' {normal!r}: check "
+                    "`normal` and the split",
                 )
-            return area_by_level(*(np.bincount(side[at], minlength=len(levels)) for side in level))
+            return area_from_counts(*(np.bincount(side[at], minlength=len(levels)) for side in level))
 
         return score_of
 
     return Metric(
         name="pseudo_auroc (says nothing about real defects)",
-        score=_of_all(resampled),
+        score=_score_all(resampled),
         higher_is_better=True,
         bounds=(0.0, 1.0),
         chance=lambda rows: 0.5,
@@ -129,15 +145,22 @@ def pseudo_auroc(target: str, normal: Any = 0) -> Metric:
 
 
 def f1_at_quantile(target: str, q: float = 0.95, by: str | None = None) -> Metric:
-    """F1 of the anomalous class at the `q` quantile of the scored rows' normal scores.
+    """F1 of the anomalous class at the `q` quantile of the normal rows' scores.
 
-    It says what is found when a share r = 1 - q of normal images may be called anomalous; fewer than 1 / r normal rows:
-    GoldfoldError. Chance is the F1 of flags that fall on any row with probability r, p being the share of anomalous
-    rows: TP = p r, FP = (1 - p) r, FN = p (1 - r), so 2 TP / (2 TP + FP + FN) = 2 p r / (p + r). by: a column, with a
-    threshold for each of its values.
+    Range: [0, 1], higher is better. Chance: 2 p r / (p + r), with p the share of anomalous rows and r = 1 - q.
+    Ties: a score equal to the threshold counts as anomalous.
+    Empty classes: GoldfoldError if a class is absent, or if there are fewer than 1 / r normal rows.
+
+    It measures how many anomalies are found if a share r of the normal images may be called anomalous. Chance is the
+    F1 of flags that fall on any row with probability r: TP = p r, FP = (1 - p) r, FN = p (1 - r), so
+    2 TP / (2 TP + FP + FN) = 2 p r / (p + r).
+
+    by: a column; each of its values gets its own threshold.
     """
     if not 0 < q < 1:
-        raise GoldfoldError(f"a quantile lies between 0 and 1, got {q:g}; for 95 percent write 0.95")
+        raise GoldfoldError(
+            "quantile_out_of_range", f"q must lie between 0 and 1, got {q:g}: for 95 percent write 0.95"
+        )
 
     def rule(ranked: np.ndarray, anomalous: np.ndarray) -> thresholds.Threshold:
         return thresholds.validation_quantile(ranked[anomalous == 0], q)
@@ -146,11 +169,16 @@ def f1_at_quantile(target: str, q: float = 0.95, by: str | None = None) -> Metri
 
 
 def f1_best(target: str, by: str | None = None) -> Metric:
-    """F1 of the anomalous class at the threshold that makes it highest, chosen with the labels of the scored rows.
+    """F1 of the anomalous class at the threshold with the highest F1, chosen with the labels of the scored rows.
 
-    No threshold found beforehand does better. Chance is the F1 of calling each row anomalous, 2 p / (1 + p) with p the
-    share of anomalous rows: the lowest of thresholds does that, so no scores come out below it. by: a column, with a
-    threshold for each of its values.
+    Range: [0, 1], higher is better. Chance: 2 p / (1 + p), with p the share of anomalous rows.
+    Ties: a score equal to the threshold counts as anomalous.
+    Empty classes: GoldfoldError if a class is absent.
+
+    No threshold chosen beforehand scores better. Chance is the F1 of calling every row anomalous. The lowest threshold
+    does that, so no scores fall below chance.
+
+    by: a column; each of its values gets its own threshold.
     """
     return _f1("f1_best (threshold chosen on the scored rows)", target, thresholds.best_f1, by=by)
 
@@ -158,10 +186,16 @@ def f1_best(target: str, by: str | None = None) -> Metric:
 def f1_at_first_jump(target: str, by: str | None = None) -> Metric:
     """F1 of the anomalous class at `thresholds.first_jump` of all scored rows, which needs no labels.
 
-    Transductive: the verdict on one image depends on those scored with it. Fewer than 21 rows: GoldfoldError. Chance is
-    that of `f1_best`, the most that flags which know nothing can expect at any rate. Rows drawn again (`resampled`)
-    keep the threshold found once, since a row drawn twice makes a gap of 0 that no set of images has. by: a column,
-    with a threshold for each of its values.
+    Range: [0, 1], higher is better. Chance: 2 p / (1 + p), with p the share of anomalous rows, as for `f1_best`: the
+    highest F1 that random flags can expect at any rate.
+    Ties: a score equal to the threshold counts as anomalous.
+    Empty classes: GoldfoldError if a class is absent, or if there are fewer than 21 rows.
+
+    The metric is transductive: the decision on one image depends on the images scored with it. Bootstrap draws
+    (`resampled`) keep the threshold of the original rows, since a row drawn twice makes a gap of 0 that no set of
+    images has.
+
+    by: a column; each of its values gets its own threshold.
     """
     name = "f1_at_first_jump (transductive)"
     return _f1(name, target, lambda ranked, anomalous: thresholds.first_jump(ranked), once=True, by=by)
@@ -170,25 +204,25 @@ def f1_at_first_jump(target: str, by: str | None = None) -> Metric:
 def _f1(
     name: str, target: str, rule: Rule, *, flagged: float = 1.0, once: bool = False, by: str | None = None
 ) -> Metric:
-    """F1 = 2 TP / (2 TP + FP + FN) of what is anomalous by `rule` (scores, truth), found for each value of `by` apart.
+    """F1 = 2 TP / (2 TP + FP + FN) of the rows that `rule` (scores, truth) calls anomalous, per value of `by` if given.
 
-    flagged: of the rows, by chance. once: whether the threshold stays when rows are drawn again; those of classes stay,
-    since a class may be drawn without an anomalous row.
+    flagged: the share of rows flagged at chance level. once: whether bootstrap draws keep the threshold. Thresholds per
+    value of `by` are always kept, since a draw may leave a value without anomalous rows.
     """
 
     def resampled(rows: DataFrame, predictions: np.ndarray) -> ScoreOf:
         truth, ranked = truth_and_scores(rows, predictions, target)
         if by:
             classes = _column(rows, by)
-            called = thresholds.decide_per_class(ranked, classes, thresholds.per_class(rule, classes, ranked, truth))
+            flags = thresholds.decide_per_class(ranked, classes, thresholds.per_class(rule, classes, ranked, truth))
         elif once:
-            called = thresholds.decide(ranked, rule(ranked, truth))
+            flags = thresholds.decide(ranked, rule(ranked, truth))
 
         def score_of(index: np.ndarray) -> float:
-            actual, scores_of = truth[index], ranked[index]
-            refuse_one_class("F1", actual, target)
-            found = called[index] if by or once else thresholds.decide(scores_of, rule(scores_of, actual))
-            return float(2 * (found & (actual == 1)).sum() / (found.sum() + actual.sum()))
+            actual, drawn = truth[index], ranked[index]
+            require_both_classes("F1", actual, target)
+            flagged_rows = flags[index] if by or once else thresholds.decide(drawn, rule(drawn, actual))
+            return float(2 * (flagged_rows & (actual == 1)).sum() / (flagged_rows.sum() + actual.sum()))
 
         return score_of
 
@@ -198,7 +232,7 @@ def _f1(
 
     return Metric(
         name=f"{name}, by {by}" if by else name,
-        score=_of_all(resampled),
+        score=_score_all(resampled),
         higher_is_better=True,
         bounds=(0.0, 1.0),
         chance=chance,
@@ -206,6 +240,6 @@ def _f1(
     )
 
 
-def _of_all(resampled: Callable[[DataFrame, np.ndarray], ScoreOf]) -> Callable[[DataFrame, np.ndarray], float]:
-    """The score of all rows, from what scores rows drawn again."""
+def _score_all(resampled: Callable[[DataFrame, np.ndarray], ScoreOf]) -> Callable[[DataFrame, np.ndarray], float]:
+    """Turn the function for bootstrap draws into the score of all rows."""
     return lambda rows, predictions: resampled(rows, predictions)(np.arange(len(rows)))

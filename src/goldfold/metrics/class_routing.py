@@ -1,4 +1,4 @@
-"""Metrics of routing: whether an image was taken for one of its own class, and so judged by the right library."""
+"""Routing accuracy: whether images were routed to the model or memory bank of their own class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from goldfold.competition import Metric
 from goldfold.data.fields import field
 from goldfold.errors import GoldfoldError
-from goldfold.metrics.inputs import checked, labels
+from goldfold.metrics.inputs import check_predictions, labels
 from goldfold.optional_parts import MetricOptions
 
 if TYPE_CHECKING:
@@ -17,15 +17,17 @@ if TYPE_CHECKING:
 
 
 def routing_accuracy(column: str) -> Metric:
-    """Share of rows that were routed to their class.
+    """Share of rows that were routed to their own class.
 
-    column: holds class names, strings. Name it among the competition's targets, so that nothing can look it up.
-    Predictions: records with a field `routed` of class names, as `routing.Routed.names` gives them. Names mean the same
-    in all folds, while a position in a list shifts where a fold lacks a class.
+    Range: [0, 1], higher is better. Chance: the share of the most frequent class, which is the best that routing all
+    images alike can reach.
+    Ties: none, since every row has exactly one route.
+    Empty classes: classes without rows do not count. GoldfoldError if a row lacks its class or route, or if rows of
+    several classes have routes to none of these classes, since then the two sets of names do not match.
 
-    Chance is the share of the most frequent class: the best that routes all images alike.
-    GoldfoldError: a row without a class or a route, and rows of several classes of which none was routed to any, since
-    then the names are not the same ones.
+    column: holds class names, strings. Name it among the competition's targets, so that no model sees it.
+    Predictions: records with a field `routed` of class names, as `class_routing.Routed.names` gives them. Names mean
+    the same in all folds, while a position in a list shifts if a fold lacks a class.
     """
 
     def per_row(rows: DataFrame, predictions: np.ndarray) -> np.ndarray:
@@ -35,8 +37,10 @@ def routing_accuracy(column: str) -> Metric:
         routed, truth = _routes(rows, predictions), np.unique(_classes(rows, column))
         if len(truth) > 1 and not np.isin(routed, truth).any():
             raise GoldfoldError(
-                f"images were routed to classes such as '{routed[0]}', and '{column}' holds others such as "
-                f"'{truth[0]}' only: look at how images and class names were matched"
+                "class_names_disagree",
+                f"images were routed to classes such as '{routed[0]}', but '{column}' holds only others such as "
+                f"'{truth[0]}': "
+                "check how images and class names were matched",
             )
         return float(per_row(rows, predictions).mean())
 
@@ -59,14 +63,16 @@ def routing_accuracy(column: str) -> Metric:
 
 
 def _routes(rows: DataFrame, predictions: np.ndarray) -> np.ndarray:
-    routed = checked(field(predictions, "routed"), rows, ())
+    routed = check_predictions(field(predictions, "routed"), rows, ())
     if routed.dtype.kind != "U" or (routed == "").any():
         found = f"{(routed == '').sum()} empty ones" if routed.dtype.kind == "U" else str(routed.dtype)
-        raise GoldfoldError(f"routes are class names, got {found}: predict `Routed.names` as the field 'routed'")
+        raise GoldfoldError(
+            "routes_not_names", f"routes must be class names, got {found}: predict `Routed.names` as the field 'routed'"
+        )
     return routed
 
 
 def _classes(rows: DataFrame, column: str) -> np.ndarray:
-    from goldfold.anomaly.class_routing import names  # torch comes with it
+    from goldfold.anomaly.class_routing import class_names  # imports torch
 
-    return names(labels(rows, column))
+    return class_names(labels(rows, column))

@@ -1,8 +1,9 @@
-"""Metrics of where an anomaly is: maps of anomaly scores against masks, all pixels of all images in one ranking.
+"""Metrics of anomaly localization: anomaly maps against masks, with all pixels of all images in one ranking.
 
-All of them take `truth`: rows -> for each row an (h, w) integer mask, 0 = normal. Predictions are (n, H, W) maps,
-larger = more anomalous, or records with such a field `map`; beside another metric they are measured of records alone.
-Map (bilinear) and mask (nearest) are compared at `side` x `side` pixels, scores as float16.
+All of them take `truth`: rows -> an (h, w) integer mask for each row, 0 = normal. Predictions are (n, H, W) maps,
+larger for more anomalous pixels, or records with such a field `map`. In `Competition.also` these metrics are computed
+only for recipes that predict records. Maps (bilinear) and masks (nearest) are resized to `side` x `side` pixels, and
+scores are rounded to float16.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import numpy as np
 from goldfold.competition import Metric
 from goldfold.data.fields import field
 from goldfold.errors import GoldfoldError
-from goldfold.metrics.auroc_and_ap import area_by_level
-from goldfold.metrics.inputs import checked
+from goldfold.metrics.auroc_and_ap import area_from_counts
+from goldfold.metrics.inputs import check_predictions
 from goldfold.optional_parts import MetricOptions
 
 if TYPE_CHECKING:
@@ -26,33 +27,47 @@ if TYPE_CHECKING:
     Area = Callable[[np.ndarray, np.ndarray], float]
     Weights = Callable[[np.ndarray], np.ndarray]
 
-LEVELS = 2**16  # of float16
-COARSE = 2000  # quantiles that stand for them when images are drawn again
+LEVELS = 2**16  # number of float16 values
+COARSE = 2000  # quantile bins that replace the levels in bootstrap draws
 
 
 class Pixels(NamedTuple):
-    """An image's pixels, (side * side,) each: level uint16 in the order of the scores, weight 0 for normal ones."""
+    """Pixels of one image, (side * side,) each.
+
+    level: uint16, in the order of the scores. weight: 0 for normal pixels.
+    """
 
     level: np.ndarray
     weight: np.ndarray
 
 
 def pixel_auroc(truth: Truth, *, side: int = 256) -> Metric:
-    """Area under the ROC curve over pixels, ties counting one half. Chance is 0.5.
+    """Area under the ROC curve over all pixels.
 
-    Large defects weigh more than small ones in it: read it beside `aupro`.
+    Range: [0, 1], higher is better. Chance: 0.5.
+    Ties: a tied pair of pixels counts one half.
+    Empty classes: GoldfoldError if there is no normal or no anomalous pixel.
+
+    Large defects weigh more than small ones, so read it beside `aupro`.
     """
-    return _over_pixels("pixel_auroc", truth, side, _one_per_pixel, area_by_level, chance=0.5)
+    return _over_pixels("pixel_auroc", truth, side, _one_per_pixel, area_from_counts, chance=0.5)
 
 
 def aupro(truth: Truth, *, limit: float = 0.3, side: int = 256) -> Metric:
-    """Mean overlap of defects with the pixels above a threshold, averaged over false positive rates from 0 to `limit`.
+    """Area under the per-region overlap curve (AU-PRO) over false positive rates from 0 to `limit`, divided by `limit`.
 
-    Each connected region (8 neighbours) of a mask counts the same, whatever its size. Chance is `limit` / 2. Source:
-    Bergmann et al., The MVTec Anomaly Detection Dataset, IJCV 129 (2021), sec. 5.2 (there 0.3 too).
+    Range: [0, 1], higher is better. Chance: `limit` / 2.
+    Ties: pixels of equal score pass the threshold together.
+    Empty classes: images without a defect add normal pixels only; GoldfoldError if there is no normal or no anomalous
+    pixel at all.
+
+    Each connected region (8 neighbors) of a mask counts the same, whatever its size. Source: Bergmann et al., The MVTec
+    Anomaly Detection Dataset, IJCV 129 (2021), sec. 5.2, where `limit` is 0.3 too.
     """
     if not 0 < limit <= 1:
-        raise GoldfoldError(f"the limit of the false positive rate must lie in (0, 1], got {limit}: 0.3 is usual")
+        raise GoldfoldError(
+            "limit_out_of_range", f"the limit of the false positive rate must lie in (0, 1], got {limit}: 0.3 is usual"
+        )
 
     def area(normal: np.ndarray, anomalous: np.ndarray) -> float:
         return _area_up_to(limit, normal, anomalous)
@@ -61,11 +76,13 @@ def aupro(truth: Truth, *, limit: float = 0.3, side: int = 256) -> Metric:
 
 
 def _over_pixels(name: str, truth: Truth, side: int, weights: Weights, area: Area, chance: float) -> Metric:
+    """A metric of the weighted ranking of all pixels."""
+
     def score(rows: DataFrame, predictions: np.ndarray) -> float:
         normal, anomalous = np.zeros(LEVELS), np.zeros(LEVELS)
         for pixels in _images(rows, predictions, truth, side, weights):
-            one = _counts(pixels, LEVELS)
-            normal, anomalous = normal + one[0], anomalous + one[1]
+            counts = _counts(pixels, LEVELS)
+            normal, anomalous = normal + counts[0], anomalous + counts[1]
         return _area(area, normal, anomalous, name)
 
     def resampled(rows: DataFrame, predictions: np.ndarray) -> Callable[[np.ndarray], float]:
@@ -91,28 +108,33 @@ def _over_pixels(name: str, truth: Truth, side: int, weights: Weights, area: Are
 
 
 def _images(rows: DataFrame, predictions: np.ndarray, truth: Truth, side: int, weights: Weights) -> Iterable[Pixels]:
+    """Pixels of each image, resized."""
     import cv2
 
-    maps = checked(field(predictions, "map"), rows)
+    maps = check_predictions(field(predictions, "map"), rows)
     if maps.ndim != 3:
-        raise GoldfoldError(f"maps must have shape (n, height, width), got {maps.shape}: look at `Plan.predict`")
+        raise GoldfoldError(
+            "wrong_prediction_shape", f"maps must have shape (n, height, width), got {maps.shape}: check `Plan.predict`"
+        )
     for mask, scores in zip(truth(rows), maps, strict=True):
-        shown = cv2.resize(scores.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
+        resized = cv2.resize(scores.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
         anomalous = cv2.resize((mask > 0).astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST)
-        yield Pixels(_level(shown).ravel(), weights(anomalous).ravel())
+        yield Pixels(_level(resized).ravel(), weights(anomalous).ravel())
 
 
 def _level(scores: np.ndarray) -> np.ndarray:
-    """Scores as float16 and these as uint16 in the same order: negative numbers' bits count backwards."""
+    """Scores rounded to float16, as uint16 in the same order: the bits of negative numbers are inverted."""
     bits = (scores.astype(np.float16) + np.float16(0)).view(np.uint16)  # adding 0 makes -0 equal to 0
     return np.where(bits >> 15, ~bits, bits | np.uint16(1 << 15))
 
 
 def _one_per_pixel(mask: np.ndarray) -> np.ndarray:
+    """Weight 1 for each anomalous pixel."""
     return mask.astype(np.float32)
 
 
 def _one_per_region(mask: np.ndarray) -> np.ndarray:
+    """Weight 1 for each connected region, spread evenly over its pixels."""
     import cv2
 
     _, regions = cv2.connectedComponents(mask, connectivity=8)
@@ -121,26 +143,30 @@ def _one_per_region(mask: np.ndarray) -> np.ndarray:
 
 
 def _counts(pixels: Pixels, levels: int) -> tuple[np.ndarray, np.ndarray]:
-    """(levels,) each: the number of normal pixels and the weight of anomalous ones."""
+    """Number of normal pixels and total weight of anomalous pixels at each level, (levels,) each."""
     normal = np.bincount(pixels.level[pixels.weight == 0], minlength=levels)
     return normal, np.bincount(pixels.level, pixels.weight, minlength=levels)
 
 
 def _quantiles(images: list[Pixels]) -> np.ndarray:
-    """Level -> which of about `COARSE` equally filled classes it falls into."""
-    together = sum(np.bincount(pixels.level, minlength=LEVELS) for pixels in images).cumsum()
-    return (together * COARSE // together[-1]).astype(np.int64)
+    """Map from each level to one of about `COARSE` bins with equal numbers of pixels."""
+    counts = (np.bincount(pixels.level, minlength=LEVELS) for pixels in images)
+    cumulative = sum(counts, np.zeros(LEVELS, np.int64)).cumsum()
+    return (cumulative * COARSE // cumulative[-1]).astype(np.int64)
 
 
 def _area(area: Area, normal: np.ndarray, anomalous: np.ndarray, name: str) -> float:
+    """The area, after checking that there are normal and anomalous pixels."""
     if not normal.sum() or not anomalous.sum():
         lacking = "an anomalous" if normal.sum() else "a normal"
-        raise GoldfoldError(f"{name} needs {lacking} pixel, and the masks of these rows have none: look at the split")
+        raise GoldfoldError(
+            "metric_one_class", f"{name} needs {lacking} pixel, but the masks of these rows have none: check the split"
+        )
     return area(normal, anomalous)
 
 
 def _area_up_to(limit: float, normal: np.ndarray, anomalous: np.ndarray) -> float:
-    """The area under overlap over false positive rate, from the highest level down, up to `limit`, / `limit`."""
+    """Area under overlap over false positive rate, from the highest level down to `limit`, divided by `limit`."""
     rate, overlap = (np.append(0, side[::-1].cumsum() / side.sum()) for side in (normal, anomalous))
     inside = rate < limit
     x, y = np.append(rate[inside], limit), np.append(overlap[inside], np.interp(limit, rate, overlap))

@@ -1,4 +1,4 @@
-"""Metrics of a predicted number; the targets are a column of rows, predictions (n,)."""
+"""Metrics of regression: RMSE and RMSLE. The target is a column of the rows; predictions are (n,)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from goldfold.competition import Metric
 from goldfold.errors import GoldfoldError
-from goldfold.metrics.inputs import numbers, scores
+from goldfold.metrics.inputs import numeric_target, scores
 from goldfold.optional_parts import MetricOptions
 
 if TYPE_CHECKING:
@@ -16,34 +16,44 @@ if TYPE_CHECKING:
 
 
 def rmse(target: str) -> Metric:
-    """Root mean squared error, in the target's unit; chance is that of the mean: the standard deviation (ddof 0)."""
+    """Root mean squared error, in the target's unit.
+
+    Range: [0, inf), lower is better. Chance: the standard deviation (ddof 0) of the target, the score of its mean.
+    Ties and empty classes do not apply. `row_error` is the squared error.
+    """
 
     def error(rows: DataFrame, predictions: np.ndarray) -> np.ndarray:
-        return (numbers(rows, target) - scores(predictions, rows, ())) ** 2
+        return (numeric_target(rows, target) - scores(predictions, rows, ())) ** 2
 
     return Metric(
         name="rmse",
         score=lambda rows, predictions: float(np.sqrt(error(rows, predictions).mean())),
         higher_is_better=False,
         bounds=(0.0, float("inf")),
-        chance=lambda rows: float(numbers(rows, target).std()),
+        chance=lambda rows: float(numeric_target(rows, target).std()),
         options=MetricOptions(row_error=error),
     )
 
 
 def rmsle(target: str) -> Metric:
-    """Root mean squared error of ln(1 + x); chance is the standard deviation (ddof 0) of ln(1 + target).
+    """Root mean squared logarithmic error: the RMSE of ln(1 + x).
 
-    Targets and predictions must lie above -1, else GoldfoldError.
+    Range: [0, inf), lower is better. Chance: the standard deviation (ddof 0) of ln(1 + target).
+    Ties and empty classes do not apply. `row_error` is the squared error of the logarithms.
+
+    Targets and predictions must be greater than -1, else GoldfoldError.
     """
 
-    def logarithm(values: np.ndarray, of: str) -> np.ndarray:
+    def logarithm(values: np.ndarray, source: str) -> np.ndarray:
         if (values <= -1).any():
-            raise GoldfoldError(f"RMSLE needs {of} above -1, found {values.min():.4g}: clip them at 0")
+            raise GoldfoldError(
+                "value_at_most_minus_one",
+                f"RMSLE needs {source} greater than -1, got {values.min():.4g}: clip them at 0",
+            )
         return np.log1p(values)
 
     def truth(rows: DataFrame) -> np.ndarray:
-        return logarithm(numbers(rows, target), f"values of '{target}'")
+        return logarithm(numeric_target(rows, target), f"values of '{target}'")
 
     def error(rows: DataFrame, predictions: np.ndarray) -> np.ndarray:
         return (truth(rows) - logarithm(scores(predictions, rows, ()), "predictions")) ** 2

@@ -1,27 +1,30 @@
-"""Metrics of rows that find each other by the cosines of their embeddings, all made of the ranks of right answers.
+"""Metrics of retrieval: mAP, mAP@R, mAP@k, precision@k, recall@k, hit@k, R-precision and MRR, from cosine similarity.
 
-Predictions are embeddings (n, d); their lengths do not count. `pairs` makes queries, gallery and relevance of the rows
-(`goldfold.retrieval.search.by_label`, `by_time`), and `protocol` says the same in words, as a part of every score.
+Predictions are embeddings (n, d); their lengths do not matter. `pairs` makes queries, gallery and relevance from the
+rows (`goldfold.retrieval.search.by_label`, `by_time`). `protocol` says the same in words and belongs to every score.
 
-A score is the mean over the queries that have a right answer. The others are left out, as the protocol says, and
-`retrieval.answers(pairs(rows)).unanswered` tells how many they are; no query with a right answer: GoldfoldError. Chance
-is the mean over the same queries of what a random order of their answers scores, in closed form; ties count against
-(`goldfold.retrieval.exact_ranks`). Rows drawn again (`resampled`) are queries, answered by the whole gallery. `row_error`
-is 1 - AP, and 0 for rows that do not ask or have no right answer.
+A score is the mean over the queries with at least one relevant gallery row. The other queries are left out, as the
+protocol says; `goldfold.retrieval.search.answers(pairs(rows)).unanswered` counts them. GoldfoldError if no query has a
+relevant row. Chance is the mean over the same queries of the expected score of a random ranking, in closed form. R is
+the number of relevant rows of a query and G the number of its gallery rows. Ties count against the model: of rows with
+equal similarity the irrelevant ones rank first, except in mAP (`goldfold.retrieval.exact_ranks`).
 
-Metrics of one `pairs` function share one pass over the cosines: those of the last rows and predictions are remembered.
+Bootstrap draws (`resampled`) draw queries; the gallery stays whole. `row_error` is 1 - AP, and 0 for rows that are no
+query or have no relevant row.
+
+Metrics of one `pairs` function share one pass over the similarities (`retrieval_cache`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from goldfold.competition import Metric
 from goldfold.errors import GoldfoldError
+from goldfold.metrics import retrieval_cache
 from goldfold.optional_parts import MetricOptions, Pairs, Retrieval
 from goldfold.retrieval import random_ranking
 
@@ -29,16 +32,17 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from goldfold.retrieval.exact_ranks import Ranked
-    from goldfold.retrieval.search import Answers
 
     PairsOf = Callable[[DataFrame], Pairs]
     OfCounts = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-_last: dict[str, tuple[tuple, Any]] = {}
-
 
 def mean_average_precision(pairs: PairsOf, *, protocol: str) -> Metric:
-    """mAP: the mean over queries of AP, itself the mean of the precision at the ranks of all right answers."""
+    """mAP: the mean over queries of AP, which is the mean of the precision at the ranks of all relevant rows.
+
+    Range: [0, 1], higher is better. Chance: the expected AP of a random ranking, in closed form.
+    Ties: tied rows share one threshold, as in scikit-learn. Empty classes: queries without a relevant row are left out.
+    """
     return _metric(
         "mAP (over all ranks)",
         pairs,
@@ -49,9 +53,12 @@ def mean_average_precision(pairs: PairsOf, *, protocol: str) -> Metric:
 
 
 def map_at_r(pairs: PairsOf, *, protocol: str) -> Metric:
-    """mAP@R: as mAP, but right answers of a rank beyond R, the number of right answers, count 0.
+    """mAP@R: as mAP, but relevant rows at ranks beyond R count 0, where R is the query's number of relevant rows.
 
-    Musgrave et al., A Metric Learning Reality Check, 2020, section 3.2.
+    Range: [0, 1], higher is better. Chance: the expected value of a random ranking, in closed form.
+    Ties: irrelevant rows rank first. Empty classes: queries without a relevant row are left out.
+
+    Source: Musgrave et al., A Metric Learning Reality Check, 2020, section 3.2.
     """
     return _metric(
         "mAP@R",
@@ -63,12 +70,15 @@ def map_at_r(pairs: PairsOf, *, protocol: str) -> Metric:
 
 
 def map_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
-    """mAP@k: the precisions at the right answers among the first k, summed and divided by min(k, right answers).
+    """mAP@k: the sum of the precisions at the relevant rows among the first k, divided by min(k, R).
 
-    That is how Kaggle's landmark competitions define it; others divide by all right answers, or by those found.
+    Range: [0, 1], higher is better. Chance: the expected value of a random ranking, in closed form.
+    Ties: irrelevant rows rank first. Empty classes: queries without a relevant row are left out.
+
+    R is the query's number of relevant rows. Kaggle's landmark competitions define it so; others divide by R, or by the
+    number of relevant rows found. GoldfoldError for k < 1.
     """
-    _check(k)
-
+    _check_k(k)
     return _metric(
         f"mAP@{k} (over min({k}, right))",
         pairs,
@@ -80,11 +90,14 @@ def map_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
 
 
 def precision_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
-    """precision@k: right answers among the first k, divided by k, also where a query has less than k answers.
+    """precision@k: relevant rows among the first k, divided by k, also if a query has fewer than k gallery rows.
 
-    The best possible score is min(k, right answers) / k, chance min(k, G) / k R / G of G answers, R of them right.
+    Range: [0, 1], higher is better. Chance: min(k, G) / k x R / G, for R relevant rows among G gallery rows.
+    Ties: irrelevant rows rank first. Empty classes: queries without a relevant row are left out.
+
+    The best possible score is min(k, R) / k. GoldfoldError for k < 1.
     """
-    _check(k)
+    _check_k(k)
     return _metric(
         f"precision@{k} (hits / {k})",
         pairs,
@@ -97,11 +110,14 @@ def precision_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
 
 
 def recall_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
-    """recall@k: right answers among the first k, divided by all right answers.
+    """recall@k: relevant rows among the first k, divided by R, the query's number of relevant rows.
 
-    What papers on metric learning call so is `hit_at`. The best possible score is min(k, R) / R, chance min(k, G) / G.
+    Range: [0, 1], higher is better. Chance: min(k, G) / G, for G gallery rows.
+    Ties: irrelevant rows rank first. Empty classes: queries without a relevant row are left out.
+
+    Papers on metric learning call `hit_at` recall@k. The best possible score is min(k, R) / R. GoldfoldError for k < 1.
     """
-    _check(k)
+    _check_k(k)
     return _metric(
         f"recall@{k} (hits / right)",
         pairs,
@@ -114,8 +130,14 @@ def recall_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
 
 
 def hit_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
-    """hit@k: whether a right answer is among the first k: rank-k of the cumulative match characteristic."""
-    _check(k)
+    """hit@k: whether a relevant row is among the first k, which is rank-k of the cumulative match characteristic.
+
+    Range: [0, 1], higher is better. Chance: the probability that a random ranking has a relevant row among its first k.
+    Ties: irrelevant rows rank first. Empty classes: queries without a relevant row are left out.
+
+    GoldfoldError for k < 1.
+    """
+    _check_k(k)
     return _metric(
         f"hit@{k} (any right in {k})",
         pairs,
@@ -126,12 +148,20 @@ def hit_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
 
 
 def r_precision(pairs: PairsOf, *, protocol: str) -> Metric:
-    """R-precision: right answers among the first R, divided by R, the number of right answers. Chance is R / G."""
+    """R-precision: relevant rows among the first R, divided by R, the query's number of relevant rows.
+
+    Range: [0, 1], higher is better. Chance: R / G, for G gallery rows.
+    Ties: irrelevant rows rank first. Empty classes: queries without a relevant row are left out.
+    """
     return _metric("R-precision", pairs, protocol, lambda found: found.at_r / found.relevant, lambda r, g: r / g)
 
 
 def reciprocal_rank(pairs: PairsOf, *, protocol: str) -> Metric:
-    """MRR: 1 / the rank of the first right answer."""
+    """MRR: the mean over queries of 1 / the rank of the first relevant row.
+
+    Range: [0, 1], higher is better. Chance: the expected value of a random ranking, in closed form.
+    Ties: irrelevant rows rank first. Empty classes: queries without a relevant row are left out.
+    """
     return _metric("MRR", pairs, protocol, lambda found: 1 / found.first, random_ranking.reciprocal_rank)
 
 
@@ -140,38 +170,38 @@ def _metric(
     pairs: PairsOf,
     protocol: str,
     values: Callable[[Ranked], np.ndarray],
-    by_chance: OfCounts,
+    chance: OfCounts,
     best: OfCounts | None = None,
     depth: int = 1,
 ) -> Metric:
-    """The mean of `values` (q,) over the queries with a right answer.
+    """The mean of `values` (q,) over the queries with a relevant row.
 
-    by_chance, best: (right answers, answers in all) of those queries -> (q,); best is None where it is 1. depth: the
-    largest rank that `values` looks at one by one.
+    chance, best: (R, G) of those queries -> (q,); best is None if it is 1. depth: the largest rank that `values` needs
+    exactly.
     """
 
     def by_row(rows: DataFrame, predictions: np.ndarray, values: Callable = values) -> np.ndarray:
-        """Of each row; nan where it does not ask or has no right answer."""
-        queries, found = _ranked(pairs, rows, predictions, depth)
-        spread = np.full(len(rows), np.nan)
+        """Value of each row; nan if it is no query or has no relevant row."""
+        queries, found = retrieval_cache.ranked(pairs, rows, predictions, depth)
+        of_rows = np.full(len(rows), np.nan)
         with np.errstate(divide="ignore", invalid="ignore"):
-            spread[queries] = np.where(found.relevant > 0, values(found), np.nan)
-        return spread
+            of_rows[queries] = np.where(found.relevant > 0, values(found), np.nan)
+        return of_rows
 
     def resampled(rows: DataFrame, predictions: np.ndarray) -> Callable[[np.ndarray], float]:
-        known = by_row(rows, predictions)
-        return lambda index: _mean(known[index], name)
+        of_rows = by_row(rows, predictions)
+        return lambda index: _mean(of_rows[index], name)
 
     def error(rows: DataFrame, predictions: np.ndarray) -> np.ndarray:
         return np.nan_to_num(1 - by_row(rows, predictions, lambda found: found.average_precision), nan=0.0)
 
     def over_queries(of: OfCounts) -> Callable[[DataFrame], float]:
         def mean(rows: DataFrame) -> float:
-            found = _answers(pairs, rows)
-            right = found.relevant > 0
-            known = np.full(len(right), np.nan)
-            known[right] = of(found.relevant[right], found.gallery[right])
-            return _mean(known, name)
+            found = retrieval_cache.answers(pairs, rows)
+            scored = found.relevant > 0
+            values = np.full(len(scored), np.nan)
+            values[scored] = of(found.relevant[scored], found.gallery[scored])
+            return _mean(values, name)
 
         return mean
 
@@ -180,7 +210,7 @@ def _metric(
         score=lambda rows, predictions: _mean(by_row(rows, predictions), name),
         higher_is_better=True,
         bounds=(0.0, 1.0),
-        chance=over_queries(by_chance),
+        chance=over_queries(chance),
         retrieval=Retrieval(
             pairs=pairs,
             protocol=f"{protocol}, queries without a right answer left out",
@@ -190,61 +220,18 @@ def _metric(
     )
 
 
-def _check(k: int) -> None:
+def _check_k(k: int) -> None:
     if k < 1:
-        raise GoldfoldError(f"the first answers counted are at least 1, got k = {k}: 1, 5 and 10 are usual")
+        raise GoldfoldError("k_too_small", f"k must be at least 1, got {k}: 1, 5 and 10 are usual")
 
 
 def _mean(values: np.ndarray, name: str) -> float:
-    known = values[~np.isnan(values)]
-    if not len(known):
+    """Mean over the queries with a relevant row; GoldfoldError if there are none."""
+    scored = values[~np.isnan(values)]
+    if not len(scored):
         raise GoldfoldError(
-            f"{name} is a mean over queries that have a right answer, and none of {len(values)} rows is one: split so "
-            "that rows which belong together fall together"
+            "no_relevant_rows",
+            f"{name} needs queries with a relevant row, but none of {len(values)} rows is one: split so that rows of "
+            "one label stay together",
         )
-    return float(known.mean())
-
-
-def _answers(pairs: PairsOf, rows: DataFrame) -> Answers:
-    from goldfold.retrieval.search import answers
-
-    return _remembered("answers", pairs, (_of_rows(rows),), lambda: answers(pairs(rows)))
-
-
-def _ranked(pairs: PairsOf, rows: DataFrame, predictions: np.ndarray, depth: int) -> tuple[np.ndarray, Ranked]:
-    """The positions of the rows that ask, and the ranks of their right answers, `depth` or more of them one by one."""
-    from goldfold.retrieval import exact_ranks
-
-    embeddings, depth = np.asarray(predictions), max(depth, exact_ranks.DEPTH)
-    if embeddings.ndim == 0 or len(embeddings) != len(rows):
-        raise GoldfoldError(
-            f"{len(rows)} rows need an embedding each, got shape {embeddings.shape}: look at `Plan.predict`"
-        )
-
-    def rank() -> tuple[np.ndarray, Ranked]:
-        asked = pairs(rows)
-        return asked.queries, exact_ranks.of_right_answers(asked, exact_ranks.units(embeddings, asked), depth)
-
-    known = embeddings.shape, embeddings.dtype.str, sha256(embeddings.tobytes()).digest()
-    return _remembered("ranked", pairs, (depth, _of_rows(rows), *known), rank)
-
-
-def _remembered(what: str, pairs: PairsOf, given: tuple, make: Callable[[], Any]) -> Any:
-    """What was last made of the same, or else what `make` makes now; a part of None is never the same."""
-    last = _last.get(what)
-    if last is not None and None not in given and last[0] == (pairs, *given):
-        return last[1]
-    made = make()
-    _last[what] = (pairs, *given), made
-    return made
-
-
-def _of_rows(rows: DataFrame) -> bytes | None:
-    """A digest of a table; None where a cell cannot be hashed."""
-    import pandas as pd
-
-    try:
-        hashed = pd.util.hash_pandas_object(rows)
-    except TypeError:
-        return None
-    return sha256(hashed.to_numpy().tobytes() + repr(list(rows.columns)).encode()).digest()
+    return float(scored.mean())

@@ -1,7 +1,7 @@
-"""Metrics of masks: every image is scored alone, and the score is the mean over images.
+"""Metrics of segmentation: Dice, IoU and the Data Science Bowl 2018's mAP, each a mean over images.
 
-All of them take `truth`: rows -> for each row an (h, w) integer map of its objects, 0 = background. Predictions are
-(n, H, W) probabilities of foreground at the network's own size; each is resized bilinearly to its truth's size.
+All of them take `truth`: rows -> an (h, w) integer map of objects for each row, 0 = background. Predictions are
+(n, H, W) foreground probabilities at the network's own size; each is resized bilinearly to the size of its truth.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from goldfold.competition import Metric
 from goldfold.errors import GoldfoldError
-from goldfold.metrics.inputs import checked
+from goldfold.metrics.inputs import check_predictions
 from goldfold.optional_parts import MetricOptions
 
 if TYPE_CHECKING:
@@ -21,17 +21,18 @@ if TYPE_CHECKING:
 
     Truth = Callable[[DataFrame], Iterable[np.ndarray]]
 
-TWENTIETHS = np.arange(10, 20)  # 0.5, 0.55 ... 0.95 in whole numbers, so that IoU > threshold is decided exactly
+TWENTIETHS = np.arange(10, 20)  # 0.5, 0.55 ... 0.95 as integers, so that IoU > threshold is exact
 
 
 def _pairs(rows: DataFrame, predictions: np.ndarray, truth: Truth) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(truth (h, w), probability (h, w) float32) of each row."""
+    """Truth (h, w) and foreground probability (h, w) float32 of each row."""
     import cv2
 
-    predictions = checked(predictions, rows)
+    predictions = check_predictions(predictions, rows)
     if predictions.ndim != 3:
         raise GoldfoldError(
-            f"masks must have shape (n, height, width), got {predictions.shape}: look at `Plan.predict`"
+            "wrong_prediction_shape",
+            f"masks must have shape (n, height, width), got {predictions.shape}: check `Plan.predict`",
         )
     for objects, probability in zip(truth(rows), predictions, strict=True):
         height, width = objects.shape
@@ -39,10 +40,12 @@ def _pairs(rows: DataFrame, predictions: np.ndarray, truth: Truth) -> Iterator[t
 
 
 def _dice(overlap: float, truth: float, predicted: float) -> float:
+    """Dice coefficient from areas; 1 if both masks are empty."""
     return 2 * overlap / (truth + predicted) if truth + predicted else 1.0
 
 
 def _iou(overlap: float, truth: float, predicted: float) -> float:
+    """Intersection over union from areas; 1 if both masks are empty."""
     return overlap / (truth + predicted - overlap) if truth + predicted else 1.0
 
 
@@ -70,30 +73,41 @@ def _of_masks(name: str, agreement: Callable[[float, float, float], float], trut
 
 
 def dice(truth: Truth) -> Metric:
-    """Mean over images of 2 |A and B| / (|A| + |B|); two empty masks score 1.
+    """Mean over images of the Dice coefficient 2 |A and B| / (|A| + |B|) at probability > 0.5.
 
-    Chance is the better of two constants: every pixel foreground in all images, or none.
+    Range: [0, 1], higher is better. Chance: the better of two constants, all pixels foreground or none, in all images.
+    Ties: a probability of exactly 0.5 is background.
+    Empty classes: an image scores 1 if both masks are empty, and 0 if only one is.
     """
     return _of_masks("dice_mean_per_image", _dice, truth)
 
 
 def iou(truth: Truth) -> Metric:
-    """Mean over images of |A and B| / |A or B|; two empty masks score 1. Chance as for `dice`."""
+    """Mean over images of intersection over union, |A and B| / |A or B|, at probability > 0.5.
+
+    Range: [0, 1], higher is better. Chance: the better of two constants, all pixels foreground or none, in all images.
+    Ties: a probability of exactly 0.5 is background.
+    Empty classes: an image scores 1 if both masks are empty, and 0 if only one is.
+    """
     return _of_masks("iou_mean_per_image", _iou, truth)
 
 
 def instance_average_precision(truth: np.ndarray, predicted: np.ndarray) -> float:
-    """One image's score in the Data Science Bowl 2018: mean over t = 0.5, 0.55 ... 0.95 of TP / (TP + FP + FN).
+    """Score of one image in the Data Science Bowl 2018: mean over t = 0.5, 0.55 ... 0.95 of TP / (TP + FP + FN).
 
-    truth, predicted: (h, w) integer maps of objects, 0 = background. An object is found (TP) where its IoU with a
-    predicted one is above t; above one half no object can have two such partners. Both maps empty: 1.
+    truth, predicted: (h, w) integer maps of objects, 0 = background. An object is found (TP) if its IoU with a
+    predicted object is greater than t; above one half no object can have two such partners. If both maps are empty, the
+    score is 1.
+    Raises GoldfoldError for maps of two shapes, of another type or with negative labels.
     Source: https://www.kaggle.com/competitions/data-science-bowl-2018/overview/evaluation
     """
     for objects in (truth, predicted):
         if objects.shape != truth.shape or objects.dtype.kind not in "iu" or objects.min(initial=0) < 0:
             raise GoldfoldError(
+                "object_map_invalid",
                 f"object maps must be integers >= 0 of one shape, got {truth.dtype} {truth.shape} and "
-                f"{predicted.dtype} {predicted.shape}: label the objects 1, 2, ... on background 0"
+                f"{predicted.dtype} {predicted.shape}: "
+                "label the objects 1, 2, ... on background 0",
             )
     truth, predicted = truth.ravel().astype(np.int64), predicted.ravel().astype(np.int64)
     true_areas, predicted_areas = np.bincount(truth), np.bincount(predicted)
@@ -102,15 +116,19 @@ def instance_average_precision(truth: np.ndarray, predicted: np.ndarray) -> floa
     true_ids, predicted_ids = np.divmod(pairs, len(predicted_areas))
     unions = true_areas[true_ids] + predicted_areas[predicted_ids] - overlaps
     found = (20 * overlaps[:, None] > unions[:, None] * TWENTIETHS).sum(axis=0)
-    objects = np.count_nonzero(true_areas[1:]) + np.count_nonzero(predicted_areas[1:])
-    return float((found / (objects - found)).mean()) if objects else 1.0
+    total = np.count_nonzero(true_areas[1:]) + np.count_nonzero(predicted_areas[1:])
+    return float((found / (total - found)).mean()) if total else 1.0
 
 
 def dsb2018_map(truth: Truth, instances: Callable[[np.ndarray], np.ndarray]) -> Metric:
-    """Mean over images of `instance_average_precision`, the Data Science Bowl 2018's mean average precision.
+    """Mean over images of `instance_average_precision`: the mean average precision of the Data Science Bowl 2018.
 
-    instances: (h, w) float32 probabilities at the truth's size -> (h, w) integer map of objects, 0 = background.
-    Chance is the score of predicting nothing: the share of images without an object, 0 where each has one.
+    Range: [0, 1], higher is better. Chance: the score of predicting no objects, which is the share of images without
+    one.
+    Ties: an IoU equal to a threshold does not count as found.
+    Empty classes: an image scores 1 if truth and prediction have no objects, and 0 if only one has none.
+
+    instances: (h, w) float32 probabilities at the size of the truth -> (h, w) integer map of objects, 0 = background.
     """
 
     def per_row(rows: DataFrame, predictions: np.ndarray) -> np.ndarray:

@@ -24,9 +24,9 @@ from goldfold.anomaly import (
     one_model_per_class,
     reconstruction_error,
 )
-from goldfold.anomaly.autoencoder_diagnostics import floats
+from goldfold.anomaly.autoencoder_diagnostics import to_float
 from goldfold.anomaly.autoencoders import Autoencoder, Skips
-from goldfold.anomaly.synthetic_defects import Kind, damage, damages
+from goldfold.anomaly.synthetic_defects import Kind, damage, damage_all
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.data import fields
 from goldfold.errors import GoldfoldError
@@ -116,7 +116,7 @@ def _plan(
     pixels = images.load_resized(list(learnt["path"]), params.image_size)
     shown = images.load_resized(list(monitored["path"]), params.image_size)
     classes = list(monitored[class_]) if class_ in rows and monitored[class_].notna().all() else None
-    kept = autoencoder_diagnostics.kept_back(shown, list(monitored["id"]), params.pseudo, classes, runtime.device)
+    kept = autoencoder_diagnostics.held_out(shown, list(monitored["id"]), params.pseudo, classes, runtime.device)
     item = partial(_sample, pixels, list(learnt["id"]), _changes(params), runtime.seed, params.damages)
     rest = len(learnt) > params.batch_size  # batch norm learns nothing good from a small one
     stage = Stage(
@@ -141,7 +141,7 @@ def _plan(
         stages=[stage],
         finish=lambda model: _library(params, model, pixels[in_library], runtime.device),
         predict=partial(_predict, params, runtime.device),
-        monitor=lambda model: autoencoder_diagnostics.measured(model, kept, params.mse, params.ssim),
+        monitor=lambda model: autoencoder_diagnostics.measure(model, kept, params.mse, params.ssim),
         pictures=partial(_pictures, params, runtime.device),
     )
 
@@ -203,7 +203,7 @@ def _sample(
 def _losses(
     params: Reconstruction, device: torch.device, model: nn.Module, batch: tuple[Tensor, Tensor]
 ) -> Mapping[str, Tensor]:
-    seen, wanted = (floats(part.to(device, non_blocking=True), device) for part in batch)
+    seen, wanted = (to_float(part.to(device, non_blocking=True), device) for part in batch)
     return reconstruction_error.losses(wanted, model(seen), mse=params.mse, ssim=params.ssim)
 
 
@@ -213,7 +213,7 @@ def _optimizer(params: Reconstruction, model: nn.Module) -> torch.optim.Optimize
 
 def _library(params: Reconstruction, model: Autoencoder, pixels: np.ndarray, device: torch.device) -> Tensor:
     """Features of normal images, float32 (images, d), or (images x positions, channels)."""
-    parts = [_units(params, model.encode(some)) for some in autoencoder_diagnostics.batches_of(floats(pixels, device))]
+    parts = [_units(params, model.encode(some)) for some in autoencoder_diagnostics.batches(to_float(pixels, device))]
     units = torch.cat(parts)
     return units.flatten(0, 1) if params.unit == "patch" else units
 
@@ -227,19 +227,19 @@ def _predict(
     params: Reconstruction, device: torch.device, model: Autoencoder, library: Tensor, rows: DataFrame
 ) -> np.ndarray:
     parts = []
-    for start in range(0, len(rows), autoencoder_diagnostics.AT_ONCE):
-        some = rows.iloc[start : start + autoencoder_diagnostics.AT_ONCE]
+    for start in range(0, len(rows), autoencoder_diagnostics.BATCH_SIZE):
+        some = rows.iloc[start : start + autoencoder_diagnostics.BATCH_SIZE]
         pixels = images.load_resized(list(some["path"]), params.image_size)
-        found = _scores(params, model, library, floats(pixels, device))
+        found = _scores(params, model, library, to_float(pixels, device))
         if params.pseudo != "none":
-            damaged, _ = damages(pixels, list(some["id"]), params.pseudo)
-            found["pseudo"] = _scores(params, model, library, floats(damaged, device))["score"]
+            damaged, _ = damage_all(pixels, list(some["id"]), params.pseudo)
+            found["pseudo"] = _scores(params, model, library, to_float(damaged, device))["score"]
         parts.append(fields.records(**found))
     return np.concatenate(parts)
 
 
 def _scores(params: Reconstruction, model: Autoencoder, library: Tensor, shown: Tensor) -> dict[str, np.ndarray]:
-    outputs, features = model.both(shown)
+    outputs, features = model.reconstruct_and_encode(shown)
     maps = reconstruction_error.error_map(shown, outputs, params.mse, params.ssim)
     units = _units(params, features)
     neighbors = min(params.neighbors, len(library))
@@ -259,7 +259,7 @@ def _scores(params: Reconstruction, model: Autoencoder, library: Tensor, shown: 
 def _pictures(
     params: Reconstruction, device: torch.device, model: Autoencoder, library: Tensor, rows: DataFrame
 ) -> dict[str, np.ndarray]:
-    shown = floats(images.load_resized(list(rows["path"]), params.image_size), device)
+    shown = to_float(images.load_resized(list(rows["path"]), params.image_size), device)
     outputs = model(shown)
     maps = reconstruction_error.error_map(shown, outputs, params.mse, params.ssim)
     return {"reconstruction": outputs.permute(0, 2, 3, 1).cpu().numpy(), "error": maps.cpu().numpy()}

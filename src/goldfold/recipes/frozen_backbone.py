@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.images import augmentation
-from goldfold.metrics.inputs import codes
+from goldfold.metrics.inputs import class_indices
 from goldfold.nn import backbones, batches, feature_cache, schedules
 from goldfold.params import BackboneName, Epochs, Params, Pretrained, Role, with_defaults
 
@@ -57,7 +57,7 @@ def recipe(target: str, classes: Sequence, **defaults: Any) -> Recipe:
 def _build(params: FrozenBackbone, rows: DataFrame, runtime: Runtime, target: str, classes: tuple) -> Plan:
     views_of = _views(params, runtime)
     shown = views_of(tuple(rows["path"]))  # (n, views, d)
-    labels = torch.from_numpy(codes(rows[target], classes, f"target '{target}'")).to(runtime.device)
+    labels = torch.from_numpy(class_indices(rows[target], classes, f"target '{target}'")).to(runtime.device)
     samples = shown.flatten(0, 1), labels.repeat_interleave(shown.shape[1])
     return Plan(
         model=Head(samples[0], params.hidden, len(classes), params.dropout),

@@ -19,7 +19,7 @@ from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.images import augmentation
 from goldfold.images import reading as images
 from goldfold.images.augmentation import Name, Views
-from goldfold.metrics.inputs import codes
+from goldfold.metrics.inputs import class_indices
 from goldfold.nn import backbones, batches, schedules
 from goldfold.params import BackboneName, Epochs, Params, Pretrained, Role, with_defaults
 
@@ -78,7 +78,7 @@ def _build(
     grey: bool,
 ) -> Plan:
     model = _model(params, len(classes), network, channels=1 if grey else 3)
-    labels = codes(rows[target], classes, f"target '{target}'")
+    labels = class_indices(rows[target], classes, f"target '{target}'")
     pixels = _pixels(params, grey)
     stage = Stage(
         name="fit",

@@ -21,15 +21,13 @@ from torch import Tensor
 from goldfold.anomaly import (
     class_routing,
     k_center,
+    memory_bank,
     one_model_per_class,
     padim,
     patch_features,
 )
-from goldfold.anomaly import (
-    memory_bank as libraries,
-)
 from goldfold.anomaly.padim import Gaussians
-from goldfold.anomaly.synthetic_defects import Kind, damages
+from goldfold.anomaly.synthetic_defects import Kind, damage_all
 from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.data import fields
 from goldfold.errors import GoldfoldError
@@ -131,19 +129,19 @@ def _nearest_library(
     """By the images as they are, without further views."""
     known = dict(zip(classes, of_classes, strict=True))
     shown = (units[:, 0].to(of_classes[0].device) for units in whole(tuple(rows["path"])))
-    return class_routing.joined([class_routing.by_library(units, known) for units in shown])
+    return class_routing.concatenate([class_routing.by_memory_bank(units, known) for units in shown])
 
 
 def _library(params: PatchLibrary, normal: Iterator[Tensor], runtime: Runtime) -> Tensor | Gaussians:
     """What normal images consist of: a coreset, float32 (library, d), or what is usual at each place."""
     if params.normality == "gaussians":
         known = torch.cat([part.flatten(0, 1).half() for part in normal])
-        return padim.fitted(known.to(runtime.device), params.shrinkage)
+        return padim.fit(known.to(runtime.device), params.shrinkage)
     units = torch.cat([part.flatten(0, 2).half() for part in normal])
     draw = torch.Generator().manual_seed(derive(runtime.seed, "patches"))
     drawn = units[torch.randperm(len(units), generator=draw)[: params.drawn]].float().to(runtime.device)
     size = min(params.library, len(drawn))
-    return drawn[k_center.greedy_k_centre(drawn, size, progress=partial(runtime.progress, "coreset"))]
+    return drawn[k_center.greedy_k_center(drawn, size, progress=partial(runtime.progress, "coreset"))]
 
 
 def _predict(
@@ -173,7 +171,7 @@ def _judged_few(params: PatchLibrary, units: Tensor, library: Tensor | Gaussians
     side = round(distances.shape[1] ** 0.5)
     views = distances.unflatten(1, (side, side)).unflatten(0, units.shape[:2]).unbind(1)
     upright = augmentation.upright(views, params.views)
-    maps = patch_features.blurred(torch.stack(upright).mean(0), params.blur * side / params.image_size)
+    maps = patch_features.blur(torch.stack(upright).mean(0), params.blur * side / params.image_size)
     farthest = scores.unflatten(0, units.shape[:2]).mean(1).cpu()
     score = farthest if params.score == "farthest" else patch_features.top_mean(maps.flatten(1), params.top)
     return score - maps.flatten(1).quantile(0.5, dim=1) if params.contrast else score, maps
@@ -185,7 +183,7 @@ def _compared(params: PatchLibrary, units: Tensor, library: Tensor | Gaussians) 
         distances = padim.distances(units.to(library.mean.device), library)
         return distances.max(1).values, distances
     neighbors = params.neighbors if params.score == "farthest" else 1
-    return libraries.image_scores(units.to(library.device), library, neighbors=neighbors)
+    return memory_bank.image_scores(units.to(library.device), library, neighbors=neighbors)
 
 
 def _units(params: PatchLibrary, runtime: Runtime) -> tuple[UnitsOf, UnitsOf]:
@@ -195,7 +193,7 @@ def _units(params: PatchLibrary, runtime: Runtime) -> tuple[UnitsOf, UnitsOf]:
     """
     with torch.random.fork_rng():
         torch.manual_seed(0)  # without pretrained weights too, all folds look through the same eyes
-        tower = patch_features.Tower(params.backbone, params.pretrained, params.strides, params.views)
+        tower = patch_features.PatchBackbone(params.backbone, params.pretrained, params.strides, params.views)
     nothing = torch.zeros(1, params.image_size, params.image_size, 3, dtype=torch.uint8)
     with torch.inference_mode():
         shapes = [kept.shape[1:] for kept in tower.eval().maps(nothing)]
@@ -208,10 +206,10 @@ def _units(params: PatchLibrary, runtime: Runtime) -> tuple[UnitsOf, UnitsOf]:
         for kept in torch.from_numpy(kept_of(paths)).split(AT_ONCE):
             views = kept.float().view(len(kept) * len(augmentation.VIEWS[params.views]), -1)
             values = views.split([prod(shape) for shape in shapes], dim=1)
-            units = patch_features.joined(
+            units = patch_features.join_maps(
                 [each.unflatten(1, shape) for each, shape in zip(values, shapes, strict=True)]
             )
-            units = patch_features.relative(units) if params.relative else units
+            units = patch_features.subtract_image_mean(units) if params.relative else units
             units = units if params.unit == "patch" else units.mean(1, keepdim=True)
             yield units.unflatten(0, (len(kept), -1))
 
@@ -219,4 +217,4 @@ def _units(params: PatchLibrary, runtime: Runtime) -> tuple[UnitsOf, UnitsOf]:
 
 
 def _damaged(kind: str, pixels: np.ndarray, contents: Sequence[str]) -> np.ndarray:
-    return damages(pixels, contents, kind)[0]
+    return damage_all(pixels, contents, kind)[0]
