@@ -13,6 +13,7 @@ from goldfold.run import Run, Runs
 
 if TYPE_CHECKING:
     from goldfold.competition import Competition, Tables
+    from goldfold.workflows.compare import Comparison
 
 
 class Project:
@@ -117,7 +118,7 @@ class Project:
         chosen = [folder for folder in folders if competition in (None, folder.parent.name)]
         return Runs(tuple(Run(folder, self.workspace) for folder in chosen))
 
-    def compare(self, runs: Sequence[str | Run], *, accept: Sequence[str] = ()) -> Any:
+    def compare(self, runs: Sequence[str | Run], *, accept: Sequence[str] = ()) -> Comparison:
         """Runs of one competition and their differences to the first, paired over folds.
 
         accept: codes of findings that shall not refuse the comparison, such as `unequal_budget`.

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from goldfold.experiment.workspace import Workspace
     from goldfold.trust.audits import Finding
+    from goldfold.workflows.epochs import Atlas
+    from goldfold.workflows.gains import Gains
+    from goldfold.workflows.query import Answers
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,16 +172,22 @@ class Run:
         ids: Sequence[str] = (),
         device: str | None = None,
         accept: Sequence[str] = (),
-    ) -> Any:
-        """The epoch atlas of one fit: pictures and scores of every kept epoch for some rows."""
-        from goldfold.workflows.epochs import draw
+    ) -> Atlas:
+        """The epoch atlas of one fit: pictures and scores of every kept epoch for some rows.
 
-        return draw(self.workspace, self.folder, fold=fold, ids=ids, device=device, accept=accept)
+        fold: the first there is by default. ids: of the train table; twelve rows of the fold by default.
+        """
+        from goldfold.workflows.epochs import epochs
+
+        return epochs(self.workspace, self.folder, fold=fold, ids=ids, device=device, accept=accept)
 
     def gains(
         self, views: Sequence[str] | None = None, *, device: str | None = None, accept: Sequence[str] = ()
-    ) -> Any:
-        """What test-time views, seeds and folds together gain, and what they cost."""
+    ) -> Gains:
+        """What test-time views, seeds and folds together gain, and what they cost; nothing is trained.
+
+        views: names of sets of views; all the recipe knows by default.
+        """
         from goldfold.workflows.gains import gains
 
         return gains(self.workspace, self.folder, views, device=device, accept=accept)
@@ -191,8 +200,11 @@ class Run:
         top: int = 10,
         device: str | None = None,
         accept: Sequence[str] = (),
-    ) -> Any:
-        """The gallery rows nearest to images or to rows of the tables, by the run's embeddings."""
+    ) -> Answers:
+        """The gallery rows nearest to images or to rows of the tables, by the run's embeddings.
+
+        images: files of any mode and size. ids: of the train or of the test table. top: rows per query.
+        """
         from goldfold.workflows.query import query
 
         return query(self.workspace, self.folder, images, ids, top=top, device=device, accept=accept)

@@ -18,8 +18,10 @@ from goldfold.cli.main import main
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import views_and_seeds
 from goldfold.experiment.fits import Experiment
-from goldfold.experiment.setup import again
-from goldfold.workflows import gains
+from goldfold.experiment.setup import rebuild
+from goldfold.experiment.workspace import Workspace
+from goldfold.project import Project
+from goldfold.workflows.gains import gains
 
 ARROWS = '''"""Noisy pictures that are brighter to the left, to the right, or above."""
 
@@ -28,8 +30,9 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from goldfold import hosting, metrics, splits
+from goldfold import metrics
 from goldfold.competition import Competition, Submission
+from goldfold.data import folds, self_hosting
 from goldfold.recipes import frozen_backbone, image_classifier
 
 WAYS = ("left", "right", "above")
@@ -47,7 +50,7 @@ def prepare(raw, public, private):
         cv2.imencode(".png", pixels.clip(0, 255).astype(np.uint8))[1].tofile(public / path)
         rows.append((number, path, way))
     table = pd.DataFrame(rows, columns=["id", "path", "way"])
-    hosting.write(table, np.arange(66, 90), ["way"], {"way": "left"}, public, private)
+    self_hosting.write(table, np.arange(66, 90), ["way"], {"way": "left"}, public, private)
 
 
 def network(classes):
@@ -62,8 +65,8 @@ COMPETITION = Competition(
     also=(metrics.log_loss("way", classes=WAYS),),
     targets=("way",),
     prepare=prepare,
-    load=hosting.read,
-    split=lambda train, seed: splits.stratified(train["way"], folds=3, seed=seed),
+    load=self_hosting.read,
+    split=lambda train, seed: folds.stratified(train["way"], folds=3, seed=seed),
     recipes={
         "trained": image_classifier.recipe(
             "way", WAYS, network=network, grey=True, image_size=12, augmentation="none", epochs=3, learning_rate=1e-2
@@ -113,7 +116,7 @@ def by_views(found: dict, metric: str = "accuracy") -> dict[str, dict]:
 
 
 def experiment_of(run: Path) -> Experiment:
-    return again(run, torch.device("cpu")).experiment
+    return rebuild(Workspace(), run, torch.device("cpu")).experiment
 
 
 def pictures(rows: pd.DataFrame) -> np.ndarray:
@@ -236,16 +239,46 @@ def test_what_cannot_be_measured_is_said(arrows: Path, capsys) -> None:
 def test_mistakes_are_answered_with_what_to_do(arrows: Path) -> None:
     train("arrows", "trained", "folds=[0]")
     run = arrows / "trained-r1"
-    with pytest.raises(GoldfoldError, match=r"no set of views 'mirored'.*did you mean 'mirrored'"):
-        gains.measure(run, ["mirored"], "cpu", True)
+    assert refused(run, ["mirored"]).code == "unknown_views"
+    assert "did you mean 'mirrored'" in refused(run, ["mirored"]).message
     for file in (run / "fold0-seed0/checkpoints").glob("fit_epoch_003*"):
         file.unlink()
-    with pytest.raises(GoldfoldError, match=r"lacks the weights of epoch 3.*train the run again"):
-        gains.measure(run, ["mirrored"], "cpu", True)
+    assert "the weights of epoch 3" in refused(run, ["mirrored"]).message
     with Path("competitions/arrows/__init__.py").open("a", encoding="utf-8") as file:
         file.write("\nANOTHER = 1\n")
-    with pytest.raises(GoldfoldError, match="the code changed since run 'arrows/trained-r1'"):
-        gains.measure(run, None, "cpu", True)
+    error = refused(run)
+    assert error.code == "code_changed"
+    assert "arrows/trained-r1" in error.message
+
+
+def refused(run: Path, views: list[str] | None = None) -> GoldfoldError:
+    with pytest.raises(GoldfoldError) as refusal:
+        gains(Workspace(), run, views, device="cpu")
+    return refusal.value
+
+
+def test_the_gains_are_a_value_that_the_command_prints(arrows: Path, capsys) -> None:
+    train("arrows", "trained", "seeds=[0,1]", "epochs=1")
+    found = Project(quiet=True).run("latest").gains(["mirrored"], device="cpu")
+    table = found.table.set_index(["part", "way"])
+    assert list(table.index) == [
+        ("views", "none"),
+        ("views", "mirrored"),
+        ("seeds", "one seed"),
+        ("seeds", "2 together"),
+        ("folds", "one fit"),
+        ("folds", "6 together"),
+    ]
+    measured = json.loads((arrows / "trained-r1/gains.json").read_text(encoding="utf-8"))
+    assert measured == json.loads(json.dumps(found.measured))
+    own = by_views(measured)["mirrored"]
+    assert table.loc[("views", "mirrored"), "score"] == own["mean"]
+    assert table.loc[("views", "mirrored"), ["low", "high"]].tolist() == own["difference"]["interval"]
+    assert table.loc[("folds", "6 together"), "score"] == measured["folds"]["together"]
+    assert not found.not_measured
+    assert found.picture.read_bytes().startswith(b"\x89PNG")
+    assert str(found).splitlines()[-1] == f"{found.picture}: the differences with their intervals"
+    assert str(found) in found._repr_markdown_()
 
 
 @pytest.mark.parametrize("rows", [1, 2, 9, 24, 25, 200])

@@ -14,6 +14,8 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from goldfold.cli.main import main
+from goldfold.errors import GoldfoldError
+from goldfold.project import Project
 
 RUNS = Path("runs/twins")
 CODE = Path("competitions/twins/__init__.py")
@@ -30,12 +32,12 @@ def compare(capsys: pytest.CaptureFixture, *arguments: str) -> str:
     return capsys.readouterr().out
 
 
-def refused(capsys: pytest.CaptureFixture, *arguments: str) -> str:
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stopped:
-        main(["compare", *arguments])
-    assert stopped.value.code == 2
-    return capsys.readouterr().err
+def refused(*runs: str, code: str = "no_zero_shot_row") -> str:
+    """The message with which a comparison is refused. code: of the finding that a user may accept."""
+    with pytest.raises(GoldfoldError) as refusal:
+        Project(quiet=True).compare(runs)
+    assert f"accept=[{code}]" in refusal.value.message
+    return refusal.value.message
 
 
 def edit(old: str, new: str) -> None:
@@ -74,9 +76,8 @@ def three(made: Path, toy: Path) -> None:
 
 def test_without_a_run_of_nothing_trained_the_command_that_makes_one_is_told(three: None, capsys) -> None:
     shutil.rmtree(RUNS / "baseline-r3")
-    told = refused(capsys, "baseline-r1", "baseline-r2")
-    assert "twins/baseline-r1, twins/baseline-r2: no finished run with the same folds, protocol and seeds shows" in told
-    assert "accept=[no_zero_shot_row]" in told
+    told = refused("baseline-r1", "baseline-r2")
+    assert "twins/baseline-r1, twins/baseline-r2: no finished run" in told
     settings = re.search(r'make train COMP=twins CONFIG=baseline SET="([^"]*)"', told)[1].split()
     assert sorted(settings) == sorted(NOTHING)
     accepted = compare(capsys, "baseline-r1", "baseline-r2", "--accept", "no_zero_shot_row")
@@ -97,17 +98,17 @@ def test_a_run_of_nothing_trained_that_is_named_is_not_added_and_its_budget_is_n
     history = RUNS / "baseline-r2/fold0-seed0/history.json"
     rows = json.loads(history.read_text(encoding="utf-8"))
     history.write_text(json.dumps(rows[:3]), encoding="utf-8")
-    assert "5 epochs against 6" in refused(capsys, "baseline-r1", "baseline-r2")
+    assert "5 epochs against 6" in refused("baseline-r1", "baseline-r2", code="unequal_budget")
 
 
 def test_a_config_that_trains_nothing_is_named_where_there_is_one(three: None, capsys) -> None:
     shutil.rmtree(RUNS / "baseline-r3")
     own = Path("configs/twins/untrained.yaml")
     own.write_text("recipe: embedder\nepochs: 0\nepochs_views: 0\nshift: 2.0\n", encoding="utf-8")
-    told = refused(capsys, "baseline-r1", "baseline-r2")
-    assert "training added: make train COMP=twins CONFIG=untrained makes one" in told
+    told = refused("baseline-r1", "baseline-r2")
+    assert "make train COMP=twins CONFIG=untrained makes one" in told
     own.write_text("recipe: embedder\nepochs: 0\nepochs_views: 0\nseeds: [7, 8]\n", encoding="utf-8")
-    assert 'CONFIG=untrained SET="seeds=[0]" makes one' in refused(capsys, "baseline-r1", "baseline-r2")
+    assert 'CONFIG=untrained SET="seeds=[0]" makes one' in refused("baseline-r1", "baseline-r2")
 
 
 @pytest.mark.parametrize(("key", "value"), [("seeds", [5]), ("folds", [0, 1]), ("recipe", "other"), ("tower", "x")])
@@ -117,7 +118,7 @@ def test_one_of_other_seeds_folds_recipe_or_backbone_does_not_serve(three: None,
     again()
     config = RUNS / "baseline-r3/config.json"
     config.write_text(json.dumps(json.loads(config.read_text(encoding="utf-8")) | {key: value}), encoding="utf-8")
-    assert "no finished run with the same folds" in refused(capsys, "baseline-r1", "baseline-r2")
+    assert "no finished run" in refused("baseline-r1", "baseline-r2")
 
 
 @pytest.mark.parametrize("file", ["folds.csv", "record.md"])
@@ -127,7 +128,7 @@ def test_one_of_folds_drawn_anew_or_unfinished_does_not_serve(three: None, capsy
     own.unlink()
     if file == "folds.csv":
         own.write_text("\n".join([*rows[:-1], f"{rows[-1][:-1]}{(int(rows[-1][-1]) + 1) % 3}"]), encoding="utf-8")
-    assert "no finished run with the same folds" in refused(capsys, "baseline-r1", "baseline-r2")
+    assert "no finished run" in refused("baseline-r1", "baseline-r2")
 
 
 def test_the_one_most_like_the_trained_run_is_added(three: None, capsys) -> None:
@@ -145,7 +146,7 @@ def test_pretrained_and_untrained_weights_are_both_needed(toy: Path, capsys) -> 
     train()
     train("epochs=3", "epochs_views=3")
     train(*NOTHING)
-    told = refused(capsys, "baseline-r1", "baseline-r2")
+    told = refused("baseline-r1", "baseline-r2")
     assert "what untrained weights do with nothing trained" in told
     settings = re.search(r'SET="([^"]*)"', told)[1].split()
     assert sorted(settings) == sorted([*NOTHING, "pretrained=false"])
@@ -239,20 +240,48 @@ def test_pictures_of_an_earlier_comparison_do_not_stay(three: None, capsys) -> N
     assert {path.name for path in folder.iterdir()} == {"comparison.md", "per_query.csv", "similarities.png"}
 
 
-def test_queries_of_data_that_changed_are_not_looked_at(three: None, capsys) -> None:
+def test_queries_of_data_that_changed_are_not_looked_at(three: None) -> None:
     table = Path("data/twins/public/train.csv")
     rows = pd.read_csv(table, dtype=str)
     rows["kind"] = [rows["kind"].iloc[-1], *rows["kind"].iloc[1:]]
     rows.to_csv(table, index=False)
-    assert "twins/baseline-r1 was trained on other data than what is prepared now" in refused(
-        capsys, "baseline-r1", "baseline-r3"
-    )
+    assert "twins/baseline-r1" in refused("baseline-r1", "baseline-r3", code="other_data")
+    found = Project(quiet=True).compare(["baseline-r1", "baseline-r3"], accept=["other_data"])
+    assert [finding.code for finding in found.findings if finding.level == "error"] == ["other_data"]
+    assert (found.queries, found.files) == ({}, ())
+
+
+def test_a_comparison_is_a_value_that_the_command_prints(three: None, capsys) -> None:
+    found = Project(quiet=True).compare(["baseline-r1", "baseline-r2"])
+    assert found.runs == ("twins/baseline-r1", "twins/baseline-r2", "twins/baseline-r3")
+    assert found.added == ("twins/baseline-r3",)
+    metric, own = next(iter(found.differences.items()))
+    assert list(own) == ["twins/baseline-r2", "twins/baseline-r3"]
+    for name, difference in own.items():
+        row = found.table.loc[name]
+        assert (row["difference"], row["low"], row["high"]) == (difference.mean, *difference.interval)
+        assert row["mean"] - found.table.loc["twins/baseline-r1", "mean"] == pytest.approx(difference.mean)
+    assert found.table["difference"].isna().tolist() == [True, False, False]
+    assert found.table["epochs"].tolist() == [6, 6, 0]
+    assert found.tables[metric] is found.table
+    for name in own:
+        folder = RUNS / "comparisons" / f"baseline-r1-vs-{name.split('/')[1]}"
+        pd.testing.assert_frame_equal(found.queries[name], pd.read_csv(folder / "per_query.csv"), check_dtype=False)
+        assert folder / "comparison.md" in found.files
+    assert compare(capsys, "baseline-r1", "baseline-r2") == f"{found}\n"
+
+
+def test_a_run_is_compared_with_another_one(three: None) -> None:
+    for runs in (["baseline-r1"], ["baseline-r1", "twins/baseline-r1"]):
+        with pytest.raises(GoldfoldError) as refusal:
+            Project(quiet=True).compare(runs)
+        assert refusal.value.code == "too_few_runs"
 
 
 def test_a_chosen_epoch_is_compared_with_none(three: None, capsys) -> None:
     train("select=best")
     shutil.copytree(RUNS / "baseline-r4", RUNS / "baseline-r5")
-    assert "train it with select=last" in refused(capsys, "baseline-r4", "baseline-r5")
+    assert "train it with select=last" in refused("baseline-r4", "baseline-r5")
 
 
 def test_other_competitions_are_compared_as_before(toy: Path, capsys) -> None:

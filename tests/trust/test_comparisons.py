@@ -11,7 +11,7 @@ from scipy import stats
 from goldfold.errors import GoldfoldError
 from goldfold.io.files import write_json
 from goldfold.trust.comparisons import comparable, difference, unequal_budget
-from goldfold.workflows.compare import over_seeds
+from goldfold.trust.run_comparison import over_seeds
 
 OWN, OTHER = [0.91, 0.93, 0.90, 0.95, 0.92], [0.90, 0.93, 0.91, 0.92, 0.90]
 
@@ -73,16 +73,16 @@ def test_budgets_that_differ_by_more_than_a_twentieth_are_told():
 
 
 def test_runs_of_several_seeds_have_an_interval_over_them(tmp_path):
-    """Of the seeds' means over folds; a run of one seed has no line."""
+    """Of the seeds' means over folds; a run of one seed has none."""
     scores = {"one": {0: [0.6, 0.8]}, "three": {0: [0.6, 0.8], 3: [0.7, 0.8], 5: [0.5, 0.9]}}
     for run, by_seed in scores.items():
         for seed, values in by_seed.items():
             for fold, value in enumerate(values):
                 fit = {"fold": fold, "seed": seed, "scores": {"auroc": value}}
                 write_json(tmp_path / run / f"fold{fold}-seed{seed}" / "fit.json", fit)
-    folders = {run: tmp_path / run for run in scores}
     means = [0.7, 0.75, 0.7]
     low, high = stats.t.interval(0.95, 2, np.mean(means), stats.sem(means))
-    _, line = over_seeds("auroc", folders, {"bounds": [0, 1]})
-    assert line == f"  three  {np.mean(means):.4f} [{low:.4f}, {high:.4f}] over 3 seeds"
-    assert over_seeds("auroc", {"one": folders["one"]}, {"bounds": [0, 1]}) == []
+    found = over_seeds(tmp_path / "three", "auroc", (0, 1))
+    assert (found["n"], found["mean"]) == (3, pytest.approx(np.mean(means)))
+    assert found["interval_95_t"] == pytest.approx([low, high])
+    assert over_seeds(tmp_path / "one", "auroc", (0, 1)) is None

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from goldfold.cli.main import main
+from goldfold.errors import GoldfoldError
 from goldfold.experiment import epochs
+from goldfold.project import Project
 from goldfold.report.epochs import tables as epoch_tables
+from goldfold.run import Run
 
 RUNS = Path("runs/blobs")
 SAME = ("oof.npy", "test.npy", "metrics.json", "folds.csv", "config.json")
@@ -20,12 +24,14 @@ def train(*arguments: str) -> None:
     main(["train", "--comp", "blobs", "--config", "perceptron", "epochs=4", *arguments])
 
 
-def refused(capsys: pytest.CaptureFixture, *arguments: str) -> str:
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stopped:
-        main(arguments)
-    assert stopped.value.code == 2
-    return capsys.readouterr().err
+def refused(ask: Callable[[Run], object]) -> GoldfoldError:
+    """The error with which the newest run refuses."""
+    with pytest.raises(GoldfoldError) as refusal:
+        ask(Project(quiet=True).run("latest"))
+    return refusal.value
+
+
+ASKED = [lambda run: run.atlas(), lambda run: run.pick(1)]
 
 
 def test_a_picked_epoch_is_what_training_for_it_gives_and_nothing_is_trained_again(toy: Path, capsys) -> None:
@@ -129,31 +135,51 @@ def test_what_was_not_kept_cannot_be_picked(toy: Path, capsys) -> None:
     kept = [path.stem for path in RUNS.glob("perceptron-r1/fold0-seed0/checkpoints/*.safetensors")]
     assert len(kept) < 4
     absent = next(number for number in (1, 2, 3) if f"head_epoch_{number:03d}" not in kept)
-    assert "a run with DEBUG=1 keeps them all" in refused(capsys, "pick", "--run", "latest", "--epoch", str(absent))
+    error = refused(lambda run: run.pick(absent))
+    assert error.code == "epoch_not_kept"
+    assert "DEBUG=1" in error.message
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("ask", "code", "facts"),
     [
-        (("pick", "--run", "latest", "--epoch", "9"), "kept no epoch 9, only 1, 2, 3, 4"),
-        (("epochs", "--run", "latest", "--fold", "7"), "no fold in this run '7'"),
-        (("epochs", "--run", "latest", "--images", "nobody"), "no id in the train table 'nobody'"),
+        (lambda run: run.pick(9), "epoch_not_kept", ("9", "1, 2, 3, 4")),
+        (lambda run: run.atlas(fold=7), "unknown_fold", ("7", "0, 1, 2")),
+        (lambda run: run.atlas(ids=["nobody"]), "unknown_id", ("nobody",)),
     ],
 )
-def test_what_is_not_there_is_refused(toy: Path, capsys, arguments, told) -> None:
+def test_what_is_not_there_is_refused(toy: Path, ask, code, facts) -> None:
     train("--debug")
-    assert told in refused(capsys, *arguments)
+    error = refused(ask)
+    assert error.code == code
+    assert all(fact in error.message for fact in facts)
 
 
-@pytest.mark.parametrize("arguments", [("epochs",), ("pick", "--epoch", "1")])
-def test_a_run_without_epochs_has_none_to_show_or_pick(toy: Path, capsys, arguments) -> None:
+@pytest.mark.parametrize("ask", ASKED)
+def test_a_run_without_epochs_has_none_to_show_or_pick(toy: Path, ask) -> None:
     main(["train", "--comp", "blobs", "--config", "estimator"])
-    assert "trained nothing by epochs" in refused(capsys, *arguments, "--run", "latest")
+    assert refused(ask).code == "no_epochs"
 
 
-@pytest.mark.parametrize("arguments", [("epochs",), ("pick", "--epoch", "1")])
-def test_code_that_changed_since_cannot_tell_the_epochs_again(toy: Path, capsys, arguments) -> None:
+@pytest.mark.parametrize("ask", ASKED)
+def test_code_that_changed_since_cannot_show_the_epochs_again(toy: Path, ask) -> None:
     train("--debug")
     with Path("competitions/blobs/__init__.py").open("a", encoding="utf-8") as file:
         file.write("\nANOTHER = 1\n")
-    assert "the code changed since run 'blobs/perceptron-r1'" in refused(capsys, *arguments, "--run", "latest")
+    error = refused(ask)
+    assert error.code == "code_changed"
+    assert "blobs/perceptron-r1" in error.message
+
+
+def test_the_atlas_is_a_value_that_the_command_prints(toy: Path, capsys) -> None:
+    train("--debug")
+    atlas = Project(quiet=True).run("latest").atlas(fold=2)
+    assert (atlas.run, atlas.fold, atlas.seed) == ("blobs/perceptron-r1", 2, 0)
+    pd.testing.assert_frame_equal(atlas.by_epoch, pd.read_csv(atlas.folder / "epochs.csv", keep_default_na=False))
+    assert atlas.costs["select"].tolist() == ["last", "best"]
+    assert atlas.costs["cost"].iloc[1] == 0
+    assert [path.name for path in atlas.pictures] == ["by_epoch.png"]
+    assert str(atlas).startswith(atlas.rules)
+    capsys.readouterr()
+    main(["epochs", "--run", "latest", "--fold", "2"])
+    assert capsys.readouterr().out.startswith(f"{atlas.rules}\n\natlas {atlas.folder}: ")

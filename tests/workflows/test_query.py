@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -17,7 +16,8 @@ from safetensors.numpy import load_file
 from goldfold.cli.main import main
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import embeddings
-from goldfold.workflows import query
+from goldfold.project import Project
+from goldfold.workflows.query import Answers
 
 TOY = Path(__file__).parents[1] / "toy"
 RUN = Path("runs/twins/baseline-r1")
@@ -39,8 +39,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def ask(run: str = "baseline-r1", image: list | None = None, ids: list | None = None, top: int = 10) -> None:
-    query.run(Namespace(run=run, image=image, ids=ids, top=top, device="cpu", quiet=True, accept=[]))
+def ask(run: str = "baseline-r1", image: Sequence = (), ids: Sequence[str] = (), top: int = 10) -> Answers:
+    found = Project(quiet=True).run(run).query(image, ids, top=top, device="cpu")
+    print(found)
+    return found
+
+
+def refused(**asked) -> GoldfoldError:
+    with pytest.raises(GoldfoldError) as refusal:
+        ask(**asked)
+    return refusal.value
 
 
 def written(name: str) -> pd.DataFrame:
@@ -192,18 +200,29 @@ def test_answers_that_are_alike_because_all_are_one_point_are_warned_of(trained:
 
 def test_what_cannot_ask_is_refused_in_a_sentence(trained: Path, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("no image")
-    with pytest.raises(GoldfoldError, match=r"text\.jpg' cannot be read .* IMAGE takes a PNG"):
-        ask(image=[str(tmp_path / "text.jpg")])
-    with pytest.raises(GoldfoldError, match=r"there is no such file\); IMAGE takes"):
-        ask(image=["nowhere.png"])
-    with pytest.raises(GoldfoldError, match="no id '帧4_2' among the 90 rows of 'twins'; nearest: 帧4-2"):
-        ask(ids=["帧4_2"])
-    with pytest.raises(GoldfoldError, match="say IMAGE="):
-        ask()
-    with pytest.raises(GoldfoldError, match="TOP is 0"):
-        ask(ids=["帧4-2"], top=0)
-    with pytest.raises(GoldfoldError, match="there is no run 'baseline-r9'"):
-        ask(run="baseline-r9", ids=["帧4-2"])
+    for image in (tmp_path / "text.jpg", Path("nowhere.png")):
+        error = refused(image=[image])
+        assert error.code == "unreadable_image"
+        assert image.name in error.message
+        assert "IMAGE takes a PNG" in error.message
+    unknown = refused(ids=["帧4_2"]).message
+    assert "'帧4_2'" in unknown
+    assert "nearest: 帧4-2" in unknown
+    assert refused().code == "nothing_to_query"
+    assert refused(ids=["帧4-2"], top=0).code == "top_too_small"
+    assert "'baseline-r9'" in refused(run="baseline-r9", ids=["帧4-2"]).message
+
+
+def test_answers_are_tables_that_the_command_prints(trained: Path, capsys) -> None:
+    found = ask(ids=["帧4-2", "帧15-1"], top=3)
+    assert found.queries == ("帧4-2", "帧15-1")
+    assert [table["query"].unique().tolist() for table in found.tables] == [["帧4-2"], ["帧15-1"]]
+    both = pd.concat(found.tables, ignore_index=True)
+    assert both.astype(str).equals(written("帧4-2+帧15-1").astype(str))
+    assert [path.suffix for path in found.files] == [".csv", ".png"]
+    capsys.readouterr()
+    main(["query", "--run", "baseline-r1", "--ids", "帧4-2", "帧15-1", "--top", "3", "--device", "cpu"])
+    assert capsys.readouterr().out == f"{found}\n"
 
 
 def test_the_command_line_asks_with_its_defaults(trained: Path, capsys) -> None:
@@ -228,13 +247,13 @@ def test_long_names_are_cut_and_told_apart(trained: Path, tmp_path: Path) -> Non
 
 def test_what_is_no_embedder_and_what_changed_since_is_refused(toy: Path) -> None:
     main(["train", "--comp", "blobs", "--config", "estimator"])
-    with pytest.raises(GoldfoldError, match="query a run of a competition whose metric has pairs"):
-        ask(run="estimator-r1", ids=["点1"])
+    assert "metric" in refused(run="estimator-r1", ids=["点1"]).message
     main(["train", "--comp", "twins", "--config", "baseline", "epochs=1", "folds=[0]"])
     with Path("competitions/twins/__init__.py").open("a", encoding="utf-8") as file:
         file.write("\nANOTHER = 1\n")
-    with pytest.raises(GoldfoldError, match="the code changed since run 'twins/baseline-r1'"):
-        ask(ids=["帧4-2"])
+    error = refused(ids=["帧4-2"])
+    assert error.code == "code_changed"
+    assert "twins/baseline-r1" in error.message
 
 
 def test_a_fit_without_training_is_built_again(toy: Path) -> None:

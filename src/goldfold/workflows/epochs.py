@@ -1,109 +1,161 @@
-"""`epochs`: the atlas of a run, what every kept epoch made of chosen images and which epoch each rule would choose."""
+"""Draw the epoch atlas of a run: what every kept epoch made of some rows, and which epoch each rule would choose."""
 
 from __future__ import annotations
 
 import time
-from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pandas import DataFrame
 
-from goldfold.cli.progress import Bar
 from goldfold.errors import GoldfoldError, unknown
-from goldfold.experiment import epochs, workspace
-from goldfold.experiment import run_folders as runs
-from goldfold.experiment.epochs import Look
+from goldfold.experiment import epochs as kept_epochs
+from goldfold.experiment.epochs import Cost, Look
 from goldfold.experiment.fits import Experiment, fit_folder
-from goldfold.experiment.setup import again, code_changed
-from goldfold.images import reading as images
-from goldfold.io.files import read_json, write_bytes, write_text
-from goldfold.report.epochs import atlas, contact_sheet, curves
-from goldfold.report.epochs import tables as epoch_tables
-from goldfold.report.plotting.row_labels import labels
-from goldfold.workflows.conclude import note
-from goldfold.workflows.train import device_of
+from goldfold.experiment.run_folders import run_name
+from goldfold.experiment.setup import rebuild
+from goldfold.experiment.workspace import Workspace
+from goldfold.io.files import read_json, write_text
+from goldfold.report.epochs import tables
+from goldfold.report.epochs.draw import draw
+from goldfold.training.devices import choose_device
+from goldfold.training.state import History
+from goldfold.trust.audits.code import code_changed
+from goldfold.workflows.conclude import add_findings
 
-SHOWN = 12
-SIDE = 192  # pixels of an image as the atlas shows it
-
-
-def run(arguments: Namespace) -> None:
-    started = time.perf_counter()
-    run = runs.find(workspace.RUNS, arguments.run)
-    shown = arguments.fold, arguments.images
-    folder, told = draw(run, *shown, arguments.device, arguments.quiet, arguments.accept)
-    print(f"{told}\n\natlas {folder}: {len(list(folder.iterdir()))} files in {time.perf_counter() - started:.1f} s")
+SHOWN = 12  # rows that are shown where none are named
 
 
-def draw(
+@dataclass(frozen=True, kw_only=True)
+class Atlas:
+    """The epoch atlas of one fit; its pages and tables are files in `folder`.
+
+    rules: which epoch each rule would choose over all fits, as a Markdown table with its explanation.
+    costs: the same as a DataFrame: select, epochs (one per fit), metric, cost.
+    by_epoch: a row per scored epoch: epoch, loss, scores, monitored values and alarms.
+    by_image: every score of every shown row in every kept epoch: epoch, score, a column per id; empty if the run
+    predicts no scores per row.
+    seconds: that it took to draw.
+    """
+
+    run: str
+    fold: int
+    seed: int
+    folder: Path
+    rules: str
+    costs: DataFrame
+    by_epoch: DataFrame
+    by_image: DataFrame
+    seconds: float
+
+    @property
+    def pictures(self) -> list[Path]:
+        """Curves, a page for each epoch and the contact sheet; rows without images have curves alone."""
+        return sorted(self.folder.glob("*.png"))
+
+    @property
+    def text(self) -> str:
+        files = len(list(self.folder.iterdir()))
+        return f"{self.rules}\n\natlas {self.folder}: {files} files in {self.seconds:.1f} s"
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_markdown_(self) -> str:
+        return self.text
+
+
+def epochs(
+    workspace: Workspace,
     run: Path,
-    fold: int | None,
-    ids: Sequence[str] | None,
-    device: str | None,
-    quiet: bool = False,
+    *,
+    fold: int | None = None,
+    ids: Sequence[str] = (),
+    device: str | None = None,
     accept: Sequence[str] = (),
-) -> tuple[Path, str]:
-    """Write the atlas of one fit below the run's folder; returns its folder, and which epochs the rules choose.
+) -> Atlas:
+    """Write the atlas of one fit below the run's folder; nothing is trained.
+
+    fold: whose epochs are shown; the first there is by default. ids: rows to show; twelve of the fold by default.
 
     Raises:
-        GoldfoldError: the run kept no weights, has no such fold or image, or its code or data has changed since.
+        GoldfoldError: the run kept no weights, has no such fold or id, or its code or data has changed since.
     """
+    started = time.perf_counter()
     histories = _histories(run)
     fold, seed = _fit(histories, fold)
-    kept = epochs.of_all_stages(fit_folder(run, fold, seed))
-    found = again(run, device_of(device), accept)
-    experiment = found.experiment
-    metric = experiment.competition.metric
-    probes = _probes(experiment, fold, ids)
-    bar, looks = Bar(1, metric.name, quiet), []
-    for look in epochs.looks(experiment, run, fold, seed, probes):
-        looks.append(look)
-        bar.work("epochs", len(looks), len(kept))
-    bar.close()
+    kept = kept_epochs.of_all_stages(fit_folder(run, fold, seed))
+    found = rebuild(workspace, run, choose_device(device), accept)
+    rows = _shown(found.experiment, fold, [str(each) for each in ids])
+    looks: list[Look] = []
+    with closing(workspace.observer):
+        for look in kept_epochs.looks(found.experiment, run, fold, seed, rows):
+            looks.append(look)
+            workspace.observer.work("epochs", len(looks), len(kept))
     folder = run / f"epochs-fold{fold}-seed{seed}"
-    history = histories[fold, seed]
-    scored = experiment.tables.train.iloc[experiment.folds[fold].validation].reset_index(drop=True)
-    _draw(experiment, folder, probes, looks, history, float(metric.chance(scored)))
-    told = epoch_tables.rules(metric, epochs.costs(list(histories.values()), metric.higher_is_better))
-    scores = epoch_tables.by_image(looks, list(probes["id"]))
-    if len(scores):
-        write_text(folder / "scores.csv", scores.to_csv(index=False))
-    table = epoch_tables.by_epoch(history)
-    write_text(folder / "epochs.csv", table.to_csv(index=False))
-    title = runs.run_name(run)
-    write_text(folder / "epochs.md", epoch_tables.page(title, told, fold, table, scores) + "\n")
-    note(run, code_changed(found.code_changes, folder.name))
-    return folder, told
+    competition, history = found.experiment.competition, histories[fold, seed]
+    draw(competition, folder, rows, looks, history, _chance(found.experiment, fold))
+    costs = kept_epochs.costs(list(histories.values()), competition.metric.higher_is_better)
+    atlas = Atlas(
+        run=run_name(run),
+        fold=fold,
+        seed=seed,
+        folder=folder,
+        rules=tables.rules(competition.metric, costs),
+        costs=DataFrame([asdict(cost) for cost in costs], columns=list(Cost.__dataclass_fields__)),
+        by_epoch=tables.by_epoch(history),
+        by_image=tables.by_image(looks, list(rows["id"])),
+        seconds=time.perf_counter() - started,
+    )
+    _write(atlas)
+    add_findings(workspace, run, code_changed(found.code_changes, folder.name))
+    return atlas
 
 
-def _histories(run: Path) -> dict[tuple[int, int], epochs.History]:
+def _write(atlas: Atlas) -> None:
+    """Write the tables as CSV and Markdown."""
+    if len(atlas.by_image):
+        write_text(atlas.folder / "scores.csv", atlas.by_image.to_csv(index=False))
+    write_text(atlas.folder / "epochs.csv", atlas.by_epoch.to_csv(index=False))
+    page = tables.page(atlas.run, atlas.rules, atlas.fold, atlas.by_epoch, atlas.by_image)
+    write_text(atlas.folder / "epochs.md", page + "\n")
+
+
+def _histories(run: Path) -> dict[tuple[int, int], History]:
     """(fold, seed) -> the history of each fit that was trained."""
     fits = sorted((read_json(path) for path in run.glob("fold*-seed*/fit.json")), key=lambda fit: fit["fold"])
     found = {(fit["fold"], fit["seed"]): fit_folder(run, fit["fold"], fit["seed"]) for fit in fits}
     trained = {key: read_json(place / "history.json") for key, place in found.items()}
     if not any(trained.values()):
-        raise GoldfoldError(f"run '{runs.run_name(run)}' trained nothing by epochs: nothing to look at")
+        raise GoldfoldError("no_epochs", f"run '{run_name(run)}' trained nothing by epochs: there is none to show")
     return trained
 
 
 def _fit(histories: Mapping[tuple[int, int], Any], fold: int | None) -> tuple[int, int]:
     folds = {number for number, _ in histories}
     if fold is not None and fold not in folds:
-        raise unknown("fold in this run", str(fold), map(str, sorted(folds)))
+        raise unknown("fold in this run", str(fold), map(str, sorted(folds)), code="unknown_fold")
     return next(key for key in histories if fold in (None, key[0]))
 
 
-def _probes(experiment: Experiment, fold: int, ids: Sequence[str] | None) -> DataFrame:
-    """The rows with these ids, else twelve of the scored fold, as many of each answer as there are."""
+def _chance(experiment: Experiment, fold: int) -> float:
+    """The chance level of the metric on the rows a fold validates on."""
+    scored = experiment.tables.train.iloc[experiment.folds[fold].validation].reset_index(drop=True)
+    return float(experiment.competition.metric.chance(scored))
+
+
+def _shown(experiment: Experiment, fold: int, ids: Sequence[str]) -> DataFrame:
+    """The rows with these ids, else twelve that the fold validates on, as many of each answer as there are."""
     train = experiment.tables.train
     if ids:
         known = dict(zip(train["id"].astype(str), train.index, strict=True))
         absent = [each for each in ids if each not in known]
         if absent:
-            raise unknown("id in the train table", absent[0], known)
+            raise unknown("id in the train table", absent[0], known, code="unknown_id")
         return train.loc[[known[each] for each in ids]].reset_index(drop=True)
     scored = train.iloc[experiment.folds[fold].validation]
     answers = scored[experiment.competition.targets[0]]
@@ -111,66 +163,3 @@ def _probes(experiment: Experiment, fold: int, ids: Sequence[str] | None) -> Dat
     turn = drawn.groupby(answers.reindex(drawn.index).astype(str)).cumcount()
     shown = drawn.loc[turn.sort_values(kind="stable").index[:SHOWN]]
     return shown.sort_values(experiment.competition.targets[0], kind="stable").reset_index(drop=True)
-
-
-def _draw(
-    experiment: Experiment,
-    folder: Path,
-    rows: DataFrame,
-    looks: Sequence[Look],
-    history: epochs.History,
-    chance: float,
-) -> None:
-    """Curves over epochs; where there are images to show also a page per epoch and the contact sheet.
-
-    Epochs are numbered through all stages; where there are several each is called by its stage and its number there.
-    rows: the images shown; chance: of the whole fold, whose scores the curves are.
-    """
-    metric, targets = experiment.competition.metric, experiment.competition.targets
-    places = {(row["stage"], row["epoch"]): place for place, row in enumerate(history, 1)}
-    rules = epochs.by_rule(history, metric.higher_is_better)
-    chosen = {rule: places[row["stage"], row["epoch"]] for rule, row in rules.items()}
-    names = _names(history)
-    table, scores = epoch_tables.numbered(history), list(history[-1]["scores"])
-    write_bytes(
-        folder / "by_epoch.png",
-        curves.by_epoch(table, scores, chosen, chance, metric.name, names),
-    )
-    if "path" not in rows or not looks[0].pictures:
-        return
-    answers = rows[targets[0]]
-    probes = atlas.Probes(
-        ids=[str(each) for each in rows["id"]],
-        labels=labels(rows, targets[:1] if metric.retrieval else targets),
-        images=np.stack([images.resize(images.read(path), SIDE) for path in rows["path"]]) / 255,
-        anomalous=(answers > 0).tolist() if answers.dtype.kind in "biuf" and answers.between(0, 1).all() else None,
-    )
-    at = [places[look.row["stage"], look.row["epoch"]] for look in looks]
-    shown = [_epoch(look, place, names.get(place, "")) for look, place in zip(looks, at, strict=True)]
-    ranges = atlas.heat_ranges(epoch.pictures for epoch in shown)
-    for look, epoch in zip(looks, shown, strict=True):
-        name = f"epoch_{look.row['epoch']:03d}.png"
-        file = folder / (f"{look.row['stage']}_{name}" if names else name)
-        write_bytes(file, atlas.epoch_page(probes, epoch, ranges, chosen))
-    write_bytes(folder / "contact_sheet.png", contact_sheet.contact_sheet(probes, shown, ranges, chosen))
-
-
-def _names(history: epochs.History) -> dict[int, str]:
-    """What each epoch is called where there are several stages; nothing where its number says it."""
-    if len({row["stage"] for row in history}) == 1:
-        return {}
-    return {place: f"{row['stage']} {row['epoch']}" for place, row in enumerate(history, 1)}
-
-
-def _epoch(look: Look, place: int, title: str) -> atlas.Epoch:
-    predictions, monitored = look.predictions, look.row["monitored"]
-    names = [name for name in predictions.dtype.names or () if predictions.dtype[name].kind == "f"]
-    ranking = {name: each["value"] for name, each in monitored.items() if each["higher_is_better"] is not None}
-    return atlas.Epoch(
-        number=place,
-        name=title,
-        pictures=look.pictures,
-        scores={name: predictions[name] for name in names if predictions[name].ndim == 1},
-        facts={**look.row["scores"], **ranking},
-        alarms=[each["alarm"] for each in monitored.values() if each["alarm"]],
-    )

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from pandas import DataFrame
 
+from goldfold.io.files import write_bytes, write_text
 from goldfold.io.formatting import number
 from goldfold.report.plotting.markdown import table
 from goldfold.report.plotting.row_labels import labels
-from goldfold.report.retrieval.similarities import median, overlap
+from goldfold.report.retrieval.similarities import histogram, median, overlap
 from goldfold.report.retrieval.strips import Answer, Strip, strips
 from goldfold.retrieval.search import Similarities, nearest, side_by_side
 from goldfold.trust.comparisons import difference_text
+from goldfold.trust.query_comparisons import Compared, QueryComparison
 from goldfold.trust.retrieval_comparisons import (
     Fits,
     Gallery,
-    Look,
     Signs,
     alone,
     common,
@@ -39,20 +40,6 @@ CAVEAT = (
     "recording or one class change together, so its p is too small. Cosines of two runs have scales of their own: a "
     "shift alone makes no answer better, a smaller overlap of right and wrong ones does."
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compared:
-    """Two runs, by name, and what each makes of the same queries.
-
-    queries: as `retrieval_comparisons.changes` gives them. unanswered: queries without a right answer.
-    """
-
-    first: str
-    other: str
-    looks: tuple[Look, Look]
-    queries: DataFrame
-    unanswered: int
 
 
 def told(found: Compared) -> str:
@@ -79,6 +66,29 @@ def page(found: Compared, pictures: Sequence[str]) -> str:
         CAVEAT,
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def write(found: QueryComparison, targets: Sequence[str], folder: Path) -> list[Path]:
+    """Write page, table and pictures of two runs into a folder; returns the files.
+
+    targets: columns that tell beside an image what it shows.
+    """
+    compared = found.compared
+    pictures = {"similarities.png": histogram(drawn(compared))}
+    for how in EXTREMES:
+        (folder / f"{how}.png").unlink(missing_ok=True)  # of an earlier comparison of runs of these names
+        if picture := strips_of(compared, how, found.galleries, found.fits, targets):
+            pictures[f"{how}.png"] = picture
+    for file, picture in pictures.items():
+        write_bytes(folder / file, picture)
+    write_text(folder / "per_query.csv", per_query(compared).to_csv(index=False))
+    write_text(folder / "comparison.md", page(compared, list(pictures)))
+    return [folder / file for file in ("comparison.md", "per_query.csv", *pictures)]
+
+
+def per_query(found: Compared) -> DataFrame:
+    """A row per query with a right answer, the most improved first: each run's average precision, and the change."""
+    return found.queries.drop(columns="query").rename(columns={"first": found.first, "other": found.other})
 
 
 def _sign_test(counts: Signs) -> str:

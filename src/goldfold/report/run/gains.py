@@ -1,16 +1,114 @@
-"""A picture of what views, seeds and folds gain: differences with their intervals, fits beside their combination."""
+"""What views, seeds and folds gain a run, as a table, as text and as a picture."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pandas import DataFrame
+
+from goldfold.io.formatting import change
 from goldfold.report.plotting.style import FAINT, FOLDS, INK, MUTED, figure, png, styled
+from goldfold.trust.comparisons import Difference, difference_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+PLAIN = "none"  # the set of views that others are compared with: the image as it is
 LINE = 0.34  # inches
+NOTHING = (None, None, None, None)  # the gain of what others are compared with
+
+
+def table(found: Mapping[str, Any]) -> DataFrame:
+    """A row per way to predict: its score by the competition's metric, what it gains, what it costs.
+
+    found: as gains.json has it. Columns: part (views, seeds or folds); way; score, the mean over folds, of folds on the
+    hidden labels; difference to the first row of the part, its 95 % interval (low, high; none of folds), better in how
+    many of the folds (of the fits, of folds); cost, in multiples of the first row.
+    """
+    rows = [*_view_table(found), *_seed_table(found), *_fold_table(found)]
+    frame = DataFrame(rows, columns=["part", "way", "score", "difference", "low", "high", "better", "cost"])
+    return frame.astype(dict.fromkeys(("difference", "low", "high", "better"), float))
+
+
+def lines(run: str, found: Mapping[str, Any]) -> list[str]:
+    """A line for each way to predict: its score by the competition's metric, what it gains, what it costs."""
+    better = "higher" if found["higher_is_better"] else "lower"
+    told = [f"{run}  {found['metric']}, {better} is better; differences to the first line of a block, over folds"]
+    for rows in (_view_lines(found), _seed_lines(found), _fold_lines(found)):
+        told += [f"  {what:28}  {score:.4f}  {gain:68}  {cost}".rstrip() for what, score, gain, cost in rows]
+    told += [f"  {what} not measured: {why}" for what, why in found["not_measured"].items()]
+    if found["views"]:
+        told.append("the best set of views is selected on these folds, so its score is optimistic")
+    return told
+
+
+def _view_table(found: Mapping[str, Any]) -> list[tuple]:
+    rows = []
+    for each in found["views"] or ():
+        own = each["metrics"][found["metric"]]
+        gain = NOTHING if each["views"] == PLAIN else _gain(own["difference"])
+        rows.append(("views", each["views"], own["mean"], *gain, each["cost"]))
+    return rows
+
+
+def _seed_table(found: Mapping[str, Any]) -> list[tuple]:
+    if not (seeds := found["seeds"]):
+        return []
+    alone, together = (seeds[part][found["metric"]] for part in ("alone", "metrics"))
+    return [
+        ("seeds", "one seed", alone["mean"], *NOTHING, 1),
+        ("seeds", f"{seeds['members']} together", together["mean"], *_gain(together["difference"]), seeds["members"]),
+    ]
+
+
+def _fold_table(found: Mapping[str, Any]) -> list[tuple]:
+    if not (folds := found["folds"]):
+        return []
+    gain = (folds["together"] - folds["mean"], None, None, folds["better"])
+    return [
+        ("folds", "one fit", folds["mean"], *NOTHING, 1),
+        ("folds", f"{folds['members']} together", folds["together"], *gain, folds["members"]),
+    ]
+
+
+def _gain(difference: Mapping[str, Any]) -> tuple:
+    return difference["mean"], *(difference["interval"] or (None, None)), difference["better"]
+
+
+def _view_lines(found: Mapping[str, Any]) -> list[tuple[str, float, str, str]]:
+    rows = []
+    for each in found["views"] or ():
+        own = each["metrics"][found["metric"]]
+        what = f"views {each['views']}{', as trained' if each['own'] else ''}"
+        gain = "" if each["views"] == PLAIN else difference_text(Difference(**own["difference"]), found["bounds"])
+        rows.append((what, own["mean"], gain, f"{each['seconds_per_1000_rows']:.3g} s per 1,000 rows"))
+    return rows
+
+
+def _seed_lines(found: Mapping[str, Any]) -> list[tuple[str, float, str, str]]:
+    if not (seeds := found["seeds"]):
+        return []
+    together, alone = (seeds[part][found["metric"]] for part in ("metrics", "alone"))
+    several = f"seeds, {seeds['members']} together"
+    gain = difference_text(Difference(**together["difference"]), found["bounds"])
+    return [
+        (f"seeds, one of {seeds['members']}", alone["mean"], "", "once"),
+        (several, together["mean"], gain, f"{seeds['members']} times"),
+    ]
+
+
+def _fold_lines(found: Mapping[str, Any]) -> list[tuple[str, float, str, str]]:
+    if not (folds := found["folds"]):
+        return []
+    members, mean = folds["members"], folds["mean"]
+    gain = change(folds["together"] - mean, folds["together"] / mean - 1 if mean else None, found["bounds"])
+    told = f"{gain}, better than {folds['better']} of {members} fits"
+    spread = f"sd {folds['sd_ddof1']:.4f} over fits"
+    return [
+        (f"hidden labels, one fit of {members}", mean, spread, "once"),
+        (f"hidden labels, {members} together", folds["together"], told, f"{members} times"),
+    ]
 
 
 @styled()
@@ -33,7 +131,7 @@ def _differences(found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     shown = {
         f"views {each['views']}\n{each['cost']:.1f} times the cost": each["metrics"][metric]["difference"]
         for each in found["views"] or ()
-        if each["views"] != "none"
+        if each["views"] != PLAIN
     }
     if seeds := found["seeds"]:
         shown[f"{seeds['members']} seeds\n{seeds['members']} times the cost"] = seeds["metrics"][metric]["difference"]

@@ -1,0 +1,40 @@
+"""Verbs that look into finished runs: epochs, pick, compare, query, gains."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from goldfold.cli.training import print_result
+from goldfold.project import Project
+
+
+def epochs(arguments: Namespace, project: Project) -> None:
+    run = project.run(arguments.run, finished=True)
+    print(run.atlas(fold=arguments.fold, ids=arguments.images or (), device=arguments.device, accept=arguments.accept))
+
+
+def pick(arguments: Namespace, project: Project) -> None:
+    run = project.run(arguments.run, finished=True)
+    print_result(run.pick(arguments.epoch, device=arguments.device, accept=arguments.accept))
+
+
+def compare(arguments: Namespace, project: Project) -> None:
+    print(project.compare(arguments.runs, accept=arguments.accept))
+
+
+def query(arguments: Namespace, project: Project) -> None:
+    run = project.run(arguments.run, finished=True)
+    print(
+        run.query(
+            arguments.image or (),
+            arguments.ids or (),
+            top=arguments.top,
+            device=arguments.device,
+            accept=arguments.accept,
+        )
+    )
+
+
+def gains(arguments: Namespace, project: Project) -> None:
+    run = project.run(arguments.run, finished=True)
+    print(run.gains(arguments.views, device=arguments.device, accept=arguments.accept))

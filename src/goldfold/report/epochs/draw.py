@@ -1,0 +1,94 @@
+"""Draw the epoch atlas: curves over epochs, a page of images for each epoch, and a sheet over all epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from pandas import DataFrame
+
+from goldfold.competition import Competition
+from goldfold.experiment.epochs import Look, by_rule
+from goldfold.images import reading as images
+from goldfold.io.files import write_bytes
+from goldfold.report.epochs import atlas, contact_sheet, curves, tables
+from goldfold.report.plotting.row_labels import labels
+from goldfold.training.state import History
+
+SIDE = 192  # pixels of an image as the atlas shows it
+
+
+def draw(
+    competition: Competition,
+    folder: Path,
+    rows: DataFrame,
+    looks: Sequence[Look],
+    history: History,
+    chance: float,
+) -> None:
+    """Draw curves over epochs and, where there are images to show, a page per epoch and the contact sheet.
+
+    Epochs are numbered through all stages; where there are several each is called by its stage and its number there.
+    rows: the images shown. looks: what each kept epoch made of them. chance: of the whole fold, whose scores the curves
+    are.
+    """
+    metric = competition.metric
+    places = {(row["stage"], row["epoch"]): place for place, row in enumerate(history, 1)}
+    rules = by_rule(history, metric.higher_is_better)
+    chosen = {rule: places[row["stage"], row["epoch"]] for rule, row in rules.items()}
+    names = _names(history)
+    table, scores = tables.numbered(history), list(history[-1]["scores"])
+    write_bytes(folder / "by_epoch.png", curves.by_epoch(table, scores, chosen, chance, metric.name, names))
+    if "path" not in rows or not looks[0].pictures:
+        return
+    at = [places[look.row["stage"], look.row["epoch"]] for look in looks]
+    shown = [_epoch(look, place, names.get(place, "")) for look, place in zip(looks, at, strict=True)]
+    _draw_images(folder, _probes(competition, rows), looks, shown, chosen)
+
+
+def _draw_images(
+    folder: Path,
+    probes: atlas.Probes,
+    looks: Sequence[Look],
+    epochs: Sequence[atlas.Epoch],
+    chosen: Mapping[str, int],
+) -> None:
+    ranges = atlas.heat_ranges(epoch.pictures for epoch in epochs)
+    for look, epoch in zip(looks, epochs, strict=True):
+        name = f"epoch_{look.row['epoch']:03d}.png"
+        file = folder / (f"{look.row['stage']}_{name}" if epoch.name else name)
+        write_bytes(file, atlas.epoch_page(probes, epoch, ranges, chosen))
+    write_bytes(folder / "contact_sheet.png", contact_sheet.contact_sheet(probes, epochs, ranges, chosen))
+
+
+def _probes(competition: Competition, rows: DataFrame) -> atlas.Probes:
+    targets = competition.targets
+    answers = rows[targets[0]]
+    return atlas.Probes(
+        ids=[str(each) for each in rows["id"]],
+        labels=labels(rows, targets[:1] if competition.metric.retrieval else targets),
+        images=np.stack([images.resize(images.read(path), SIDE) for path in rows["path"]]) / 255,
+        anomalous=(answers > 0).tolist() if answers.dtype.kind in "biuf" and answers.between(0, 1).all() else None,
+    )
+
+
+def _names(history: History) -> dict[int, str]:
+    """What each epoch is called where there are several stages; nothing where its number says it."""
+    if len({row["stage"] for row in history}) == 1:
+        return {}
+    return {place: f"{row['stage']} {row['epoch']}" for place, row in enumerate(history, 1)}
+
+
+def _epoch(look: Look, place: int, title: str) -> atlas.Epoch:
+    predictions, monitored = look.predictions, look.row["monitored"]
+    names = [name for name in predictions.dtype.names or () if predictions.dtype[name].kind == "f"]
+    ranking = {name: each["value"] for name, each in monitored.items() if each["higher_is_better"] is not None}
+    return atlas.Epoch(
+        number=place,
+        name=title,
+        pictures=look.pictures,
+        scores={name: predictions[name] for name in names if predictions[name].ndim == 1},
+        facts={**look.row["scores"], **ranking},
+        alarms=[each["alarm"] for each in monitored.values() if each["alarm"]],
+    )

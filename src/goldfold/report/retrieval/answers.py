@@ -1,0 +1,144 @@
+"""What queries found, as text and as a picture: each query's answers, and what their similarities and ranks mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pandas import DataFrame, Series
+
+from goldfold.experiment import embeddings
+from goldfold.experiment.embeddings import Gallery, Query
+from goldfold.experiment.fits import Experiment, Fit
+from goldfold.io.formatting import count
+from goldfold.nn import collapse
+from goldfold.report.plotting import markdown
+from goldfold.report.retrieval.strips import Answer, Strip, strips
+
+DRAWN = 500  # rows whose pairs are measured for collapse
+HAIR, NEAR = 0.01, 0.98  # answers whose cosines span less, and are all above
+WORDS = {1: "right", 0: "wrong", -1: ""}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a run's fits make of all rows and of the images from elsewhere, and the queries.
+
+    tables: a query's answers each, as `embeddings.answers` makes them.
+    """
+
+    experiment: Experiment
+    fits: Sequence[Fit]
+    gallery: Gallery
+    queries: Sequence[Query]
+    tables: Sequence[DataFrame]
+
+
+def page(title: str, found: Found) -> str:
+    """Each query with its answers, and what their numbers mean."""
+    gallery, seen = found.gallery, embeddings.trained_on(found.experiment, found.fits)
+    often = seen.sum(axis=0)
+    times = " to ".join(dict.fromkeys([str(often.min()), str(often.max())]))
+    can = f"{title}: {len(gallery.rows):,} rows can be found by the mean cosine of {count(len(found.fits), 'fit')}"
+    known = f"each train row was trained on by {times} of {len(seen)}, so that rows seem more alike than they are"
+    lines = [can, known]
+    drawn = np.random.default_rng(0).permutation(len(gallery.rows))[:DRAWN]
+    cosine = collapse.of_features(gallery.units[drawn]).median_cosine
+    reference = embeddings.highest_of_rows(gallery) if len(gallery.units) > len(gallery.rows) else np.empty(0)
+    for query, table in zip(found.queries, found.tables, strict=True):
+        lines += ["", _asks(found, query, seen), _table(table)]
+        lines += [_right(found, query, table), *_standing(found, query, reference), *_alike(table, cosine)]
+    return "\n".join(lines)
+
+
+def picture(title: str, found: Found) -> bytes:
+    """A PNG of each query and its answers, where they are images."""
+    rows = [_strip(found, query, table) for query, table in zip(found.queries, found.tables, strict=True)]
+    return strips(f"{title}: what {count(len(rows), 'query', 'queries')} found", rows)
+
+
+def _asks(found: Found, query: Query, seen: np.ndarray) -> str:
+    """Who asks, and which fits know it from their training."""
+    if query.position >= len(found.gallery.rows):
+        return f"query {query.name}: an image from elsewhere"
+    row = found.gallery.rows.iloc[query.position]
+    if query.position >= seen.shape[1]:
+        return f"query {query.name}: a row of the test table, trained on by no fit"
+    folds = sorted({fit.fold for fit, own in zip(found.fits, seen, strict=True) if own[query.position]})
+    told = f"the fits of folds {', '.join(map(str, folds))} trained on it" if folds else "trained on by no fit"
+    return f"query {query.name}: {row['label']}, validated in fold {row['fold']}; {told}"
+
+
+def _table(table: DataFrame) -> str:
+    header = ["rank", "id", "similarity", "label", "fold", "right", "note"]
+    shown = table.assign(similarity=table["similarity"].map("{:.4f}".format), right=table["right"].map(WORDS))
+    return markdown.table(header, shown[header].astype(str).to_numpy().tolist(), left=len(header))
+
+
+def _right(found: Found, query: Query, table: DataFrame) -> str:
+    """How many of as many answers as the table has, but of those that count, are right, beside what chance gives."""
+    right, _ = embeddings.verdicts(found.gallery, query)
+    if not (right >= 0).any():
+        return f"right or wrong is known of no answer: {_why_unknown(found, query)}"
+    ranked = embeddings.answers(found.gallery, query, len(right))
+    first = ranked[ranked["right"] >= 0].head(len(table))
+    share = len(first) * (right == 1).sum() / (right >= 0).sum()
+    told = f"{(first['right'] == 1).sum()} of the first {len(first)} that count, ranks {first['rank'].iloc[0]} to "
+    told += f"{first['rank'].iloc[-1]}, are right; at random {share:.1f} would be"
+    notes = table.loc[table["right"] == -1, "note"].replace("", "of hidden label").value_counts()
+    others = ", ".join(f"{times} {note}" for note, times in notes.items())
+    return f"{told}; shown and not counted: {others}" if others else told
+
+
+def _why_unknown(found: Found, query: Query) -> str:
+    if query.position >= len(found.gallery.rows):
+        return "an image from elsewhere has no label here"
+    if query.position >= len(found.experiment.tables.train):
+        return "labels of the test table are hidden"
+    asks = query.position in found.gallery.pairs.queries
+    return "the metric leaves all of them out" if asks else "the metric lets this row answer and not ask"
+
+
+def _standing(found: Found, query: Query, reference: np.ndarray) -> list[str]:
+    """Where an image from elsewhere stands among the rows, by the cosine of its best answer.
+
+    reference: as `embeddings.highest_of_rows` has it.
+    """
+    if query.position < len(found.gallery.rows) or not len(reference):
+        return []
+    own = embeddings.highest(found.gallery, query)
+    below = 100 * float((reference < own).mean())
+    told = (
+        f"its best answer in the train table, {own:.4f}, is above {below:.0f} % of the best answers of the "
+        f"{len(reference):,} rows that ask there (median {np.median(reference):.4f})"
+    )
+    return [f"{told}: nothing similar was found, and these are only the closest rows" if below < 5 else told]
+
+
+def _alike(table: DataFrame, cosine: float) -> list[str]:
+    """A warning where the order of the answers says nothing. cosine: the median of all pairs of rows."""
+    low, high = table["similarity"].min(), table["similarity"].max()
+    within = f"these {len(table)} answers lie between {low:.4f} and {high:.4f}"
+    if cosine > collapse.PARALLEL:
+        return [
+            f"warning  embedding_collapse: {within}, and so nearly does everything: the median cosine of all pairs of "
+            f"rows is {cosine:.4f}, above {collapse.PARALLEL:g}, and ranks say nothing"
+        ]
+    if len(table) > 1 and low > NEAR and high - low < HAIR:
+        return [f"note  near_copies: {within}, within a hair, and their order says little"]
+    return []
+
+
+def _strip(found: Found, query: Query, table: DataFrame) -> Strip:
+    rows, verdict = found.gallery.rows, {1: True, 0: False, -1: None}
+    place = _place(rows.iloc[query.position]) if query.position < len(rows) else "from elsewhere"
+    shown = [
+        Answer(row["path"], f"{row['id']}\n{_place(row)}\n{row['note']}", row["similarity"], verdict[row["right"]])
+        for _, row in table.iterrows()
+    ]
+    return Strip(query.path, f"{query.name}\n{place}", shown)
+
+
+def _place(row: Series) -> str:
+    return row["label"] if row["fold"] == "-" else f"{row['label']}, fold {row['fold']}"

@@ -1,0 +1,97 @@
+"""A comparison of runs as tables and text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pandas import DataFrame
+
+from goldfold.io.formatting import interval, number, plain
+from goldfold.trust.comparisons import difference_text
+from goldfold.trust.run_comparison import MetricComparison, RunComparison
+
+
+def table(found: RunComparison, metric: str) -> DataFrame:
+    """A row per run, by name: one metric, its difference to the first run, and the budget of a fit.
+
+    Columns: mean over folds, sd (ddof=1) and chance; difference, its 95 % interval (low, high), relative, and in how
+    many of the folds it is better; epochs, steps, samples, seconds of a fit; above_untrained: false for runs no better
+    than an untrained baseline.
+    """
+    own = found.metrics[metric]
+    rows = {name: _row(name, own) | dict(found.budgets[name]) for name in found.runs}
+    frame = DataFrame.from_dict(rows, orient="index").rename_axis("run")
+    frame = frame.astype(dict.fromkeys(("difference", "low", "high", "relative", "better"), float))
+    return frame.assign(above_untrained=[name not in own.below for name in found.runs])
+
+
+def text(found: RunComparison) -> str:
+    """What the runs differ in, a table per metric, and the findings."""
+    lines = []
+    if found.added:
+        lines.append(f"added, since what was trained has to beat it: {', '.join(found.added)}")
+    lines += _unlike(found.configs)
+    for metric, own in found.metrics.items():
+        lines += [*_table(found, metric), *_over_seeds(own, max(map(len, found.runs)))]
+    if found.not_shared:
+        lines.append(f"not measured of all, or the same numbers again: {', '.join(found.not_shared)}")
+    return "\n".join([*lines, *map(str, found.findings)])
+
+
+def _row(name: str, own: MetricComparison) -> dict[str, Any]:
+    summary, found = own.summaries[name], own.differences.get(name)
+    low, high = (found.interval if found else None) or (None, None)
+    return {
+        "mean": summary["mean"],
+        "sd": summary["sd_ddof1"],
+        "chance": summary["chance"],
+        "difference": found.mean if found else None,
+        "low": low,
+        "high": high,
+        "relative": found.relative if found else None,
+        "better": found.better if found else None,
+        "folds": summary["n"],
+    }
+
+
+def _unlike(configs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line per run: its parameters that are not the same in all runs."""
+    keys = dict.fromkeys(key for config in configs.values() for key in config)
+    values = {key: {plain(config[key]) for config in configs.values() if key in config} for key in keys}
+    unlike = [key for key, found in values.items() if len(found) > 1 and key != "debug"]
+    wide = max(map(len, configs))
+    lines = []
+    for name, config in configs.items():
+        own = ", ".join(f"{key} {plain(config[key])}" for key in unlike if key in config)
+        lines.append(f"{name:{wide}}  {own or 'the same parameters'}")
+    return lines
+
+
+def _table(found: RunComparison, metric: str) -> list[str]:
+    """A line per run: mean over folds, difference to the first run, and budget of a fit."""
+    own, wide = found.metrics[metric], max(map(len, found.runs))
+    first = own.summaries[found.runs[0]]
+    better = "higher" if first["higher_is_better"] else "lower"
+    lines = [
+        f"{metric}, {better} is better, chance {first['chance']:.4f}; differences to {found.runs[0]}, paired over folds"
+    ]
+    lines.append(f"  {'run':{wide}}  mean    {'difference, 95 % interval, better in':62}  epochs  samples  s per fit")
+    for name, summary in own.summaries.items():
+        told = difference_text(own.differences[name], first["bounds"]) if name in own.differences else ""
+        spent = found.budgets[name]
+        figures = f"{spent['epochs']:6.0f}  {spent['samples']:7,.0f}  {spent['seconds']:9.1f}"
+        mark = "  no better than nothing trained" if name in own.below else ""
+        lines.append(f"  {name:{wide}}  {summary['mean']:.4f}  {told:62}  {figures}{mark}")
+    return lines
+
+
+def _over_seeds(own: MetricComparison, wide: int) -> Sequence[str]:
+    """A line per run of several seeds: the mean of the seeds' means over folds, with its interval."""
+    if not own.seeds:
+        return []
+    lines = ["  95 % intervals over seeds (t): what the draw of a training changes, on the same folds"]
+    for name, found in own.seeds.items():
+        edges = interval(found["interval_95_t"])
+        lines.append(f"  {name:{wide}}  {number(found['mean'])} {edges} over {found['n']} seeds")
+    return lines

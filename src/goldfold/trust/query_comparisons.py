@@ -1,0 +1,79 @@
+"""Compare runs of embeddings query by query, on the rows that both held out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pandas import DataFrame
+
+from goldfold.competition import Competition, Tables
+from goldfold.data import tables
+from goldfold.experiment.run_folders import run_name
+from goldfold.io.files import read_json
+from goldfold.retrieval import search as retrieval
+from goldfold.trust.audits import Finding, merged
+from goldfold.trust.retrieval_comparisons import Fits, Gallery, Look, changes, fits_of, galleries_of, look
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """Two runs, by name, and what each makes of the same queries.
+
+    queries: as `retrieval_comparisons.changes` gives them. unanswered: queries without a right answer.
+    """
+
+    first: str
+    other: str
+    looks: tuple[Look, Look]
+    queries: DataFrame
+    unanswered: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryComparison:
+    """A comparison of two runs, and the rows and embeddings it was made of.
+
+    galleries: of every fold. fits: of the first run and of the other, fold -> embeddings.
+    """
+
+    compared: Compared
+    galleries: Sequence[Gallery]
+    fits: tuple[Mapping[int, Fits], Mapping[int, Fits]]
+
+
+def other_data(competition: Competition, data: Tables, folders: Sequence[Path]) -> list[Finding]:
+    """An error that names the runs trained on other data than `data`, whose queries cannot be found again."""
+    contents = (tables.contents(rows, competition.targets) for rows in (data.train, data.test))
+    now = tables.data_hash(data, *contents)
+    message = (
+        "it was trained on other data than what is prepared now, so its queries cannot be looked at: train it again"
+    )
+    changed = (each for each in folders if read_json(each / "reproduce.json").get("data_hash") != now)
+    return merged(Finding("other_data", "error", message, run_name(folder)) for folder in changed)
+
+
+def compare_queries(competition: Competition, data: Tables, folders: Sequence[Path]) -> Iterator[QueryComparison]:
+    """Compare the first run with each of the others, query by query.
+
+    data: what the runs were trained on.
+
+    Raises:
+        GoldfoldError: the data has other ids than a run, or embeddings are missing or no embeddings.
+    """
+    first, *others = folders
+    galleries = galleries_of(first, data.train, competition.metric.retrieval.pairs)
+    unanswered = sum(retrieval.answers(each.pairs).unanswered for each in galleries)
+    first_fits = _fits(first, galleries)
+    first_look = look(galleries, first_fits)
+    for other in others:
+        fits = _fits(other, galleries)
+        looks = first_look, look(galleries, fits)
+        queries = changes(galleries, *looks)
+        compared = Compared(first=first.name, other=other.name, looks=looks, queries=queries, unanswered=unanswered)
+        yield QueryComparison(compared=compared, galleries=galleries, fits=(first_fits, fits))
+
+
+def _fits(run: Path, galleries: Sequence[Gallery]) -> dict[int, Fits]:
+    return fits_of(run, [each.fold for each in galleries], read_json(run / "config.json")["seeds"])

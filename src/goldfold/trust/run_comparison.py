@@ -1,0 +1,127 @@
+"""Compare finished runs: the metrics they share, differences to the first run, training budgets and findings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from goldfold.experiment.run_folders import run_name
+from goldfold.experiment.scoring import spread
+from goldfold.io.files import read_json
+from goldfold.trust import audits
+from goldfold.trust.audits import Finding
+from goldfold.trust.comparisons import Difference, comparable, difference, unequal_budget
+from goldfold.trust.untrained_baselines import ComparedRuns, no_better
+
+BUDGET = ("epochs", "steps", "samples", "seconds")
+COMPARED = BUDGET[:3]  # seconds depend on the machine
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricComparison:
+    """One metric of all runs.
+
+    summaries: run -> the metric's summary, as metrics.json has it. differences: run -> to the first run, which has
+    none itself. below: runs no better than an untrained baseline. seeds: runs of several seeds -> `spread` over the
+    seeds' means.
+    """
+
+    summaries: Mapping[str, Mapping[str, Any]]
+    differences: Mapping[str, Difference]
+    below: frozenset[str]
+    seeds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunComparison:
+    """Runs by name, the first one the reference, the untrained baselines that were added at the end.
+
+    configs: run -> all its parameters. budgets: run -> epochs, steps, samples and seconds of one fit. metrics: by name,
+    the competition's first. not_shared: metrics that some runs lack, or with the same values as another one.
+    """
+
+    runs: tuple[str, ...]
+    added: tuple[str, ...]
+    configs: Mapping[str, Mapping[str, Any]]
+    budgets: Mapping[str, Mapping[str, float]]
+    metrics: Mapping[str, MetricComparison]
+    not_shared: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+
+def compare_runs(rows: ComparedRuns, accepted: Sequence[str] = ()) -> RunComparison:
+    """Compare two or more finished runs.
+
+    accepted: codes of findings that do not refuse the comparison.
+
+    Raises:
+        GoldfoldError: folds, protocols or the metric to rank by differ; or a finding is an error and not accepted, such
+            as unequal training budgets.
+    """
+    folders = {run_name(folder): folder for folder in rows.folders}
+    metrics = {name: read_json(folder / "metrics.json") for name, folder in folders.items()}
+    drawn = [(folder / "folds.csv").read_text(encoding="utf-8") for folder in folders.values()]
+    shared = comparable(list(folders), list(metrics.values()), drawn)
+    budgets = {name: budget(folder) for name, folder in folders.items()}
+    spent = {name: {key: own[key] for key in COMPARED} for name, own in budgets.items()}
+    findings = [*rows.findings, *unequal_budget(spent)]
+    audits.refuse_errors(findings, accepted)
+    compared = {}
+    for metric in shared:
+        summaries = {name: own[metric] for name, own in metrics.items()}
+        below = no_better(rows, summaries)
+        if metric == shared[0]:
+            findings += below
+            compared[metric] = _compared(summaries, below, _seeds(metric, folders, summaries))
+        else:
+            compared[metric] = _compared(summaries, below)
+    return RunComparison(
+        runs=tuple(folders),
+        added=tuple(map(run_name, rows.added)),
+        configs={name: read_json(folder / "config.json") for name, folder in folders.items()},
+        budgets=budgets,
+        metrics=compared,
+        not_shared=tuple(dict.fromkeys(each for own in metrics.values() for each in own if each not in shared)),
+        findings=tuple(findings),
+    )
+
+
+def budget(run: Path) -> dict[str, float]:
+    """Epochs, steps, samples and seconds of one fit, mean over a run's fits; zeros where nothing was trained."""
+    histories = [read_json(path) for path in sorted(run.glob("fold*-seed*/history.json"))]
+    totals = [(len(rows), *(sum(row[key] for row in rows) for key in BUDGET[1:])) for rows in histories]
+    return dict(zip(BUDGET, (sum(column) / len(totals) for column in zip(*totals, strict=True)), strict=True))
+
+
+def over_seeds(run: Path, metric: str, bounds: Sequence[float]) -> dict[str, Any] | None:
+    """The `spread` over seeds of a metric's mean over folds, with its 95 % t interval; None for a run of one seed."""
+    by_seed: dict[int, list[float]] = {}
+    for path in sorted(run.glob("fold*-seed*/fit.json")):
+        fit = read_json(path)
+        by_seed.setdefault(fit["seed"], []).append(fit["scores"][metric])
+    return spread([fmean(scores) for scores in by_seed.values()], bounds) if len(by_seed) > 1 else None
+
+
+def _compared(
+    summaries: Mapping[str, Mapping[str, Any]],
+    below: Sequence[Finding],
+    seeds: Mapping[str, Mapping[str, Any]] | None = None,
+) -> MetricComparison:
+    first, *others = summaries
+    return MetricComparison(
+        summaries=summaries,
+        differences={name: difference(summaries[name], summaries[first]) for name in others},
+        below=frozenset(finding.where for finding in below),
+        seeds=seeds or {},
+    )
+
+
+def _seeds(
+    metric: str, folders: Mapping[str, Path], summaries: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    bounds = next(iter(summaries.values()))["bounds"]
+    found = {name: over_seeds(folder, metric, bounds) for name, folder in folders.items()}
+    return {name: each for name, each in found.items() if each}
