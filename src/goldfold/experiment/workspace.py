@@ -9,7 +9,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module, invalidate_caches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ class Workspace:
     """The project below `root`, and the observer that is told what is done in it."""
 
     root: Path = Path()
-    observer: Observer = Observer()
+    observer: Observer = field(default_factory=Observer)
 
     @property
     def runs(self) -> Path:
