@@ -48,7 +48,7 @@ def studied(folder: Path, workers: int, trials: int) -> tuple[float, list[float]
     started = time.perf_counter()
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "CI": "1"})
     seconds = time.perf_counter() - started
-    place = storages.opened(None, folder / "runs" / "digits" / "studies" / "short")
+    place = storages.open_storage(None, folder / "runs" / "digits" / "studies" / "short")
     (study,) = place.storage.get_all_studies()
     found = place.storage.get_all_trials(study._study_id)
     assert len(found) == trials, f"{len(found)} of {trials} trials"

@@ -255,14 +255,14 @@ def test_trials_fail_with_their_reason_and_the_config_itself_must_not(searched):
 )
 def test_storages_that_are_none(tmp_path, url, told):
     with pytest.raises(GoldfoldError) as refused:
-        storages.opened(url, tmp_path)
+        storages.open_storage(url, tmp_path)
     assert told in str(refused.value)
     assert "secret" not in str(refused.value)
 
 
 def test_a_lock_the_system_frees(tmp_path):
     """A journal's lock of a killed process is free at once, so the others do not wait."""
-    place = storages.opened(None, tmp_path)
+    place = storages.open_storage(None, tmp_path)
     held = "import sys, os\nfrom filelock import FileLock\nFileLock(sys.argv[1]).acquire()\nos.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", held, str(tmp_path / "journal.lock")])
     assert (tmp_path / "journal.lock").exists()

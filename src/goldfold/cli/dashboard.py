@@ -14,7 +14,7 @@ def run(arguments: Namespace) -> None:
     known = [path.name for path in folder.glob("*") if path.is_dir()]
     if not arguments.storage and arguments.study not in known:
         raise unknown(f"study of {arguments.comp}", arguments.study, known)
-    place = storages.opened(arguments.storage, folder / arguments.study)
+    place = storages.open_storage(arguments.storage, folder / arguments.study)
     from optuna_dashboard import run_server
 
     print(f"{place.shown} at http://127.0.0.1:{arguments.port}/dashboard until Ctrl-C", flush=True)

@@ -13,7 +13,7 @@ def run(arguments: Namespace) -> None:
     for name in workspace.names():
         configs = sorted(path.stem for path in workspace.config_path(name, "x").parent.glob("*.yaml"))
         print(f"{name}  configs: {', '.join(configs) or 'none'}")
-    for folder in runs.listed(workspace.RUNS):
+    for folder in runs.list_runs(workspace.RUNS):
         print(f"{runs.run_name(folder)}  {_state(folder)}")
 
 

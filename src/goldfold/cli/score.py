@@ -14,7 +14,7 @@ from goldfold.trust.audits import Finding
 
 
 def run(arguments: Namespace) -> None:
-    folder = runs.find(workspace.RUNS, arguments.run)
+    folder = runs.find_run(workspace.RUNS, arguments.run)
     print(runs.run_name(folder))
     print(table(read_json(folder / "metrics.json")))
     for finding in read_json(folder / "findings.json"):

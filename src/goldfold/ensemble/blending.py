@@ -19,10 +19,10 @@ import pandas as pd
 from pandas import DataFrame
 
 from goldfold.competition import Competition, Metric
-from goldfold.ensemble.methods import METHODS, Blender, Method, Task, refuse_unfit
+from goldfold.ensemble.methods import METHODS, Blender, BlendTask, Method, check_method
 from goldfold.ensemble.weight_search import Objective
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.scoring import all_scored, measures, scored
+from goldfold.experiment.scoring import metrics_for, score_all
 
 Scores = dict[str, float]  # metric -> value
 
@@ -49,9 +49,9 @@ class Members:
         return sorted(set(self.fold.tolist()))
 
     @cached_property
-    def task(self) -> Task:
+    def task(self) -> BlendTask:
         metric = self.competition.metric
-        return Task(metric, self.competition.targets, self.rows, self.oof, Objective(metric, self.rows, self.oof))
+        return BlendTask(metric, self.competition.targets, self.rows, self.oof, Objective(metric, self.rows, self.oof))
 
     def of_fold(self, fold: int) -> np.ndarray:
         return np.flatnonzero(self.fold == fold)
@@ -61,7 +61,7 @@ class Members:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class MethodResult:
     """One way to blend, tried.
 
     oof: (n, ...), each fold by what was learned on the others. scores: fold -> of these, by metric. in_sample: fold ->
@@ -92,7 +92,7 @@ class Blend:
     method: str
 
 
-def aligned(predictions: np.ndarray, ids: Sequence[str], wanted: Sequence[str], where: str) -> np.ndarray:
+def align(predictions: np.ndarray, ids: Sequence[str], wanted: Sequence[str], where: str) -> np.ndarray:
     """`predictions` (n, ...) of rows called `ids` in the order of the ids `wanted`.
 
     Raises:
@@ -111,28 +111,28 @@ def aligned(predictions: np.ndarray, ids: Sequence[str], wanted: Sequence[str], 
     return predictions[given.get_indexer(pd.Index(wanted))]
 
 
-def by_fold(members: Members, predictions: np.ndarray) -> dict[int, Scores]:
+def score_by_fold(members: Members, predictions: np.ndarray) -> dict[int, Scores]:
     """Fold -> every measure's score of `predictions` (n, ...) there."""
     found = {}
     for fold in members.folds:
         own = members.of_fold(fold)
         rows, part = members.rows.iloc[own].reset_index(drop=True), predictions[own]
-        found[fold] = all_scored(measures(members.competition, part), rows, part)
+        found[fold] = score_all(metrics_for(members.competition, part), rows, part)
     return found
 
 
-def tried(members: Members, names: Sequence[str]) -> Iterator[tuple[str, Trial | str]]:
+def evaluate_methods(members: Members, names: Sequence[str]) -> Iterator[tuple[str, MethodResult | str]]:
     """Each method's name with its trial, or with why it was left out."""
     for name in names:
         try:
-            yield name, trial(members, name, METHODS[name])
+            yield name, evaluate_method(members, name, METHODS[name])
         except GoldfoldError as error:
             yield name, str(error)
 
 
-def trial(members: Members, name: str, method: Method) -> Trial:
+def evaluate_method(members: Members, name: str, method: Method) -> MethodResult:
     """Try one method on every fold; raises GoldfoldError where predictions, targets or metric do not fit it."""
-    refuse_unfit(method, members.task)
+    check_method(method, members.task)
     folds, metric = members.folds, members.competition.metric
     known: dict[frozenset[int], Blender] = {}
 
@@ -144,15 +144,15 @@ def trial(members: Members, name: str, method: Method) -> Trial:
 
     def score(blender: Blender, fold: int) -> float:
         own = members.of_fold(fold)
-        return scored(metric, members.rows.iloc[own].reset_index(drop=True), _of(blender, members, own))
+        return score(metric, members.rows.iloc[own].reset_index(drop=True), _of(blender, members, own))
 
     parts = {fold: _of(learned(fold), members, members.of_fold(fold)) for fold in folds}
     oof = _joined(members, parts)
-    scores = by_fold(members, oof)
+    scores = score_by_fold(members, oof)
     inner = {}
     for k, j in combinations(folds, 2) if len(folds) >= FEWEST_TO_CHOOSE else ():
         inner[k, j], inner[j, k] = (score(learned(j, k), fold) for fold in (j, k))
-    return Trial(
+    return MethodResult(
         method=name,
         oof=oof,
         scores=scores,
@@ -172,7 +172,7 @@ def _joined(members: Members, parts: Mapping[int, np.ndarray]) -> np.ndarray:
     return np.concatenate(list(parts.values()))[order]
 
 
-def blended(members: Members, trials: Sequence[Trial]) -> Blend:
+def choose_blend(members: Members, trials: Sequence[MethodResult]) -> Blend:
     """The blend of the best method, its out-of-fold predictions by the methods that the other folds would choose.
 
     Two folds are too few to choose by: then the first of `trials` it is.
@@ -183,8 +183,8 @@ def blended(members: Members, trials: Sequence[Trial]) -> Blend:
         choice, final = dict.fromkeys(members.folds, trials[0]), trials[0]
     else:
         others = {fold: [_inner(each, fold) for each in trials] for fold in members.folds}
-        choice = {fold: trials[best_of(members.competition.metric, values)] for fold, values in others.items()}
-        final = trials[best_of(members.competition.metric, [fmean(values.values()) for values in means])]
+        choice = {fold: trials[best_index(members.competition.metric, values)] for fold, values in others.items()}
+        final = trials[best_index(members.competition.metric, [fmean(values.values()) for values in means])]
     parts = {fold: own.oof[members.of_fold(fold)] for fold, own in choice.items()}
     return Blend(
         oof=_joined(members, parts),
@@ -195,20 +195,20 @@ def blended(members: Members, trials: Sequence[Trial]) -> Blend:
     )
 
 
-def _inner(own: Trial, left_out: int) -> float:
+def _inner(own: MethodResult, left_out: int) -> float:
     return fmean(value for (fold, _), value in own.inner.items() if fold == left_out)
 
 
-def best_of(metric: Metric, values: Sequence[float]) -> int:
+def best_index(metric: Metric, values: Sequence[float]) -> int:
     """The place of the best score, the first of equals."""
     sign = 1 if metric.higher_is_better else -1
     return int(np.argmax(np.round(sign * np.array(values), 12)))
 
 
-def best_elsewhere(members: Members, scores: Sequence[Mapping[int, float]]) -> dict[int, int]:
+def best_on_other_folds(members: Members, scores: Sequence[Mapping[int, float]]) -> dict[int, int]:
     """Fold -> the place of the run that is best on the other folds; scores: fold -> value, a mapping for each run."""
     return {
-        fold: best_of(
+        fold: best_index(
             members.competition.metric,
             [fmean(own[other] for other in members.folds if other != fold) for own in scores],
         )
@@ -216,7 +216,7 @@ def best_elsewhere(members: Members, scores: Sequence[Mapping[int, float]]) -> d
     }
 
 
-def correlations(members: Members) -> tuple[str, np.ndarray] | None:
+def error_correlations(members: Members) -> tuple[str, np.ndarray] | None:
     """What was correlated, and the (runs, runs) Pearson correlations: of errors, or of ranks of predictions.
 
     None where the metric knows no error of a row alone and predictions are more than a number for each row.

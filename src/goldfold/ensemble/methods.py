@@ -9,7 +9,7 @@ import numpy as np
 from pandas import DataFrame, Series
 
 from goldfold.competition import Metric
-from goldfold.ensemble.weight_search import Objective, greedy, optimised, weighted
+from goldfold.ensemble.weight_search import Objective, ensemble_selection, optimize_weights, weighted_mean
 from goldfold.errors import GoldfoldError
 
 EXPONENTS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -20,7 +20,7 @@ Apply = Callable[[Sequence[np.ndarray]], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Task:
+class BlendTask:
     """What a method may learn from: out-of-fold predictions of several runs, (n, ...) each, and their rows' targets."""
 
     metric: Metric
@@ -49,12 +49,12 @@ class Method:
     learns: whether it sees targets at all. plain: whether it takes (n,) and (n, classes) floats alone.
     """
 
-    learn: Callable[[Task, np.ndarray], Blender]
+    learn: Callable[[BlendTask, np.ndarray], Blender]
     learns: bool
     plain: bool
 
 
-def refuse_unfit(method: Method, task: Task) -> None:
+def check_method(method: Method, task: BlendTask) -> None:
     """Raise GoldfoldError where `method` knows nothing to do with such predictions."""
     first = task.oof[0]
     if method.plain and (first.dtype.kind != "f" or first.ndim > 2):
@@ -62,27 +62,27 @@ def refuse_unfit(method: Method, task: Task) -> None:
         raise GoldfoldError(f"it blends float predictions of shape (n,) or (n, classes), these are {shape}")
 
 
-def _mean(task: Task, positions: np.ndarray) -> Blender:
+def _mean(task: BlendTask, positions: np.ndarray) -> Blender:
     return _weighing(np.full(len(task.oof), 1 / len(task.oof)))
 
 
-def _weights(task: Task, positions: np.ndarray) -> Blender:
-    return _weighing(optimised(task.objective.on(positions), len(task.oof), task.objective.slow))
+def _weights(task: BlendTask, positions: np.ndarray) -> Blender:
+    return _weighing(optimize_weights(task.objective.on(positions), len(task.oof), task.objective.slow))
 
 
-def _greedy(task: Task, positions: np.ndarray) -> Blender:
+def _greedy(task: BlendTask, positions: np.ndarray) -> Blender:
     if task.objective.slow:
         raise GoldfoldError("it scores the runs hundreds of times, which takes too long for maps")
-    return _weighing(greedy(task.objective.on(positions), len(task.oof)))
+    return _weighing(ensemble_selection(task.objective.on(positions), len(task.oof)))
 
 
 def _weighing(weights: np.ndarray) -> Blender:
-    return Blender(lambda predictions: weighted(predictions, weights), weights)
+    return Blender(lambda predictions: weighted_mean(predictions, weights), weights)
 
 
-def _rank_mean(task: Task, positions: np.ndarray) -> Blender:
+def _rank_mean(task: BlendTask, positions: np.ndarray) -> Blender:
     def apply(predictions: Sequence[np.ndarray]) -> np.ndarray:
-        return _summing_as(predictions, np.mean([ranks(each) for each in predictions], axis=0))
+        return _summing_as(predictions, np.mean([rank_shares(each) for each in predictions], axis=0))
 
     return Blender(apply)
 
@@ -94,14 +94,14 @@ def _summing_as(predictions: Sequence[np.ndarray], blended: np.ndarray) -> np.nd
     return blended
 
 
-def ranks(predictions: np.ndarray) -> np.ndarray:
+def rank_shares(predictions: np.ndarray) -> np.ndarray:
     """Each column's ranks among the rows as shares in (0, 1): (rank - 1/2) / n, equal values share their mean rank."""
     from scipy import stats
 
     return (stats.rankdata(predictions, axis=0) - 0.5) / len(predictions)
 
 
-def _power_mean(task: Task, positions: np.ndarray) -> Blender:
+def _power_mean(task: BlendTask, positions: np.ndarray) -> Blender:
     if min(each.min() for each in task.oof) < 0:
         raise GoldfoldError("it needs predictions of at least 0")
     sign = 1 if task.metric.higher_is_better else -1
@@ -125,7 +125,7 @@ def power_mean(predictions: Sequence[np.ndarray], p: float) -> np.ndarray:
     return _summing_as(predictions, blended.clip(values.min(axis=0), values.max(axis=0)))
 
 
-def _stacking(task: Task, positions: np.ndarray) -> Blender:
+def _stacking(task: BlendTask, positions: np.ndarray) -> Blender:
     """Logistic regression where the target has classes, else ridge, on the runs' predictions (Wolpert, 1992)."""
     if len(task.targets) != 1:
         raise GoldfoldError(f"it needs one target to learn, this competition has {', '.join(task.targets)}")
@@ -143,11 +143,11 @@ def _stacking(task: Task, positions: np.ndarray) -> Blender:
 
 def _rising(seen: Sequence[np.ndarray], answers: Series) -> list:
     """The classes in the order of their mean prediction, where the metric does not say which is the positive one."""
-    level = np.mean([ranks(each) for each in seen], axis=0)
+    level = np.mean([rank_shares(each) for each in seen], axis=0)
     return sorted(answers.unique(), key=lambda own: level[(answers == own).to_numpy()].mean())
 
 
-def features(predictions: Sequence[np.ndarray]) -> np.ndarray:
+def stacking_features(predictions: Sequence[np.ndarray]) -> np.ndarray:
     """Runs' predictions, (m, ...) each, beside each other: (m, runs x columns) float64."""
     return np.concatenate([each.reshape(len(each), -1) for each in predictions], axis=1).astype(np.float64)
 
@@ -163,7 +163,7 @@ def _logistic(seen: Sequence[np.ndarray], answers: Series, classes: Sequence, bi
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-    joined = features(seen)
+    joined = stacking_features(seen)
     shares = joined.min() >= 0 and joined.max() <= 1
     fitted = make_pipeline(
         FunctionTransformer(log_odds if shares else None),
@@ -176,7 +176,7 @@ def _logistic(seen: Sequence[np.ndarray], answers: Series, classes: Sequence, bi
     order = [known.index(each) for each in classes]
 
     def apply(predictions: Sequence[np.ndarray]) -> np.ndarray:
-        found = fitted.predict_proba(features(predictions))[:, order]
+        found = fitted.predict_proba(stacking_features(predictions))[:, order]
         return found[:, 1] if binary else found
 
     return Blender(apply, fitted[-1].coef_[0] if binary else None, "logistic regression")
@@ -187,8 +187,10 @@ def _ridge(seen: Sequence[np.ndarray], answers: Series) -> Blender:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    fitted = make_pipeline(StandardScaler(), Ridge(alpha=1 / STRENGTH)).fit(features(seen), answers)
-    return Blender(lambda predictions: fitted.predict(features(predictions)), fitted[-1].coef_, "ridge regression")
+    fitted = make_pipeline(StandardScaler(), Ridge(alpha=1 / STRENGTH)).fit(stacking_features(seen), answers)
+    return Blender(
+        lambda predictions: fitted.predict(stacking_features(predictions)), fitted[-1].coef_, "ridge regression"
+    )
 
 
 METHODS = {

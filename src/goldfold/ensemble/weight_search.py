@@ -12,7 +12,7 @@ from pandas import DataFrame
 
 from goldfold.competition import Metric
 from goldfold.data import fields
-from goldfold.experiment.scoring import resampled
+from goldfold.experiment.scoring import resampling_scorer
 from goldfold.io.seeding import derive
 
 CHUNK = 2**22  # values that are turned into float64 at a time
@@ -25,7 +25,7 @@ BAGS, ROUNDS = 10, 20
 Goodness = Callable[[np.ndarray], float]  # (runs,) weights -> larger is better
 
 
-def weighted(predictions: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
+def weighted_mean(predictions: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
     """The weighted mean of runs' predictions, (n, ...) each, in the widest of their types; weights sum to 1.
 
     Records are blended field by field. What is no float, a class name say, becomes the value with most weight behind
@@ -33,7 +33,7 @@ def weighted(predictions: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarr
     """
     if predictions[0].dtype.names:
         names = predictions[0].dtype.names
-        return fields.records(**{name: weighted([each[name] for each in predictions], weights) for name in names})
+        return fields.records(**{name: weighted_mean([each[name] for each in predictions], weights) for name in names})
     if predictions[0].dtype.kind != "f":
         return _voted(np.stack(predictions), weights)
     blended = np.empty(predictions[0].shape, np.result_type(*predictions))
@@ -76,10 +76,10 @@ class Objective:
         return any(part.ndim > 2 for part in parts) or sum(part.size for part in parts) >= LARGE
 
     def _scorer_of(self, weights: tuple[float, ...]) -> Callable[[np.ndarray], float]:
-        return resampled(self.metric, self.rows, weighted(self.predictions, np.array(weights)))
+        return resampling_scorer(self.metric, self.rows, weighted_mean(self.predictions, np.array(weights)))
 
 
-def optimised(goodness: Goodness, runs: int, slow: bool = False) -> np.ndarray:
+def optimize_weights(goodness: Goodness, runs: int, slow: bool = False) -> np.ndarray:
     """The best weights found, (runs,): by their gradient where the metric is smooth, else by exchange of weight.
 
     Never worse than equal weights or one run alone; equal weights where nothing is better.
@@ -89,7 +89,7 @@ def optimised(goodness: Goodness, runs: int, slow: bool = False) -> np.ndarray:
         starts.append(_by_gradient(goodness, starts[0]))
         return _best(goodness, starts)
     finest = COARSE_STEP if slow else FINEST_STEP
-    found = [exchanged(goodness, start, finest) for start in (starts[0], _best(goodness, starts[1:]))]
+    found = [optimize_by_exchange(goodness, start, finest) for start in (starts[0], _best(goodness, starts[1:]))]
     return _best(goodness, found)
 
 
@@ -129,7 +129,7 @@ def _by_gradient(goodness: Goodness, start: np.ndarray) -> np.ndarray:
     return weights / weights.sum()
 
 
-def exchanged(goodness: Goodness, start: np.ndarray, finest: float) -> np.ndarray:
+def optimize_by_exchange(goodness: Goodness, start: np.ndarray, finest: float) -> np.ndarray:
     """Move weight from one run to another while that helps, by ever smaller steps down to `finest`.
 
     A generating set search whose directions are those between the corners of the simplex (Kolda, Lewis and Torczon,
@@ -155,7 +155,7 @@ def _moved(weights: np.ndarray, step: float, giver: int, taker: int) -> np.ndarr
     return moved
 
 
-def greedy(goodness: Goodness, runs: int) -> np.ndarray:
+def ensemble_selection(goodness: Goodness, runs: int) -> np.ndarray:
     """Weights by Caruana's ensemble selection, (runs,): the mean over bags of each bag's selection.
 
     A bag is half of the runs, two at least; where there are more than 10 such bags, 10 are drawn (section 2.3 of
@@ -167,10 +167,10 @@ def greedy(goodness: Goodness, runs: int) -> np.ndarray:
     else:
         draw = np.random.default_rng(derive("bags", runs))
         bags = [tuple(sorted(draw.choice(runs, size, replace=False))) for _ in range(BAGS)]
-    return np.mean([selected(goodness, runs, bag) for bag in bags], axis=0)
+    return np.mean([select_from_bag(goodness, runs, bag) for bag in bags], axis=0)
 
 
-def selected(goodness: Goodness, runs: int, bag: Sequence[int]) -> np.ndarray:
+def select_from_bag(goodness: Goodness, runs: int, bag: Sequence[int]) -> np.ndarray:
     """Ensemble selection from one bag, as weights of all runs: the best ensemble that was passed through.
 
     It starts with the N best runs, N by their score (section 2.2), then 20 times adds the run that helps most or

@@ -48,14 +48,14 @@ class Prepared:
         """`identity`, equal for runs that give the same result, and of what it is made: data, code, modules."""
         data = tables.data_hash(self.experiment.tables, *self.contents)
         config = {key: value for key, value in self.config.resolved().items() if key != "accept"}
-        known = identity.identity_of({"config": config, "data": data, "folds": self.drawn}, self._code())
+        known = identity.run_identity({"config": config, "data": data, "folds": self.drawn}, self._code())
         return {**known, "data_hash": data}
 
     def _code(self) -> identity.Code:
         build = self.experiment.recipe.build
         recipe = getattr(build, "func", build).__module__
         entries = (f"competitions.{self.name}", recipe, cross_validate.__module__, Experiment.__module__)
-        return identity.code_of(entries, sources())
+        return identity.code_hashes(entries, sources())
 
 
 def sources() -> Mapping[str, Path]:
@@ -93,7 +93,7 @@ def config_of(run: Path, **changed: Any) -> configs.Config:
             f"run '{run_name(run)}' is a blend and has no models of its own: name one of its runs, "
             f"{', '.join(values['runs'])}"
         )
-    return configs.resolve(values.pop("config"), values, workspace.competition(run.parent.name).recipes)
+    return configs.resolve_config(values.pop("config"), values, workspace.competition(run.parent.name).recipes)
 
 
 def accepting(config: configs.Config, codes: Sequence[str]) -> configs.Config:
@@ -137,7 +137,7 @@ def again(run: Path, device: torch.device, accept: Sequence[str] = ()) -> Prepar
 
 def changed_modules(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Which modules differ between what two runs recorded, in brackets; empty where the first recorded none."""
-    told = identity.differences(then.get("code", {}), now["code"])
+    told = identity.describe_code_changes(then.get("code", {}), now["code"])
     return f" ({told})" if told else ""
 
 

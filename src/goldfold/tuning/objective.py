@@ -12,7 +12,7 @@ import numpy as np
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.fits import CHECKPOINTS, Experiment, Fit, FitObserver, fit
 from goldfold.experiment.outcome import fold_scores
-from goldfold.training.loop import Progress
+from goldfold.io.progress import EpochProgress
 from goldfold.tuning import pruning
 from goldfold.tuning.trials import TrialRecord
 
@@ -20,7 +20,7 @@ Curve = list[tuple[float, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
+class TrialContext:
     """What a trial is carried out in.
 
     order: the folds' numbers as this study fits them. earlier: the other trials as they stand now. note: told the trial
@@ -42,7 +42,7 @@ class _HopelessError(Exception):
         self.trial = replace(trial, state="pruned", reason=reason)
 
 
-def carry_out(experiment: Experiment, folder: Path, trial: TrialRecord, around: Surroundings) -> TrialRecord:
+def run_trial(experiment: Experiment, folder: Path, trial: TrialRecord, around: TrialContext) -> TrialRecord:
     """Fit the folds in `folder`, going on where an earlier attempt stopped; returns the trial with its end.
 
     The value of a complete trial is the mean over folds of the mean over seeds, the number `score` prints of a run. A
@@ -62,14 +62,14 @@ def carry_out(experiment: Experiment, folder: Path, trial: TrialRecord, around: 
     return replace(trial, state="complete", value=float(np.mean([trial.folds[fold] for fold in sorted(trial.folds)])))
 
 
-def tidy(folder: Path) -> None:
+def remove_weights(folder: Path) -> None:
     """Remove a finished trial's weights, which nothing reads again; scores and predictions stay."""
     for weights in folder.glob(f"fold*/{CHECKPOINTS}"):
         shutil.rmtree(weights)
 
 
 def _with_fold(
-    experiment: Experiment, folder: Path, trial: TrialRecord, fold: int, around: Surroundings
+    experiment: Experiment, folder: Path, trial: TrialRecord, fold: int, around: TrialContext
 ) -> TrialRecord:
     """The trial with one more fold, every seed of it."""
     seeds, curve, fits = experiment.protocol.seeds, list(trial.curves.get(fold, ())), []
@@ -83,11 +83,11 @@ def _with_fold(
     return replace(trial, folds={**trial.folds, fold: score}, curves=curves, fits=trial.fits + 1)
 
 
-def _watch(experiment: Experiment, trial: TrialRecord, curve: Curve, around: Surroundings) -> FitObserver:
+def _watch(experiment: Experiment, trial: TrialRecord, curve: Curve, around: TrialContext) -> FitObserver:
     """An observer that takes down the fit's curve and ends a trial whose curve is hopeless."""
     higher, seeds = experiment.competition.metric.higher_is_better, len(experiment.protocol.seeds)
 
-    def watch(fold: int, seed: int, progress: Progress) -> None:
+    def watch(fold: int, seed: int, progress: EpochProgress) -> None:
         if around.observe:
             around.observe(fold, seed, progress)
         if not progress.row or progress.row["metric"] is None:
@@ -95,7 +95,7 @@ def _watch(experiment: Experiment, trial: TrialRecord, curve: Curve, around: Sur
         curve.append((progress.done, progress.row["metric"]))
         reason = None
         if around.prune and progress.done < 1:
-            reason = pruning.hopeless_curve(fold, curve, trial.folds, around.order, around.earlier(), higher)
+            reason = pruning.prune_within_fold(fold, curve, trial.folds, around.order, around.earlier(), higher)
         if reason:
             spent = trial.fits + progress.done / seeds
             raise _HopelessError(replace(trial, curves={**trial.curves, fold: list(curve)}, fits=spent), reason)
@@ -103,9 +103,9 @@ def _watch(experiment: Experiment, trial: TrialRecord, curve: Curve, around: Sur
     return watch
 
 
-def _judge(experiment: Experiment, trial: TrialRecord, around: Surroundings) -> None:
+def _judge(experiment: Experiment, trial: TrialRecord, around: TrialContext) -> None:
     higher = experiment.competition.metric.higher_is_better
-    reason = around.prune and pruning.hopeless(trial.folds, around.order, around.earlier(), higher)
+    reason = around.prune and pruning.prune_after_fold(trial.folds, around.order, around.earlier(), higher)
     if reason:
         raise _HopelessError(trial, reason)
 

@@ -21,7 +21,9 @@ from scipy.special import stdtr
 
 from goldfold.tuning.trials import TrialRecord
 
-CHANCE = 0.07  # to beat the best, below which a trial is pruned; set on other seeds than benchmarks/tuning.py reports
+MIN_PROBABILITY = (
+    0.07  # to beat the best, below which a trial is pruned; set on other seeds than benchmarks/tuning.py reports
+)
 ENOUGH = 3  # different complete trials, or curves, from which anything is concluded
 ALIKE = 6  # curves that foretell an end, at least
 FIRST_SHARE = 0.2  # of a fit's epochs, before which curves do not rank
@@ -30,7 +32,7 @@ NOISELESS = 1e-9  # sd as a share of the scores' size, below which it is roundin
 Curve = Sequence[tuple[float, float]]
 
 
-def hopeless(
+def prune_after_fold(
     folds: Mapping[int, float], order: Sequence[int], earlier: Sequence[TrialRecord], higher_is_better: bool
 ) -> str | None:
     """Why a trial with the scores `folds` (fold -> metric) should stop before its next fold, in one clause, or None.
@@ -44,7 +46,7 @@ def hopeless(
     return known.verdict(known.finished(done), f"after {len(done)} of {len(order)} folds")
 
 
-def hopeless_curve(
+def prune_within_fold(
     fold: int,
     curve: Curve,
     folds: Mapping[int, float],
@@ -144,7 +146,7 @@ class _Experience:
         if sd == 0:
             return None
         chance = float(stdtr(forecast.freedom, (forecast.mean - self.best) / sd))
-        if chance >= CHANCE:
+        if chance >= MIN_PROBABILITY:
             return None
         told = "less than 0.1 %" if chance < 0.001 else f"{chance:.1%}".replace("%", " %")
         return (

@@ -92,7 +92,9 @@ class Space:
         return {entry.key: entry.stored(base[entry.key]) for entry in self.entries if entry.active(base)}
 
 
-def space(written: Mapping[str, Any], base: Mapping[str, Any], annotations: Mapping[str, Any], check: Check) -> Space:
+def parse_space(
+    written: Mapping[str, Any], base: Mapping[str, Any], annotations: Mapping[str, Any], check: Check
+) -> Space:
     """The space a config's `search:` block asks for.
 
     base: the config's own values. annotations: of every parameter that may be searched. check: `resolve` of the config

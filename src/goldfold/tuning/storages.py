@@ -23,7 +23,7 @@ UNREACHABLE = (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError)
 
 
 @dataclass(frozen=True)
-class Place:
+class StudyStorage:
     """A storage, and what people may read of where it is: no password."""
 
     storage: BaseStorage
@@ -54,7 +54,7 @@ class _FileLock:
         self.lock.release()
 
 
-def opened(wanted: str | None, folder: Path) -> Place:
+def open_storage(wanted: str | None, folder: Path) -> StudyStorage:
     """The storage at the URL `wanted`, or the journal in `folder`.
 
     `alone()` of the place is a context that one process at a time is in, on all machines that use the storage.
@@ -87,16 +87,16 @@ def opened(wanted: str | None, folder: Path) -> Place:
         raise GoldfoldError(f"storage {shown} needs a driver that is absent ({error}): pip install it") from error
     except UNREACHABLE as error:
         raise GoldfoldError(_lost(shown, error, str(folder))) from error
-    return Place(storage, shown, alone, shared=url.get_backend_name() != "sqlite")
+    return StudyStorage(storage, shown, alone, shared=url.get_backend_name() != "sqlite")
 
 
-def _journal(path: Path) -> Place:
+def _journal(path: Path) -> StudyStorage:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_suffix(".lock")
     with FileLock(lock):
         _whole(path)
     storage = JournalStorage(JournalFileBackend(str(path), lock_obj=_FileLock(lock)))
-    return Place(storage, str(path), lambda: FileLock(path.with_suffix(".alone")), shared=False)
+    return StudyStorage(storage, str(path), lambda: FileLock(path.with_suffix(".alone")), shared=False)
 
 
 def _whole(path: Path) -> None:

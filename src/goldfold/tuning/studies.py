@@ -19,7 +19,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.io.files import read_json, write_json
 from goldfold.io.seeding import derive
 from goldfold.tuning.search_space import Space
-from goldfold.tuning.storages import UNREACHABLE, Place
+from goldfold.tuning.storages import UNREACHABLE, StudyStorage
 from goldfold.tuning.trials import TrialRecord
 from goldfold.tuning.workers import BEAT, Worker
 
@@ -67,7 +67,7 @@ class Study:
     study: optuna.Study
     space: Space
     basis: Basis
-    place: Place
+    place: StudyStorage
     folder: Path
 
     def records(self) -> list[TrialRecord]:
@@ -172,7 +172,7 @@ class Study:
         )
 
 
-def opened(name: str, space: Space, basis: Basis, place: Place, folder: Path) -> Study:
+def open_study(name: str, space: Space, basis: Basis, place: StudyStorage, folder: Path) -> Study:
     """The study `name` of a competition, begun or gone on with; what lies in `folder` and not in the storage is added.
 
     Raises:

@@ -11,11 +11,11 @@ from typing import Any
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import run_folders as runs
 from goldfold.experiment import workspace
-from goldfold.experiment.scoring import spread
+from goldfold.experiment.scoring import fold_statistics
 from goldfold.io.files import read_json
 from goldfold.io.formatting import interval, number, plain
 from goldfold.trust import audits
-from goldfold.trust.comparisons import comparable, difference, difference_text, unequal_budget
+from goldfold.trust.comparisons import comparable_metrics, difference, difference_text, unequal_budget
 from goldfold.workflows import compare_embeddings
 from goldfold.workflows.compare_embeddings import Rows
 
@@ -23,7 +23,7 @@ BUDGET = ("epochs", "steps", "samples", "seconds")
 
 
 def run(arguments: Namespace) -> None:
-    folders = [runs.find(workspace.RUNS, name) for name in arguments.runs]
+    folders = [runs.find_run(workspace.RUNS, name) for name in arguments.runs]
     named = [runs.run_name(folder) for folder in folders]
     if len(set(named)) < max(2, len(named)):
         raise GoldfoldError(f"a comparison needs two or more different runs, got {', '.join(named)}: see make list")
@@ -41,7 +41,7 @@ def _compare(rows: Rows, accepted: Sequence[str]) -> list[audits.Finding]:
     names = [runs.run_name(folder) for folder in rows.folders]
     metrics = [read_json(folder / "metrics.json") for folder in rows.folders]
     drawn = [(folder / "folds.csv").read_text(encoding="utf-8") for folder in rows.folders]
-    shared = comparable(names, metrics, drawn)
+    shared = comparable_metrics(names, metrics, drawn)
     budgets = {name: budget(folder) for name, folder in zip(names, rows.folders, strict=True)}
     findings = list(rows.findings)
     findings += unequal_budget({name: {key: own[key] for key in BUDGET[:3]} for name, own in budgets.items()})
@@ -120,7 +120,7 @@ def over_seeds(metric: str, folders: Mapping[str, Path], summary: Mapping[str, A
             fit = read_json(path)
             by_seed.setdefault(fit["seed"], []).append(fit["scores"][metric])
         if len(by_seed) > 1:
-            found = spread([fmean(scores) for scores in by_seed.values()], summary["bounds"])
+            found = fold_statistics([fmean(scores) for scores in by_seed.values()], summary["bounds"])
             edges = interval(found["interval_95_t"])
             lines.append(f"  {name:{wide}}  {number(found['mean'])} {edges} over {found['n']} seeds")
     told = "95 % intervals over seeds (t): what the draw of a training changes, on the same folds"

@@ -21,10 +21,17 @@ from goldfold.report.retrieval.comparison import EXTREMES, Compared, drawn, page
 from goldfold.report.retrieval.similarities import histogram
 from goldfold.report.run import blends
 from goldfold.retrieval import search as retrieval
-from goldfold.trust.audits import Finding, merged
-from goldfold.trust.audits.embeddings import below_untrained
-from goldfold.trust.comparisons import comparable
-from goldfold.trust.retrieval_comparisons import Fits, Gallery, Look, changes, fits_of, galleries_of, look
+from goldfold.trust.audits import Finding, below_untrained, merge_places
+from goldfold.trust.comparisons import comparable_metrics
+from goldfold.trust.retrieval_comparisons import (
+    FoldEmbeddings,
+    FoldPairs,
+    RetrievalResult,
+    evaluate,
+    load_embeddings,
+    pairs_by_fold,
+    query_changes,
+)
 
 PLACE = "comparisons"  # folder beside a competition's runs
 WEIGHTS = {True: "pretrained weights", False: "untrained weights", None: "the weights it starts from"}
@@ -70,7 +77,7 @@ def with_untrained(folders: Sequence[Path]) -> Rows:
     marks: dict[str, list[str]] = {}
     for folder, weights in _wanted(folders):
         marks.setdefault(run_name(folder), []).extend(run_name(each) for each in rows if _serves(each, folder, weights))
-    return Rows(rows, added, marks, merged(findings))
+    return Rows(rows, added, marks, merge_places(findings))
 
 
 def below(rows: Rows, summaries: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
@@ -99,7 +106,7 @@ def _is_valid(run: Path, values: Mapping[str, Any]) -> bool:
     """Whether a run of the same competition could have these parameters."""
     others = {key: value for key, value in values.items() if key != "config"}
     try:
-        configs.resolve(values["config"], others, workspace.competition(run.parent.name).recipes)
+        configs.resolve_config(values["config"], others, workspace.competition(run.parent.name).recipes)
     except GoldfoldError:
         return False
     return True
@@ -131,7 +138,7 @@ def _fitting(trained: Path, weights: bool | None) -> Path | None:
         own = _config(folder)
         return sum(own.get(key) != value for key, value in _config(trained).items())
 
-    beside = [each for each in runs.listed(workspace.RUNS)[::-1] if each.parent == trained.parent]
+    beside = [each for each in runs.list_runs(workspace.RUNS)[::-1] if each.parent == trained.parent]
     finished = [each for each in beside if (each / runs.FINISHED).exists()]
     found = [each for each in finished if _serves(each, trained, weights) and _comparable(trained, each)]
     return min(found, key=unlike, default=None)
@@ -141,7 +148,7 @@ def _comparable(*folders: Path) -> bool:
     metrics = [read_json(folder / "metrics.json") for folder in folders]
     drawn = [(folder / "folds.csv").read_text(encoding="utf-8") for folder in folders]
     try:
-        return bool(comparable([run_name(folder) for folder in folders], metrics, drawn))
+        return bool(comparable_metrics([run_name(folder) for folder in folders], metrics, drawn))
     except GoldfoldError:
         return False
 
@@ -176,7 +183,7 @@ def _command(trained: Path, weights: bool | None) -> str:
 def _written_configs(name: str) -> dict[str, dict[str, Any]]:
     """What each config of a competition says in full."""
     paths = sorted(workspace.config_path(name, "*").parent.glob("*.yaml"))
-    return {path.stem: configs.read(path, [], workspace.competition(name).recipes).resolved() for path in paths}
+    return {path.stem: configs.read_config(path, [], workspace.competition(name).recipes).resolved() for path in paths}
 
 
 def _making(name: str, config: str, values: Mapping[str, Any]) -> str:
@@ -208,8 +215,8 @@ def by_query(competition: Competition, folders: Sequence[Path]) -> list[str]:
     data = workspace.load(folders[0].parent.name, competition)
     _refuse_other_data(competition, data, folders)
     first = folders[0]
-    galleries = galleries_of(first, data.train, competition.metric.retrieval.pairs)
-    looks = {folder: look(galleries, _fits(folder, galleries)) for folder in folders}
+    galleries = pairs_by_fold(first, data.train, competition.metric.retrieval.pairs)
+    looks = {folder: evaluate(galleries, _fits(folder, galleries)) for folder in folders}
     pairs = [((first, other), (looks[first], looks[other])) for other in folders[1:]]
     return [line for pair in pairs for line in _compared(competition, galleries, *pair)]
 
@@ -225,17 +232,20 @@ def _refuse_other_data(competition: Competition, data: Tables, folders: Sequence
             )
 
 
-def _fits(run: Path, galleries: Sequence[Gallery]) -> dict[int, Fits]:
-    return fits_of(run, [each.fold for each in galleries], _config(run)["seeds"])
+def _fits(run: Path, galleries: Sequence[FoldPairs]) -> dict[int, FoldEmbeddings]:
+    return load_embeddings(run, [each.fold for each in galleries], _config(run)["seeds"])
 
 
 def _compared(
-    competition: Competition, galleries: Sequence[Gallery], folders: tuple[Path, Path], looks: tuple[Look, Look]
+    competition: Competition,
+    galleries: Sequence[FoldPairs],
+    folders: tuple[Path, Path],
+    looks: tuple[RetrievalResult, RetrievalResult],
 ) -> list[str]:
     """Write page, table and pictures of two runs; says what they show and where they are."""
     first, other = (folder.name for folder in folders)
     place = folders[0].parent / PLACE / f"{first}-vs-{other}"
-    queries = changes(galleries, *looks)
+    queries = query_changes(galleries, *looks)
     unanswered = sum(retrieval.answers(each.pairs).unanswered for each in galleries)
     found = Compared(first=first, other=other, looks=looks, queries=queries, unanswered=unanswered)
     fits = [_fits(folder, galleries) for folder in folders]

@@ -14,7 +14,7 @@ from goldfold.experiment import config as configs
 from goldfold.experiment import run_folders as runs
 from goldfold.experiment import workspace
 from goldfold.experiment.fits import Experiment, Fit, fold_numbers
-from goldfold.experiment.outcome import Outcome, outcome
+from goldfold.experiment.outcome import Outcome, combine_fits
 from goldfold.io.files import read_json, write_array, write_bytes, write_json, write_text
 from goldfold.report.retrieval import page as retrieval
 from goldfold.report.run import blends, figures, most_wrong
@@ -56,7 +56,7 @@ def conclude(
 
     whole: what the fits add up to, where it is not the recipe's combination of them.
     """
-    whole = whole or outcome(experiment, fits)
+    whole = whole or combine_fits(experiment, fits)
     _save(experiment, whole, run)
     findings = findings + _audit(experiment, fits, whole)
     write_json(run / "findings.json", [vars(finding) for finding in findings])
@@ -97,7 +97,7 @@ def write_record(run: Path) -> None:
         defaults = {**config, "runs": None, "method": "all"}
     else:
         recipes = workspace.competition(name).recipes
-        defaults = configs.resolve(config["config"], {"recipe": config["recipe"]}, recipes).resolved()
+        defaults = configs.resolve_config(config["config"], {"recipe": config["recipe"]}, recipes).resolved()
     graded = read_json(run / "grade.json")["score"] if (run / "grade.json").exists() else None
     csv = workspace.SUBMISSIONS / name / f"{run.name}.csv"
     text = record(
@@ -187,7 +187,7 @@ def _audit(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> list[
     tested = test_of(rows, whole.oof) if test_of else None
     findings += audits.tiny_sample(metric.name, whole.metrics[metric.name]["mean"], tested, max(1, looked))
     findings += audits.proxy_only(metric)
-    return audits.merged(findings)
+    return audits.merge_places(findings)
 
 
 def submission_of(experiment: Experiment, fits: Sequence[Fit]) -> DataFrame:

@@ -13,10 +13,10 @@ from pandas import DataFrame
 
 from goldfold.cli.progress import Bar
 from goldfold.errors import GoldfoldError, unknown
-from goldfold.experiment import epochs, workspace
 from goldfold.experiment import run_folders as runs
-from goldfold.experiment.epochs import Look
+from goldfold.experiment import saved_epochs, workspace
 from goldfold.experiment.fits import Experiment, fit_folder
+from goldfold.experiment.saved_epochs import EpochOutput
 from goldfold.experiment.setup import again, code_changed
 from goldfold.images import reading as images
 from goldfold.io.files import read_json, write_bytes, write_text
@@ -32,7 +32,7 @@ SIDE = 192  # pixels of an image as the atlas shows it
 
 def run(arguments: Namespace) -> None:
     started = time.perf_counter()
-    run = runs.find(workspace.RUNS, arguments.run)
+    run = runs.find_run(workspace.RUNS, arguments.run)
     shown = arguments.fold, arguments.images
     folder, told = draw(run, *shown, arguments.device, arguments.quiet, arguments.accept)
     print(f"{told}\n\natlas {folder}: {len(list(folder.iterdir()))} files in {time.perf_counter() - started:.1f} s")
@@ -53,13 +53,13 @@ def draw(
     """
     histories = _histories(run)
     fold, seed = _fit(histories, fold)
-    kept = epochs.of_all_stages(fit_folder(run, fold, seed))
+    kept = saved_epochs.all_checkpoints(fit_folder(run, fold, seed))
     found = again(run, device_of(device), accept)
     experiment = found.experiment
     metric = experiment.competition.metric
     probes = _probes(experiment, fold, ids)
     bar, looks = Bar(1, metric.name, quiet), []
-    for look in epochs.looks(experiment, run, fold, seed, probes):
+    for look in saved_epochs.epoch_outputs(experiment, run, fold, seed, probes):
         looks.append(look)
         bar.work("epochs", len(looks), len(kept))
     bar.close()
@@ -67,7 +67,7 @@ def draw(
     history = histories[fold, seed]
     scored = experiment.tables.train.iloc[experiment.folds[fold].validation].reset_index(drop=True)
     _draw(experiment, folder, probes, looks, history, float(metric.chance(scored)))
-    told = epoch_tables.rules(metric, epochs.costs(list(histories.values()), metric.higher_is_better))
+    told = epoch_tables.rules(metric, saved_epochs.rule_costs(list(histories.values()), metric.higher_is_better))
     scores = epoch_tables.by_image(looks, list(probes["id"]))
     if len(scores):
         write_text(folder / "scores.csv", scores.to_csv(index=False))
@@ -79,7 +79,7 @@ def draw(
     return folder, told
 
 
-def _histories(run: Path) -> dict[tuple[int, int], epochs.History]:
+def _histories(run: Path) -> dict[tuple[int, int], saved_epochs.History]:
     """(fold, seed) -> the history of each fit that was trained."""
     fits = sorted((read_json(path) for path in run.glob("fold*-seed*/fit.json")), key=lambda fit: fit["fold"])
     found = {(fit["fold"], fit["seed"]): fit_folder(run, fit["fold"], fit["seed"]) for fit in fits}
@@ -117,8 +117,8 @@ def _draw(
     experiment: Experiment,
     folder: Path,
     rows: DataFrame,
-    looks: Sequence[Look],
-    history: epochs.History,
+    looks: Sequence[EpochOutput],
+    history: saved_epochs.History,
     chance: float,
 ) -> None:
     """Curves over epochs; where there are images to show also a page per epoch and the contact sheet.
@@ -128,7 +128,7 @@ def _draw(
     """
     metric, targets = experiment.competition.metric, experiment.competition.targets
     places = {(row["stage"], row["epoch"]): place for place, row in enumerate(history, 1)}
-    rules = epochs.by_rule(history, metric.higher_is_better)
+    rules = saved_epochs.epochs_by_rule(history, metric.higher_is_better)
     chosen = {rule: places[row["stage"], row["epoch"]] for rule, row in rules.items()}
     names = _names(history)
     table, scores = epoch_tables.numbered(history), list(history[-1]["scores"])
@@ -155,14 +155,14 @@ def _draw(
     write_bytes(folder / "contact_sheet.png", contact_sheet.contact_sheet(probes, shown, ranges, chosen))
 
 
-def _names(history: epochs.History) -> dict[int, str]:
+def _names(history: saved_epochs.History) -> dict[int, str]:
     """What each epoch is called where there are several stages; nothing where its number says it."""
     if len({row["stage"] for row in history}) == 1:
         return {}
     return {place: f"{row['stage']} {row['epoch']}" for place, row in enumerate(history, 1)}
 
 
-def _epoch(look: Look, place: int, title: str) -> atlas.Epoch:
+def _epoch(look: EpochOutput, place: int, title: str) -> atlas.Epoch:
     predictions, monitored = look.predictions, look.row["monitored"]
     names = [name for name in predictions.dtype.names or () if predictions.dtype[name].kind == "f"]
     ranking = {name: each["value"] for name, each in monitored.items() if each["higher_is_better"] is not None}

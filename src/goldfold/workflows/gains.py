@@ -29,7 +29,7 @@ Measured = dict[str, Any]
 
 
 def run(arguments: Namespace) -> None:
-    folder = runs.find(workspace.RUNS, arguments.run)
+    folder = runs.find_run(workspace.RUNS, arguments.run)
     found = measure(folder, arguments.views, arguments.device, arguments.quiet, arguments.accept)
     write_json(folder / "gains.json", found)
     print("\n".join(table(runs.run_name(folder), found)))
@@ -55,13 +55,13 @@ def measure(
     found = again(run, device_of(device), accept)
     experiment = found.experiment
     metric = experiment.competition.metric
-    known = views_and_seeds.sets_of_views(experiment)
+    known = views_and_seeds.view_options(experiment)
     for name in views or ():
         if known and name not in known:
             raise unknown("set of views", name, known)
     bar = Bar(1, metric.name, quiet)
     experiment = replace(experiment, runtime=replace(experiment.runtime, progress=bar.work))
-    fits = views_and_seeds.fits_in(experiment, run)
+    fits = views_and_seeds.load_fits(experiment, run)
     why_not = _not_measured(experiment, run, fits, known)
     wanted = [name for name in known if views is None or name in (PLAIN, *views)]
     measured = {
@@ -99,9 +99,9 @@ def _solution(name: str) -> Path:
 
 def _views(experiment: Experiment, run: Path, fits: Sequence[Fit], names: Sequence[str]) -> list[Measured]:
     """Each set of views with its scores, their differences to `none`, and its seconds."""
-    seen = [views_and_seeds.viewed(experiment, run, fits, name) for name in names]
+    seen = [views_and_seeds.score_views(experiment, run, fits, name) for name in names]
     plain = next(each for each in seen if each.views == PLAIN)
-    trained_with = getattr(experiment.params, views_and_seeds.views_key(experiment))
+    trained_with = getattr(experiment.params, views_and_seeds.views_parameter(experiment))
     return [
         {
             "views": each.views,
@@ -115,7 +115,7 @@ def _views(experiment: Experiment, run: Path, fits: Sequence[Fit], names: Sequen
 
 
 def _seeds(experiment: Experiment, fits: Sequence[Fit]) -> Measured:
-    found = views_and_seeds.seeds(experiment, fits)
+    found = views_and_seeds.score_seed_ensemble(experiment, fits)
     alone = {metric: _summary(experiment, found.alone, metric) for metric in found.alone[fits[0].fold]}
     return {"members": found.members, "alone": alone, "metrics": _compared(experiment, found.together, found.alone)}
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def run(arguments: Namespace) -> None:
-    folder = runs.find(workspace.RUNS, arguments.run)
+    folder = runs.find_run(workspace.RUNS, arguments.run)
     score = grade(folder)
     name, summary = next(iter(read_json(folder / "metrics.json").items()))
     print(f"{runs.run_name(folder)}  {name}: hidden labels {score:.4f}, CV {summary['mean']:.4f}")

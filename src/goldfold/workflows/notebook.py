@@ -31,7 +31,7 @@ NOBODY = "INSERT_USER"
 
 
 def run(arguments: Namespace) -> None:
-    folder, compiled = write(runs.find(workspace.RUNS, arguments.run), arguments.accept)
+    folder, compiled = write(runs.find_run(workspace.RUNS, arguments.run), arguments.accept)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         print(f"{path}  {path.stat().st_size:,} bytes")
     for name in compiled:

@@ -12,8 +12,8 @@ from pathlib import Path
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import run_folders as runs
 from goldfold.experiment import workspace
-from goldfold.experiment.epochs import kept
 from goldfold.experiment.fits import CHECKPOINTS
+from goldfold.experiment.saved_epochs import last_stage_checkpoints
 from goldfold.experiment.setup import accepting, again, config_of
 from goldfold.io.files import read_json
 from goldfold.training import checkpoints
@@ -21,7 +21,7 @@ from goldfold.workflows.train import carry_out, device_of
 
 
 def run(arguments: Namespace) -> None:
-    run = runs.find(workspace.RUNS, arguments.run)
+    run = runs.find_run(workspace.RUNS, arguments.run)
     pick(run, arguments.epoch, arguments.device, arguments.quiet, arguments.accept)
 
 
@@ -50,7 +50,7 @@ def pick(run: Path, epoch: int, device: str | None = None, quiet: bool = False, 
 
 def _wanted(place: Path, epoch: int) -> list[checkpoints.Checkpoint]:
     """The epoch that is to predict, and the newest ones, by which training is known to be over."""
-    known = kept(place)
+    known = last_stage_checkpoints(place)
     if epoch not in {checkpoint.row["epoch"] for checkpoint in known}:
         numbers = ", ".join(str(checkpoint.row["epoch"]) for checkpoint in known)
         raise GoldfoldError(

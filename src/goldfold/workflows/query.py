@@ -15,9 +15,9 @@ from pandas import DataFrame, Series
 from goldfold.cli.progress import Bar
 from goldfold.data.folds import folds_frame
 from goldfold.errors import GoldfoldError
-from goldfold.experiment import embeddings, views_and_seeds, workspace
+from goldfold.experiment import embedding_search, views_and_seeds, workspace
 from goldfold.experiment import run_folders as runs
-from goldfold.experiment.embeddings import Gallery, Query
+from goldfold.experiment.embedding_search import Gallery, Query
 from goldfold.experiment.fits import Experiment, Fit
 from goldfold.experiment.setup import again, code_changed, config_of
 from goldfold.images import reading as images
@@ -49,11 +49,11 @@ class Found:
 
 
 def run(arguments: Namespace) -> None:
-    folder = runs.find(workspace.RUNS, arguments.run)
+    folder = runs.find_run(workspace.RUNS, arguments.run)
     outside, ids = [Path(path) for path in arguments.image or ()], list(arguments.ids or ())
     _check(folder, outside, ids, arguments.top)
     found = search(folder, outside, ids, arguments.device, arguments.quiet, arguments.accept)
-    tables = [embeddings.answers(found.gallery, query, arguments.top) for query in found.queries]
+    tables = [embedding_search.nearest_rows(found.gallery, query, arguments.top) for query in found.queries]
     print("\n".join(page(runs.run_name(folder), found, tables)))
     print("\n" + "\n".join(_write(folder, found, tables)))
 
@@ -61,7 +61,7 @@ def run(arguments: Namespace) -> None:
 def _check(run: Path, outside: Sequence[Path], ids: Sequence[str], top: int) -> None:
     """Refuse what cannot be asked, before anything is loaded."""
     config_of(run)
-    embeddings.check(workspace.competition(run.parent.name))
+    embedding_search.check_metric(workspace.competition(run.parent.name))
     if not outside and not ids:
         raise GoldfoldError("a query is an image or an id and none is named: say IMAGE=path/to/any.jpg or IDS='id id'")
     if top < 1:
@@ -91,9 +91,9 @@ def search(
     queries = _queries(rows := _rows(experiment, test), outside, ids, name)
     bar = Bar(1, competition.metric.name, quiet)
     experiment = replace(experiment, runtime=replace(experiment.runtime, progress=bar.work))
-    fits = views_and_seeds.fits_in(experiment, run)
+    fits = views_and_seeds.load_fits(experiment, run)
     strangers = DataFrame({"id": [path.name for path in outside], "path": [path.resolve() for path in outside]})
-    parts = embeddings.of_tables(experiment, run, fits, [train, test, strangers])
+    parts = embedding_search.embed_tables(experiment, run, fits, [train, test, strangers])
     bar.close()
     note(run, code_changed(found.code_changes, "queries"))
     units = np.concatenate([part for part in parts if len(part)])
@@ -116,7 +116,7 @@ def _queries(rows: DataFrame, outside: Sequence[Path], ids: Sequence[str], name:
     places = {str(each): place for place, each in reversed(list(enumerate(rows["id"])))}
     for each in ids:
         if each not in places:
-            raise embeddings.no_such_id(each, places, f"rows of '{name}'")
+            raise embedding_search.no_such_id(each, places, f"rows of '{name}'")
     strangers = [Query(path.name, path, len(rows) + place) for place, path in enumerate(outside)]
     paths = rows["path"] if "path" in rows else [None] * len(rows)
     return strangers + [Query(each, paths[places[each]], places[each]) for each in dict.fromkeys(ids)]
@@ -127,7 +127,7 @@ def page(title: str, found: Found, tables: Sequence[DataFrame]) -> list[str]:
 
     tables: as `embeddings.answers` makes them, one a query.
     """
-    gallery, seen = found.gallery, embeddings.trained_on(found.experiment, found.fits)
+    gallery, seen = found.gallery, embedding_search.trained_rows(found.experiment, found.fits)
     often = seen.sum(axis=0)
     times = " to ".join(dict.fromkeys([str(often.min()), str(often.max())]))
     can = f"{title}: {len(gallery.rows):,} rows can be found by the mean cosine of {count(len(found.fits), 'fit')}"
@@ -135,7 +135,7 @@ def page(title: str, found: Found, tables: Sequence[DataFrame]) -> list[str]:
     lines = [can, known]
     drawn = np.random.default_rng(0).permutation(len(gallery.rows))[:DRAWN]
     cosine = collapse.of_features(gallery.units[drawn]).median_cosine
-    reference = embeddings.highest_of_rows(gallery) if len(gallery.units) > len(gallery.rows) else np.empty(0)
+    reference = embedding_search.best_similarities(gallery) if len(gallery.units) > len(gallery.rows) else np.empty(0)
     for query, table in zip(found.queries, tables, strict=True):
         lines += ["", _asks(found, query, seen), _table(table)]
         lines += [_right(found, query, table), *_standing(found, query, reference), *_alike(table, cosine)]
@@ -162,10 +162,10 @@ def _table(table: DataFrame) -> str:
 
 def _right(found: Found, query: Query, table: DataFrame) -> str:
     """How many of as many answers as the table has, but of those that count, are right, beside what chance gives."""
-    right, _ = embeddings.verdicts(found.gallery, query)
+    right, _ = embedding_search.relevance(found.gallery, query)
     if not (right >= 0).any():
         return f"right or wrong is known of no answer: {_why_unknown(found, query)}"
-    ranked = embeddings.answers(found.gallery, query, len(right))
+    ranked = embedding_search.nearest_rows(found.gallery, query, len(right))
     first = ranked[ranked["right"] >= 0].head(len(table))
     share = len(first) * (right == 1).sum() / (right >= 0).sum()
     told = f"{(first['right'] == 1).sum()} of the first {len(first)} that count, ranks {first['rank'].iloc[0]} to "
@@ -191,7 +191,7 @@ def _standing(found: Found, query: Query, reference: np.ndarray) -> list[str]:
     """
     if query.position < len(found.gallery.rows) or not len(reference):
         return []
-    own = embeddings.highest(found.gallery, query)
+    own = embedding_search.best_similarity(found.gallery, query)
     below = 100 * float((reference < own).mean())
     told = (
         f"its best answer in the train table, {own:.4f}, is above {below:.0f} % of the best answers of the "

@@ -18,7 +18,7 @@ CV, HIDDEN = "CV", "hidden labels"
 
 
 def run(arguments: Namespace) -> None:
-    folder = runs.find(workspace.RUNS, arguments.run)
+    folder = runs.find_run(workspace.RUNS, arguments.run)
     name = folder.parent.name
     competition = workspace.competition(name)
     metric = competition.metric

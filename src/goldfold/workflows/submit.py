@@ -37,7 +37,7 @@ def run(arguments: Namespace) -> None:
 
 
 def _carried_out(arguments: Namespace) -> tuple[Attempt, str]:
-    folder, to = runs.find(workspace.RUNS, arguments.run), place(arguments.to)
+    folder, to = runs.find_run(workspace.RUNS, arguments.run), place(arguments.to)
     order = ordered(folder, note=arguments.message, again=arguments.again, late=arguments.late)
     desk = Desk(to, LEDGER, Patience(wait_s=arguments.wait), lambda line: print(line, flush=True))
     return submit(order, desk), order.metric

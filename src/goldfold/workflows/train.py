@@ -20,12 +20,12 @@ from goldfold.experiment import provenance as records
 from goldfold.experiment import run_folders as runs
 from goldfold.experiment import workspace
 from goldfold.experiment.cross_validation import cross_validate
-from goldfold.experiment.executors import Wanted
-from goldfold.experiment.fits import Experiment, Fit, fits_of, fold_numbers
+from goldfold.experiment.executors import ExecutorRequest
+from goldfold.experiment.fits import Experiment, Fit, fit_keys, fold_numbers
 from goldfold.experiment.setup import CODE_CHANGED, Prepared, accepting, changed_modules, code_changed, prepared
 from goldfold.io import memory
 from goldfold.io.files import read_json, write_json, write_text
-from goldfold.training.loop import from_first
+from goldfold.training.distributed import from_first
 from goldfold.trust import audits
 from goldfold.workflows.conclude import conclude, submission_of
 from goldfold.workflows.parallel_fits import fan_out
@@ -41,14 +41,14 @@ def run(arguments: Namespace) -> None:
     train(name, config, overrides, device, arguments.workers, arguments.quiet, wanted, accept)
 
 
-def wanted_of(arguments: Namespace) -> Wanted | None:
+def wanted_of(arguments: Namespace) -> ExecutorRequest | None:
     """The executor a command line asks for; how many fits at once, or what each gets, asks for processes."""
     shares = {"at_once": arguments.jobs, "threads": arguments.threads, "gpus": arguments.gpus}
     if not arguments.executor and all(share is None for share in shares.values()):
         return None
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         raise GoldfoldError("torchrun trains one fit at a time on all its processes: start without it, or no executor")
-    return Wanted(name=arguments.executor or "processes", **shares)
+    return ExecutorRequest(name=arguments.executor or "processes", **shares)
 
 
 def train(
@@ -58,7 +58,7 @@ def train(
     device: torch.device,
     workers: int = 0,
     quiet: bool = False,
-    wanted: Wanted | None = None,
+    wanted: ExecutorRequest | None = None,
     accept: Sequence[str] = (),
 ) -> Path:
     """Carry out one run from its start, or from where it was interrupted; returns its folder.
@@ -67,7 +67,7 @@ def train(
     """
     memory.keep_freed()
     competition = workspace.competition(name)
-    config = configs.read(workspace.config_path(name, config_name), overrides, competition.recipes)
+    config = configs.read_config(workspace.config_path(name, config_name), overrides, competition.recipes)
     return carry_out(prepared(name, accepting(config, accept), device, workers), quiet, wanted=wanted)
 
 
@@ -75,7 +75,7 @@ def carry_out(
     found: Prepared,
     quiet: bool = False,
     begin: Callable[[Path], None] = lambda folder: None,
-    wanted: Wanted | None = None,
+    wanted: ExecutorRequest | None = None,
 ) -> Path:
     """Audit, fit and conclude an experiment.
 
@@ -86,7 +86,7 @@ def carry_out(
     findings = _audit(found)
     audits.refuse_errors(findings, accepted)
     experiment = found.experiment
-    order = fits_of(experiment)
+    order = fit_keys(experiment)
     run = _started(found)
     begin(run)
     metric = experiment.competition.metric.name
@@ -132,7 +132,7 @@ def _ranked_neighbors(experiment: Experiment) -> list[audits.Finding]:
         rows = experiment.tables.train.iloc[experiment.folds[number].validation].reset_index(drop=True)
         pairs = competition.metric.retrieval.pairs(rows)
         findings += audits.neighbor_ranked(pairs, rows, competition.neighbors, f"fold {number}")
-    return audits.merged(findings)
+    return audits.merge_places(findings)
 
 
 def _started(found: Prepared) -> Path:
@@ -143,7 +143,7 @@ def _started(found: Prepared) -> Path:
         facts = {**records.reproduce(workspace.ROOT), **hashes}
         facts |= {"code_changes": found.code_changes} if found.code_changes else {}
         mixes = CODE_CHANGED in config.protocol.accept
-        started = runs.start(workspace.RUNS, found.name, config.name, hashes["identity"], facts, mixes)
+        started = runs.start_run(workspace.RUNS, found.name, config.name, hashes["identity"], facts, mixes)
         if started.other:
             _tell_other_code(started, facts)
         print(f"{'going on with' if started.resumed else 'run'} {started.folder}: recipe {config.recipe}", flush=True)
