@@ -312,7 +312,7 @@ def test_the_exponent_is_the_best_of_those_tried():
     own = members(LOG_LOSS)
     blender = METHODS["power_mean"].learn(own.task, np.arange(len(own.rows)))
     losses = {p: LOG_LOSS.score(own.rows, power_mean(own.oof, p)) for p in (0, 0.5, 1, 2, 4, 8)}
-    assert blender.told == f"p = {min(losses, key=losses.get):g}"
+    assert blender.description == f"p = {min(losses, key=losses.get):g}"
     assert LOG_LOSS.score(own.rows, blender.apply(own.oof)) == pytest.approx(min(losses.values()))
 
 

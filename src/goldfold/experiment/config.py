@@ -110,7 +110,7 @@ def resolve_config(name: str, values: Mapping[str, Any], recipes: Mapping[str, R
         )
     if not isinstance(recipe, str) or recipe not in recipes:
         raise unknown("recipe", str(recipe), recipes, code="unknown_recipe")
-    models = {"protocol": Protocol, "loop": LoopOptions, "params": recipes[recipe].params}
+    models: dict[str, type[BaseModel]] = {"protocol": Protocol, "loop": LoopOptions, "params": recipes[recipe].params}
     owners: dict[str, str] = dict.fromkeys(("config", "recipe", "search"), "file")
     for part, model in models.items():
         for key in model.model_fields:
@@ -138,7 +138,7 @@ def _parsed(text: str, where: str) -> Any:
         raise GoldfoldError("invalid_yaml", f"{where} is not valid YAML ({problem}): fix that line") from error
 
 
-def _validated(model: type[BaseModel], values: dict[str, Any], name: str) -> BaseModel:
+def _validated(model: type[BaseModel], values: dict[str, Any], name: str) -> Any:
     """Validate by JSON's rules: a list may become a tuple, but a string never becomes a number."""
     try:
         return model.model_validate_json(json.dumps(values, ensure_ascii=False, default=str), strict=True)

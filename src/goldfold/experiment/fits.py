@@ -38,9 +38,7 @@ class Protocol(Params):
     """Keys of every config: which fits make the score."""
 
     seed: int = Field(0, ge=0, description="seed that draws the folds")
-    seeds: tuple[int, ...] = Field(
-        (0,), min_length=1, description="seeds of the models: every fold is fitted with each"
-    )
+    seeds: tuple[int, ...] = Field((0,), min_length=1, description="seeds; every fold is fitted with each")
     folds: tuple[int, ...] | None = Field(None, description="numbers of the folds to fit; all by default")
     debug: bool = Field(False, description="keep the weights of every epoch")
     accept: tuple[str, ...] = Field((), description="codes of findings that must not stop the run")
@@ -151,7 +149,9 @@ def _fit(
     for cut_off in place.rglob("*.partial"):  # left by a process that was killed while writing
         cut_off.unlink()
     plan, held_out = build_plan(experiment, number, seed)
-    history, facts, epoch = [], {}, None
+    history: History = []
+    facts: dict[str, Any] = {}
+    epoch = None
     if plan.stages:
         history, facts = train(
             plan,

@@ -31,7 +31,8 @@ class Outcome:
 
 def combine_fits(experiment: Experiment, fits: Sequence[Fit]) -> Outcome:
     """Combine the fits of an experiment."""
-    combine, by_fold = experiment.recipe.combine, {}
+    combine = experiment.recipe.combine
+    by_fold: dict[int, list[np.ndarray]] = {}
     for fit in fits:
         by_fold.setdefault(fit.fold, []).append(fit.validation)
     positions = np.concatenate([experiment.folds[number].validation for number in by_fold])

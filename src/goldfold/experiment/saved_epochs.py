@@ -21,7 +21,7 @@ from goldfold.training.state import History
 
 @dataclass(frozen=True)
 class EpochOutput:
-    """One kept epoch: its row of history, what it predicts for some rows, and how it pictures them."""
+    """One saved epoch: its row of the history, its predictions for some rows, and its pictures of them."""
 
     row: dict[str, Any]
     predictions: np.ndarray

@@ -84,14 +84,13 @@ def fold_statistics(values: Sequence[float], bounds: tuple[float, float]) -> dic
     """
     from scipy import stats
 
-    values = np.asarray(values, dtype=float)
-    found = {"n": len(values), "mean": float(values.mean()), "sd_ddof1": None, "interval_95_t": None}
-    if len(values) > 1:
-        sd = float(values.std(ddof=1))
-        half = float(stats.t.ppf(0.975, len(values) - 1)) * sd / math.sqrt(len(values))
-        low, high = max(found["mean"] - half, bounds[0]), min(found["mean"] + half, bounds[1])
-        found |= {"sd_ddof1": sd, "interval_95_t": [low, high]}
-    return found
+    scores, n = np.asarray(values, dtype=float), len(values)
+    mean, sd, interval = float(scores.mean()), None, None
+    if n > 1:
+        sd = float(scores.std(ddof=1))
+        half = float(stats.t.ppf(0.975, n - 1)) * sd / math.sqrt(n)
+        interval = [max(mean - half, bounds[0]), min(mean + half, bounds[1])]
+    return {"n": n, "mean": mean, "sd_ddof1": sd, "interval_95_t": interval}
 
 
 def bootstrap_interval(

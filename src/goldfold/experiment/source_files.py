@@ -180,7 +180,7 @@ class _Reader:
         return all(each.name.partition(".")[0] in self.tops for each in node.names)
 
     def _bindings(self, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str, str | None]]:
-        """(name bound, module, what of it); `import a.b` binds `a`, and the path stays in the code that uses it."""
+        """Yield (name bound, module, imported name); `import a.b` binds `a`, and its uses keep the path."""
         if isinstance(node, ast.Import):
             yield from ((each.asname or "", each.name, None) for each in node.names)
             return

@@ -74,9 +74,9 @@ def prune(folder: Path, keep: Iterable[Path] | None) -> None:
         return
     checkpoints = list_checkpoints(folder)
     kept = {*keep, *(checkpoint.path for checkpoint in checkpoints[-STATES_KEPT:])}
-    for old in checkpoints:
-        if old.path not in kept:
-            _remove(old)
+    for checkpoint in checkpoints:
+        if checkpoint.path not in kept:
+            _remove(checkpoint)
 
 
 def _order(state: Path) -> list[int]:

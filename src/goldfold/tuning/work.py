@@ -106,9 +106,9 @@ def work(asked: Asked) -> int:
     worker, done, failed = Worker.in_folder(asked.folder / "workers"), 0, 0
     try:
         while asked.until is None or time.time() < asked.until:
-            with study.place.reached(str(asked.folder)):
+            with study.storage.reached(str(asked.folder)):
                 claim = study.claim(worker, asked.trials)
-                if claim is None and not study.under_way():
+                if claim is None and not study.has_running_trials():
                     break
             if claim is None:  # until the others' trials have ended, or one of them has died
                 time.sleep(WAIT_SECONDS)
@@ -129,7 +129,7 @@ def _carried_out(found: Prepared, study: Study, claim: Claim, asked: Asked) -> T
     with FileLock(folder / ".lock"):  # two workers may have drawn the same parameters
         _drop_other_code(folder, code)
         study.keep(known, code)
-        with study.kept_alive(claim):
+        with study.heartbeat(claim):
             try:
                 experiment = experiment_of(found, dict(known.params))
             except GoldfoldError as error:
@@ -137,7 +137,7 @@ def _carried_out(found: Prepared, study: Study, claim: Claim, asked: Asked) -> T
             else:
                 ended = objective.run_trial(experiment, folder, known, _surroundings(study, claim, asked, code))
         study.keep(ended, code)
-        with study.place.reached(str(asked.folder)):
+        with study.storage.reached(str(asked.folder)):
             study.end(claim, ended)
         objective.remove_weights(folder)
     return ended

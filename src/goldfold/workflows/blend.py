@@ -153,7 +153,7 @@ def _of_trial(metric: str, trial: MethodResult) -> dict[str, Any]:
         values = {fold: blender.weights.tolist() for fold, blender in blenders.items()}
         weights = {"all": values.pop("all"), "folds": values, "learned": METHODS[trial.method].learns}
     own, in_sample = _summary(_own(metric, trial.scores)), fmean(trial.in_sample.values())
-    return {**own, "in_sample": in_sample, "weights": weights, "told": blenders["all"].told}
+    return {**own, "in_sample": in_sample, "weights": weights, "told": blenders["all"].description}
 
 
 def _plain(matrix: np.ndarray) -> list[list[float | None]]:

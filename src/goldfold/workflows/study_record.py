@@ -75,7 +75,7 @@ def _facts(found: Prepared, study: Study, asked: Asked, records: Sequence[TrialR
         space=study.space.written,
         seconds=seconds,
         workers=workers,
-        storage=study.place.shown,
+        storage=study.storage.shown,
     )
 
 

@@ -79,7 +79,7 @@ def _greet(asked: Asked, study: Study) -> None:
     begun = f"{len(known)} trials are there" if known else "trial 0 is the config itself"
     folds = len(study.basis.order)
     print(f"study {asked.study} of {asked.competition}: {asked.trials} trials over {folds} folds, {begun}")
-    print(f"kept in {study.place.shown}, fits in {asked.folder}", flush=True)
+    print(f"kept in {study.storage.shown}, fits in {asked.folder}", flush=True)
 
 
 def _work(asked: Asked, wanted: ExecutorRequest | None) -> None:

@@ -23,7 +23,9 @@ EXAMPLE = "ray://host:10001"
 class Executor(Protocol):
     """Runs jobs."""
 
-    share: Share
+    @property
+    def share(self) -> Share:
+        """What each job gets, and how many run at the same time."""
 
     def run(self, function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[tuple[int, Any]]:
         """Yield (number of the job, result of `function`) in the order in which the jobs end.

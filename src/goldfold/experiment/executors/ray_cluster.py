@@ -72,7 +72,7 @@ class RayCluster:
             if self.address is None:
                 cpus = self.share.at_once * self.share.threads
                 own = {"num_cpus": cpus, "num_gpus": self.devices, "object_store_memory": OBJECT_STORE}
-                environment = {"env_vars": self.share.environment()}
+                environment: dict[str, Any] = {"env_vars": self.share.environment()}
                 ray.init("local", include_dashboard=False, runtime_env=environment, **own, **told)
             else:
                 self._answers()
