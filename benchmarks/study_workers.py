@@ -48,9 +48,9 @@ def studied(folder: Path, workers: int, trials: int) -> tuple[float, list[float]
     started = time.perf_counter()
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "CI": "1"})
     seconds = time.perf_counter() - started
-    place = storages.opened(None, folder / "runs" / "digits" / "studies" / "short")
-    (study,) = place.storage.get_all_studies()
-    found = place.storage.get_all_trials(study._study_id)
+    storage = storages.open_storage(None, folder / "runs" / "digits" / "studies" / "short")
+    (study,) = storage.backend.get_all_studies()
+    found = storage.backend.get_all_trials(study._study_id)
     assert len(found) == trials, f"{len(found)} of {trials} trials"
     assert all(trial.state.name == "COMPLETE" for trial in found)
     return seconds, [trial.value for trial in found]

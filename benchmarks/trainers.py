@@ -154,7 +154,7 @@ def _goldfold(
 ) -> list[Epoch]:
     from goldfold.competition import Plan, Stage
     from goldfold.training.loop import train
-    from goldfold.training.settings import Loop
+    from goldfold.training.settings import LoopOptions
 
     stage = Stage(
         name="train",
@@ -164,7 +164,7 @@ def _goldfold(
         optimizer=lambda model: adamw(model, fused),
     )
     plan = Plan(model=model, stages=[stage], predict=lambda model, _, rows: model(rows))
-    keep |= {"loop": Loop(), "device": torch.device("cpu"), "observe": lambda progress: None}
+    keep |= {"loop": LoopOptions(), "device": torch.device("cpu"), "observe": lambda progress: None}
     history, _ = train(plan, validate=lambda model: {"accuracy": accuracy(model, validation)}, **keep)
     return [Epoch(row["loss"]["cross_entropy"], row["metric"]) for row in history]
 

@@ -51,7 +51,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from torch import nn
 
-from goldfold.tuning.pruning import hopeless, hopeless_curve
+from goldfold.tuning.pruning import prune_after_fold, prune_within_fold
 from goldfold.tuning.trials import TrialRecord
 
 FOLDS, EPOCHS = 5, 10
@@ -188,14 +188,14 @@ def carry_out(
     order, folds, seen, cut = list(curves), {}, {}, 0.0
     for fold, curve in curves.items():
         for looks in range(1, len(curve) if mode.epochs else 1):
-            if hopeless_curve(fold, curve[:looks], folds, order, earlier, higher_is_better):
+            if prune_within_fold(fold, curve[:looks], folds, order, earlier, higher_is_better):
                 seen[fold], cut = curve[:looks], curve[looks - 1][0]
                 break
         if cut:
             break
         seen[fold], folds[fold] = curve, curve[-1][1]
         trial.report(*mode.report(folds))
-        stop = hopeless(folds, order, earlier, higher_is_better) if mode.folds else trial.should_prune()
+        stop = prune_after_fold(folds, order, earlier, higher_is_better) if mode.folds else trial.should_prune()
         if stop and len(folds) < len(order):
             break
     state = "complete" if len(folds) == len(order) else "pruned"

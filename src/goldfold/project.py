@@ -110,11 +110,11 @@ class Project:
 
         finished: refuse a run that is not. Raises GoldfoldError if there is none, or several competitions have it.
         """
-        return Run(run_folders.find(self.workspace.runs, name, finished), self.workspace)
+        return Run(run_folders.find_run(self.workspace.runs, name, finished), self.workspace)
 
     def runs(self, competition: str | None = None) -> Runs:
         """All runs, oldest first; of one competition if it is named."""
-        folders = run_folders.listed(self.workspace.runs)
+        folders = run_folders.list_runs(self.workspace.runs)
         chosen = [folder for folder in folders if competition in (None, folder.parent.name)]
         return Runs(tuple(Run(folder, self.workspace) for folder in chosen))
 

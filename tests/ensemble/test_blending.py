@@ -23,14 +23,22 @@ from goldfold.competition import Competition, Metric, Submission, Tables
 from goldfold.data import fields
 from goldfold.ensemble import blending
 from goldfold.ensemble import members as blend_members
-from goldfold.ensemble.blending import Members, Trial, aligned
-from goldfold.ensemble.methods import METHODS, power_mean, ranks
-from goldfold.ensemble.weight_search import Objective, exchanged, greedy, is_smooth, optimised, selected, weighted
+from goldfold.ensemble.blending import Members, MethodResult, align
+from goldfold.ensemble.methods import METHODS, power_mean, rank_shares
+from goldfold.ensemble.weight_search import (
+    Objective,
+    ensemble_selection,
+    is_smooth,
+    optimize_by_exchange,
+    optimize_weights,
+    select_from_bag,
+    weighted_mean,
+)
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import workspace
 from goldfold.optional_parts import MetricOptions
 from goldfold.report.run import blends
-from goldfold.trust.comparisons import comparable, of_blend
+from goldfold.trust.comparisons import blend_protocol, comparable_metrics
 from goldfold.workflows import blend, grade, submit
 
 RUNS = Path("runs/blobs")
@@ -70,9 +78,9 @@ def goodness(own: Members, positions: np.ndarray | None = None):
     return own.task.objective.on(everywhere if positions is None else positions)
 
 
-def trials(own: Members, names=tuple(METHODS)) -> list[Trial]:
-    found = dict(blending.tried(own, names))
-    assert all(isinstance(each, Trial) for each in found.values()), found
+def trials(own: Members, names=tuple(METHODS)) -> list[MethodResult]:
+    found = dict(blending.evaluate_methods(own, names))
+    assert all(isinstance(each, MethodResult) for each in found.values()), found
     return list(found.values())
 
 
@@ -83,11 +91,11 @@ def test_a_weighted_mean_is_numpys_in_whatever_chunks(monkeypatch):
     draw = np.random.default_rng(0)
     maps, weights = draw.uniform(size=(3, 7, 4, 5)).astype(np.float32), np.array([0.2, 0.5, 0.3])
     monkeypatch.setattr("goldfold.ensemble.weight_search.CHUNK", 40)
-    found = weighted(list(maps), weights)
+    found = weighted_mean(list(maps), weights)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, np.average(maps.astype(float), axis=0, weights=weights), rtol=1e-6)
     for weights in draw.dirichlet(np.ones(4), size=50):
-        assert weighted([np.ones(3)] * 4, weights).tolist() == [1, 1, 1]  # never above its parts
+        assert weighted_mean([np.ones(3)] * 4, weights).tolist() == [1, 1, 1]  # never above its parts
 
 
 def test_records_are_blended_field_by_field_and_names_by_vote():
@@ -96,18 +104,18 @@ def test_records_are_blended_field_by_field_and_names_by_vote():
         fields.records(score=np.array([0.6, 0.0]), kind=np.array(["b", "c"]), map=np.full((2, 2, 2), 3.0)),
         fields.records(score=np.array([0.1, 0.8]), kind=np.array(["b", "b"]), map=np.full((2, 2, 2), 2.0)),
     ]
-    found = weighted(runs, np.array([0.6, 0.1, 0.3]))
+    found = weighted_mean(runs, np.array([0.6, 0.1, 0.3]))
     assert found["score"] == pytest.approx([0.21, 0.48])
     assert found["kind"].tolist() == ["a", "b"]
     assert found["map"] == pytest.approx(1.5)
-    equal, known = weighted(runs, np.full(3, 1 / 3)), fields.mean(np.stack(runs))
+    equal, known = weighted_mean(runs, np.full(3, 1 / 3)), fields.mean(np.stack(runs))
     assert equal["kind"].tolist() == known["kind"].tolist()
     assert equal["score"] == pytest.approx(known["score"])
 
 
 def test_ranks_and_power_means_are_the_textbooks():
     values = np.array([[0.3, 0.1], [0.3, 0.9], [0.8, 0.5]])
-    assert ranks(values)[:, 0] == pytest.approx((pd.Series(values[:, 0]).rank() - 0.5) / 3)
+    assert rank_shares(values)[:, 0] == pytest.approx((pd.Series(values[:, 0]).rank() - 0.5) / 3)
     assert power_mean([values, values[::-1]], 2) == pytest.approx(np.sqrt((values**2 + values[::-1] ** 2) / 2))
     assert power_mean([values, values[::-1]], 0) == pytest.approx(stats.gmean([values, values[::-1]], axis=0))
     probabilities = np.random.default_rng(0).dirichlet(np.ones(3), size=(2, 6))
@@ -120,7 +128,7 @@ def test_weights_are_as_good_as_the_best_of_a_grid(metric, slack):
     good = goodness(own)
     steps = range(41)
     grid = [np.array([a, b, 40 - a - b]) / 40 for a, b in product(steps, steps) if a + b <= 40]
-    found = optimised(good, 3)
+    found = optimize_weights(good, 3)
     assert found.min() >= 0
     assert found.sum() == pytest.approx(1)
     assert good(found) >= max(map(good, grid)) - slack
@@ -129,9 +137,9 @@ def test_weights_are_as_good_as_the_best_of_a_grid(metric, slack):
 
 def test_gradient_and_exchange_agree_where_there_is_a_gradient():
     good = goodness(members(LOG_LOSS, runs=4))
-    by_exchange = exchanged(good, np.full(4, 0.25), 1 / 256)
-    assert good(optimised(good, 4)) == pytest.approx(good(by_exchange), abs=1e-5)
-    assert optimised(good, 4) == pytest.approx(by_exchange, abs=0.01)
+    by_exchange = optimize_by_exchange(good, np.full(4, 0.25), 1 / 256)
+    assert good(optimize_weights(good, 4)) == pytest.approx(good(by_exchange), abs=1e-5)
+    assert optimize_weights(good, 4) == pytest.approx(by_exchange, abs=0.01)
 
 
 def test_a_large_weight_goes_to_the_run_that_alone_is_good_and_equal_runs_keep_equal_ones():
@@ -140,10 +148,10 @@ def test_a_large_weight_goes_to_the_run_that_alone_is_good_and_equal_runs_keep_e
     perfect = np.where(own.rows["label"] == 1, 0.99, 0.01)
     objective = Objective(LOG_LOSS, own.rows, [noise, perfect])
     everywhere = objective.on(np.arange(len(own.rows)))
-    assert optimised(everywhere, 2) == pytest.approx([0, 1], abs=1e-6)
-    assert exchanged(everywhere, np.full(2, 0.5), 1 / 64) == pytest.approx([0, 1])
+    assert optimize_weights(everywhere, 2) == pytest.approx([0, 1], abs=1e-6)
+    assert optimize_by_exchange(everywhere, np.full(2, 0.5), 1 / 64) == pytest.approx([0, 1])
     same = Objective(AUROC, own.rows, [perfect, perfect]).on(np.arange(len(own.rows)))
-    assert optimised(same, 2).tolist() == [0.5, 0.5]
+    assert optimize_weights(same, 2).tolist() == [0.5, 0.5]
 
 
 def caruana(own: Members, bag: tuple[int, ...], rounds: int = 20) -> np.ndarray:
@@ -178,9 +186,9 @@ def caruana(own: Members, bag: tuple[int, ...], rounds: int = 20) -> np.ndarray:
 def test_greedy_selection_is_the_papers(metric):
     own = members(metric, rows=120, runs=4)
     everyone = tuple(range(4))
-    assert selected(goodness(own), 4, everyone) == pytest.approx(caruana(own, everyone))
+    assert select_from_bag(goodness(own), 4, everyone) == pytest.approx(caruana(own, everyone))
     bags = list(combinations(range(4), 2))
-    assert greedy(goodness(own), 4) == pytest.approx(np.mean([caruana(own, bag) for bag in bags], axis=0))
+    assert ensemble_selection(goodness(own), 4) == pytest.approx(np.mean([caruana(own, bag) for bag in bags], axis=0))
 
 
 # what is learned where
@@ -242,7 +250,7 @@ def test_no_target_of_a_fold_reaches_what_predicts_it(metric):
     before, after = trials(own), trials(changed)
     for one, other in zip(before, after, strict=True):
         assert np.array_equal(one.oof[hidden], other.oof[hidden]), one.method
-    whole, other = blending.blended(own, before), blending.blended(changed, after)
+    whole, other = blending.choose_blend(own, before), blending.choose_blend(changed, after)
     assert whole.by_fold[2] == other.by_fold[2]
     assert np.array_equal(whole.oof[hidden], other.oof[hidden])
 
@@ -262,14 +270,14 @@ def test_what_noise_promises_in_sample_is_not_there_nested():
     nested = np.mean([scores["accuracy"] for scores in found["weights"].scores.values()])
     assert in_sample > 0.65
     assert abs(nested - 0.5) < 0.16  # two standard deviations of 40 throws
-    whole = blending.blended(own, list(found.values()))
+    whole = blending.choose_blend(own, list(found.values()))
     assert np.mean([scores["accuracy"] for scores in whole.scores.values()]) < 0.66
 
 
 def test_the_method_is_chosen_for_each_fold_by_the_others_and_for_the_test_rows_by_all():
     own = members(LOG_LOSS, rows=120)
     found = trials(own, ["mean", "rank_mean", "greedy"])
-    whole = blending.blended(own, found)
+    whole = blending.choose_blend(own, found)
     means = {trial.method: np.mean([scores["log_loss"] for scores in trial.scores.values()]) for trial in found}
     assert whole.method == min(means, key=means.get)
     for k in own.folds:
@@ -289,12 +297,12 @@ def test_the_method_is_chosen_for_each_fold_by_the_others_and_for_the_test_rows_
 def test_a_run_is_picked_for_a_fold_by_the_other_folds():
     own = members(LOG_LOSS, folds=3, runs=2)
     scores = [{0: 0.1, 1: 0.5, 2: 0.5}, {0: 0.9, 1: 0.4, 2: 0.4}]  # the first wins by fold 0 alone
-    assert blending.best_elsewhere(own, scores) == {0: 1, 1: 0, 2: 0}
+    assert blending.best_on_other_folds(own, scores) == {0: 1, 1: 0, 2: 0}
 
 
 def test_errors_are_correlated_as_numpy_does():
     own = members(LOG_LOSS)
-    what, found = blending.correlations(own)
+    what, found = blending.error_correlations(own)
     wrong = [np.abs(own.rows["label"].to_numpy() - each) for each in own.oof]
     assert what == "errors of rows"
     assert found == pytest.approx(np.corrcoef(wrong))
@@ -304,13 +312,13 @@ def test_the_exponent_is_the_best_of_those_tried():
     own = members(LOG_LOSS)
     blender = METHODS["power_mean"].learn(own.task, np.arange(len(own.rows)))
     losses = {p: LOG_LOSS.score(own.rows, power_mean(own.oof, p)) for p in (0, 0.5, 1, 2, 4, 8)}
-    assert blender.told == f"p = {min(losses, key=losses.get):g}"
+    assert blender.description == f"p = {min(losses, key=losses.get):g}"
     assert LOG_LOSS.score(own.rows, blender.apply(own.oof)) == pytest.approx(min(losses.values()))
 
 
 def test_with_two_folds_nothing_is_left_to_choose_a_method_by():
     own = members(LOG_LOSS, folds=2)
-    whole = blending.blended(own, trials(own))
+    whole = blending.choose_blend(own, trials(own))
     assert (whole.method, set(whole.by_fold.values())) == ("mean", {"mean"})
 
 
@@ -333,8 +341,8 @@ def test_what_fits_no_map_is_left_out_with_a_reason():
     own = Members(
         competition=competition(score), names=["a", "b"], rows=rows, fold=np.arange(12) % 3, oof=maps, test=maps
     )
-    found = dict(blending.tried(own, METHODS))
-    assert {name for name, each in found.items() if isinstance(each, Trial)} == {"mean", "weights"}
+    found = dict(blending.evaluate_methods(own, METHODS))
+    assert {name for name, each in found.items() if isinstance(each, MethodResult)} == {"mean", "weights"}
     assert "takes too long for maps" in found["greedy"]
     assert found["weights"].blenders[None].weights.tolist() == [0, 1]
 
@@ -345,7 +353,7 @@ def test_records_are_weighed_by_what_the_metric_reads_of_them():
     own = members(AUROC)
     records = [fields.records(score=score, row=each[:, 0]) for score, each in zip(plain.oof, maps, strict=True)]
     object.__setattr__(own, "oof", records)
-    found, known = dict(blending.tried(own, METHODS)), dict(blending.tried(plain, METHODS))
+    found, known = dict(blending.evaluate_methods(own, METHODS)), dict(blending.evaluate_methods(plain, METHODS))
     for name in ("mean", "weights", "greedy"):
         assert np.array_equal(found[name].oof["score"], known[name].oof)
         weights = found[name].blenders[0].weights
@@ -356,10 +364,10 @@ def test_records_are_weighed_by_what_the_metric_reads_of_them():
 
 def test_rows_are_found_by_their_ids():
     values = np.arange(4.0)
-    assert aligned(values, ["d", "a", "c", "b"], ["a", "b", "c", "d"], "oof.npy").tolist() == [1, 3, 2, 0]
+    assert align(values, ["d", "a", "c", "b"], ["a", "b", "c", "d"], "oof.npy").tolist() == [1, 3, 2, 0]
     for ids in (["a", "b", "c"], ["a", "b", "c", "c"], ["a", "b", "c", "x"]):
         with pytest.raises(GoldfoldError, match=r"oof\.npy"):
-            aligned(values, ids, ["a", "b", "c", "d"], "oof.npy")
+            align(values, ids, ["a", "b", "c", "d"], "oof.npy")
 
 
 # the command
@@ -586,19 +594,21 @@ def test_a_blend_stands_beside_runs_with_any_number_of_seeds():
 
     head = "auroc, out of fold, 2 of 3 folds drawn with seed 0"
     one, three = f"{head}, 1 seed a fold, last epoch", f"{head}, 3 seeds a fold"
-    both = of_blend(one, 2)
-    assert both == f"{head}, blend of 2 runs" == of_blend(of_blend(three, 5), 2)
-    assert comparable(["a", "b", "c"], [run(both), run(one), run(three)], ["", "", ""]) == ["auroc"]
+    both = blend_protocol(one, 2)
+    assert both == f"{head}, blend of 2 runs" == blend_protocol(blend_protocol(three, 5), 2)
+    assert comparable_metrics(["a", "b", "c"], [run(both), run(one), run(three)], ["", "", ""]) == ["auroc"]
     with pytest.raises(GoldfoldError, match="different protocols"):
-        comparable(["a", "b"], [run(one), run(three)], ["", ""])
-    assert comparable(["a", "b"], [run(one), run(three)], ["", ""], any_seeds=True) == ["auroc"]
+        comparable_metrics(["a", "b"], [run(one), run(three)], ["", ""])
+    assert comparable_metrics(["a", "b"], [run(one), run(three)], ["", ""], any_seeds=True) == ["auroc"]
     best = f"{one.removesuffix(', last epoch')}, best epoch on the scored fold"
     with pytest.raises(GoldfoldError, match="different protocols"):
-        comparable(["a", "b"], [run(one), run(best)], ["", ""], any_seeds=True)
-    assert of_blend(best, 2).endswith("blend of 2 runs, best epoch on the scored fold")
+        comparable_metrics(["a", "b"], [run(one), run(best)], ["", ""], any_seeds=True)
+    assert blend_protocol(best, 2).endswith("blend of 2 runs, best epoch on the scored fold")
     with pytest.raises(GoldfoldError, match="b scored fold 1, 2 and a fold 0, 1"):
-        comparable(["a", "b"], [run(one), run(one, ("1", "2"))], ["", ""])
-    assert comparable(["a", "b"], [run(one), run(one)], ["id,fold\n1,0\n2,1\n", "id,fold\n2,1\n1,0\n"]) == ["auroc"]
+        comparable_metrics(["a", "b"], [run(one), run(one, ("1", "2"))], ["", ""])
+    assert comparable_metrics(["a", "b"], [run(one), run(one)], ["id,fold\n1,0\n2,1\n", "id,fold\n2,1\n1,0\n"]) == [
+        "auroc"
+    ]
 
 
 def test_a_score_beside_other_things_is_blended_with_scores_alone():

@@ -154,10 +154,10 @@ def test_weights_are_those_of_the_epoch_that_a_fit_chose(arrows: Path) -> None:
     train("arrows", "trained", "select=best", "learning_rate=0.05", "epochs=5", "debug=true")
     run = arrows / "trained-r1"
     experiment = experiment_of(run)
-    fits = views_and_seeds.fits_in(experiment, run)
+    fits = views_and_seeds.load_fits(experiment, run)
     assert any(fit.epoch < 5 for fit in fits)
     for fit in fits:
-        predict, rows = views_and_seeds.again(experiment, run, fit)
+        predict, rows = views_and_seeds.load_predictor(experiment, run, fit)
         np.testing.assert_array_equal(predict(rows), fit.validation)
         weights = load_file(run / f"fold{fit.fold}-seed0/checkpoints/fit_epoch_{fit.epoch:03d}.safetensors")
         inputs = torch.from_numpy(pictures(rows))[:, None].float() / 127.5 - 1
@@ -173,8 +173,8 @@ def test_a_frozen_backbones_head_sees_other_views_with_the_weights_it_has(arrows
     found = by_views(gained(run, "flips"))
     assert list(found) == ["none", "flips"]  # what others are compared with is always there
     experiment = experiment_of(run)
-    for fit in views_and_seeds.fits_in(experiment, run):
-        predict, rows = views_and_seeds.again(experiment, run, fit)
+    for fit in views_and_seeds.load_fits(experiment, run):
+        predict, rows = views_and_seeds.load_predictor(experiment, run, fit)
         np.testing.assert_allclose(predict(rows), fit.validation, atol=1e-6)
     own = by_views(gained(run, "mirrored"))["mirrored"]
     assert own["folds"] == folds_of(run)

@@ -12,7 +12,7 @@ from pydantic import Field
 import goldfold
 from goldfold.competition import Recipe
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.config import read, resolve
+from goldfold.experiment.config import read_config, resolve_config
 from goldfold.experiment.fits import Protocol
 from goldfold.params import Epochs, Models, Params, Role, names, values, with_defaults
 from goldfold.recipes.autoencoder import Reconstruction
@@ -21,7 +21,7 @@ from goldfold.recipes.frozen_backbone import FrozenBackbone
 from goldfold.recipes.image_classifier import ImageClassifier
 from goldfold.recipes.patch_library import PatchLibrary
 from goldfold.recipes.segmenter import Segmenter
-from goldfold.training.settings import Loop
+from goldfold.training.settings import LoopOptions
 
 
 class HeadParams(Params):
@@ -40,7 +40,7 @@ def written(tmp_path):
     def write(text: str, *overrides: str):
         path = tmp_path / "baseline.yaml"
         path.write_text(text, encoding="utf-8")
-        return read(path, overrides, RECIPES)
+        return read_config(path, overrides, RECIPES)
 
     return write
 
@@ -49,7 +49,7 @@ def test_a_config_says_only_what_differs(written):
     config = written("recipe: head\nepochs: 2\nclip: 1.5\nseeds: [0, 1]\n")
     assert (config.name, config.recipe, config.search) == ("baseline", "head", {})
     assert config.params == HeadParams(epochs=2)
-    assert config.loop == Loop(clip=1.5)
+    assert config.loop == LoopOptions(clip=1.5)
     assert config.protocol == Protocol(seeds=(0, 1))
 
 
@@ -147,7 +147,7 @@ def test_overrides_win_and_are_as_strict(written):
 def test_an_absent_config_names_the_near_miss(tmp_path):
     (tmp_path / "baseline.yaml").write_text("recipe: head")
     with pytest.raises(GoldfoldError, match=r"'basline'; did you mean 'baseline'"):
-        read(tmp_path / "basline.yaml", (), RECIPES)
+        read_config(tmp_path / "basline.yaml", (), RECIPES)
 
 
 def test_the_search_block_is_kept_as_written(written):
@@ -157,20 +157,24 @@ def test_the_search_block_is_kept_as_written(written):
 def test_resolved_holds_every_key_and_reads_back_the_same(written):
     config = written("recipe: head\nsizes: [5]\nlearning_rate: 3e-4\nname: 地毯\nselect: best\nfolds: [1]\n")
     flat = config.resolved()
-    assert set(flat) == {"config", "recipe"} | {*Protocol.model_fields, *Loop.model_fields, *HeadParams.model_fields}
+    assert set(flat) == {"config", "recipe"} | {
+        *Protocol.model_fields,
+        *LoopOptions.model_fields,
+        *HeadParams.model_fields,
+    }
     assert flat.pop("config") == "baseline"
-    assert resolve("baseline", flat, RECIPES) == config
+    assert resolve_config("baseline", flat, RECIPES) == config
 
 
 @pytest.mark.parametrize("key", ["clip", "seed", "recipe", "search", "config"])
 def test_a_recipe_may_not_shadow_a_key_of_the_engine(key):
     shadowing = type("ShadowParams", (Params,), {"__annotations__": {key: int}, key: 1, "__module__": __name__})
     with pytest.raises(GoldfoldError, match=rf"'{key}'"):
-        resolve("baseline", {"recipe": "head"}, {"head": Recipe(params=shadowing, build=lambda *_: None)})
+        resolve_config("baseline", {"recipe": "head"}, {"head": Recipe(params=shadowing, build=lambda *_: None)})
 
 
 def test_protocol_and_loop_share_no_key():
-    assert not set(Protocol.model_fields) & set(Loop.model_fields)
+    assert not set(Protocol.model_fields) & set(LoopOptions.model_fields)
 
 
 ROOT = Path(__file__).parents[2]
@@ -189,7 +193,7 @@ def fields_by_class() -> dict[str, set[str]]:
 
 
 def test_no_recipe_has_a_key_of_the_engine():
-    engine = {*Protocol.model_fields, *Loop.model_fields, "recipe", "search", "config"}
+    engine = {*Protocol.model_fields, *LoopOptions.model_fields, "recipe", "search", "config"}
     shadowing = {name: keys & engine for name, keys in fields_by_class().items() if keys & engine}
     assert not shadowing
     assert len(fields_by_class()) >= 5

@@ -25,12 +25,12 @@ from executor_jobs import PATIENCE
 from goldfold.cli import main as cli
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
-from goldfold.experiment.executors import Wanted, executor, share_of
+from goldfold.experiment.executors import ExecutorRequest, make_executor, resource_share
 from goldfold.experiment.executors.jobs import Share
 from goldfold.experiment.executors.processes import Processes
-from goldfold.experiment.executors.ray_cluster import code_in
+from goldfold.experiment.executors.ray_cluster import copy_code
 from goldfold.experiment.fits import fit
-from goldfold.experiment.setup import prepared
+from goldfold.experiment.setup import prepare_experiment
 from goldfold.experiment.workspace import config_path
 from goldfold.workflows import parallel_fits as fits
 from goldfold.workflows import train
@@ -38,7 +38,7 @@ from goldfold.workflows import train
 CPU = torch.device("cpu")
 TWO = Processes(Share(at_once=2, threads=1))
 PERCEPTRON = ("perceptron", ["ema=0.9", "seeds=[0,1]"])
-TWO_AT_ONCE = Wanted(name="processes", at_once=2, threads=1)
+TWO_AT_ONCE = ExecutorRequest(name="processes", at_once=2, threads=1)
 ray_installed = pytest.mark.skipif(shutil.which("ray", path=str(Path(sys.executable).parent)) is None, reason="no Ray")
 
 
@@ -173,7 +173,7 @@ def test_the_machine_is_shared_evenly(monkeypatch) -> None:
     cores = joblib.cpu_count()
 
     def share(jobs: int, devices: int = 0, **wanted: float) -> tuple[int, int, float]:
-        found = share_of(Wanted(name="processes", **wanted), jobs, devices)
+        found = resource_share(ExecutorRequest(name="processes", **wanted), jobs, devices)
         return found.at_once, found.threads, found.gpus
 
     assert share(1000) == (cores, 1, 0)
@@ -203,21 +203,21 @@ def test_the_machine_is_shared_evenly(monkeypatch) -> None:
 )
 def test_what_cannot_be_is_refused(wanted: dict, sentence: str) -> None:
     with pytest.raises(GoldfoldError) as told:
-        Wanted(**wanted)
+        ExecutorRequest(**wanted)
     assert sentence in str(told.value)
 
 
 def test_gpus_that_are_not_there_are_refused() -> None:
     with pytest.raises(GoldfoldError, match=r"there is no GPU to give each job 0\.5 of"):
-        share_of(Wanted(name="processes", gpus=0.5), jobs=2, devices=0)
+        resource_share(ExecutorRequest(name="processes", gpus=0.5), jobs=2, devices=0)
     with pytest.raises(GoldfoldError, match=r"4 jobs at once with 0\.5 GPU each do not fit on 1, which hold 2"):
-        share_of(Wanted(name="processes", gpus=0.5, at_once=4), jobs=4, devices=1)
+        resource_share(ExecutorRequest(name="processes", gpus=0.5, at_once=4), jobs=4, devices=1)
 
 
 def test_ray_is_asked_for_by_the_command_that_installs_it(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(GoldfoldError, match=r"pip install -r requirements-ray\.txt"):
-        executor(Wanted(name="ray"), 1, 0, tmp_path)
+        make_executor(ExecutorRequest(name="ray"), 1, 0, tmp_path)
 
 
 @ray_installed
@@ -225,7 +225,7 @@ def test_a_cluster_that_does_not_answer_is_a_sentence(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"ray://127.0.0.1:{free.getsockname()[1]}"
-    chosen = executor(Wanted(name=address), 1, 0, tmp_path)
+    chosen = make_executor(ExecutorRequest(name=address), 1, 0, tmp_path)
     with pytest.raises(GoldfoldError, match=f"{address} cannot be used .*Connection refused.*EXECUTOR=processes"):
         list(chosen.run(jobs.threads, [0]))
 
@@ -236,7 +236,7 @@ def test_code_and_configs_are_sent_and_nothing_else(tmp_path: Path) -> None:
         (project / folder).mkdir(parents=True)
         (project / folder / "file.py").touch()
     (project / "competitions" / "a" / "__init__.py").touch()
-    code_in(sent, project)
+    copy_code(sent, project)
     assert {path.name for path in sent.iterdir()} == {"competitions", "configs", "goldfold"}
     assert [path.name for path in (sent / "competitions" / "a").iterdir()] == ["__init__.py"]
     package = Path(train.__file__).parents[1]
@@ -248,11 +248,13 @@ def test_code_and_configs_are_sent_and_nothing_else(tmp_path: Path) -> None:
     ("options", "expected"),
     [
         ([], None),
-        (["--executor", "ray", "--jobs", "3", "--gpus", "0.5"], Wanted(name="ray", at_once=3, gpus=0.5)),
-        (["--jobs", "2", "--threads", "4"], Wanted(name="processes", at_once=2, threads=4)),
+        (["--executor", "ray", "--jobs", "3", "--gpus", "0.5"], ExecutorRequest(name="ray", at_once=3, gpus=0.5)),
+        (["--jobs", "2", "--threads", "4"], ExecutorRequest(name="processes", at_once=2, threads=4)),
     ],
 )
-def test_the_command_line_asks_for_an_executor(monkeypatch, options: list[str], expected: Wanted | None) -> None:
+def test_the_command_line_asks_for_an_executor(
+    monkeypatch, options: list[str], expected: ExecutorRequest | None
+) -> None:
     arguments = cli._parsed(["train", "--comp", "blobs", *options])
     assert train.wanted_of(arguments) == expected
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -261,7 +263,7 @@ def test_the_command_line_asks_for_an_executor(monkeypatch, options: list[str], 
             train.wanted_of(arguments)
 
 
-def trained(config: str, wanted: Wanted | None, *overrides: str) -> Path:
+def trained(config: str, wanted: ExecutorRequest | None, *overrides: str) -> Path:
     return train.train("blobs", config, overrides, CPU, quiet=True, wanted=wanted)
 
 
@@ -319,7 +321,7 @@ def test_ray_makes_the_bits_of_a_sequential_run(toy: Path, monkeypatch, capsys) 
 @pytest.mark.slow
 def test_a_worker_that_ray_lost_is_a_sentence(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(jobs.__file__).parent), prepend=os.pathsep)
-    chosen = executor(Wanted(name="ray", at_once=2, threads=1), 2, 0, tmp_path)
+    chosen = make_executor(ExecutorRequest(name="ray", at_once=2, threads=1), 2, 0, tmp_path)
     assert sorted(chosen.run(jobs.threads, [0, 1])) == [(0, (1, "1")), (1, (1, "1"))]
     with pytest.raises(GoldfoldError, match=r"a worker of the cluster died while it worked"):
         list(chosen.run(jobs.killing, [1]))
@@ -364,8 +366,8 @@ def test_a_fit_that_fails_stops_with_its_sentence(toy: Path) -> None:
 
 
 def a_job(toy: Path, tmp_path: Path) -> tuple[fits.Job, object]:
-    config = configs.read(config_path("blobs", "perceptron"), [], train.project.competition("blobs").recipes)
-    found = prepared("blobs", config, CPU)
+    config = configs.read_config(config_path("blobs", "perceptron"), [], train.project.competition("blobs").recipes)
+    found = prepare_experiment("blobs", config, CPU)
     told = {"identity": found.hashes()["identity"], "project": toy, "run": tmp_path / "elsewhere"}
     job = fits.Job(name="blobs", values=json.dumps(config.resolved()), fold=1, seed=3, device="cpu", **told)
     return job, found.experiment

@@ -15,7 +15,7 @@ import pytest
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import provenance as records
-from goldfold.experiment.scoring import spread
+from goldfold.experiment.scoring import fold_statistics
 from goldfold.io.formatting import difference, number
 from goldfold.report.plotting.markdown import table
 from goldfold.report.run.record import record
@@ -32,7 +32,7 @@ def _summary(name: str, bounds: tuple[float, float], higher: bool) -> dict:
         "bounds": list(bounds),
         "chance": CHANCE[name],
         "folds": {str(fold): score for fold, score in enumerate(SCORES[name])},
-        **spread(SCORES[name], bounds),
+        **fold_statistics(SCORES[name], bounds),
         "pooled": SCORES[name][2] - 0.0021,
         "pooled_interval_95_bootstrap": [SCORES[name][0] - 0.0007, SCORES[name][1] + 0.0009],
     }
@@ -206,7 +206,7 @@ def test_pictures_and_files_are_those_of_the_folder(run: Path) -> None:
 
 
 def test_a_recipe_without_training_one_fold_and_no_pooled_score(run: Path) -> None:
-    summary = {**_summary("roc_auc", (0.0, 1.0), True), "folds": {"0": 0.9}, **spread([0.9], (0.0, 1.0))}
+    summary = {**_summary("roc_auc", (0.0, 1.0), True), "folds": {"0": 0.9}, **fold_statistics([0.9], (0.0, 1.0))}
     del summary["pooled"], summary["pooled_interval_95_bootstrap"]
     _write(run / "metrics.json", {"roc_auc": summary})
     for fold in range(3):

@@ -18,7 +18,7 @@ from goldfold.io.files import read_json, write_text
 def begin(
     place: Path, identity: str = "a", competition: str = "digits", config: str = "baseline", finished: bool = True
 ):
-    run = runs.start(place, competition, config, identity, {"command": "make train"})
+    run = runs.start_run(place, competition, config, identity, {"command": "make train"})
     if finished:
         write_text(run.folder / runs.FINISHED, "done")
     run.lock.release()
@@ -28,8 +28,8 @@ def begin(
 def test_runs_are_numbered_and_listed_in_the_order_they_began(tmp_path):
     begun = [begin(tmp_path, config=config).folder for config in ["baseline"] * 12 + ["tuned"] * 3]
     assert [folder.name for folder in begun[:12]] == [f"baseline-r{number}" for number in range(1, 13)]
-    assert runs.listed(tmp_path) == begun
-    assert runs.find(tmp_path, "latest") == begun[-1]
+    assert runs.list_runs(tmp_path) == begun
+    assert runs.find_run(tmp_path, "latest") == begun[-1]
     assert all(read_json(folder / "reproduce.json") == {"identity": "a", "command": "make train"} for folder in begun)
 
 
@@ -55,7 +55,7 @@ def test_a_folder_left_empty_by_a_killed_process_does_no_harm(tmp_path):
     (tmp_path / "digits" / "baseline-r1").mkdir(parents=True)
     begun = begin(tmp_path)
     assert begun.name in ("baseline-r1", "baseline-r2")
-    assert (begun.resumed, runs.find(tmp_path, "latest")) == (False, begun.folder)
+    assert (begun.resumed, runs.find_run(tmp_path, "latest")) == (False, begun.folder)
 
 
 def test_an_unfinished_run_of_equal_identity_is_taken_up(tmp_path):
@@ -110,31 +110,31 @@ def test_a_run_is_found_by_each_of_its_names(tmp_path, monkeypatch):
         "./runs/digits/baseline-r1/",
         absolute,
     ):
-        assert runs.find(place, str(name)).resolve() == absolute
-    assert runs.find(place, "latest").name == "tree-r1"
+        assert runs.find_run(place, str(name)).resolve() == absolute
+    assert runs.find_run(place, "latest").name == "tree-r1"
 
 
 def test_latest_is_the_last_that_finished(tmp_path):
     finished = begin(tmp_path)
     begin(tmp_path, "b", finished=False)
-    assert runs.find(tmp_path, "latest") == finished.folder
+    assert runs.find_run(tmp_path, "latest") == finished.folder
 
 
 def test_what_cannot_be_found_says_what_can(tmp_path):
     with pytest.raises(GoldfoldError, match=r"no finished run in .*: start one with make train"):
-        runs.find(tmp_path, "latest")
+        runs.find_run(tmp_path, "latest")
     with pytest.raises(GoldfoldError, match="known: none"):
-        runs.find(tmp_path, "baseline-r1")
+        runs.find_run(tmp_path, "baseline-r1")
     begin(tmp_path)
     begin(tmp_path, competition="titanic")
     begin(tmp_path, "b", finished=False)
     with pytest.raises(GoldfoldError, match=r"did you mean 'digits/baseline-r[12]'\?"):
-        runs.find(tmp_path, "digits/baseline-r9")
+        runs.find_run(tmp_path, "digits/baseline-r9")
     with pytest.raises(GoldfoldError, match=r"several .* 'baseline-r1': say which of .*titanic/baseline-r1"):
-        runs.find(tmp_path, "baseline-r1")
+        runs.find_run(tmp_path, "baseline-r1")
     with pytest.raises(GoldfoldError, match=r"'baseline-r2' is not finished: start its command again"):
-        runs.find(tmp_path, "baseline-r2")
-    assert runs.find(tmp_path, "baseline-r2", finished=False).name == "baseline-r2"
+        runs.find_run(tmp_path, "baseline-r2")
+    assert runs.find_run(tmp_path, "baseline-r2", finished=False).name == "baseline-r2"
 
 
 def test_equal_times_are_told_apart_by_number(tmp_path):
@@ -142,4 +142,4 @@ def test_equal_times_are_told_apart_by_number(tmp_path):
     begun = [begin(tmp_path).folder for _ in range(11)]
     for folder in begun:
         os.utime(folder / "reproduce.json", ns=(10**18, 10**18))
-    assert runs.listed(tmp_path) == begun
+    assert runs.list_runs(tmp_path) == begun

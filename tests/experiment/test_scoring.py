@@ -16,7 +16,7 @@ from goldfold.competition import Metric
 from goldfold.data.fields import records
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import workspace
-from goldfold.experiment.scoring import bootstrap, measures, scored, spread
+from goldfold.experiment.scoring import bootstrap_interval, fold_statistics, metrics_for, score
 from goldfold.optional_parts import MetricOptions
 
 
@@ -36,18 +36,18 @@ def mean_of(column: str, per_row: bool) -> Metric:
 
 def test_spread_is_numpys_and_scipys():
     values = [0.6644, 0.6982, 0.6805, 0.6701, 0.6805]
-    found = spread(values, (0, 1))
+    found = fold_statistics(values, (0, 1))
     low, high = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
     assert found["interval_95_t"] == pytest.approx([low, high])
     assert (found["n"], round(found["mean"], 5), round(found["sd_ddof1"], 5)) == (5, 0.67874, 0.01290)
 
 
 def test_one_fold_has_a_mean_and_no_spread():
-    assert spread([0.5], (0, 1)) == {"n": 1, "mean": 0.5, "sd_ddof1": None, "interval_95_t": None}
+    assert fold_statistics([0.5], (0, 1)) == {"n": 1, "mean": 0.5, "sd_ddof1": None, "interval_95_t": None}
 
 
 def test_the_interval_ends_where_the_metric_does():
-    low, high = spread([0.9, 1.0, 1.0], (0, 1))["interval_95_t"]
+    low, high = fold_statistics([0.9, 1.0, 1.0], (0, 1))["interval_95_t"]
     assert low == pytest.approx(stats.t.interval(0.95, 2, 29 / 30, stats.sem([0.9, 1.0, 1.0]))[0])
     assert high == 1
 
@@ -56,7 +56,7 @@ def test_the_interval_ends_where_the_metric_does():
 def test_the_bootstrap_interval_is_the_means(per_row):
     """For a mean of many rows the percentile interval is the normal one: mean ± 1.96 standard errors."""
     values = np.random.default_rng(1).normal(5, 2, 400)
-    low, high = bootstrap(mean_of("x", per_row), pd.DataFrame({"x": values}), values)
+    low, high = bootstrap_interval(mean_of("x", per_row), pd.DataFrame({"x": values}), values)
     half = 1.96 * values.std() / 20
     assert low == pytest.approx(values.mean() - half, abs=0.1 * half)
     assert high == pytest.approx(values.mean() + half, abs=0.1 * half)
@@ -68,7 +68,7 @@ def test_the_bootstrap_interval_covers_the_truth():
     covered = 0
     for _ in range(40):
         values = draw.normal(0, 1, 60)
-        low, high = bootstrap(mean_of("x", True), pd.DataFrame({"x": values}), values)
+        low, high = bootstrap_interval(mean_of("x", True), pd.DataFrame({"x": values}), values)
         covered += low <= 0 <= high
     assert 35 <= covered <= 40
 
@@ -77,7 +77,7 @@ def test_groups_are_drawn_whole():
     """Ten copies of each of 30 values hold no more than 30 values do."""
     values = np.random.default_rng(2).normal(0, 1, 30)
     rows, groups = pd.DataFrame({"x": np.repeat(values, 10)}), np.repeat([f"录{i}" for i in range(30)], 10)
-    by_row, by_group = (bootstrap(mean_of("x", False), rows, rows["x"].to_numpy(), g) for g in (None, groups))
+    by_row, by_group = (bootstrap_interval(mean_of("x", False), rows, rows["x"].to_numpy(), g) for g in (None, groups))
     assert np.ptp(by_group) == pytest.approx(2 * 1.96 * values.std() / np.sqrt(30), rel=0.15)
     assert np.ptp(by_row) == pytest.approx(2 * 1.96 * values.std() / np.sqrt(300), rel=0.15)
 
@@ -85,13 +85,13 @@ def test_groups_are_drawn_whole():
 def test_the_bootstrap_repeats_itself_and_leaves_random_states_alone():
     rows = pd.DataFrame({"x": [0.0, 1.0, 3.0]})
     before = np.random.get_state()[1].copy()
-    assert bootstrap(mean_of("x", True), rows, rows) == bootstrap(mean_of("x", True), rows, rows)
+    assert bootstrap_interval(mean_of("x", True), rows, rows) == bootstrap_interval(mean_of("x", True), rows, rows)
     assert np.array_equal(np.random.get_state()[1], before)
 
 
 def test_predictions_are_drawn_with_their_rows():
     rows = pd.DataFrame({"y": [0, 1] * 20})
-    assert bootstrap(metrics.auroc(target="y"), rows, rows["y"].to_numpy().astype(float)) == [1.0, 1.0]
+    assert bootstrap_interval(metrics.auroc(target="y"), rows, rows["y"].to_numpy().astype(float)) == [1.0, 1.0]
 
 
 def test_too_few_draws_that_can_be_scored_make_no_interval():
@@ -103,7 +103,7 @@ def test_too_few_draws_that_can_be_scored_make_no_interval():
         return 1.0
 
     metric = Metric(name="x", score=score, higher_is_better=True, bounds=(0, 1), chance=lambda rows: 0.5)
-    assert bootstrap(metric, pd.DataFrame({"y": [0, 1, 2]}), np.zeros(3)) is None
+    assert bootstrap_interval(metric, pd.DataFrame({"y": [0, 1, 2]}), np.zeros(3)) is None
 
 
 @pytest.mark.parametrize("value", [1.01, -0.01, float("nan"), float("inf")])
@@ -113,7 +113,7 @@ def test_a_score_outside_its_range_is_refused(value):
         name="purity", score=lambda *_: value, higher_is_better=True, bounds=(0, 1), chance=lambda rows: 1 / 15
     )
     with pytest.raises(GoldfoldError, match=r"purity must lie in \[0, 1\] and came out as .*: look at the targets"):
-        scored(purity, pd.DataFrame(), np.array([]))
+        score(purity, pd.DataFrame(), np.array([]))
 
 
 def test_a_share_below_its_floor_is_refused():
@@ -121,7 +121,7 @@ def test_a_share_below_its_floor_is_refused():
         name="purity", score=lambda *_: 0.009, higher_is_better=True, bounds=(1 / 15, 1), chance=lambda rows: 1 / 15
     )
     with pytest.raises(GoldfoldError, match=r"purity must lie in \[0\.0666667, 1\] and came out as 0\.009"):
-        scored(purity, pd.DataFrame(), np.array([]))
+        score(purity, pd.DataFrame(), np.array([]))
 
 
 def test_nan_is_refused_where_every_number_is_allowed():
@@ -129,13 +129,13 @@ def test_nan_is_refused_where_every_number_is_allowed():
         name="rmse", score=lambda *_: float("nan"), higher_is_better=False, bounds=(0, np.inf), chance=lambda rows: 1.0
     )
     with pytest.raises(GoldfoldError, match="came out as nan"):
-        scored(unbounded, pd.DataFrame(), np.array([]))
+        score(unbounded, pd.DataFrame(), np.array([]))
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 1 + 1e-12])
 def test_the_edges_of_the_range_are_inside(value):
     edge = Metric(name="x", score=lambda *_: value, higher_is_better=True, bounds=(0, 1), chance=lambda rows: 0.5)
-    assert scored(edge, pd.DataFrame(), np.array([])) == value
+    assert score(edge, pd.DataFrame(), np.array([])) == value
 
 
 def test_auroc_of_drawn_rows_is_scikit_learns():
@@ -158,9 +158,9 @@ def test_what_predictions_do_not_hold_is_not_measured(toy):
     masks = metrics.pixel_auroc(lambda rows: [])
     competition = replace(blobs, also=(masks, metrics.routing_accuracy("label"), metrics.pseudo_auroc("label")))
     plain, scores = np.zeros(3), {"score": np.zeros(3, np.float32)}
-    assert measures(competition, plain) == measures(competition, records(**scores)) == [blobs.metric]
+    assert metrics_for(competition, plain) == metrics_for(competition, records(**scores)) == [blobs.metric]
     maps = records(**scores, map=np.zeros((3, 4, 4), np.float16))
-    assert measures(competition, maps) == [blobs.metric, masks]
+    assert metrics_for(competition, maps) == [blobs.metric, masks]
 
 
 def test_the_metric_is_computed_of_the_other_scores_that_a_recipe_names(toy):
@@ -170,15 +170,15 @@ def test_the_metric_is_computed_of_the_other_scores_that_a_recipe_names(toy):
     truth = np.array([0, 0, 1, 1])
     rows = pd.DataFrame({"label": truth})
     predictions = records(score=1.0 - truth, by_hand=truth + 0.0, score_third=truth + 0.0)
-    own, other = measures(competition, predictions)
+    own, other = metrics_for(competition, predictions)
     assert (own.name, other.name) == ("auroc", "auroc of second")
     assert (own.score(rows, predictions), other.score(rows, predictions)) == (0.0, 1.0)
     assert other.options.row_error(rows, predictions).tolist() == [0, 0, 0, 0]
     assert other.options.p_value(rows, predictions) == blobs.metric.options.p_value(rows, truth)
-    assert bootstrap(other, rows, predictions) == [1.0, 1.0]
-    assert measures(competition, truth) == [blobs.metric]
+    assert bootstrap_interval(other, rows, predictions) == [1.0, 1.0]
+    assert metrics_for(competition, truth) == [blobs.metric]
     reads = replace(blobs.metric, options=replace(blobs.metric.options, field="score"))
-    assert measures(replace(competition, metric=reads), predictions) == [reads]
+    assert metrics_for(replace(competition, metric=reads), predictions) == [reads]
 
 
 def test_the_best_possible_score_and_the_protocol_are_told_beside_the_score(toy, capsys):

@@ -16,7 +16,7 @@ from pytorch_metric_learning.utils.inference import CustomKNN
 
 from goldfold import metrics
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.scoring import bootstrap, scored
+from goldfold.experiment.scoring import bootstrap_interval, score
 from goldfold.metrics import retrieval as measured
 from goldfold.retrieval import search as retrieval
 
@@ -227,8 +227,8 @@ def test_queries_without_a_relevant_row_are_left_out_and_counted():
 def test_rows_drawn_again_are_queries_to_the_whole_gallery(pairs):
     for name, metric in all_of(pairs).items():
         score_of = metric.options.resampled(ROWS, EMBEDDINGS)
-        assert score_of(np.arange(N)) == pytest.approx(scored(metric, ROWS, EMBEDDINGS)), name
-        low, high = bootstrap(metric, ROWS, EMBEDDINGS)
+        assert score_of(np.arange(N)) == pytest.approx(score(metric, ROWS, EMBEDDINGS)), name
+        low, high = bootstrap_interval(metric, ROWS, EMBEDDINGS)
         assert low < metric.score(ROWS, EMBEDDINGS) < high
     metric = metrics.mean_average_precision(pairs, protocol="")
     known = 1 - metric.options.row_error(ROWS, EMBEDDINGS)

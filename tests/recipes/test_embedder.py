@@ -15,17 +15,18 @@ from torch import nn
 
 from goldfold.competition import Competition, Fold, Metric, Plan, Runtime, Submission, Tables
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.config import resolve
+from goldfold.experiment.config import resolve_config
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.fits import Experiment, Protocol
 from goldfold.images import reading as images
+from goldfold.io.progress import EpochProgress
 from goldfold.nn import collapse
 from goldfold.recipes import embedder
 from goldfold.retrieval import losses as metric_losses
 from goldfold.retrieval import search as retrieval
-from goldfold.training.loop import Progress, train
-from goldfold.training.predicting import finished
-from goldfold.training.settings import Loop
+from goldfold.training.loop import train
+from goldfold.training.predictor import finish_plan
+from goldfold.training.settings import LoopOptions
 
 CPU = torch.device("cpu")
 KINDS = ("横", "quer", "längs", "dots")
@@ -84,11 +85,11 @@ def planned(rows: pd.DataFrame, folder: Path, recipe=RECIPE, workers: int = 0, s
 
 
 def fitted(plan: Plan, **given):
-    return train(plan, loop=Loop(), device=CPU, validate=lambda model: {"none": 0.0}, **given)
+    return train(plan, loop=LoopOptions(), device=CPU, validate=lambda model: {"none": 0.0}, **given)
 
 
 def predicted(plan: Plan, rows: pd.DataFrame) -> np.ndarray:
-    return finished(plan, plan.model, ("kind",), "float32")(rows)
+    return finish_plan(plan, plan.model, ("kind",), "float32")(rows)
 
 
 def copied(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -126,7 +127,7 @@ def test_both_stages_follow_each_other_and_each_trains_its_parts(rows, tmp_path)
     plan = planned(rows, tmp_path, simsiam_epochs=2, metric_epochs=1, embedding="projector", freeze_backbone=True)
     trained = {}
 
-    def observe(progress: Progress) -> None:
+    def observe(progress: EpochProgress) -> None:
         if progress.row and progress.row["stage"] == "simsiam":
             trained.update({part: copied(getattr(plan.model, part)) for part in ("backbone", "projector", "predictor")})
 
@@ -146,7 +147,7 @@ def test_a_frozen_projector_is_passed_and_kept(rows, tmp_path):
     plan = planned(rows, tmp_path, simsiam_epochs=1, metric_epochs=1, embedding="projector", freeze_projector=True)
     kept = {}
 
-    def observe(progress: Progress) -> None:
+    def observe(progress: EpochProgress) -> None:
         if progress.row and progress.row["stage"] == "simsiam":
             kept.update(projector=copied(plan.model.projector), backbone=copied(plan.model.backbone))
 
@@ -327,7 +328,7 @@ def test_what_is_watched_agrees_with_its_brick_and_a_collapsed_network_rings_the
 
 def test_pictures_are_the_four_nearest_training_images_and_never_the_row_itself(rows, tmp_path):
     plan = planned(rows, tmp_path)
-    predict = finished(plan, plan.model, ("kind",), "float32")
+    predict = finish_plan(plan, plan.model, ("kind",), "float32")
     shown = predict.pictures(rows.iloc[[3, 17]])["nearest"]
     assert shown.shape == (2, 32, 32, 3)
     units = retrieval.normalised(predict(rows))
@@ -395,7 +396,7 @@ def experiment(rows: pd.DataFrame, folder: Path) -> Experiment:
         competition=competition,
         recipe=RECIPE,
         params=RECIPE.params(**given, temporal_weight=0.1),
-        loop=Loop(),
+        loop=LoopOptions(),
         protocol=Protocol(),
         tables=tables,
         folds=[Fold(odd, even)],
@@ -404,7 +405,7 @@ def experiment(rows: pd.DataFrame, folder: Path) -> Experiment:
 
 
 def test_a_fit_interrupted_in_its_second_stage_ends_with_the_same_bits(rows, tmp_path):
-    def observe(fold: int, seed: int, progress: Progress) -> None:
+    def observe(fold: int, seed: int, progress: EpochProgress) -> None:
         if progress.row and (progress.stage, progress.epoch) == ("metric", 2):
             raise InterruptedError
 
@@ -445,7 +446,7 @@ def test_fits_are_put_side_by_side(rows, tmp_path):
 )
 def test_what_contradicts_itself_is_refused_with_the_near_miss(given, told):
     with pytest.raises(GoldfoldError, match=told):
-        resolve("made", {"recipe": "embedder", **given}, {"embedder": RECIPE})
+        resolve_config("made", {"recipe": "embedder", **given}, {"embedder": RECIPE})
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from matplotlib.colors import to_rgb
 
 from goldfold.data.fields import records
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.scoring import spread
+from goldfold.experiment.scoring import fold_statistics
 from goldfold.report.plotting.style import DPI, FOLDS, INK, MUTED, WIDTH
 from goldfold.report.run import most_wrong as gallery
 from goldfold.report.run.figures import fold_scores, learning_curves
@@ -65,7 +65,12 @@ def _history(epochs: int, stage: str = "train", start: float = 0.6, metric: bool
 
 def _summary(scores: list[float], chance: float, pooled: bool = True) -> dict:
     folds = {str(fold): score for fold, score in enumerate(scores)}
-    summary = {"higher_is_better": True, "chance": chance, "folds": folds, **spread(scores, (-math.inf, math.inf))}
+    summary = {
+        "higher_is_better": True,
+        "chance": chance,
+        "folds": folds,
+        **fold_statistics(scores, (-math.inf, math.inf)),
+    }
     interval = [min(scores), max(scores)]
     return summary | ({"pooled": scores[0], "pooled_interval_95_bootstrap": interval} if pooled else {})
 

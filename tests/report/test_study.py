@@ -318,13 +318,13 @@ def _recipe() -> Recipe:
 def test_the_best_config_reads_back_as_what_was_best(tmp_path: Path, changed):
     recipes = {"own": _recipe()}
     values = {"recipe": "own", **json.loads(json.dumps(changed))}
-    best = configs.resolve("study-best", values, recipes)
+    best = configs.resolve_config("study-best", values, recipes)
     found = facts([trial(0, [0.7] * 3), trial(1, [0.8] * 3)])
-    defaults = configs.resolve("defaults", {"recipe": "own"}, recipes).resolved()
+    defaults = configs.resolve_config("defaults", {"recipe": "own"}, recipes).resolved()
     text = best_config(found, "study-best", best.resolved(), defaults, "3 s\nof one core")
     path = tmp_path / "study-best.yaml"
     path.write_text(text, encoding="utf-8")
-    assert configs.read(path, [], recipes) == best
+    assert configs.read_config(path, [], recipes) == best
     assert all(word in text for word in changed.get("name", "").split() if not word.isascii())
     assert yaml.safe_load(text).keys() == {"recipe", *changed}
     assert text.splitlines()[:3] == [

@@ -34,7 +34,7 @@ def assert_same(one: nn.Module, other: nn.Module) -> None:
 
 def test_what_is_saved_is_listed_and_loaded(tmp_path):
     put(tmp_path, 1, 2)
-    first, second = checkpoints.listed(tmp_path)
+    first, second = checkpoints.list_checkpoints(tmp_path)
     assert (first.order, second.row) == ((0, 1), row("only", 2))
     assert [path.name for path in sorted(tmp_path.iterdir())][:3] == [
         "only_epoch_001.json",
@@ -44,14 +44,14 @@ def test_what_is_saved_is_listed_and_loaded(tmp_path):
     loaded = model(99)
     checkpoints.load_weights(first, loaded)
     assert_same(loaded, model(1))
-    newest, state = checkpoints.newest_state(tmp_path)
+    newest, state = checkpoints.load_latest(tmp_path)
     assert (newest, state) == (second, {"epoch": 2})
 
 
 def test_order_is_by_stage_and_epoch_not_by_name(tmp_path):
     put(tmp_path, 9, 10, 1000, stage="warm", index=0)
     put(tmp_path, 1, stage="early", index=1)
-    assert [checkpoint.path.stem for checkpoint in checkpoints.listed(tmp_path)] == [
+    assert [checkpoint.path.stem for checkpoint in checkpoints.list_checkpoints(tmp_path)] == [
         "warm_epoch_009",
         "warm_epoch_010",
         "warm_epoch_1000",
@@ -60,15 +60,15 @@ def test_order_is_by_stage_and_epoch_not_by_name(tmp_path):
 
 
 def test_nothing_saved_is_nothing_found(tmp_path):
-    assert checkpoints.listed(tmp_path / "absent") == []
-    assert checkpoints.newest_state(tmp_path / "absent") is None
+    assert checkpoints.list_checkpoints(tmp_path / "absent") == []
+    assert checkpoints.load_latest(tmp_path / "absent") is None
 
 
 def test_weights_without_their_facts_do_not_exist(tmp_path):
     """The JSON is written last: a process killed before it leaves the epoch before as the newest."""
     put(tmp_path, 1, 2)
     (tmp_path / "only_epoch_002.json").unlink()
-    assert [checkpoint.order for checkpoint in checkpoints.listed(tmp_path)] == [(0, 1)]
+    assert [checkpoint.order for checkpoint in checkpoints.list_checkpoints(tmp_path)] == [(0, 1)]
 
 
 @pytest.mark.parametrize("damage", ["cut", "altered", "removed", "empty"])
@@ -86,23 +86,28 @@ def test_damage_is_noticed_and_passed_over(damage, suffix, tmp_path):
     path.unlink()
     if damage in changed:
         path.write_bytes(changed[damage])
-    assert checkpoints.newest_state(tmp_path)[1] == {"epoch": 1}
+    assert checkpoints.load_latest(tmp_path)[1] == {"epoch": 1}
     if suffix == ".safetensors":
-        with pytest.raises(GoldfoldError, match=r"only_epoch_002.safetensors is damaged .* start the same training"):
-            checkpoints.load_weights(checkpoints.listed(tmp_path)[1], model())
+        with pytest.raises(GoldfoldError) as error:
+            checkpoints.load_weights(checkpoints.list_checkpoints(tmp_path)[1], model())
+        assert error.value.code == "checkpoint_damaged"
+        assert "only_epoch_002.safetensors" in str(error.value)
+        assert "run the same command again" in str(error.value)
 
 
 def test_all_damaged_is_none_at_all(tmp_path):
     put(tmp_path, 1, 2)
     for path in tmp_path.glob("*.training.pt"):
         path.write_bytes(path.read_bytes()[:10])
-    assert checkpoints.newest_state(tmp_path) is None
+    assert checkpoints.load_latest(tmp_path) is None
 
 
 def test_another_models_weights_are_refused(tmp_path):
     put(tmp_path, 1)
-    with pytest.raises(GoldfoldError, match=r"only_epoch_001 holds the weights of another model .*own configuration"):
-        checkpoints.load_weights(checkpoints.listed(tmp_path)[0], nn.Linear(3, 4))
+    with pytest.raises(GoldfoldError) as error:
+        checkpoints.load_weights(checkpoints.list_checkpoints(tmp_path)[0], nn.Linear(3, 4))
+    assert error.value.code == "weights_do_not_fit"
+    assert "only_epoch_001" in str(error.value)
 
 
 def test_tied_weights_save_and_load(tmp_path):
@@ -114,7 +119,7 @@ def test_tied_weights_save_and_load(tmp_path):
 
     checkpoints.save(tmp_path, (0, 1), row("only", 1), tied(1), {})
     loaded = tied(2)
-    checkpoints.load_weights(checkpoints.listed(tmp_path)[0], loaded)
+    checkpoints.load_weights(checkpoints.list_checkpoints(tmp_path)[0], loaded)
     assert_same(loaded, tied(1))
     assert loaded["output"].weight is loaded["embedding"].weight
 
@@ -133,16 +138,16 @@ def test_views_and_memory_formats_save_and_load(tmp_path):
     torch.manual_seed(0)
     made, loaded = Views(), Views()
     checkpoints.save(tmp_path, (0, 1), row("only", 1), made, {})
-    checkpoints.load_weights(checkpoints.listed(tmp_path)[0], loaded)
+    checkpoints.load_weights(checkpoints.list_checkpoints(tmp_path)[0], loaded)
     assert_same(loaded, made)
     assert loaded.convolution.weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_pruning_keeps_what_it_is_told_and_two_states(tmp_path):
     put(tmp_path, 1, 2, 3, 4, 5)
-    kept = {checkpoint.path for checkpoint in checkpoints.listed(tmp_path) if checkpoint.row["epoch"] == 2}
+    kept = {checkpoint.path for checkpoint in checkpoints.list_checkpoints(tmp_path) if checkpoint.row["epoch"] == 2}
     checkpoints.prune(tmp_path, kept)
-    assert [checkpoint.row["epoch"] for checkpoint in checkpoints.listed(tmp_path)] == [2, 4, 5]
+    assert [checkpoint.row["epoch"] for checkpoint in checkpoints.list_checkpoints(tmp_path)] == [2, 4, 5]
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix != ".json") == [
         "only_epoch_002.safetensors",
         "only_epoch_004.safetensors",
@@ -166,7 +171,7 @@ def test_going_back_forgets_what_came_after(tmp_path):
     """Training that starts over writes epoch 1 again: damaged later epochs must not count as the newest."""
     put(tmp_path, 1, 2, 3)
     put(tmp_path, 1)
-    assert [checkpoint.order for checkpoint in checkpoints.listed(tmp_path)] == [(0, 1)]
+    assert [checkpoint.order for checkpoint in checkpoints.list_checkpoints(tmp_path)] == [(0, 1)]
     assert not list(tmp_path.glob("only_epoch_003*"))
 
 

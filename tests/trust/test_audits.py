@@ -18,12 +18,12 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 from goldfold import metrics
 from goldfold.competition import Fold, Plan, Stage
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.scoring import spread
+from goldfold.experiment.scoring import fold_statistics
 from goldfold.nn import schedules
 from goldfold.optional_parts import Monitored, PermutationTest, Rule
 from goldfold.params import Params
 from goldfold.training.loop import train
-from goldfold.training.settings import Loop
+from goldfold.training.settings import LoopOptions
 from goldfold.trust import audits
 
 
@@ -116,7 +116,7 @@ POINTS, LABELS = torch.randn(12, 4, generator=torch.Generator().manual_seed(0)),
 
 def trained(model: nn.Module, *stages: Stage) -> tuple[list, dict]:
     plan = Plan(model=model, stages=stages, predict=lambda *_: None)
-    return train(plan, loop=Loop(), device=torch.device("cpu"))
+    return train(plan, loop=LoopOptions(), device=torch.device("cpu"))
 
 
 def a_stage(losses: Callable, optimizer: Callable | None = None, epochs: int = 2, **parts) -> Stage:
@@ -341,7 +341,7 @@ def test_without_alarms_or_looks_nothing_has_collapsed():
 
 
 def summary(values: list[float], chance: float, higher: bool = True) -> dict:
-    return {"chance": chance, "higher_is_better": higher, **spread(values, (-np.inf, np.inf))}
+    return {"chance": chance, "higher_is_better": higher, **fold_statistics(values, (-np.inf, np.inf))}
 
 
 @pytest.mark.parametrize(
@@ -433,7 +433,9 @@ def finding(code: str = "x", level: audits.Level = "error", where: str = "fold 0
 
 
 def test_equal_findings_of_several_folds_become_one():
-    merged = audits.merged([finding(where=f"fold {number}") for number in range(5)] + [finding("y", where="fold 1")])
+    merged = audits.merge_places(
+        [finding(where=f"fold {number}") for number in range(5)] + [finding("y", where="fold 1")]
+    )
     assert [(found.code, found.where) for found in merged] == [
         ("x", "fold 0, fold 1, fold 2 and 2 more"),
         ("y", "fold 1"),

@@ -10,7 +10,7 @@ from scipy import stats
 
 from goldfold.errors import GoldfoldError
 from goldfold.io.files import write_json
-from goldfold.trust.comparisons import comparable, difference, unequal_budget
+from goldfold.trust.comparisons import comparable_metrics, difference, unequal_budget
 from goldfold.trust.run_comparison import over_seeds
 
 OWN, OTHER = [0.91, 0.93, 0.90, 0.95, 0.92], [0.90, 0.93, 0.91, 0.92, 0.90]
@@ -46,20 +46,23 @@ def test_one_fold_has_no_interval_and_a_reference_of_zero_no_ratio():
 def test_other_folds_other_rankings_and_other_protocols_are_refused():
     alike = {"auroc": summary(OWN)}
     with pytest.raises(GoldfoldError, match=r"b and a have different folds.*same seed"):
-        comparable(["a", "b"], [alike, alike], ["id,fold\n1,0\n", "id,fold\n1,1\n"])
+        comparable_metrics(["a", "b"], [alike, alike], ["id,fold\n1,0\n", "id,fold\n1,1\n"])
     with pytest.raises(GoldfoldError, match=r"b and a have different protocols for auroc"):
-        comparable(["a", "b"], [alike, {"auroc": summary(OWN, protocol="auroc, in fold")}], ["", ""])
+        comparable_metrics(["a", "b"], [alike, {"auroc": summary(OWN, protocol="auroc, in fold")}], ["", ""])
     with pytest.raises(GoldfoldError, match=r"b is ranked by f1 and a by auroc"):
-        comparable(["a", "b"], [alike, {"f1": summary(OWN), **alike}], ["", ""])
+        comparable_metrics(["a", "b"], [alike, {"f1": summary(OWN), **alike}], ["", ""])
     last = {"auroc": summary(OTHER, protocol="auroc, out of fold, last epoch")}
-    assert comparable(["a", "b"], [alike, last], ["", ""]) == ["auroc"]
+    assert comparable_metrics(["a", "b"], [alike, last], ["", ""]) == ["auroc"]
 
 
 def test_what_not_all_have_and_what_is_the_same_again_is_left_out():
     own = {"auroc": summary(OWN), "auroc of pixel": summary(OWN), "aupro": summary(OTHER), "f1": summary(OTHER)}
     other = {"auroc": summary(OTHER), "auroc of pixel": summary(OTHER), "f1": summary(OWN)}
-    assert comparable(["a", "b"], [own, other], ["", ""]) == ["auroc", "f1"]
-    assert comparable(["a", "b"], [own, {**other, "auroc of pixel": summary(OWN)}], ["", ""])[1] == "auroc of pixel"
+    assert comparable_metrics(["a", "b"], [own, other], ["", ""]) == ["auroc", "f1"]
+    assert (
+        comparable_metrics(["a", "b"], [own, {**other, "auroc of pixel": summary(OWN)}], ["", ""])[1]
+        == "auroc of pixel"
+    )
 
 
 def test_budgets_that_differ_by_more_than_a_twentieth_are_told():

@@ -12,14 +12,14 @@ from torch.nn import functional as F
 
 from goldfold.competition import Fold, Plan, Stage
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.scoring import spread
+from goldfold.experiment.scoring import fold_statistics
 from goldfold.metrics import retrieval as measured
 from goldfold.optional_parts import Neighbors, Pairs, UntrainedLoss
 from goldfold.retrieval.search import by_label
 from goldfold.training.loop import train
-from goldfold.training.settings import Loop
+from goldfold.training.settings import LoopOptions
 from goldfold.trust import audits
-from goldfold.trust.audits.embeddings import below_untrained, did_not_learn, neighbor_leakage, neighbor_ranked
+from goldfold.trust.audits import below_untrained, did_not_learn, neighbor_leakage, neighbor_ranked
 
 CLOSE = Neighbors(sequence="recording", time="frame", guard=2)
 
@@ -70,7 +70,7 @@ def trained(rate: float, epochs: int = 10, blind: bool = True) -> tuple[list, di
         untrained_loss=of_random_embeddings,
     )
     plan = Plan(model=model, stages=[stage], predict=lambda model, _, rows: None)
-    return train(plan, loop=Loop(), device=torch.device("cpu"))
+    return train(plan, loop=LoopOptions(), device=torch.device("cpu"))
 
 
 def test_a_learning_rate_of_zero_did_not_learn():
@@ -231,7 +231,7 @@ def test_neighbors_among_the_answers_are_named(monkeypatch):
     (finding,) = neighbor_ranked(asking_all(rows, 1), rows, CLOSE)
     assert (finding.code, finding.level, finding.where) == ("neighbor_ranked", "error", "all folds")
     assert finding.message.startswith("35 of 35 queries are ranked against a row within 2 of their 'frame'")
-    monkeypatch.setattr("goldfold.trust.audits.embeddings.AT_ONCE", 100)  # several parts, the last one smaller
+    monkeypatch.setattr("goldfold.trust.audits.leakage.PAIRS_AT_ONCE", 100)  # several parts, the last one smaller
     assert neighbor_ranked(asking_all(rows, 1), rows, CLOSE) == [finding]
 
 
@@ -251,7 +251,7 @@ def test_the_query_itself_among_its_answers_is_named():
 
 
 def summary(*values: float, higher: bool = True, chance: float = 0.5) -> dict:
-    return {"higher_is_better": higher, "chance": chance, **spread(values, (0, 1))}
+    return {"higher_is_better": higher, "chance": chance, **fold_statistics(values, (0, 1))}
 
 
 def test_a_run_below_one_of_nothing_trained_is_marked():

@@ -14,30 +14,30 @@ from goldfold.nn import collapse
 from goldfold.report.retrieval.comparison import Compared, page, strips_of, told
 from goldfold.retrieval import search as retrieval
 from goldfold.trust.retrieval_comparisons import (
-    Gallery,
-    alone,
-    changes,
-    common,
-    distance,
-    look,
+    FoldPairs,
+    coarse_bins,
+    evaluate,
+    histogram_overlap,
+    ks_distance,
     mean_change,
-    signs,
-    to_draw,
+    query_changes,
+    sign_test,
+    single_query,
 )
 
 SEEDS = 2
 
 
-def gallery(fold: int, size: int = 60) -> Gallery:
+def gallery(fold: int, size: int = 60) -> FoldPairs:
     """Rows of four kinds, filmed by three cameras; the last row is of a kind of its own and has no right answer."""
     generator = np.random.default_rng(fold)
     kind = [*generator.integers(0, 4, size - 1), 9]
     rows = pd.DataFrame({"id": [f"图{fold}-{place}" for place in range(size)], "kind": kind})
     rows["camera"] = generator.integers(0, 3, size)
-    return Gallery(fold, rows, retrieval.by_label(rows["kind"], same=rows["camera"]))
+    return FoldPairs(fold, rows, retrieval.by_label(rows["kind"], same=rows["camera"]))
 
 
-def embedded(folds: list[Gallery], signal: float, seed: int) -> dict[int, list[np.ndarray]]:
+def embedded(folds: list[FoldPairs], signal: float, seed: int) -> dict[int, list[np.ndarray]]:
     generator = np.random.default_rng(seed)
     kinds = generator.normal(size=(10, 12))
     return {
@@ -51,7 +51,7 @@ def embedded(folds: list[Gallery], signal: float, seed: int) -> dict[int, list[n
 
 FOLDS = [gallery(0), gallery(2, 45)]
 WEAK, STRONG = embedded(FOLDS, 0.4, 1), embedded(FOLDS, 1.2, 2)
-LOOKS = look(FOLDS, WEAK), look(FOLDS, STRONG)
+LOOKS = evaluate(FOLDS, WEAK), evaluate(FOLDS, STRONG)
 
 
 def cosines(embeddings: np.ndarray) -> np.ndarray:
@@ -59,7 +59,7 @@ def cosines(embeddings: np.ndarray) -> np.ndarray:
     return unit @ unit.T
 
 
-def counted(each: Gallery) -> tuple[np.ndarray, np.ndarray]:
+def counted(each: FoldPairs) -> tuple[np.ndarray, np.ndarray]:
     """(right, wrong) answers of every row, as the rule says them: not itself, nor its kind by its own camera."""
     kind, camera = each.rows["kind"].to_numpy(), each.rows["camera"].to_numpy()
     same = kind[:, None] == kind
@@ -72,7 +72,7 @@ def similarities_of(fits: dict, side: int) -> np.ndarray:
 
 
 def test_each_query_has_its_mean_average_precision_over_seeds():
-    found = changes(FOLDS, *LOOKS)
+    found = query_changes(FOLDS, *LOOKS)
     assert list(found["change"]) == sorted(found["change"], reverse=True)
     assert len(found) == sum(counted(each)[0].any(axis=1).sum() for each in FOLDS)
     assert {f"图{each.fold}-{len(each.rows) - 1}" for each in FOLDS}.isdisjoint(found["id"])
@@ -94,14 +94,14 @@ def test_each_query_has_its_mean_average_precision_over_seeds():
 
 def test_the_sign_test_is_exact():
     """8 of 10 heads: 2 (1 + 10 + 45) / 1024."""
-    found = signs(np.array([0.1] * 8 + [-0.3] * 2 + [0.0] * 5))
+    found = sign_test(np.array([0.1] * 8 + [-0.3] * 2 + [0.0] * 5))
     assert (found.improved, found.degraded, found.unchanged) == (8, 2, 5)
     assert found.p == pytest.approx(112 / 1024)
-    assert signs(np.zeros(3)).p == 1
+    assert sign_test(np.zeros(3)).p == 1
 
 
 def test_the_mean_change_is_paired_over_folds():
-    found = changes(FOLDS, *LOOKS)
+    found = query_changes(FOLDS, *LOOKS)
     means = found.groupby("fold")["change"].mean()
     change = mean_change(found)
     assert change.mean == pytest.approx(means.mean())
@@ -115,17 +115,17 @@ def test_distances_agree_with_the_similarities_themselves():
     for side, counts in enumerate(((first.right, other.right), (first.wrong, other.wrong))):
         raw = [similarities_of(fits, side) for fits in (WEAK, STRONG)]
         assert [each.sum() for each in counts] == [len(each) for each in raw]
-        assert distance(*counts) == pytest.approx(stats.ks_2samp(*raw).statistic, abs=0.01)
+        assert ks_distance(*counts) == pytest.approx(stats.ks_2samp(*raw).statistic, abs=0.01)
     raw = [similarities_of(STRONG, side) for side in (0, 1)]
-    assert distance(other.right, other.wrong) == pytest.approx(stats.ks_2samp(*raw).statistic, abs=0.01)
+    assert ks_distance(other.right, other.wrong) == pytest.approx(stats.ks_2samp(*raw).statistic, abs=0.01)
 
 
 def test_equal_similarities_have_not_moved_and_those_apart_share_nothing():
     left, right = np.array([3, 1, 0, 0]), np.array([0, 0, 2, 2])
-    assert (common(left, 2 * left), distance(left, 2 * left)) == (1, 0)
-    assert (common(left, right), distance(left, right)) == (0, 1)
-    assert common(left, np.array([2, 6, 0, 0])) == 0.5
-    assert np.isnan([distance(left, 0 * left), common(0 * left, left)]).all()
+    assert (histogram_overlap(left, 2 * left), ks_distance(left, 2 * left)) == (1, 0)
+    assert (histogram_overlap(left, right), ks_distance(left, right)) == (0, 1)
+    assert histogram_overlap(left, np.array([2, 6, 0, 0])) == 0.5
+    assert np.isnan([ks_distance(left, 0 * left), histogram_overlap(0 * left, left)]).all()
 
 
 def test_spread_is_that_of_the_normalised_embeddings():
@@ -135,22 +135,22 @@ def test_spread_is_that_of_the_normalised_embeddings():
     for name in ("spread", "isotropic", "effective_rank", "median_cosine"):
         assert getattr(own, name) == pytest.approx(np.mean([getattr(each, name) for each in found]), rel=1e-5)
     collapsed = {fold: [1 + 1e-4 * each for each in fits] for fold, fits in WEAK.items()}
-    assert look(FOLDS, collapsed).spread.spread < 0.01 * own.isotropic
+    assert evaluate(FOLDS, collapsed).spread.spread < 0.01 * own.isotropic
 
 
 def test_a_picture_of_nearly_collapsed_similarities_has_narrower_bins():
-    wide = to_draw({"a": LOOKS[0].similarities, "b": LOOKS[1].similarities})
+    wide = coarse_bins({"a": LOOKS[0].similarities, "b": LOOKS[1].similarities})
     assert [len(each.edges) for each in wide.values()] == [101, 101]
     assert wide["b"].right.sum() == LOOKS[1].similarities.right.sum()
-    near = look(FOLDS, {fold: [1 + 0.1 * each for each in fits] for fold, fits in WEAK.items()}).similarities
-    narrow = to_draw({"near": near})["near"]
+    near = evaluate(FOLDS, {fold: [1 + 0.1 * each for each in fits] for fold, fits in WEAK.items()}).similarities
+    narrow = coarse_bins({"near": near})["near"]
     assert len(narrow.edges) > 401
     assert narrow.right.sum() == near.right.sum()
 
 
 def test_a_query_alone_asks_as_it_does_among_the_others():
     pairs, place = FOLDS[0].pairs, 17
-    own = alone(pairs, place)
+    own = single_query(pairs, place)
     every, one = (retrieval.nearest(each, WEAK[0][0], 5).positions for each in (pairs, own))
     np.testing.assert_array_equal(one[0], every[place])
     np.testing.assert_array_equal(own.relevant(slice(0, 1))[0], pairs.relevant(slice(place, place + 1))[0])
@@ -158,12 +158,12 @@ def test_a_query_alone_asks_as_it_does_among_the_others():
 
 def compared(first: str = "a-r1", other: str = "b-r1") -> Compared:
     unanswered = sum(retrieval.answers(each.pairs).unanswered for each in FOLDS)
-    return Compared(first=first, other=other, looks=LOOKS, queries=changes(FOLDS, *LOOKS), unanswered=unanswered)
+    return Compared(first=first, other=other, looks=LOOKS, queries=query_changes(FOLDS, *LOOKS), unanswered=unanswered)
 
 
 def test_the_page_tells_points_and_percent_and_names_the_queries():
     found = compared()
-    text, counts = page(found, ["similarities.png"]), signs(found.queries["change"].to_numpy())
+    text, counts = page(found, ["similarities.png"]), sign_test(found.queries["change"].to_numpy())
     assert f"rose for {counts.improved} of {len(found.queries)} queries, fell for {counts.degraded}" in told(found)
     change = mean_change(found.queries)
     assert f"{change.mean:+.4f} ({100 * change.mean:+.2f} pp, {100 * change.relative:+.1f} %) 95 % [" in told(found)

@@ -16,12 +16,12 @@ from goldfold import metrics
 from goldfold.competition import Competition, Fold, Plan, Recipe, Runtime, Stage, Tables
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.fits import Experiment, Protocol
-from goldfold.experiment.outcome import outcome
+from goldfold.experiment.outcome import combine_fits
 from goldfold.nn.batches import in_memory
 from goldfold.params import Params
-from goldfold.training.settings import Loop
+from goldfold.training.settings import LoopOptions
 from goldfold.tuning import objective
-from goldfold.tuning.objective import Surroundings, carry_out
+from goldfold.tuning.objective import TrialContext, run_trial
 from goldfold.tuning.trials import TrialRecord
 
 ORDER = (2, 0, 3, 1)
@@ -68,7 +68,7 @@ def experiment(folder: Path, n: int = 94, **params) -> Experiment:
         competition=Competition(slug="x", metric=metric, targets=("label",), recipes={}, **empty),
         recipe=Recipe(params=Net, build=build),
         params=Net(**params),
-        loop=Loop(),
+        loop=LoopOptions(),
         protocol=Protocol(),
         tables=Tables(train=rows, test=rows.drop(columns="label")[:20], sample_submission=rows),
         folds=[Fold(np.setdiff1d(np.arange(n), part), np.sort(part)) for part in parts],
@@ -78,8 +78,8 @@ def experiment(folder: Path, n: int = 94, **params) -> Experiment:
 
 def tried(given: Experiment, folder: Path, number: int = 0, earlier: tuple = (), **around) -> TrialRecord:
     noted = []
-    surroundings = Surroundings(order=ORDER, earlier=lambda: earlier, note=noted.append, **around)
-    ended = carry_out(given, folder, TrialRecord(number=number, state="running", params={}), surroundings)
+    surroundings = TrialContext(order=ORDER, earlier=lambda: earlier, note=noted.append, **around)
+    ended = run_trial(given, folder, TrialRecord(number=number, state="running", params={}), surroundings)
     if ended.state != "failed":
         assert [tuple(record.folds) for record in noted] == [ORDER[: count + 1] for count in range(len(ended.folds))]
     return ended
@@ -97,7 +97,7 @@ def good(folder: Path) -> tuple[TrialRecord, ...]:
 def test_a_trials_value_is_that_of_the_run(tmp_path):
     given = experiment(tmp_path, 96)
     found = tried(given, tmp_path / "trial")
-    whole = outcome(given, list(cross_validate(given, tmp_path / "run"))).metrics["accuracy"]
+    whole = combine_fits(given, list(cross_validate(given, tmp_path / "run"))).metrics["accuracy"]
     assert found.value == whole["mean"]
     assert {str(fold): score for fold, score in found.folds.items()} == whole["folds"]
     assert tuple(found.folds) == ORDER
@@ -139,6 +139,6 @@ def test_what_is_there_is_read_and_counts_alike(tmp_path):
     assert replace(again, curves={}) == replace(first, curves={})
     assert again.curves == {fold: [pytest.approx(point) for point in curve] for fold, curve in first.curves.items()}
     assert {path: path.stat().st_mtime_ns for path in times} == times
-    objective.tidy(tmp_path / "trial")
+    objective.remove_weights(tmp_path / "trial")
     assert not list((tmp_path / "trial").glob("*/checkpoints"))
     assert len(list((tmp_path / "trial").glob("*/fit.json"))) == 4

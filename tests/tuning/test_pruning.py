@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from goldfold.tuning import pruning
-from goldfold.tuning.pruning import hopeless, hopeless_curve
+from goldfold.tuning.pruning import prune_after_fold, prune_within_fold
 from goldfold.tuning.trials import TrialRecord
 
 ORDER = (3, 0, 4, 1, 2)
@@ -48,44 +48,46 @@ def trained(ends=(0.95, 0.93, 0.91, 0.80, 0.60, 0.40)) -> list[TrialRecord]:
 def first_cut(curve, folds, earlier, fold=3, higher_is_better=True) -> float | None:
     """The share of epochs at which a curve is given up."""
     for looks in range(1, len(curve)):
-        if hopeless_curve(fold, curve[:looks], folds, ORDER, earlier, higher_is_better):
+        if prune_within_fold(fold, curve[:looks], folds, ORDER, earlier, higher_is_better):
             return curve[looks - 1][0]
     return None
 
 
 def test_a_clearly_worse_trial_stops_after_one_fold_and_says_why():
-    reason = hopeless({3: 0.80}, ORDER, trials(), True)
+    reason = prune_after_fold({3: 0.80}, ORDER, trials(), True)
     assert reason.startswith("after 1 of 5 folds, its mean over all folds is expected to be 0.7")
     assert reason.endswith("to beat trial 0's 0.91")
-    assert not hopeless({3: 0.925}, ORDER, trials(), True)
+    assert not prune_after_fold({3: 0.925}, ORDER, trials(), True)
 
 
 def test_a_trial_that_equals_the_best_goes_on_after_every_fold():
     done = {}
     for fold in ORDER:
         done[fold] = SCORES[0][fold]
-        assert hopeless(done, ORDER, trials(), True) is None
+        assert prune_after_fold(done, ORDER, trials(), True) is None
 
 
 def test_lower_is_better_is_the_mirror_image():
     for score in np.linspace(0.8, 0.95, 31):
-        up = hopeless({3: score}, ORDER, trials(), True)
-        down = hopeless({3: -score}, ORDER, trials(sign=-1), False)
+        up = prune_after_fold({3: score}, ORDER, trials(), True)
+        down = prune_after_fold({3: -score}, ORDER, trials(sign=-1), False)
         assert (up is None) == (down is None)
-    assert "beat trial 0's -0.91" in hopeless({3: -0.8}, ORDER, trials(sign=-1), False)
+    assert "beat trial 0's -0.91" in prune_after_fold({3: -0.8}, ORDER, trials(sign=-1), False)
 
 
 def test_an_easy_fold_done_first_does_not_flatter_and_a_hard_one_does_not_harm():
     hard = np.asarray(SCORES) - (0, 0.3, 0, 0, 0)
-    assert hopeless({1: 0.62}, ORDER, trials(hard), True) is None  # as the best trial on that fold
-    assert hopeless({0: 0.62}, ORDER, trials(hard), True)
-    assert hopeless({0: 0.82}, ORDER, trials(hard), True)  # above the best mean, below the best trial's same fold
+    assert prune_after_fold({1: 0.62}, ORDER, trials(hard), True) is None  # as the best trial on that fold
+    assert prune_after_fold({0: 0.62}, ORDER, trials(hard), True)
+    assert prune_after_fold(
+        {0: 0.82}, ORDER, trials(hard), True
+    )  # above the best mean, below the best trial's same fold
 
 
 def test_only_which_folds_are_done_counts_not_the_order():
     done = {0: 0.885, 4: 0.89}
-    one = hopeless(done, ORDER, trials(), True)
-    assert one == hopeless(dict(reversed(done.items())), sorted(ORDER), trials()[::-1], True)
+    one = prune_after_fold(done, ORDER, trials(), True)
+    assert one == prune_after_fold(dict(reversed(done.items())), sorted(ORDER), trials()[::-1], True)
 
 
 @pytest.mark.parametrize("done", [{3: 0.90}, {3: 0.90, 0: 0.87}, {3: 0.90, 0: 0.87, 4: 0.88, 1: 0.89}])
@@ -98,30 +100,32 @@ def test_the_probability_is_that_of_a_prediction_from_paired_folds(done, monkeyp
     excess = (scores[:, rest].mean(1) - scores[:, at].mean(1)).mean()
     mean = np.mean(list(done.values())) + len(rest) / 5 * excess
     expected = stats.t(df=8, loc=mean, scale=sd).sf(0.91)
-    monkeypatch.setattr(pruning, "CHANCE", expected * 1.001)
-    told = hopeless(done, ORDER, trials(), True)
+    monkeypatch.setattr(pruning, "MIN_PROBABILITY", expected * 1.001)
+    told = prune_after_fold(done, ORDER, trials(), True)
     assert f"expected to be {mean:.4g} ± {sd:.1g}" in told
-    monkeypatch.setattr(pruning, "CHANCE", expected * 0.999)
-    assert hopeless(done, ORDER, trials(), True) is None
+    monkeypatch.setattr(pruning, "MIN_PROBABILITY", expected * 0.999)
+    assert prune_after_fold(done, ORDER, trials(), True) is None
 
 
 def test_too_little_experience_says_nothing():
     bad = {3: 0.1}
-    assert hopeless(bad, ORDER, trials()[:2], True) is None
-    assert hopeless(bad, ORDER, [*trials()[:2], trial(7, SCORES[2], state="pruned")], True) is None
-    assert hopeless(bad, ORDER, [*trials()[:2], trial(7, SCORES[1])], True) is None  # the same trial again
-    assert hopeless(bad, ORDER, [*trials()[:2], trial(7, {3: 0.8, 0: 0.8})], True) is None
-    assert hopeless(bad, ORDER, trials([(0.5 + level,) * 5 for level in (0.1, 0.2, 0.3)]), True) is None  # no noise
-    assert hopeless({}, ORDER, trials(), True) is None
-    assert hopeless(dict.fromkeys(ORDER, 0.1), ORDER, trials(), True) is None  # it is finished
-    assert hopeless({3: float("nan")}, ORDER, trials(), True) is None
-    assert hopeless(bad, ORDER, [*trials()[:2], trial(7, (0.9, float("nan"), 0.9, 0.9, 0.9))], True) is None
-    assert hopeless(bad, ORDER, trials(), True)
+    assert prune_after_fold(bad, ORDER, trials()[:2], True) is None
+    assert prune_after_fold(bad, ORDER, [*trials()[:2], trial(7, SCORES[2], state="pruned")], True) is None
+    assert prune_after_fold(bad, ORDER, [*trials()[:2], trial(7, SCORES[1])], True) is None  # the same trial again
+    assert prune_after_fold(bad, ORDER, [*trials()[:2], trial(7, {3: 0.8, 0: 0.8})], True) is None
+    assert (
+        prune_after_fold(bad, ORDER, trials([(0.5 + level,) * 5 for level in (0.1, 0.2, 0.3)]), True) is None
+    )  # no noise
+    assert prune_after_fold({}, ORDER, trials(), True) is None
+    assert prune_after_fold(dict.fromkeys(ORDER, 0.1), ORDER, trials(), True) is None  # it is finished
+    assert prune_after_fold({3: float("nan")}, ORDER, trials(), True) is None
+    assert prune_after_fold(bad, ORDER, [*trials()[:2], trial(7, (0.9, float("nan"), 0.9, 0.9, 0.9))], True) is None
+    assert prune_after_fold(bad, ORDER, trials(), True)
 
 
 def test_trials_that_broke_down_early_do_not_hide_the_noise_of_good_ones():
     broken = [(0.1, 0.5, 0.9, 0.2, 0.6), (0.7, 0.1, 0.2, 0.8, 0.1), (0.3, 0.3, 0.9, 0.1, 0.5)]
-    assert hopeless({3: 0.80}, ORDER, trials([*broken, *SCORES]), True)
+    assert prune_after_fold({3: 0.80}, ORDER, trials([*broken, *SCORES]), True)
 
 
 def wronged(effect: float, count: int = 300) -> tuple[int, int, int]:
@@ -135,7 +139,7 @@ def wronged(effect: float, count: int = 300) -> tuple[int, int, int]:
             done, stopped = {}, False
             for fold in ORDER[:-1]:
                 done[fold] = scores[fold]
-                stopped = stopped or bool(hopeless(done, ORDER, earlier, True))
+                stopped = stopped or bool(prune_after_fold(done, ORDER, earlier, True))
             total, pruned, wrong = total + 1, pruned + stopped, wrong + (stopped and scores.mean() > best)
             if not stopped:
                 earlier.append(trial(number, scores))
@@ -151,7 +155,7 @@ def test_few_of_the_pruned_would_have_become_the_best(effect):
 
 
 def test_a_bad_curve_stops_within_its_first_fold_and_not_in_the_first_share():
-    reason = hopeless_curve(3, rising(0.5)[:4], {}, ORDER, trained(), True)
+    reason = prune_within_fold(3, rising(0.5)[:4], {}, ORDER, trained(), True)
     assert re.match(
         r"at 40% of fold 3, where the metric is 0\.4\d+, its mean over all folds is expected to be 0\.5", reason
     )
@@ -259,12 +263,12 @@ def test_curves_that_cannot_tell_say_nothing():
     alike = [trial(n, r.folds, curves=dict.fromkeys(ORDER, rising(0.9))) for n, r in enumerate(earlier)]
     swapped = [trial(r.number, r.folds, curves=o.curves) for r, o in zip(earlier, earlier[::-1], strict=True)]
     for known in (without, alike, swapped, earlier[:2]):
-        assert hopeless_curve(3, bad, {}, ORDER, known, True) is None
-    assert hopeless_curve(3, [], {}, ORDER, earlier, True) is None
-    assert hopeless_curve(3, bad, {3: 0.3}, ORDER, earlier, True) is None
-    assert hopeless_curve(3, rising(0.45), {}, ORDER, earlier, True) is None  # its last epoch is done
-    assert hopeless_curve(3, [(0.5, float("nan"))], {}, ORDER, earlier, True) is None
-    assert hopeless_curve(3, bad, {}, ORDER, earlier, True)
+        assert prune_within_fold(3, bad, {}, ORDER, known, True) is None
+    assert prune_within_fold(3, [], {}, ORDER, earlier, True) is None
+    assert prune_within_fold(3, bad, {3: 0.3}, ORDER, earlier, True) is None
+    assert prune_within_fold(3, rising(0.45), {}, ORDER, earlier, True) is None  # its last epoch is done
+    assert prune_within_fold(3, [(0.5, float("nan"))], {}, ORDER, earlier, True) is None
+    assert prune_within_fold(3, bad, {}, ORDER, earlier, True)
 
 
 def test_curves_with_other_numbers_of_epochs_are_read_at_the_same_share():

@@ -27,12 +27,12 @@ RECIPES = {"forest": Recipe(params=Forest, build=lambda params, rows, runtime: P
 
 
 def searched(search: dict, **values) -> Space:
-    config = configs.resolve("baseline", {"recipe": "forest", "search": search, **values}, RECIPES)
+    config = configs.resolve_config("baseline", {"recipe": "forest", "search": search, **values}, RECIPES)
     return searched_by(config, RECIPES)
 
 
 def drawn(space: Space, trials: int = 40, **values) -> list[dict]:
-    base = own_values(configs.resolve("baseline", {"recipe": "forest", **values}, RECIPES))
+    base = own_values(configs.resolve_config("baseline", {"recipe": "forest", **values}, RECIPES))
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     return [space.drawn(study.ask(), base) for _ in range(trials)]
 
@@ -138,6 +138,6 @@ def test_shipped_configs_have_spaces_that_hold_themselves(request):
         if "\nsearch:" not in path.read_text(encoding="utf-8"):
             continue
         recipes = workspace.competition(path.parent.name).recipes
-        searched_by(configs.read(path, [], recipes), recipes)
+        searched_by(configs.read_config(path, [], recipes), recipes)
         checked += 1
     assert checked

@@ -89,7 +89,7 @@ from goldfold.tuning.work import Asked, work
 from goldfold.experiment import fits
 
 left = int(sys.argv[1])
-save = fits.save
+save = fits.save_fit
 
 def watched(fit, place):
     global left
@@ -98,7 +98,7 @@ def watched(fit, place):
         os.kill(os.getpid(), signal.SIGKILL)
     save(fit, place)
 
-fits.save = watched
+fits.save_fit = watched
 work(Asked(competition="blobs", config="perceptron", overrides=(), study="perceptron", trials=6, prune=False))
 """
 
@@ -255,19 +255,19 @@ def test_trials_fail_with_their_reason_and_the_config_itself_must_not(searched):
 )
 def test_storages_that_are_none(tmp_path, url, told):
     with pytest.raises(GoldfoldError) as refused:
-        storages.opened(url, tmp_path)
+        storages.open_storage(url, tmp_path)
     assert told in str(refused.value)
     assert "secret" not in str(refused.value)
 
 
 def test_a_lock_the_system_frees(tmp_path):
     """A journal's lock of a killed process is free at once, so the others do not wait."""
-    place = storages.opened(None, tmp_path)
+    storage = storages.open_storage(None, tmp_path)
     held = "import sys, os\nfrom filelock import FileLock\nFileLock(sys.argv[1]).acquire()\nos.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", held, str(tmp_path / "journal.lock")])
     assert (tmp_path / "journal.lock").exists()
     FileLock(tmp_path / "journal.lock").acquire(timeout=0)
-    assert place.shown == str(tmp_path / "journal.log")
+    assert storage.shown == str(tmp_path / "journal.log")
     shutil.rmtree(tmp_path)
 
 
@@ -359,8 +359,8 @@ def test_killed_workers_meet_in_postgresql(searched, postgresql):
     asked = replace(ASKED, trials=8, storage=postgresql)
     check_none_lost_none_doubled(asked, saved)
     _, study = opened(asked)
-    assert "geheim" not in study.place.shown
-    assert study.place.shared
+    assert "geheim" not in study.storage.shown
+    assert study.storage.shared
 
 
 def test_another_machine_s_worker_lives_by_its_signs_of_life(searched, postgresql):

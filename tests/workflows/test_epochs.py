@@ -11,7 +11,7 @@ import pytest
 
 from goldfold.cli.main import main
 from goldfold.errors import GoldfoldError
-from goldfold.experiment import epochs
+from goldfold.experiment import saved_epochs
 from goldfold.project import Project
 from goldfold.report.epochs import tables as epoch_tables
 from goldfold.run import Run
@@ -82,7 +82,7 @@ def test_the_tables_of_epochs_agree_with_the_histories(toy: Path, capsys) -> Non
     assert table["loss"].tolist() == pytest.approx([sum(row["loss"].values()) for row in history])
     assert (folder / "by_epoch.png").read_bytes().startswith(b"\x89PNG")
     histories = [json.loads(path.read_text()) for path in sorted(RUNS.glob("perceptron-r1/fold*/history.json"))]
-    last, best = epochs.costs(histories, higher_is_better=True)
+    last, best = saved_epochs.rule_costs(histories, higher_is_better=True)
     assert (last.select, best.select) == ("last", "best")
     assert last.metric == pytest.approx(sum(rows[-1]["metric"] for rows in histories) / 3)
     assert best.metric == pytest.approx(sum(max(row["metric"] for row in rows) for rows in histories) / 3)

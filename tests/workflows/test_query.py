@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from goldfold.cli.main import main
 from goldfold.errors import GoldfoldError
-from goldfold.experiment import embeddings
+from goldfold.experiment import embedding_search
 from goldfold.project import Project
 from goldfold.workflows.query import Answers
 
@@ -276,6 +276,6 @@ def test_near_duplicates_are_those_within_the_guard_of_one_sequence() -> None:
     from goldfold.optional_parts import Neighbors
 
     table = pd.DataFrame({"video": ["a", "a", "a", "b", "a"], "second": [0.0, 1.0, 2.5, 1.0, 1.5]})
-    near = embeddings.near_duplicates(table, 1, Neighbors("video", "second", 1.0))
+    near = embedding_search.near_duplicates(table, 1, Neighbors("video", "second", 1.0))
     assert near.tolist() == [True, False, False, False, True]
-    assert not embeddings.near_duplicates(table, 1, None).any()
+    assert not embedding_search.near_duplicates(table, 1, None).any()

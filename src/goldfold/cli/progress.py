@@ -7,7 +7,7 @@ import sys
 
 from tqdm import tqdm
 
-from goldfold.training.loop import Progress
+from goldfold.io.progress import EpochProgress
 from goldfold.trust.audits import dead_loss_terms, refuse_errors
 
 
@@ -20,7 +20,7 @@ class Bar:
         self.bar = tqdm(total=fits, disable=silent, leave=False, bar_format=form)
         self.metric, self.accepted, self.finished = metric, accepted, 0
 
-    def __call__(self, fold: int, seed: int, progress: Progress) -> None:
+    def __call__(self, fold: int, seed: int, progress: EpochProgress) -> None:
         """An observer of `cross_validate`."""
         row = progress.row
         if row and progress.epoch == 1:

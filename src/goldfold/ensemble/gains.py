@@ -22,9 +22,9 @@ def gain_of_views(experiment: Experiment, run: Path, fits: Sequence[Fit], names:
     names: sets of views, `none` among them. Each has `views`, `own` (the run was trained with it), its `cost` in
     multiples of `none`, `seconds_per_1000_rows`, and `metrics`: folds, mean and the difference to `none`.
     """
-    seen = [views_and_seeds.viewed(experiment, run, fits, name) for name in names]
+    seen = [views_and_seeds.score_views(experiment, run, fits, name) for name in names]
     plain = next(each for each in seen if each.views == PLAIN)
-    trained_with = getattr(experiment.params, views_and_seeds.views_key(experiment))
+    trained_with = getattr(experiment.params, views_and_seeds.views_parameter(experiment))
     return [
         {
             "views": each.views,
@@ -43,7 +43,7 @@ def gain_of_seeds(experiment: Experiment, fits: Sequence[Fit]) -> Measured:
     Returns `members`, the number of seeds; `alone`, each metric's folds with one seed; and `metrics`, its folds with
     all seeds and the difference.
     """
-    found = views_and_seeds.seeds(experiment, fits)
+    found = views_and_seeds.score_seed_ensemble(experiment, fits)
     alone = {metric: _summary(experiment, found.alone, metric) for metric in found.alone[fits[0].fold]}
     return {"members": found.members, "alone": alone, "metrics": _compared(experiment, found.together, found.alone)}
 

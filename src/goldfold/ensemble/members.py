@@ -13,13 +13,13 @@ import pandas as pd
 from goldfold.competition import Competition, Fold, Tables
 from goldfold.data import fields, tables
 from goldfold.data import folds as splits
-from goldfold.ensemble.blending import Members, aligned
+from goldfold.ensemble.blending import Members, align
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import workspace
 from goldfold.experiment.run_folders import run_name
 from goldfold.io.files import read_array, read_json
-from goldfold.trust.audits import Finding, merged
-from goldfold.trust.comparisons import comparable
+from goldfold.trust.audits import Finding, merge_places
+from goldfold.trust.comparisons import comparable_metrics
 
 OF_SCORES = ("worse_than_chance", "at_chance", "tiny_sample", "proxy_validation", "blend_no_better")
 DRAWS = ("seed", "folds", "select")  # keys of a config that say which rows a score is of
@@ -101,7 +101,7 @@ def _findings(folders: Sequence[Path]) -> list[Finding]:
                 )
             if each["code"] not in OF_SCORES:
                 found.append(Finding(**{**each, "where": f"{folder.name}, {each['where']}"}))
-    return merged(found)
+    return merge_places(found)
 
 
 def _refuse_unpooled(names: Sequence[str], metrics: Sequence[Mapping[str, Any]]) -> None:
@@ -124,7 +124,7 @@ def _refuse_incomparable(
     for own in range(1, len(names)):
         pair = (0, own)
         try:
-            comparable(*([each[at] for at in pair] for each in (names, metrics, drawn)), any_seeds=True)
+            comparable_metrics(*([each[at] for at in pair] for each in (names, metrics, drawn)), any_seeds=True)
         except GoldfoldError as error:
             raise GoldfoldError(f"{error}{_mending(name, configs[own], configs[0])}") from error
 
@@ -185,7 +185,7 @@ def _members(
 
 def _read(folder: Path, side: str, wanted: Sequence[str]) -> np.ndarray:
     path = folder / f"{side}.npy"
-    return aligned(read_array(path), _ids(folder / f"{side}_ids.csv")["id"].tolist(), wanted, str(path))
+    return align(read_array(path), _ids(folder / f"{side}_ids.csv")["id"].tolist(), wanted, str(path))
 
 
 def _alike(predictions: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Weights of a mean, at least 0 and with sum 1, under which a metric is best on given rows."""
+"""Find weights of a mean, at least 0 with sum 1, that maximize a metric on given rows."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from pandas import DataFrame
 
 from goldfold.competition import Metric
 from goldfold.data import fields
-from goldfold.experiment.scoring import resampled
+from goldfold.experiment.scoring import resampling_scorer
 from goldfold.io.seeding import derive
 
-CHUNK = 2**22  # values that are turned into float64 at a time
-MEMORY = 2**28  # bytes of scores by row kept for weights that were tried
-LARGE = 2**24  # values of a run from which a single score takes long
-FIRST_STEP, FINEST_STEP, COARSE_STEP = 1 / 4, 1 / 64, 1 / 8  # of weight; coarse where a single score takes long
+CHUNK = 2**22  # values converted to float64 at a time
+MEMORY = 2**28  # bytes of cached row scores of tried weights
+LARGE = 2**24  # values of a run from which a single score is slow
+FIRST_STEP, FINEST_STEP, COARSE_STEP = 1 / 4, 1 / 64, 1 / 8  # of weight; the coarse one for slow scores
 POLLS = 200
 BAGS, ROUNDS = 10, 20
 
 Goodness = Callable[[np.ndarray], float]  # (runs,) weights -> larger is better
 
 
-def weighted(predictions: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
-    """The weighted mean of runs' predictions, (n, ...) each, in the widest of their types; weights sum to 1.
+def weighted_mean(predictions: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
+    """Compute the weighted mean of runs' predictions, (n, ...) each, in their widest dtype; weights sum to 1.
 
-    Records are blended field by field. What is no float, a class name say, becomes the value with most weight behind
-    it, the earliest run's of equals. Each value stays between the smallest and the largest it is made of.
+    Records are blended field by field. Values that are not floats, such as class names, become the one with most
+    weight, that of the earliest run among equals. Each result lies between the smallest and the largest of its values.
     """
     if predictions[0].dtype.names:
         names = predictions[0].dtype.names
-        return fields.records(**{name: weighted([each[name] for each in predictions], weights) for name in names})
+        return fields.records(**{name: weighted_mean([each[name] for each in predictions], weights) for name in names})
     if predictions[0].dtype.kind != "f":
-        return _voted(np.stack(predictions), weights)
+        return _weighted_vote(np.stack(predictions), weights)
     blended = np.empty(predictions[0].shape, np.result_type(*predictions))
     rows = max(1, CHUNK * len(blended) // max(1, blended.size))
     for start in range(0, len(blended), rows):
@@ -45,17 +45,17 @@ def weighted(predictions: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarr
     return blended
 
 
-def _voted(labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(runs, n, ...) values -> (n, ...), for each place the one with most weight behind it."""
+def _weighted_vote(labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(runs, n, ...) values -> (n, ...), at each position the one with most weight."""
     shares = np.asarray(weights).reshape(-1, *[1] * (labels.ndim - 1))
     votes = np.stack([((labels == own) * shares).sum(axis=0) for own in labels])
     return np.take_along_axis(labels, votes.round(12).argmax(axis=0)[None], axis=0)[0]
 
 
 class Objective:
-    """How good a weighted mean is on some of the rows: the metric there, its sign turned where lower is better.
+    """How good a weighted mean is on some rows: the metric, with its sign changed if lower is better.
 
-    Whatever the rows, a metric that is a mean over rows, or can be resampled, is computed once for all of them.
+    A metric that is a mean over rows, or can be resampled fast, is computed once for all subsets of rows.
     """
 
     def __init__(self, metric: Metric, rows: DataFrame, predictions: Sequence[np.ndarray]) -> None:
@@ -76,30 +76,30 @@ class Objective:
         return any(part.ndim > 2 for part in parts) or sum(part.size for part in parts) >= LARGE
 
     def _scorer_of(self, weights: tuple[float, ...]) -> Callable[[np.ndarray], float]:
-        return resampled(self.metric, self.rows, weighted(self.predictions, np.array(weights)))
+        return resampling_scorer(self.metric, self.rows, weighted_mean(self.predictions, np.array(weights)))
 
 
-def optimised(goodness: Goodness, runs: int, slow: bool = False) -> np.ndarray:
-    """The best weights found, (runs,): by their gradient where the metric is smooth, else by exchange of weight.
+def optimize_weights(goodness: Goodness, runs: int, slow: bool = False) -> np.ndarray:
+    """Find the best weights, (runs,): by gradient if the metric is smooth, else by exchanging weight between runs.
 
-    Never worse than equal weights or one run alone; equal weights where nothing is better.
+    Never worse than equal weights or a single run; equal weights if nothing is better.
     """
     starts = [np.full(runs, 1 / runs), *np.eye(runs)]
     if not slow and is_smooth(goodness, starts[0]):
         starts.append(_by_gradient(goodness, starts[0]))
         return _best(goodness, starts)
     finest = COARSE_STEP if slow else FINEST_STEP
-    found = [exchanged(goodness, start, finest) for start in (starts[0], _best(goodness, starts[1:]))]
+    found = [optimize_by_exchange(goodness, start, finest) for start in (starts[0], _best(goodness, starts[1:]))]
     return _best(goodness, found)
 
 
 def _best(goodness: Goodness, candidates: Sequence[np.ndarray]) -> np.ndarray:
-    """The first of the best, where what is better by rounding alone counts as equal."""
+    """The first of the best; differences of rounding size count as equal."""
     return candidates[int(np.argmax(np.round([goodness(weights) for weights in candidates], 12)))]
 
 
 def is_smooth(goodness: Goodness, weights: np.ndarray) -> bool:
-    """Whether slopes over a long and a short way agree within 1 %: those of a metric that counts rows or pairs do not.
+    """Whether slopes over a long and a short step agree within 1 %; metrics that count rows or pairs do not.
 
     Slopes are central differences at `weights` along the exchange of weight between each run and the first.
     """
@@ -114,7 +114,7 @@ def is_smooth(goodness: Goodness, weights: np.ndarray) -> bool:
 
 
 def _by_gradient(goodness: Goodness, start: np.ndarray) -> np.ndarray:
-    """Sequential quadratic programming (Kraft, A Software Package for SQP, DFVLR-FB 88-28, 1988), as SciPy has it."""
+    """Sequential quadratic programming (Kraft, A Software Package for SQP, DFVLR-FB 88-28, 1988) by SciPy."""
     from scipy.optimize import minimize
 
     found = minimize(
@@ -129,11 +129,11 @@ def _by_gradient(goodness: Goodness, start: np.ndarray) -> np.ndarray:
     return weights / weights.sum()
 
 
-def exchanged(goodness: Goodness, start: np.ndarray, finest: float) -> np.ndarray:
-    """Move weight from one run to another while that helps, by ever smaller steps down to `finest`.
+def optimize_by_exchange(goodness: Goodness, start: np.ndarray, finest: float) -> np.ndarray:
+    """Move weight between runs while that helps, by ever smaller steps down to `finest`; needs no derivative.
 
-    A generating set search whose directions are those between the corners of the simplex (Kolda, Lewis and Torczon,
-    Optimization by Direct Search, SIAM Review 45, 2003, section 3.4): it needs no derivative.
+    A generating set search along the edges of the simplex (Kolda, Lewis and Torczon, Optimization by Direct Search,
+    SIAM Review 45, 2003, section 3.4).
     """
     weights, best, step = start, goodness(start), FIRST_STEP
     for _ in range(POLLS):
@@ -155,11 +155,11 @@ def _moved(weights: np.ndarray, step: float, giver: int, taker: int) -> np.ndarr
     return moved
 
 
-def greedy(goodness: Goodness, runs: int) -> np.ndarray:
-    """Weights by Caruana's ensemble selection, (runs,): the mean over bags of each bag's selection.
+def ensemble_selection(goodness: Goodness, runs: int) -> np.ndarray:
+    """Compute weights by Caruana's ensemble selection (hill climbing), (runs,): the mean over bags.
 
-    A bag is half of the runs, two at least; where there are more than 10 such bags, 10 are drawn (section 2.3 of
-    Caruana et al., Ensemble Selection from Libraries of Models, ICML 2004).
+    A bag is half of the runs, two at least; if there are more than 10 such bags, 10 are drawn (section 2.3 of Caruana
+    et al., Ensemble Selection from Libraries of Models, ICML 2004).
     """
     size = max(min(2, runs), -(-runs // 2))
     if comb(runs, size) <= BAGS:
@@ -167,14 +167,14 @@ def greedy(goodness: Goodness, runs: int) -> np.ndarray:
     else:
         draw = np.random.default_rng(derive("bags", runs))
         bags = [tuple(sorted(draw.choice(runs, size, replace=False))) for _ in range(BAGS)]
-    return np.mean([selected(goodness, runs, bag) for bag in bags], axis=0)
+    return np.mean([select_from_bag(goodness, runs, bag) for bag in bags], axis=0)
 
 
-def selected(goodness: Goodness, runs: int, bag: Sequence[int]) -> np.ndarray:
-    """Ensemble selection from one bag, as weights of all runs: the best ensemble that was passed through.
+def select_from_bag(goodness: Goodness, runs: int, bag: Sequence[int]) -> np.ndarray:
+    """Run ensemble selection on one bag; returns weights of all runs, those of the best ensemble on the way.
 
-    It starts with the N best runs, N by their score (section 2.2), then 20 times adds the run that helps most or
-    hurts least, with replacement (section 2.1); the earliest of equals wins.
+    It starts with the N best runs, N by their score (section 2.2), then 20 times adds the run that helps most or hurts
+    least, with replacement (section 2.1); the earliest of equal ones wins.
     """
 
     def goodness_of(counts: np.ndarray) -> float:

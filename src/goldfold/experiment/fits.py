@@ -1,4 +1,4 @@
-"""One fit: a fold trained from a seed in a folder of its own, what it predicts for the rows it did not see."""
+"""One fit: a fold trained with one seed in its own folder, its predictions and scores."""
 
 from __future__ import annotations
 
@@ -18,34 +18,36 @@ from torch import nn
 
 from goldfold.competition import Competition, Fold, Plan, Recipe, Runtime, Tables
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.scoring import all_scored, measures, of_each_score
+from goldfold.experiment.scoring import metrics_for, metrics_per_score, score_all
 from goldfold.io.files import read_array, read_json, write_array, write_json
+from goldfold.io.progress import EpochProgress
 from goldfold.io.seeding import derive
 from goldfold.params import Params
 from goldfold.training import checkpoints
-from goldfold.training.epoch_selection import chosen
-from goldfold.training.loop import Progress, from_first, is_writer, train
-from goldfold.training.predicting import Predictor, finished
-from goldfold.training.settings import Loop
+from goldfold.training.distributed import from_first, is_writer
+from goldfold.training.epoch_selection import select_epoch
+from goldfold.training.loop import train
+from goldfold.training.predictor import Predictor, finish_plan
+from goldfold.training.settings import LoopOptions
 from goldfold.training.state import History
 
-CHECKPOINTS = "checkpoints"  # folder below a fit's
+CHECKPOINTS = "checkpoints"  # subfolder of a fit's folder
 
 
 class Protocol(Params):
-    """Which fits make the score: keys of every config."""
+    """Keys of every config: which fits make the score."""
 
-    seed: int = Field(0, ge=0, description="draws the folds")
-    seeds: tuple[int, ...] = Field((0,), min_length=1, description="one fit of every fold for each")
-    folds: tuple[int, ...] | None = Field(None, description="numbers of the folds to run; all by default")
-    debug: bool = Field(False, description="keep every epoch's weights")
-    accept: tuple[str, ...] = Field((), description="codes of findings that would stop the run and shall not")
+    seed: int = Field(0, ge=0, description="seed that draws the folds")
+    seeds: tuple[int, ...] = Field((0,), min_length=1, description="seeds; every fold is fitted with each")
+    folds: tuple[int, ...] | None = Field(None, description="numbers of the folds to fit; all by default")
+    debug: bool = Field(False, description="keep the weights of every epoch")
+    accept: tuple[str, ...] = Field((), description="codes of findings that must not stop the run")
 
     @field_validator("seeds", "folds")
     @classmethod
     def _once(cls, numbers: tuple[int, ...] | None) -> tuple[int, ...] | None:
         if numbers == ():
-            raise ValueError("a list of numbers such as [0] is needed, an empty one runs nothing")
+            raise ValueError("an empty list fits nothing: give numbers such as [0]")
         if numbers and len(set(numbers)) < len(numbers):
             raise ValueError("each number may be given once, or its fits would count twice")
         return numbers
@@ -53,15 +55,15 @@ class Protocol(Params):
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """What is cross-validated, and where.
+    """What is cross-validated, with which parameters and where.
 
-    params: of the recipe; loop: of the training; runtime: with the seed still to be set for each fit.
+    params: of the recipe. loop: of the training. protocol: which fits are made. runtime: its seed is set for each fit.
     """
 
     competition: Competition
     recipe: Recipe
     params: Any
-    loop: Loop
+    loop: LoopOptions
     protocol: Protocol
     tables: Tables
     folds: Sequence[Fold]
@@ -70,10 +72,11 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Fit:
-    """One fold trained from one seed.
+    """One fold fitted with one seed.
 
-    scores: metric name -> value on the fold's validation rows. epoch: whose weights predict, None without training.
-    validation: (rows of the fold, ...) and test: (test rows, ...) predictions.
+    scores, chance: metric name -> score and chance level on the validation rows. epoch: number of the one that
+        predicts; None without training. facts: for audits. validation: (rows of the fold, ...) and test: (test rows,
+        ...) predictions.
     """
 
     fold: int
@@ -87,44 +90,50 @@ class Fit:
     test: np.ndarray
 
 
-FitObserver = Callable[[int, int, Progress], None]
+FitObserver = Callable[[int, int, EpochProgress], None]
 
 
-def fits_of(experiment: Experiment) -> list[tuple[int, int]]:
+def fit_keys(experiment: Experiment) -> list[tuple[int, int]]:
     """The (fold, seed) of every fit of an experiment, in order."""
     numbers = fold_numbers(experiment.protocol, experiment.folds)
     return [(fold, seed) for fold in numbers for seed in experiment.protocol.seeds]
 
 
 def fit(experiment: Experiment, folder: Path, fold: int, seed: int, observe: FitObserver | None = None) -> Fit:
-    """Read a complete fit, resume an interrupted one, or make it from the start."""
+    """Read a complete fit, resume an interrupted one, or make a new one in its folder below `folder`."""
     place = fit_folder(folder, fold, seed)
-    if not from_first(is_whole(place)):  # a later process would already see what the first has written
+    if not from_first(is_complete(place)):  # one answer for all: later processes may already see the first one's files
         watch = partial(observe, fold, seed) if observe else None
-        save(_fit(experiment, fold, seed, place, watch), place)
+        save_fit(_fit(experiment, fold, seed, place, watch), place)
     if dist.is_initialized():
-        dist.barrier()  # the other processes read what the first has written
-    return load(place)
+        dist.barrier()  # until the first process has written it
+    return load_fit(place)
 
 
 def fit_folder(run: Path, fold: int, seed: int) -> Path:
+    """The folder of a fit in a run folder."""
     return run / f"fold{fold}-seed{seed}"
 
 
 def fold_numbers(protocol: Protocol, folds: Sequence[Fold]) -> Sequence[int]:
-    """The folds to run, by number."""
+    """The numbers of the folds to fit.
+
+    Raises:
+        GoldfoldError: the config asks for a fold that does not exist.
+    """
     known = range(len(folds))
     wanted = known if protocol.folds is None else protocol.folds
     absent = [fold for fold in wanted if fold not in known]
     if absent:
         raise GoldfoldError(
-            f"folds are numbered 0 to {len(known) - 1} and the config asks for {absent[0]}: change `folds`"
+            "unknown_fold",
+            f"folds are numbered 0 to {len(known) - 1}, and the config asks for fold {absent[0]}: change `folds`",
         )
     return wanted
 
 
-def planned(experiment: Experiment, number: int, seed: int) -> tuple[Plan, DataFrame]:
-    """One fit's plan, as its training rows and its seed make it each time, and the rows it does not see."""
+def build_plan(experiment: Experiment, number: int, seed: int) -> tuple[Plan, DataFrame]:
+    """Build one fit's plan from its training rows and seed; return it with the validation rows."""
     fold = experiment.folds[number]
     rows = experiment.tables.train.iloc[fold.train].reset_index(drop=True)
     held_out = experiment.tables.train.iloc[fold.validation].reset_index(drop=True)
@@ -134,12 +143,15 @@ def planned(experiment: Experiment, number: int, seed: int) -> tuple[Plan, DataF
 
 
 def _fit(
-    experiment: Experiment, number: int, seed: int, place: Path, observe: Callable[[Progress], None] | None
+    experiment: Experiment, number: int, seed: int, place: Path, observe: Callable[[EpochProgress], None] | None
 ) -> Fit:
-    for cut_off in place.rglob("*.partial"):  # left by a process that was killed while it wrote
+    """Build, train and finish a plan, then predict and score."""
+    for cut_off in place.rglob("*.partial"):  # left by a process that was killed while writing
         cut_off.unlink()
-    plan, held_out = planned(experiment, number, seed)
-    history, facts, epoch = [], {}, None
+    plan, held_out = build_plan(experiment, number, seed)
+    history: History = []
+    facts: dict[str, Any] = {}
+    epoch = None
     if plan.stages:
         history, facts = train(
             plan,
@@ -153,49 +165,53 @@ def _fit(
         )
     if history:
         epoch = _select(plan, history, experiment, place / CHECKPOINTS)
-    predict = finished(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
+    predict = finish_plan(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
     known = {"fold": number, "seed": seed, "epoch": epoch, "history": history, "facts": facts}
-    return fit_of(experiment, predict, held_out, known)
+    return predict_and_score(experiment, predict, held_out, known)
 
 
 def _validation(experiment: Experiment, plan: Plan, held_out: DataFrame) -> Callable[[nn.Module], dict[str, float]]:
-    """A function that scores a model in training on the held-out rows."""
+    """A function that scores a model in training on the validation rows."""
     competition, precision = experiment.competition, experiment.loop.precision
 
     def validate(model: nn.Module) -> dict[str, float]:
-        predictions = finished(plan, model, competition.targets, precision)(held_out)
-        return all_scored(of_each_score(competition, predictions), held_out, predictions)
+        predictions = finish_plan(plan, model, competition.targets, precision)(held_out)
+        return score_all(metrics_per_score(competition, predictions), held_out, predictions)
 
     return validate
 
 
-def fit_of(experiment: Experiment, predict: Predictor, held_out: DataFrame, known: Mapping[str, Any]) -> Fit:
-    """What a finished plan predicts and how that scores, with what is `known`: fold, seed, epoch, history, facts."""
+def predict_and_score(experiment: Experiment, predict: Predictor, held_out: DataFrame, known: Mapping[str, Any]) -> Fit:
+    """Predict with a finished plan, score it, and return the fit.
+
+    known: the other fields of the fit: fold, seed, epoch, history, facts.
+    """
     competition, validation = experiment.competition, predict(held_out)
-    metrics = measures(competition, validation)
-    scores = all_scored(metrics, held_out, validation)
+    metrics = metrics_for(competition, validation)
+    scores = score_all(metrics, held_out, validation)
     chance = {metric.name: float(metric.chance(held_out)) for metric in metrics}
     test = predict(experiment.tables.test)
     return Fit(**known, scores=scores, chance=chance, validation=validation, test=test)
 
 
 def _select(plan: Plan, history: History, experiment: Experiment, folder: Path) -> int:
-    """Put the chosen epoch's weights into the plan's model; returns its number."""
-    row = chosen(history, experiment.loop.select, experiment.competition.metric.higher_is_better)
+    """Load the weights of the selected epoch into the plan's model; returns its number."""
+    row = select_epoch(history, experiment.loop.select, experiment.competition.metric.higher_is_better)
     if row is not history[-1]:
-        saved = {(c.row["stage"], c.row["epoch"]): c for c in checkpoints.listed(folder)}
+        saved = {(c.row["stage"], c.row["epoch"]): c for c in checkpoints.list_checkpoints(folder)}
         checkpoints.load_weights(saved[row["stage"], row["epoch"]], plan.model)
     return row["epoch"]
 
 
 def seed_everything(seed: int) -> None:
+    """Seed the random generators of Python, NumPy and PyTorch."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
 
 
-def save(fit: Fit, place: Path) -> None:
-    """Write a fit into its folder, fit.json last."""
+def save_fit(fit: Fit, place: Path) -> None:
+    """Write a fit into its folder, fit.json last; only the first process of a distributed run writes."""
     if not is_writer():
         return
     write_array(place / "validation.npy", fit.validation)
@@ -205,16 +221,20 @@ def save(fit: Fit, place: Path) -> None:
     write_json(place / "fit.json", plain)
 
 
-def is_whole(place: Path) -> bool:
-    """Whether a fit is there and can be read; a damaged one is made again, from its checkpoints where it has any."""
+def is_complete(place: Path) -> bool:
+    """Whether a fit exists and can be read; a damaged one is made again, from its checkpoints if it has any."""
     try:
-        load(place)
+        load_fit(place)
     except GoldfoldError:
         return False
     return True
 
 
-def load(place: Path) -> Fit:
-    """The fit in a folder; raises GoldfoldError where it is absent, cut or damaged."""
+def load_fit(place: Path) -> Fit:
+    """Load the fit in a folder.
+
+    Raises:
+        GoldfoldError: it is missing or damaged.
+    """
     arrays = {name: read_array(place / f"{name}.npy") for name in ("validation", "test")}
     return Fit(**read_json(place / "fit.json"), history=read_json(place / "history.json"), **arrays)

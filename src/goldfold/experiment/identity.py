@@ -1,8 +1,8 @@
-"""The identity of a run: a hash of config, data, folds and the code that its result depends on.
+"""The identity of a run: a hash of its config, data, folds and the code its result depends on.
 
-The code is the import closure of a few entry modules, followed through source files within the project; of other
-packages the run records the versions. Comments, docstrings, formatting and the names of modules do not count. A
-competition imports every recipe it lists, so a change in one of them also counts for runs of the others.
+The code is the import closure of a few entry modules, followed through source files of the project; versions of other
+packages are recorded elsewhere. Comments, docstrings, formatting and module names do not count. A competition imports
+every recipe it lists, so a change in one recipe also counts for runs of the others.
 """
 
 from __future__ import annotations
@@ -15,32 +15,34 @@ from pathlib import Path
 from typing import Any
 
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.source_files import DIGITS, Binding, Places, Source, file_of, source_of
+from goldfold.experiment.source_files import DIGITS, Binding, Places, Source, read_source, source_path
 
-Code = Mapping[str, str]  # module -> "<hash of its content>-<hash of what it imports>"
-SHOWN = 5  # modules of a kind that a message names
+Code = Mapping[str, str]  # module -> "<hash of its content>-<hash of its imports>"
+SHOWN = 5  # modules of each kind that a message names
 
 
-def code_of(entries: Iterable[str], folders: Mapping[str, Path]) -> dict[str, str]:
-    """The modules that `entries` depend on, themselves included, each with the hashes of its content and its imports.
+def code_hashes(entries: Iterable[str], folders: Mapping[str, Path]) -> dict[str, str]:
+    """Return the modules that `entries` depend on, themselves included, with hashes of content and imports.
 
-    Imports inside functions count, imports for type checkers do not. Of a package whose __init__.py only imports, the
-    modules that the wanted names come from are followed alone.
+    Imports inside functions count, imports under TYPE_CHECKING do not. If a package's __init__.py only imports, only
+    the modules that define the imported names are followed.
 
-    entries: full names of modules; those of other packages are left out. folders: of the project's top-level packages.
+    entries: full names of modules; those of other packages are ignored. folders: of the project's top-level packages.
 
     Raises:
-        GoldfoldError: an entry has no file, or a file is no Python.
+        GoldfoldError: an entry has no source file, or a file is not valid Python.
     """
     places = tuple((name, folder.resolve()) for name, folder in folders.items())
     left = [name for name in entries if name.partition(".")[0] in folders]
-    if absent := [name for name in left if not file_of(name, places)]:
-        raise GoldfoldError(f"module {absent[0]} has no source file: start in the project's folder")
+    if absent := [name for name in left if not source_path(name, places)]:
+        raise GoldfoldError(
+            "module_without_source", f"module {absent[0]} has no source file: run the command in the project's folder"
+        )
     found: dict[str, Source] = {}
     taken: dict[str, list[Binding]] = {}
     while left:
         name = left.pop()
-        if name not in found and (source := source_of(name, places)):
+        if name not in found and (source := read_source(name, places)):
             found[name] = source
             taken[name] = [_origin(each, places) for each in source.bindings]
             left += [each.module for each in taken[name]] + _packages(name, places)
@@ -48,23 +50,23 @@ def code_of(entries: Iterable[str], folders: Mapping[str, Path]) -> dict[str, st
 
 
 def code_hash(code: Code) -> str:
-    """One hash of the whole code, which no name of a module changes."""
+    """One hash of the whole code, independent of module names."""
     return _sha256("\n".join(sorted(set(code.values()))))
 
 
-def identity_of(inputs: Mapping[str, Any], code: Code) -> dict[str, Any]:
-    """`identity`, equal for runs that give the same result, and what it is made of.
+def run_identity(inputs: Mapping[str, Any], code: Code) -> dict[str, Any]:
+    """Return `identity`, equal for runs with equal results, and the hashes it is made of.
 
-    inputs: config, data and folds, as JSON.
+    inputs: config, data and folds, as JSON values.
     """
     hashes = {"inputs_hash": _sha256(json.dumps(inputs, sort_keys=True)), "code_hash": code_hash(code)}
     return {"identity": _sha256(json.dumps(hashes, sort_keys=True)), **hashes, "code": dict(code)}
 
 
-def differences(then: Code, now: Code) -> str:
-    """The modules that differ, such as "changed goldfold.data.folds; added competitions.digits.views".
+def describe_code_changes(then: Code, now: Code) -> str:
+    """Name the modules that differ, such as "changed goldfold.data.folds; added competitions.digits.views".
 
-    A module that was there under another name is left out; empty where it is not known what there was.
+    Renamed modules are ignored. Empty if `then` is empty, that is unknown.
     """
     if not then:
         return ""
@@ -82,8 +84,8 @@ def differences(then: Code, now: Code) -> str:
 
 
 def _origin(binding: Binding, places: Places) -> Binding:
-    """The binding with the module that has the imported thing, where the one named only passes it on."""
-    source = source_of(binding.module, places)
+    """The binding with the module that defines the imported name, if the named module only re-exports it."""
+    source = read_source(binding.module, places)
     if not binding.imported or not source or not source.exports:
         return binding
     passed = next((each for each in source.bindings if each.bound == binding.imported), None)
@@ -91,16 +93,16 @@ def _origin(binding: Binding, places: Places) -> Binding:
 
 
 def _packages(name: str, places: Places) -> list[str]:
-    """The package around a module, whose __init__.py runs before it, where that does more than import."""
+    """The package of a module, whose __init__.py runs before it, if that does more than import."""
     package = name.rpartition(".")[0]
-    source = source_of(package, places) if package else None
+    source = read_source(package, places) if package else None
     if source and source.exports:
         return _packages(package, places)
     return [package] if package else []
 
 
 def _imports(taken: Sequence[Binding], found: Mapping[str, Source]) -> str:
-    """A hash of which name is taken from which content, since several modules may have something of that name."""
+    """A hash of which name is imported from which content, since several modules may define the same name."""
     known = [each for each in taken if each.module in found]
     return _sha256("\n".join(sorted(f"{each.label} {each.imported} {found[each.module].content}" for each in known)))[
         :DIGITS

@@ -1,4 +1,4 @@
-"""What the fits of a cross-validation add up to: out-of-fold and test predictions, and scores with their protocol."""
+"""Combine the fits of a cross-validation: out-of-fold and test predictions, and scores with their protocol."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 
 from goldfold.competition import Metric
 from goldfold.experiment.fits import Experiment, Fit
-from goldfold.experiment.scoring import bootstrap, measures, scored, spread
+from goldfold.experiment.scoring import bootstrap_interval, fold_statistics, metrics_for, score
 from goldfold.io.formatting import count
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the fits add up to.
+    """The combined result of all fits.
 
-    rows: positions in the train table that were out of fold, ascending; oof: their predictions (mean over seeds).
-    test: the recipe's combination of all fits' test predictions.
-    metrics: metric name -> its summary, the competition's own first.
+    rows: positions in the train table that were out of fold, ascending. oof: their predictions, mean over seeds. test:
+        the recipe's combination of all fits' test predictions. metrics: metric name -> its summary, the competition's
+        own first.
     """
 
     rows: np.ndarray
@@ -29,9 +29,10 @@ class Outcome:
     metrics: dict[str, dict[str, Any]]
 
 
-def outcome(experiment: Experiment, fits: Sequence[Fit]) -> Outcome:
-    """Bring the fits together."""
-    combine, by_fold = experiment.recipe.combine, {}
+def combine_fits(experiment: Experiment, fits: Sequence[Fit]) -> Outcome:
+    """Combine the fits of an experiment."""
+    combine = experiment.recipe.combine
+    by_fold: dict[int, list[np.ndarray]] = {}
     for fit in fits:
         by_fold.setdefault(fit.fold, []).append(fit.validation)
     positions = np.concatenate([experiment.folds[number].validation for number in by_fold])
@@ -41,13 +42,14 @@ def outcome(experiment: Experiment, fits: Sequence[Fit]) -> Outcome:
     test = combine(np.stack([fit.test for fit in fits]))
     rows = positions[order]
     metrics = {
-        metric.name: _summary(experiment, metric, fits, rows, oof) for metric in measures(experiment.competition, oof)
+        metric.name: _summary(experiment, metric, fits, rows, oof)
+        for metric in metrics_for(experiment.competition, oof)
     }
     return Outcome(rows, oof, test, metrics)
 
 
 def fold_scores(fits: Sequence[Fit], metric: str) -> dict[int, float]:
-    """Fold number, ascending -> a metric's mean over the seeds of that fold."""
+    """Fold number, ascending -> mean of a metric over the seeds of that fold."""
     folds = sorted({fit.fold for fit in fits})
     return {fold: float(np.mean([fit.scores[metric] for fit in fits if fit.fold == fold])) for fold in folds}
 
@@ -55,23 +57,23 @@ def fold_scores(fits: Sequence[Fit], metric: str) -> dict[int, float]:
 def _summary(
     experiment: Experiment, metric: Metric, fits: Sequence[Fit], rows: np.ndarray, oof: np.ndarray
 ) -> dict[str, Any]:
-    """One metric's fits, mean over folds, pooled score, intervals, chance level and protocol."""
+    """Summarize one metric: fits, mean over folds, pooled score, intervals, chance level and protocol."""
     by_fold = fold_scores(fits, metric.name)
     chance = float(np.mean([fit.chance[metric.name] for fit in fits]))
     summary = {
-        "protocol": protocol(experiment, metric, fits),
+        "protocol": describe_protocol(experiment, metric, fits),
         "higher_is_better": metric.higher_is_better,
         "bounds": list(metric.bounds),
         "chance": chance,
         **_best_possible(experiment, metric, fits),
         "folds": {str(fold): score for fold, score in by_fold.items()},
-        **spread(list(by_fold.values()), metric.bounds),
+        **fold_statistics(list(by_fold.values()), metric.bounds),
     }
     if experiment.recipe.pooled or len(by_fold) == 1:
         known = experiment.tables.train.iloc[rows].reset_index(drop=True)
         groups = known[experiment.competition.group].to_numpy() if experiment.competition.group else None
-        summary["pooled"] = scored(metric, known, oof)
-        summary["pooled_interval_95_bootstrap"] = bootstrap(metric, known, oof, groups)
+        summary["pooled"] = score(metric, known, oof)
+        summary["pooled_interval_95_bootstrap"] = bootstrap_interval(metric, known, oof, groups)
     return summary
 
 
@@ -84,8 +86,8 @@ def _best_possible(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) 
     return {"best_possible": float(np.mean([metric.retrieval.best_possible(rows) for rows in scored]))}
 
 
-def protocol(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) -> str:
-    """What a score is a score of, in words: scores with different protocols are never ranked together."""
+def describe_protocol(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) -> str:
+    """Describe how a score was measured; scores with different protocols are never ranked together."""
     seeds, folds = len(experiment.protocol.seeds), len({fit.fold for fit in fits})
     parts = [
         f"{metric.name}, out of fold",

@@ -1,4 +1,4 @@
-"""What must be written down so that a run can be repeated: command, code, packages, machine."""
+"""Record what is needed to repeat a run: command, code version, packages, hardware."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ GIT_SECONDS = 10
 
 
 def reproduce(project: Path, command: Sequence[str] | None = None) -> dict[str, Any]:
-    """Command, time, git state, versions and hardware, as JSON's own types and without None.
+    """Return command, start time, git state, versions and hardware as JSON values without None.
 
-    command: the words of the command line; this process's own by default. Passwords in URLs, and the paths of the
-    project and of the home folder, are taken out. Neither host nor user is recorded.
+    command: words of the command line; by default that of this process. Passwords in URLs, and the paths of the project
+        and the home folder, are removed. Neither host nor user name is recorded.
     """
     return {
         "command": _typed(sys.orig_argv if command is None else command, project.resolve()),
@@ -58,18 +58,18 @@ def _typed(command: Sequence[str], project: Path) -> str:
 
 
 def _shortened(line: str, folder: str, sign: str) -> str:
-    """`line` with `sign` for `folder`, where that is a whole path's beginning and not the root."""
+    """Replace `folder` by `sign` if it is the beginning of a whole path and not the root."""
     return re.sub(rf"(?<![\w./-]){re.escape(folder)}(?![\w.-])", sign, line) if len(folder) > 1 else line
 
 
 def _git(project: Path) -> dict[str, str]:
-    """commit, branch and worktree ('clean', or how many files differ from the commit)."""
-    if _asked(project, "rev-parse", "--is-inside-work-tree") != "true":
+    """Commit, branch and worktree ('clean', or the number of files that differ from the commit)."""
+    if _git_output(project, "rev-parse", "--is-inside-work-tree") != "true":
         return {"commit": NO_GIT, "branch": NO_GIT, "worktree": NO_GIT}
-    changes = _asked(project, "status", "--porcelain")
+    changes = _git_output(project, "status", "--porcelain")
     return {
-        "commit": _asked(project, "rev-parse", "--verify", "HEAD") or "no commit yet",
-        "branch": _asked(project, "branch", "--show-current") or "detached",
+        "commit": _git_output(project, "rev-parse", "--verify", "HEAD") or "no commit yet",
+        "branch": _git_output(project, "branch", "--show-current") or "detached",
         "worktree": "unknown" if changes is None else _uncommitted(len(changes.splitlines())),
     }
 
@@ -78,8 +78,8 @@ def _uncommitted(files: int) -> str:
     return count(files, "uncommitted file") if files else "clean"
 
 
-def _asked(project: Path, *question: str) -> str | None:
-    """What git answers; None where it has no answer, is not installed or hangs."""
+def _git_output(project: Path, *question: str) -> str | None:
+    """The output of a git command; None if it fails, hangs, or git is not installed."""
     command = ["git", "-C", str(project), *question]
     try:
         answer = subprocess.run(command, capture_output=True, timeout=GIT_SECONDS, check=True)
@@ -115,7 +115,7 @@ def _cpu() -> str:
 
 
 def _memory() -> float | str:
-    """GiB of the machine."""
+    """Memory of the machine in GiB."""
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf

@@ -1,4 +1,4 @@
-"""Run folders: one for every training, never overwritten; an interrupted one is taken up by the same command."""
+"""Run folders: one per training, never overwritten; the same command resumes an interrupted one."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ BLEND = "blend.json"  # a file that only blends have
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder, `runs/<competition>/<config>-r<number>`, and the lock that says it is being worked on.
+    """A run folder `runs/<competition>/<config>-r<number>`, and the lock that shows that a process works on it.
 
-    other: an unfinished run of the same config, data and folds that was started with other code, where there is one;
-    the run itself where it is resumed.
+    other: an unfinished run of the same config, data and folds that was started with other code, if there is one; the
+        run itself if it is resumed.
     """
 
     folder: Path
@@ -32,15 +32,16 @@ class Run:
 
     @property
     def name(self) -> str:
+        """The folder's name, such as baseline-r3."""
         return self.folder.name
 
 
-def start(
+def start_run(
     runs: Path, competition: str, config: str, identity: str, reproduce: dict[str, Any], other_code: bool = False
 ) -> Run:
-    """Take up the unfinished run of equal `identity` (a hash of config, data, folds and code), or begin a new one.
+    """Resume the unfinished run of equal `identity` (a hash of config, data, folds and code), or start a new one.
 
-    other_code: take up one that was started with other code, too; its reproduce.json stays as it was.
+    other_code: also resume a run that was started with other code; its reproduce.json stays unchanged.
     """
     place = runs / competition
     place.mkdir(parents=True, exist_ok=True)
@@ -55,7 +56,7 @@ def start(
         if other:
             other.lock.release()
         last = _numbered(place, config)[-1:]
-        if last and {path.name for path in last[0].iterdir()} <= {".lock"}:  # killed before it had begun
+        if last and {path.name for path in last[0].iterdir()} <= {".lock"}:  # killed before it wrote anything
             folder = last[0]
         else:
             folder = place / f"{config}-r{_number(last[0]) + 1 if last else 1}"
@@ -66,18 +67,21 @@ def start(
         return Run(folder, False, lock, other.folder if other else None)
 
 
-def find(runs: Path, wanted: str, finished: bool = True) -> Path:
-    """The folder of the run called `wanted`: 'latest', 'baseline-r3', 'digits/baseline-r3' or a path.
+def find_run(runs: Path, wanted: str, finished: bool = True) -> Path:
+    """Find the folder of a run: 'latest', 'baseline-r3', 'digits/baseline-r3' or a path.
+
+    finished: whether it must be finished.
 
     Raises:
         GoldfoldError: there is none, several have the name, or it is not finished.
     """
-    known = listed(runs)
+    known = list_runs(runs)
     if wanted == "latest":
         done = [folder for folder in known if (folder / FINISHED).exists()]
         if not done:
             raise GoldfoldError(
-                f"there is no finished run in {runs}: start one with make train COMP=digits CONFIG=baseline"
+                "no_finished_run",
+                f"there is no finished run in {runs}: start one with make train COMP=digits CONFIG=baseline",
             )
         return done[-1]
     named = [
@@ -87,16 +91,18 @@ def find(runs: Path, wanted: str, finished: bool = True) -> Path:
     ]
     if len(named) > 1:
         choices = ", ".join(map(run_name, named))
-        raise GoldfoldError(f"several competitions have a run '{wanted}': say which of {choices}")
+        raise GoldfoldError(
+            "run_name_ambiguous", f"several competitions have a run '{wanted}': choose one of {choices}"
+        )
     if not named:
-        raise unknown("run", wanted, map(run_name, known))
+        raise unknown("run", wanted, map(run_name, known), code="unknown_run")
     if finished and not (named[0] / FINISHED).exists():
-        raise GoldfoldError(f"run '{wanted}' is not finished: start its command again, it goes on where it stopped")
+        raise GoldfoldError("run_not_finished", f"run '{wanted}' is not finished: run its command again to resume it")
     return named[0]
 
 
 def run_name(folder: Path) -> str:
-    """How a run is called, wherever its folder lies.
+    """The name of a run, wherever its folder is.
 
     >>> run_name(Path("runs/digits/baseline-r3"))
     'digits/baseline-r3'
@@ -104,8 +110,8 @@ def run_name(folder: Path) -> str:
     return f"{folder.parent.name}/{folder.name}"
 
 
-def listed(runs: Path) -> Sequence[Path]:
-    """All run folders, oldest first."""
+def list_runs(runs: Path) -> Sequence[Path]:
+    """List all run folders, oldest first."""
     return sorted((path.parent for path in runs.glob("*/*/reproduce.json")), key=_began)
 
 
@@ -114,7 +120,7 @@ def _began(folder: Path) -> tuple[int, int]:
 
 
 def _numbered(place: Path, config: str) -> list[Path]:
-    """The runs of a config, in the order of their numbers."""
+    """The runs of a config, in order of their numbers."""
     pattern = re.compile(re.escape(config) + r"-r\d+")
     return sorted((path for path in place.iterdir() if pattern.fullmatch(path.name)), key=_number)
 
@@ -129,7 +135,7 @@ def _unfinished(folder: Path, key: str, value: str) -> bool:
 
 
 def _of_other_code(place: Path, config: str, inputs: str | None) -> Run | None:
-    """The newest unfinished run with these inputs that nobody works on."""
+    """The newest unfinished run with these inputs that no process works on."""
     for folder in reversed(_numbered(place, config)) if inputs else ():
         lock = FileLock(folder / ".lock")
         if _unfinished(folder, "inputs_hash", inputs) and _acquired(lock):

@@ -1,4 +1,4 @@
-"""Scores with what makes them readable: range, chance level, spread over folds, interval over rows."""
+"""Score predictions, with range check, spread over folds and bootstrap interval over rows."""
 
 from __future__ import annotations
 
@@ -19,32 +19,34 @@ if TYPE_CHECKING:
 RESAMPLES = 1000
 
 
-def scored(metric: Metric, rows: DataFrame, predictions: np.ndarray) -> float:
-    """The metric's value for `rows`.
+def score(metric: Metric, rows: DataFrame, predictions: np.ndarray) -> float:
+    """Compute a metric for `rows`.
 
     Raises:
-        GoldfoldError: the value is outside the metric's own range, so labels or predictions are not what they seem.
+        GoldfoldError: the value is outside the metric's bounds, so labels or predictions are not what the metric
+            expects.
     """
     value = float(metric.score(rows, predictions))
     low, high = metric.bounds
     slack = 1e-9  # rounding at the edge of the range
     if not low - slack <= value <= high + slack:
         raise GoldfoldError(
-            f"{metric.name} must lie in [{low:g}, {high:g}] and came out as {value:g}: look at the targets and at the "
-            "predictions' scale, this number means nothing"
+            "score_out_of_bounds",
+            f"{metric.name} must lie in [{low:g}, {high:g}], and it is {value:g}: the number means nothing. Check the "
+            "targets and the scale of the predictions",
         )
     return value
 
 
-def measures(competition: Competition, predictions: np.ndarray) -> list[Metric]:
-    """The metrics of `predictions`: the competition's own, the same of their other scores, and those of `also`."""
+def metrics_for(competition: Competition, predictions: np.ndarray) -> list[Metric]:
+    """The metrics of `predictions`: the competition's own, the same for other scores, and those of `also`."""
     held = predictions.dtype.names or ()
     also = [metric for metric in competition.also if metric.options.field in (None, *held)]
-    return [*of_each_score(competition, predictions), *also]
+    return [*metrics_per_score(competition, predictions), *also]
 
 
-def of_each_score(competition: Competition, predictions: np.ndarray) -> list[Metric]:
-    """The competition's metric, and the same metric of each of a recipe's `other_scores` that is in `predictions`."""
+def metrics_per_score(competition: Competition, predictions: np.ndarray) -> list[Metric]:
+    """The competition's metric, and the same metric for each of the recipes' `other_scores` in `predictions`."""
     metric, held = competition.metric, predictions.dtype.names or ()
     if metric.options.field:  # it reads another field than the score
         return [metric]
@@ -53,7 +55,7 @@ def of_each_score(competition: Competition, predictions: np.ndarray) -> list[Met
 
 
 def _of_field(metric: Metric, name: str, of: str) -> Metric:
-    """The metric, reading the field `of` of records as its predictions."""
+    """The metric applied to the field `of` of predicted records."""
 
     def reading(part: Callable | None) -> Callable | None:
         return part and (lambda rows, predictions: part(rows, predictions[of]))
@@ -70,38 +72,37 @@ def _of_field(metric: Metric, name: str, of: str) -> Metric:
     return replace(metric, name=f"{metric.name} of {name}", score=reading(metric.score), options=options)
 
 
-def all_scored(metrics: Sequence[Metric], rows: DataFrame, predictions: np.ndarray) -> dict[str, float]:
-    """Each metric's name -> its value for `rows`; raises as `scored`."""
-    return {metric.name: scored(metric, rows, predictions) for metric in metrics}
+def score_all(metrics: Sequence[Metric], rows: DataFrame, predictions: np.ndarray) -> dict[str, float]:
+    """Metric name -> its value for `rows`; raises as `score`."""
+    return {metric.name: score(metric, rows, predictions) for metric in metrics}
 
 
-def spread(values: Sequence[float], bounds: tuple[float, float]) -> dict[str, Any]:
-    """Mean, sample standard deviation (ddof=1) and the 95 % t interval of the mean over folds, within `bounds`.
+def fold_statistics(values: Sequence[float], bounds: tuple[float, float]) -> dict[str, Any]:
+    """Mean, sample standard deviation (ddof=1) and 95 % t interval of the mean over folds, clipped to `bounds`.
 
-    Folds share training rows, so the interval is somewhat too narrow (Bengio & Grandvalet, 2004).
+    The interval is somewhat too narrow, since folds share training rows (Bengio & Grandvalet, 2004).
     """
     from scipy import stats
 
-    values = np.asarray(values, dtype=float)
-    found = {"n": len(values), "mean": float(values.mean()), "sd_ddof1": None, "interval_95_t": None}
-    if len(values) > 1:
-        sd = float(values.std(ddof=1))
-        half = float(stats.t.ppf(0.975, len(values) - 1)) * sd / math.sqrt(len(values))
-        low, high = max(found["mean"] - half, bounds[0]), min(found["mean"] + half, bounds[1])
-        found |= {"sd_ddof1": sd, "interval_95_t": [low, high]}
-    return found
+    scores, n = np.asarray(values, dtype=float), len(values)
+    mean, sd, interval = float(scores.mean()), None, None
+    if n > 1:
+        sd = float(scores.std(ddof=1))
+        half = float(stats.t.ppf(0.975, n - 1)) * sd / math.sqrt(n)
+        interval = [max(mean - half, bounds[0]), min(mean + half, bounds[1])]
+    return {"n": n, "mean": mean, "sd_ddof1": sd, "interval_95_t": interval}
 
 
-def bootstrap(
+def bootstrap_interval(
     metric: Metric, rows: DataFrame, predictions: np.ndarray, groups: np.ndarray | None = None
 ) -> list[float] | None:
-    """The 95 % percentile interval of the metric when rows (or whole groups) are drawn again with replacement.
+    """Compute the 95 % percentile bootstrap interval of a metric, over rows or over whole groups.
 
-    None where fewer than half of the draws can be scored (a tiny set that often lacks a class).
+    Returns [low, high], or None if fewer than half of the draws can be scored (a tiny set that often lacks a class).
     """
     generator = np.random.default_rng(0)
     members = _members(len(rows), groups)
-    score_of = resampled(metric, rows, predictions)
+    score_of = resampling_scorer(metric, rows, predictions)
     values = []
     for _ in range(RESAMPLES):
         drawn = generator.integers(0, len(members), len(members))
@@ -115,8 +116,8 @@ def bootstrap(
     return [float(edge) for edge in np.percentile(values, [2.5, 97.5])]
 
 
-def resampled(metric: Metric, rows: DataFrame, predictions: np.ndarray) -> Callable[[np.ndarray], float]:
-    """Positions of drawn rows -> their score."""
+def resampling_scorer(metric: Metric, rows: DataFrame, predictions: np.ndarray) -> Callable[[np.ndarray], float]:
+    """Return a function from positions of resampled rows to their score."""
     options = metric.options
     if options.per_row:
         per_row = options.per_row(rows, predictions)

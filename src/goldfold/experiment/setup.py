@@ -46,14 +46,14 @@ class Prepared:
         """`identity`, equal for runs that give the same result, and its parts: data, code, modules."""
         data = tables.data_hash(self.experiment.tables, *self.contents)
         config = {key: value for key, value in self.config.resolved().items() if key != "accept"}
-        known = identity.identity_of({"config": config, "data": data, "folds": self.drawn}, self._code())
+        known = identity.run_identity({"config": config, "data": data, "folds": self.drawn}, self._code())
         return {**known, "data_hash": data}
 
     def _code(self) -> identity.Code:
         build = self.experiment.recipe.build
         recipe = getattr(build, "func", build).__module__
         entries = (f"competitions.{self.name}", recipe, cross_validate.__module__, Experiment.__module__)
-        return identity.code_of(entries, sources(self.workspace))
+        return identity.code_hashes(entries, sources(self.workspace))
 
 
 def sources(workspace: Workspace) -> Mapping[str, Path]:
@@ -107,7 +107,7 @@ def config_of_run(workspace: Workspace, run: Path, **changed: Any) -> configs.Co
             f"run '{run_name(run)}' is a blend and has no models of its own: name one of its runs, "
             f"{', '.join(values['runs'])}",
         )
-    return configs.resolve(values.pop("config"), values, workspace.competition(run.parent.name).recipes)
+    return configs.resolve_config(values.pop("config"), values, workspace.competition(run.parent.name).recipes)
 
 
 def accepting(config: configs.Config, codes: Sequence[str]) -> configs.Config:
@@ -149,7 +149,7 @@ def rebuild(workspace: Workspace, run: Path, device: torch.device, accept: Seque
 
 def changed_modules(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """The modules that differ between what two runs recorded, in brackets; empty if the first recorded none."""
-    told = identity.differences(then.get("code", {}), now["code"])
+    told = identity.describe_code_changes(then.get("code", {}), now["code"])
     return f" ({told})" if told else ""
 
 

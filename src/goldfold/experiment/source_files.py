@@ -1,4 +1,4 @@
-"""What a source file says and imports: its syntax tree without comments, docstrings, layout and module names."""
+"""Read source files for the identity of a run: imports, and the syntax tree without comments, names and layout."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 
 from goldfold.errors import GoldfoldError
 
-Places = tuple[tuple[str, Path], ...]  # folder of each top-level package of the project
+Places = tuple[tuple[str, Path], ...]  # (name, folder) of each top-level package of the project
 DIGITS = 12  # of a hash; a project has hundreds of modules
-SKIPPED = ("ctx", "type_comment")  # fields of syntax nodes that add nothing to what is around them
+SKIPPED = ("ctx", "type_comment")  # fields of syntax nodes that carry no information of their own
 NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler)
 
 
@@ -22,7 +22,7 @@ NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler)
 class Binding:
     """A name that an import of the project's own code binds.
 
-    imported: what is taken from the module, None for the module itself. label: the name as the content has it.
+    imported: the name taken from the module; None for the module itself. label: the name in the hashed text.
     """
 
     label: str
@@ -33,15 +33,15 @@ class Binding:
 
 @dataclass(frozen=True)
 class Source:
-    """One module. content: a hash of what it says. exports: whether it is a package that only imports for others."""
+    """One module. content: hash of its code. exports: whether it is a package whose __init__.py only imports."""
 
     content: str
     bindings: tuple[Binding, ...]
     exports: bool
 
 
-def file_of(name: str, places: Places) -> Path | None:
-    """The source of a module, a package's __init__.py; None where the project has none."""
+def source_path(name: str, places: Places) -> Path | None:
+    """The source file of a module, __init__.py for a package; None if the project has none."""
     top, *inner = name.split(".")
     for package, folder in places:
         if package == top:
@@ -51,13 +51,13 @@ def file_of(name: str, places: Places) -> Path | None:
     return None
 
 
-def source_of(name: str, places: Places) -> Source | None:
-    """The module `name`, read again when its file's time or size has changed; None where the project has none.
+def read_source(name: str, places: Places) -> Source | None:
+    """Read the module `name`, again if its file's time or size changed; None if the project has none.
 
     Raises:
-        GoldfoldError: the file is no Python.
+        GoldfoldError: the file is not valid Python.
     """
-    path = file_of(name, places)
+    path = source_path(name, places)
     if path is None:
         return None
     status = path.stat()
@@ -69,7 +69,9 @@ def _read(name: str, path: Path, stamp: tuple[int, int], places: Places) -> Sour
     try:
         tree = ast.parse(path.read_bytes())
     except SyntaxError as error:
-        raise GoldfoldError(f"{path} line {error.lineno} is no Python ({error.msg}): fix that line") from error
+        raise GoldfoldError(
+            "invalid_python", f"{path} line {error.lineno} is not valid Python ({error.msg}): fix that line"
+        ) from error
     is_package = path.name == "__init__.py"
     reader = _Reader(name if is_package else name.rpartition(".")[0], places)
     reader.read(tree.body)
@@ -80,16 +82,16 @@ def _read(name: str, path: Path, stamp: tuple[int, int], places: Places) -> Sour
 
 
 def _only_exports(statement: ast.stmt) -> bool:
-    """Whether it imports, lists what is imported, or answers for a name that is not there."""
+    """Whether a statement imports, defines `__all__`, or defines the module's `__getattr__`."""
     if isinstance(statement, ast.Assign):
         return [getattr(each, "id", "") for each in statement.targets] == ["__all__"]
     if isinstance(statement, ast.FunctionDef):
         return statement.name == "__getattr__"
-    return isinstance(statement, ast.Import | ast.ImportFrom) or _says_nothing(statement)
+    return isinstance(statement, ast.Import | ast.ImportFrom) or _is_ignored(statement)
 
 
-def _says_nothing(node: ast.AST) -> bool:
-    """Whether it is a docstring, another string that stands alone, or `TYPE_CHECKING` in an import."""
+def _is_ignored(node: ast.AST) -> bool:
+    """Whether a node is a docstring, another bare string, or `TYPE_CHECKING` in an import."""
     if isinstance(node, ast.Expr):
         return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
     return isinstance(node, ast.alias) and node.name == "TYPE_CHECKING"
@@ -101,11 +103,11 @@ def _for_type_checkers(node: ast.AST) -> bool:
 
 
 class _Reader:
-    """Turns a syntax tree into text and takes the project's imports out of it, wherever they are.
+    """Turns a syntax tree into text and collects the project's imports, wherever they are.
 
-    An imported module is called #0, #1 ... by its first use, since its own name may change; where that name is also
-    bound otherwise in the file, it stays. parts: of the text; names: where in `parts` a variable is; bound: by others
-    than imports.
+    An imported module is called #0, #1 ... in order of use, since its own name may change; a name that is also bound
+    otherwise in the file stays. parts: of the text. names: (index in `parts`, name) of variables. bound: names bound by
+    other statements than imports.
     """
 
     def __init__(self, package: str, places: Places) -> None:
@@ -117,6 +119,7 @@ class _Reader:
         self.numbers: dict[str, str] = {}
 
     def text(self) -> str:
+        """The text, with numbers for imported modules."""
         modules = {bound for bound, _, imported in self.bindings if imported is None} - self.bound
         for place, name in self.names:
             if name in modules:
@@ -148,7 +151,7 @@ class _Reader:
         elif _for_type_checkers(node):
             for each in node.orelse:
                 self._read_one(each)
-        elif not _says_nothing(node):
+        elif not _is_ignored(node):
             self._read_fields(node)
 
     def _read_name(self, node: ast.Name) -> None:
@@ -158,7 +161,7 @@ class _Reader:
         self.parts.append(node.id)
 
     def _read_fields(self, node: ast.AST) -> None:
-        """Add a node of any other kind; empty fields are left out, as newer versions of Python have more of them."""
+        """Add a node of any other kind; empty fields are left out, since newer Python versions have more of them."""
         self.parts.append(type(node).__name__)
         for field in node._fields:
             value = getattr(node, field, None)
@@ -177,7 +180,7 @@ class _Reader:
         return all(each.name.partition(".")[0] in self.tops for each in node.names)
 
     def _bindings(self, node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str, str | None]]:
-        """(name bound, module, what of it); `import a.b` binds `a`, and the path stays in the code that uses it."""
+        """Yield (name bound, module, imported name); `import a.b` binds `a`, and its uses keep the path."""
         if isinstance(node, ast.Import):
             yield from ((each.asname or "", each.name, None) for each in node.names)
             return
@@ -185,4 +188,4 @@ class _Reader:
         origin = ".".join([*above, *([node.module] if node.module else [])])
         for each in node.names:
             inner, bound = f"{origin}.{each.name}", each.asname or each.name
-            yield (bound, inner, None) if file_of(inner, self.places) else (bound, origin, each.name)
+            yield (bound, inner, None) if source_path(inner, self.places) else (bound, origin, each.name)

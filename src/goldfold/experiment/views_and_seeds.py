@@ -1,4 +1,4 @@
-"""What a finished run's predictions gain from being several: views of an image, seeds of a fold; nothing is trained."""
+"""Score a finished run with other test-time views, and with its seeds combined; nothing is trained."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from pandas import DataFrame
 
 from goldfold.competition import Fold
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.epochs import kept
-from goldfold.experiment.fits import Experiment, Fit, fit_folder, fits_of, load, planned
-from goldfold.experiment.scoring import all_scored, measures
+from goldfold.experiment.fits import Experiment, Fit, build_plan, fit_folder, fit_keys, load_fit
+from goldfold.experiment.saved_epochs import last_stage_checkpoints
+from goldfold.experiment.scoring import metrics_for, score_all
 from goldfold.params import Role, names
 from goldfold.training import checkpoints
-from goldfold.training.predicting import Predictor, finished
+from goldfold.training.predictor import Predictor, finish_plan
 
 Scores = Mapping[str, float]  # metric name -> value
 ByFold = Mapping[int, Scores]
 
-FEW = 16  # training rows of a plan whose predictions are only timed
-WARM_UP = 8  # rows predicted before any are timed
-LONG_ENOUGH = 1.0  # seconds
+FEW = 16  # training rows of a plan that is only timed
+WARM_UP = 8  # rows predicted before timing starts
+TIMING_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Viewed:
-    """A run's fits with one set of views.
+class ViewScores:
+    """The scores of a run's fits with one set of views.
 
-    folds: each fold's scores, mean over seeds. seconds: of one row's prediction, from its file, nothing cached.
+    folds: each fold's scores, mean over seeds. seconds: to predict one row from its file, without a cache.
     """
 
     views: str
@@ -43,7 +43,7 @@ class Viewed:
 
 
 @dataclass(frozen=True)
-class Together:
+class SeedEnsemble:
     """Each fold's scores with one of `members` seeds (mean over them), and with all their predictions combined."""
 
     members: int
@@ -51,70 +51,73 @@ class Together:
     together: ByFold
 
 
-def fits_in(experiment: Experiment, run: Path) -> list[Fit]:
-    """The fits of a finished run, in the order of folds."""
-    return sorted((load(fit_folder(run, *key)) for key in fits_of(experiment)), key=lambda fit: fit.fold)
+def load_fits(experiment: Experiment, run: Path) -> list[Fit]:
+    """Load the fits of a finished run, in order of folds."""
+    return sorted((load_fit(fit_folder(run, *key)) for key in fit_keys(experiment)), key=lambda fit: fit.fold)
 
 
-def sets_of_views(experiment: Experiment) -> tuple[str, ...]:
-    """The values of the recipe's parameter of test-time views, in its order; empty if it has no such parameter."""
-    name = views_key(experiment)
+def view_options(experiment: Experiment) -> tuple[str, ...]:
+    """The values of the recipe's parameter of test-time views, in its order; empty if it has none."""
+    name = views_parameter(experiment)
     return get_args(type(experiment.params).model_fields[name].annotation) if name else ()
 
 
-def views_key(experiment: Experiment) -> str | None:
-    """The recipe's parameter of test-time views; None if it has none."""
+def views_parameter(experiment: Experiment) -> str | None:
+    """The name of the recipe's parameter of test-time views; None if it has none."""
     return next(iter(names(type(experiment.params), Role.VIEWS)), None)
 
 
-def viewed(experiment: Experiment, run: Path, fits: Sequence[Fit], views: str) -> Viewed:
-    """A run's models on the rows they did not see, with the weights of the epochs they chose and another set of views.
+def score_views(experiment: Experiment, run: Path, fits: Sequence[Fit], views: str) -> ViewScores:
+    """Score a run's models on their validation rows with another set of views.
 
-    What was predicted with the run's own views is read and not made again. experiment: as the run was trained.
+    The weights are those of the selected epochs. Scores with the run's own views are read, not computed again.
+    experiment: as the run was trained.
 
     Raises:
-        GoldfoldError: a fit's weights are not there, or are those of another model.
+        GoldfoldError: the weights of a fit are missing, or belong to another model.
     """
-    other = replace(experiment, params=experiment.params.model_copy(update={views_key(experiment): views}))
+    other = replace(experiment, params=experiment.params.model_copy(update={views_parameter(experiment): views}))
     scores = []
     for done, fit in enumerate(fits):
         experiment.runtime.progress(f"views={views}, fits", done, len(fits))
         scores.append(fit.scores if other.params == experiment.params else _scores(other, run, fit))
     experiment.runtime.progress(f"views={views}, timed", len(fits), len(fits))
-    return Viewed(views, _mean_over_seeds(fits, scores), _seconds_a_row(other, fits[0]))
+    return ViewScores(views, _mean_over_seeds(fits, scores), _seconds_per_row(other, fits[0]))
 
 
-def seeds(experiment: Experiment, fits: Sequence[Fit]) -> Together:
-    """One seed of each fold against the recipe's combination of all its seeds, on the rows they did not see."""
+def score_seed_ensemble(experiment: Experiment, fits: Sequence[Fit]) -> SeedEnsemble:
+    """Score one seed of each fold and the recipe's combination of all its seeds, on the validation rows."""
     together = {}
     for fold, members in groupby(fits, key=lambda fit: fit.fold):
         rows = experiment.tables.train.iloc[experiment.folds[fold].validation].reset_index(drop=True)
         combined = experiment.recipe.combine(np.stack([fit.validation for fit in members]))
-        together[fold] = all_scored(measures(experiment.competition, combined), rows, combined)
+        together[fold] = score_all(metrics_for(experiment.competition, combined), rows, combined)
     alone = _mean_over_seeds(fits, [fit.scores for fit in fits])
-    return Together(len(experiment.protocol.seeds), alone, together)
+    return SeedEnsemble(len(experiment.protocol.seeds), alone, together)
 
 
-def again(experiment: Experiment, run: Path, fit: Fit) -> tuple[Predictor, DataFrame]:
-    """A fit's model with the weights of the epoch it chose, ready to predict, and the rows it did not see."""
-    plan, held_out = planned(experiment, fit.fold, fit.seed)
+def load_predictor(experiment: Experiment, run: Path, fit: Fit) -> tuple[Predictor, DataFrame]:
+    """Load a fit's model with the weights of its selected epoch; return the predictor and the validation rows."""
+    plan, held_out = build_plan(experiment, fit.fold, fit.seed)
     model = plan.model.to(experiment.runtime.device)
-    checkpoints.load_weights(_chosen(run, fit), model)
-    return finished(plan, model, experiment.competition.targets, experiment.loop.precision), held_out
+    checkpoints.load_weights(_selected_checkpoint(run, fit), model)
+    return finish_plan(plan, model, experiment.competition.targets, experiment.loop.precision), held_out
 
 
-def _chosen(run: Path, fit: Fit) -> checkpoints.Checkpoint:
+def _selected_checkpoint(run: Path, fit: Fit) -> checkpoints.Checkpoint:
     folder = fit_folder(run, fit.fold, fit.seed)
-    for checkpoint in kept(folder):
+    for checkpoint in last_stage_checkpoints(folder):
         if checkpoint.row["epoch"] == fit.epoch:
             return checkpoint
-    raise GoldfoldError(f"{folder} lacks the weights of epoch {fit.epoch}, by which it predicts: train the run again")
+    raise GoldfoldError(
+        "epoch_weights_missing", f"{folder} lacks the weights of epoch {fit.epoch}, which predicts: train the run again"
+    )
 
 
 def _scores(experiment: Experiment, run: Path, fit: Fit) -> Scores:
-    predict, held_out = again(experiment, run, fit)
+    predict, held_out = load_predictor(experiment, run, fit)
     predictions = predict(held_out)
-    return all_scored(measures(experiment.competition, predictions), held_out, predictions)
+    return score_all(metrics_for(experiment.competition, predictions), held_out, predictions)
 
 
 def _mean_over_seeds(fits: Sequence[Fit], scores: Sequence[Scores]) -> ByFold:
@@ -127,34 +130,34 @@ def _mean_over_seeds(fits: Sequence[Fit], scores: Sequence[Scores]) -> ByFold:
     }
 
 
-def _seconds_a_row(experiment: Experiment, fit: Fit) -> float:
-    """Timed on a model as it is built, for few training rows and with a cache of its own, which starts empty."""
+def _seconds_per_row(experiment: Experiment, fit: Fit) -> float:
+    """Time a newly built model with few training rows and an empty cache of its own."""
     fold = experiment.folds[fit.fold]
     few = fold.train[np.unique(np.linspace(0, len(fold.train) - 1, FEW).astype(int))]
     folds = [Fold(few, fold.validation) if number == fit.fold else each for number, each in enumerate(experiment.folds)]
     with TemporaryDirectory() as cache:
         runtime = replace(experiment.runtime, cache=Path(cache))
-        plan, held_out = planned(replace(experiment, folds=folds, runtime=runtime), fit.fold, fit.seed)
+        plan, held_out = build_plan(replace(experiment, folds=folds, runtime=runtime), fit.fold, fit.seed)
         model = plan.model.to(runtime.device)
-        predict = finished(plan, model, experiment.competition.targets, experiment.loop.precision)
+        predict = finish_plan(plan, model, experiment.competition.targets, experiment.loop.precision)
         return _timed(predict, held_out)
 
 
 def _timed(predict: Predictor, rows: DataFrame) -> float:
-    """Seconds a row over batches of growing size, until `LONG_ENOUGH` has passed; the first batch only warms up."""
+    """Seconds per row over batches of growing size, until `TIMING_SECONDS` have passed; the first batch warms up."""
     count, spent = 0, 0.0
     for place, batch in enumerate(_doubling(rows)):
         started = time.perf_counter()
         predict(batch)
         if place:
             count, spent = count + len(batch), spent + time.perf_counter() - started
-        if spent > LONG_ENOUGH:
+        if spent > TIMING_SECONDS:
             break
     return spent / count
 
 
 def _doubling(rows: DataFrame) -> Iterator[DataFrame]:
-    """Batches of rows, each twice the one before, the last what is left; at least two, if need be of the same rows."""
+    """Batches of rows, each twice as large as the one before; at least two, of the same rows if need be."""
     size = max(1, min(WARM_UP, len(rows) // 2))
     yield rows.iloc[:size].reset_index(drop=True)
     start = size if size < len(rows) else 0

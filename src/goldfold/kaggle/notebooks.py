@@ -22,15 +22,15 @@ import numpy as np
 import pandas as pd
 
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.epochs import kept
-from goldfold.experiment.fits import Experiment, fit_folder, fold_numbers, planned
+from goldfold.experiment.fits import Experiment, build_plan, fit_folder, fold_numbers
 from goldfold.experiment.run_folders import run_name
+from goldfold.experiment.saved_epochs import last_stage_checkpoints
 from goldfold.io.files import read_json
 from goldfold.nn.backbones import PACKAGED
 from goldfold.params import Role, values
 from goldfold.submission import writing as submissions
 from goldfold.training import checkpoints
-from goldfold.training.predicting import finished
+from goldfold.training.predictor import finish_plan
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -62,10 +62,10 @@ def submission(experiment: Experiment, run: Path) -> DataFrame:
 
 
 def _predicted(experiment: Experiment, place: Path, fold: int, seed: int) -> np.ndarray:
-    plan, _ = planned(experiment, fold, seed)
+    plan, _ = build_plan(experiment, fold, seed)
     if checkpoint := _chosen(place):
         checkpoints.load_weights(checkpoint, plan.model.to(experiment.runtime.device))
-    predictor = finished(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
+    predictor = finish_plan(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
     return predictor(experiment.tables.test)
 
 
@@ -74,7 +74,7 @@ def _chosen(place: Path) -> checkpoints.Checkpoint | None:
     epoch = read_json(place / "fit.json")["epoch"]
     if epoch is None:
         return None
-    found = [checkpoint for checkpoint in kept(place) if checkpoint.row["epoch"] == epoch]
+    found = [checkpoint for checkpoint in last_stage_checkpoints(place) if checkpoint.row["epoch"] == epoch]
     if not found:
         raise GoldfoldError(f"{place} kept no weights of epoch {epoch}, which predicts: train the run again")
     return found[0]

@@ -1,7 +1,8 @@
-"""Checkpoints: weights as safetensors, the state of training beside them, and a JSON of facts that is written last.
+"""Save and load checkpoints: weights, training state and a JSON file with sizes and hashes.
 
-A checkpoint exists when its JSON does. The JSON holds size and SHA-256 of the other files, so a damaged file is
-noticed when it is read, whatever damaged it. Names are `<stage>_epoch_<number>` with 1-based epochs of 3 digits.
+Weights are in `<stage>_epoch_<number>.safetensors`, the training state in `.training.pt` beside it; epochs are 1-based
+with 3 digits. The JSON is written last: a checkpoint exists if its JSON does. It holds size and SHA-256 of the other
+files, so that a damaged file is noticed when it is read.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ from torch import nn
 from goldfold.errors import GoldfoldError
 from goldfold.io.files import read_json, write_bytes, write_json
 
-STATES_KEPT = 2  # a damaged newest state then costs one epoch, not the fold
+STATES_KEPT = 2  # if the newest state is damaged, one epoch is lost and not the fold
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One saved epoch. `order` grows with time over the stages; `row` is the epoch's row of history."""
+    """One saved epoch.
+
+    path: of the JSON file. order: (index of the stage, 1-based epoch). row: the epoch's row of the history. files: file
+        name -> its `bytes` and `sha256`.
+    """
 
     path: Path
     order: tuple[int, int]
@@ -35,17 +40,22 @@ class Checkpoint:
 
 
 def save(folder: Path, order: tuple[int, int], row: dict[str, Any], model: nn.Module, state: dict[str, Any]) -> None:
-    """Save one epoch: `model`'s weights, whatever `state` holds (tensors, numbers, lists, dicts), and `row`.
+    """Save one epoch: the weights of `model`, the training `state` for `torch.save`, and the row of the history.
+
+    Checkpoints of later epochs are removed: training went back before them because they were damaged.
 
     Raises:
-        GoldfoldError: the disk refused; earlier checkpoints are untouched.
+        GoldfoldError: the files cannot be written; earlier checkpoints are untouched.
     """
-    for stale in [checkpoint for checkpoint in listed(folder) if checkpoint.order > order]:
-        _remove(stale)  # damaged ones that training had to go back before
+    for stale in [checkpoint for checkpoint in list_checkpoints(folder) if checkpoint.order > order]:
+        _remove(stale)
     name = f"{row['stage']}_epoch_{row['epoch']:03d}"
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    files = {f"{name}.safetensors": save_safetensors(_unshared(model)), f"{name}.training.pt": buffer.getvalue()}
+    files = {
+        f"{name}.safetensors": save_safetensors(_without_shared_tensors(model)),
+        f"{name}.training.pt": buffer.getvalue(),
+    }
     for file, data in files.items():
         write_bytes(folder / file, data)
     facts = {file: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for file, data in files.items()}
@@ -53,22 +63,25 @@ def save(folder: Path, order: tuple[int, int], row: dict[str, Any], model: nn.Mo
 
 
 def prune(folder: Path, keep: Iterable[Path] | None) -> None:
-    """Remove old training states, and all weights but those of `keep` (checkpoint paths) unless it is None."""
+    """Remove all training states but the newest two, and all weights but those in `keep` and the newest two.
+
+    keep: paths of checkpoints; None keeps all weights.
+    """
     states = sorted(folder.glob("*.training.pt"), key=_order)
     for old in states[:-STATES_KEPT]:
         old.unlink()
     if keep is None:
         return
-    checkpoints = listed(folder)
+    checkpoints = list_checkpoints(folder)
     kept = {*keep, *(checkpoint.path for checkpoint in checkpoints[-STATES_KEPT:])}
-    for old in checkpoints:
-        if old.path not in kept:
-            _remove(old)
+    for checkpoint in checkpoints:
+        if checkpoint.path not in kept:
+            _remove(checkpoint)
 
 
 def _order(state: Path) -> list[int]:
     facts = state.with_name(state.name.replace(".training.pt", ".json"))
-    return read_json(facts)["order"] if facts.exists() else []  # without facts it was never finished
+    return read_json(facts)["order"] if facts.exists() else []  # without its JSON it was never finished
 
 
 def _remove(checkpoint: Checkpoint) -> None:
@@ -76,22 +89,22 @@ def _remove(checkpoint: Checkpoint) -> None:
         checkpoint.path.with_suffix(suffix).unlink(missing_ok=True)
 
 
-def listed(folder: Path) -> list[Checkpoint]:
-    """All checkpoints of a fit, oldest first."""
+def list_checkpoints(folder: Path) -> list[Checkpoint]:
+    """List all checkpoints in a folder, oldest first."""
     facts = [(path, read_json(path)) for path in sorted(folder.glob("*.json"))]
     found = [Checkpoint(path, tuple(fact["order"]), fact["row"], fact["files"]) for path, fact in facts]
     return sorted(found, key=lambda checkpoint: checkpoint.order)
 
 
-def newest_state(folder: Path) -> tuple[Checkpoint, dict[str, Any]] | None:
-    """The newest checkpoint whose weights and training state are whole, with that state; None if there is none.
+def load_latest(folder: Path) -> tuple[Checkpoint, dict[str, Any]] | None:
+    """Load the newest undamaged checkpoint and its training state; None if there is none.
 
-    Damaged ones are passed over: training from an older epoch ends with the same bits.
+    Damaged checkpoints are skipped: training from an older epoch gives bit-identical results.
     """
-    for checkpoint in reversed(listed(folder)):
+    for checkpoint in reversed(list_checkpoints(folder)):
         try:
-            _whole(checkpoint, ".safetensors")
-            data = _whole(checkpoint, ".training.pt")
+            _verified_bytes(checkpoint, ".safetensors")
+            data = _verified_bytes(checkpoint, ".training.pt")
         except GoldfoldError:
             continue
         return checkpoint, torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
@@ -99,35 +112,38 @@ def newest_state(folder: Path) -> tuple[Checkpoint, dict[str, Any]] | None:
 
 
 def load_weights(checkpoint: Checkpoint, model: nn.Module) -> None:
-    """Put a checkpoint's weights into `model`.
+    """Load the weights of a checkpoint into `model`.
 
     Raises:
-        GoldfoldError: the file is absent, cut or altered, or the model is another one.
+        GoldfoldError: the file is missing or damaged, or the weights do not fit the model.
     """
-    weights = load_safetensors(_whole(checkpoint, ".safetensors"))
+    weights = load_safetensors(_verified_bytes(checkpoint, ".safetensors"))
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
         raise GoldfoldError(
-            f"{checkpoint.path.stem} holds the weights of another model ({str(error).splitlines()[1].strip()}): "
-            "use the run's own configuration"
+            "weights_do_not_fit",
+            f"{checkpoint.path.stem} holds the weights of another model ({str(error).splitlines()[1].strip()}): load "
+            "it with the run's own configuration",
         ) from error
 
 
-def _whole(checkpoint: Checkpoint, suffix: str) -> bytes:
+def _verified_bytes(checkpoint: Checkpoint, suffix: str) -> bytes:
+    """Read a file of a checkpoint and check its size and SHA-256."""
     path = checkpoint.path.with_suffix(suffix)
     wanted = checkpoint.files[path.name]
     data = path.read_bytes() if path.exists() else b""
     if len(data) != wanted["bytes"] or hashlib.sha256(data).hexdigest() != wanted["sha256"]:
         raise GoldfoldError(
-            f"{path} is damaged ({len(data):,} of {wanted['bytes']:,} bytes, or altered): remove "
-            f"{path.parent} and start the same training again for the same bits, or choose another epoch"
+            "checkpoint_damaged",
+            f"{path} is damaged: it has {len(data):,} of {wanted['bytes']:,} bytes, or other content than was saved. "
+            f"Remove {path.parent} and run the same command again to train the same weights, or choose another epoch",
         )
     return data
 
 
-def _unshared(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The state dict with tied weights copied, since safetensors stores no tensor twice."""
+def _without_shared_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the state dict with tied weights copied, since safetensors stores no tensor twice."""
     seen, tensors = set(), {}
     for name, tensor in model.state_dict().items():
         tensor = tensor.detach().contiguous()

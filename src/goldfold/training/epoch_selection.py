@@ -1,7 +1,7 @@
-"""Which epoch predicts: the last, or the best by a measure; when to stop; which checkpoints are worth their room.
+"""Epoch selection, early stopping, and which checkpoints to keep.
 
-`select` is 'last', 'best' (the competition's metric on the scored fold), the name of something the plan monitors on
-training rows it keeps back, or an epoch's number.
+`select` is 'last', 'best' (by the competition's metric on the scored fold), the name of a monitored value (measured on
+training rows held out by the plan), or the number of an epoch.
 """
 
 from __future__ import annotations
@@ -14,22 +14,23 @@ from goldfold.training import checkpoints
 from goldfold.training.state import History
 
 
-def chosen(history: History, select: str, higher_is_better: bool) -> dict[str, Any]:
-    """The row of the last stage whose weights predict: its last epoch, or its best (the first of equals).
+def select_epoch(history: History, select: str, higher_is_better: bool) -> dict[str, Any]:
+    """Return the history row of the selected epoch of the last stage; the first of equally good epochs.
 
-    higher_is_better: of the competition's metric; monitored values say so themselves.
+    higher_is_better: direction of the competition's metric; monitored values carry their own. Without any measured
+        epoch the last one is selected.
     """
     rows = [row for row in history if row["stage"] == history[-1]["stage"]]
     if select.isdecimal():
         return next((row for row in rows if row["epoch"] == int(select)), rows[-1])
-    measured = [] if select == "last" else [row for row in rows if _goodness(row, select, higher_is_better) is not None]
-    if not measured:
+    measured = [row for row in rows if _rank_value(row, select, higher_is_better) is not None]
+    if select == "last" or not measured:
         return rows[-1]
-    return max(measured, key=lambda row: (_goodness(row, select, higher_is_better), -row["epoch"]))
+    return max(measured, key=lambda row: (_rank_value(row, select, higher_is_better), -row["epoch"]))
 
 
-def _goodness(row: dict[str, Any], select: str, higher_is_better: bool) -> float | None:
-    """What epochs are ranked by, larger is better; None where the epoch was not looked at."""
+def _rank_value(row: dict[str, Any], select: str, higher_is_better: bool) -> float | None:
+    """The value that epochs are ranked by, larger is better; None if the epoch was not validated."""
     value, higher = row["metric"], higher_is_better
     if select != "best":
         monitored = row["monitored"].get(select, {"value": None, "higher_is_better": True})
@@ -37,30 +38,34 @@ def _goodness(row: dict[str, Any], select: str, higher_is_better: bool) -> float
     return None if value is None else value if higher else -value
 
 
-def check(row: dict[str, Any], select: str) -> None:
-    """Raise GoldfoldError unless an epoch that was looked at can be ranked by `select`."""
+def check_select(row: dict[str, Any], select: str) -> None:
+    """Check that a validated epoch can be ranked by `select`.
+
+    Raises:
+        GoldfoldError: `select` is no epoch's number, and no value of that name is monitored.
+    """
     known = [name for name, monitored in row["monitored"].items() if monitored["higher_is_better"] is not None]
     if select not in ("last", "best", *known) and not select.isdecimal():
-        raise unknown("measure to select an epoch by", select, ["last", "best", *known])
+        raise unknown("value to select an epoch by", select, ["last", "best", *known], code="unknown_select")
 
 
-def exhausted(history: History, stage: str, patience: int | None, select: str, higher_is_better: bool) -> bool:
-    """Whether `patience` epochs have passed without a better one."""
+def patience_exhausted(history: History, stage: str, patience: int | None, select: str, higher_is_better: bool) -> bool:
+    """Whether `patience` epochs of the stage have passed since the best one; False if patience is None."""
     rows = [row for row in history if row["stage"] == stage]
-    looked = [row["epoch"] for row in rows if row["metric"] is not None]
-    if not patience or not looked:
+    validated = [row["epoch"] for row in rows if row["metric"] is not None]
+    if not patience or not validated:
         return False
-    return looked[-1] - chosen(rows, select, higher_is_better)["epoch"] >= patience
+    return validated[-1] - select_epoch(rows, select, higher_is_better)["epoch"] >= patience
 
 
-def worth_keeping(folder: Path, select: str, higher_is_better: bool) -> set[Path]:
-    """Each stage's checkpoints that are best by the metric, best by `select`, and last."""
+def checkpoints_to_keep(folder: Path, select: str, higher_is_better: bool) -> set[Path]:
+    """Return the checkpoints to keep of each stage: best by the metric, best by `select`, and last."""
     by_stage: dict[str, list[checkpoints.Checkpoint]] = {}
-    for checkpoint in checkpoints.listed(folder):
+    for checkpoint in checkpoints.list_checkpoints(folder):
         by_stage.setdefault(checkpoint.row["stage"], []).append(checkpoint)
     kept = set()
     for saved in by_stage.values():
         rows = [checkpoint.row for checkpoint in saved]
-        best = [chosen(rows, rule, higher_is_better) for rule in ("best", select)]
+        best = [select_epoch(rows, rule, higher_is_better) for rule in ("best", select)]
         kept |= {checkpoint.path for checkpoint in saved if checkpoint.row in best} | {saved[-1].path}
     return kept

@@ -1,4 +1,4 @@
-"""The losses of an epoch, kept without making the device wait for every batch."""
+"""Collect the losses of an epoch without waiting for the device after every batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from goldfold.errors import GoldfoldError
 
 
 class LossLog:
-    """An epoch's losses: left on the device until they are looked at, then checked and kept as numbers."""
+    """The losses of an epoch: kept on the device until `sync`, then checked and stored as numbers."""
 
     def __init__(self, stage: str, epoch: int) -> None:
         self.where = f"epoch {epoch} of stage '{stage}'"
@@ -23,17 +23,27 @@ class LossLog:
         self.values: list[list[float]] = []
 
     def add(self, terms: Mapping[str, Tensor], rows: int) -> None:
+        """Add the loss terms of a batch with `rows` samples.
+
+        Raises:
+            GoldfoldError: the terms differ from those of earlier batches.
+        """
         if self.rows and list(terms) != self.terms:
             raise GoldfoldError(
-                f"the loss terms must be the same in every batch, {', '.join(self.terms)} became {', '.join(terms)} "
-                f"in {self.where}: return 0 for a term a batch lacks"
+                "loss_terms_changed",
+                f"the loss terms changed within {self.where}, from {', '.join(self.terms)} to {', '.join(terms)}: "
+                "return the same terms for every batch, 0 for a term a batch lacks",
             )
         self.terms = list(terms)
         self.pending.extend(term.detach() for term in terms.values())
         self.rows.append(rows)
 
-    def look(self) -> None:
-        """Raises GoldfoldError naming epoch, batch and term where a loss is not finite."""
+    def sync(self) -> None:
+        """Transfer the pending losses from the device and check them.
+
+        Raises:
+            GoldfoldError: a loss is not finite; the message names epoch, batch and term.
+        """
         if not self.pending:
             return
         first = len(self.values)
@@ -43,18 +53,19 @@ class LossLog:
             for term, value in zip(self.terms, values, strict=True):
                 if not math.isfinite(value):
                     raise GoldfoldError(
-                        f"loss term '{term}' is {value} at batch {number}, {self.where}: lower the learning rate or "
-                        "set clip; the weights of the epoch before are kept"
+                        "loss_not_finite",
+                        f"loss term '{term}' is {value} at batch {number} of {self.where}: lower the learning rate or "
+                        "set clip. The checkpoint of the epoch before is kept",
                     )
 
     def mean(self) -> float:
-        """The mean total over this process's samples so far."""
-        self.look()
+        """The mean total loss over the samples of this process so far."""
+        self.sync()
         return sum(self._sums()) / sum(self.rows)
 
     def over_all_processes(self) -> tuple[dict[str, float], int]:
-        """Each term's mean over samples, whenever the losses were looked at, and the number of samples."""
-        parts = [(self._sums(), sum(self.rows))]
+        """Each term's mean over the samples of all processes, and the number of samples."""
+        parts: list[tuple[list[float], int]] = [(self._sums(), sum(self.rows))]
         if dist.is_initialized():
             parts = [parts[0]] * dist.get_world_size()
             dist.all_gather_object(parts, parts[0])

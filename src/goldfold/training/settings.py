@@ -1,4 +1,4 @@
-"""How stages are trained, whatever the recipe: the options, and what they mean on a device."""
+"""Options of the training loop, and what they mean on a device: precision, gradient accumulation, batches."""
 
 from __future__ import annotations
 
@@ -17,19 +17,24 @@ from goldfold.errors import GoldfoldError
 from goldfold.params import Params
 
 
-class Loop(Params):
-    """Keys of every config."""
+class LoopOptions(Params):
+    """Keys of every config: how stages are trained, whatever the recipe."""
 
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="autocast type; auto: bfloat16, else float16, on a GPU, and float32 on a CPU"
+        "auto", description="autocast type; auto: bfloat16 or else float16 on a GPU, float32 on a CPU"
     )
-    accumulate: int = Field(1, ge=1, description="batches whose gradients make one optimizer step")
-    clip: float | None = Field(None, gt=0, description="largest global norm of the gradient")
+    accumulate: int = Field(1, ge=1, description="batches whose gradients are accumulated for one optimizer step")
+    clip: float | None = Field(None, gt=0, description="maximum global norm of the gradient")
     ema: float | None = Field(None, gt=0, lt=1, description="decay of the weights' exponential moving average")
-    select: str = Field("last", description="epoch that predicts: last, best by the metric, by a measure, or a number")
-    patience: int | None = Field(None, ge=1, description="epochs without a better one before a stage stops")
-    validate_every: int = Field(1, ge=1, description="epochs from one look at the metric to the next")
-    channels_last: bool = Field(False, description="memory format of convolutions")
+    select: str = Field(
+        "last",
+        description="epoch that predicts: last, best (by the metric), the name of a monitored value, or a number",
+    )
+    patience: int | None = Field(
+        None, ge=1, description="early stopping: epochs without improvement before a stage stops"
+    )
+    validate_every: int = Field(1, ge=1, description="epochs from one validation to the next")
+    channels_last: bool = Field(False, description="channels-last memory format, faster for convolutions on a GPU")
     compile: bool = Field(False, description="torch.compile the model")
 
     @field_validator("select", mode="before")
@@ -38,17 +43,24 @@ class Loop(Params):
         return str(select) if type(select) is int else select
 
     @model_validator(mode="after")
-    def _patience_selects(self) -> Loop:
+    def _patience_selects(self) -> LoopOptions:
         if self.patience and (self.select == "last" or self.select.isdecimal()):
-            raise ValueError("patience stops after the best epoch, so it needs select: best")
+            raise ValueError("patience stops after the best epoch, so it needs select: best or a monitored value")
         return self
 
 
 def batch_rows(batch: Any) -> int:
-    """The number of samples in a batch: the length of the first tensor found in it."""
+    """The number of samples in a batch: the length of the first tensor found in it.
+
+    Raises:
+        GoldfoldError: the batch holds no tensor.
+    """
     tensor = _first_tensor(batch)
     if tensor is None:
-        raise GoldfoldError(f"a batch must hold a tensor whose first axis is the sample, got {type(batch).__name__}")
+        raise GoldfoldError(
+            "batch_without_tensor",
+            f"a batch must hold a tensor whose first axis is the sample, got {type(batch).__name__}",
+        )
     return len(tensor)
 
 
@@ -60,40 +72,48 @@ def _first_tensor(batch: Any) -> Tensor | None:
     return next((tensor for tensor in found if tensor is not None), None)
 
 
-def sized_batches(stage: Stage, epoch: int) -> Collection[Any]:
-    """The batches of an epoch, of which there is at least one."""
+def epoch_batches(stage: Stage, epoch: int) -> Collection[Any]:
+    """The batches of a 0-based epoch.
+
+    Raises:
+        GoldfoldError: there are none.
+    """
     batches = stage.batches(epoch)
     if not len(batches):
         raise GoldfoldError(
-            f"stage '{stage.name}' has no batch in epoch {epoch + 1}: lower batch_size, or keep the last batch"
+            "stage_without_batches",
+            f"stage '{stage.name}' has no batch in epoch {epoch + 1}: lower batch_size, or do not drop the last batch",
         )
     return batches
 
 
-def weighed(batches: Collection[Any], accumulate: int) -> Iterator[tuple[Any, int, float, bool]]:
-    """Each batch with its rows, its share of the samples of its optimizer step, and whether it ends that step.
+def with_accumulation(batches: Collection[Any], accumulate: int) -> Iterator[tuple[Any, int, float, bool]]:
+    """Yield each batch with its rows, its share of the samples of its optimizer step, and whether it ends that step.
 
-    A step over several batches thus has the gradient of one large batch, also where the last batch is smaller.
+    Weighting by the share gives a step over several batches the gradient of one large batch, even if the last batch is
+    smaller.
     """
-    coming = iter(batches)
-    while window := list(islice(coming, accumulate)):
+    remaining = iter(batches)
+    while window := list(islice(remaining, accumulate)):
         rows = [batch_rows(batch) for batch in window]
         for number, batch in enumerate(window, 1):
             yield batch, rows[number - 1], rows[number - 1] / sum(rows), number == len(window)
 
 
-def unsynchronised(model: nn.Module) -> AbstractContextManager:
+def without_gradient_sync(model: nn.Module) -> AbstractContextManager:
+    """A context in which a distributed model does not average gradients over processes."""
     return model.no_sync() if hasattr(model, "no_sync") else nullcontext()
 
 
-def total(terms: Mapping[str, Tensor], share: float) -> Tensor:
-    """The sum of a batch's loss terms, as a `share` of its optimizer step's."""
+def total_loss(terms: Mapping[str, Tensor], share: float) -> Tensor:
+    """The sum of a batch's loss terms, times its `share` of the optimizer step's samples."""
     first, *others = terms.values()
     summed = sum(others, first)
     return summed if share == 1 else summed * share
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The dtype that `precision` means on `device`."""
     if precision != "auto":
         return getattr(torch, precision)
     if device.type != "cuda":
@@ -102,27 +122,35 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype:
 
 
 def autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager]:
+    """A factory of autocast contexts for `precision` on `device`; of null contexts for float32."""
     dtype = autocast_dtype(precision, device)
     return nullcontext if dtype is torch.float32 else partial(torch.autocast, device.type, dtype)
 
 
-def autocasting(precision: str, model: nn.Module | None) -> AbstractContextManager:
+def autocast_for(precision: str, model: nn.Module | None) -> AbstractContextManager:
     """The context in which `model` predicts with the precision it was trained in."""
     parameter = next(model.parameters(), None) if model is not None else None
     return nullcontext() if parameter is None else autocast(precision, parameter.device)()
 
 
-def explain(error: RuntimeError, rows: int) -> None:
-    """Raise a sentence where `error` is one that users meet; torch has no exceptions of its own for most of them."""
+def explain_runtime_error(error: RuntimeError, rows: int) -> None:
+    """Raise a GoldfoldError if `error` is a common user error; torch has no exception types for most of them.
+
+    rows: number of samples in the batch that failed.
+    """
     if "finished reduction in the prior iteration" in str(error):
         raise GoldfoldError(
-            "with several processes every trained parameter needs a gradient in every batch, and some had none: freeze "
-            "them, leave them out of the stage's optimizer, or train in one process"
+            "parameters_unused",
+            "training in several processes needs a gradient for every trained parameter in every batch, and some had "
+            "none: freeze them, leave them out of the stage's optimizer, or train in one process",
         ) from error
     if "cannot be converted to type" in str(error) and "overflow" in str(error):
-        raise GoldfoldError(f"a number is too large for the weights ({error}): lower the learning rate") from error
+        raise GoldfoldError(
+            "gradient_overflow", f"a number is too large for the weights ({error}): lower the learning rate"
+        ) from error
     if isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error):
         raise GoldfoldError(
-            f"memory ran out at a batch of {rows}: try batch_size={max(1, rows // 2)}, with accumulate=2 the optimizer "
-            "still sees as many samples"
+            "out_of_memory",
+            f"memory ran out at a batch of {rows} samples: set batch_size={max(1, rows // 2)}, and accumulate=2 to "
+            "keep as many samples per optimizer step",
         ) from error

@@ -1,4 +1,4 @@
-"""What changes while a stage trains, and how it is put away and taken up again to the bit."""
+"""The state of a training stage, and how it is saved and restored bit-identically."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from goldfold.competition import Stage
 from goldfold.io import random_states
-from goldfold.training.facts import Rates, freeze_others
+from goldfold.training.diagnostics import LearningRates, freeze_unoptimized
 
 History = list[dict[str, Any]]
 
 
 @dataclass
 class Training:
-    """A stage in progress.
+    """A stage in training.
 
-    model: the plan's; `wrapped` is what the losses call (compiled, distributed); `average` follows it where asked.
-    history: the rows of all epochs so far, of earlier stages too.
-    facts: stage -> learning rates, parameters held, parameters no loss reaches.
+    model: the plan's. wrapped: the model that the losses call (compiled, distributed). average: the moving average of
+        the weights, if there is one. history: the rows of all epochs so far, those of earlier stages included. facts:
+        stage -> learning rates, parameters held by the optimizer, parameters without gradient.
     """
 
     stage: str
@@ -37,36 +37,36 @@ class Training:
     optimizer: Optimizer
     schedule: LRScheduler | None
     scaler: torch.amp.GradScaler
-    rates: Rates
+    rates: LearningRates
     history: History
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
     def predictor(self) -> nn.Module:
-        """The model whose predictions count: the average where there is one."""
+        """The model that predicts: the averaged one if there is one."""
         return self.average.module if self.average else self.model
 
 
-def begin(
+def begin_stage(
     model: nn.Module, stage: Stage, steps_per_epoch: int, trainable: set[str], history: History, facts: dict[str, Any]
 ) -> Training:
-    """Build a stage's optimizer and schedule; what the optimizer does not hold is frozen meanwhile."""
+    """Build a stage's optimizer and schedule, and freeze parameters that the optimizer does not hold."""
     optimizer = stage.optimizer(model)
-    rates = Rates.of(optimizer)
-    held = freeze_others(model, optimizer, trainable)
+    rates = LearningRates.of(optimizer)
+    held = freeze_unoptimized(model, optimizer, trainable)
     facts[stage.name] = {"trainable": sorted(trainable), "held": sorted(held), "rates": rates.facts()}
     schedule = stage.schedule(optimizer, stage.epochs, steps_per_epoch) if stage.schedule else None
     scaler = torch.amp.GradScaler(next(model.parameters()).device.type, enabled=False)
     return Training(stage.name, model, model, None, optimizer, schedule, scaler, rates, history, facts)
 
 
-def average(training: Training, decay: float) -> None:
-    """Let an exponential moving average of the weights do the predicting; batch statistics are taken as they are."""
+def use_weight_average(training: Training, decay: float) -> None:
+    """Predict with an exponential moving average of the weights; buffers (batch statistics) are copied."""
     training.average = AveragedModel(training.model, multi_avg_fn=get_ema_multi_avg_fn(decay))
 
 
-def wrap(training: Training, compiled: bool) -> None:
-    """Compile and distribute what the losses call, as the machine and the configuration want it."""
+def wrap_model(training: Training, compiled: bool) -> None:
+    """Wrap the model for distributed training, and compile it if wanted."""
     if dist.is_initialized():
         devices = [torch.cuda.current_device()] if next(training.model.parameters()).is_cuda else None
         training.wrapped = DistributedDataParallel(training.model, device_ids=devices)
@@ -74,8 +74,8 @@ def wrap(training: Training, compiled: bool) -> None:
         training.wrapped = torch.compile(training.wrapped)
 
 
-def state_of(training: Training) -> dict[str, Any]:
-    """All that the next epoch depends on, for `torch.save`."""
+def state_dict(training: Training) -> dict[str, Any]:
+    """Everything that the next epoch depends on, for `torch.save`."""
     return _plain(
         {
             "model": training.model.state_dict() if training.average else None,
@@ -92,7 +92,7 @@ def state_of(training: Training) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Replace NumPy's numbers by Python's: `torch.load` refuses NumPy's, which some schedules leave in the rates."""
+    """Convert NumPy scalars to Python's: `torch.load` refuses NumPy's, which some schedules leave in the rates."""
     if isinstance(value, dict):
         return {key: _plain(part) for key, part in value.items()}
     if type(value) in (list, tuple):
@@ -101,7 +101,7 @@ def _plain(value: Any) -> Any:
 
 
 def restore(training: Training, state: dict[str, Any]) -> None:
-    """Take a stage up where `state_of` put it away; the predictor's weights are loaded by the caller before."""
+    """Restore the state saved by `state_dict`; the caller has loaded the predictor's weights before."""
     if training.average:
         training.model.load_state_dict(state["model"])
         training.average.n_averaged.copy_(state["average"]["n"])
@@ -109,7 +109,7 @@ def restore(training: Training, state: dict[str, Any]) -> None:
     if training.schedule:
         training.schedule.load_state_dict(state["schedule"])
     training.scaler.load_state_dict(state["scaler"])
-    training.rates = Rates(**state["rates"])
+    training.rates = LearningRates(**state["rates"])
     training.history[:] = state["history"]
     training.facts.update(state["facts"])
     random_states.restore(state["random"])

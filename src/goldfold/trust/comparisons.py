@@ -1,4 +1,4 @@
-"""Runs beside each other: differences paired over the folds they share, and what makes a comparison unfair."""
+"""Compare runs: differences paired over the same folds, and what makes a comparison unfair."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from goldfold.errors import GoldfoldError
 from goldfold.io.formatting import change, signed_interval
 from goldfold.trust.audits import Finding
 
-BUDGET_SLACK = 0.05  # share by which training budgets may differ before their scores say more of budget than of method
+BUDGET_TOLERANCE = 0.05  # share by which training budgets may differ
 BLEND = ", blend of "
 LAST = ", last epoch"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One run's score less another's on the same folds.
+    """One run's score minus another's on the same folds.
 
-    mean: over folds. interval: its 95 % interval, None for one fold. better: in how many of `folds` it was better.
-    relative: mean / the other's mean, None where that is 0.
+    mean: over folds. interval: its 95 % interval; None for one fold. better: in how many of the `folds` it was better.
+        relative: mean / the other's mean; None if that is 0.
     """
 
     mean: float
@@ -35,10 +35,11 @@ class Difference:
 
 
 def difference(summary: Mapping[str, Any], reference: Mapping[str, Any]) -> Difference:
-    """How a metric's summary (as in metrics.json) differs from that of another run with the same protocol and folds.
+    """Compute the paired difference of a metric between two runs with the same protocol and folds.
 
-    The interval is Student's t over folds with the variance corrected for training rows that folds share: the factor
-    1/k becomes 1/k + 1/(k - 1) (Nadeau and Bengio, Inference for the Generalization Error, 2003, eq. for k-fold use).
+    summary, reference: of the metric, as in metrics.json. The interval is Student's t over folds, with the variance
+        corrected for training rows that folds share: the factor 1/k becomes 1/k + 1/(k - 1) (Nadeau and Bengio,
+        Inference for the Generalization Error, 2003, for k-fold cross-validation).
     """
     from scipy import stats
 
@@ -54,9 +55,9 @@ def difference(summary: Mapping[str, Any], reference: Mapping[str, Any]) -> Diff
 
 
 def difference_text(found: Difference, bounds: Sequence[float], level: str = "") -> str:
-    """A paired difference, absolute and relative, its interval, and in how many folds it was better.
+    """Format a paired difference: absolute and relative, its interval, and in how many folds it was better.
 
-    bounds: of the metric. level: what stands before the interval where no heading says it, such as "95 % ".
+    bounds: of the metric. level: text before the interval if no heading names it, such as "95 % ".
 
     >>> difference_text(Difference(0.0123, (0.004, 0.0206), 4, 5, 0.0135), (0, 1))
     '+0.0123 (+1.23 pp, +1.4 %) [+0.0040, +0.0206], 4 of 5 folds'
@@ -65,84 +66,96 @@ def difference_text(found: Difference, bounds: Sequence[float], level: str = "")
     return f"{change(found.mean, found.relative, bounds)} {edges}, {found.better} of {found.folds} folds"
 
 
-def comparable(
+def comparable_metrics(
     names: Sequence[str],
     metrics: Sequence[Mapping[str, Any]],
     folds: Sequence[str],
     any_seeds: bool = False,
 ) -> list[str]:
-    """The metrics that all runs have; of several with the same values in every fold of every run the first alone.
+    """Return the metrics that all runs share; of those with equal values in every fold of every run only the first.
 
-    folds: folds.csv's text. any_seeds: whether runs may have different numbers of seeds a fold; a blend has those of
-    its runs, and may be compared with any of them.
+    names, metrics, folds: of each run its name, metrics.json and the text of folds.csv. any_seeds: whether the runs may
+        have different numbers of seeds per fold; a blend may be compared with any of its runs.
 
     Raises:
-        GoldfoldError: runs differ in their folds or in which of them they scored, in what they are ranked by (the first
-            of their metrics), or in the protocol of a metric that all have.
+        GoldfoldError: the runs differ in their folds, the scored folds, the metric that ranks them (their first), or
+            the protocol of a shared metric.
     """
     for name, own, drawn in zip(names[1:], metrics[1:], folds[1:], strict=True):
-        if not _same_folds(drawn, folds[0]):
+        if not _equal_folds(drawn, folds[0]):
             raise GoldfoldError(
+                "different_folds",
                 f"{name} and {names[0]} have different folds, so their scores cannot be paired: train both on the same "
-                "data with the same seed"
+                "data with the same seed",
             )
         ranked, first = next(iter(own)), next(iter(metrics[0]))
         if ranked != first:
             raise GoldfoldError(
-                f"{name} is ranked by {ranked} and {names[0]} by {first}: scores of different metrics are never ranked "
-                "together"
+                "different_metrics",
+                f"{name} is ranked by {ranked} and {names[0]} by {first}, and scores of different metrics cannot be "
+                "compared: compare runs of one metric",
             )
         scored, wanted = (", ".join(of[first]["folds"]) for of in (own, metrics[0]))
         if scored != wanted:
             raise GoldfoldError(
-                f"{name} scored fold {scored} and {names[0]} fold {wanted}, so they cannot be paired: train both with "
-                "the same folds"
+                "different_scored_folds",
+                f"{name} scored folds {scored} and {names[0]} folds {wanted}, so their scores cannot be paired: train "
+                "both with the same `folds`",
             )
     shared = [metric for metric in metrics[0] if all(metric in own for own in metrics)]
     for metric in shared:
-        _refuse_other_protocols(metric, names, [own[metric]["protocol"] for own in metrics], any_seeds)
+        _check_protocols(metric, names, [own[metric]["protocol"] for own in metrics], any_seeds)
     values = [[own[metric]["folds"] for own in metrics] for metric in shared]
     return [metric for at, metric in enumerate(shared) if values[at] not in values[:at]]
 
 
-def _same_folds(drawn: str, other: str) -> bool:
-    """Whether two texts of folds.csv say the same of each id, in whatever order."""
+def _equal_folds(drawn: str, other: str) -> bool:
+    """Whether two texts of folds.csv assign the same fold to each id, in any order."""
     return drawn == other or sorted(drawn.splitlines()) == sorted(other.splitlines())
 
 
-def _refuse_other_protocols(metric: str, names: Sequence[str], protocols: Sequence[str], any_seeds: bool) -> None:
+def _check_protocols(metric: str, names: Sequence[str], protocols: Sequence[str], any_seeds: bool) -> None:
+    """Check that the runs have the same protocol for a metric."""
     for name, protocol in zip(names[1:], protocols[1:], strict=True):
         seeds_may_differ = any_seeds or BLEND in protocol or BLEND in protocols[0]
-        if _plain(protocol, seeds_may_differ) != _plain(protocols[0], seeds_may_differ):
+        if _normalized_protocol(protocol, seeds_may_differ) != _normalized_protocol(protocols[0], seeds_may_differ):
             raise GoldfoldError(
+                "different_protocols",
                 f"{name} and {names[0]} have different protocols for {metric}, '{protocol}' and '{protocols[0]}': "
-                "scores of different protocols are never ranked together"
+                "their scores are measured differently, so compare runs with equal protocols",
             )
 
 
-def _plain(protocol: str, any_seeds: bool) -> str:
-    """The protocol without which epoch predicts, where that was not chosen by the score: some runs train nothing.
+def _normalized_protocol(protocol: str, any_seeds: bool) -> str:
+    """Remove from a protocol that the last epoch predicts, since some runs train nothing.
 
-    any_seeds: also without how many fits, of one run or of several, made a prediction.
+    any_seeds: also remove the numbers of seeds and of blended runs.
     """
     plain = protocol.removesuffix(LAST)
     return re.sub(rf", \d+ seeds? a fold|{BLEND}\d+ runs", "", plain) if any_seeds else plain
 
 
-def of_blend(protocol: str, runs: int) -> str:
-    """The protocol of a blend of so many runs, one of which has `protocol`: a number of runs for one of seeds."""
+def blend_protocol(protocol: str, runs: int) -> str:
+    """The protocol of a blend of `runs` runs, from that of one of them: the number of runs replaces that of seeds."""
     return re.sub(rf", \d+ seeds? a fold|{BLEND}\d+ runs", f"{BLEND}{runs} runs", protocol.removesuffix(LAST))
 
 
 def unequal_budget(budgets: Mapping[str, Mapping[str, float]]) -> list[Finding]:
-    """Trained runs whose epochs, steps or samples per fit differ by more than 5 % from the first trained one's."""
+    """Report trained runs whose epochs, steps or samples per fit differ by more than 5 % from those of the first.
+
+    budgets: run -> `epochs`, `steps` and `samples` per fit; runs with 0 epochs are not trained.
+    """
     trained = {name: budget for name, budget in budgets.items() if budget["epochs"]}
     findings = []
     for name, budget in list(trained.items())[1:]:
         first, own = next(iter(trained.items()))
-        unlike = [key for key in own if abs(budget[key] - own[key]) > BUDGET_SLACK * own[key]]
+        unlike = [key for key in own if abs(budget[key] - own[key]) > BUDGET_TOLERANCE * own[key]]
         if unlike:
-            told = ", ".join(f"{budget[key]:,.0f} {key} against {own[key]:,.0f}" for key in unlike)
-            message = f"{told} of {first}: a difference between them may be one of budget"
+            shares = ", ".join(f"{budget[key]:,.0f} {key} against {own[key]:,.0f}" for key in unlike)
+            message = (
+                f"{shares} of {first}: a difference between their scores may come from the training budget alone. "
+                "Train "
+                "both with the same budget"
+            )
             findings.append(Finding("unequal_budget", "error", message, name))
     return findings

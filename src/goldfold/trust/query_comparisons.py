@@ -13,8 +13,16 @@ from goldfold.data import tables
 from goldfold.experiment.run_folders import run_name
 from goldfold.io.files import read_json
 from goldfold.retrieval import search as retrieval
-from goldfold.trust.audits import Finding, merged
-from goldfold.trust.retrieval_comparisons import Fits, Gallery, Look, changes, fits_of, galleries_of, look
+from goldfold.trust.audits import Finding, merge_places
+from goldfold.trust.retrieval_comparisons import (
+    FoldEmbeddings,
+    FoldPairs,
+    RetrievalResult,
+    evaluate,
+    load_embeddings,
+    pairs_by_fold,
+    query_changes,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +34,7 @@ class Compared:
 
     first: str
     other: str
-    looks: tuple[Look, Look]
+    looks: tuple[RetrievalResult, RetrievalResult]
     queries: DataFrame
     unanswered: int
 
@@ -39,8 +47,8 @@ class QueryComparison:
     """
 
     compared: Compared
-    galleries: Sequence[Gallery]
-    fits: tuple[Mapping[int, Fits], Mapping[int, Fits]]
+    galleries: Sequence[FoldPairs]
+    fits: tuple[Mapping[int, FoldEmbeddings], Mapping[int, FoldEmbeddings]]
 
 
 def other_data(competition: Competition, data: Tables, folders: Sequence[Path]) -> list[Finding]:
@@ -51,7 +59,7 @@ def other_data(competition: Competition, data: Tables, folders: Sequence[Path]) 
         "it was trained on other data than what is prepared now, so its queries cannot be looked at: train it again"
     )
     changed = (each for each in folders if read_json(each / "reproduce.json").get("data_hash") != now)
-    return merged(Finding("other_data", "error", message, run_name(folder)) for folder in changed)
+    return merge_places(Finding("other_data", "error", message, run_name(folder)) for folder in changed)
 
 
 def compare_queries(competition: Competition, data: Tables, folders: Sequence[Path]) -> Iterator[QueryComparison]:
@@ -63,17 +71,17 @@ def compare_queries(competition: Competition, data: Tables, folders: Sequence[Pa
         GoldfoldError: the data has other ids than a run, or embeddings are missing or no embeddings.
     """
     first, *others = folders
-    galleries = galleries_of(first, data.train, competition.metric.retrieval.pairs)
+    galleries = pairs_by_fold(first, data.train, competition.metric.retrieval.pairs)
     unanswered = sum(retrieval.answers(each.pairs).unanswered for each in galleries)
     first_fits = _fits(first, galleries)
-    first_look = look(galleries, first_fits)
+    first_look = evaluate(galleries, first_fits)
     for other in others:
         fits = _fits(other, galleries)
-        looks = first_look, look(galleries, fits)
-        queries = changes(galleries, *looks)
+        looks = first_look, evaluate(galleries, fits)
+        queries = query_changes(galleries, *looks)
         compared = Compared(first=first.name, other=other.name, looks=looks, queries=queries, unanswered=unanswered)
         yield QueryComparison(compared=compared, galleries=galleries, fits=(first_fits, fits))
 
 
-def _fits(run: Path, galleries: Sequence[Gallery]) -> dict[int, Fits]:
-    return fits_of(run, [each.fold for each in galleries], read_json(run / "config.json")["seeds"])
+def _fits(run: Path, galleries: Sequence[FoldPairs]) -> dict[int, FoldEmbeddings]:
+    return load_embeddings(run, [each.fold for each in galleries], read_json(run / "config.json")["seeds"])

@@ -1,4 +1,4 @@
-"""Two runs of embeddings query by query: whose retrieval got better or worse, and how far their similarities moved."""
+"""Compare two runs of embeddings query by query: changes of average precision, similarities and spread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from pandas import DataFrame, concat, read_csv
 
-from goldfold.data import folds as splits
+from goldfold.data.folds import folds_from_frame
 from goldfold.experiment.fits import fit_folder
 from goldfold.io.files import read_array, read_json
 from goldfold.nn import collapse
@@ -19,17 +19,17 @@ from goldfold.retrieval import search as retrieval
 from goldfold.retrieval.search import Similarities
 from goldfold.trust.comparisons import Difference, difference
 
-FINE = 2000  # bins of a similarity, 0.001 wide: nearly collapsed embeddings differ in the third decimal
-STEPS = (20, 10, 5, 2, 1)  # of them in one bin of a picture
-SEEN = 20  # bins of a picture that are to be filled
-LOOKED_AT = 1000  # rows of a fold that spread is measured on, since it takes the cosines of all their pairs
+FINE_BINS = 2000  # of cosine similarity, 0.001 wide: nearly collapsed embeddings differ in the third decimal
+STEPS = (20, 10, 5, 2, 1)  # fine bins in one bin of a picture
+FILLED = 20  # bins of a picture that should be filled
+SPREAD_ROWS = 1000  # rows of a fold that spread is measured on, since it needs the cosines of all pairs
 
-Fits = Sequence[np.ndarray]  # the embeddings (n, d) of a fold's rows, one array a seed
+FoldEmbeddings = Sequence[np.ndarray]  # the embeddings (n, d) of a fold's rows, one array per seed
 
 
 @dataclass(frozen=True)
-class Gallery:
-    """The rows of one fold that are scored, with `id`, and who asks and answers among them."""
+class FoldPairs:
+    """The scored rows of one fold, with `id`, and their queries, gallery and relevance."""
 
     fold: int
     rows: DataFrame
@@ -37,8 +37,8 @@ class Gallery:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spread:
-    """How much of their space a run's normalised embeddings use: mean over its fits; terms as `collapse.Features`."""
+class EmbeddingSpread:
+    """How much of their space a run's normalized embeddings use: mean over fits; terms as in `collapse.Features`."""
 
     dimensions: int
     spread: float
@@ -48,24 +48,24 @@ class Spread:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """What a run makes of all folds.
+class RetrievalResult:
+    """How a run retrieves over all folds.
 
-    precisions: fold -> each query's average precision, mean over seeds, nan where it has no right answer.
-    similarities: of all queries of all fits, in 2,000 bins.
+    precisions: fold -> each query's average precision, mean over seeds; NaN without any relevant gallery row.
+        similarities: of all queries of all fits, in 2,000 bins.
     """
 
     precisions: Mapping[int, np.ndarray]
     similarities: Similarities
-    spread: Spread
+    spread: EmbeddingSpread
 
 
 @dataclass(frozen=True)
-class Signs:
-    """How many queries changed in which direction.
+class SignTest:
+    """How many queries improved and degraded.
 
-    p: of the exact two-sided sign test (binomial, unchanged ones left out). It takes queries as independent, which
-    frames of one recording are not.
+    p: p-value of the exact two-sided sign test (binomial, without unchanged queries). It treats queries as independent,
+        which frames of one recording are not.
     """
 
     improved: int
@@ -74,56 +74,61 @@ class Signs:
     p: float
 
 
-def galleries_of(run: Path, train: DataFrame, pairs: Callable[[DataFrame], Pairs]) -> list[Gallery]:
-    """The rows of every fold that a finished run scored; `train` is the table it was made with, `pairs` its metric's.
+def pairs_by_fold(run: Path, train: DataFrame, pairs: Callable[[DataFrame], Pairs]) -> list[FoldPairs]:
+    """Return the pairs of every fold that a finished run scored.
+
+    train: the train table the run was made with. pairs: of the metric.
 
     Raises:
         GoldfoldError: the table has other ids than the run.
     """
     drawn = read_csv(run / "folds.csv", dtype=str, keep_default_na=False, encoding="utf-8")
-    folds = splits.folds_from_frame(drawn, train["id"])
+    folds = folds_from_frame(drawn, train["id"])
     scored = map(int, next(iter(read_json(run / "metrics.json").values()))["folds"])
     rows = {number: train.iloc[folds[number].validation].reset_index(drop=True) for number in scored}
-    return [Gallery(number, own, pairs(own)) for number, own in rows.items()]
+    return [FoldPairs(number, own, pairs(own)) for number, own in rows.items()]
 
 
-def fits_of(run: Path, folds: Sequence[int], seeds: Sequence[int]) -> dict[int, Fits]:
-    """What a finished run's fits predicted: fold -> its validation rows' embeddings, one array for each seed."""
+def load_embeddings(run: Path, folds: Sequence[int], seeds: Sequence[int]) -> dict[int, FoldEmbeddings]:
+    """Load the embeddings of a finished run: fold -> its validation rows' embeddings, one array per seed."""
     return {fold: [read_array(fit_folder(run, fold, seed) / "validation.npy") for seed in seeds] for fold in folds}
 
 
-def look(folds: Sequence[Gallery], fits: Mapping[int, Fits]) -> Look:
-    """fits: fold -> its rows' embeddings (n, d), one array for each seed."""
+def evaluate(folds: Sequence[FoldPairs], fits: Mapping[int, FoldEmbeddings]) -> RetrievalResult:
+    """Evaluate the embeddings of a run on its folds.
+
+    fits: fold -> embeddings (n, d) of its rows, one array per seed.
+    """
     precisions = {
         each.fold: np.mean([retrieval.average_precisions(each.pairs, own) for own in fits[each.fold]], axis=0)
         for each in folds
     }
-    found = [retrieval.similarities(each.pairs, own, FINE) for each in folds for own in fits[each.fold]]
+    found = [retrieval.similarities(each.pairs, own, FINE_BINS) for each in folds for own in fits[each.fold]]
     counts = ([getattr(one, side) for one in found] for side in ("right", "wrong"))
     right, wrong = (np.sum(each, axis=0) for each in counts)
-    return Look(
+    return RetrievalResult(
         precisions=precisions,
         similarities=Similarities(found[0].edges, right, wrong),
         spread=_spread([own for each in folds for own in fits[each.fold]]),
     )
 
 
-def _spread(fits: Fits) -> Spread:
-    """Of at most 1,000 rows of each fit, the same of every run."""
+def _spread(fits: FoldEmbeddings) -> EmbeddingSpread:
+    """Mean spread over fits, each measured on at most 1,000 rows, the same rows for every run."""
     found = []
     for own in fits:
-        rows = np.random.default_rng(0).permutation(len(own))[:LOOKED_AT]
+        rows = np.random.default_rng(0).permutation(len(own))[:SPREAD_ROWS]
         found.append(collapse.of_features(retrieval.normalised(own[rows])))
     names = ("spread", "isotropic", "effective_rank", "median_cosine")
     means = {name: float(np.mean([getattr(each, name) for each in found])) for name in names}
-    return Spread(dimensions=fits[0].shape[1], **means)
+    return EmbeddingSpread(dimensions=fits[0].shape[1], **means)
 
 
-def changes(folds: Sequence[Gallery], first: Look, other: Look) -> DataFrame:
-    """A row for each query that has a right answer, the most improved first.
+def query_changes(folds: Sequence[FoldPairs], first: RetrievalResult, other: RetrievalResult) -> DataFrame:
+    """Compare two runs query by query; one row per query with a relevant gallery row, the most improved first.
 
-    Columns: fold, query (its place among the fold's), id, right_answers, answers, first and other (their average
-    precisions), change (other - first).
+    Columns: fold, query (index in the fold's queries), id, right_answers (relevant gallery rows), answers (gallery
+        rows), first and other (their average precisions), change (other - first).
     """
     parts = []
     for each in folds:
@@ -146,20 +151,20 @@ def changes(folds: Sequence[Gallery], first: Look, other: Look) -> DataFrame:
     return found.sort_values("change", ascending=False, kind="stable", ignore_index=True)
 
 
-def signs(change: np.ndarray) -> Signs:
-    """change: (q,) floats, other - first."""
+def sign_test(change: np.ndarray) -> SignTest:
+    """Test whether more queries improved than degraded; change: (q,) floats, other - first."""
     from scipy import stats
 
     improved, degraded = int((change > 0).sum()), int((change < 0).sum())
     changed = improved + degraded
     p = float(stats.binomtest(improved, changed).pvalue) if changed else 1.0
-    return Signs(improved, degraded, len(change) - changed, p)
+    return SignTest(improved, degraded, len(change) - changed, p)
 
 
 def mean_change(queries: DataFrame) -> Difference:
-    """The mean change of average precision, paired over folds as `comparisons.difference` has it.
+    """The mean change of average precision, paired over folds as in `comparisons.difference`.
 
-    queries: as `changes` gives them.
+    queries: the frame of `query_changes`.
     """
     by_fold = queries.groupby("fold")[["first", "other"]].mean()
     first, other = (
@@ -169,43 +174,44 @@ def mean_change(queries: DataFrame) -> Difference:
     return difference(other, first)
 
 
-def distance(first: np.ndarray, other: np.ndarray) -> float:
-    """Kolmogorov and Smirnov's, in [0, 1]: the largest difference of two cumulative shares; nan where one is empty.
+def ks_distance(first: np.ndarray, other: np.ndarray) -> float:
+    """The Kolmogorov-Smirnov distance of two histograms, in [0, 1]; NaN if one is empty.
 
-    first, other: (bins,) counts in the same bins, at whose edges alone it looks.
+    It is the largest difference of their cumulative shares at the edges of the bins. first, other: (bins,) counts in
+    the same bins.
     """
     if not first.any() or not other.any():
         return math.nan
     return float(np.abs(np.cumsum(first / first.sum() - other / other.sum())).max())
 
 
-def common(first: np.ndarray, other: np.ndarray) -> float:
-    """The share that two histograms of one area have in common, 1 where they are equal; nan where one is empty.
+def histogram_overlap(first: np.ndarray, other: np.ndarray) -> float:
+    """The area that two histograms share, in [0, 1], 1 if they are equal; NaN if one is empty.
 
-    first, other: (bins,) counts in the same bins; sparse ones have little in common, so take wide bins.
+    first, other: (bins,) counts in the same bins. Sparse histograms overlap little, so use wide bins.
     """
     if not first.any() or not other.any():
         return math.nan
     return float(np.minimum(first / first.sum(), other / other.sum()).sum())
 
 
-def to_draw(found: Mapping[str, Similarities]) -> dict[str, Similarities]:
-    """The same in wider bins, 0.02 wide where similarities differ enough to fill some of them; narrower if not."""
+def coarse_bins(found: Mapping[str, Similarities]) -> dict[str, Similarities]:
+    """Merge bins for pictures: 0.02 wide if the similarities then fill enough of them, narrower otherwise."""
     filled = np.flatnonzero(sum(each.right + each.wrong for each in found.values()))
-    span = filled[-1] - filled[0] + 1 if len(filled) else FINE
-    step = next(step for step in STEPS if span >= SEEN * step or step == STEPS[-1])
+    span = filled[-1] - filled[0] + 1 if len(filled) else FINE_BINS
+    step = next(step for step in STEPS if span >= FILLED * step or step == STEPS[-1])
     return {
-        name: Similarities(each.edges[::step], *(_wider(counts, step) for counts in (each.right, each.wrong)))
+        name: Similarities(each.edges[::step], *(_merged(counts, step) for counts in (each.right, each.wrong)))
         for name, each in found.items()
     }
 
 
-def _wider(counts: np.ndarray, step: int) -> np.ndarray:
+def _merged(counts: np.ndarray, step: int) -> np.ndarray:
     return counts.reshape(-1, step).sum(axis=1)
 
 
-def alone(pairs: Pairs, query: int) -> Pairs:
-    """`pairs` with the query at place `query` as the only one that asks."""
+def single_query(pairs: Pairs, query: int) -> Pairs:
+    """`pairs` with the query at index `query` as the only one."""
 
     def of(part: Callable[[slice], np.ndarray]) -> Callable[[slice], np.ndarray]:
         return lambda asked: part(slice(query, query + 1))[asked]

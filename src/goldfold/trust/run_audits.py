@@ -48,7 +48,7 @@ def after_training(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) 
         findings += audits.orphan_parameters(fit.facts, where) if fit.facts else []
         findings += audits.dead_loss_terms(fit.history, where) + audits.learning_rates(fit.facts, where)
         findings += audits.collapse(fit.history, where, fit.epoch) + audits.did_not_learn(fit.facts, fit.history, where)
-    return audits.merged(findings + _of_scores(experiment, fits, whole))
+    return audits.merge_places(findings + _of_scores(experiment, fits, whole))
 
 
 def _of_scores(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> list[Finding]:
@@ -74,4 +74,4 @@ def _ranked_neighbors(experiment: Experiment) -> list[Finding]:
     for number in fold_numbers(experiment.protocol, experiment.folds) if retrieval else ():
         rows = experiment.tables.train.iloc[experiment.folds[number].validation].reset_index(drop=True)
         findings += audits.neighbor_ranked(retrieval.pairs(rows), rows, competition.neighbors, f"fold {number}")
-    return audits.merged(findings)
+    return audits.merge_places(findings)

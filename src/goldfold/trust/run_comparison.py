@@ -9,11 +9,11 @@ from statistics import fmean
 from typing import Any
 
 from goldfold.experiment.run_folders import run_name
-from goldfold.experiment.scoring import spread
+from goldfold.experiment.scoring import fold_statistics
 from goldfold.io.files import read_json
 from goldfold.trust import audits
 from goldfold.trust.audits import Finding
-from goldfold.trust.comparisons import Difference, comparable, difference, unequal_budget
+from goldfold.trust.comparisons import Difference, comparable_metrics, difference, unequal_budget
 from goldfold.trust.untrained_baselines import ComparedRuns, no_better
 
 BUDGET = ("epochs", "steps", "samples", "seconds")
@@ -64,7 +64,7 @@ def compare_runs(rows: ComparedRuns, accepted: Sequence[str] = ()) -> RunCompari
     folders = {run_name(folder): folder for folder in rows.folders}
     metrics = {name: read_json(folder / "metrics.json") for name, folder in folders.items()}
     drawn = [(folder / "folds.csv").read_text(encoding="utf-8") for folder in folders.values()]
-    shared = comparable(list(folders), list(metrics.values()), drawn)
+    shared = comparable_metrics(list(folders), list(metrics.values()), drawn)
     budgets = {name: budget(folder) for name, folder in folders.items()}
     spent = {name: {key: own[key] for key in COMPARED} for name, own in budgets.items()}
     findings = [*rows.findings, *unequal_budget(spent)]
@@ -102,7 +102,7 @@ def over_seeds(run: Path, metric: str, bounds: Sequence[float]) -> dict[str, Any
     for path in sorted(run.glob("fold*-seed*/fit.json")):
         fit = read_json(path)
         by_seed.setdefault(fit["seed"], []).append(fit["scores"][metric])
-    return spread([fmean(scores) for scores in by_seed.values()], bounds) if len(by_seed) > 1 else None
+    return fold_statistics([fmean(scores) for scores in by_seed.values()], bounds) if len(by_seed) > 1 else None
 
 
 def _compared(

@@ -16,9 +16,8 @@ from goldfold.experiment.run_folders import BLEND, run_name
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json
 from goldfold.params import Role, names
-from goldfold.trust.audits import Finding, merged
-from goldfold.trust.audits.embeddings import below_untrained
-from goldfold.trust.comparisons import comparable
+from goldfold.trust.audits import Finding, below_untrained, merge_places
+from goldfold.trust.comparisons import comparable_metrics
 
 WEIGHTS = {True: "pretrained weights", False: "untrained weights", None: "the weights it starts from"}
 ALIKE = ("recipe", "seed", "seeds", "folds")  # with the backbone: what an untrained run shares with a trained one
@@ -65,7 +64,7 @@ def with_baselines(workspace: Workspace, folders: Sequence[Path]) -> ComparedRun
     for folder, weights in wanted:
         serving = [run_name(each) for each in rows if _serves(workspace, each, folder, weights)]
         baselines.setdefault(run_name(folder), []).extend(serving)
-    return ComparedRuns(rows, added, baselines, merged(findings))
+    return ComparedRuns(rows, added, baselines, merge_places(findings))
 
 
 def no_better(rows: ComparedRuns, summaries: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
@@ -107,7 +106,7 @@ def _is_valid(workspace: Workspace, run: Path, values: Mapping[str, Any]) -> boo
     """Whether a run of the same competition could have these parameters."""
     others = {key: value for key, value in values.items() if key != "config"}
     try:
-        configs.resolve(values["config"], others, workspace.competition(run.parent.name).recipes)
+        configs.resolve_config(values["config"], others, workspace.competition(run.parent.name).recipes)
     except GoldfoldError:
         return False
     return True
@@ -140,7 +139,7 @@ def _fitting(workspace: Workspace, trained: Path, weights: bool | None) -> Path 
         own = _config(folder)
         return sum(own.get(key) != value for key, value in _config(trained).items())
 
-    beside = [each for each in runs.listed(workspace.runs)[::-1] if each.parent == trained.parent]
+    beside = [each for each in runs.list_runs(workspace.runs)[::-1] if each.parent == trained.parent]
     finished = [each for each in beside if (each / runs.FINISHED).exists()]
     found = [each for each in finished if _serves(workspace, each, trained, weights) and _comparable(trained, each)]
     return min(found, key=unlike, default=None)
@@ -150,7 +149,7 @@ def _comparable(*folders: Path) -> bool:
     metrics = [read_json(folder / "metrics.json") for folder in folders]
     drawn = [(folder / "folds.csv").read_text(encoding="utf-8") for folder in folders]
     try:
-        return bool(comparable([run_name(folder) for folder in folders], metrics, drawn))
+        return bool(comparable_metrics([run_name(folder) for folder in folders], metrics, drawn))
     except GoldfoldError:
         return False
 
@@ -188,7 +187,7 @@ def _written_configs(workspace: Workspace, name: str) -> dict[str, dict[str, Any
     """What each config of a competition says in full."""
     recipes = workspace.competition(name).recipes
     paths = {config: workspace.config_path(name, config) for config in workspace.configs(name)}
-    return {config: configs.read(path, [], recipes).resolved() for config, path in paths.items()}
+    return {config: configs.read_config(path, [], recipes).resolved() for config, path in paths.items()}
 
 
 def _making(name: str, config: str, values: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""One trial: parameters tried on the folds in the study's order, until all are done or the rest is hopeless."""
+"""Run one trial: fit its parameters fold by fold, until all folds are fitted or the trial is pruned."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.fits import CHECKPOINTS, Experiment, Fit, FitObserver, fit
 from goldfold.experiment.outcome import fold_scores
-from goldfold.training.loop import Progress
+from goldfold.io.progress import EpochProgress
 from goldfold.tuning import pruning
 from goldfold.tuning.trials import TrialRecord
 
@@ -20,11 +20,12 @@ Curve = list[tuple[float, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """What a trial is carried out in.
+class TrialContext:
+    """What a trial needs from its study.
 
-    order: the folds' numbers as this study fits them. earlier: the other trials as they stand now. note: told the trial
-    after every fold. observe: of training, as for any fit. prune: whether hopeless trials end early.
+    order: numbers of the folds, as this study fits them. earlier: returns the current records of the other trials.
+        note: receives the trial after every fold. observe: of the training, as for any fit. prune: whether trials that
+        cannot win end early.
     """
 
     order: Sequence[int]
@@ -34,83 +35,84 @@ class Surroundings:
     prune: bool = True
 
 
-class _HopelessError(Exception):
-    """Ends a trial from wherever it is; the checkpoints of a fit in progress are whole."""
+class _PrunedError(Exception):
+    """Ends a trial at any point of training; the checkpoints of the current fit are complete."""
 
     def __init__(self, trial: TrialRecord, reason: str) -> None:
         super().__init__(reason)
         self.trial = replace(trial, state="pruned", reason=reason)
 
 
-def carry_out(experiment: Experiment, folder: Path, trial: TrialRecord, around: Surroundings) -> TrialRecord:
-    """Fit the folds in `folder`, going on where an earlier attempt stopped; returns the trial with its end.
+def run_trial(experiment: Experiment, folder: Path, trial: TrialRecord, context: TrialContext) -> TrialRecord:
+    """Fit the folds of a trial in `folder`, resuming an earlier attempt, and return the trial's final record.
 
-    The value of a complete trial is the mean over folds of the mean over seeds, the number `score` prints of a run. A
-    trial whose training is refused (a loss that is not finite, no memory) ends as failed, with the sentence as reason.
+    The value of a complete trial is the mean over folds of the mean over seeds, as `score` prints it for a run. If
+    training fails (a loss that is not finite, no memory), the trial ends as failed with the message as reason.
     """
     trial = replace(trial, state="running", folds={}, fits=0.0)
     try:
-        for fold in around.order:
-            trial = _with_fold(experiment, folder, trial, fold, around)
-            around.note(trial)
-            if len(trial.folds) < len(around.order):
-                _judge(experiment, trial, around)
-    except _HopelessError as hopeless:
-        return hopeless.trial
+        for fold in context.order:
+            trial = _with_fold(experiment, folder, trial, fold, context)
+            context.note(trial)
+            if len(trial.folds) < len(context.order):
+                _judge(experiment, trial, context)
+    except _PrunedError as pruned:
+        return pruned.trial
     except (GoldfoldError, MemoryError) as error:
         return replace(trial, state="failed", reason=str(error) or "memory ran out")
     return replace(trial, state="complete", value=float(np.mean([trial.folds[fold] for fold in sorted(trial.folds)])))
 
 
-def tidy(folder: Path) -> None:
-    """Remove a finished trial's weights, which nothing reads again; scores and predictions stay."""
+def remove_weights(folder: Path) -> None:
+    """Remove the weights of a finished trial, which nothing reads again; scores and predictions stay."""
     for weights in folder.glob(f"fold*/{CHECKPOINTS}"):
         shutil.rmtree(weights)
 
 
 def _with_fold(
-    experiment: Experiment, folder: Path, trial: TrialRecord, fold: int, around: Surroundings
+    experiment: Experiment, folder: Path, trial: TrialRecord, fold: int, context: TrialContext
 ) -> TrialRecord:
-    """The trial with one more fold, every seed of it."""
+    """The trial with one more fold, fitted with every seed."""
     seeds, curve, fits = experiment.protocol.seeds, list(trial.curves.get(fold, ())), []
     for seed in seeds:
-        watch = around.observe
+        watch = context.observe
         if seed == seeds[0] and not curve:
-            watch = _watch(experiment, trial, curve, around)
+            watch = _watch(experiment, trial, curve, context)
         fits.append(fit(experiment, folder, fold, seed, watch))
     score = fold_scores(fits, experiment.competition.metric.name)[fold]
     curves = {**trial.curves, fold: curve or _curve(fits[0])}
     return replace(trial, folds={**trial.folds, fold: score}, curves=curves, fits=trial.fits + 1)
 
 
-def _watch(experiment: Experiment, trial: TrialRecord, curve: Curve, around: Surroundings) -> FitObserver:
-    """An observer that takes down the fit's curve and ends a trial whose curve is hopeless."""
+def _watch(experiment: Experiment, trial: TrialRecord, curve: Curve, context: TrialContext) -> FitObserver:
+    """An observer that records the fit's learning curve and ends the trial if it should be pruned."""
     higher, seeds = experiment.competition.metric.higher_is_better, len(experiment.protocol.seeds)
 
-    def watch(fold: int, seed: int, progress: Progress) -> None:
-        if around.observe:
-            around.observe(fold, seed, progress)
+    def watch(fold: int, seed: int, progress: EpochProgress) -> None:
+        if context.observe:
+            context.observe(fold, seed, progress)
         if not progress.row or progress.row["metric"] is None:
             return
         curve.append((progress.done, progress.row["metric"]))
         reason = None
-        if around.prune and progress.done < 1:
-            reason = pruning.hopeless_curve(fold, curve, trial.folds, around.order, around.earlier(), higher)
+        if context.prune and progress.done < 1:
+            reason = pruning.prune_within_fold(fold, curve, trial.folds, context.order, context.earlier(), higher)
         if reason:
             spent = trial.fits + progress.done / seeds
-            raise _HopelessError(replace(trial, curves={**trial.curves, fold: list(curve)}, fits=spent), reason)
+            raise _PrunedError(replace(trial, curves={**trial.curves, fold: list(curve)}, fits=spent), reason)
 
     return watch
 
 
-def _judge(experiment: Experiment, trial: TrialRecord, around: Surroundings) -> None:
+def _judge(experiment: Experiment, trial: TrialRecord, context: TrialContext) -> None:
+    """End the trial if it should be pruned after its last fold."""
     higher = experiment.competition.metric.higher_is_better
-    reason = around.prune and pruning.hopeless(trial.folds, around.order, around.earlier(), higher)
+    reason = context.prune and pruning.prune_after_fold(trial.folds, context.order, context.earlier(), higher)
     if reason:
-        raise _HopelessError(trial, reason)
+        raise _PrunedError(trial, reason)
 
 
 def _curve(read: Fit) -> Curve:
-    """The curve of a fit that was read instead of trained."""
+    """The learning curve of a fit that was read instead of trained."""
     rows = read.history
     return [(number / len(rows), row["metric"]) for number, row in enumerate(rows, 1) if row["metric"] is not None]

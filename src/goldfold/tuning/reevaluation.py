@@ -9,7 +9,7 @@ from goldfold.cli.progress import Bar
 from goldfold.data import folds as splits
 from goldfold.experiment import workspace
 from goldfold.experiment.cross_validation import cross_validate
-from goldfold.experiment.fits import Experiment, fits_of
+from goldfold.experiment.fits import Experiment, fit_keys
 from goldfold.experiment.outcome import fold_scores
 from goldfold.experiment.setup import Prepared
 from goldfold.tuning import objective
@@ -56,14 +56,14 @@ def _scored(other: Prepared, study: Study, record: TrialRecord, quiet: bool) -> 
     experiment = experiment_of(other, dict(record.params))
     metric, seed = experiment.competition.metric.name, experiment.protocol.seed
     folder = study.trial_folder(record.params) / f"folds-drawn-with-{seed}"
-    bar = Bar(len(fits_of(experiment)), metric, quiet)
-    bar.work(f"trial {record.number} on folds drawn with seed {seed}, fit", 0, len(fits_of(experiment)))
+    bar = Bar(len(fit_keys(experiment)), metric, quiet)
+    bar.work(f"trial {record.number} on folds drawn with seed {seed}, fit", 0, len(fit_keys(experiment)))
     fits = []
     for fit in cross_validate(_telling(experiment, bar), folder, bar):
         fits.append(fit)
         bar.fit_ended()
     bar.close()
-    objective.tidy(folder)
+    objective.remove_weights(folder)
     return fold_scores(fits, metric)
 
 

@@ -1,4 +1,4 @@
-"""Where a study is kept: a journal file by default or a database by its URL, and a lock that all workers share."""
+"""Storages of studies: a journal file by default or a database URL, and a lock that all workers share."""
 
 from __future__ import annotations
 
@@ -23,45 +23,48 @@ UNREACHABLE = (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError)
 
 
 @dataclass(frozen=True)
-class Place:
-    """A storage, and what people may read of where it is: no password."""
+class StudyStorage:
+    """A storage of studies.
 
-    storage: BaseStorage
+    shown: where it is, without password. exclusive: returns a context that one process at a time can enter, on all
+        machines that use the storage. shared: whether processes of other machines may use it.
+    """
+
+    backend: BaseStorage
     shown: str
-    alone: Callable[[], Any]
+    exclusive: Callable[[], Any]
     shared: bool
 
     @contextmanager
     def reached(self, kept: str) -> Iterator[None]:
-        """Raise a sentence where the storage does not answer; kept: where results lie meanwhile."""
+        """Turn errors of an unreachable storage into a GoldfoldError; kept: folder where results are meanwhile."""
         try:
             yield
         except UNREACHABLE as error:
-            raise GoldfoldError(_lost(self.shown, error, kept)) from error
+            raise _unreachable(self.shown, error, kept) from error
 
 
 class _FileLock:
-    """A lock the system frees when its holder is killed; Optuna's own stays for 30 seconds."""
+    """A lock that the system frees if its holder is killed; Optuna's own lock stays for 30 seconds."""
 
     def __init__(self, path: Path) -> None:
         self.lock = FileLock(path)
 
     def acquire(self) -> bool:
+        """Wait for the lock."""
         self.lock.acquire()
         return True
 
     def release(self) -> None:
+        """Free the lock."""
         self.lock.release()
 
 
-def opened(wanted: str | None, folder: Path) -> Place:
-    """The storage at the URL `wanted`, or the journal in `folder`.
-
-    `alone()` of the place is a context that one process at a time is in, on all machines that use the storage.
-    `shared`: whether processes of other machines may use it too.
+def open_storage(wanted: str | None, folder: Path) -> StudyStorage:
+    """Open the storage at the URL `wanted`, or the journal in `folder` if it is None.
 
     Raises:
-        GoldfoldError: the URL is none, its driver is absent, or nothing answers there.
+        GoldfoldError: the URL is invalid, its driver is not installed, or the storage does not answer.
     """
     optuna.logging.set_verbosity(logging.WARNING)
     if not wanted:
@@ -70,8 +73,9 @@ def opened(wanted: str | None, folder: Path) -> Place:
         url = make_url(wanted)
     except ArgumentError as error:
         raise GoldfoldError(
-            f"a storage is a URL such as postgresql://user:password@host/database, this is '{wanted}': change it, or "
-            "leave it out for a file of the study's own"
+            "invalid_storage_url",
+            f"a storage is a URL such as postgresql://user:password@host/database, and this is '{wanted}': change it, "
+            "or leave it out to use a journal file in the study's folder",
         ) from error
     if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
@@ -80,35 +84,38 @@ def opened(wanted: str | None, folder: Path) -> Place:
     if url.get_backend_name() == "postgresql":
         options["connect_args"] = {"connect_timeout": 10}
     try:
-        alone = _alone(url, options, folder)
-        with alone():  # two that begin at once would both make the tables
+        exclusive = _exclusive_lock(url, options, folder)
+        with exclusive():  # otherwise two processes could both create the tables
             storage = RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=options)
     except (ImportError, NoSuchModuleError) as error:
-        raise GoldfoldError(f"storage {shown} needs a driver that is absent ({error}): pip install it") from error
+        raise GoldfoldError(
+            "storage_driver_missing",
+            f"storage {shown} needs a driver that is not installed ({error}): install it with pip",
+        ) from error
     except UNREACHABLE as error:
-        raise GoldfoldError(_lost(shown, error, str(folder))) from error
-    return Place(storage, shown, alone, shared=url.get_backend_name() != "sqlite")
+        raise _unreachable(shown, error, str(folder)) from error
+    return StudyStorage(storage, shown, exclusive, shared=url.get_backend_name() != "sqlite")
 
 
-def _journal(path: Path) -> Place:
+def _journal(path: Path) -> StudyStorage:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_suffix(".lock")
     with FileLock(lock):
-        _whole(path)
+        _remove_partial_line(path)
     storage = JournalStorage(JournalFileBackend(str(path), lock_obj=_FileLock(lock)))
-    return Place(storage, str(path), lambda: FileLock(path.with_suffix(".alone")), shared=False)
+    return StudyStorage(storage, str(path), lambda: FileLock(path.with_suffix(".alone")), shared=False)
 
 
-def _whole(path: Path) -> None:
-    """Cut a last line that a writer did not finish: the next one written would be joined to it and unreadable."""
+def _remove_partial_line(path: Path) -> None:
+    """Remove an incomplete last line of a killed writer; the next line would be appended to it."""
     data = path.read_bytes() if path.exists() else b""
     whole = data[: data.rfind(b"\n") + 1]
     if whole != data:
         path.write_bytes(whole)
 
 
-def _alone(url: URL, options: dict[str, Any], folder: Path) -> Callable[[], Any]:
-    """PostgreSQL's own lock across machines; elsewhere a file's, across the processes of this one."""
+def _exclusive_lock(url: URL, options: dict[str, Any], folder: Path) -> Callable[[], Any]:
+    """PostgreSQL's advisory lock across machines; for other databases a file lock on this machine."""
     if url.get_backend_name() != "postgresql":
         folder.mkdir(parents=True, exist_ok=True)
         return lambda: FileLock(folder / "storage.alone")
@@ -116,7 +123,7 @@ def _alone(url: URL, options: dict[str, Any], folder: Path) -> Callable[[], Any]
     key = int.from_bytes(hashlib.blake2b(b"goldfold study", digest_size=7).digest(), "big")
 
     @contextmanager
-    def alone() -> Iterator[None]:
+    def exclusive() -> Iterator[None]:
         with engine.connect() as connection:
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": key})
             try:
@@ -124,12 +131,14 @@ def _alone(url: URL, options: dict[str, Any], folder: Path) -> Callable[[], Any]
             finally:
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
 
-    return alone
+    return exclusive
 
 
-def _lost(shown: str, error: Exception, kept: str) -> str:
+def _unreachable(shown: str, error: Exception, kept: str) -> GoldfoldError:
+    """The error for a storage that does not answer."""
     what = " ".join(str(getattr(error, "orig", None) or error).split())[:200]
-    return (
-        f"storage {shown} cannot be reached ({what}): what was trained is kept in {kept}; start the same command when "
-        "it answers again, or with another STORAGE, and either takes in what is kept there"
+    return GoldfoldError(
+        "storage_unreachable",
+        f"storage {shown} cannot be reached ({what}): finished fits are kept in {kept}. Run the same command when the "
+        "storage answers again, or with another STORAGE, and they are added to it",
     )

@@ -1,4 +1,4 @@
-"""A study that several workers carry on together: who has which trial, what became of it, and what a dead one left."""
+"""A study shared by several workers: who runs which trial, results of trials, recovery of trials of dead workers."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from goldfold.errors import GoldfoldError
 from goldfold.io.files import read_json, write_json
 from goldfold.io.seeding import derive
 from goldfold.tuning.search_space import Space
-from goldfold.tuning.storages import UNREACHABLE, Place
-from goldfold.tuning.trials import TrialRecord
+from goldfold.tuning.storages import UNREACHABLE, StudyStorage
+from goldfold.tuning.trials import State, TrialRecord
 from goldfold.tuning.workers import BEAT, Worker
 
-ATTEMPTS = 3  # by workers that died in it without finishing one more fold, before a trial is given up
+ATTEMPTS = 3  # of workers that died without finishing one more fold, before a trial fails
 TRIAL = "trial.json"
-STATES = {
+STATES: dict[TrialState, State] = {
     TrialState.RUNNING: "running",
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
@@ -36,10 +36,10 @@ ENDS = {name: state for state, name in STATES.items() if name != "running"}
 
 @dataclass(frozen=True, kw_only=True)
 class Basis:
-    """What all trials of a study share; with another basis it is another study.
+    """What all trials of a study share; a study cannot be resumed with another basis.
 
-    search: the block as written. config: the config's own values. data, folds: hashes. order: the folds' numbers as
-    trials fit them.
+    search: the block as written. config: the config's own values. data, folds: hashes. order: numbers of the folds in
+        the order that trials fit them.
     """
 
     competition: str
@@ -54,7 +54,7 @@ class Basis:
 
 @dataclass(frozen=True)
 class Claim:
-    """A trial that this process carries out. known: what an earlier worker got done of it."""
+    """A trial claimed by this process; known: its record, with what an earlier worker finished."""
 
     trial: optuna.Trial
     known: TrialRecord
@@ -62,24 +62,24 @@ class Claim:
 
 @dataclass(frozen=True)
 class Study:
-    """A study in its storage. folder: holds each trial's fits and what is known of it, should the storage be lost."""
+    """A study in its storage; folder: holds each trial's fits and its record, in case the storage is lost."""
 
     study: optuna.Study
     space: Space
     basis: Basis
-    place: Place
+    storage: StudyStorage
     folder: Path
 
     def records(self) -> list[TrialRecord]:
-        """Every trial that was begun, by number."""
+        """Return the record of every trial that was started, by number."""
         return [self._record(trial) for trial in self.study.get_trials(deepcopy=False) if trial.state in STATES]
 
     def claim(self, worker: Worker, limit: int) -> Claim | None:
-        """The next trial of the study: one that a dead worker left, else a new one, None where `limit` were begun."""
-        with self.place.alone():
+        """Claim the next trial: one left by a dead worker, else a new one; None if `limit` trials were started."""
+        with self.storage.exclusive():
             trials = self.study.get_trials(deepcopy=False)
             for left in trials:
-                if left.state is TrialState.RUNNING and not self._alive(worker, left):
+                if left.state is TrialState.RUNNING and not self._is_alive(worker, left):
                     if left.user_attrs.get("attempts", 1) < ATTEMPTS:
                         return self._claimed(optuna.Trial(self.study, left._trial_id), worker)
                     self._give_up(left)
@@ -89,36 +89,36 @@ class Study:
             self.study.sampler = optuna.samplers.TPESampler(seed=derive(self.study.study_name, begun))
             return self._claimed(self.study.ask(), worker)
 
-    def under_way(self) -> bool:
-        """Whether a trial has not ended, be its worker alive or dead."""
+    def has_running_trials(self) -> bool:
+        """Whether a trial has not ended, with its worker alive or dead."""
         return any(trial.state is TrialState.RUNNING for trial in self.study.get_trials(deepcopy=False))
 
     def note(self, claim: Claim, record: TrialRecord) -> None:
-        """Tell the storage what is known of a trial in progress; a step is a fold, in the study's order."""
+        """Store the progress of a running trial; a step is a fold, in the study's order."""
         self._tell(claim.trial, record)
-        if len(record.folds) > len(claim.known.folds):  # another attempt has reported the others
+        if len(record.folds) > len(claim.known.folds):  # an earlier attempt has reported the others
             claim.trial.set_user_attr("attempts", 0)
             values = list(record.folds.values())
             claim.trial.report(sum(values) / len(values), step=len(values))
 
     def end(self, claim: Claim, record: TrialRecord) -> None:
-        """Tell the storage how a trial ended."""
+        """Store the result of a trial."""
         self._tell(claim.trial, record)
         self.study.tell(claim.trial, record.value, ENDS[record.state], skip_if_finished=True)
 
     def keep(self, record: TrialRecord, code: str) -> None:
-        """Write what is known of a trial beside its fits; code: hash of what they were made with."""
+        """Write the record of a trial beside its fits; code: hash of the code that made them."""
         known = {name: value for name, value in asdict(record).items() if name not in ("started", "ended")}
         known |= {"folds": list(record.folds.items()), "curves": list(record.curves.items()), "code": code}
         write_json(self.trial_folder(record.params) / TRIAL, known)
 
     def trial_folder(self, params: Mapping[str, Any]) -> Path:
-        """Where fits with these parameters lie: equal parameters are not fitted twice."""
+        """The folder of fits with these parameters: equal parameters are not fitted twice."""
         return self.folder / "trials" / _key(params)
 
     @contextmanager
-    def kept_alive(self, claim: Claim) -> Iterator[None]:
-        """Tell other machines that the claim's worker lives, for as long as this lasts."""
+    def heartbeat(self, claim: Claim) -> Iterator[None]:
+        """While this context lasts, store signs of life of the claim's worker for other machines."""
         over = Event()
 
         def beat() -> None:
@@ -126,16 +126,16 @@ class Study:
                 with suppress(*UNREACHABLE):
                     claim.trial.set_user_attr("beat", time.time())
 
-        if self.place.shared:
+        if self.storage.shared:
             Thread(target=beat, daemon=True).start()
         try:
             yield
         finally:
             over.set()
 
-    def _alive(self, worker: Worker, left: FrozenTrial) -> bool:
+    def _is_alive(self, worker: Worker, left: FrozenTrial) -> bool:
         attrs = left.user_attrs
-        return worker.alive(attrs.get("worker", ""), attrs.get("beat", 0.0) if self.place.shared else 0.0)
+        return worker.is_alive(attrs.get("worker", ""), attrs.get("beat", 0.0) if self.storage.shared else 0.0)
 
     def _claimed(self, trial: optuna.Trial, worker: Worker) -> Claim:
         attempts = trial.user_attrs.get("attempts", 0) + 1
@@ -172,15 +172,16 @@ class Study:
         )
 
 
-def opened(name: str, space: Space, basis: Basis, place: Place, folder: Path) -> Study:
-    """The study `name` of a competition, begun or gone on with; what lies in `folder` and not in the storage is added.
+def open_study(name: str, space: Space, basis: Basis, storage: StudyStorage, folder: Path) -> Study:
+    """Start or resume the study `name` of a competition; trials in `folder` that the storage lacks are added.
 
     Raises:
-        GoldfoldError: it was begun on another basis (says what changed), or the storage does not answer.
+        GoldfoldError: it was started with another basis (the message says what changed), or the storage does not
+            answer.
     """
-    with place.reached(str(folder)), place.alone():
+    with storage.reached(str(folder)), storage.exclusive():
         study = optuna.create_study(
-            storage=place.storage,
+            storage=storage.backend,
             study_name=f"{basis.competition}/{name}",
             direction="maximize" if basis.higher_is_better else "minimize",
             pruner=optuna.pruners.NopPruner(),
@@ -189,26 +190,28 @@ def opened(name: str, space: Space, basis: Basis, place: Place, folder: Path) ->
         now = json.loads(json.dumps(asdict(basis)))
         if "basis" not in study.user_attrs:
             study.set_user_attr("basis", now)
-        _refuse_another(name, study.user_attrs["basis"], now)
-        found = Study(study, space, basis, place, folder)
-        _take_in(found)
+        _check_basis(name, study.user_attrs["basis"], now)
+        found = Study(study, space, basis, storage, folder)
+        _add_lost_trials(found)
         if not any(trial.user_attrs.get("baseline") for trial in study.get_trials(deepcopy=False)):
             study.enqueue_trial(space.own(basis.config), user_attrs={"baseline": True})
     return found
 
 
-def _refuse_another(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    told = [
+def _check_basis(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Check that a study's basis has not changed."""
+    changes = [
         f"{kind} {key} was {_shown(then[part].get(key))} and is {_shown(now[part].get(key))}"
         for part, kind in (("search", "the search of"), ("config", "the config's"))
         for key in {**then[part], **now[part]}
         if then[part].get(key) != now[part].get(key)
     ]
-    told += [f"the {part} changed" for part in ("data", "folds", "metric", "order") if then[part] != now[part]]
-    if told:
+    changes += [f"the {part} changed" for part in ("data", "folds", "metric", "order") if then[part] != now[part]]
+    if changes:
         raise GoldfoldError(
-            f"study '{name}' was begun otherwise, and its trials cannot be compared with new ones: {'; '.join(told)}; "
-            "put that back, or begin a new study with STUDY=<another name>"
+            "study_changed",
+            f"study '{name}' was started with other settings, so its trials cannot be compared with new ones: "
+            f"{'; '.join(changes)}. Undo that, or start a new study with STUDY=<another name>",
         )
 
 
@@ -220,8 +223,8 @@ def _key(params: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(dict(params), sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _take_in(found: Study) -> None:
-    """Add trials that ended and that the storage does not know: it was lost, or did not answer."""
+def _add_lost_trials(found: Study) -> None:
+    """Add finished trials that the storage does not know, because it was lost or did not answer."""
     known = {_key(record.params) for record in found.records()}
     kept = [read_json(path) for path in found.folder.glob(f"trials/*/{TRIAL}")]
     for each in sorted(kept, key=lambda each: each["number"]):
@@ -234,13 +237,14 @@ def _frozen(found: Study, kept: Mapping[str, Any]) -> FrozenTrial:
     own = {entry.key: found.basis.config[entry.key] for entry in entries.values()}
     means = [sum(value for _, value in kept["folds"][:count]) / count for count in range(1, len(kept["folds"]) + 1)]
     attrs = {name: kept[name] for name in ("folds", "curves", "fits", "reason", "worker")}
+    value = kept["value"]
+    if kept["state"] != "complete":
+        value = means[-1] if kept["state"] == "pruned" and means else None
     return optuna.trial.create_trial(
         state=ENDS[kept["state"]],
         params={key: entry.stored(kept["params"][key]) for key, entry in entries.items()},
         distributions={key: entry.distribution for key, entry in entries.items()},
         user_attrs=attrs | ({"baseline": True} if kept["params"] == own else {}),
         intermediate_values=dict(enumerate(means, 1)),
-        value=kept["value"]
-        if kept["state"] == "complete"
-        else (means[-1] if kept["state"] == "pruned" and means else None),
+        value=value,
     )

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+State = Literal["running", "complete", "pruned", "failed"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
@@ -21,7 +23,7 @@ class TrialRecord:
     """
 
     number: int
-    state: Literal["running", "complete", "pruned", "failed"]
+    state: State
     params: Mapping[str, Any]
     value: float | None = None
     folds: Mapping[int, float] = field(default_factory=dict)

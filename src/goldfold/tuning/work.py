@@ -18,13 +18,13 @@ from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
 from goldfold.experiment import workspace
 from goldfold.experiment.fits import Experiment, fold_numbers
-from goldfold.experiment.setup import Prepared, prepared
+from goldfold.experiment.setup import Prepared, prepare_experiment
 from goldfold.io import memory
 from goldfold.io.files import read_json
 from goldfold.io.seeding import derive
-from goldfold.training.settings import Loop
+from goldfold.training.settings import LoopOptions
 from goldfold.tuning import objective, storages, studies
-from goldfold.tuning.search_space import Space, space
+from goldfold.tuning.search_space import Space, parse_space
 from goldfold.tuning.storages import UNREACHABLE
 from goldfold.tuning.studies import Basis, Claim, Study
 from goldfold.tuning.trials import TrialRecord
@@ -60,18 +60,18 @@ class Asked:
 def opened(asked: Asked) -> tuple[Prepared, Study]:
     """The study, and the experiment its trials are variations of."""
     recipes = workspace.competition(asked.competition).recipes
-    config = configs.read(workspace.config_path(asked.competition, asked.config), asked.overrides, recipes)
-    found = prepared(asked.competition, config, torch.device(asked.device))
+    config = configs.read_config(workspace.config_path(asked.competition, asked.config), asked.overrides, recipes)
+    found = prepare_experiment(asked.competition, config, torch.device(asked.device))
     searched = searched_by(config, recipes)
-    place = storages.opened(asked.storage, asked.folder)
-    return found, studies.opened(asked.study, searched, _basis(asked, found, searched), place, asked.folder)
+    place = storages.open_storage(asked.storage, asked.folder)
+    return found, studies.open_study(asked.study, searched, _basis(asked, found, searched), place, asked.folder)
 
 
 def searched_by(config: configs.Config, recipes: Any) -> Space:
     """The search space of a config, checked."""
-    models = (Loop, type(config.params))
+    models = (LoopOptions, type(config.params))
     annotations = {key: field.annotation for model in models for key, field in model.model_fields.items()}
-    return space(config.search, own_values(config), annotations, lambda values: varied(config, values, recipes))
+    return parse_space(config.search, own_values(config), annotations, lambda values: varied(config, values, recipes))
 
 
 def own_values(config: configs.Config) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def own_values(config: configs.Config) -> dict[str, Any]:
 
 def varied(config: configs.Config, values: dict[str, Any], recipes: Any) -> configs.Config:
     """The config with other values."""
-    return configs.resolve(config.name, own_values(config) | values, recipes)
+    return configs.resolve_config(config.name, own_values(config) | values, recipes)
 
 
 def experiment_of(found: Prepared, params: dict[str, Any]) -> Experiment:
@@ -106,9 +106,9 @@ def work(asked: Asked) -> int:
     worker, done, failed = Worker.in_folder(asked.folder / "workers"), 0, 0
     try:
         while asked.until is None or time.time() < asked.until:
-            with study.place.reached(str(asked.folder)):
+            with study.storage.reached(str(asked.folder)):
                 claim = study.claim(worker, asked.trials)
-                if claim is None and not study.under_way():
+                if claim is None and not study.has_running_trials():
                     break
             if claim is None:  # until the others' trials have ended, or one of them has died
                 time.sleep(WAIT_SECONDS)
@@ -129,21 +129,21 @@ def _carried_out(found: Prepared, study: Study, claim: Claim, asked: Asked) -> T
     with FileLock(folder / ".lock"):  # two workers may have drawn the same parameters
         _drop_other_code(folder, code)
         study.keep(known, code)
-        with study.kept_alive(claim):
+        with study.heartbeat(claim):
             try:
                 experiment = experiment_of(found, dict(known.params))
             except GoldfoldError as error:
                 ended = replace(known, state="failed", reason=str(error))
             else:
-                ended = objective.carry_out(experiment, folder, known, _surroundings(study, claim, asked, code))
+                ended = objective.run_trial(experiment, folder, known, _surroundings(study, claim, asked, code))
         study.keep(ended, code)
-        with study.place.reached(str(asked.folder)):
+        with study.storage.reached(str(asked.folder)):
             study.end(claim, ended)
-        objective.tidy(folder)
+        objective.remove_weights(folder)
     return ended
 
 
-def _surroundings(study: Study, claim: Claim, asked: Asked, code: str) -> objective.Surroundings:
+def _surroundings(study: Study, claim: Claim, asked: Asked, code: str) -> objective.TrialContext:
     seen: list[TrialRecord] = []
 
     def earlier() -> list[TrialRecord]:
@@ -156,7 +156,7 @@ def _surroundings(study: Study, claim: Claim, asked: Asked, code: str) -> object
         with suppress(*UNREACHABLE):  # the end of the trial says so
             study.note(claim, record)
 
-    return objective.Surroundings(order=study.basis.order, earlier=earlier, note=note, prune=asked.prune)
+    return objective.TrialContext(order=study.basis.order, earlier=earlier, note=note, prune=asked.prune)
 
 
 def _drop_other_code(folder: Path, code: str) -> None:

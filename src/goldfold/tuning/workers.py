@@ -1,4 +1,4 @@
-"""A process among the workers of a study, and how the others see that it is alive."""
+"""Workers of a study: processes with a name, and how other workers see that they are alive."""
 
 from __future__ import annotations
 
@@ -11,18 +11,19 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-BEAT, SILENT = 20, 90  # seconds between two signs of life, and without one until a worker is taken for dead
+BEAT, SILENT = 20, 90  # seconds between two signs of life, and without one until a worker counts as dead
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A name of its own, and a lock that the system frees when the process ends, however it ends."""
+    """A worker: a unique name, and a lock that the system frees when its process ends in any way."""
 
     name: str
     lock: FileLock
 
     @classmethod
     def in_folder(cls, folder: Path) -> Worker:
+        """Register this process as a worker; `folder` holds the locks of the study's workers."""
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         lock = FileLock(folder / f"{name}.lock")
@@ -30,13 +31,14 @@ class Worker:
         return cls(name, lock)
 
     def leave(self) -> None:
+        """Free the lock and remove its file."""
         self.lock.release()
         Path(self.lock.lock_file).unlink(missing_ok=True)
 
-    def alive(self, other: str, beat: float) -> bool:
-        """Whether another worker lives: by its lock where that lies here, else by its last sign of life.
+    def is_alive(self, other: str, beat: float) -> bool:
+        """Whether another worker lives: by its lock on this machine, else by its last sign of life.
 
-        beat: when that was, in seconds since 1970.
+        beat: time of that sign, in seconds since 1970.
         """
         path = Path(self.lock.lock_file).with_name(f"{other}.lock")
         if other == self.name or not path.exists():

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from goldfold.competition import Recipe, Runtime
 from goldfold.ensemble import blending
 from goldfold.ensemble import members as blend_members
-from goldfold.ensemble.blending import Blend, Members, Trial
+from goldfold.ensemble.blending import Blend, Members, MethodResult
 from goldfold.ensemble.members import Gathered
 from goldfold.ensemble.methods import METHODS
 from goldfold.errors import GoldfoldError, unknown
@@ -26,16 +26,16 @@ from goldfold.experiment import identity, workspace
 from goldfold.experiment import provenance as records
 from goldfold.experiment import run_folders as runs
 from goldfold.experiment.fits import Experiment, Fit, Protocol, fit_folder
-from goldfold.experiment.outcome import Outcome, outcome
+from goldfold.experiment.outcome import Outcome, combine_fits
 from goldfold.experiment.run_folders import BLEND
-from goldfold.experiment.scoring import measures
+from goldfold.experiment.scoring import metrics_for
 from goldfold.experiment.setup import sources
 from goldfold.io.files import write_bytes, write_json, write_text
 from goldfold.params import Params
 from goldfold.report.run import blend_pictures, blends
-from goldfold.training.settings import Loop
+from goldfold.training.settings import LoopOptions
 from goldfold.trust.audits import Finding
-from goldfold.trust.comparisons import of_blend
+from goldfold.trust.comparisons import blend_protocol
 from goldfold.workflows.conclude import conclude
 
 NAME = "blend"  # of config and recipe
@@ -54,11 +54,11 @@ def blend(names: Sequence[str], method: str | None = None, quiet: bool = False) 
     """
     if method not in (None, *METHODS):
         raise unknown("method to blend by", str(method), METHODS)
-    found = blend_members.gathered([runs.find(workspace.RUNS, name) for name in names])
+    found = blend_members.gathered([runs.find_run(workspace.RUNS, name) for name in names])
     config = _config(found, method)
     started = _started(found, config)
     trials, left_out = _tried(found.members, [method] if method else list(METHODS), quiet)
-    result = blending.blended(found.members, trials)
+    result = blending.choose_blend(found.members, trials)
     facts = _facts(found.members, trials, result, method is not None, left_out)
     write_json(started.folder / BLEND, facts)
     write_bytes(started.folder / "blend.png", blend_pictures.blend(facts))
@@ -87,11 +87,11 @@ def _config(found: Gathered, method: str | None) -> dict[str, Any]:
 
 def _started(found: Gathered, config: Mapping[str, Any]) -> runs.Run:
     """The run's folder, new or taken up again."""
-    code = identity.code_of((f"competitions.{found.name}", blending.__name__, outcome.__module__), sources())
+    code = identity.code_hashes((f"competitions.{found.name}", blending.__name__, combine_fits.__module__), sources())
     inputs = {"config": config, "runs": [each["identity"] for each in found.reproduce]}
-    hashes = {**identity.identity_of(inputs, code), "data_hash": found.data_hash}
+    hashes = {**identity.run_identity(inputs, code), "data_hash": found.data_hash}
     facts = {**records.reproduce(workspace.ROOT), **hashes}
-    started = runs.start(workspace.RUNS, found.name, NAME, hashes["identity"], facts)
+    started = runs.start_run(workspace.RUNS, found.name, NAME, hashes["identity"], facts)
     names = ", ".join(found.members.names)
     print(f"{'going on with' if started.resumed else 'run'} {started.folder}: blend of {names}", flush=True)
     write_json(started.folder / "config.json", config)
@@ -99,12 +99,12 @@ def _started(found: Gathered, config: Mapping[str, Any]) -> runs.Run:
     return started
 
 
-def _tried(members: Members, names: Sequence[str], quiet: bool) -> tuple[list[Trial], dict[str, str]]:
+def _tried(members: Members, names: Sequence[str], quiet: bool) -> tuple[list[MethodResult], dict[str, str]]:
     """The trials, and why methods were left out."""
     silent = quiet or bool(os.environ.get("CI")) or not sys.stderr.isatty()
-    bar = tqdm(blending.tried(members, names), total=len(names), desc="methods", disable=silent, leave=False)
+    bar = tqdm(blending.evaluate_methods(members, names), total=len(names), desc="methods", disable=silent, leave=False)
     found = dict(bar)
-    trials = [each for each in found.values() if isinstance(each, Trial)]
+    trials = [each for each in found.values() if isinstance(each, MethodResult)]
     left_out = {name: reason for name, reason in found.items() if isinstance(reason, str)}
     if not trials:
         method, reason = next(iter(left_out.items()))
@@ -113,14 +113,14 @@ def _tried(members: Members, names: Sequence[str], quiet: bool) -> tuple[list[Tr
 
 
 def _facts(
-    members: Members, trials: Sequence[Trial], result: Blend, named: bool, left_out: Mapping[str, str]
+    members: Members, trials: Sequence[MethodResult], result: Blend, named: bool, left_out: Mapping[str, str]
 ) -> dict[str, Any]:
     """What `blend.json` holds: every figure of the report, of the competition's own metric."""
     metric = members.competition.metric
-    singles = [_own(metric.name, blending.by_fold(members, each)) for each in members.oof]
-    elsewhere = blending.best_elsewhere(members, singles)
-    best = blending.best_of(metric, [fmean(scores.values()) for scores in singles])
-    likeness = blending.correlations(members)
+    singles = [_own(metric.name, blending.score_by_fold(members, each)) for each in members.oof]
+    elsewhere = blending.best_on_other_folds(members, singles)
+    best = blending.best_index(metric, [fmean(scores.values()) for scores in singles])
+    likeness = blending.error_correlations(members)
     return {
         "metric": metric.name,
         "higher_is_better": metric.higher_is_better,
@@ -147,14 +147,14 @@ def _summary(folds: Mapping[int, float]) -> dict[str, Any]:
     return {"folds": {str(fold): value for fold, value in folds.items()}, "mean": fmean(folds.values())}
 
 
-def _of_trial(metric: str, trial: Trial) -> dict[str, Any]:
+def _of_trial(metric: str, trial: MethodResult) -> dict[str, Any]:
     blenders = {"all" if fold is None else str(fold): blender for fold, blender in trial.blenders.items()}
     weights = None
     if blenders["all"].weights is not None:
         values = {fold: blender.weights.tolist() for fold, blender in blenders.items()}
         weights = {"all": values.pop("all"), "folds": values, "learned": METHODS[trial.method].learns}
     own, in_sample = _summary(_own(metric, trial.scores)), fmean(trial.in_sample.values())
-    return {**own, "in_sample": in_sample, "weights": weights, "told": blenders["all"].told}
+    return {**own, "in_sample": in_sample, "weights": weights, "told": blenders["all"].description}
 
 
 def _plain(matrix: np.ndarray) -> list[list[float | None]]:
@@ -168,7 +168,7 @@ def _experiment(found: Gathered, config: Mapping[str, Any]) -> Experiment:
         competition=found.members.competition,
         recipe=Recipe(params=Params, build=_no_model),
         params=Params(),
-        loop=Loop(),
+        loop=LoopOptions(),
         protocol=protocol,
         tables=found.tables,
         folds=found.folds,
@@ -186,7 +186,7 @@ def _fits(members: Members, result: Blend) -> list[Fit]:
     for fold in members.folds:
         own = members.of_fold(fold)
         rows, part = members.rows.iloc[own].reset_index(drop=True), result.oof[own]
-        chance = {metric.name: float(metric.chance(rows)) for metric in measures(members.competition, part)}
+        chance = {metric.name: float(metric.chance(rows)) for metric in metrics_for(members.competition, part)}
         fits.append(Fit(fold, 0, result.scores[fold], chance, None, [], {}, part, np.empty(0)))
     return fits
 
@@ -201,10 +201,10 @@ def _save(fits: Sequence[Fit], methods: Mapping[str, str], run: Path) -> None:
 
 
 def _outcome(found: Gathered, experiment: Experiment, fits: Sequence[Fit], result: Blend) -> Outcome:
-    whole = outcome(experiment, fits)
+    whole = combine_fits(experiment, fits)
     for metric, summary in whole.metrics.items():
         first = found.metrics[0].get(metric, summary)
-        summary["protocol"] = of_blend(first["protocol"], len(found.members.names))
+        summary["protocol"] = blend_protocol(first["protocol"], len(found.members.names))
     return replace(whole, test=result.test)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from goldfold.experiment import config as configs
 from goldfold.experiment.fits import Experiment, Fit
-from goldfold.experiment.outcome import Outcome, outcome
+from goldfold.experiment.outcome import Outcome, combine_fits
 from goldfold.experiment.run_folders import BLEND, FINISHED, run_name
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json, write_array, write_json, write_text
@@ -62,7 +62,7 @@ def conclude(
     Raises:
         GoldfoldError: a finding is an error that the config does not accept, or the submission is not valid.
     """
-    whole = whole or outcome(experiment, fits)
+    whole = whole or combine_fits(experiment, fits)
     _save(experiment, whole, run)
     findings = [*findings, *after_training(experiment, fits, whole)]
     write_json(run / "findings.json", [vars(finding) for finding in findings])
@@ -91,7 +91,7 @@ def write_record(workspace: Workspace, run: Path) -> None:
         defaults = {**config, "runs": None, "method": "all"}
     else:
         recipes = workspace.competition(run.parent.name).recipes
-        defaults = configs.resolve(config["config"], {"recipe": config["recipe"]}, recipes).resolved()
+        defaults = configs.resolve_config(config["config"], {"recipe": config["recipe"]}, recipes).resolved()
     graded = read_json(run / "grade.json")["score"] if (run / "grade.json").exists() else None
     csv = workspace.submission_path(run)
     text = record(

@@ -13,10 +13,10 @@ import numpy as np
 from pandas import DataFrame
 
 from goldfold.errors import GoldfoldError, unknown
-from goldfold.experiment import epochs as kept_epochs
-from goldfold.experiment.epochs import Cost, Look
+from goldfold.experiment import saved_epochs as kept_epochs
 from goldfold.experiment.fits import Experiment, fit_folder
 from goldfold.experiment.run_folders import run_name
+from goldfold.experiment.saved_epochs import EpochOutput, RuleCost
 from goldfold.experiment.setup import rebuild
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json, write_text
@@ -88,25 +88,25 @@ def epochs(
     started = time.perf_counter()
     histories = _histories(run)
     fold, seed = _fit(histories, fold)
-    kept = kept_epochs.of_all_stages(fit_folder(run, fold, seed))
+    kept = kept_epochs.all_checkpoints(fit_folder(run, fold, seed))
     found = rebuild(workspace, run, choose_device(device), accept)
     rows = _shown(found.experiment, fold, [str(each) for each in ids])
-    looks: list[Look] = []
+    looks: list[EpochOutput] = []
     with closing(workspace.observer):
-        for look in kept_epochs.looks(found.experiment, run, fold, seed, rows):
+        for look in kept_epochs.epoch_outputs(found.experiment, run, fold, seed, rows):
             looks.append(look)
             workspace.observer.work("epochs", len(looks), len(kept))
     folder = run / f"epochs-fold{fold}-seed{seed}"
     competition, history = found.experiment.competition, histories[fold, seed]
     draw(competition, folder, rows, looks, history, _chance(found.experiment, fold))
-    costs = kept_epochs.costs(list(histories.values()), competition.metric.higher_is_better)
+    costs = kept_epochs.rule_costs(list(histories.values()), competition.metric.higher_is_better)
     atlas = Atlas(
         run=run_name(run),
         fold=fold,
         seed=seed,
         folder=folder,
         rules=tables.rules(competition.metric, costs),
-        costs=DataFrame([asdict(cost) for cost in costs], columns=list(Cost.__dataclass_fields__)),
+        costs=DataFrame([asdict(cost) for cost in costs], columns=list(RuleCost.__dataclass_fields__)),
         by_epoch=tables.by_epoch(history),
         by_image=tables.by_image(looks, list(rows["id"])),
         seconds=time.perf_counter() - started,

@@ -80,11 +80,11 @@ def gains(
     """
     found = rebuild(workspace, run, choose_device(device), accept)
     experiment = found.experiment
-    metric, known = experiment.competition.metric, views_and_seeds.sets_of_views(experiment)
+    metric, known = experiment.competition.metric, views_and_seeds.view_options(experiment)
     for name in views or ():
         if known and name not in known:
             raise unknown("set of views", name, known, code="unknown_views")
-    fits = views_and_seeds.fits_in(experiment, run)
+    fits = views_and_seeds.load_fits(experiment, run)
     why_not = _not_measured(workspace, experiment, run, fits)
     wanted = [name for name in known if views is None or name in (PLAIN, *views)]
     with closing(workspace.observer):
@@ -108,7 +108,7 @@ def gains(
 def _not_measured(workspace: Workspace, experiment: Experiment, run: Path, fits: Sequence[Fit]) -> dict[str, str]:
     """What cannot be measured of this run -> why."""
     name, why = run.parent.name, {}
-    if not views_and_seeds.views_key(experiment):
+    if not views_and_seeds.views_parameter(experiment):
         why["views"] = "the recipe has no parameter for test-time views, it predicts each row in one way"
     elif fits[0].epoch is None:
         why["views"] = "the fits keep no weights to predict with again: train with other views, and compare the runs"

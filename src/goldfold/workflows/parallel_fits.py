@@ -16,8 +16,8 @@ from filelock import FileLock
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
-from goldfold.experiment.executors import Wanted, executor
-from goldfold.experiment.fits import Fit, fit, fit_folder, fits_of, is_whole, load, save
+from goldfold.experiment.executors import ExecutorRequest, make_executor
+from goldfold.experiment.fits import Fit, fit, fit_folder, fit_keys, is_complete, load_fit, save_fit
 from goldfold.experiment.setup import Prepared, prepare_experiment
 from goldfold.experiment.workspace import Workspace
 from goldfold.io import memory
@@ -46,20 +46,20 @@ class Job:
     workers: int = 0
 
 
-def fan_out(found: Prepared, run: Path, wanted: Wanted) -> Iterator[Fit]:
+def fan_out(found: Prepared, run: Path, wanted: ExecutorRequest) -> Iterator[Fit]:
     """Every fit of an experiment, in the order they end, made by an executor where the run's folder has it not whole.
 
     Raises:
         GoldfoldError: a fit's own, or what the executor met; the other fits are stopped, their checkpoints stay.
     """
-    places = {each: fit_folder(run, *each) for each in fits_of(found.experiment)}
-    left = [each for each, place in places.items() if not is_whole(place)]
-    yield from (load(places[each]) for each in places if each not in left)
+    places = {each: fit_folder(run, *each) for each in fit_keys(found.experiment)}
+    left = [each for each, place in places.items() if not is_complete(place)]
+    yield from (load_fit(places[each]) for each in places if each not in left)
     if not left:
         return
     runtime = found.experiment.runtime
     devices = torch.cuda.device_count() if runtime.device.type == "cuda" else 0
-    chosen = executor(wanted, len(left), devices, found.workspace.root.resolve())
+    chosen = make_executor(wanted, len(left), devices, found.workspace.root.resolve())
     found.workspace.observer.line(f"{count(len(left), 'fit')} on {wanted.name}: {chosen.share}")
     jobs = _jobs(found, run, left, _device(runtime.device.type, chosen.share.gpus))
     runtime.progress("fits", 0, len(left))
@@ -67,8 +67,8 @@ def fan_out(found: Prepared, run: Path, wanted: Wanted) -> Iterator[Fit]:
         for done, (number, made) in enumerate(ended, 1):
             place = places[left[number]]
             if made is not None:
-                save(made, place)
-            yield load(place)
+                save_fit(made, place)
+            yield load_fit(place)
             runtime.progress("fits", done, len(left))
 
 
@@ -121,7 +121,7 @@ def _prepared(name: str, values: str, device: str, workers: int, here: Path) -> 
     """The experiment of the project `here` and its identity, once for all jobs of a process that belong to one run."""
     known = json.loads(values)
     workspace = Workspace()
-    config = configs.resolve(known.pop("config"), known, workspace.competition(name).recipes)
+    config = configs.resolve_config(known.pop("config"), known, workspace.competition(name).recipes)
     found = prepare_experiment(workspace, name, config, torch.device(device), workers)
     return found, found.hashes()["identity"]
 

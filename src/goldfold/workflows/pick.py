@@ -10,8 +10,8 @@ from pathlib import Path
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import run_folders as runs
-from goldfold.experiment.epochs import kept
 from goldfold.experiment.fits import CHECKPOINTS
+from goldfold.experiment.saved_epochs import last_stage_checkpoints
 from goldfold.experiment.setup import accepting, config_of_run, rebuild
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json
@@ -50,7 +50,7 @@ def pick(workspace: Workspace, run: Path, epoch: int, *, device: str | None = No
 
 def _wanted(place: Path, epoch: int) -> list[checkpoints.Checkpoint]:
     """The epoch that is to predict, and the newest ones, by which training is known to be over."""
-    known = kept(place)
+    known = last_stage_checkpoints(place)
     if epoch not in {checkpoint.row["epoch"] for checkpoint in known}:
         numbers = ", ".join(str(checkpoint.row["epoch"]) for checkpoint in known)
         raise GoldfoldError(

@@ -14,8 +14,8 @@ from pandas import DataFrame
 
 from goldfold.data.folds import folds_frame
 from goldfold.errors import GoldfoldError
-from goldfold.experiment import embeddings, views_and_seeds
-from goldfold.experiment.embeddings import Gallery, Query
+from goldfold.experiment import embedding_search, views_and_seeds
+from goldfold.experiment.embedding_search import Gallery, Query
 from goldfold.experiment.fits import Experiment
 from goldfold.experiment.run_folders import run_name
 from goldfold.experiment.setup import config_of_run, rebuild
@@ -112,7 +112,7 @@ def query(
 def _check(workspace: Workspace, run: Path, outside: Sequence[Path], ids: Sequence[str], top: int) -> None:
     """Refuse what cannot be asked, before anything is loaded."""
     config_of_run(workspace, run)
-    embeddings.check(workspace.competition(run.parent.name))
+    embedding_search.check_metric(workspace.competition(run.parent.name))
     if not outside and not ids:
         raise GoldfoldError(
             "nothing_to_query",
@@ -150,14 +150,14 @@ def _search(
     test = test if "path" in train and "path" in test else test.iloc[:0]
     rows = _rows(experiment, test)
     queries = _queries(rows, outside, ids, name)
-    fits = views_and_seeds.fits_in(experiment, run)
+    fits = views_and_seeds.load_fits(experiment, run)
     strangers = DataFrame({"id": [path.name for path in outside], "path": [path.resolve() for path in outside]})
     with closing(workspace.observer):
-        parts = embeddings.of_tables(experiment, run, fits, [train, test, strangers])
+        parts = embedding_search.embed_tables(experiment, run, fits, [train, test, strangers])
     add_findings(workspace, run, code_changed(prepared.code_changes, "queries"))
     units = np.concatenate([part for part in parts if len(part)])
     gallery = Gallery(rows, units, competition.metric.retrieval.pairs(train), competition.neighbors)
-    tables = [embeddings.answers(gallery, each, top) for each in queries]
+    tables = [embedding_search.nearest_rows(gallery, each, top) for each in queries]
     return Found(experiment, fits, gallery, queries, tables)
 
 
@@ -176,7 +176,7 @@ def _queries(rows: DataFrame, outside: Sequence[Path], ids: Sequence[str], name:
     places = {str(each): place for place, each in reversed(list(enumerate(rows["id"])))}
     for each in ids:
         if each not in places:
-            raise embeddings.no_such_id(each, places, f"rows of '{name}'")
+            raise embedding_search.no_such_id(each, places, f"rows of '{name}'")
     strangers = [Query(path.name, path, len(rows) + place) for place, path in enumerate(outside)]
     paths = rows["path"] if "path" in rows else [None] * len(rows)
     return strangers + [Query(each, paths[places[each]], places[each]) for each in dict.fromkeys(ids)]

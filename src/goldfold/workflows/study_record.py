@@ -75,7 +75,7 @@ def _facts(found: Prepared, study: Study, asked: Asked, records: Sequence[TrialR
         space=study.space.written,
         seconds=seconds,
         workers=workers,
-        storage=study.place.shown,
+        storage=study.storage.shown,
     )
 
 
@@ -95,7 +95,7 @@ def _write_config(found: Prepared, facts: Facts, asked: Asked, name: str) -> Pat
     """Write `configs/<competition>/<study>-best.yaml`; if that file was edited by hand, write beside the record."""
     recipes = found.experiment.competition.recipes
     values = varied(found.config, dict(facts.winner.params), recipes).resolved()
-    defaults = configs.resolve(name, {"recipe": found.config.recipe}, recipes).resolved()
+    defaults = configs.resolve_config(name, {"recipe": found.config.recipe}, recipes).resolved()
     seconds = (facts.winner.ended - facts.winner.started).total_seconds()
     cost = f"{duration(seconds)} as a trial with {facts.workers} at once"
     text = best_config(facts, name, values, defaults, cost)

@@ -14,8 +14,8 @@ from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
 from goldfold.experiment import provenance, run_folders
 from goldfold.experiment.cross_validation import cross_validate
-from goldfold.experiment.executors import Wanted
-from goldfold.experiment.fits import Fit, fits_of
+from goldfold.experiment.executors import ExecutorRequest
+from goldfold.experiment.fits import Fit, fit_keys
 from goldfold.experiment.run_folders import run_name
 from goldfold.experiment.setup import CODE_CHANGED, Prepared, accepting, changed_modules, prepare_experiment
 from goldfold.experiment.workspace import Workspace
@@ -41,7 +41,7 @@ def train(
     *,
     device: str | None = None,
     workers: int = 0,
-    executor: Wanted | None = None,
+    executor: ExecutorRequest | None = None,
     accept: Sequence[str] = (),
 ) -> Path:
     """Carry out one run from its start, or resume it; returns its folder.
@@ -52,13 +52,14 @@ def train(
     memory.keep_freed()
     chosen = choose_device(device)
     _check_executor(executor, device)
-    config = configs.read(workspace.config_path(name, config_name), overrides, workspace.competition(name).recipes)
+    recipes = workspace.competition(name).recipes
+    config = configs.read_config(workspace.config_path(name, config_name), overrides, recipes)
     found = prepare_experiment(workspace, name, accepting(config, accept), chosen, workers)
     return carry_out(found, executor=executor)
 
 
 def carry_out(
-    found: Prepared, begin: Callable[[Path], None] = lambda folder: None, executor: Wanted | None = None
+    found: Prepared, begin: Callable[[Path], None] = lambda folder: None, executor: ExecutorRequest | None = None
 ) -> Path:
     """Audit, fit and conclude an experiment; returns the run's folder.
 
@@ -72,7 +73,7 @@ def carry_out(
     audits.refuse_errors(findings, accepted)
     run = _started(found)
     begin(run)
-    order, metric, fits = fits_of(experiment), experiment.competition.metric.name, []
+    order, metric, fits = fit_keys(experiment), experiment.competition.metric.name, []
     observer.fits_begin(len(order), metric)
     watch = watching(observer, accepted)
     with closing(fan_out(found, run, executor) if executor else cross_validate(experiment, run, watch)) as ended:
@@ -89,7 +90,7 @@ def carry_out(
     return run
 
 
-def _check_executor(executor: Wanted | None, device: str | None) -> None:
+def _check_executor(executor: ExecutorRequest | None, device: str | None) -> None:
     if executor and under_torchrun():
         raise GoldfoldError(
             "executor_under_torchrun",
@@ -110,7 +111,7 @@ def _started(found: Prepared) -> Path:
         facts = {**provenance.reproduce(workspace.root), **hashes}
         facts |= {"code_changes": found.code_changes} if found.code_changes else {}
         mixes = CODE_CHANGED in config.protocol.accept
-        started = run_folders.start(workspace.runs, found.name, config.name, hashes["identity"], facts, mixes)
+        started = run_folders.start_run(workspace.runs, found.name, config.name, hashes["identity"], facts, mixes)
         if started.other:
             _tell_other_code(started, started.other, facts, workspace.observer)
         elif started.resumed and found.code_changes:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import workspace
-from goldfold.experiment.executors import Wanted, executor
+from goldfold.experiment.executors import ExecutorRequest, make_executor
 from goldfold.experiment.executors.processes import Processes
 from goldfold.io.formatting import shown
 from goldfold.tuning.reevaluation import redrawn
@@ -61,7 +61,7 @@ def _asked(arguments: Namespace) -> Asked:
     )
 
 
-def _crew_wanted(arguments: Namespace) -> Wanted | None:
+def _crew_wanted(arguments: Namespace) -> ExecutorRequest | None:
     wanted = wanted_of(arguments)
     if wanted and (arguments.storage or "").startswith("sqlite") and wanted.at_once != 1:
         raise GoldfoldError("SQLite locks under several writers: leave STORAGE out, which takes a journal file")
@@ -79,15 +79,15 @@ def _greet(asked: Asked, study: Study) -> None:
     begun = f"{len(known)} trials are there" if known else "trial 0 is the config itself"
     folds = len(study.basis.order)
     print(f"study {asked.study} of {asked.competition}: {asked.trials} trials over {folds} folds, {begun}")
-    print(f"kept in {study.place.shown}, fits in {asked.folder}", flush=True)
+    print(f"kept in {study.storage.shown}, fits in {asked.folder}", flush=True)
 
 
-def _work(asked: Asked, wanted: Wanted | None) -> None:
+def _work(asked: Asked, wanted: ExecutorRequest | None) -> None:
     """Carry the study on, in this process or by workers; one that dies leaves its trial to the others."""
     if wanted is None:
         work(asked)
         return
-    chosen = executor(wanted, wanted.at_once or os.cpu_count() or 1, _gpus(asked), workspace.ROOT.resolve())
+    chosen = make_executor(wanted, wanted.at_once or os.cpu_count() or 1, _gpus(asked), workspace.ROOT.resolve())
     print(f"{chosen.share.at_once} workers on {wanted.name}: {chosen.share}", flush=True)
     if not isinstance(chosen, Processes):
         list(chosen.run(work, [asked] * chosen.share.at_once))

@@ -1,7 +1,7 @@
-"""Independent jobs on the processes of this machine or on a Ray cluster: what a user asks for, and who carries it out.
+"""Executors of independent jobs: processes of this machine or a Ray cluster, and how a user asks for them.
 
-An executor is a value with a `share` and a `run`; `Processes` and `RayCluster` are the two there are. Neither decides
-more than how many jobs are under way: what waits for which machine is Ray's to say.
+An executor is a value with a `share` and a `run`: `Processes` or `RayCluster`. It only limits how many jobs run at the
+    same time; Ray decides which machine a job waits for.
 """
 
 from __future__ import annotations
@@ -21,30 +21,32 @@ EXAMPLE = "ray://host:10001"
 
 
 class Executor(Protocol):
-    """Carries jobs out."""
+    """Runs jobs."""
 
-    share: Share
+    @property
+    def share(self) -> Share:
+        """What each job gets, and how many run at the same time."""
 
     def run(self, function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[tuple[int, Any]]:
-        """(number of the job, what `function` returned for it), in the order the jobs end.
+        """Yield (number of the job, result of `function`) in the order in which the jobs end.
 
-        function: of a module, since it travels by its name; jobs and results are values that can be pickled. An error
-        of a job is raised as it is and stops the others, and so does closing the iterator.
+        function: defined in a module, since it is sent by name. Jobs and results must be picklable. An error of a job
+            is raised unchanged and stops the others, as closing the iterator does.
 
         Raises:
-            GoldfoldError: a job's own, or a worker, a machine or the cluster was lost.
+            GoldfoldError: raised by a job, or a worker, a machine or the cluster was lost.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What a user asks for; whatever is None is worked out from the machine and the number of jobs.
+class ExecutorRequest:
+    """What a user asks for; None is derived from the machine and the number of jobs.
 
-    name: processes, ray (a cluster of this machine alone) or ray://host:port (the client port of a cluster).
-    at_once: jobs at the same time, 1 or more. threads: of each, 1 or more. gpus: of each, in [0, 1]; 0 is the CPU.
+    name: processes, ray (a local cluster) or ray://host:port (the client port of a cluster). at_once: jobs at the same
+        time, 1 or more. threads: per job, 1 or more. gpus: per job, in [0, 1]; 0 uses the CPU.
 
     Raises:
-        GoldfoldError: one of them cannot be.
+        GoldfoldError: a value is out of its range, or the executor does not exist.
     """
 
     name: str
@@ -54,60 +56,71 @@ class Wanted:
 
     def __post_init__(self) -> None:
         if self.name not in ("processes", "ray") and not ADDRESS.fullmatch(self.name):
-            raise unknown("executor", self.name, ["processes", "ray", EXAMPLE])
-        for what, count in (("jobs at once", self.at_once), ("threads of a job", self.threads)):
+            raise unknown("executor", self.name, ["processes", "ray", EXAMPLE], code="unknown_executor")
+        for what, count in (("jobs at once", self.at_once), ("threads per job", self.threads)):
             if count is not None and count < 1:
-                raise GoldfoldError(f"{what} are counted from 1 and {count} were asked for: give 1 or more")
+                raise GoldfoldError("count_below_one", f"the number of {what} is {count} and must be 1 or more")
         if self.gpus is not None and not 0 <= self.gpus <= 1:
             raise GoldfoldError(
-                f"a job gets from 0 to 1 GPU, such as 0.5, and {self.gpus:g} was asked for: torchrun is for one job on "
-                "several"
+                "gpus_out_of_range",
+                f"a job can get 0 to 1 GPU, such as 0.5, and {self.gpus:g} was asked for: use torchrun for one job on "
+                "several GPUs",
             )
 
 
-def requested(executor: str | None, workers: int | None, threads: int | None, gpus: float | None) -> Wanted | None:
+def requested(
+    executor: str | None, workers: int | None, threads: int | None, gpus: float | None
+) -> ExecutorRequest | None:
     """What is asked for; None: one fit after the other in this process. A number without a name asks for processes."""
     if not executor and workers is None and threads is None and gpus is None:
         return None
-    return Wanted(name=executor or "processes", at_once=workers, threads=threads, gpus=gpus)
+    return ExecutorRequest(name=executor or "processes", at_once=workers, threads=threads, gpus=gpus)
 
 
-def executor(wanted: Wanted, jobs: int, devices: int, project: Path) -> Executor:
+def make_executor(wanted: ExecutorRequest, jobs: int, devices: int, project: Path) -> Executor:
     """Who carries out `jobs` jobs.
 
-    devices: GPUs of this machine that may be used. project: the folder whose code and configs a cluster is sent.
+    devices: GPUs of this machine that may be used. project: the folder whose code and configs are sent to a cluster.
 
     Raises:
-        GoldfoldError: this machine has not what was asked for, or Ray is not installed.
+        GoldfoldError: this machine lacks what was asked for, or Ray is not installed.
     """
     from goldfold.experiment.executors.processes import Processes
-    from goldfold.experiment.executors.ray_cluster import RayCluster, installed
+    from goldfold.experiment.executors.ray_cluster import RayCluster, import_ray
 
     if wanted.name == "processes":
-        return Processes(share_of(wanted, jobs, devices), devices)
-    installed()
+        return Processes(resource_share(wanted, jobs, devices), devices)
+    import_ray()
     if wanted.name == "ray":
-        return RayCluster(share_of(wanted, jobs, devices), devices=devices, project=project)
+        return RayCluster(resource_share(wanted, jobs, devices), devices=devices, project=project)
     share = Share(at_once=min(jobs, wanted.at_once or jobs), threads=wanted.threads or 1, gpus=wanted.gpus or 0)
     return RayCluster(share, address=wanted.name, project=project)
 
 
-def share_of(wanted: Wanted, jobs: int, devices: int) -> Share:
-    """What each job gets of this machine: its threads and GPUs in even parts, unless the user says otherwise.
+def resource_share(wanted: ExecutorRequest, jobs: int, devices: int) -> Share:
+    """What each job gets of this machine: equal parts of threads and GPUs, unless the user asks otherwise.
 
-    OMP_NUM_THREADS counts as the user's word on threads.
+    The environment variable OMP_NUM_THREADS counts as the user's choice of threads.
+
+    Raises:
+        GoldfoldError: there are not enough GPUs.
     """
     from joblib import cpu_count
 
     if wanted.gpus and not devices:
-        raise GoldfoldError(f"there is no GPU to give each job {wanted.gpus:g} of: leave it out, or give 0")
+        raise GoldfoldError(
+            "no_gpu",
+            f"there is no GPU on this machine, and each job was to get {wanted.gpus:g}: leave the number of GPUs out, "
+            "or set it to 0",
+        )
     devices = 0 if wanted.gpus == 0 else devices
     places = devices * int(1 / wanted.gpus + 1e-9) if wanted.gpus else None
     at_once = min(jobs, wanted.at_once or places or devices or cpu_count())
     if places is not None and at_once > places:
         raise GoldfoldError(
-            f"{at_once} jobs at once with {wanted.gpus:g} GPU each do not fit on {devices}, which hold {places}: ask "
-            "for fewer jobs or a smaller part"
+            "too_many_jobs",
+            f"{at_once} jobs at once with {wanted.gpus:g} GPU each do not fit on {devices}, which can hold {places}: "
+            "ask for fewer jobs or a smaller part",
         )
     said = os.environ.get("OMP_NUM_THREADS", "")
     threads = wanted.threads or (int(said) if said.isdecimal() and int(said) else max(1, cpu_count() // at_once))
@@ -116,5 +129,5 @@ def share_of(wanted: Wanted, jobs: int, devices: int) -> Share:
 
 
 def _even(at_once: int, devices: int) -> float:
-    """The part of a GPU that lets `at_once` jobs share `devices`, to the four decimals Ray knows."""
+    """The part of a GPU with which `at_once` jobs share `devices`, in the four decimals that Ray uses."""
     return int(10_000 / -(-at_once // devices)) / 10_000 if devices else 0

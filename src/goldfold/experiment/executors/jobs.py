@@ -1,4 +1,4 @@
-"""What a job gets of a machine, and how its end travels from the process it ran in."""
+"""The resources of a job, and how its result or error is sent back from its process."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """at_once: jobs at the same time. threads: of each, for torch, BLAS and OpenCV. gpus: of each, in [0, 1]."""
+    """Resources of jobs: at_once, the number that run at the same time; threads and GPUs (in [0, 1]) of each."""
 
     at_once: int
     threads: int
     gpus: float = 0
 
     def environment(self) -> dict[str, str]:
-        """The variables by which libraries learn of their threads, to be set before any of them is imported."""
+        """Environment variables that limit the threads of libraries; set them before any is imported."""
         return dict.fromkeys(THREADS, str(self.threads))
 
     def __str__(self) -> str:
-        """
+        """Describe the share in words.
+
         >>> str(Share(at_once=4, threads=2, gpus=0.5))
         '4 at once, each with 2 threads and 0.5 GPU'
         """
@@ -36,37 +37,37 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """A job's result, or the error it ended with."""
+class JobResult:
+    """The result of a job, or the error it raised."""
 
     result: Any = None
     error: Exception | None = None
 
 
-def packed(function: Callable[[Any], Any], job: Any) -> bytes:
-    """What `carried_out` is told; unpacked there, so that an import that fails is an error of the job."""
+def pack(function: Callable[[Any], Any], job: Any) -> bytes:
+    """Pickle a job for `run_packed`, which unpickles it, so that a failing import is an error of the job."""
     return pickle.dumps((function, job))
 
 
-def carried_out(told: bytes) -> Ended:
-    """How a packed job ended, in a form that can be sent."""
+def run_packed(told: bytes) -> JobResult:
+    """Run a packed job and return its result or error in a form that can be sent."""
     try:
         function, job = pickle.loads(told)
-        return Ended(function(job))
+        return JobResult(function(job))
     except Exception as error:
-        return Ended(error=_sendable(error))
+        return JobResult(error=_sendable(error))
 
 
-def result_of(ended: Ended) -> Any:
-    """The result of a job; raises its error where it ended with one."""
+def unpack_result(ended: JobResult) -> Any:
+    """Return the result of a job, or raise its error."""
     if ended.error is not None:
         raise ended.error
     return ended.result
 
 
 def _sendable(error: Exception) -> Exception:
-    """`error` with its traceback as a note, as a RuntimeError of the same text where it does not survive pickling."""
-    if isinstance(error, GoldfoldError):  # a sentence for the user, who needs no traceback
+    """`error` with its traceback as a note; a RuntimeError with the same text if it cannot be pickled."""
+    if isinstance(error, GoldfoldError):  # a message for the user, who needs no traceback
         return GoldfoldError(*error.args)
     told = "".join(traceback.format_exception(error))
     try:

@@ -1,4 +1,4 @@
-"""Jobs on processes of this machine, which live no longer than the one that started them."""
+"""Run jobs in processes of this machine that end with the process that started them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.executors.jobs import Share, carried_out, packed, result_of
+from goldfold.experiment.executors.jobs import Share, pack, run_packed, unpack_result
 
 
 @dataclass(frozen=True)
 class Processes:
     """Spawned processes, so that none inherits threads or a CUDA context.
 
-    devices: GPUs that they are spread over, in turn. first: whose turn it is.
+    devices: number of GPUs that they are spread over, in turn. first: index of the first process in that turn.
     """
 
     share: Share
@@ -30,9 +30,9 @@ class Processes:
     first: int = 0
 
     def run(self, function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[tuple[int, Any]]:
-        """As `Executor.run` says."""
+        """See `Executor.run`."""
         context = multiprocessing.get_context("spawn")
-        watched, life = context.Pipe(duplex=False)  # the system closes `life` too where this process is killed
+        watched, life = context.Pipe(duplex=False)  # the system also closes `life` if this process is killed
         places = context.SimpleQueue()
         for number in range(self.share.at_once):
             places.put(_device(self.first + number, self.devices) if self.share.gpus else None)
@@ -40,14 +40,15 @@ class Processes:
             self.share.at_once, context, initializer=_begin, initargs=(watched, self.share.environment(), places)
         )
         try:
-            numbers = {pool.submit(carried_out, packed(function, job)): number for number, job in enumerate(jobs)}
+            numbers = {pool.submit(run_packed, pack(function, job)): number for number, job in enumerate(jobs)}
             for future in as_completed(numbers):
-                yield numbers[future], result_of(future.result())
-            pool.shutdown()  # all is done: they end by themselves and give back what they hold
+                yield numbers[future], unpack_result(future.result())
+            pool.shutdown()  # all jobs are done: let the processes end by themselves and free their memory
         except BrokenProcessPool as error:
             raise GoldfoldError(
-                "a process died while it worked (memory ran out, or somebody killed it): ask for fewer jobs at once, "
-                "the same command goes on where it stopped"
+                "worker_process_died",
+                "a worker process died, since memory ran out or somebody killed it: ask for fewer jobs at once. Run "
+                "the same command again to resume",
             ) from error
         finally:
             life.close()
@@ -56,7 +57,7 @@ class Processes:
 
 
 def _device(number: int, devices: int) -> str:
-    """The CUDA_VISIBLE_DEVICES of the `number`-th process, one of those this process sees.
+    """The CUDA_VISIBLE_DEVICES of the process `number`, one of the GPUs that this process sees.
 
     >>> [_device(number, devices=2) for number in range(3)]
     ['0', '1', '0']
@@ -66,8 +67,8 @@ def _device(number: int, devices: int) -> str:
 
 
 def _begin(watched: Connection, environment: dict[str, str], places: Any) -> None:
-    """Before a process's first job, and before it has imported torch."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent alone answers it
+    """Set up a process before its first job, and before it imports torch."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group, and only the parent handles it
     threading.Thread(target=_end_with, args=(watched,), daemon=True).start()
     os.environ.update(environment)
     device = places.get()
@@ -76,7 +77,7 @@ def _begin(watched: Connection, environment: dict[str, str], places: Any) -> Non
 
 
 def _end_with(watched: Connection) -> None:
-    """End this process, whatever it is at, as soon as the other end of a pipe is gone."""
+    """End this process as soon as the other end of the pipe is closed, whatever it is doing."""
     with suppress(EOFError, OSError):
         watched.recv_bytes()
     os._exit(1)

@@ -9,7 +9,7 @@ import numpy as np
 from pandas import DataFrame
 
 from goldfold.competition import Competition
-from goldfold.experiment.epochs import Look, by_rule
+from goldfold.experiment.saved_epochs import EpochOutput, epochs_by_rule
 from goldfold.images import reading as images
 from goldfold.io.files import write_bytes
 from goldfold.report.epochs import atlas, contact_sheet, curves, tables
@@ -23,7 +23,7 @@ def draw(
     competition: Competition,
     folder: Path,
     rows: DataFrame,
-    looks: Sequence[Look],
+    looks: Sequence[EpochOutput],
     history: History,
     chance: float,
 ) -> None:
@@ -35,7 +35,7 @@ def draw(
     """
     metric = competition.metric
     places = {(row["stage"], row["epoch"]): place for place, row in enumerate(history, 1)}
-    rules = by_rule(history, metric.higher_is_better)
+    rules = epochs_by_rule(history, metric.higher_is_better)
     chosen = {rule: places[row["stage"], row["epoch"]] for rule, row in rules.items()}
     names = _names(history)
     table, scores = tables.numbered(history), list(history[-1]["scores"])
@@ -50,7 +50,7 @@ def draw(
 def _draw_images(
     folder: Path,
     probes: atlas.Probes,
-    looks: Sequence[Look],
+    looks: Sequence[EpochOutput],
     epochs: Sequence[atlas.Epoch],
     chosen: Mapping[str, int],
 ) -> None:
@@ -80,7 +80,7 @@ def _names(history: History) -> dict[int, str]:
     return {place: f"{row['stage']} {row['epoch']}" for place, row in enumerate(history, 1)}
 
 
-def _epoch(look: Look, place: int, title: str) -> atlas.Epoch:
+def _epoch(look: EpochOutput, place: int, title: str) -> atlas.Epoch:
     predictions, monitored = look.predictions, look.row["monitored"]
     names = [name for name in predictions.dtype.names or () if predictions.dtype[name].kind == "f"]
     ranking = {name: each["value"] for name, each in monitored.items() if each["higher_is_better"] is not None}

@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 
 from goldfold.competition import Metric
-from goldfold.experiment.epochs import Cost, Look
+from goldfold.experiment.saved_epochs import EpochOutput, RuleCost
 from goldfold.io.formatting import number, shown
 from goldfold.report.plotting.markdown import folded, table
 
 
-def rules(metric: Metric, costs: Sequence[Cost]) -> str:
+def rules(metric: Metric, costs: Sequence[RuleCost]) -> str:
     """A line per rule: the epochs it chooses in the fits, the metric there, and how far below the best that is."""
     better = "higher" if metric.higher_is_better else "lower"
     lines = [[each.select, _chosen(each.epochs), number(each.metric), number(each.cost)] for each in costs]
@@ -56,7 +56,7 @@ def _line(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"epoch": row["epoch"], "loss": sum(row["loss"].values()), **row["scores"], **values, "alarms": alarms}
 
 
-def by_image(looks: Sequence[Look], ids: Sequence[Any]) -> pd.DataFrame:
+def by_image(looks: Sequence[EpochOutput], ids: Sequence[Any]) -> pd.DataFrame:
     """Every score of every image in every epoch: `epoch`, `score`, then a column for each id."""
     lines = []
     for look in looks:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from pandas import DataFrame, Series
 
-from goldfold.experiment import embeddings
-from goldfold.experiment.embeddings import Gallery, Query
+from goldfold.experiment import embedding_search
+from goldfold.experiment.embedding_search import Gallery, Query
 from goldfold.experiment.fits import Experiment, Fit
 from goldfold.io.formatting import count
 from goldfold.nn import collapse
@@ -37,7 +37,7 @@ class Found:
 
 def page(title: str, found: Found) -> str:
     """Each query with its answers, and what their numbers mean."""
-    gallery, seen = found.gallery, embeddings.trained_on(found.experiment, found.fits)
+    gallery, seen = found.gallery, embedding_search.trained_rows(found.experiment, found.fits)
     often = seen.sum(axis=0)
     times = " to ".join(dict.fromkeys([str(often.min()), str(often.max())]))
     can = f"{title}: {len(gallery.rows):,} rows can be found by the mean cosine of {count(len(found.fits), 'fit')}"
@@ -45,7 +45,7 @@ def page(title: str, found: Found) -> str:
     lines = [can, known]
     drawn = np.random.default_rng(0).permutation(len(gallery.rows))[:DRAWN]
     cosine = collapse.of_features(gallery.units[drawn]).median_cosine
-    reference = embeddings.highest_of_rows(gallery) if len(gallery.units) > len(gallery.rows) else np.empty(0)
+    reference = embedding_search.best_similarities(gallery) if len(gallery.units) > len(gallery.rows) else np.empty(0)
     for query, table in zip(found.queries, found.tables, strict=True):
         lines += ["", _asks(found, query, seen), _table(table)]
         lines += [_right(found, query, table), *_standing(found, query, reference), *_alike(table, cosine)]
@@ -78,10 +78,10 @@ def _table(table: DataFrame) -> str:
 
 def _right(found: Found, query: Query, table: DataFrame) -> str:
     """How many of as many answers as the table has, but of those that count, are right, beside what chance gives."""
-    right, _ = embeddings.verdicts(found.gallery, query)
+    right, _ = embedding_search.relevance(found.gallery, query)
     if not (right >= 0).any():
         return f"right or wrong is known of no answer: {_why_unknown(found, query)}"
-    ranked = embeddings.answers(found.gallery, query, len(right))
+    ranked = embedding_search.nearest_rows(found.gallery, query, len(right))
     first = ranked[ranked["right"] >= 0].head(len(table))
     share = len(first) * (right == 1).sum() / (right >= 0).sum()
     told = f"{(first['right'] == 1).sum()} of the first {len(first)} that count, ranks {first['rank'].iloc[0]} to "
@@ -107,7 +107,7 @@ def _standing(found: Found, query: Query, reference: np.ndarray) -> list[str]:
     """
     if query.position < len(found.gallery.rows) or not len(reference):
         return []
-    own = embeddings.highest(found.gallery, query)
+    own = embedding_search.best_similarity(found.gallery, query)
     below = 100 * float((reference < own).mean())
     told = (
         f"its best answer in the train table, {own:.4f}, is above {below:.0f} % of the best answers of the "

@@ -19,15 +19,15 @@ from goldfold.retrieval.search import Similarities, nearest, side_by_side
 from goldfold.trust.comparisons import difference_text
 from goldfold.trust.query_comparisons import Compared, QueryComparison
 from goldfold.trust.retrieval_comparisons import (
-    Fits,
-    Gallery,
-    Signs,
-    alone,
-    common,
-    distance,
+    FoldEmbeddings,
+    FoldPairs,
+    SignTest,
+    coarse_bins,
+    histogram_overlap,
+    ks_distance,
     mean_change,
-    signs,
-    to_draw,
+    sign_test,
+    single_query,
 )
 
 LISTED = 10  # queries of each table
@@ -44,7 +44,7 @@ CAVEAT = (
 
 def told(found: Compared) -> str:
     """Whose queries got better, in a sentence."""
-    counts = signs(found.queries["change"].to_numpy())
+    counts = sign_test(found.queries["change"].to_numpy())
     return (
         f"{found.other} against {found.first}: average precision rose for {counts.improved:,} of "
         f"{len(found.queries):,} queries, fell for {counts.degraded:,}, stayed for {counts.unchanged:,} "
@@ -91,7 +91,7 @@ def per_query(found: Compared) -> DataFrame:
     return found.queries.drop(columns="query").rename(columns={"first": found.first, "other": found.other})
 
 
-def _sign_test(counts: Signs) -> str:
+def _sign_test(counts: SignTest) -> str:
     return f"sign test p = {counts.p:.2g}" if counts.improved + counts.degraded else "no query changed"
 
 
@@ -106,7 +106,7 @@ def _left_over(found: Compared) -> str:
 def _by_fold(found: Compared) -> str:
     rows = []
     for fold, own in found.queries.groupby("fold"):
-        first, other, counts = own["first"].mean(), own["other"].mean(), signs(own["change"].to_numpy())
+        first, other, counts = own["first"].mean(), own["other"].mean(), sign_test(own["change"].to_numpy())
         change = f"{100 * (other - first):+.2f} pp"
         relative = f"{100 * (other / first - 1):+.1f} %" if first else ""
         signed = (f"{count:,}" for count in (counts.improved, counts.degraded, counts.unchanged))
@@ -122,14 +122,16 @@ def _similarities(found: Compared) -> str:
     moved = []
     for side in ("right", "wrong"):
         counts = [getattr(each, side) for each in (first, other)]
-        apart = distance(*(getattr(each, side) for each in fine))
+        apart = ks_distance(*(getattr(each, side) for each in fine))
         medians = [f"{median(each, first.edges):.3f}" for each in counts]
-        moved.append([f"{side} answers", *medians, f"{100 * common(*counts):.0f} %", f"{apart:.3f}"])
+        moved.append([f"{side} answers", *medians, f"{100 * histogram_overlap(*counts):.0f} %", f"{apart:.3f}"])
     header = ["cosine to the query", f"median, {found.first}", f"median, {found.other}", "overlap", "KS distance"]
     within = []
     for name, own, each in zip((found.first, found.other), (first, other), fine, strict=True):
         gap = median(own.right, own.edges) - median(own.wrong, own.edges)
-        within.append([name, f"{gap:+.3f}", f"{100 * overlap(own):.0f} %", f"{distance(each.right, each.wrong):.3f}"])
+        within.append(
+            [name, f"{gap:+.3f}", f"{100 * overlap(own):.0f} %", f"{ks_distance(each.right, each.wrong):.3f}"]
+        )
     told = table(["right against wrong answers of", "medians apart", "overlap", "KS distance"], within)
     return f"## Similarities\n\nOne run against the other:\n\n{table(header, moved)}\n\nWithin each run:\n\n{told}"
 
@@ -137,7 +139,7 @@ def _similarities(found: Compared) -> str:
 def drawn(found: Compared) -> dict[str, Similarities]:
     """The similarities of both runs in bins for a picture."""
     fine = (look.similarities for look in found.looks)
-    return to_draw(dict(zip((found.first, found.other), fine, strict=True)))
+    return coarse_bins(dict(zip((found.first, found.other), fine, strict=True)))
 
 
 def _spread(found: Compared) -> str:
@@ -177,8 +179,8 @@ def _extreme(how: str, found: Compared) -> str:
 def strips_of(
     found: Compared,
     how: str,
-    galleries: Sequence[Gallery],
-    fits: Sequence[Mapping[int, Fits]],
+    galleries: Sequence[FoldPairs],
+    fits: Sequence[Mapping[int, FoldEmbeddings]],
     targets: Sequence[str],
 ) -> bytes | None:
     """A PNG of the most changed queries, each twice: its first answers by either run; None without images or changes.
@@ -201,9 +203,9 @@ def strips_of(
     return strips(f"The most {how} queries: the answers of {found.first}, then those of {found.other}", rows)
 
 
-def _strip(gallery: Gallery, query: int, embeddings: np.ndarray, targets: Sequence[str]) -> Strip:
+def _strip(gallery: FoldPairs, query: int, embeddings: np.ndarray, targets: Sequence[str]) -> Strip:
     """One query and its answers; all are named by id and targets."""
-    pairs, paths = alone(gallery.pairs, query), gallery.rows["path"].tolist()
+    pairs, paths = single_query(gallery.pairs, query), gallery.rows["path"].tolist()
     positions, similarities = (each[0].tolist() for each in nearest(pairs, embeddings, ANSWERS))
     right = dict(zip(pairs.gallery.tolist(), pairs.relevant(slice(0, 1))[0].tolist(), strict=True))
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from goldfold.errors import GoldfoldError
 from goldfold.report.plotting.style import FOLDS, INK, figure, png, styled
-from goldfold.trust.retrieval_comparisons import common
+from goldfold.trust.retrieval_comparisons import histogram_overlap
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -63,7 +63,7 @@ def overlap(found: Similarities) -> float:
     >>> overlap(SimpleNamespace(right=np.array([0, 1, 3]), wrong=np.array([8, 8, 0])))
     0.25
     """
-    return common(found.right, found.wrong)
+    return histogram_overlap(found.right, found.wrong)
 
 
 def _lowest(found: Mapping[str, Similarities]) -> float:

@@ -1,20 +1,25 @@
-"""Audits: pure functions from recorded facts to findings, so that a wrong conclusion is not drawn unwarned."""
+"""Audits: pure functions from recorded facts to findings about leakage, data, training and scores."""
 
 from __future__ import annotations
 
-from goldfold.trust.audits.embeddings import below_untrained, did_not_learn, neighbor_leakage, neighbor_ranked
-from goldfold.trust.audits.findings import Finding, Level, merged, refuse_errors
-from goldfold.trust.audits.fitting import collapse, dead_loss_terms, learning_rates, orphan_parameters
+from goldfold.trust.audits.data_and_rules import rule_broken, stale_data, unseen_classes
+from goldfold.trust.audits.findings import Finding, Level, merge_places, refuse_errors
 from goldfold.trust.audits.leakage import (
     copies_in_test,
-    rule_broken,
+    neighbor_leakage,
+    neighbor_ranked,
     shared_contents,
     shared_groups,
     shared_rows,
-    stale_data,
-    unseen_classes,
 )
-from goldfold.trust.audits.scores import proxy_only, selected_on_scored_fold, tiny_sample, worse_than_chance
+from goldfold.trust.audits.scores import (
+    below_untrained,
+    proxy_only,
+    selected_on_scored_fold,
+    tiny_sample,
+    worse_than_chance,
+)
+from goldfold.trust.audits.training import collapse, dead_loss_terms, did_not_learn, learning_rates, orphan_parameters
 
 __all__ = [
     "Finding",
@@ -25,7 +30,7 @@ __all__ = [
     "dead_loss_terms",
     "did_not_learn",
     "learning_rates",
-    "merged",
+    "merge_places",
     "neighbor_leakage",
     "neighbor_ranked",
     "orphan_parameters",

@@ -1,4 +1,4 @@
-"""A finding: what an audit has to say, where, and how bad it is."""
+"""Findings of audits: a stable code, a level, a message and a place."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ Level = Literal["note", "warning", "error"]
 
 @dataclass(frozen=True)
 class Finding:
-    """Something a reader of the score must know. An error stops the run unless the config accepts its code."""
+    """What a reader of the score must know. An error stops the run unless the config accepts its code.
+
+    code: stable snake_case name; configs accept it and scripts search for it.
+    message: what was seen, with numbers, why it misleads, and the cure. where: fold, stage, run or table.
+    """
 
     code: str
     level: Level
@@ -29,16 +33,18 @@ class Finding:
         return f"{self.level}  {self.code}  {self.where}: {self.message}"
 
 
-def merged(findings: Iterable[Finding]) -> list[Finding]:
-    """Equal findings of several folds as one, with all the places."""
+def merge_places(findings: Iterable[Finding]) -> list[Finding]:
+    """Merge equal findings of several folds into one that names all places."""
     places: dict[tuple[str, Level, str], list[str]] = {}
     for finding in findings:
         places.setdefault((finding.code, finding.level, finding.message), []).append(finding.where)
-    return [Finding(*key, some(where)) for key, where in places.items()]
+    return [Finding(*key, first_three(where)) for key, where in places.items()]
 
 
 def refuse_errors(findings: Iterable[Finding], accepted: Sequence[str]) -> None:
-    """Stop at the first error the config does not accept.
+    """Stop at the first error that the config does not accept.
+
+    accepted: codes of findings.
 
     Raises:
         GoldfoldError: with the finding's code, place and message.
@@ -46,11 +52,16 @@ def refuse_errors(findings: Iterable[Finding], accepted: Sequence[str]) -> None:
     for finding in findings:
         if finding.level == "error" and finding.code not in accepted:
             raise GoldfoldError(
-                f"{finding.where}: {finding.message} (accept=[{finding.code}] goes on, and the record says so)"
+                finding.code,
+                f"{finding.where}: {finding.message} (to continue anyway, set accept=[{finding.code}]; it is recorded)",
             )
 
 
-def some(names: Sequence[str]) -> str:
-    """The first three names and how many more there are."""
+def first_three(names: Sequence[str]) -> str:
+    """The first three names and the number of the others.
+
+    >>> first_three(["a", "b", "c", "d", "e"])
+    'a, b, c and 2 more'
+    """
     shown = ", ".join(names[:3])
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

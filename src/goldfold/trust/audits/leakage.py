@@ -1,51 +1,58 @@
-"""Audits of what a run begins with: folds, files, classes, and the rules of the host."""
+"""Audits of leakage: rows, groups, copies and near-duplicates on both sides of a fold, in the test set or a gallery."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goldfold.trust.audits.findings import Finding, some
+from goldfold.data import neighbors
+from goldfold.trust.audits.findings import Finding
 
 if TYPE_CHECKING:
-    from pandas import Series
-    from pydantic import BaseModel
+    from pandas import DataFrame, Series
 
     from goldfold.competition import Fold
-    from goldfold.optional_parts import Rule
+    from goldfold.optional_parts import Neighbors, Pairs
+
+PAIRS_AT_ONCE = 4_000_000  # pairs of a query and a gallery row that are checked together
 
 
 def shared_rows(folds: Sequence[Fold]) -> list[Finding]:
-    """Rows that are in both halves of a fold."""
+    """Report rows that are on both sides of a fold."""
     findings = []
     for number, fold in enumerate(folds):
         both = np.intersect1d(fold.train, fold.validation)
         if len(both):
-            message = f"{len(both)} rows are trained on and scored, first at position {both[0]}: mend split()"
+            message = (
+                f"{len(both)} of {len(fold.validation)} scored rows are also trained on, the first at position "
+                f"{both[0]}: a model that remembers them scores too high. Fix split()"
+            )
             findings.append(Finding("shared_rows", "error", message, f"fold {number}"))
     return findings
 
 
 def shared_groups(folds: Sequence[Fold], groups: Series) -> list[Finding]:
-    """Groups (people, recordings) that have rows in both halves of a fold."""
+    """Report groups (persons, recordings) with rows on both sides of a fold."""
     findings = []
     for number, fold in enumerate(folds):
         both = set(groups.iloc[fold.train]) & set(groups.iloc[fold.validation])
         if both:
             message = (
-                f"{len(both)} values of '{groups.name}' are on both sides, such as {min(both, key=str)!r}: "
-                "split with goldfold.data.folds.grouped or stratified_grouped"
+                f"{len(both)} values of '{groups.name}' have rows on both sides, such as {min(both, key=str)!r}: a "
+                "model that recognizes them scores higher than on new ones. Split with goldfold.data.folds.grouped or "
+                "stratified_grouped"
             )
             findings.append(Finding("shared_groups", "error", message, f"fold {number}"))
     return findings
 
 
 def shared_contents(folds: Sequence[Fold], contents: Series, ids: Series, files: bool = True) -> list[Finding]:
-    """Different ids with identical content on both sides of a fold: copies, where the content is a file's.
+    """Report different ids with identical content on both sides of a fold.
 
-    Rows of a table with few values may be equal without being copies: a note.
+    contents: a hash for each row. files: whether it is of a file, whose equals are copies; table rows with few values
+        may be equal without being copies, so they only make a note.
     """
     findings = []
     for number, fold in enumerate(folds):
@@ -58,54 +65,84 @@ def shared_contents(folds: Sequence[Fold], contents: Series, ids: Series, files:
         if copies:
             row, twin = copies[0]
             how = "copies of" if files else "equal to"
-            step = "drop the copies in load(), or group by content" if files else "if they are copies, group by content"
+            cure = "Drop the copies in load(), or group by content" if files else "If they are copies, group by content"
             message = (
-                f"{len(copies)} of {len(fold.validation)} scored samples are {how} trained ones, first id {row!r} "
-                f"like {twin!r}: {step}"
+                f"{len(copies)} of {len(fold.validation)} scored samples are {how} training samples, the first id "
+                f"{row!r} of {twin!r}: their targets can be remembered, so the score is too high. {cure}"
             )
             findings.append(Finding("shared_contents", "warning" if files else "note", message, f"fold {number}"))
     return findings
 
 
 def copies_in_test(train_contents: Series, train_ids: Series, test_contents: Series, test_ids: Series) -> list[Finding]:
-    """Test samples that are copies of training samples: their leaderboard score says little about new ones."""
+    """Report test samples that are copies of training samples; contents are a hash for each row."""
     seen = dict(zip(train_contents, train_ids, strict=True))
     copies = [(row, seen[c]) for row, c in zip(test_ids, test_contents, strict=True) if c in seen]
     if not copies:
         return []
     row, twin = copies[0]
-    message = f"{len(copies)} of {len(test_ids)} test samples are copies of training ones, first {row!r} like {twin!r}"
+    message = (
+        f"{len(copies)} of {len(test_ids)} test samples are copies of training samples, the first id {row!r} of "
+        f"{twin!r}: the leaderboard rewards remembering them and says less about new samples. Trust the folds rather "
+        "than the leaderboard"
+    )
     return [Finding("copies_in_test", "warning", message, "test")]
 
 
-def stale_data(name: str) -> list[Finding]:
-    """The data was prepared by another data.py than the one there is now."""
-    message = f"data.py has changed since it prepared these rows: make prepare COMP={name} prepares them again"
-    return [Finding("stale_data", "warning", message, "data")]
+def neighbor_leakage(folds: Sequence[Fold], rows: DataFrame, close: Neighbors) -> list[Finding]:
+    """Report validation rows with a near-duplicate among the training rows: same sequence, times within the guard.
 
-
-def unseen_classes(train_classes: Series, test_classes: Series) -> list[Finding]:
-    """Classes of the test rows that no training row has; rows whose class is missing, or "?", are passed over."""
-    known = set(train_classes.dropna()) - {"?"}
-    strange = test_classes[~test_classes.isin(known | {"?"})].dropna()
-    if strange.empty or not known:
-        return []
-    names = [repr(name) for name in sorted(strange.unique(), key=str)]
-    message = (
-        f"{len(strange)} of {len(test_classes)} test rows are of {len(names)} classes that no training row has, "
-        f"{some(names)}: each is judged as the nearest class that was trained on"
-    )
-    return [Finding("unseen_class", "warning", message, "test")]
-
-
-def rule_broken(rules: Sequence[Rule], params: BaseModel) -> list[Finding]:
-    """Rules of the competition that these parameters break."""
+    rows: the train table with `id` and the columns that `close` names; folds hold its positions. A row without sequence
+        or time has no neighbors.
+    """
+    line = neighbors.of_table(rows, close)
     findings = []
-    for rule in rules:
-        if how := rule.broken(params):
+    for number, fold in enumerate(folds):
+        near = line.windows(close.guard, fold.validation, fold.train)
+        leaking = np.flatnonzero(near.any())
+        if len(leaking):
+            first = fold.validation[leaking[0]]
+            twin, _ = line.nearest(first, near.of(leaking[0]))
             message = (
-                f"the rule '{rule.text}' is broken, since {how}: mend the config; a run that accepts it is an "
-                "exploration and writes no submission"
+                f"{len(leaking):,} of {len(fold.validation):,} scored rows have a training row within {close.guard:g} "
+                f"of their '{close.time}' in the same '{close.sequence}', the first id {_id(rows, first)!r} beside "
+                f"{_id(rows, twin)!r}: near-duplicates of training rows are easy, so the score is too high. Split by "
+                f"'{close.sequence}', or leave a gap"
             )
-            findings.append(Finding("rule_broken", "error", message, "config"))
+            findings.append(Finding("neighbor_leakage", "error", message, f"fold {number}"))
     return findings
+
+
+def neighbor_ranked(pairs: Pairs, rows: DataFrame, close: Neighbors, where: str = "all folds") -> list[Finding]:
+    """Report queries whose gallery holds the query itself or a near-duplicate of it.
+
+    rows: those whose positions `pairs` holds, with `id` and the columns that `close` names.
+    """
+    near = neighbors.of_table(rows, close).windows(close.guard, pairs.queries, pairs.gallery)
+    count, first = 0, None
+    for part in _query_slices(pairs):
+        ranked = near.pairs(part) & ~pairs.left_out(part)
+        found = np.flatnonzero(ranked.any(axis=1))
+        count += len(found)
+        if first is None and len(found):
+            first = pairs.queries[part][found[0]], pairs.gallery[ranked[found[0]].argmax()]
+    if first is None:
+        return []
+    query, answer = (_id(rows, position) for position in first)
+    message = (
+        f"{count:,} of {len(pairs.queries):,} queries are ranked against a row within {close.guard:g} of their "
+        f"'{close.time}' in the same '{close.sequence}', the first id {query!r} against {answer!r}: any model finds a "
+        "near-duplicate, so the score is too high. Leave near-duplicates out of the gallery"
+    )
+    return [Finding("neighbor_ranked", "error", message, where)]
+
+
+def _query_slices(pairs: Pairs) -> Iterator[slice]:
+    """Slices of the queries with at most `PAIRS_AT_ONCE` pairs each."""
+    step = max(1, PAIRS_AT_ONCE // max(1, len(pairs.gallery)))
+    for start in range(0, len(pairs.queries), step):
+        yield slice(start, min(start + step, len(pairs.queries)))
+
+
+def _id(rows: DataFrame, position: int) -> Any:
+    return rows["id"].tolist()[position]

@@ -1,4 +1,4 @@
-"""Audits of scores: against chance, against luck, and of what they were measured on."""
+"""Audits of scores: against chance, an untrained baseline and luck, and what they were selected and measured on."""
 
 from __future__ import annotations
 
@@ -14,38 +14,62 @@ if TYPE_CHECKING:
     from goldfold.competition import Metric
     from goldfold.optional_parts import PermutationTest
 
-FEW = 10  # rows of a class below which no score of a ranking is believed
-MANY = 30  # rows of a class from which luck is left to the interval over rows
-LUCKY = 0.05
+FEW = 10  # rows of the rarest class below which a score is always reported
+MANY = 30  # rows of the rarest class from which the interval over rows is enough
+SIGNIFICANCE = 0.05
 
 
 def worse_than_chance(name: str, summary: Mapping[str, Any]) -> list[Finding]:
-    """A score no better than knowing nothing: below chance, or with chance inside its interval over folds.
+    """Report a score that is not better than chance: below it, or with chance inside its 95 % interval.
 
-    Of one fold the interval is that over rows.
+    summary: of the metric `name`, as in metrics.json. The interval is that over folds, or over rows for one fold.
     """
     chance, mean, sign = summary["chance"], summary["mean"], 1 if summary["higher_is_better"] else -1
     if sign * (mean - chance) <= 0:
-        message = f"{name} {mean:.4f} is no better than chance, {chance:.4f}: look for swapped labels or no training"
+        message = (
+            f"{name} {mean:.4f} is no better than the chance level {chance:.4f}: a model that knows nothing does as "
+            "well. Look for swapped labels, a wrong positive class, or training that did not happen"
+        )
         return [Finding("worse_than_chance", "warning", message, "all folds")]
     edges, over = summary["interval_95_t"], "folds"
     if edges is None:
         edges, over = summary.get("pooled_interval_95_bootstrap"), "rows"
     if edges and edges[0] <= chance <= edges[1]:
         message = (
-            f"{name} {number(mean)} cannot be told from the chance level {number(chance)}: the interval over {over} is "
-            f"{interval(edges)}"
+            f"{name} {number(mean)} is not significantly better than the chance level {number(chance)}: its 95 % "
+            f"interval over {over} is {interval(edges)}. Do not build on it before more folds, seeds or rows confirm it"
         )
         return [Finding("at_chance", "warning", message, "all folds")]
     return []
 
 
+def below_untrained(
+    name: str, summary: Mapping[str, Any], references: Mapping[str, Mapping[str, Any]]
+) -> list[Finding]:
+    """Report a trained run whose mean score is not above that of a run without training.
+
+    name: of the trained run. summary: of one metric, as in metrics.json. references: name -> summary of the same metric
+        for each run without training.
+    """
+    sign = 1 if summary["higher_is_better"] else -1
+    findings = []
+    for reference, own in references.items():
+        if not sign * (summary["mean"] - own["mean"]) > 0:
+            message = (
+                f"its mean score {summary['mean']:.4f} is no better than {own['mean']:.4f} of {reference}, which was "
+                "not trained: training added nothing. Use the untrained model, or lower the learning rate and check "
+                "which pairs count as positive"
+            )
+            findings.append(Finding("below_untrained", "warning", message, name))
+    return findings
+
+
 def selected_on_scored_fold(
     fits: Iterable[tuple[Sequence[Mapping[str, Any]], int]], higher_is_better: bool, by_hand: bool = False
 ) -> list[Finding]:
-    """An epoch was chosen by, or beside, the score it is given: says how much better it reads than the last.
+    """Report epochs that were selected by the score they are reported with, and the difference to the last epoch.
 
-    fits: histories with the number of the epoch that predicts. by_hand: whether a person named that number.
+    fits: histories, each with the number of the epoch that predicts. by_hand: whether the config names that number.
     """
     gains = []
     for history, epoch in fits:
@@ -55,46 +79,51 @@ def selected_on_scored_fold(
             gains.append(chosen - rows[-1]["metric"] if higher_is_better else rows[-1]["metric"] - chosen)
     if not gains and not by_hand:
         return []
-    how = "each fold's epoch was chosen by the score it is given"
+    how = "each fold's epoch was selected by the score it is reported with"
     if by_hand:
-        how = "the epoch was named by hand, which after a look at these folds is choosing it by the score it is given"
-    apart = ""
+        how = "the epoch was named by hand, probably after its score on these folds was seen"
+    difference = ""
     if gains:
         direction = "worse" if np.mean(gains) >= 0 else "better"
-        apart = f"; the last epochs read {abs(np.mean(gains)):.4f} {direction} on average"
-    message = f"{how}{apart}: quote select: last, a monitored value, or a hold-out score"
+        difference = f" (the last epochs score {abs(np.mean(gains)):.4f} {direction} on average)"
+    message = (
+        f"{how}, so the score is optimistic{difference}: report select: last, selection by a monitored value, or a "
+        "hold-out score"
+    )
     return [Finding("selected_on_scored_fold", "note", message, "all folds")]
 
 
 def tiny_sample(
     name: str, score: float, tested: PermutationTest | None, tries: int, where: str = "all folds"
 ) -> list[Finding]:
-    """A score that so few rows carry that luck may have made it.
+    """Report a score that rests on so few rows that luck may explain it.
 
-    Warned of below 10 rows of the rarer class, and below 30 where luck in one of the `tries` is likelier than 5 %.
-    tries: epochs x scores that were looked at before this one was told. Bonferroni's bound, p x tries, takes them into
-    account. tested: of the score; None, for a metric without such a test, is silent.
+    It is reported below 10 rows of the rarest class, and below 30 if the p-value, corrected for the number of `tries`
+    by Bonferroni's bound (p x tries), exceeds 5 %.
+
+    tested: the permutation test of the score; None, for a metric without one, reports nothing. tries: epochs x scores
+        that were looked at before this one was reported.
     """
     if tested is None:
         return []
-    among = min(1.0, tested.p_value * tries)
-    if tested.smallest_class >= (MANY if among > LUCKY else FEW):
+    corrected = min(1.0, tested.p_value * tries)
+    if tested.smallest_class >= (MANY if corrected > SIGNIFICANCE else FEW):
         return []
     odds = f"once in {1 / tested.p_value:,.0f}" if tested.p_value > 1e-6 else "less than once in a million"
     message = (
-        f"{name} {score:.4f} rests on {tested.smallest_class} rows of the rarer class: luck alone does as well {odds}, "
-        f"and in the best of {tries} tries (epochs x scores looked at) with probability up to {among:.2g}: label more "
-        "rows before it decides anything"
+        f"{name} {score:.4f} rests on {tested.smallest_class} rows of the rarest class: random predictions score as "
+        f"well {odds}, and the best of {tries} (epochs x scores looked at) with probability up to {corrected:.2g}. "
+        "Label more rows before this score decides anything"
     )
     return [Finding("tiny_sample", "warning", message, where)]
 
 
 def proxy_only(metric: Metric) -> list[Finding]:
-    """The competition's own metric scores synthetic defects, and no real one."""
+    """Report that the competition's own metric is computed on synthetic defects alone."""
     if not metric.options.proxy:
         return []
     message = (
-        f"runs are ranked by {metric.name}, which no real defect has entered: label some and rank by those, or wait "
-        "for the leaderboard"
+        f"runs are ranked by {metric.name}, which is measured on synthetic defects alone: real ones may rank them "
+        "otherwise. Label some real defects, or wait for the leaderboard"
     )
     return [Finding("proxy_validation", "warning", message, "all folds")]

@@ -1,4 +1,4 @@
-"""What the loop notes about itself while it trains, so that audits can judge it afterwards."""
+"""Diagnostics recorded during training for the audits: learning rates, gradient norms, untrained losses."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ from goldfold.io.random_states import undisturbed
 
 
 @dataclass
-class Rates:
-    """Learning rates of a stage's parameter groups over its optimizer steps, in the optimizer's order of groups.
+class LearningRates:
+    """Learning rates of a stage's parameter groups, one value for each group in the optimizer's order.
 
-    configured: as the optimizer was built, before any schedule touched it.
-    peak, final: the highest, and the last one a step was made with. left: where the schedule stood after that step.
-    minima: how often the rate went down and then up again.
+    configured: as the optimizer was built, before any schedule. peak, final: the highest rate, and that of the last
+        optimizer step. next: the rate the schedule would use after the last step. minima: how often the rate fell and
+        then rose again. falling: whether it fell at its last change.
     """
 
     configured: list[float] = field(default_factory=list)
     peak: list[float] = field(default_factory=list)
     final: list[float] = field(default_factory=list)
-    left: list[float] = field(default_factory=list)
+    next: list[float] = field(default_factory=list)
     minima: list[int] = field(default_factory=list)
     falling: list[bool] = field(default_factory=list)
 
     @classmethod
-    def of(cls, optimizer: Optimizer) -> Rates:
+    def of(cls, optimizer: Optimizer) -> LearningRates:
+        """Start recording the rates of an optimizer that has made no step."""
         configured = [float(group["lr"]) for group in optimizer.param_groups]
         groups = len(configured)
         return cls(configured, [0.0] * groups, minima=[0] * groups, falling=[False] * groups)
 
-    def note(self, optimizer: Optimizer) -> None:
-        """Take down the rates of the step just made."""
+    def record(self, optimizer: Optimizer) -> None:
+        """Record the rates of the optimizer step just made."""
         rates = [float(group["lr"]) for group in optimizer.param_groups]
         for group, (rate, before) in enumerate(zip(rates, self.final or rates, strict=True)):
             if rate > before and self.falling[group]:
@@ -48,11 +49,12 @@ class Rates:
             self.peak[group] = max(self.peak[group], rate)
         self.final = rates
 
-    def note_left(self, optimizer: Optimizer) -> None:
-        """Take down where the schedule stands: a cosine over few epochs reaches its end only after the last of them."""
-        self.left = [float(group["lr"]) for group in optimizer.param_groups]
+    def record_next(self, optimizer: Optimizer) -> None:
+        """Record the schedule's next rates: a cosine over few epochs reaches its end only after the last step."""
+        self.next = [float(group["lr"]) for group in optimizer.param_groups]
 
     def facts(self) -> dict[str, Any]:
+        """The fields as a dict for JSON."""
         return asdict(self)
 
 
@@ -62,9 +64,9 @@ def gradient_norms(
     batch: Any,
     autocast: Callable[[], AbstractContextManager],
 ) -> dict[str, float | None]:
-    """The norm of each loss term's own gradient over all trainable parameters; None for a term without any.
+    """Compute the L2 norm of each loss term's own gradient over all trainable parameters.
 
-    Training goes on as if this had not happened: buffers and random states are put back.
+    None for a term without any gradient. Buffers and random states are restored, so training is not affected.
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
@@ -84,8 +86,8 @@ def _norm(term: Tensor, parameters: list[nn.Parameter]) -> float | None:
     return float(torch.nn.utils.get_total_norm(known)) if known else None
 
 
-def without_gradient(model: nn.Module, optimizer: Optimizer) -> list[str]:
-    """Names of trainable parameters the optimizer holds that the losses did not reach."""
+def parameters_without_gradient(model: nn.Module, optimizer: Optimizer) -> list[str]:
+    """Names of trainable parameters that the optimizer holds and no loss reached."""
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     learning = [(n, p) for n, p in model.named_parameters() if id(p) in held and p.requires_grad]
     return [name for name, parameter in learning if parameter.grad is None]
@@ -94,19 +96,22 @@ def without_gradient(model: nn.Module, optimizer: Optimizer) -> list[str]:
 def untrained_loss(
     model: nn.Module, stage: Stage, autocast: Callable[[], AbstractContextManager]
 ) -> dict[str, dict[str, list[float]]]:
-    """The untrained loss of a stage, computed with a copy of the model; empty if the stage has none.
+    """Compute the stage's loss without learning on a copy of the model: {"untrained_loss": {term: [value, sd]}}.
 
-    Random states are left as they were.
+    Empty if the stage does not define it. Random states are restored.
     """
     if stage.untrained_loss is None:
         return {}
     with undisturbed(), autocast(), torch.no_grad():
-        told = stage.untrained_loss(copy.deepcopy(model).train())
-    return {"untrained_loss": {term: [float(each.value), float(each.sd)] for term, each in told.items()}}
+        losses = stage.untrained_loss(copy.deepcopy(model).train())
+    return {"untrained_loss": {term: [float(each.value), float(each.sd)] for term, each in losses.items()}}
 
 
-def freeze_others(model: nn.Module, optimizer: Optimizer, trainable: set[str]) -> set[str]:
-    """Let gradients flow to exactly those of `trainable` that the optimizer holds; returns the names it holds."""
+def freeze_unoptimized(model: nn.Module, optimizer: Optimizer, trainable: set[str]) -> set[str]:
+    """Set `requires_grad` for exactly those of the `trainable` parameters that the optimizer holds.
+
+    Returns the names of all parameters that the optimizer holds.
+    """
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     names = {name for name, parameter in model.named_parameters() if id(parameter) in held}
     for name, parameter in model.named_parameters():

@@ -1,4 +1,4 @@
-"""What a plan says of rows once it is finished: predictions and pictures, made without their targets."""
+"""Predict with a finished plan: predictions and pictures of rows, made without their targets."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from goldfold.competition import Plan
 from goldfold.data import fields
 from goldfold.data.tables import without_targets
 from goldfold.errors import GoldfoldError
-from goldfold.training.settings import autocasting
+from goldfold.training.settings import autocast_for
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A plan with one model's weights, and what `finish` made of them. It never hands the columns `targets` on."""
+    """A plan with one model's weights and the state from `finish`; target columns are removed from all rows."""
 
     plan: Plan
     model: nn.Module | None
@@ -29,38 +29,45 @@ class Predictor:
     precision: str
 
     def __call__(self, rows: DataFrame) -> np.ndarray:
-        """One prediction per row, all finite; anything else raises GoldfoldError."""
-        with torch.no_grad(), autocasting(self.precision, self.model):
+        """Predict one value, vector or record per row.
+
+        Raises:
+            GoldfoldError: the number of predictions differs from the number of rows, or a prediction is not finite.
+        """
+        with torch.no_grad(), autocast_for(self.precision, self.model):
             predictions = np.asarray(self.plan.predict(self.model, self.finished, without_targets(rows, self.targets)))
         _check(predictions, rows)
         return predictions
 
     def pictures(self, rows: DataFrame) -> Mapping[str, np.ndarray]:
-        """What the plan shows of each row; nothing where it shows nothing."""
+        """The model's output for each row as images, by name; empty if the plan has none."""
         if self.plan.pictures is None:
             return {}
-        with torch.no_grad(), autocasting(self.precision, self.model):
+        with torch.no_grad(), autocast_for(self.precision, self.model):
             return self.plan.pictures(self.model, self.finished, without_targets(rows, self.targets))
 
 
-def finished(plan: Plan, model: nn.Module | None, targets: Sequence[str], precision: str) -> Predictor:
-    """Finish a plan with the weights `model` has now."""
+def finish_plan(plan: Plan, model: nn.Module | None, targets: Sequence[str], precision: str) -> Predictor:
+    """Run the plan's `finish` with the current weights of `model`, and return the predictor."""
     if model is not None:
         model.eval()
-    with torch.no_grad(), autocasting(precision, model):
+    with torch.no_grad(), autocast_for(precision, model):
         return Predictor(plan, model, plan.finish(model), targets, precision)
 
 
 def _check(predictions: np.ndarray, rows: DataFrame) -> None:
+    """Check that there is one finite prediction per row."""
     if len(predictions) != len(rows):
         raise GoldfoldError(
-            f"predict() must return one prediction per row and made {len(predictions)} for {len(rows)} rows"
+            "predictions_wrong_length",
+            f"predict() must return one prediction per row, and it returned {len(predictions)} for {len(rows)} rows",
         )
     numbers = [part.reshape(len(rows), -1) for part in fields.parts(predictions) if part.dtype.kind == "f"]
     finite = np.all([np.isfinite(part).all(axis=1) for part in numbers], axis=0)
     if not np.all(finite):
         bad = int(np.argmin(finite))
         raise GoldfoldError(
-            f"predictions must be finite, and that of id {rows['id'].tolist()[bad]!r} is not: lower the learning rate, "
-            "or look at this sample"
+            "predictions_not_finite",
+            f"the prediction for id {rows['id'].tolist()[bad]!r} is NaN or infinite: lower the learning rate, or "
+            "inspect this sample",
         )

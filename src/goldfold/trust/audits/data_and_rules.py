@@ -1,0 +1,51 @@
+"""Audits of the data and the config: stale prepared data, classes only in the test rows, broken competition rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from goldfold.trust.audits.findings import Finding, first_three
+
+if TYPE_CHECKING:
+    from pandas import Series
+    from pydantic import BaseModel
+
+    from goldfold.optional_parts import Rule
+
+
+def stale_data(name: str) -> list[Finding]:
+    """Report data that was prepared by another version of data.py; `name` is the competition's folder."""
+    message = (
+        "data.py changed after it prepared these rows, so they may not be what it would make now: prepare them again "
+        f"with make prepare COMP={name}"
+    )
+    return [Finding("stale_data", "warning", message, "data")]
+
+
+def unseen_classes(train_classes: Series, test_classes: Series) -> list[Finding]:
+    """Report classes of test rows that no training row has; missing classes and "?" are ignored."""
+    known = set(train_classes.dropna()) - {"?"}
+    strange = test_classes[~test_classes.isin(known | {"?"})].dropna()
+    if strange.empty or not known:
+        return []
+    names = [repr(name) for name in sorted(strange.unique(), key=str)]
+    message = (
+        f"{len(strange)} of {len(test_classes)} test rows have {len(names)} classes without any training row, "
+        f"{first_three(names)}: each is predicted as the nearest known class, and no fold measures how well. Check "
+        "the class names, or add training rows"
+    )
+    return [Finding("unseen_class", "warning", message, "test")]
+
+
+def rule_broken(rules: Sequence[Rule], params: BaseModel) -> list[Finding]:
+    """Report the competition rules that the parameters break."""
+    findings = []
+    for rule in rules:
+        if how := rule.broken(params):
+            message = (
+                f"the rule '{rule.text}' is broken, since {how}: change the config. A run that accepts this is an "
+                "exploration and writes no submission"
+            )
+            findings.append(Finding("rule_broken", "error", message, "config"))
+    return findings
