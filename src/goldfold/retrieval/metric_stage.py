@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,14 +19,12 @@ from goldfold.nn import batches, schedules
 from goldfold.optional_parts import UntrainedLoss
 from goldfold.retrieval import batch_samplers, two_views
 from goldfold.retrieval import losses as metric_losses
+from goldfold.retrieval.network import Embedder
+from goldfold.retrieval.parameters import EmbedderParams
+from goldfold.retrieval.readout import Seen
+from goldfold.retrieval.stages import Fold, Labelled
 
-if TYPE_CHECKING:
-    from goldfold.recipes.embedder import EmbedderParams
-    from goldfold.retrieval.network import Embedder
-    from goldfold.retrieval.readout import Seen
-    from goldfold.retrieval.stages import Fold, Labelled
-
-    Sampled = Callable[[int], list[np.ndarray]]
+Sampled = Callable[[int], list[np.ndarray]]
 
 
 def metric(fold: Fold, labelled: Labelled, seen: Seen) -> Stage:

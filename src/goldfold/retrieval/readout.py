@@ -17,15 +17,13 @@ from goldfold.images import reading as images
 from goldfold.nn import collapse, feature_cache
 from goldfold.optional_parts import Monitored
 from goldfold.retrieval import search as retrieval
+from goldfold.retrieval.network import Embedder
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from goldfold.retrieval.network import Embedder
-
-    Paths = tuple[Path, ...]
-    Seen = Callable[[Paths], np.ndarray]
-
+Paths = tuple[Path, ...]
+Seen = Callable[[Paths], np.ndarray]
 SHOWN = 4  # nearest training images in a picture, two by two
 
 

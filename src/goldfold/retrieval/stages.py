@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain, count, islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,14 +22,9 @@ from goldfold.nn import batches
 from goldfold.optional_parts import UntrainedLoss
 from goldfold.retrieval import losses as metric_losses
 from goldfold.retrieval import pseudo_labels, simsiam, two_views
+from goldfold.retrieval.network import Embedder
+from goldfold.retrieval.parameters import EmbedderParams
 
-if TYPE_CHECKING:
-    from goldfold.recipes.embedder import EmbedderParams
-    from goldfold.retrieval.network import Embedder
-
-Labels = Literal["true", "views", "pseudo"]
-Sampler = Literal["random", "m_per_class", "two_category"]
-MetricAugmentation = Literal["none", "flips", "moves", "light", "strong", "simsiam"]
 FIRST_BATCHES = 4  # by which the loss of the network as it was built is known
 
 
