@@ -49,7 +49,7 @@ def digits(folder: Path) -> pd.DataFrame:
 
 
 def planned(rows: pd.DataFrame, folder: Path, epochs: int, batch: int) -> Plan:
-    recipe = embedder.recipe(network=network, grey=True, image_size=8, metric_epochs=0, flip=False)
+    recipe = embedder.recipe(network=network, gray=True, image_size=8, metric_epochs=0, flip=False)
     params = recipe.params(simsiam_epochs=epochs, simsiam_batch_size=batch, projector_dim=HIDDEN)
     torch.manual_seed(0)
     return recipe.build(params, rows, Runtime(seed=0, device=torch.device("cpu"), cache=folder))

@@ -51,7 +51,7 @@ def _copied(source: Path, public: Path, *, labelled: bool) -> DataFrame:
         if labelled:
             merged = np.zeros(pixels.shape[:2], np.uint16)
             for number, mask in enumerate(sorted((folder / "masks").glob("*.png")), 1):
-                merged[images.read(mask, grey=True)[..., 0] > 0] = number
+                merged[images.read(mask, gray=True)[..., 0] > 0] = number
             cv2.imencode(".png", merged)[1].tofile(public / "masks" / file.name)
         rows.append((folder.name, *pixels.shape[:2], _stratum(pixels)))
     return DataFrame(rows, columns=["id", "height", "width", "stratum"])

@@ -345,7 +345,7 @@ def test_grey_images_pass_both_stages(rows, tmp_path):
             super().__init__()
             self.conv = nn.Conv2d(1, 16, 5, 2)
 
-    recipe = embedder.recipe("kind", network=Grey, grey=True, **SMALL)
+    recipe = embedder.recipe("kind", network=Grey, gray=True, **SMALL)
     plan = planned(rows, tmp_path, recipe, simsiam_epochs=1, metric_epochs=1)
     fitted(plan)
     assert predicted(plan, rows).shape == (40, 16)

@@ -254,10 +254,10 @@ def test_a_network_of_ones_own_sees_grey_pixels_around_zero(rows, tmp_path):
             seen.append(shown)
             return self.layer(shown.mean((2, 3)))
 
-    recipe = image_classifier.recipe("kind", KINDS, network=Means, grey=True, image_size=40, augmentation="none")
+    recipe = image_classifier.recipe("kind", KINDS, network=Means, gray=True, image_size=40, augmentation="none")
     plan = recipe.build(recipe.params(), rows, runtime(tmp_path))
     assert len(plan.stages[0].optimizer(plan.model).param_groups) == 1
     with torch.inference_mode():
         plan.predict(plan.model, None, rows[:1])
-    expected = images.read(rows["path"][0], grey=True)[..., 0] / 127.5 - 1
+    expected = images.read(rows["path"][0], gray=True)[..., 0] / 127.5 - 1
     assert np.allclose(seen[0][0, 0], expected, atol=1e-6)

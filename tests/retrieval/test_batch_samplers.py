@@ -152,5 +152,5 @@ def test_views_show_what_they_should():
     first = made.view(0, 0, 0)
     assert np.array_equal(first, made.view(0, 0, 0))
     assert not any(np.array_equal(first, made.view(*other)) for other in ((0, 0, 1), (1, 0, 0)))
-    grey = two_views.pipeline(16, grey=True)(image=image[..., :1])["image"]
+    grey = two_views.pipeline(16, gray=True)(image=image[..., :1])["image"]
     assert grey.shape == (16, 16, 1)

@@ -167,7 +167,7 @@ def test_every_frame_is_there_once_but_those_the_guard_takes(prepared: Path) -> 
     row = loaded.train.iloc[0]
     echoes = made_recordings.echoes(1 if row["recording"] == "呼吸 1" else 2)
     expected = ultrasound.b_mode(echoes[row["frame"]], np.abs(echoes).max(), 60)
-    assert np.array_equal(images.read(row["path"], grey=True)[..., 0], expected)
+    assert np.array_equal(images.read(row["path"], gray=True)[..., 0], expected)
 
 
 def test_frames_without_a_label_neither_ask_nor_answer(prepared: Path) -> None:

@@ -10,19 +10,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from goldfold.errors import GoldfoldError
-from goldfold.images import augmentation
+from goldfold.images.views import ViewSet, make_views
 from goldfold.nn import backbones
 
 
 class Tower(nn.Module):
     """Pixels uint8 (n, h, w, 3) -> a frozen backbone's maps at the chosen strides, one after the other, (n, values).
 
-    The values of further views follow those of the image as it is, in the order of `augmentation.VIEWS`.
+    The values of further views follow those of the image as it is, in the order of `goldfold.images.views.VIEWS`.
     """
 
-    def __init__(self, name: str, pretrained: bool, strides: Sequence[int], views: augmentation.Views = "none") -> None:
+    def __init__(self, name: str, pretrained: bool, strides: Sequence[int], views: ViewSet = "none") -> None:
         super().__init__()
-        self.views: augmentation.Views = views
+        self.views: ViewSet = views
         self.backbone, mean, std = backbones.create(name, pretrained)
         self.normalise = backbones.Normalise(mean, std)
         known = [stage["reduction"] for stage in getattr(self.backbone, "feature_info", ())]
@@ -40,7 +40,7 @@ class Tower(nn.Module):
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
-        views = augmentation.views(pixels, self.views)
+        views = make_views(pixels, self.views)
         return torch.cat([each.flatten(1) for view in views for each in self.maps(view)], dim=1)
 
 

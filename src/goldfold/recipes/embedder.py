@@ -39,7 +39,7 @@ def recipe(
     time: str | None = None,
     category: str | None = None,
     network: Callable[[], nn.Module] | None = None,
-    grey: bool = False,
+    gray: bool = False,
     **defaults: Any,
 ) -> Recipe:
     """The recipe for rows with a column `path`.
@@ -48,12 +48,12 @@ def recipe(
     sequence, time: columns that order frames, which parameters such as `neighbors` need.
     category: a column with the kind a label is of, for `sampler=two_category`.
     network: () -> a module from pixels (n, c, h, w) in [-1, 1] to features (n, f); takes timm's place.
-    grey: whether images have one channel instead of three.
+    gray: whether images have one channel instead of three.
     defaults: of `EmbedderParams`, as the competition's baseline wants them.
     """
     defaults = {"labels": "true" if label else "views", **defaults}
     columns = Columns(label=label, sequence=sequence, time=time, category=category)
-    build = partial(_build, columns=columns, network=network, grey=grey)
+    build = partial(_build, columns=columns, network=network, gray=gray)
     if network is not None:
         defaults = {"pretrained": False, **defaults}
     params = with_defaults(EmbedderParams, **defaults)
@@ -69,17 +69,17 @@ def _build(
     *,
     columns: Columns,
     network: Callable[[], nn.Module] | None,
-    grey: bool,
+    gray: bool,
 ) -> Plan:
     if len(rows) < 2:
         raise GoldfoldError(
             f"an embedder compares images and this fold has {len(rows)}: add images, or use fewer folds"
         )
-    fold = Fold(params, rows.reset_index(drop=True), runtime, columns, grey)
+    fold = Fold(params, rows.reset_index(drop=True), runtime, columns, gray)
     labelled = embedding_stages.labelled(fold) if params.metric_epochs else None
-    model = _model(params, network, 1 if grey else 3, labelled.classes if labelled else 0).to(runtime.device)
-    readout = Readout(params.image_size, grey, params.memory)
-    if network is None and params.pretrained and not grey and not _trains_backbone(params):
+    model = _model(params, network, 1 if gray else 3, labelled.classes if labelled else 0).to(runtime.device)
+    readout = Readout(params.image_size, gray, params.memory)
+    if network is None and params.pretrained and not gray and not _trains_backbone(params):
         readout = readout.through(model, runtime)
     stages = [embedding_stages.siamese(fold)] if params.simsiam_epochs else []
     stages += [metric_stage.metric(fold, labelled, readout.seen)] if labelled else []

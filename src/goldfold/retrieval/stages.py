@@ -165,8 +165,8 @@ def labelled(fold: Fold) -> Labelled:
 
 def _pseudo(fold: Fold) -> np.ndarray:
     params, size = fold.params, fold.params.image_size
-    frames = images.load_resized(list(fold.rows["path"]), size, grey=True)[..., 0]
-    reference = images.resize(images.read(params.reference, grey=True), size)[..., 0]
+    frames = images.load_resized(list(fold.rows["path"]), size, gray=True)[..., 0]
+    reference = images.resize(images.read(params.reference, gray=True), size)[..., 0]
     return pseudo_labels.find(
         frames,
         *fold.order("labels=pseudo"),

@@ -43,7 +43,7 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
 
 
 def pixels(rows: pd.DataFrame) -> torch.Tensor:
-    return torch.from_numpy(images.load_resized(list(rows["path"]), SIDE, grey=True)).float().flatten(1) / 255 - 0.5
+    return torch.from_numpy(images.load_resized(list(rows["path"]), SIDE, gray=True)).float().flatten(1) / 255 - 0.5
 
 
 class EmbedderParams(Params):
