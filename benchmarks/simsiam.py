@@ -148,7 +148,7 @@ def report(
     print(f"largest difference of a step's loss: {differences.max():.2e}; of the first step's: {differences[0]:.2e}")
     print(f"of embeddings: {(mine - theirs).abs().max():.2e} of {mine.abs().max():.3f}")
     print(f"of weights: {largest(own, other):.2e}, at the start {start:.0e}")
-    spreads = collapse.of_features(mine).spread, std_of_l2_normalized(theirs)
+    spreads = collapse.measure_features(mine).spread, std_of_l2_normalized(theirs)
     print(f"spread of embeddings: {spreads[0]:.6f}, by lightly {spreads[1]:.6f}")
 
 

@@ -314,7 +314,7 @@ def test_an_unlearned_simsiam_is_the_network_as_it_was_built(rows, tmp_path):
 def test_what_is_watched_agrees_with_its_brick_and_a_collapsed_network_rings_the_alarm(rows, tmp_path):
     plan = planned(rows, tmp_path, simsiam_epochs=1)
     history, _ = fitted(plan)
-    watched, seen = history[0]["monitored"], collapse.of_features(predicted(plan, rows))
+    watched, seen = history[0]["monitored"], collapse.measure_features(predicted(plan, rows))
     assert watched["spread_to_isotropic"]["value"] == pytest.approx(seen.spread / seen.isotropic, rel=1e-4)
     assert watched["effective_rank"]["value"] == pytest.approx(seen.effective_rank, rel=1e-4)
     assert watched["median_cosine"]["value"] == pytest.approx(seen.median_cosine, rel=1e-4)

@@ -25,7 +25,7 @@ from goldfold.competition import Competition, Fold, Metric, Plan, Recipe, Runtim
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.fits import Experiment, Protocol
-from goldfold.nn.batches import in_memory, process
+from goldfold.nn.batches import in_memory, rank_and_world_size
 from goldfold.optional_parts import Monitored, UntrainedLoss
 from goldfold.params import Params
 from goldfold.training import checkpoints
@@ -727,7 +727,7 @@ def train_in_my_share(folder: Path) -> None:
             parameter.copy_(torch.linspace(-1, 1, parameter.numel()).view_as(parameter))
     history, _ = fit(plan, folder / "fit", accumulate=2, clip=1.0, validate=mean_score)
     seen = [[row["metric"], row["samples"], *row["loss"].values()] for row in history]
-    torch.save([plan.model.state_dict(), seen], folder / f"rank{process()[0]}.pt")
+    torch.save([plan.model.state_dict(), seen], folder / f"rank{rank_and_world_size()[0]}.pt")
 
 
 def train_a_part_no_loss_reaches() -> None:
@@ -743,7 +743,7 @@ def train_a_part_no_loss_reaches() -> None:
 
 def cross_validate_where_the_writer_comes_last(folder: Path) -> None:
     def predict(model, _, rows):
-        for _ in range(300 if process()[0] == 0 else 1):
+        for _ in range(300 if rank_and_world_size()[0] == 0 else 1):
             torch.linalg.svd(torch.ones(100, 100))
         return np.zeros(len(rows))
 

@@ -252,7 +252,7 @@ def test_a_finished_anneal_is_clean_however_short(per, epochs):
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 20])
-@pytest.mark.parametrize("schedule", [None, schedules.cosine, schedules.one_cycle, schedules.named("cosine", 0.2)])
+@pytest.mark.parametrize("schedule", [None, schedules.cosine, schedules.one_cycle, schedules.create("cosine", 0.2)])
 def test_our_own_schedules_are_clean(schedule, epochs):
     assert audits.learning_rates(rates(schedule, epochs, "step", 0.05, 0.001), "fold 0") == []
 

@@ -129,7 +129,7 @@ def test_equal_similarities_have_not_moved_and_those_apart_share_nothing():
 
 
 def test_spread_is_that_of_the_normalised_embeddings():
-    found = [collapse.of_features(retrieval.normalised(own)) for each in FOLDS for own in WEAK[each.fold]]
+    found = [collapse.measure_features(retrieval.normalised(own)) for each in FOLDS for own in WEAK[each.fold]]
     own = LOOKS[0].spread
     assert own.dimensions == 12
     for name in ("spread", "isotropic", "effective_rank", "median_cosine"):

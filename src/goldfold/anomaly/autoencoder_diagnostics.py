@@ -102,7 +102,7 @@ def _copied(kept: KeptBack, repaired: Tensor) -> Monitored:
 
 
 def _life(images: Tensor, outputs: Tensor, features: Tensor) -> Mapping[str, Monitored]:
-    seen, inside = collapse.of_outputs(images, outputs), collapse.of_features(features)
+    seen, inside = collapse.measure_outputs(images, outputs), collapse.measure_features(features)
     return {
         "output_std": Monitored(seen.spatial_std, alarm=", ".join(seen.verdicts)),
         "output_mean": Monitored(seen.mean),

@@ -24,7 +24,7 @@ class Tower(nn.Module):
         super().__init__()
         self.views: ViewSet = views
         self.backbone, mean, std = backbones.create(name, pretrained)
-        self.normalise = backbones.Normalise(mean, std)
+        self.normalise = backbones.Normalize(mean, std)
         known = [stage["reduction"] for stage in getattr(self.backbone, "feature_info", ())]
         absent = [stride for stride in strides if stride not in known]
         if absent:

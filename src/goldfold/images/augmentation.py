@@ -2,8 +2,8 @@
 
 albumentations keeps its random state inside `Compose` and copies it into each worker of a DataLoader, so workers repeat
 each other, and new workers repeat the previous epoch. `Compose.set_random_seed` does not prevent the copies. It also
-gives every transform the same seed, so a horizontal flip always comes with a vertical one. `apply` therefore gives every
-call a new generator, which all transforms of the pipeline share.
+gives every transform the same seed, so a horizontal flip always comes with a vertical one. `apply` therefore gives
+every call a new generator, which all transforms of the pipeline share.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ def _stage(params: FrozenBackbone, samples: tuple[Tensor, Tensor], seed: int) ->
         batches=batches.in_memory(samples, params.batch_size, seed),
         losses=partial(_losses, label_smoothing=params.label_smoothing),
         optimizer=partial(_optimizer, params),
-        schedule=schedules.named(params.schedule, params.warmup),
+        schedule=schedules.create(params.schedule, params.warmup),
     )
 
 
@@ -114,9 +114,9 @@ def _views(params: FrozenBackbone, runtime: Runtime) -> Callable[[tuple], Tensor
 
     Each view is kept by itself, so that what one set of views computed serves all others it is part of.
     """
-    through = partial(feature_cache.through, _tower(params), params.image_size, runtime)
+    through = partial(feature_cache.cached_extractor, _tower(params), params.image_size, runtime)
     of_views = [
-        through(note=f"stages={params.stages} {view}", change=partial(_seen, view)) for view in VIEWS[params.views]
+        through(note=f"stages={params.stages} {view}", transform=partial(_seen, view)) for view in VIEWS[params.views]
     ]
     return lambda paths: torch.from_numpy(np.stack([of(paths) for of in of_views], axis=1)).to(runtime.device)
 
@@ -137,7 +137,7 @@ class Tower(nn.Module):
     def __init__(self, params: FrozenBackbone) -> None:
         super().__init__()
         self.backbone, mean, std = backbones.create(params.backbone, params.pretrained)
-        self.normalise = backbones.Normalise(mean, std)
+        self.normalise = backbones.Normalize(mean, std)
         self.stages = params.stages
         known = len(self.backbone.feature_info) if hasattr(self.backbone, "forward_intermediates") else 0
         if self.stages > known:

@@ -87,7 +87,7 @@ def _build(
         batches=_batches(params, rows, labels, pixels, gray, runtime),
         losses=partial(_losses, label_smoothing=params.label_smoothing),
         optimizer=partial(_optimizer, params),
-        schedule=schedules.named(params.schedule, params.warmup),
+        schedule=schedules.create(params.schedule, params.warmup),
     )
     return Plan(model=model, stages=[stage], predict=partial(_predict, params, pixels, gray))
 
@@ -99,7 +99,7 @@ def _model(params: ImageClassifier, classes: int, network: Network | None, chann
     else:
         options = {"in_chans": channels, "num_classes": classes, "drop_rate": params.drop_rate}
         net, mean, std = backbones.create(params.backbone, params.pretrained, **options)
-    return nn.Sequential(OrderedDict(normalise=backbones.Normalise(mean, std), network=net))
+    return nn.Sequential(OrderedDict(normalise=backbones.Normalize(mean, std), network=net))
 
 
 def _pixels(params: ImageClassifier, gray: bool) -> Pixels:

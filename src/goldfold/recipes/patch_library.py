@@ -200,9 +200,9 @@ def _units(params: PatchLibrary, runtime: Runtime) -> tuple[UnitsOf, UnitsOf]:
     with torch.inference_mode():
         shapes = [kept.shape[1:] for kept in tower.eval().maps(nothing)]
     note = f"strides={params.strides} views={params.views}"
-    through = partial(feature_cache.through, tower, params.image_size, runtime, dtype=np.float16)
+    through = partial(feature_cache.cached_extractor, tower, params.image_size, runtime, dtype=np.float16)
     whole = through(note=note)
-    damaged = through(note=f"{note} damage={params.pseudo}", change=partial(_damaged, params.pseudo))
+    damaged = through(note=f"{note} damage={params.pseudo}", transform=partial(_damaged, params.pseudo))
 
     def units_of(paths: Paths, kept_of: Callable[[Paths], np.ndarray]) -> Iterator[Tensor]:
         for kept in torch.from_numpy(kept_of(paths)).split(AT_ONCE):

@@ -17,7 +17,7 @@ from goldfold.nn import batches
 
 def at_random(n: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
     """All n positions in batches of equal size; a smaller rest is left out."""
-    return batches.shares(batches.order(seed, epoch, n), batch_size, drop_last=n > batch_size)
+    return batches.split_batches(batches.epoch_order(seed, epoch, n), batch_size, drop_last=n > batch_size)
 
 
 def m_per_class(labels: np.ndarray, m: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
@@ -117,7 +117,7 @@ def apart(
     near = neighbors.timeline(sequences, times).windows(within)
     made: list[list[int]] = []
     unfilled = 0
-    for frame in batches.order(seed, epoch, len(times)):
+    for frame in batches.epoch_order(seed, epoch, len(times)):
         free = (k for k in range(unfilled, len(made)) if len(made[k]) < batch_size and not near.among(frame, made[k]))
         k = next(free, len(made))
         made.append([int(frame)]) if k == len(made) else made[k].append(int(frame))

@@ -38,7 +38,7 @@ def metric(fold: Fold, labelled: Labelled, seen: Seen) -> Stage:
         batches=_metric_batches(fold, labelled, seen, sampled),
         losses=partial(_metric_losses, params.metric_loss, fold.runtime.device),
         optimizer=partial(_metric_optimizer, params),
-        schedule=schedules.named(params.metric_schedule, params.metric_warmup),
+        schedule=schedules.create(params.metric_schedule, params.metric_warmup),
         untrained_loss=partial(_random_embeddings, fold, labelled, sampled),
     )
 
@@ -90,7 +90,7 @@ def _metric_batches(
 
 def _shares(sampled: Sampled, epoch: int) -> list[np.ndarray]:
     """This process's part of every batch."""
-    rank, world = batches.process()
+    rank, world = batches.rank_and_world_size()
     return [batch[: len(batch) - len(batch) % world][rank::world] for batch in sampled(epoch)]
 
 

@@ -82,9 +82,9 @@ def towers(
 ) -> tuple[nn.Module, nn.Module]:
     """What normalises pixels, and the backbone: `network()` on pixels in [-1, 1], or timm's without its classifier."""
     if network is not None:
-        return backbones.Normalise((0.5,) * channels, (0.5,) * channels), network()
+        return backbones.Normalize((0.5,) * channels, (0.5,) * channels), network()
     net, mean, std = backbones.create(backbone, pretrained, in_chans=channels)
-    return backbones.Normalise(mean, std), net
+    return backbones.Normalize(mean, std), net
 
 
 def features_of(normalise: nn.Module, backbone: nn.Module, size: int, channels: int) -> int:

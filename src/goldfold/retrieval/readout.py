@@ -48,7 +48,7 @@ class Readout:
     def through(self, model: Embedder, runtime: Runtime) -> Readout:
         """With features of the model's backbone, computed once for all fits and kept on disk."""
         tower = nn.Sequential(model.normalise, model.backbone)
-        return replace(self, tower=feature_cache.through(tower, self.size, runtime, note="embedder"))
+        return replace(self, tower=feature_cache.cached_extractor(tower, self.size, runtime, note="embedder"))
 
     def pixels(self, paths: Paths) -> np.ndarray:
         """uint8 (n, size, size, c)."""
@@ -71,7 +71,7 @@ class Readout:
 
     def monitor(self, paths: Paths, model: Embedder) -> dict[str, Monitored]:
         """How much of their space some files' embeddings use; what a collapse looks like is an alarm."""
-        found = collapse.of_features(self.embeddings(model, paths))
+        found = collapse.measure_features(self.embeddings(model, paths))
         return {
             "spread_to_isotropic": Monitored(found.spread / found.isotropic, alarm=", ".join(found.verdicts)),
             "effective_rank": Monitored(found.effective_rank),

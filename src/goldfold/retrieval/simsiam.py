@@ -85,7 +85,7 @@ def factors(groups: int, planned: int, fixed_predictor: bool) -> list:
 
     fixed_predictor: the last group, the predictor's, keeps its rate (the authors' code; their table 1 (c)).
     """
-    anneal = partial(schedules.factor, steps=planned, warmup=0.0)
+    anneal = partial(schedules.cosine_factor, steps=planned, warmup=0.0)
     return [anneal] * (groups - 1) + [_constant if fixed_predictor else anneal]
 
 

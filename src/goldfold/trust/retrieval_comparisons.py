@@ -38,7 +38,7 @@ class Gallery:
 
 @dataclass(frozen=True, kw_only=True)
 class Spread:
-    """How much of their space a run's normalised embeddings use: mean over its fits; terms as `collapse.Features`."""
+    """How much of their space a run's embeddings use: mean over its fits of `collapse.FeatureStatistics`."""
 
     dimensions: int
     spread: float
@@ -113,7 +113,7 @@ def _spread(fits: Fits) -> Spread:
     found = []
     for own in fits:
         rows = np.random.default_rng(0).permutation(len(own))[:LOOKED_AT]
-        found.append(collapse.of_features(retrieval.normalised(own[rows])))
+        found.append(collapse.measure_features(retrieval.normalised(own[rows])))
     names = ("spread", "isotropic", "effective_rank", "median_cosine")
     means = {name: float(np.mean([getattr(each, name) for each in found])) for name in names}
     return Spread(dimensions=fits[0].shape[1], **means)

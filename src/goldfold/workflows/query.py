@@ -134,7 +134,7 @@ def page(title: str, found: Found, tables: Sequence[DataFrame]) -> list[str]:
     known = f"each train row was trained on by {times} of {len(seen)}, so that rows seem more alike than they are"
     lines = [can, known]
     drawn = np.random.default_rng(0).permutation(len(gallery.rows))[:DRAWN]
-    cosine = collapse.of_features(gallery.units[drawn]).median_cosine
+    cosine = collapse.measure_features(gallery.units[drawn]).median_cosine
     reference = embeddings.highest_of_rows(gallery) if len(gallery.units) > len(gallery.rows) else np.empty(0)
     for query, table in zip(found.queries, tables, strict=True):
         lines += ["", _asks(found, query, seen), _table(table)]

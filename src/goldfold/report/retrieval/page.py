@@ -90,7 +90,7 @@ def facts(held: Sequence[HeldOut], queries: DataFrame, metrics: Sequence[Metric]
 def _facts_of(held: HeldOut, queries: DataFrame) -> dict[str, Any]:
     right, answers = queries["right_answers"].to_numpy(), queries["answers"].to_numpy()
     drawn = np.random.default_rng(0).permutation(len(held.embeddings))[:DRAWN]
-    features = collapse.of_features(retrieval.normalised(held.embeddings)[drawn])
+    features = collapse.measure_features(retrieval.normalised(held.embeddings)[drawn])
     return {
         "queries": len(queries),
         "gallery": len(held.pairs.gallery),
