@@ -71,7 +71,7 @@ def test_misspelled_name_suggests_the_nearest():
 def test_weights_that_cannot_be_downloaded(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(GoldfoldError, match="'resnet10t'.*connect") as error:
+    with pytest.raises(GoldfoldError, match=r"'resnet10t'.*connect") as error:
         backbones.create("resnet10t", pretrained=True)
     assert error.value.code == "weights_not_downloaded"
 

@@ -12,7 +12,9 @@ from sklearn.metrics import average_precision_score
 
 from goldfold.nn import collapse
 from goldfold.report.retrieval.comparison import Compared, page, strips_of, told
-from goldfold.retrieval import search as retrieval
+from goldfold.retrieval.cosines import normalize
+from goldfold.retrieval.pairs import by_label, count_relevant
+from goldfold.retrieval.search import nearest
 from goldfold.trust.retrieval_comparisons import (
     Gallery,
     alone,
@@ -34,7 +36,7 @@ def gallery(fold: int, size: int = 60) -> Gallery:
     kind = [*generator.integers(0, 4, size - 1), 9]
     rows = pd.DataFrame({"id": [f"图{fold}-{place}" for place in range(size)], "kind": kind})
     rows["camera"] = generator.integers(0, 3, size)
-    return Gallery(fold, rows, retrieval.by_label(rows["kind"], same=rows["camera"]))
+    return Gallery(fold, rows, by_label(rows["kind"], same=rows["camera"]))
 
 
 def embedded(folds: list[Gallery], signal: float, seed: int) -> dict[int, list[np.ndarray]]:
@@ -112,12 +114,12 @@ def test_the_mean_change_is_paired_over_folds():
 
 def test_distances_agree_with_the_similarities_themselves():
     first, other = (each.similarities for each in LOOKS)
-    for side, counts in enumerate(((first.right, other.right), (first.wrong, other.wrong))):
+    for side, counts in enumerate(((first.relevant, other.relevant), (first.irrelevant, other.irrelevant))):
         raw = [similarities_of(fits, side) for fits in (WEAK, STRONG)]
         assert [each.sum() for each in counts] == [len(each) for each in raw]
         assert distance(*counts) == pytest.approx(stats.ks_2samp(*raw).statistic, abs=0.01)
     raw = [similarities_of(STRONG, side) for side in (0, 1)]
-    assert distance(other.right, other.wrong) == pytest.approx(stats.ks_2samp(*raw).statistic, abs=0.01)
+    assert distance(other.relevant, other.irrelevant) == pytest.approx(stats.ks_2samp(*raw).statistic, abs=0.01)
 
 
 def test_equal_similarities_have_not_moved_and_those_apart_share_nothing():
@@ -129,7 +131,7 @@ def test_equal_similarities_have_not_moved_and_those_apart_share_nothing():
 
 
 def test_spread_is_that_of_the_normalised_embeddings():
-    found = [collapse.measure_features(retrieval.normalised(own)) for each in FOLDS for own in WEAK[each.fold]]
+    found = [collapse.measure_features(normalize(own)) for each in FOLDS for own in WEAK[each.fold]]
     own = LOOKS[0].spread
     assert own.dimensions == 12
     for name in ("spread", "isotropic", "effective_rank", "median_cosine"):
@@ -141,23 +143,23 @@ def test_spread_is_that_of_the_normalised_embeddings():
 def test_a_picture_of_nearly_collapsed_similarities_has_narrower_bins():
     wide = to_draw({"a": LOOKS[0].similarities, "b": LOOKS[1].similarities})
     assert [len(each.edges) for each in wide.values()] == [101, 101]
-    assert wide["b"].right.sum() == LOOKS[1].similarities.right.sum()
+    assert wide["b"].relevant.sum() == LOOKS[1].similarities.relevant.sum()
     near = look(FOLDS, {fold: [1 + 0.1 * each for each in fits] for fold, fits in WEAK.items()}).similarities
     narrow = to_draw({"near": near})["near"]
     assert len(narrow.edges) > 401
-    assert narrow.right.sum() == near.right.sum()
+    assert narrow.relevant.sum() == near.relevant.sum()
 
 
 def test_a_query_alone_asks_as_it_does_among_the_others():
     pairs, place = FOLDS[0].pairs, 17
     own = alone(pairs, place)
-    every, one = (retrieval.nearest(each, WEAK[0][0], 5).positions for each in (pairs, own))
+    every, one = (nearest(each, WEAK[0][0], 5).positions for each in (pairs, own))
     np.testing.assert_array_equal(one[0], every[place])
     np.testing.assert_array_equal(own.relevant(slice(0, 1))[0], pairs.relevant(slice(place, place + 1))[0])
 
 
 def compared(first: str = "a-r1", other: str = "b-r1") -> Compared:
-    unanswered = sum(retrieval.answers(each.pairs).unanswered for each in FOLDS)
+    unanswered = sum(count_relevant(each.pairs).queries_without_relevant for each in FOLDS)
     return Compared(first=first, other=other, looks=LOOKS, queries=changes(FOLDS, *LOOKS), unanswered=unanswered)
 
 

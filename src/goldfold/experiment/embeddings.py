@@ -17,7 +17,8 @@ from goldfold.experiment import views_and_seeds
 from goldfold.experiment.fits import Experiment, Fit, planned
 from goldfold.images import reading as images
 from goldfold.optional_parts import Neighbors, Pairs
-from goldfold.retrieval import search as retrieval
+from goldfold.retrieval.cosines import concatenate_fits
+from goldfold.retrieval.search import nearest
 from goldfold.training.predicting import Predictor, finished
 
 NEAR_DUPLICATE, LEFT_OUT, SAME_FILE = "near-duplicate", "left out by the metric", "the same file"
@@ -74,7 +75,7 @@ def of_tables(experiment: Experiment, run: Path, fits: Sequence[Fit], tables: Se
         predict = _predictor(experiment, run, fit)
         by_fit.append([_embedded(predict, rows) for rows in tables])
     experiment.runtime.progress("embedding, fits", len(fits), len(fits))
-    return [retrieval.side_by_side(np.stack(parts)) for parts in zip(*by_fit, strict=True)]
+    return [concatenate_fits(np.stack(parts)) for parts in zip(*by_fit, strict=True)]
 
 
 def _predictor(experiment: Experiment, run: Path, fit: Fit) -> Predictor:
@@ -120,7 +121,7 @@ def answers(gallery: Gallery, query: Query, top: int) -> DataFrame:
     where nobody knows and where it does not count; note, why it does not, or what else is to be known.
     """
     count = len(gallery.rows)
-    found = retrieval.nearest(_alone(query, np.arange(count)), gallery.units, min(top, count))
+    found = nearest(_alone(query, np.arange(count)), gallery.units, min(top, count))
     there = found.positions[0] >= 0
     places = found.positions[0][there]
     right, notes = verdicts(gallery, query)
@@ -164,12 +165,12 @@ def verdicts(gallery: Gallery, query: Query) -> tuple[np.ndarray, np.ndarray]:
 
 def highest(gallery: Gallery, query: Query) -> float:
     """The cosine of a query with its nearest row among those the metric lets answer."""
-    return float(retrieval.nearest(_alone(query, gallery.pairs.gallery), gallery.units, 1).similarities[0, 0])
+    return float(nearest(_alone(query, gallery.pairs.gallery), gallery.units, 1).similarities[0, 0])
 
 
 def highest_of_rows(gallery: Gallery) -> np.ndarray:
     """The same of every row of the train table that the metric lets ask, (q,), left-out answers never among them."""
-    found = retrieval.nearest(gallery.pairs, gallery.units, 1).similarities[:, 0]
+    found = nearest(gallery.pairs, gallery.units, 1).similarities[:, 0]
     return found[np.isfinite(found)]
 
 

@@ -1,13 +1,13 @@
 """Metrics of rows that find each other by the cosines of their embeddings, all made of the ranks of right answers.
 
 Predictions are embeddings (n, d); their lengths do not count. `pairs` makes queries, gallery and relevance of the rows
-(`goldfold.retrieval.search.by_label`, `by_time`), and `protocol` says the same in words, as a part of every score.
+(`goldfold.retrieval.pairs.by_label`, `by_time`), and `protocol` says the same in words, as a part of every score.
 
 A score is the mean over the queries that have a right answer. The others are left out, as the protocol says, and
-`retrieval.answers(pairs(rows)).unanswered` tells how many they are; no query with a right answer: GoldfoldError. Chance
+`count_relevant(pairs(rows)).queries_without_relevant` counts them; no query with a right answer: GoldfoldError. Chance
 is the mean over the same queries of what a random order of their answers scores, in closed form; ties count against
-(`goldfold.retrieval.exact_ranks`). Rows drawn again (`resampled`) are queries, answered by the whole gallery. `row_error`
-is 1 - AP, and 0 for rows that do not ask or have no right answer.
+(`goldfold.retrieval.exact_ranks`). Rows drawn again (`resampled`) are queries, answered by the whole gallery.
+`row_error` is 1 - AP, and 0 for rows that do not ask or have no right answer.
 
 Metrics of one `pairs` function share one pass over the cosines: those of the last rows and predictions are remembered.
 """
@@ -28,8 +28,8 @@ from goldfold.retrieval import random_ranking
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from goldfold.retrieval.exact_ranks import Ranked
-    from goldfold.retrieval.search import Answers
+    from goldfold.retrieval.exact_ranks import RelevantRanks
+    from goldfold.retrieval.pairs import RelevantCounts
 
     PairsOf = Callable[[DataFrame], Pairs]
     OfCounts = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -44,7 +44,7 @@ def mean_average_precision(pairs: PairsOf, *, protocol: str) -> Metric:
         pairs,
         protocol,
         lambda found: found.average_precision,
-        lambda r, g: random_ranking.precisions(r, g, g) / r,
+        lambda r, g: random_ranking.expected_precision_sum(r, g, g) / r,
     )
 
 
@@ -58,7 +58,7 @@ def map_at_r(pairs: PairsOf, *, protocol: str) -> Metric:
         pairs,
         protocol,
         lambda found: found.average_precision_at_r,
-        lambda r, g: random_ranking.precisions(r, g, r) / r,
+        lambda r, g: random_ranking.expected_precision_sum(r, g, r) / r,
     )
 
 
@@ -73,8 +73,8 @@ def map_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
         f"mAP@{k} (over min({k}, right))",
         pairs,
         protocol,
-        lambda found: found.precisions(k) / np.minimum(k, found.relevant),
-        lambda r, g: random_ranking.precisions(r, g, np.minimum(k, g)) / np.minimum(k, r),
+        lambda found: found.precision_sums(k) / np.minimum(k, found.relevant),
+        lambda r, g: random_ranking.expected_precision_sum(r, g, np.minimum(k, g)) / np.minimum(k, r),
         depth=k,
     )
 
@@ -120,26 +120,28 @@ def hit_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
         f"hit@{k} (any right in {k})",
         pairs,
         protocol,
-        lambda found: found.first <= k,
-        lambda r, g: random_ranking.hit(r, g, k),
+        lambda found: found.first_rank <= k,
+        lambda r, g: random_ranking.hit_probability(r, g, k),
     )
 
 
 def r_precision(pairs: PairsOf, *, protocol: str) -> Metric:
     """R-precision: right answers among the first R, divided by R, the number of right answers. Chance is R / G."""
-    return _metric("R-precision", pairs, protocol, lambda found: found.at_r / found.relevant, lambda r, g: r / g)
+    return _metric(
+        "R-precision", pairs, protocol, lambda found: found.relevant_at_r / found.relevant, lambda r, g: r / g
+    )
 
 
 def reciprocal_rank(pairs: PairsOf, *, protocol: str) -> Metric:
     """MRR: 1 / the rank of the first right answer."""
-    return _metric("MRR", pairs, protocol, lambda found: 1 / found.first, random_ranking.reciprocal_rank)
+    return _metric("MRR", pairs, protocol, lambda found: 1 / found.first_rank, random_ranking.expected_reciprocal_rank)
 
 
 def _metric(
     name: str,
     pairs: PairsOf,
     protocol: str,
-    values: Callable[[Ranked], np.ndarray],
+    values: Callable[[RelevantRanks], np.ndarray],
     by_chance: OfCounts,
     best: OfCounts | None = None,
     depth: int = 1,
@@ -205,15 +207,15 @@ def _mean(values: np.ndarray, name: str) -> float:
     return float(known.mean())
 
 
-def _answers(pairs: PairsOf, rows: DataFrame) -> Answers:
-    from goldfold.retrieval.search import answers
+def _answers(pairs: PairsOf, rows: DataFrame) -> RelevantCounts:
+    from goldfold.retrieval.pairs import count_relevant
 
-    return _remembered("answers", pairs, (_of_rows(rows),), lambda: answers(pairs(rows)))
+    return _remembered("answers", pairs, (_of_rows(rows),), lambda: count_relevant(pairs(rows)))
 
 
-def _ranked(pairs: PairsOf, rows: DataFrame, predictions: np.ndarray, depth: int) -> tuple[np.ndarray, Ranked]:
+def _ranked(pairs: PairsOf, rows: DataFrame, predictions: np.ndarray, depth: int) -> tuple[np.ndarray, RelevantRanks]:
     """The positions of the rows that ask, and the ranks of their right answers, `depth` or more of them one by one."""
-    from goldfold.retrieval import exact_ranks
+    from goldfold.retrieval import cosines, exact_ranks
 
     embeddings, depth = np.asarray(predictions), max(depth, exact_ranks.DEPTH)
     if embeddings.ndim == 0 or len(embeddings) != len(rows):
@@ -221,9 +223,9 @@ def _ranked(pairs: PairsOf, rows: DataFrame, predictions: np.ndarray, depth: int
             f"{len(rows)} rows need an embedding each, got shape {embeddings.shape}: look at `Plan.predict`"
         )
 
-    def rank() -> tuple[np.ndarray, Ranked]:
+    def rank() -> tuple[np.ndarray, RelevantRanks]:
         asked = pairs(rows)
-        return asked.queries, exact_ranks.of_right_answers(asked, exact_ranks.units(embeddings, asked), depth)
+        return asked.queries, exact_ranks.rank_relevant(asked, cosines.normalize_tensor(embeddings, asked), depth)
 
     known = embeddings.shape, embeddings.dtype.str, sha256(embeddings.tobytes()).digest()
     return _remembered("ranked", pairs, (depth, _of_rows(rows), *known), rank)

@@ -17,13 +17,13 @@ from goldfold.errors import GoldfoldError
 from goldfold.io import seeding
 from goldfold.params import with_defaults
 from goldfold.retrieval import losses as metric_losses
-from goldfold.retrieval import metric_stage, search
-from goldfold.retrieval import network as embedding_networks
-from goldfold.retrieval import stages as embedding_stages
-from goldfold.retrieval.network import Embedder
+from goldfold.retrieval.cosines import concatenate_fits
+from goldfold.retrieval.inference import Inference
+from goldfold.retrieval.metric_stage import metric_stage
+from goldfold.retrieval.network import Embedder, create_backbone, create_embedder, feature_width
 from goldfold.retrieval.parameters import EmbedderParams
-from goldfold.retrieval.readout import Readout
-from goldfold.retrieval.stages import Columns, Fold
+from goldfold.retrieval.simsiam_stage import simsiam_stage
+from goldfold.retrieval.training_rows import Columns, TrainingRows, labeled_rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -59,7 +59,7 @@ def recipe(
     params = with_defaults(EmbedderParams, **defaults)
     if network is not None:  # a network of one's own has no weights to start from, and cannot be asked for them
         params = create_model("EmbedderParams", __base__=params, pretrained=(Literal[False], False))
-    return Recipe(params=params, build=build, combine=search.side_by_side, pooled=False)
+    return Recipe(params=params, build=build, combine=concatenate_fits, pooled=False)
 
 
 def _build(
@@ -75,21 +75,21 @@ def _build(
         raise GoldfoldError(
             f"an embedder compares images and this fold has {len(rows)}: add images, or use fewer folds"
         )
-    fold = Fold(params, rows.reset_index(drop=True), runtime, columns, gray)
-    labelled = embedding_stages.labelled(fold) if params.metric_epochs else None
-    model = _model(params, network, 1 if gray else 3, labelled.classes if labelled else 0).to(runtime.device)
-    readout = Readout(params.image_size, gray, params.memory)
+    training = TrainingRows(params, rows.reset_index(drop=True), runtime, columns, gray)
+    labeled = labeled_rows(training) if params.metric_epochs else None
+    model = _model(params, network, 1 if gray else 3, labeled.classes if labeled else 0).to(runtime.device)
+    inference = Inference(params.image_size, gray, params.memory)
     if network is None and params.pretrained and not gray and not _trains_backbone(params):
-        readout = readout.through(model, runtime)
-    stages = [embedding_stages.siamese(fold)] if params.simsiam_epochs else []
-    stages += [metric_stage.metric(fold, labelled, readout.seen)] if labelled else []
+        inference = inference.with_cached_backbone(model, runtime)
+    stages = [simsiam_stage(training)] if params.simsiam_epochs else []
+    stages += [metric_stage(training, labeled, inference.inputs)] if labeled else []
     watched = np.random.default_rng(seeding.derive(runtime.seed, "watched")).permutation(len(rows))[:WATCHED]
     return Plan(
         model=model,
         stages=stages,
-        predict=readout.predict,
-        monitor=partial(readout.monitor, tuple(rows["path"].iloc[np.sort(watched)])),
-        pictures=partial(readout.pictures, tuple(rows["path"])),
+        predict=inference.predict,
+        monitor=partial(inference.monitor, tuple(rows["path"].iloc[np.sort(watched)])),
+        pictures=partial(inference.pictures, tuple(rows["path"])),
     )
 
 
@@ -98,13 +98,13 @@ def _trains_backbone(params: EmbedderParams) -> bool:
 
 
 def _model(params: EmbedderParams, network: Callable[[], nn.Module] | None, channels: int, classes: int) -> Embedder:
-    parts = embedding_networks.towers(network, params.backbone, params.pretrained, channels)
+    parts = create_backbone(network, params.backbone, params.pretrained, channels)
     metric = partial(_metric, params, classes) if params.metric_epochs else None
-    model = embedding_networks.network(
+    model = create_embedder(
         parts,
-        embedding_networks.features_of(*parts, params.image_size, channels),
+        feature_width(*parts, params.image_size, channels),
         hidden=params.projector_dim,
-        out=params.projected,
+        out=params.projector_output_dim,
         siamese=params.simsiam_epochs > 0,
         embedding=params.embedding,
         metric=metric,
@@ -116,7 +116,7 @@ def _model(params: EmbedderParams, network: Callable[[], nn.Module] | None, chan
     return model
 
 
-def _metric(params: EmbedderParams, classes: int, width: int) -> metric_losses.Loss:
+def _metric(params: EmbedderParams, classes: int, width: int) -> metric_losses.MetricLoss:
     margin = {"margin": params.margin} if params.margin is not None else {}
     return metric_losses.create(
         params.metric_loss,

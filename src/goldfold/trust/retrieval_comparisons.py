@@ -15,8 +15,9 @@ from goldfold.experiment.fits import fit_folder
 from goldfold.io.files import read_array, read_json
 from goldfold.nn import collapse
 from goldfold.optional_parts import Pairs
-from goldfold.retrieval import search as retrieval
-from goldfold.retrieval.search import Similarities
+from goldfold.retrieval.cosines import SimilarityHistogram, normalize, similarity_histogram
+from goldfold.retrieval.exact_ranks import average_precisions
+from goldfold.retrieval.pairs import count_relevant
 from goldfold.trust.comparisons import Difference, difference
 
 FINE = 2000  # bins of a similarity, 0.001 wide: nearly collapsed embeddings differ in the third decimal
@@ -56,7 +57,7 @@ class Look:
     """
 
     precisions: Mapping[int, np.ndarray]
-    similarities: Similarities
+    similarities: SimilarityHistogram
     spread: Spread
 
 
@@ -95,15 +96,14 @@ def fits_of(run: Path, folds: Sequence[int], seeds: Sequence[int]) -> dict[int, 
 def look(folds: Sequence[Gallery], fits: Mapping[int, Fits]) -> Look:
     """fits: fold -> its rows' embeddings (n, d), one array for each seed."""
     precisions = {
-        each.fold: np.mean([retrieval.average_precisions(each.pairs, own) for own in fits[each.fold]], axis=0)
-        for each in folds
+        each.fold: np.mean([average_precisions(each.pairs, own) for own in fits[each.fold]], axis=0) for each in folds
     }
-    found = [retrieval.similarities(each.pairs, own, FINE) for each in folds for own in fits[each.fold]]
+    found = [similarity_histogram(each.pairs, own, FINE) for each in folds for own in fits[each.fold]]
     counts = ([getattr(one, side) for one in found] for side in ("right", "wrong"))
     right, wrong = (np.sum(each, axis=0) for each in counts)
     return Look(
         precisions=precisions,
-        similarities=Similarities(found[0].edges, right, wrong),
+        similarities=SimilarityHistogram(found[0].edges, right, wrong),
         spread=_spread([own for each in folds for own in fits[each.fold]]),
     )
 
@@ -113,7 +113,7 @@ def _spread(fits: Fits) -> Spread:
     found = []
     for own in fits:
         rows = np.random.default_rng(0).permutation(len(own))[:LOOKED_AT]
-        found.append(collapse.measure_features(retrieval.normalised(own[rows])))
+        found.append(collapse.measure_features(normalize(own[rows])))
     names = ("spread", "isotropic", "effective_rank", "median_cosine")
     means = {name: float(np.mean([getattr(each, name) for each in found])) for name in names}
     return Spread(dimensions=fits[0].shape[1], **means)
@@ -127,7 +127,7 @@ def changes(folds: Sequence[Gallery], first: Look, other: Look) -> DataFrame:
     """
     parts = []
     for each in folds:
-        count = retrieval.answers(each.pairs)
+        count = count_relevant(each.pairs)
         parts.append(
             DataFrame(
                 {
@@ -189,13 +189,15 @@ def common(first: np.ndarray, other: np.ndarray) -> float:
     return float(np.minimum(first / first.sum(), other / other.sum()).sum())
 
 
-def to_draw(found: Mapping[str, Similarities]) -> dict[str, Similarities]:
+def to_draw(found: Mapping[str, SimilarityHistogram]) -> dict[str, SimilarityHistogram]:
     """The same in wider bins, 0.02 wide where similarities differ enough to fill some of them; narrower if not."""
-    filled = np.flatnonzero(sum(each.right + each.wrong for each in found.values()))
+    filled = np.flatnonzero(sum(each.relevant + each.irrelevant for each in found.values()))
     span = filled[-1] - filled[0] + 1 if len(filled) else FINE
     step = next(step for step in STEPS if span >= SEEN * step or step == STEPS[-1])
     return {
-        name: Similarities(each.edges[::step], *(_wider(counts, step) for counts in (each.right, each.wrong)))
+        name: SimilarityHistogram(
+            each.edges[::step], *(_wider(counts, step) for counts in (each.relevant, each.irrelevant))
+        )
         for name, each in found.items()
     }
 

@@ -20,7 +20,7 @@ from goldfold.params import Role
 from goldfold.report.retrieval.comparison import EXTREMES, Compared, drawn, page, strips_of, told
 from goldfold.report.retrieval.similarities import histogram
 from goldfold.report.run import blends
-from goldfold.retrieval import search as retrieval
+from goldfold.retrieval.pairs import count_relevant
 from goldfold.trust.audits import Finding, merged
 from goldfold.trust.audits.embeddings import below_untrained
 from goldfold.trust.comparisons import comparable
@@ -236,7 +236,7 @@ def _compared(
     first, other = (folder.name for folder in folders)
     place = folders[0].parent / PLACE / f"{first}-vs-{other}"
     queries = changes(galleries, *looks)
-    unanswered = sum(retrieval.answers(each.pairs).unanswered for each in galleries)
+    unanswered = sum(count_relevant(each.pairs).queries_without_relevant for each in galleries)
     found = Compared(first=first, other=other, looks=looks, queries=queries, unanswered=unanswered)
     fits = [_fits(folder, galleries) for folder in folders]
     pictures = {"similarities.png": histogram(drawn(found))}

@@ -14,7 +14,8 @@ from goldfold.report.plotting.markdown import table
 from goldfold.report.plotting.row_labels import labels
 from goldfold.report.retrieval.similarities import median, overlap
 from goldfold.report.retrieval.strips import Answer, Strip, strips
-from goldfold.retrieval.search import Similarities, nearest, side_by_side
+from goldfold.retrieval.cosines import SimilarityHistogram, concatenate_fits
+from goldfold.retrieval.search import nearest
 from goldfold.trust.comparisons import difference_text
 from goldfold.trust.retrieval_comparisons import (
     Fits,
@@ -118,13 +119,14 @@ def _similarities(found: Compared) -> str:
     header = ["cosine to the query", f"median, {found.first}", f"median, {found.other}", "overlap", "KS distance"]
     within = []
     for name, own, each in zip((found.first, found.other), (first, other), fine, strict=True):
-        gap = median(own.right, own.edges) - median(own.wrong, own.edges)
-        within.append([name, f"{gap:+.3f}", f"{100 * overlap(own):.0f} %", f"{distance(each.right, each.wrong):.3f}"])
+        gap = median(own.relevant, own.edges) - median(own.irrelevant, own.edges)
+        ks = distance(each.relevant, each.irrelevant)
+        within.append([name, f"{gap:+.3f}", f"{100 * overlap(own):.0f} %", f"{ks:.3f}"])
     told = table(["right against wrong answers of", "medians apart", "overlap", "KS distance"], within)
     return f"## Similarities\n\nOne run against the other:\n\n{table(header, moved)}\n\nWithin each run:\n\n{told}"
 
 
-def drawn(found: Compared) -> dict[str, Similarities]:
+def drawn(found: Compared) -> dict[str, SimilarityHistogram]:
     """The similarities of both runs in bins for a picture."""
     fine = (look.similarities for look in found.looks)
     return to_draw(dict(zip((found.first, found.other), fine, strict=True)))
@@ -185,7 +187,7 @@ def strips_of(
     rows = []
     for query in queries.itertuples():
         for name, own, precision in zip((found.first, found.other), fits, (query.first, query.other), strict=True):
-            embeddings = side_by_side(np.stack(own[query.fold]))
+            embeddings = concatenate_fits(np.stack(own[query.fold]))
             strip = _strip(by_fold[query.fold], query.query, embeddings, targets)
             rows.append(replace(strip, caption=f"{strip.caption}\n{name}\nAP {precision:.4f}"))
     return strips(f"The most {how} queries: the answers of {found.first}, then those of {found.other}", rows)
