@@ -111,8 +111,8 @@ def _similarities(found: Compared) -> str:
     fine = [look.similarities for look in found.looks]
     first, other = drawn(found).values()
     moved = []
-    for side in ("right", "wrong"):
-        counts = [getattr(each, side) for each in (first, other)]
+    sides = {"right": [first.relevant, other.relevant], "wrong": [first.irrelevant, other.irrelevant]}
+    for side, counts in sides.items():
         apart = distance(*(getattr(each, side) for each in fine))
         medians = [f"{median(each, first.edges):.3f}" for each in counts]
         moved.append([f"{side} answers", *medians, f"{100 * common(*counts):.0f} %", f"{apart:.3f}"])
