@@ -29,7 +29,8 @@ import pandas as pd
 import torch
 
 from goldfold import metrics
-from goldfold.retrieval import search as retrieval
+from goldfold.retrieval.cosines import normalize
+from goldfold.retrieval.pairs import by_label
 
 WIDTH, RIGHT, DEPTHS, CHUNK = 256, 100, (1, 10, 50), 200
 Data = tuple[np.ndarray, pd.DataFrame]
@@ -45,7 +46,7 @@ def clustered(queries: int, gallery: int, classes: int) -> Data:
 
 
 def pairs(rows: pd.DataFrame):
-    return retrieval.by_label(rows["label"], queries=rows["asks"].to_numpy())
+    return by_label(rows["label"], queries=rows["asks"].to_numpy())
 
 
 def by_goldfold(embeddings: np.ndarray, rows: pd.DataFrame) -> list[float]:
@@ -80,7 +81,7 @@ def by_calculator(search: str, embeddings: np.ndarray, rows: pd.DataFrame) -> li
         include=("mean_average_precision",), k=None, device=torch.device("cpu"), knn_func=search, kmeans_func=len
     )
     labels, asks = rows["label"].to_numpy(), rows["asks"].to_numpy()
-    units = retrieval.normalised(embeddings)  # faiss ranks by Euclidean distances
+    units = normalize(embeddings)  # faiss ranks by Euclidean distances
     return [calculator.get_accuracy(units[asks], labels[asks], units[~asks], labels[~asks])["mean_average_precision"]]
 
 

@@ -49,7 +49,7 @@ def digits(folder: Path) -> pd.DataFrame:
 
 
 def planned(rows: pd.DataFrame, folder: Path, epochs: int, batch: int) -> Plan:
-    recipe = embedder.recipe(network=network, grey=True, image_size=8, metric_epochs=0, flip=False)
+    recipe = embedder.recipe(network=network, gray=True, image_size=8, metric_epochs=0, flip=False)
     params = recipe.params(simsiam_epochs=epochs, simsiam_batch_size=batch, projector_dim=HIDDEN)
     torch.manual_seed(0)
     return recipe.build(params, rows, Runtime(seed=0, device=torch.device("cpu"), cache=folder))
@@ -62,7 +62,7 @@ class OfLightly(nn.Module):
         super().__init__()
         from lightly.models.modules.heads import SimSiamPredictionHead, SimSiamProjectionHead
 
-        self.backbone = nn.Sequential(copy.deepcopy(start.normalise), copy.deepcopy(start.backbone))
+        self.backbone = nn.Sequential(copy.deepcopy(start.normalize), copy.deepcopy(start.backbone))
         self.projector = SimSiamProjectionHead(WIDTH, HIDDEN, HIDDEN)
         self.predictor = SimSiamPredictionHead(HIDDEN, HIDDEN // 4, HIDDEN)
         for own, given in ((self.projector, start.projector), (self.predictor, start.predictor)):
@@ -148,7 +148,7 @@ def report(
     print(f"largest difference of a step's loss: {differences.max():.2e}; of the first step's: {differences[0]:.2e}")
     print(f"of embeddings: {(mine - theirs).abs().max():.2e} of {mine.abs().max():.3f}")
     print(f"of weights: {largest(own, other):.2e}, at the start {start:.0e}")
-    spreads = collapse.of_features(mine).spread, std_of_l2_normalized(theirs)
+    spreads = collapse.measure_features(mine).spread, std_of_l2_normalized(theirs)
     print(f"spread of embeddings: {spreads[0]:.6f}, by lightly {spreads[1]:.6f}")
 
 

@@ -37,7 +37,7 @@ import trainers
 from torch import Tensor, nn
 from trainers import Clock, Epoch, FixedOrder, Task
 
-from goldfold.nn.batches import order
+from goldfold.nn.batches import epoch_order
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _task(model: Callable, direction: Tensor, rows: int, held_out: int, batch: i
     draw = torch.Generator().manual_seed(0)
     inputs = torch.randn(rows + held_out, *direction.shape, generator=draw)
     labels = ((inputs * direction).flatten(1).sum(1) > 0).long()
-    orders = [torch.from_numpy(order(trainers.SEED, epoch, rows)) for epoch in range(epochs)]
+    orders = [torch.from_numpy(epoch_order(trainers.SEED, epoch, rows)) for epoch in range(epochs)]
     return Task(model, (inputs[:rows], labels[:rows]), (inputs[rows:], labels[rows:]), batch, orders)
 
 

@@ -53,7 +53,7 @@ def video(path: Path, frames: np.ndarray) -> Path:
 
 
 def images(folder: Path, frames: np.ndarray) -> Path:
-    """Frames as numbered PNG files, RGB or grey."""
+    """Frames as numbered PNG files, RGB or gray."""
     folder.mkdir(parents=True)
     for number, frame in enumerate(frames):
         pixels = frame if frame.ndim == 2 else frame[..., ::-1]

@@ -12,7 +12,7 @@ from goldfold.data import self_hosting, time_folds
 from goldfold.data.defect_folders import SUFFIXES
 from goldfold.errors import GoldfoldError
 from goldfold.optional_parts import Neighbors, Pairs
-from goldfold.retrieval import search as retrieval
+from goldfold.retrieval.pairs import by_time
 from goldfold.submission.ranked_lists import Ranking
 
 TARGETS = ("place", "recording", "second", "block")
@@ -66,7 +66,7 @@ def load(public: Path) -> Tables:
 
 def pairs(rows: pd.DataFrame) -> Pairs:
     """Right: more than 2 s and up to 10 s away in the same recording; what is nearer is left out."""
-    return retrieval.by_time(rows["recording"], rows["second"], WITHIN, NEIGHBORS.guard)
+    return by_time(rows["recording"], rows["second"], WITHIN, NEIGHBORS.guard)
 
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:

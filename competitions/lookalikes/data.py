@@ -14,7 +14,7 @@ from goldfold.data.defect_folders import SUFFIXES
 from goldfold.errors import GoldfoldError
 from goldfold.images import reading as images
 from goldfold.optional_parts import Pairs
-from goldfold.retrieval import search as retrieval
+from goldfold.retrieval.pairs import by_label
 from goldfold.submission.ranked_lists import Ranking
 
 TARGETS = ("label",)
@@ -73,7 +73,7 @@ def load(public: Path) -> Tables:
 
 def pairs(rows: pd.DataFrame) -> Pairs:
     """Each image asks all others of the fold, or of the hidden ones; those of its label are right."""
-    return retrieval.by_label(rows["label"])
+    return by_label(rows["label"])
 
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:

@@ -56,7 +56,7 @@ def _tiles(rows: pd.DataFrame) -> pd.Series:
     """
     numbers = rows["id"].str.extract(r"num_(\d+)", expand=False).astype(int).sort_values()
     runs = (numbers.diff() > APART).cumsum().sort_index().to_numpy()
-    joined = matching.alike([images.read(path, grey=True) for path in rows["source"]], runs[:, None] == runs, ALIKE)
+    joined = matching.match([images.read(path, gray=True) for path in rows["source"]], runs[:, None] == runs, ALIKE)
     return pd.Series(connected_components(joined)[1], rows.index)
 
 

@@ -51,18 +51,18 @@ def _copied(source: Path, public: Path, *, labelled: bool) -> DataFrame:
         if labelled:
             merged = np.zeros(pixels.shape[:2], np.uint16)
             for number, mask in enumerate(sorted((folder / "masks").glob("*.png")), 1):
-                merged[images.read(mask, grey=True)[..., 0] > 0] = number
+                merged[images.read(mask, gray=True)[..., 0] > 0] = number
             cv2.imencode(".png", merged)[1].tofile(public / "masks" / file.name)
         rows.append((folder.name, *pixels.shape[:2], _stratum(pixels)))
     return DataFrame(rows, columns=["id", "height", "width", "stratum"])
 
 
 def _stratum(pixels: np.ndarray) -> str:
-    """How a uint8 RGB image was made, judged by its mean saturation and grey value, 0 to 255."""
+    """How a uint8 RGB image was made, judged by its mean saturation and gray value, 0 to 255."""
     if cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)[..., 1].mean() > 10:
         return "stained"
-    grey = pixels.mean()
-    return "brightfield" if grey > 100 else "fluorescence" if grey > 10 else "dim fluorescence"
+    gray = pixels.mean()
+    return "brightfield" if gray > 100 else "fluorescence" if gray > 10 else "dim fluorescence"
 
 
 def _hide(test: DataFrame, masks_folder: Path, private: Path) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 from goldfold.competition import Fold, Tables
 from goldfold.data import self_hosting, time_folds
 from goldfold.optional_parts import Neighbors, Pairs
-from goldfold.retrieval import search as retrieval
+from goldfold.retrieval.pairs import by_label, by_time
 from goldfold.sequences import recording_folders, recordings
 from goldfold.submission.ranked_lists import Ranking
 
@@ -60,8 +60,8 @@ def pairs(rows: pd.DataFrame) -> Pairs:
     """Labelled frames of one label, unless two frames or less apart in one recording: these are left out."""
     known = np.flatnonzero(rows["label"] != UNLABELLED)
     some = rows.iloc[known]
-    alike = retrieval.by_label(some["label"])
-    near = retrieval.by_time(some["recording"], some["frame"], np.inf, NEIGHBORS.guard)
+    alike = by_label(some["label"])
+    near = by_time(some["recording"], some["frame"], np.inf, NEIGHBORS.guard)
     return Pairs(
         queries=known,
         gallery=known,

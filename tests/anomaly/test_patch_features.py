@@ -9,7 +9,7 @@ from error_codes import raises_code
 from scipy.ndimage import zoom
 
 from goldfold.anomaly import patch_features
-from goldfold.images import augmentation
+from goldfold.images.views import VIEWS, ViewSet, make_views
 
 
 def drawn(*shape: int) -> torch.Tensor:
@@ -60,13 +60,13 @@ def test_the_top_is_at_least_one_patch(share: float, count: int):
 
 
 @pytest.mark.parametrize("views", ["none", "mirrored", "turns"])
-def test_views_follow_each_other_in_a_tower(views: augmentation.Views):
+def test_views_follow_each_other_in_a_tower(views: ViewSet):
     torch.manual_seed(0)
     pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
     tower = patch_features.PatchBackbone("efficientnet_lite0", False, (8, 16), views).eval()
     with torch.inference_mode():
-        found = tower(pixels).unflatten(1, (len(augmentation.VIEWS[views]), -1))
-        for view, seen in zip(found.unbind(1), augmentation.views(pixels, views), strict=True):
+        found = tower(pixels).unflatten(1, (len(VIEWS[views]), -1))
+        for view, seen in zip(found.unbind(1), make_views(pixels, views), strict=True):
             expected = [each.flatten(1) for each in tower.maps(seen)]
             torch.testing.assert_close(view, torch.cat(expected, 1))
 

@@ -16,7 +16,7 @@ from goldfold.competition import Competition, Tables
 from goldfold.data import tables
 from goldfold.errors import GoldfoldError
 from goldfold.images import reading as images
-from goldfold.retrieval import search as retrieval
+from goldfold.retrieval.pairs import count_relevant
 from goldfold.submission import writing as submissions
 
 DRAW = np.random.default_rng(4)
@@ -104,7 +104,7 @@ def test_whole_blocks_are_hidden_and_no_near_duplicate_of_them_is_trained_on(dri
     assert too_near(loaded.train, solution) == 0
     total = len(solution) + len(loaded.train)
     assert 0.15 < len(solution) / total < 0.3
-    assert retrieval.answers(frames.data.pairs(solution)).relevant.min() > 0
+    assert count_relevant(frames.data.pairs(solution)).relevant.min() > 0
 
 
 def test_folds_part_blocks_and_places_with_a_guard(loaded: Tables) -> None:
@@ -114,7 +114,7 @@ def test_folds_part_blocks_and_places_with_a_guard(loaded: Tables) -> None:
         assert not set(part["block"]) & set(rest["block"])
         assert not set(part["place"]) & set(rest["place"])
         assert too_near(rest, part) == 0
-        assert retrieval.answers(frames.data.pairs(part)).relevant.min() > 0
+        assert count_relevant(frames.data.pairs(part)).relevant.min() > 0
     assert train.groupby("place")["block"].nunique().eq(1).all()
 
 

@@ -18,7 +18,7 @@ from goldfold.submission import rle
 from goldfold.submission import writing as submissions
 
 SIZES = [(64, 64), (40, 56), (72, 48)]
-STYLES = {"dim fluorescence": (2, 30), "fluorescence": (20, 150), "brightfield": (230, 90)}  # grey of ground, nucleus
+STYLES = {"dim fluorescence": (2, 30), "fluorescence": (20, 150), "brightfield": (230, 90)}  # gray of ground, nucleus
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
@@ -29,8 +29,8 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
 def image_of(folder: Path, objects: np.ndarray, style: str) -> None:
     """Kaggle's layout of one image: RGBA, and a mask of 0 and 255 per nucleus."""
     ground, nucleus = STYLES[style]
-    grey = np.where(objects > 0, nucleus, ground).astype(np.uint8)
-    write_png(folder / "images" / f"{folder.name}.png", np.dstack([grey] * 3 + [np.full_like(grey, 255)]))
+    gray = np.where(objects > 0, nucleus, ground).astype(np.uint8)
+    write_png(folder / "images" / f"{folder.name}.png", np.dstack([gray] * 3 + [np.full_like(gray, 255)]))
     for label in range(1, objects.max() + 1):
         write_png(folder / "masks" / f"{label}.png", (objects == label).astype(np.uint8) * 255)
 

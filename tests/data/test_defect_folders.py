@@ -138,23 +138,23 @@ def test_images_are_found_by_ending_and_nothing_else_is(flat):
 def test_modes_and_sizes_are_counted_and_all_can_be_read(tmp_path):
     deep = np.full((8, 10, 3), 40_000, np.uint16)
     made = {
-        "a.png": (GREY, "grey"),
-        "b.png": (GREY, "grey"),
+        "a.png": (GREY, "gray"),
+        "b.png": (GREY, "gray"),
         "c.png": (np.dstack([GREY] * 3), "RGB"),
         "d.png": (np.dstack([GREY] * 4), "RGBA"),
-        "e.png": (deep[..., 0], "16-bit grey"),
+        "e.png": (deep[..., 0], "16-bit gray"),
         "f.png": (deep, "16-bit RGB"),
         "g.tif": (deep, "16-bit RGB"),
     }
     paths = [save(tmp_path / name, pixels) for name, (pixels, _) in made.items()]
     Image.fromarray(GREY).convert("P").save(tmp_path / "h.png")
-    found = images.modes([*paths, tmp_path / "h.png"])
+    found = images.count_modes([*paths, tmp_path / "h.png"])
     assert found.columns.tolist() == ["mode", "width", "height", "images"]
     assert set(found["width"]) == {10}
     assert set(found["height"]) == {8}
     counts = found.set_index("mode")["images"]
-    assert counts.to_dict() == {"grey": 2, "RGB": 1, "RGBA": 1, "16-bit grey": 1, "16-bit RGB": 2, "palette": 1}
-    assert counts.index[0] == "grey"
+    assert counts.to_dict() == {"gray": 2, "RGB": 1, "RGBA": 1, "16-bit gray": 1, "16-bit RGB": 2, "palette": 1}
+    assert counts.index[0] == "gray"
     for path in [*paths, tmp_path / "h.png"]:
         assert images.read(path).shape == (8, 10, 3)
 
@@ -187,19 +187,19 @@ def test_a_single_normal_image_is_refused(flat):
         ("classes.csv", "file,class\n0001,a\n0002,b\n0003,b\n0004,b\n", ["names 1 of 4 images", "'0004'"]),
         ("classes.csv", "file,class\n0001,a\n0003,b\n", ["unlike 1, first '0002.png'", "add it"]),
         ("classes.csv", "file,class\n0001,a\n0002,\n0003,b\n", ["unlike 1, first '0002.png'"]),
-        ("classes.csv", "file,class\n0001,a\n0002,b\n0002,a\n0003,b\n", ["name an image once, unlike '0002'"]),
-        ("classes.csv", "name,class\n0001,a\n", ["must have the columns file, class", "has name, class"]),
+        ("classes.csv", "file,class\n0001,a\n0002,b\n0002,a\n0003,b\n", ["'0002' more than once"]),
+        ("classes.csv", "name,class\n0001,a\n", ["the columns file, class", "has the columns name, class"]),
         ("classes.csv", "file,class\n", ["with 0 rows"]),
-        ("classes.csv", "", ["is no CSV file"]),
-        ("classes.csv", "file,class\n0001\n0001,a,b,c\n", ["is no CSV file"]),
-        ("classes.json", "{", ["is no JSON"]),
-        ("classes.json", "[1]", ["must be {file: class} or {class: [files]}"]),
-        ("classes.json", '{"0001": 3}', ["must be {file: class} or {class: [files]}"]),
-        ("classes.json", '{"a": ["0001", 2]}', ["must be {file: class} or {class: [files]}"]),
+        ("classes.csv", "", ["is not a CSV file"]),
+        ("classes.csv", "file,class\n0001\n0001,a,b,c\n", ["is not a CSV file"]),
+        ("classes.json", "{", ["is not JSON"]),
+        ("classes.json", "[1]", ["{file: class} or {class: [files]}"]),
+        ("classes.json", '{"0001": 3}', ["{file: class} or {class: [files]}"]),
+        ("classes.json", '{"a": ["0001", 2]}', ["{file: class} or {class: [files]}"]),
         ("sample_submission.csv", "id,prediction\n1,0\n3,0\n", ["names 1 of 2 images", "not in test/", "first '3'"]),
         ("sample_submission.csv", "id,prediction\n1,0\n", ["leaves out 1, first '0002.png'"]),
-        ("sample_submission.csv", "id,prediction\n1,0\n2,0\n1,0\n", ["name an image once, unlike '1'"]),
-        ("sample_submission.csv", "id,label\n1,0\n2,0\n", ["must have the columns id, prediction"]),
+        ("sample_submission.csv", "id,prediction\n1,0\n2,0\n1,0\n", ["'1' more than once"]),
+        ("sample_submission.csv", "id,label\n1,0\n2,0\n", ["the columns id, prediction"]),
     ],
 )
 def test_tables_that_do_not_fit_the_images_are_refused(flat, name, text, words):
@@ -209,7 +209,7 @@ def test_tables_that_do_not_fit_the_images_are_refused(flat, name, text, words):
 
 def test_a_table_in_another_encoding_and_two_mappings_are_refused(flat):
     (flat / "classes.csv").write_bytes("file,class\n0001,地毯\n".encode("gbk"))
-    refused(flat, "classes.csv is no CSV file in utf-8")
+    refused(flat, "classes.csv is not a CSV file in UTF-8")
     write(flat / "classes.json", "{}")
     refused(flat, "must hold one mapping", "remove one")
 
@@ -221,7 +221,7 @@ def test_mvtecs_layout_comes_through_whole(tmp_path):
     assert counts.to_dict() == {(of, *key): n for of in made_defects.CLASSES for key, n in expected.items()}
     assert (found["mask_path"].isna() == (found["kind"] == "good")).all()
     for row in found[found["kind"] != "good"].itertuples():
-        dark = images.read(row.path, grey=True)[..., 0] == 5
+        dark = images.read(row.path, gray=True)[..., 0] == 5
         assert dark[images.read_mask(row.mask_path) > 0].all(), row.name
 
 

@@ -14,7 +14,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.experiment import embedding_search
 from goldfold.optional_parts import Neighbors, Pairs
 from goldfold.retrieval import batch_samplers, two_views
-from goldfold.retrieval import search as retrieval
+from goldfold.retrieval.pairs import by_time
 from goldfold.trust import audits
 
 START = 1_700_000_000  # seconds since 1970
@@ -51,12 +51,12 @@ def said_by_callers(rows: pd.DataFrame, guard: float) -> dict[str, np.ndarray]:
     sequences, times = rows["recording"], rows["time"]
     near = [embedding_search.near_duplicates(rows, row, close) | (every == row) for row in every]
     kept = [time_folds.beyond(sequences, times, np.array([row]), guard) for row in every]
-    views = two_views.near(sequences.to_numpy(), times.to_numpy(), guard)
+    views = two_views.neighbors_in_time(sequences.to_numpy(), times.to_numpy(), guard)
     return {
         "neighbors": pairs_of(neighbors.timeline(sequences, times), guard),
         "near_duplicates": np.array(near),
-        "left_out": retrieval.by_time(sequences, times, np.inf, guard).left_out(slice(None)),
-        "relevant": retrieval.by_time(sequences, times, guard, 0).relevant(slice(None)) | at_once(rows),
+        "left_out": by_time(sequences, times, np.inf, guard).left_out(slice(None)),
+        "relevant": by_time(sequences, times, guard, 0).relevant(slice(None)) | at_once(rows),
         "beyond": np.array([~np.isin(every, rest) for rest in kept]),
         "two_views": np.array([np.isin(every, row) for row in views]),
         "verified": by_pair(len(rows), lambda fold: refused(fold, sequences, times, guard)),
@@ -91,7 +91,7 @@ def ranked(fold: Fold) -> Pairs:
 
 def in_two_batches(fold: Fold, sequences: pd.Series, times: pd.Series, guard: float) -> bool:
     both = np.concatenate(fold)
-    made = batch_samplers.apart(sequences.to_numpy()[both], times.to_numpy()[both], guard, 2, 0, 0)
+    made = batch_samplers.apart_in_time(sequences.to_numpy()[both], times.to_numpy()[both], guard, 2, 0, 0)
     return len(made[0]) == 1
 
 
@@ -141,7 +141,7 @@ def test_folds_leave_out_what_the_audit_calls_leakage_and_no_more() -> None:
 def test_query_and_metric_leave_out_the_same_rows_at_the_edge_of_the_guard() -> None:
     assert 0.4 - 0.3 > 0.1  # by rounding alone
     rows = pd.DataFrame({"id": [0, 1], "recording": ["a", "a"], "second": [0.3, 0.4]})
-    left_out = retrieval.by_time(rows["recording"], rows["second"], within=1.0, guard=0.1).left_out(slice(None))
+    left_out = by_time(rows["recording"], rows["second"], within=1.0, guard=0.1).left_out(slice(None))
     near = embedding_search.near_duplicates(rows, 0, Neighbors("recording", "second", 0.1))
     assert near.tolist() == [False, True]
     assert left_out[0].tolist() == [True, True]

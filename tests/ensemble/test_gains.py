@@ -69,7 +69,7 @@ COMPETITION = Competition(
     split=lambda train, seed: folds.stratified(train["way"], folds=3, seed=seed),
     recipes={
         "trained": image_classifier.recipe(
-            "way", WAYS, network=network, grey=True, image_size=12, augmentation="none", epochs=3, learning_rate=1e-2
+            "way", WAYS, network=network, gray=True, image_size=12, augmentation="none", epochs=3, learning_rate=1e-2
         ),
         "frozen": frozen_backbone.recipe(
             "way", WAYS, backbone="test_resnet", pretrained=False, image_size=32, views="mirrored", epochs=3, hidden=4

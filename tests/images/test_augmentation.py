@@ -1,3 +1,5 @@
+"""Augmentation draws: independent of workers, different for samples and epochs, named pipelines."""
+
 from __future__ import annotations
 
 from functools import partial
@@ -27,7 +29,7 @@ def epoch_images(workers: int, epoch: int) -> list[torch.Tensor]:
     return [loaded[0][i] for i in loaded[1].argsort()]
 
 
-def test_samples_and_epochs_differ_and_workers_change_nothing():
+def test_samples_and_epochs_differ_and_the_number_of_workers_does_not_matter():
     alone = {epoch: epoch_images(0, epoch) for epoch in (0, 1)}
     with_workers = {epoch: epoch_images(2, epoch) for epoch in (0, 1)}
     again = epoch_images(2, 1)
@@ -41,11 +43,11 @@ def test_samples_and_epochs_differ_and_workers_change_nothing():
 def test_transforms_of_one_pipeline_draw_independently():
     flips = augmentation.pipeline("flips", 32)
     seen = {augmentation.apply(flips, 0, 0, sample, image=IMAGE)["image"].tobytes() for sample in range(60)}
-    turned = IMAGE[:, ::-1], IMAGE[::-1], IMAGE[::-1, ::-1], IMAGE
-    assert seen == {np.ascontiguousarray(image).tobytes() for image in turned}
+    flipped_images = IMAGE[:, ::-1], IMAGE[::-1], IMAGE[::-1, ::-1], IMAGE
+    assert seen == {np.ascontiguousarray(image).tobytes() for image in flipped_images}
 
 
-def test_draws_have_the_probability_that_was_asked_for():
+def test_transforms_are_drawn_with_their_probability():
     flip = A.Compose([A.HorizontalFlip(p=0.3)])
     flipped = [
         np.array_equal(augmentation.apply(flip, 0, epoch, sample, image=IMAGE)["image"], IMAGE[:, ::-1])
@@ -55,7 +57,7 @@ def test_draws_have_the_probability_that_was_asked_for():
     assert abs(np.mean(flipped) - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 2000)
 
 
-def test_a_mask_moves_with_its_image():
+def test_mask_is_transformed_like_its_image():
     mask = (IMAGE[..., 0] > 128).astype(np.uint8)
     flips = augmentation.pipeline("flips", 32)
     for sample in range(20):
@@ -65,13 +67,14 @@ def test_a_mask_moves_with_its_image():
 
 @pytest.mark.parametrize("name", augmentation.NAMES)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_named_pipelines_give_the_size_they_were_built_for(name, channels):
+def test_named_pipelines_return_the_requested_size(name, channels):
     pipeline = augmentation.pipeline(name, 24)
     images = [augmentation.apply(pipeline, 0, 0, i, image=IMAGE[..., :channels])["image"] for i in range(12)]
     assert {(image.shape, image.dtype) for image in images} == {((24, 24, channels), np.dtype(np.uint8))}
     assert (len({image.tobytes() for image in images}) == 1) == (name == "none")
 
 
-def test_a_misspelt_name_is_answered_with_the_near_one():
-    with pytest.raises(GoldfoldError, match="did you mean 'flips'"):
+def test_misspelled_name_suggests_the_nearest():
+    with pytest.raises(GoldfoldError, match="did you mean 'flips'") as error:
         augmentation.pipeline("flip", 32)
+    assert error.value.code == "unknown_augmentation"

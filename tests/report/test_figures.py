@@ -151,7 +151,7 @@ def test_equal_folds_have_no_span_and_still_a_picture() -> None:
 
 
 def _rows(folder: Path, images: list[np.ndarray]) -> pd.DataFrame:
-    """A table of `images` (RGB or grey) saved under Chinese names."""
+    """A table of `images` (RGB or gray) saved under Chinese names."""
     paths = [folder / f"牙刷_{number}.png" for number in range(len(images))]
     for path, image in zip(paths, images, strict=True):
         path.write_bytes(cv2.imencode(".png", image if image.ndim == 2 else image[..., ::-1])[1].tobytes())

@@ -18,7 +18,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.optional_parts import Retrieval
 from goldfold.report.plotting.row_labels import labels
 from goldfold.report.retrieval import page as report
-from goldfold.retrieval import search as retrieval
+from goldfold.retrieval.pairs import by_label
 
 KINDS = ["猫", "собака", "cat"]
 
@@ -36,7 +36,7 @@ def held(fold: int, count: int = 30, lonely: bool = False, images: Path | None =
         rows["path"] = [images / f"{name}.png" for name in rows["id"]]
         for path in rows["path"]:
             cv2.imwrite(str(path), draw.integers(0, 255, (10, 14, 3)).astype(np.uint8))
-    pairs = retrieval.by_label(rows["kind"], same=rows["session"])
+    pairs = by_label(rows["kind"], same=rows["session"])
     return report.HeldOut(fold=fold, rows=rows, embeddings=embeddings.astype(np.float32), pairs=pairs)
 
 
@@ -89,9 +89,7 @@ def metric(name: str = "mAP", pairs: bool = True) -> Metric:
         higher_is_better=True,
         bounds=(0, 1),
         chance=lambda rows: 0.4,
-        retrieval=Retrieval(pairs=lambda rows: retrieval.by_label(rows["kind"]), protocol="other sessions")
-        if pairs
-        else None,
+        retrieval=Retrieval(pairs=lambda rows: by_label(rows["kind"]), protocol="other sessions") if pairs else None,
     )
 
 

@@ -13,19 +13,19 @@ from scipy import stats
 from goldfold.errors import GoldfoldError
 from goldfold.report.plotting.style import DPI, WIDTH
 from goldfold.report.retrieval.similarities import RIGHT, WRONG, histogram, median, overlap
-from goldfold.retrieval.search import Similarities
+from goldfold.retrieval.cosines import SimilarityHistogram
 
 
-def counted(right: np.ndarray, wrong: np.ndarray, bins: int = 100) -> Similarities:
+def counted(right: np.ndarray, wrong: np.ndarray, bins: int = 100) -> SimilarityHistogram:
     edges = np.linspace(-1, 1, bins + 1)
-    return Similarities(edges, np.histogram(right, edges)[0], np.histogram(wrong, edges)[0])
+    return SimilarityHistogram(edges, np.histogram(right, edges)[0], np.histogram(wrong, edges)[0])
 
 
 def drawn(middle: float, spread: float, count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(middle, spread, count).clip(-1, 1)
 
 
-def picture(found: dict[str, Similarities]) -> np.ndarray:
+def picture(found: dict[str, SimilarityHistogram]) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         png = histogram(found)
@@ -44,7 +44,7 @@ def test_medians_are_those_of_the_values_within_a_bin() -> None:
     for middle, spread in ((0.3, 0.2), (-0.5, 0.05), (0.97, 0.01)):
         values = drawn(middle, spread, 5001)
         found = counted(values, values)
-        assert median(found.right, found.edges) == pytest.approx(np.median(values), abs=0.01)
+        assert median(found.relevant, found.edges) == pytest.approx(np.median(values), abs=0.01)
     assert np.isnan(median(np.zeros(100), found.edges))
 
 

@@ -58,7 +58,7 @@ def test_right_wrong_and_unknown_differ_in_colour_and_in_shape(tmp_path: Path) -
     for right, colour in ((True, GREEN), (False, RED), (None, GREY)):
         page = pixels(strips("one", [Strip(path, "query", [Answer(path, "an id", 0.5, right)])]))
         for other in {GREEN, RED, GREY} - {colour}:
-            assert len(where(page, other)) < 100  # grey words have some such pixels
+            assert len(where(page, other)) < 100  # gray words have some such pixels
         assert len(where(page, colour)) > 1000
         answer = page[70:, 220:]  # below the key, right of the query
         top = int(((answer == colour).all(axis=2).sum(axis=1) > 50).argmax())  # the frame's upper edge
@@ -103,10 +103,10 @@ def test_images_keep_their_proportions(tmp_path: Path, size: tuple[int, int]) ->
 
 def test_any_mode_can_be_shown(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
-    deep, grey = draw.integers(0, 65535, (20, 30, 4)).astype(np.uint16), draw.integers(0, 255, (9, 9)).astype(np.uint8)
-    for name, image in {"deep.png": deep, "grey.png": grey, "row.png": grey[:1]}.items():
+    deep, gray = draw.integers(0, 65535, (20, 30, 4)).astype(np.uint16), draw.integers(0, 255, (9, 9)).astype(np.uint8)
+    for name, image in {"deep.png": deep, "gray.png": gray, "row.png": gray[:1]}.items():
         cv2.imwrite(str(tmp_path / name), image)
-    found = [Answer(tmp_path / name, name, 0.0, False) for name in ("grey.png", "row.png")]
+    found = [Answer(tmp_path / name, name, 0.0, False) for name in ("gray.png", "row.png")]
     pixels(strips("modes", [Strip(tmp_path / "deep.png", "deep", found)]))
 
 

@@ -1,4 +1,4 @@
-"""Which images meet in a batch, by class, by category, and apart in time; views and neighbors they are drawn from."""
+"""Batch samplers by class, by category and apart in time; later frames, neighbors in time and random views."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def epochs_of(make, epochs: int = 3) -> list[list[np.ndarray]]:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda seed, epoch: batch_samplers.at_random(45, 8, seed, epoch),
+        lambda seed, epoch: batch_samplers.random_batches(45, 8, seed, epoch),
         lambda seed, epoch: batch_samplers.m_per_class(LABELS, 3, 12, seed, epoch),
         lambda seed, epoch: batch_samplers.two_categories(LABELS, LABELS // 3, 12, seed, epoch),
-        lambda seed, epoch: batch_samplers.apart(LABELS // 5, np.arange(45.0), 2, 4, seed, epoch),
+        lambda seed, epoch: batch_samplers.apart_in_time(LABELS // 5, np.arange(45.0), 2, 4, seed, epoch),
     ],
 )
 def test_batches_repeat_for_a_seed_and_an_epoch_and_hold_no_image_twice(make):
@@ -62,9 +62,10 @@ def test_images_of_a_class_take_turns():
 
 
 @pytest.mark.parametrize(("m", "size"), [(2, 32), (12, 12), (3, 3)])
-def test_batches_that_classes_cannot_fill_or_one_fills_alone_are_refused(m, size):
-    with pytest.raises(GoldfoldError, match="change m_per_class or metric_batch_size"):
+def test_batches_that_need_too_many_or_one_class_are_refused(m, size):
+    with pytest.raises(GoldfoldError, match=f"batch of {size} .* {m} images") as error:
         batch_samplers.m_per_class(LABELS, m, size, 0, 0)
+    assert error.value.code == "batch_not_fillable"
 
 
 def test_a_batch_is_of_two_categories_with_all_their_classes():
@@ -83,74 +84,79 @@ def test_a_batch_is_of_two_categories_with_all_their_classes():
         assert max(seen.values()) - min(seen.values()) <= 2
 
 
-def test_with_less_room_than_classes_each_that_is_there_has_two_images():
+def test_classes_have_two_images_each_if_not_all_fit():
     labels = np.repeat(np.arange(40), 5)
     for batch in batch_samplers.two_categories(labels, labels // 20, 16, 0, 0):
         assert set(Counter(labels[batch].tolist()).values()) == {2}
 
 
-def test_of_a_small_category_all_are_there_and_one_category_is_refused():
+def test_small_category_gives_all_its_images_and_a_single_one_is_refused():
     labels = np.array([0, 0, 1, *([2] * 20), *([3] * 20)])
     categories = np.array([0] * 3 + [1] * 40)
     for batch in batch_samplers.two_categories(labels, categories, 16, 0, 0):
         assert set(batch.tolist()) >= {0, 1, 2}
         assert len(batch) == 11
-    with pytest.raises(GoldfoldError, match="needs two categories and there is 1"):
+    with pytest.raises(GoldfoldError, match="have 1") as error:
         batch_samplers.two_categories(labels, np.zeros(43), 16, 0, 0)
+    assert error.value.code == "too_few_categories"
 
 
-def test_at_random_every_image_is_visited_once_and_a_rest_is_left_out():
-    visited = np.concatenate(batch_samplers.at_random(45, 8, 0, 0))
+def test_random_batches_visit_every_image_once_and_drop_the_rest():
+    visited = np.concatenate(batch_samplers.random_batches(45, 8, 0, 0))
     assert len(visited) == len(set(visited.tolist())) == 40
-    assert [len(batch) for batch in batch_samplers.at_random(5, 8, 0, 0)] == [5]
+    assert [len(batch) for batch in batch_samplers.random_batches(5, 8, 0, 0)] == [5]
 
 
 def test_frames_of_a_batch_are_apart_unless_they_are_of_different_sequences():
     sequences, times = np.repeat([0, 1], 50), np.tile(np.arange(50.0), 2)
-    batches = batch_samplers.apart(sequences, times, 3, 10, 0, 0)
+    batches = batch_samplers.apart_in_time(sequences, times, 3, 10, 0, 0)
     assert len(batches) >= 8  # of ten
     for batch in batches:
         near = (sequences[batch][:, None] == sequences[batch]) & (np.abs(times[batch][:, None] - times[batch]) <= 3)
         assert len(batch) == near.sum() == 10
-    both = batch_samplers.apart(np.arange(100), times, 3, 10, 0, 0)  # a sequence for each frame keeps none apart
+    # if each frame has its own sequence, none are kept apart
+    both = batch_samplers.apart_in_time(np.arange(100), times, 3, 10, 0, 0)
     assert len(both) == 10
-    assert np.array_equal(np.concatenate(both), np.concatenate(batch_samplers.at_random(100, 10, 0, 0)))
-    few = batch_samplers.apart(np.zeros(6), np.arange(6.0), 3, 10, 0, 0)
+    assert np.array_equal(np.concatenate(both), np.concatenate(batch_samplers.random_batches(100, 10, 0, 0)))
+    few = batch_samplers.apart_in_time(np.zeros(6), np.arange(6.0), 3, 10, 0, 0)
     assert [len(batch) for batch in few] == [2]
 
 
-def test_the_frame_ahead_is_of_the_same_sequence_and_at_that_time():
+def test_later_frames_are_of_the_same_sequence_at_the_given_time():
     sequences = np.array([0, 0, 0, 1, 1, 0, 2])
     times = np.array([0, 1, 2, 3, 4, 5, 6.0])
-    assert two_views.ahead(sequences, times, 1).tolist() == [1, 2, -1, 4, -1, -1, -1]
-    assert two_views.ahead(sequences, times, 2).tolist() == [2, -1, -1, -1, -1, -1, -1]
-    assert two_views.ahead(sequences, times[::-1].copy(), 1).tolist() == [-1, 0, 1, -1, 3, -1, -1]
+    assert two_views.later_frames(sequences, times, 1).tolist() == [1, 2, -1, 4, -1, -1, -1]
+    assert two_views.later_frames(sequences, times, 2).tolist() == [2, -1, -1, -1, -1, -1, -1]
+    assert two_views.later_frames(sequences, times[::-1].copy(), 1).tolist() == [-1, 0, 1, -1, 3, -1, -1]
     rng = np.random.default_rng(0)
     sequences, times = rng.integers(0, 3, 60), rng.uniform(0, 30, 60)
-    for row, found in enumerate(two_views.ahead(sequences, times, 0.8)):
+    for row, found in enumerate(two_views.later_frames(sequences, times, 0.8)):
         off = np.where(sequences == sequences[row], np.abs(times - times[row] - 0.8), np.inf)
         assert found == (off.argmin() if off.min() < 0.4 else -1)
 
 
-def test_near_frames_are_those_of_the_sequence_within_the_distance():
+def test_neighbors_in_time_are_the_frames_of_the_sequence_within_the_distance():
     rng = np.random.default_rng(1)
     sequences, times = rng.integers(0, 3, 40), rng.integers(0, 20, 40).astype(float)
-    for row, found in enumerate(two_views.near(sequences, times, 2)):
+    for row, found in enumerate(two_views.neighbors_in_time(sequences, times, 2)):
         expected = (sequences == sequences[row]) & (np.abs(times - times[row]) <= 2)
         assert sorted(found.tolist()) == np.flatnonzero(expected).tolist()
 
 
-def test_views_show_what_they_should():
+def test_random_views_repeat_for_their_seed_and_differ_otherwise():
     image = np.random.default_rng(2).integers(0, 256, (30, 40, 3), np.uint8)
     square = image[:, :30]
-    calm = two_views.Views(
-        two_views.Frames((), False, kept=[square]), [0], two_views.pipeline(30, crop=1.0, strength=0, flip=False), 0
+    calm = two_views.RandomViews(
+        two_views.SourceImages((), False, in_memory=[square]),
+        [0],
+        two_views.simsiam_pipeline(30, crop=1.0, strength=0, flip=False),
+        0,
     )
     assert np.array_equal(calm.view(0, 0, 0), square)
-    frames = two_views.Frames((), False, kept=[image])
-    made = two_views.Views(frames, ["ä"], two_views.pipeline(16), seed=3)
+    images = two_views.SourceImages((), False, in_memory=[image])
+    made = two_views.RandomViews(images, ["ä"], two_views.simsiam_pipeline(16), seed=3)
     first = made.view(0, 0, 0)
     assert np.array_equal(first, made.view(0, 0, 0))
     assert not any(np.array_equal(first, made.view(*other)) for other in ((0, 0, 1), (1, 0, 0)))
-    grey = two_views.pipeline(16, grey=True)(image=image[..., :1])["image"]
-    assert grey.shape == (16, 16, 1)
+    gray = two_views.simsiam_pipeline(16, gray=True)(image=image[..., :1])["image"]
+    assert gray.shape == (16, 16, 1)

@@ -1,4 +1,4 @@
-"""FastAP against pytorch-metric-learning and a slow reading of its definition; losses where nothing is learned."""
+"""FastAP against pytorch-metric-learning and a slow implementation; losses of untrained embeddings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def slow_fastap(given: torch.Tensor, labels: list[int], bins: int, sigma: float 
     """Anchor by anchor, bin by bin; sigma None: the triangular kernel."""
     units = given.numpy() / np.linalg.norm(given.numpy(), axis=1, keepdims=True)
     width, found = 4 / bins, []
-    centres = [width * bin_ for bin_ in range(bins + 1)]
+    centers = [width * bin_ for bin_ in range(bins + 1)]
     for i in range(len(units)):
         positive, everyone, rights = np.zeros(bins + 1), np.zeros(bins + 1), 0
         for j in range(len(units)):
@@ -26,9 +26,9 @@ def slow_fastap(given: torch.Tensor, labels: list[int], bins: int, sigma: float 
                 continue
             d = 2 - 2 * float(units[i] @ units[j])
             if sigma is None:
-                counts = np.array([max(0, 1 - abs(d - c) / width) for c in centres])
+                counts = np.array([max(0, 1 - abs(d - c) / width) for c in centers])
             else:
-                counts = np.array([np.exp(-((d - c) ** 2) / (2 * sigma**2)) for c in centres])
+                counts = np.array([np.exp(-((d - c) ** 2) / (2 * sigma**2)) for c in centers])
                 counts /= counts.sum()
             everyone += counts
             if labels[i] == labels[j]:
@@ -45,7 +45,7 @@ LABELS = [0, 0, 1, 1, 1, 2, 3, 3, 3, 3, 0, 4]
 
 
 @pytest.mark.parametrize("bins", [10, 100])
-def test_fastap_is_the_librarys_and_the_definitions(bins):
+def test_fastap_equals_the_library_and_the_definition(bins):
     given, labels = embeddings(12), torch.tensor(LABELS)
     found = metric_losses.create("fastap", bins=bins)(given, labels)
     assert found.item() == pytest.approx(losses.FastAPLoss(bins)(given, labels).item(), abs=1e-6)
@@ -53,10 +53,10 @@ def test_fastap_is_the_librarys_and_the_definitions(bins):
 
 
 @pytest.mark.parametrize(("bins", "sigma"), [(10, 0.3), (100, 0.05), (10, 0.01)])
-def test_gaussian_fastap_is_its_definition(bins, sigma):
+def test_gaussian_fastap_equals_its_definition(bins, sigma):
     given, labels = embeddings(12), torch.tensor(LABELS)
     found = metric_losses.create("fastap", bins=bins, kernel="gaussian", sigma=sigma)(given, labels)
-    if sigma > 0.02:  # below, the plain quotient is 0 / 0 between two centres
+    if sigma > 0.02:  # below, the plain quotient is 0 / 0 between two centers
         assert found.item() == pytest.approx(slow_fastap(given, LABELS, bins, sigma), abs=1e-6)
     assert found.isfinite()
 
@@ -91,7 +91,7 @@ def test_random_embeddings_with_one_positive_each_have_the_known_mean_ap(batch, 
     labels = [torch.arange(batch // 2).repeat(2)] * 3
     found = metric_losses.untrained_loss(metric_losses.create("fastap", **settings), labels, 256, seed=0)
     assert 1 - found.value == pytest.approx(mean_ap, abs=found.sd * 3**0.5)  # of one batch: these were few
-    assert abs(1 - found.value - of_many) < 4 * found.sd * (3 / metric_losses.NULL_VALUES) ** 0.5
+    assert abs(1 - found.value - of_many) < 4 * found.sd * (3 / metric_losses.UNTRAINED_BATCHES) ** 0.5
 
 
 @pytest.mark.parametrize("batch", [64, 128])
@@ -102,7 +102,7 @@ def test_collapsed_embeddings_have_an_ap_of_one_in_all_others(batch):
         assert 1 - found.item() == pytest.approx(1 / (batch - 1), abs=1e-4)
 
 
-def test_the_spread_of_an_epoch_is_that_of_many_epochs():
+def test_standard_deviation_of_an_epoch_is_that_over_many_epochs():
     loss, labels = metric_losses.create("fastap"), [torch.arange(16).repeat(2)] * 5
     found = metric_losses.untrained_loss(loss, labels, 32, seed=0)
     epochs = [np.mean([loss(embeddings(32, 32, 5 * k + b), labels[0]).item() for b in range(5)]) for k in range(200)]
@@ -110,18 +110,18 @@ def test_the_spread_of_an_epoch_is_that_of_many_epochs():
     assert found.sd == pytest.approx(np.std(epochs), rel=0.4)
 
 
-def test_class_weights_of_arcface_are_parameters_and_degrees_are_its_margin():
+def test_class_weights_of_arcface_are_parameters_and_its_margin_is_in_degrees():
     torch.manual_seed(0)
     loss = metric_losses.create("arcface", classes=5, width=16, margin=20.0)
     reference = losses.ArcFaceLoss(5, 16, margin=20.0)
-    reference.load_state_dict(loss.of.state_dict())
+    reference.load_state_dict(loss.loss.state_dict())
     given, labels = embeddings(12, dtype=torch.float32), torch.tensor(LABELS)
     assert [tuple(value.shape) for value in loss.parameters()] == [(16, 5)]
     assert loss(given, labels).item() == pytest.approx(reference(given, labels).item(), abs=1e-6)
 
 
 @pytest.mark.parametrize("miner", ["multi_similarity", "semihard", "hardest"])
-def test_a_miner_chooses_the_pairs_a_loss_sees(miner):
+def test_miner_selects_the_pairs_of_the_loss(miner):
     given, labels = embeddings(12, dtype=torch.float32), torch.tensor(LABELS)
     given = given + 6 * torch.eye(16)[labels]
     mined = metric_losses.create("multi_similarity", miner=miner)

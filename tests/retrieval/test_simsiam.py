@@ -1,4 +1,4 @@
-"""SimSiam's loss and heads against slow readings of the paper."""
+"""SimSiam's loss, heads and learning rates against slow implementations of the paper."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_loss_is_that_of_the_paper():
     assert simsiam.loss((p1, p2), (p2, p1)).item() == pytest.approx(-1, abs=1e-6)
 
 
-def test_no_gradient_flows_into_what_is_projected():
+def test_no_gradient_flows_into_projections():
     p1, p2, z1, z2 = (vectors(seed).requires_grad_() for seed in range(4))
     simsiam.loss((p1, p2), (z1, z2)).backward()
     assert z1.grad is None
@@ -69,19 +69,19 @@ def test_heads_are_built_as_published():
     assert predictor[-1].bias is not None
 
 
-def test_the_temporal_term_counts_frames_that_are_followed_alone():
+def test_temporal_term_counts_images_with_a_known_later_frame_only():
     p, z = vectors(0), vectors(1)
     known = torch.tensor([True, False, True, False, False, True, True])
     chosen = nn.functional.cosine_similarity(p[known], z[known]).mean()
     heads = [(vectors(2), p), (vectors(3), vectors(4)), z]
-    found = simsiam.terms(heads, 0.2, known)
+    found = simsiam.loss_terms(heads, 0.2, known)
     assert found["temporal"].item() == pytest.approx(-0.2 * chosen.item(), abs=1e-6)
     assert found["simsiam"].item() == pytest.approx(by_hand(p, vectors(4), vectors(2), vectors(3)), abs=1e-6)
-    assert simsiam.terms(heads, 0.2, torch.zeros(7, dtype=torch.bool))["temporal"] == 0
-    assert list(simsiam.terms(heads[:2], 0.2, None)) == ["simsiam"]
+    assert simsiam.loss_terms(heads, 0.2, torch.zeros(7, dtype=torch.bool))["temporal"] == 0
+    assert list(simsiam.loss_terms(heads[:2], 0.2, None)) == ["simsiam"]
 
 
-def test_rates_fall_by_a_cosine_over_the_planned_epochs_as_torch_has_it():
+def test_learning_rates_equal_torchs_cosine_over_the_planned_epochs():
     def rates(schedule, optimizer, epochs: int) -> list[list[float]]:
         found = []
         for _ in range(epochs):
@@ -99,4 +99,4 @@ def test_rates_fall_by_a_cosine_over_the_planned_epochs_as_torch_has_it():
         reference = rates(torch.optim.lr_scheduler.CosineAnnealingLR(two, planned or epochs), two, epochs)
         np.testing.assert_allclose([first for first, _ in own], [first for first, _ in reference], atol=1e-12)
         assert {second for _, second in own} == {0.05}
-    assert one.param_groups[0]["lr"] == pytest.approx(0.04523, abs=5e-6)  # of 100 planned epochs 20 were run
+    assert one.param_groups[0]["lr"] == pytest.approx(0.04523, abs=5e-6)  # after 20 of 100 planned epochs

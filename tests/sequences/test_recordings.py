@@ -46,7 +46,7 @@ WRITTEN = {
 
 
 @pytest.mark.parametrize("kind", WRITTEN)
-@pytest.mark.parametrize("frames", [GREY, COLOUR, made_recordings.echoes(1, 7)], ids=["grey", "colour", "complex"])
+@pytest.mark.parametrize("frames", [GREY, COLOUR, made_recordings.echoes(1, 7)], ids=["gray", "colour", "complex"])
 def test_arrays_come_back_frame_by_frame(kind: str, frames: np.ndarray, tmp_path: Path) -> None:
     recording = recordings.read(WRITTEN[kind](tmp_path, frames))
     for _ in range(2):  # it can be walked through again
@@ -167,7 +167,7 @@ def test_every_frame_is_there_once_but_those_the_guard_takes(prepared: Path) -> 
     row = loaded.train.iloc[0]
     echoes = made_recordings.echoes(1 if row["recording"] == "呼吸 1" else 2)
     expected = ultrasound.b_mode(echoes[row["frame"]], np.abs(echoes).max(), 60)
-    assert np.array_equal(images.read(row["path"], grey=True)[..., 0], expected)
+    assert np.array_equal(images.read(row["path"], gray=True)[..., 0], expected)
 
 
 def test_frames_without_a_label_neither_ask_nor_answer(prepared: Path) -> None:

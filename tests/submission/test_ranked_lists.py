@@ -13,7 +13,7 @@ from goldfold.competition import Submission
 from goldfold.data import self_hosting
 from goldfold.errors import GoldfoldError
 from goldfold.metrics.retrieval import map_at, map_at_r
-from goldfold.retrieval import search as retrieval
+from goldfold.retrieval import pairs as retrieval_pairs
 from goldfold.submission import writing as submissions
 from goldfold.submission.ranked_lists import Ranking
 
@@ -22,11 +22,11 @@ DRAW = np.random.default_rng(11)
 
 
 def by_time(rows: pd.DataFrame):
-    return retrieval.by_time(rows["recording"], rows["second"], 6.0, 2.0)
+    return retrieval_pairs.by_time(rows["recording"], rows["second"], 6.0, 2.0)
 
 
 def by_label(rows: pd.DataFrame):
-    return retrieval.by_label(rows["label"])
+    return retrieval_pairs.by_label(rows["label"])
 
 
 def made(rows: int = ROWS) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from goldfold.competition import Competition, Fold, Metric, Plan, Recipe, Runtim
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.fits import Experiment, Protocol
-from goldfold.nn.batches import in_memory, process
+from goldfold.nn.batches import in_memory, rank_and_world_size
 from goldfold.optional_parts import Monitored, UntrainedLoss
 from goldfold.params import Params
 from goldfold.training import checkpoints
@@ -338,9 +338,9 @@ def watched(losses_by_epoch: list[float], alarm: str = "") -> Callable[[nn.Modul
 
 
 def test_an_epoch_can_be_chosen_by_what_the_plan_monitors_and_its_weights_are_kept(tmp_path):
-    plan = replace(a_plan(a_stage(epochs=5)), monitor=watched([0.5, 0.2, 0.2, 0.4, 0.6], "grey"))
+    plan = replace(a_plan(a_stage(epochs=5)), monitor=watched([0.5, 0.2, 0.2, 0.4, 0.6], "gray"))
     history, _ = fit(plan, tmp_path, select="held_back_loss", validate=scripted([0.1, 0.2, 0.3, 0.9, 0.4]))
-    assert history[1]["monitored"]["held_back_loss"] == {"value": 0.2, "higher_is_better": False, "alarm": "grey"}
+    assert history[1]["monitored"]["held_back_loss"] == {"value": 0.2, "higher_is_better": False, "alarm": "gray"}
     assert select_epoch(history, "held_back_loss", True)["epoch"] == 2
     assert weights_in(tmp_path) == ["only_epoch_002", "only_epoch_004", "only_epoch_005"]
 
@@ -745,7 +745,7 @@ def train_in_my_share(folder: Path) -> None:
             parameter.copy_(torch.linspace(-1, 1, parameter.numel()).view_as(parameter))
     history, _ = fit(plan, folder / "fit", accumulate=2, clip=1.0, validate=mean_score)
     seen = [[row["metric"], row["samples"], *row["loss"].values()] for row in history]
-    torch.save([plan.model.state_dict(), seen], folder / f"rank{process()[0]}.pt")
+    torch.save([plan.model.state_dict(), seen], folder / f"rank{rank_and_world_size()[0]}.pt")
 
 
 def train_a_part_no_loss_reaches() -> None:
@@ -762,7 +762,7 @@ def train_a_part_no_loss_reaches() -> None:
 
 def cross_validate_where_the_writer_comes_last(folder: Path) -> None:
     def predict(model, _, rows):
-        for _ in range(300 if process()[0] == 0 else 1):
+        for _ in range(300 if rank_and_world_size()[0] == 0 else 1):
             torch.linalg.svd(torch.ones(100, 100))
         return np.zeros(len(rows))
 

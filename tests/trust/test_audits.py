@@ -252,7 +252,7 @@ def test_a_finished_anneal_is_clean_however_short(per, epochs):
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 4, 20])
-@pytest.mark.parametrize("schedule", [None, schedules.cosine, schedules.one_cycle, schedules.named("cosine", 0.2)])
+@pytest.mark.parametrize("schedule", [None, schedules.cosine, schedules.one_cycle, schedules.create("cosine", 0.2)])
 def test_our_own_schedules_are_clean(schedule, epochs):
     assert audits.learning_rates(rates(schedule, epochs, "step", 0.05, 0.001), "fold 0") == []
 
@@ -313,8 +313,8 @@ def test_collapse_names_the_alarm_and_its_epochs():
     (finding,) = audits.collapse(monitored(dict.fromkeys(range(2, 31), "black")), "fold 0", 1)
     assert (finding.code, finding.level, finding.where) == ("collapse", "warning", "fold 0, stage fit")
     assert finding.message.startswith("black in epochs 2-30 of 30: make epochs shows")
-    (finding,) = audits.collapse(monitored({1: "grey", 2: "grey", 4: "black", 16: "grey"}), "fold 0")
-    assert finding.message.startswith("grey in epochs 1-2, 16, black in epoch 4 of 30: ")
+    (finding,) = audits.collapse(monitored({1: "gray", 2: "gray", 4: "black", 16: "gray"}), "fold 0")
+    assert finding.message.startswith("gray in epochs 1-2, 16, black in epoch 4 of 30: ")
 
 
 def test_a_collapsed_epoch_that_predicts_stands_out():
@@ -332,9 +332,9 @@ def test_without_alarms_or_looks_nothing_has_collapsed():
     for history in ([], unseen, monitored({})):
         assert audits.collapse(history, "fold 0", 2) == []
     rare = [{**row, "monitored": row["monitored"] if row["epoch"] % 5 == 0 else {}} for row in monitored({})]
-    rare[19]["monitored"]["output_mean"]["alarm"] = rare[24]["monitored"]["output_mean"]["alarm"] = "grey"
+    rare[19]["monitored"]["output_mean"]["alarm"] = rare[24]["monitored"]["output_mean"]["alarm"] = "gray"
     (finding,) = audits.collapse(rare, "fold 0")
-    assert finding.message.startswith("grey in epochs 20-25 of 30")
+    assert finding.message.startswith("gray in epochs 20-25 of 30")
 
 
 # -- scores

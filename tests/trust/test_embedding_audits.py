@@ -15,7 +15,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.experiment.scoring import fold_statistics
 from goldfold.metrics import retrieval as measured
 from goldfold.optional_parts import Neighbors, Pairs, UntrainedLoss
-from goldfold.retrieval.search import by_label
+from goldfold.retrieval.pairs import by_label
 from goldfold.training.loop import train
 from goldfold.training.settings import LoopOptions
 from goldfold.trust import audits

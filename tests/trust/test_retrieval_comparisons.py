@@ -12,7 +12,8 @@ from sklearn.metrics import average_precision_score
 
 from goldfold.nn import collapse
 from goldfold.report.retrieval.comparison import Compared, page, strips_of, told
-from goldfold.retrieval import search as retrieval
+from goldfold.retrieval.cosines import normalize
+from goldfold.retrieval.pairs import by_label, count_relevant
 from goldfold.trust.retrieval_comparisons import (
     FoldPairs,
     coarse_bins,
@@ -34,7 +35,7 @@ def gallery(fold: int, size: int = 60) -> FoldPairs:
     kind = [*generator.integers(0, 4, size - 1), 9]
     rows = pd.DataFrame({"id": [f"图{fold}-{place}" for place in range(size)], "kind": kind})
     rows["camera"] = generator.integers(0, 3, size)
-    return FoldPairs(fold, rows, retrieval.by_label(rows["kind"], same=rows["camera"]))
+    return FoldPairs(fold, rows, by_label(rows["kind"], same=rows["camera"]))
 
 
 def embedded(folds: list[FoldPairs], signal: float, seed: int) -> dict[int, list[np.ndarray]]:
@@ -112,7 +113,7 @@ def test_the_mean_change_is_paired_over_folds():
 
 def test_distances_agree_with_the_similarities_themselves():
     first, other = (each.similarities for each in LOOKS)
-    for side, counts in enumerate(((first.right, other.right), (first.wrong, other.wrong))):
+    for side, counts in enumerate(((first.relevant, other.relevant), (first.irrelevant, other.irrelevant))):
         raw = [similarities_of(fits, side) for fits in (WEAK, STRONG)]
         assert [each.sum() for each in counts] == [len(each) for each in raw]
         assert ks_distance(*counts) == pytest.approx(stats.ks_2samp(*raw).statistic, abs=0.01)
@@ -129,7 +130,7 @@ def test_equal_similarities_have_not_moved_and_those_apart_share_nothing():
 
 
 def test_spread_is_that_of_the_normalised_embeddings():
-    found = [collapse.of_features(retrieval.normalised(own)) for each in FOLDS for own in WEAK[each.fold]]
+    found = [collapse.measure_features(normalize(own)) for each in FOLDS for own in WEAK[each.fold]]
     own = LOOKS[0].spread
     assert own.dimensions == 12
     for name in ("spread", "isotropic", "effective_rank", "median_cosine"):
@@ -145,19 +146,19 @@ def test_a_picture_of_nearly_collapsed_similarities_has_narrower_bins():
     near = evaluate(FOLDS, {fold: [1 + 0.1 * each for each in fits] for fold, fits in WEAK.items()}).similarities
     narrow = coarse_bins({"near": near})["near"]
     assert len(narrow.edges) > 401
-    assert narrow.right.sum() == near.right.sum()
+    assert narrow.relevant.sum() == near.relevant.sum()
 
 
 def test_a_query_alone_asks_as_it_does_among_the_others():
     pairs, place = FOLDS[0].pairs, 17
     own = single_query(pairs, place)
-    every, one = (retrieval.nearest(each, WEAK[0][0], 5).positions for each in (pairs, own))
+    every, one = (nearest(each, WEAK[0][0], 5).positions for each in (pairs, own))
     np.testing.assert_array_equal(one[0], every[place])
     np.testing.assert_array_equal(own.relevant(slice(0, 1))[0], pairs.relevant(slice(place, place + 1))[0])
 
 
 def compared(first: str = "a-r1", other: str = "b-r1") -> Compared:
-    unanswered = sum(retrieval.answers(each.pairs).unanswered for each in FOLDS)
+    unanswered = sum(count_relevant(each.pairs).queries_without_relevant for each in FOLDS)
     return Compared(first=first, other=other, looks=LOOKS, queries=query_changes(FOLDS, *LOOKS), unanswered=unanswered)
 
 

@@ -123,7 +123,7 @@ def test_chance_is_the_share_of_right_rows_among_those_that_count(trained: Path,
     assert (found["note"] == "near-duplicate").sum() == 2
 
 
-@pytest.mark.parametrize("mode", ["grey", "16-bit grey", "RGBA", "16-bit RGBA", "palette", "JPEG"])
+@pytest.mark.parametrize("mode", ["gray", "16-bit gray", "RGBA", "16-bit RGBA", "palette", "JPEG"])
 def test_any_image_can_ask(trained: Path, tmp_path: Path, capsys, mode: str) -> None:
     from PIL import Image
 
@@ -135,7 +135,7 @@ def test_any_image_can_ask(trained: Path, tmp_path: Path, capsys, mode: str) -> 
         Image.fromarray(eight[..., :3]).save(path := tmp_path / "外来 фото.jpg")
     else:
         image = eight.astype(np.uint16) * 257 if "16-bit" in mode else eight
-        cv2.imencode(".png", image[..., 0] if "grey" in mode else image)[1].tofile(path)
+        cv2.imencode(".png", image[..., 0] if "gray" in mode else image)[1].tofile(path)
     ask(image=[str(path)], top=7)
     found, out = written("外来 фото"), capsys.readouterr().out
     wanted = np.sort(cosines(path))[::-1][:7]

@@ -110,7 +110,7 @@ def _copied(images: Tensor, damaged: Tensor, changed: Tensor, repaired: Tensor) 
 
 def _collapse(images: Tensor, outputs: Tensor, features: Tensor) -> dict[str, Monitored]:
     """Collapse statistics of outputs and bottleneck maps."""
-    seen, inside = collapse.of_outputs(images, outputs), collapse.of_features(features)
+    seen, inside = collapse.measure_outputs(images, outputs), collapse.measure_features(features)
     return {
         "output_std": Monitored(seen.spatial_std, alarm=", ".join(seen.verdicts)),
         "output_mean": Monitored(seen.mean),

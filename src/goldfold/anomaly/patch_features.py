@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from goldfold.errors import GoldfoldError
-from goldfold.images import augmentation
+from goldfold.images.views import ViewSet, make_views
 from goldfold.nn import backbones
 
 
@@ -18,15 +18,15 @@ class PatchBackbone(nn.Module):
     """A frozen backbone whose maps at the chosen strides are flattened and concatenated.
 
     Pixels uint8 (n, h, w, 3) -> (n, values).
-    The values of further views follow those of the image itself, in the order of `augmentation.VIEWS`. Raises
+    The values of further views follow those of the image itself, in the order of `VIEWS`. Raises
     GoldfoldError for a stride at which the backbone has no map.
     """
 
-    def __init__(self, name: str, pretrained: bool, strides: Sequence[int], views: augmentation.Views = "none") -> None:
+    def __init__(self, name: str, pretrained: bool, strides: Sequence[int], views: ViewSet = "none") -> None:
         super().__init__()
-        self.views: augmentation.Views = views
+        self.views: ViewSet = views
         self.backbone, mean, std = backbones.create(name, pretrained)
-        self.normalize = backbones.Normalise(mean, std)
+        self.normalize = backbones.Normalize(mean, std)
         known = [stage["reduction"] for stage in getattr(self.backbone, "feature_info", ())]
         absent = [stride for stride in strides if stride not in known]
         if absent:
@@ -46,7 +46,7 @@ class PatchBackbone(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """All maps of all views, (n, values)."""
-        views = augmentation.views(pixels, self.views)
+        views = make_views(pixels, self.views)
         return torch.cat([each.flatten(1) for view in views for each in self.maps(view)], dim=1)
 
 

@@ -46,8 +46,8 @@ def demo(arguments: Namespace, project: Project) -> None:
     atlas = found["autoencoder"].atlas()
     shown = {told: found[name].metrics[metric] for name, each in TOLD.items() for metric, told in each.items()}
     shown["for comparison: a head trained with labels"] = own
-    picture = found["patch_library"].folder / "side_by_side.png"
-    write_bytes(picture, _side_by_side(shown))
+    picture = found["patch_library"].folder / "recipe_scores.png"
+    write_bytes(picture, _recipe_scores(shown))
     wide = max(map(len, shown))
     print("\n" + "\n".join(f"{told:{wide}}  {_line(summary)}" for told, summary in shown.items()))
     best = max(found.values(), key=lambda run: run.metrics["auroc"]["pooled"])
@@ -119,11 +119,11 @@ def _line(summary: Mapping[str, Any]) -> str:
     return f"{number(summary['pooled'])}   95 % {edges}   chance {summary['chance']:.2f}"
 
 
-def _side_by_side(shown: Mapping[str, Mapping[str, Any]]) -> bytes:
+def _recipe_scores(shown: Mapping[str, Mapping[str, Any]]) -> bytes:
     pooled = [summary["pooled"] for summary in shown.values()]
     intervals = [summary["pooled_interval_95_bootstrap"] for summary in shown.values()]
     metric = "auroc of all out-of-fold cells, 95 % bootstrap"
-    return curves.side_by_side(list(shown), pooled, intervals, 0.5, metric)
+    return curves.recipe_scores(list(shown), pooled, intervals, 0.5, metric)
 
 
 def _next(baseline: Run, trained: Run) -> None:

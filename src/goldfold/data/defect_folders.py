@@ -46,7 +46,7 @@ def homework(raw: Path) -> Tables:
     rows = pd.concat([train, test], ignore_index=True)
     rows["class"] = _classes(raw, rows)
     train, test = rows[: len(train)], rows[len(train) :].reset_index(drop=True)
-    train = train.assign(id=image_names.shortest(train))
+    train = train.assign(id=image_names.shortest_unique(train))
     test, sample = _asked_for(raw / "sample_submission.csv", test)
     columns = ["id", "path", "class"]
     return Tables(train=train[columns], test=test[columns], sample_submission=sample)
@@ -81,7 +81,7 @@ def mvtec(raw: Path) -> pd.DataFrame:
 
 def _images(folder: Path) -> pd.DataFrame:
     """The images below `folder`: path, and name, the part of it below `folder` with slashes."""
-    found = sorted((image_names.composed(path.relative_to(folder).as_posix()), path) for path in _files(folder))
+    found = sorted((image_names.to_nfc(path.relative_to(folder).as_posix()), path) for path in _files(folder))
     if not found:
         raise GoldfoldError(f"{folder} must hold images ({', '.join(SUFFIXES)}) and holds none: put them there")
     rows = pd.DataFrame(found, columns=["name", "path"])
@@ -103,10 +103,10 @@ def _classes(raw: Path, rows: pd.DataFrame) -> pd.Series:
         return by_folder
     if len(told) > 1:
         raise GoldfoldError(f"{raw} must hold one mapping and holds classes.csv and classes.json: remove one of them")
-    mapping = image_names.class_mapping(told[0])
-    positions = image_names.located(mapping["file"], rows, told[0])
+    mapping = image_names.read_class_mapping(told[0])
+    positions = image_names.find_images(mapping["file"], rows, told[0])
     classes = by_folder.mask(rows["part"] == "train", "")
-    classes.iloc[positions] = [image_names.composed(name.strip()) for name in mapping["class"]]
+    classes.iloc[positions] = [image_names.to_nfc(name.strip()) for name in mapping["class"]]
     if len(without := rows["name"][classes == ""]):
         raise GoldfoldError(
             f"{told[0]} must give each training image and each file it names a class, unlike {len(without)}, "
@@ -118,10 +118,10 @@ def _classes(raw: Path, rows: pd.DataFrame) -> pd.Series:
 def _asked_for(path: Path, test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`test` with ids in the order of the sample submission at `path`, and that; one is made where there is none."""
     if not path.exists():
-        test = test.assign(id=image_names.shortest(test))
+        test = test.assign(id=image_names.shortest_unique(test))
         return test, test[["id"]].assign(prediction=0.5)
-    sample = image_names.table(path, ["id", "prediction"])
-    positions = image_names.located(sample["id"], test, path)
+    sample = image_names.read_table(path, ["id", "prediction"])
+    positions = image_names.find_images(sample["id"], test, path)
     if len(left := test["name"].drop(index=positions)):
         raise GoldfoldError(
             f"{path} must ask for each test image and leaves out {len(left)}, first '{left.iloc[0]}': take Kaggle's "
@@ -132,9 +132,9 @@ def _asked_for(path: Path, test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFra
 
 def _masks(shown: pd.DataFrame, masks: pd.DataFrame) -> list[Path | None]:
     """The mask of each image that has a defect, of its size."""
-    names = [image_names.bare(name).removesuffix("_mask") for name in masks["name"]]
+    names = [image_names.without_suffix(name).removesuffix("_mask") for name in masks["name"]]
     by_name = dict(zip(names, masks["path"], strict=True))
-    wanted = [image_names.bare(name.replace("/test/", "/ground_truth/", 1)) for name in shown["name"]]
+    wanted = [image_names.without_suffix(name.replace("/test/", "/ground_truth/", 1)) for name in shown["name"]]
     found = [None if kind == GOOD else by_name.get(name) for kind, name in zip(shown["kind"], wanted, strict=True)]
     for name, kind, path, mask, place in zip(shown["name"], shown["kind"], shown["path"], found, wanted, strict=True):
         if mask is None and kind != GOOD:

@@ -227,12 +227,12 @@ def _described(paths: Sequence[Path]) -> str:
     >>> for name, shape in {"a.png": (8, 10), "b.png": (8, 10), "c.png": (9, 10, 3)}.items():
     ...     _ = cv2.imwrite(str(folder / name), np.zeros(shape, np.uint8))
     >>> _described([folder / name for name in ("a.png", "b.png", "c.png")])
-    '3 images: 2 grey, 1 RGB, 10 pixels wide, 8 to 9 high; read as 8-bit RGB'
+    '3 images: 2 gray, 1 RGB, 10 pixels wide, 8 to 9 high; read as 8-bit RGB'
     """
     from goldfold.images import reading
 
     reading.check(paths)
-    kinds = reading.modes(paths)
+    kinds = reading.count_modes(paths)
     counts = kinds.groupby("mode")["images"].sum().sort_values(ascending=False)
     modes = ", ".join(f"{count:,} {mode}" for mode, count in counts.items())
     ends = {side: sorted({kinds[side].min(), kinds[side].max()}) for side in ("width", "height")}

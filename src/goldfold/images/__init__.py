@@ -1,1 +1,1 @@
-"""Reading images and masks, augmentation, test-time views, matching photographs."""
+"""Reading images and masks, training augmentation, test-time views, objects, matching photographs, image names."""

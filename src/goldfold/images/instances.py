@@ -1,4 +1,4 @@
-"""Objects out of a probability map: threshold, then watershed on the distance to the background."""
+"""Split a probability map into objects: threshold, then watershed on the distance to the background."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ def watershed(
     smoothing: float = 1.0,
     min_size: int = 10,
 ) -> np.ndarray:
-    """The objects of one image as an int32 (h, w) map: 0 = background, objects 1, 2, ... without gaps.
+    """Return the objects of one image, int32 (h, w): 0 is background, objects are 1, 2, ... without gaps.
 
-    probability: (h, w) floats in [0, 1]. What is above `threshold` is foreground. Its Euclidean distance to the
-        background, smoothed by a Gaussian of `smoothing` pixels, has one peak per object; touching objects part along
-        the valleys between their peaks (Beucher and Lantuéjoul 1979, as scikit-image has it).
-    min_distance: pixels between two peaks of one connected part; larger values merge more.
-    min_size: objects of fewer pixels are dropped.
+    probability: (h, w) floats in [0, 1].
+    threshold: pixels with a larger probability are foreground.
+    smoothing: standard deviation in pixels of the Gaussian that smooths the Euclidean distance to the background. Each
+        object has one peak of this distance; touching objects are split along the valleys between their peaks
+        (Beucher and Lantuéjoul 1979, as implemented in scikit-image).
+    min_distance: minimum distance in pixels between two peaks of one connected component; larger values merge more.
+    min_size: objects with fewer pixels are dropped.
 
-    Equal maps give equal objects: nothing here is random.
+    Deterministic: equal maps give equal objects.
     """
     from skimage import feature, measure, segmentation
 
     foreground = probability > threshold
-    parts = measure.label(foreground, connectivity=1)
+    components = measure.label(foreground, connectivity=1)
     distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(foreground), smoothing)
-    peaks = feature.peak_local_max(distance, min_distance=min_distance, labels=parts, exclude_border=False)
+    peaks = feature.peak_local_max(distance, min_distance=min_distance, labels=components, exclude_border=False)
     markers = np.zeros(foreground.shape, np.int32)
     markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
     objects = segmentation.watershed(-distance, markers, mask=foreground)

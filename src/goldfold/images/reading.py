@@ -1,4 +1,4 @@
-"""Image files as arrays: read, checked before training, hashed by content, loaded into memory at one size."""
+"""Read image and mask files: single files, many files at one size, header checks, content hashes."""
 
 from __future__ import annotations
 
@@ -19,26 +19,28 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 LOGGING = cv2.utils.logging
-LOGGING.setLogLevel(LOGGING.LOG_LEVEL_SILENT)  # the errors raised here say it once
+LOGGING.setLogLevel(LOGGING.LOG_LEVEL_SILENT)  # the errors raised here report it once
 
-MODES = {"1": "bilevel", "L": "grey", "LA": "grey with alpha", "I;16": "16-bit grey", "P": "palette"}
+MODES = {"1": "bilevel", "L": "gray", "LA": "gray with alpha", "I;16": "16-bit gray", "P": "palette"}
 THREADS = min(8, os.cpu_count() or 1)
-NEXT_STEP = "prepare or download the data again, or take its row out of the table"
+NEXT_STEP = "prepare or download the data again, or remove its row from the table"
 
 
-def read(path: str | Path, grey: bool = False) -> np.ndarray:
-    """An image file as uint8 (height, width, 3) in RGB order, or (height, width, 1) where `grey`.
+def read(path: str | Path, gray: bool = False) -> np.ndarray:
+    """Read an image file as uint8 (height, width, 3) in RGB order, or as (height, width, 1) if `gray`.
 
-    Grey and palette images are spread over three channels, an alpha channel is dropped, 16-bit samples keep their upper
-    8 bits, and a camera's orientation tag is applied. Raises GoldfoldError for a file that is missing, empty, cut short
-    or in no known format (float TIFF is one).
+    Grayscale and palette images are converted to three channels, an alpha channel is dropped, 16-bit samples keep their
+    upper 8 bits, and the EXIF orientation is applied.
+
+    Raises GoldfoldError for a file that is missing, empty, truncated, or in a format that cannot be read, such as float
+    TIFF.
     """
-    image = _decoded(path, cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR_RGB)
-    return image[..., None] if grey else image
+    image = _decoded(path, cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR_RGB)
+    return image[..., None] if gray else image
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """A mask file as int32 (height, width): its first channel's 8-bit or 16-bit values, 0 = background.
+    """Read a mask file as int32 (height, width): the 8-bit or 16-bit values of its first channel, 0 is background.
 
     Raises GoldfoldError as `read` does.
     """
@@ -46,37 +48,48 @@ def read_mask(path: str | Path) -> np.ndarray:
     return mask.reshape(*mask.shape[:2], -1)[..., 0].astype(np.int32)
 
 
-def _decoded(path: str | Path, how: int) -> np.ndarray:
+def _decoded(path: str | Path, flags: int) -> np.ndarray:
+    """Read and decode an image file with the `cv2.IMREAD_...` flags."""
     try:
-        content = np.fromfile(path, np.uint8)  # cv2.imread knows no Unicode path on Windows
-        image = cv2.imdecode(content, how) if content.size else None
+        content = np.fromfile(path, np.uint8)  # cv2.imread cannot open Unicode paths on Windows
+        image = cv2.imdecode(content, flags) if content.size else None
     except (OSError, cv2.error) as error:
-        raise GoldfoldError(f"image '{path}' cannot be read ({_reason(path, error)}); {NEXT_STEP}") from error
+        raise _unreadable(path, error) from error
     if image is None:
-        raise GoldfoldError(f"image '{path}' cannot be read ({_reason(path, None)}); {NEXT_STEP}")
+        raise _unreadable(path)
     return image
 
 
+def _unreadable(path: str | Path, error: Exception | None = None) -> GoldfoldError:
+    """The error for an image file that cannot be read."""
+    return GoldfoldError("unreadable_image", f"image '{path}' cannot be read ({_reason(path, error)}); {NEXT_STEP}")
+
+
 def _reason(path: str | Path, error: Exception | None) -> str:
+    """Why a file cannot be read, in a few words."""
     if not Path(path).is_file():
-        return "there is no such file"
+        return "the file does not exist"
     if Path(path).stat().st_size == 0:
-        return "it is empty"
-    return error.strerror if isinstance(error, OSError) and error.strerror else "it is cut short or no image"
+        return "the file is empty"
+    return error.strerror if isinstance(error, OSError) and error.strerror else "it is truncated or not an image"
 
 
 def check(paths: Sequence[str | Path]) -> None:
-    """Raise GoldfoldError with the first bad path and their number unless each file exists and has an image's header.
+    """Check that each file exists and has the header of an image; about 0.1 ms per file.
 
-    Headers alone are read, some 0.1 ms a file, so this can stand before every training run.
+    Raises GoldfoldError with the number of bad files and the first of them.
     """
-    bad = [(path, reason) for path in paths if (reason := _header_fault(path))]
+    bad = [(path, reason) for path in paths if (reason := _header_problem(path))]
     if bad:
         path, reason = bad[0]
-        raise GoldfoldError(f"{len(bad)} of {len(paths)} images cannot be read, first '{path}' ({reason}); {NEXT_STEP}")
+        raise GoldfoldError(
+            "unreadable_image",
+            f"{len(bad)} of {len(paths)} images cannot be read, first '{path}' ({reason}); {NEXT_STEP}",
+        )
 
 
-def _header_fault(path: str | Path) -> str | None:
+def _header_problem(path: str | Path) -> str | None:
+    """Why the header cannot be read, or None if it can."""
     from PIL import Image
 
     try:
@@ -86,10 +99,11 @@ def _header_fault(path: str | Path) -> str | None:
         return _reason(path, error)
 
 
-def modes(paths: Sequence[str | Path]) -> DataFrame:
-    """How many images are alike: mode ("grey", "RGB", "RGBA", "16-bit grey" ...), width, height, images; most first.
+def count_modes(paths: Sequence[str | Path]) -> DataFrame:
+    """Count images by mode and size: columns mode ("gray", "RGB", "16-bit gray", ...), width, height, images.
 
-    All of them can be learnt from together: `read` turns each into 8-bit RGB, and recipes bring it to one size.
+    Sorted by `images`, most first. Different modes and sizes can be trained on together: `read` converts each image to
+    8-bit RGB, and recipes resize it.
     """
     from pandas import DataFrame
 
@@ -98,47 +112,59 @@ def modes(paths: Sequence[str | Path]) -> DataFrame:
 
 
 def size(path: str | Path) -> tuple[int, int]:
-    """(height, width) in pixels as `read` would return them, from the file's header."""
+    """Return (height, width) in pixels as `read` returns them, from the file's header alone."""
     from PIL import Image
 
     with _opened(path) as image:
-        turned = Image.Image.getexif(image).get(0x0112, 1) >= 5  # the camera lay on its side; PNG's own decodes it all
+        # PNG's own getexif would decode the whole image
+        turned = Image.Image.getexif(image).get(0x0112, 1) >= 5  # orientations 5 to 8 swap height and width
         return image.size if turned else image.size[::-1]
 
 
 def _mode(path: str | Path) -> str:
-    """What an image's header says of its pixels."""
+    """The color mode and bit depth of an image, from its header."""
     with _opened(path) as image:
-        deep = image.mode in ("RGB", "RGBA") and ";16" in str(image.tile)  # Pillow shows these as 8-bit
-        return MODES.get(image.mode, f"16-bit {image.mode}" if deep else image.mode)
+        sixteen_bit = image.mode in ("RGB", "RGBA") and ";16" in str(
+            getattr(image, "tile", "")
+        )  # Pillow shows these as 8-bit
+        return MODES.get(image.mode, f"16-bit {image.mode}" if sixteen_bit else image.mode)
 
 
 def _opened(path: str | Path) -> Image:
+    """Open an image with Pillow, which reads its header only."""
     from PIL import Image
 
     try:
         return Image.open(path)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise GoldfoldError(f"image '{path}' cannot be read ({_reason(path, error)}); {NEXT_STEP}") from error
+        raise _unreadable(path, error) from error
 
 
 def content_hash(path: str | Path) -> str:
-    """What a file holds as 32 hexadecimal digits (BLAKE2b); equal for copies under other names."""
+    """Hash a file's content (BLAKE2b, 32 hexadecimal digits); copies under other names have equal hashes.
+
+    Raises GoldfoldError if the file cannot be read.
+    """
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError as error:
-        raise GoldfoldError(f"file '{path}' cannot be read ({_reason(path, error)}); {NEXT_STEP}") from error
+        raise GoldfoldError(
+            "unreadable_file", f"file '{path}' cannot be read ({_reason(path, error)}); {NEXT_STEP}"
+        ) from error
 
 
 def content_hashes(paths: Sequence[str | Path]) -> list[str]:
-    """`content_hash` of each path, in threads."""
+    """Hash the content of each file, in threads; see `content_hash`."""
     with ThreadPoolExecutor(THREADS) as pool:
         return list(pool.map(content_hash, paths))
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
-    """uint8 (h, w, c) -> (size, size, c), aspect ratio not kept: area averages down, cubic interpolation up."""
+    """Resize an image uint8 (h, w, c) to (size, size, c) without keeping the aspect ratio.
+
+    Area averaging if both sides shrink, else cubic interpolation.
+    """
     height, width, channels = image.shape
     if (height, width) == (size, size):
         return image
@@ -147,12 +173,12 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     return resized.reshape(size, size, channels)
 
 
-def load_resized(paths: Sequence[str | Path], size: int, grey: bool = False) -> np.ndarray:
-    """All files in memory: uint8 (n, size, size, 3), or (n, size, size, 1) where `grey`, read in threads."""
-    stacked = np.empty((len(paths), size, size, 1 if grey else 3), np.uint8)
+def load_resized(paths: Sequence[str | Path], size: int, gray: bool = False) -> np.ndarray:
+    """Read and resize all files, in threads: uint8 (n, size, size, 3), or (n, size, size, 1) if `gray`."""
+    stacked = np.empty((len(paths), size, size, 1 if gray else 3), np.uint8)
 
     def load(position: int) -> None:
-        stacked[position] = resize(read(paths[position], grey), size)
+        stacked[position] = resize(read(paths[position], gray), size)
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(load, range(len(paths))))  # list: the first error is raised here

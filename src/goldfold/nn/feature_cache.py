@@ -1,8 +1,8 @@
-"""Features of frozen models, computed once per file content and kept on disk for all folds, runs and competitions.
+"""Feature cache of frozen models: each file is embedded once, for all folds, runs and competitions.
 
-A store is a folder per key (what computed the features: weights, preprocessing) with shards in it: the hashes of some
-files and the features of each. A shard appears whole or not at all, under the hash of its own bytes; one that no longer
-has that hash counts as absent.
+The cache has a folder per key; the key identifies what computed the features (weights, preprocessing). A folder
+contains shards: the content hashes of some files and the features of each. A shard is written whole or not at all, and
+named after the hash of its own bytes; a shard whose hash no longer matches is ignored.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from goldfold.errors import GoldfoldError
-from goldfold.images import reading as images
+from goldfold.images import reading
 from goldfold.io import files
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 Extract = Callable[[Sequence[Path]], np.ndarray]
 Progress = Callable[[int, int], None]
 
-SHARD = 512
+SHARD = 512  # files per shard
 
 
-def cached(
+def cached_features(
     paths: Sequence[str | Path],
     extract: Extract,
     *,
@@ -41,66 +41,72 @@ def cached(
     progress: Progress | None = None,
     dtype: type[np.floating] = np.float32,
 ) -> np.ndarray:
-    """The features of each path, `dtype` (n, d), computing those alone that no earlier call with `key` computed.
+    """Return the features of each path, `dtype` (n, d); only those that are not in the cache yet are computed.
 
-    extract: paths -> (their number, d). It is given `batch_size` paths at a time, at the end of what is missing fewer;
-        a row must not depend on the others beside it.
-    key: names all that the features depend on beside the file's content; features of different keys never mix, nor do
-        those of different dtypes.
-    progress: told (computed so far, to compute in all) after every batch.
+    extract: paths -> features (number of paths, d). It gets `batch_size` paths at a time, the last time perhaps fewer.
+        A row must not depend on the other rows of its batch.
+    key: identifies everything but the file's content that the features depend on. Features of different keys or dtypes
+        are never mixed.
+    cache: folder of the cache; features are stored in its folder `features`.
+    progress: called with (number computed, number to compute) after every batch.
+
+    Raises GoldfoldError for files that cannot be read and for features that are not finite.
     """
-    hashes = images.content_hashes(paths)
+    hashes = reading.content_hashes(paths)
     folder = cache / "features" / _digest(f"{key} {np.dtype(dtype)}".encode())
     known = dict(_stored(folder))
-    absent = {name: Path(path) for name, path in zip(hashes, paths, strict=True) if name not in known}
-    shards = _extract(absent, partial(_features_of, extract, dtype), batch_size, progress)
+    missing = {name: Path(path) for name, path in zip(hashes, paths, strict=True) if name not in known}
+    shards = _extract(missing, partial(_features_of, extract, dtype), batch_size, progress)
     for names, features in shards:
         _write(folder, names, features)
         known |= zip(names, features, strict=True)
     return np.stack([known[name] for name in hashes])
 
 
-def through(
-    tower: nn.Module,
+def cached_extractor(
+    model: nn.Module,
     image_size: int,
     runtime: Runtime,
     *,
     note: str = "",
     dtype: type[np.floating] = np.float32,
-    change: Callable[[np.ndarray, Sequence[str]], np.ndarray] | None = None,
+    transform: Callable[[np.ndarray, Sequence[str]], np.ndarray] | None = None,
 ) -> Callable[[tuple[Path, ...]], np.ndarray]:
-    """A function from paths to what a frozen tower makes of their images, `dtype` (n, d), `cached` in `runtime.cache`.
+    """Return a function from paths to a frozen model's features, `dtype` (n, d), cached in `runtime.cache`.
 
-    tower: pixels uint8 (n, image_size, image_size, 3) -> features (n, ...), with a buffer or parameter to tell its
-        device by. note: all that the features depend on beside weights, image size and the files' contents.
-    change: such pixels, and the `images.content_hashes` of their files to draw from -> what the tower sees instead.
+    model: pixels uint8 (n, image_size, image_size, 3) -> features (n, ...). It is moved to `runtime.device`.
+    note: everything that the features depend on besides weights, image size and file contents.
+    transform: (pixels, content hashes of the files) -> the pixels that the model sees instead.
     """
     import torch
 
     from goldfold.nn.backbones import weights_hash
 
-    tower = tower.to(runtime.device).eval()
-    key = f"{weights_hash(tower)} size={image_size} {note}"
-    at_once = 4 if runtime.device.type == "cpu" else 64  # on a CPU maps of more images leave the cache
+    model = model.to(runtime.device).eval()
+    key = f"{weights_hash(model)} size={image_size} {note}"
+    batch_size = 4 if runtime.device.type == "cpu" else 64  # maps of more images do not fit into a CPU's cache
 
     def extract(paths: Sequence[Path]) -> np.ndarray:
-        shown = images.load_resized(paths, image_size)
-        if change is not None:
-            shown = change(shown, images.content_hashes(paths))
-        pixels = torch.from_numpy(shown).to(runtime.device)
-        whole = torch.autocast(runtime.device.type, enabled=False)  # what is kept must not depend on who asks
-        with torch.inference_mode(), whole:
-            return tower(pixels).flatten(1).cpu().numpy()
+        pixels = reading.load_resized(paths, image_size)
+        if transform is not None:
+            pixels = transform(pixels, reading.content_hashes(paths))
+        # cached values must not depend on the caller's precision
+        full_precision = torch.autocast(runtime.device.type, enabled=False)
+        with torch.inference_mode(), full_precision:
+            return model(torch.from_numpy(pixels).to(runtime.device)).flatten(1).cpu().numpy()
 
     @lru_cache(maxsize=3)  # training, validation and test rows
     def features_of(paths: tuple[Path, ...]) -> np.ndarray:
-        told = partial(runtime.progress, "features")
-        return cached(paths, extract, key=key, cache=runtime.cache, batch_size=at_once, progress=told, dtype=dtype)
+        progress = partial(runtime.progress, "features")
+        return cached_features(
+            paths, extract, key=key, cache=runtime.cache, batch_size=batch_size, progress=progress, dtype=dtype
+        )
 
     return features_of
 
 
 def _stored(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Content hash and features of each file in the folder's intact shards."""
     for shard in sorted(folder.glob("*.npz")):
         content = shard.read_bytes()
         if _digest(content) != shard.stem:
@@ -110,10 +116,13 @@ def _stored(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _extract(
-    absent: dict[str, Path], extract: Extract, batch_size: int, progress: Progress | None
+    missing: dict[str, Path], extract: Extract, batch_size: int, progress: Progress | None
 ) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Shards of about `SHARD` files and whole batches: a run that was killed goes on with the batches it had ahead."""
-    names, paths = list(absent), list(absent.values())
+    """Names and features of each shard of about `SHARD` files, in whole batches.
+
+    A run that was killed continues after its last shard with the same batches.
+    """
+    names, paths = list(missing), list(missing.values())
     per_shard = max(1, SHARD // batch_size) * batch_size
     for first in range(0, len(names), per_shard):
         rows = []
@@ -126,18 +135,21 @@ def _extract(
 
 
 def _features_of(extract: Extract, dtype: type[np.floating], paths: Sequence[Path]) -> np.ndarray:
+    """Extract and check the features of a batch."""
     features = np.asarray(extract(paths), dtype)
     if features.ndim != 2 or len(features) != len(paths):
         raise ValueError(f"extract must return ({len(paths)}, d) features, it returned {features.shape}")
     if not np.isfinite(features).all():
         bad = paths[int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])]
         raise GoldfoldError(
-            f"features must be finite, those of '{bad}' are not; look at the file or lower the precision"
+            "features_not_finite",
+            f"the features of '{bad}' contain NaN or infinity: look at the file, or use a higher precision",
         )
     return features
 
 
 def _write(folder: Path, names: list[str], features: np.ndarray) -> None:
+    """Write a shard under the hash of its bytes."""
     buffer = io.BytesIO()
     np.savez(buffer, names=np.array(names), features=features)
     files.write_bytes(folder / f"{_digest(buffer.getvalue())}.npz", buffer.getvalue())

@@ -1,4 +1,4 @@
-"""Learning-rate schedules for `Stage.schedule`, each a function of (optimizer, epochs, batches per epoch)."""
+"""Learning-rate schedules for `Stage.schedule`: functions of (optimizer, epochs, steps per epoch)."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ if TYPE_CHECKING:
 Name = Literal["constant", "cosine", "one_cycle"]
 
 
-def named(name: Name, warmup: float = 0.0) -> Schedule | None:
-    """The schedule a parameter asks for, to be stepped after every optimizer step; None for a constant rate.
+def create(name: Name, warmup: float = 0.0) -> Schedule | None:
+    """Create the schedule `name`, to be stepped after every optimizer step; None for a constant learning rate.
 
-    warmup: the share of all steps, in [0, 1), during which the rate rises.
+    warmup: share of all steps, in [0, 1), in which the learning rate rises.
     """
     if name == "constant":
         return None
     return partial({"cosine": cosine, "one_cycle": one_cycle}[name], warmup=warmup)
 
 
-def factor(step: int, steps: int, warmup: float) -> float:
-    """The rate at a 0-based step as a share of the peak: linear rise over `warmup` x `steps`, then half a cosine to 0.
+def cosine_factor(step: int, steps: int, warmup: float) -> float:
+    """Return the learning rate at a 0-based step as a share of its peak.
 
-    >>> [round(factor(step, 6, 1 / 3), 3) for step in range(7)]
+    It rises linearly over `warmup` x `steps` steps, then falls along half a cosine to 0.
+
+    >>> [round(cosine_factor(step, 6, 1 / 3), 3) for step in range(7)]
     [0.5, 1.0, 1.0, 0.854, 0.5, 0.146, 0.0]
     """
     rise = round(warmup * steps)
@@ -39,20 +41,20 @@ def factor(step: int, steps: int, warmup: float) -> float:
 
 
 def cosine(optimizer: Optimizer, epochs: int, steps_per_epoch: int, warmup: float = 0.0) -> LRScheduler:
-    """Warm-up, then cosine annealing to zero (Loshchilov & Hutter 2017), of every group from its own rate."""
+    """Anneal each parameter group's learning rate to 0 along a cosine, after a warmup (Loshchilov and Hutter 2017)."""
     from torch.optim.lr_scheduler import LambdaLR
 
-    return LambdaLR(optimizer, partial(factor, steps=epochs * steps_per_epoch, warmup=warmup))
+    return LambdaLR(optimizer, partial(cosine_factor, steps=epochs * steps_per_epoch, warmup=warmup))
 
 
 def one_cycle(optimizer: Optimizer, epochs: int, steps_per_epoch: int, warmup: float = 0.3) -> LRScheduler:
-    """One cycle (Smith & Topin 2018): every group rises to its own rate and falls far below where it began.
+    """Run one cycle (Smith and Topin 2018): each group rises to its own rate and falls far below its initial rate.
 
-    The rise takes two steps at least. Momentum stays as it is.
+    The rise takes at least two steps. Momentum stays constant.
     """
     from torch.optim.lr_scheduler import OneCycleLR
 
     steps = max(3, epochs * steps_per_epoch)
-    rise = max(warmup, 2 / steps)  # a rise of one step makes OneCycleLR divide by zero
-    peaks = [group["lr"] for group in optimizer.param_groups]  # a single maximum would lift every group to it
+    rise = max(warmup, 2 / steps)  # with a rise of one step OneCycleLR divides by zero
+    peaks = [group["lr"] for group in optimizer.param_groups]  # a single maximum would apply to every group
     return OneCycleLR(optimizer, max_lr=peaks, total_steps=steps, pct_start=rise, cycle_momentum=False)

@@ -132,7 +132,7 @@ def _plan(
         ),
         losses=partial(_losses, params, runtime.device),
         optimizer=partial(_optimizer, params),
-        schedule=schedules.named(params.schedule, warmup=0.05),
+        schedule=schedules.create(params.schedule, warmup=0.05),
     )
     draw = np.random.default_rng(seeding.derive(runtime.seed, "library"))
     in_library = np.sort(draw.permutation(len(pixels))[: params.library])

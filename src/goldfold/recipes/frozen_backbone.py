@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
-from goldfold.images import augmentation
+from goldfold.images.views import VIEWS, View, ViewSet
 from goldfold.metrics.inputs import class_indices
 from goldfold.nn import backbones, batches, feature_cache, schedules
 from goldfold.params import BackboneName, Epochs, Params, Pretrained, Role, with_defaults
@@ -29,7 +29,7 @@ class FrozenBackbone(Params):
     backbone: BackboneName = Field("efficientnet_lite0", description="timm's name of the image model")
     pretrained: Pretrained = Field(True, description="pretrained weights; random ones are for tests")
     image_size: int = Field(224, ge=32, description="pixels a side that the backbone sees")
-    views: Annotated[augmentation.Views, Role.VIEWS] = Field(
+    views: Annotated[ViewSet, Role.VIEWS] = Field(
         "none", description="views of an image, in training each a sample of its own"
     )
     stages: int = Field(0, ge=0, description="last stages whose maps are kept beside the backbone's output")
@@ -73,7 +73,7 @@ def _stage(params: FrozenBackbone, samples: tuple[Tensor, Tensor], seed: int) ->
         batches=batches.in_memory(samples, params.batch_size, seed),
         losses=partial(_losses, label_smoothing=params.label_smoothing),
         optimizer=partial(_optimizer, params),
-        schedule=schedules.named(params.schedule, params.warmup),
+        schedule=schedules.create(params.schedule, params.warmup),
     )
 
 
@@ -114,16 +114,15 @@ def _views(params: FrozenBackbone, runtime: Runtime) -> Callable[[tuple], Tensor
 
     Each view is kept by itself, so that what one set of views computed serves all others it is part of.
     """
-    through = partial(feature_cache.through, _tower(params), params.image_size, runtime)
+    through = partial(feature_cache.cached_extractor, _tower(params), params.image_size, runtime)
     of_views = [
-        through(note=f"stages={params.stages} {view}", change=partial(_seen, view))
-        for view in augmentation.VIEWS[params.views]
+        through(note=f"stages={params.stages} {view}", transform=partial(_seen, view)) for view in VIEWS[params.views]
     ]
     return lambda paths: torch.from_numpy(np.stack([of(paths) for of in of_views], axis=1)).to(runtime.device)
 
 
-def _seen(view: augmentation.View, pixels: np.ndarray, _: Sequence[str]) -> np.ndarray:
-    return view.of(torch.from_numpy(pixels)).numpy()
+def _seen(view: View, pixels: np.ndarray, _: Sequence[str]) -> np.ndarray:
+    return view.apply(torch.from_numpy(pixels)).numpy()
 
 
 def _tower(params: FrozenBackbone) -> Tower:
@@ -138,14 +137,14 @@ class Tower(nn.Module):
     def __init__(self, params: FrozenBackbone) -> None:
         super().__init__()
         self.backbone, mean, std = backbones.create(params.backbone, params.pretrained)
-        self.normalise = backbones.Normalise(mean, std)
+        self.normalize = backbones.Normalize(mean, std)
         self.stages = params.stages
         known = len(self.backbone.feature_info) if hasattr(self.backbone, "forward_intermediates") else 0
         if self.stages > known:
             raise GoldfoldError(f"backbone '{params.backbone}' has {known} stages, not {self.stages}: lower `stages`")
 
     def forward(self, pixels: Tensor) -> Tensor:
-        shown = self.normalise(pixels)
+        shown = self.normalize(pixels)
         if not self.stages:
             return self.backbone(shown)
         last, maps = self.backbone.forward_intermediates(shown, indices=self.stages)

@@ -18,7 +18,8 @@ from torch.nn import functional as F
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.images import augmentation
 from goldfold.images import reading as images
-from goldfold.images.augmentation import Name, Views
+from goldfold.images.augmentation import AugmentationName
+from goldfold.images.views import ViewSet, make_views
 from goldfold.metrics.inputs import class_indices
 from goldfold.nn import backbones, batches, schedules
 from goldfold.params import BackboneName, Epochs, Params, Pretrained, Role, with_defaults
@@ -38,8 +39,8 @@ class ImageClassifier(Params):
     pretrained: Pretrained = Field(True, description="start from pretrained weights")
     drop_rate: float = Field(0.2, ge=0, lt=1, description="dropout before the classifier")
     image_size: int = Field(224, ge=8, description="pixels a side that the network sees")
-    augmentation: Name = "light"
-    views: Annotated[Views, Role.VIEWS] = Field(
+    augmentation: AugmentationName = "light"
+    views: Annotated[ViewSet, Role.VIEWS] = Field(
         "none", description="views of an image that its predictions are averaged over"
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
@@ -54,16 +55,16 @@ class ImageClassifier(Params):
 
 
 def recipe(
-    target: str, classes: Sequence, *, network: Network | None = None, grey: bool = False, **defaults: Any
+    target: str, classes: Sequence, *, network: Network | None = None, gray: bool = False, **defaults: Any
 ) -> Recipe:
     """The recipe for rows with a column `path` and labels in the column `target`.
 
     classes: every label, in the order of the predictions: (n,) probability of the second of two, else (n, classes).
     network: number of classes -> a module from pixels (n, c, h, w) in [-1, 1] to logits; takes timm's place.
-    grey: whether images have one channel instead of three.
+    gray: whether images have one channel instead of three.
     defaults: of `ImageClassifier`, as the competition's baseline wants them.
     """
-    build = partial(_build, target=target, classes=tuple(classes), network=network, grey=grey)
+    build = partial(_build, target=target, classes=tuple(classes), network=network, gray=gray)
     return Recipe(params=with_defaults(ImageClassifier, **defaults), build=build)
 
 
@@ -75,20 +76,20 @@ def _build(
     target: str,
     classes: tuple,
     network: Network | None,
-    grey: bool,
+    gray: bool,
 ) -> Plan:
-    model = _model(params, len(classes), network, channels=1 if grey else 3)
+    model = _model(params, len(classes), network, channels=1 if gray else 3)
     labels = class_indices(rows[target], classes, f"target '{target}'")
-    pixels = _pixels(params, grey)
+    pixels = _pixels(params, gray)
     stage = Stage(
         name="fit",
         epochs=params.epochs,
-        batches=_batches(params, rows, labels, pixels, grey, runtime),
+        batches=_batches(params, rows, labels, pixels, gray, runtime),
         losses=partial(_losses, label_smoothing=params.label_smoothing),
         optimizer=partial(_optimizer, params),
-        schedule=schedules.named(params.schedule, params.warmup),
+        schedule=schedules.create(params.schedule, params.warmup),
     )
-    return Plan(model=model, stages=[stage], predict=partial(_predict, params, pixels, grey))
+    return Plan(model=model, stages=[stage], predict=partial(_predict, params, pixels, gray))
 
 
 def _model(params: ImageClassifier, classes: int, network: Network | None, channels: int) -> nn.Module:
@@ -98,22 +99,22 @@ def _model(params: ImageClassifier, classes: int, network: Network | None, chann
     else:
         options = {"in_chans": channels, "num_classes": classes, "drop_rate": params.drop_rate}
         net, mean, std = backbones.create(params.backbone, params.pretrained, **options)
-    return nn.Sequential(OrderedDict(normalise=backbones.Normalise(mean, std), network=net))
+    return nn.Sequential(OrderedDict(normalize=backbones.Normalize(mean, std), network=net))
 
 
-def _pixels(params: ImageClassifier, grey: bool) -> Pixels:
+def _pixels(params: ImageClassifier, gray: bool) -> Pixels:
     """paths -> all their pixels, uint8 (n, size, size, c), or None where they exceed the memory allowed."""
 
     @lru_cache(maxsize=3)  # training, validation and test rows
     def pixels(paths: tuple[Path, ...]) -> np.ndarray | None:
-        needed = len(paths) * params.image_size**2 * (1 if grey else 3)
-        return images.load_resized(paths, params.image_size, grey) if needed <= params.memory * 2**30 else None
+        needed = len(paths) * params.image_size**2 * (1 if gray else 3)
+        return images.load_resized(paths, params.image_size, gray) if needed <= params.memory * 2**30 else None
 
     return pixels
 
 
 def _batches(
-    params: ImageClassifier, rows: DataFrame, labels: np.ndarray, pixels: Pixels, grey: bool, runtime: Runtime
+    params: ImageClassifier, rows: DataFrame, labels: np.ndarray, pixels: Pixels, gray: bool, runtime: Runtime
 ) -> Callable[[int], Any]:
     paths = tuple(rows["path"])
     kept = pixels(paths)
@@ -123,7 +124,7 @@ def _batches(
         return batches.in_memory(tensors, params.batch_size, runtime.seed, drop_last=drop_last)
     item = partial(
         _sample,
-        image_of=partial(_read, paths, params.image_size, grey) if kept is None else partial(getitem, kept),
+        image_of=partial(_read, paths, params.image_size, gray) if kept is None else partial(getitem, kept),
         pipeline=augmentation.pipeline(params.augmentation, params.image_size),
         seed=runtime.seed,
         ids=list(rows["id"]),
@@ -147,8 +148,8 @@ def _sample(
     return changed["image"], labels[position]
 
 
-def _read(paths: Sequence[Path], size: int, grey: bool, position: int) -> np.ndarray:
-    return images.resize(images.read(paths[position], grey), size)
+def _read(paths: Sequence[Path], size: int, gray: bool, position: int) -> np.ndarray:
+    return images.resize(images.read(paths[position], gray), size)
 
 
 def _losses(model: nn.Module, batch: tuple[Tensor, Tensor], label_smoothing: float) -> dict[str, Tensor]:
@@ -171,7 +172,7 @@ def _optimizer(params: ImageClassifier, model: nn.Module) -> torch.optim.Optimiz
 
 
 def _predict(
-    params: ImageClassifier, pixels: Pixels, grey: bool, model: nn.Module, finished: None, rows: DataFrame
+    params: ImageClassifier, pixels: Pixels, gray: bool, model: nn.Module, finished: None, rows: DataFrame
 ) -> np.ndarray:
     """Probabilities: (n,) of the second of two classes, else (n, classes)."""
     paths = tuple(rows["path"])
@@ -179,8 +180,8 @@ def _predict(
     parts = []
     for start in range(0, len(paths), params.batch_size):
         part = slice(start, start + params.batch_size)
-        shown = images.load_resized(paths[part], params.image_size, grey) if kept is None else kept[part]
-        views = augmentation.views(torch.from_numpy(shown).to(device), params.views)
+        shown = images.load_resized(paths[part], params.image_size, gray) if kept is None else kept[part]
+        views = make_views(torch.from_numpy(shown).to(device), params.views)
         parts.append(torch.stack([model(view).float().softmax(1) for view in views]).mean(0))
     probabilities = torch.cat(parts).cpu().numpy()
     return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities

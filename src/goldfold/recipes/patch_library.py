@@ -31,7 +31,7 @@ from goldfold.anomaly.synthetic_defects import Kind, damage_all
 from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.data import fields
 from goldfold.errors import GoldfoldError
-from goldfold.images import augmentation
+from goldfold.images.views import VIEWS, MapViewSet, undo_views
 from goldfold.io.seeding import derive
 from goldfold.nn import feature_cache
 from goldfold.params import BackboneName, Libraries, Params, Pretrained, Role, with_defaults
@@ -52,7 +52,7 @@ class PatchLibrary(Params):
     pretrained: Pretrained = Field(True, description="pretrained weights; random ones are for tests")
     image_size: int = Field(224, ge=32, description="pixels a side that the backbone sees")
     strides: tuple[int, ...] = Field((8, 16), min_length=1, description="pixels from patch to patch in each map used")
-    views: Annotated[augmentation.MapViews, Role.VIEWS] = Field(
+    views: Annotated[MapViewSet, Role.VIEWS] = Field(
         "none", description="views, in the library and of what is compared"
     )
     relative: bool = Field(False, description="compare patches less their image's mean patch")
@@ -170,7 +170,7 @@ def _judged_few(params: PatchLibrary, units: Tensor, library: Tensor | Gaussians
     scores, distances = _compared(params, units.flatten(0, 1), library)
     side = round(distances.shape[1] ** 0.5)
     views = distances.unflatten(1, (side, side)).unflatten(0, units.shape[:2]).unbind(1)
-    upright = augmentation.upright(views, params.views)
+    upright = undo_views(views, params.views)
     maps = patch_features.blur(torch.stack(upright).mean(0), params.blur * side / params.image_size)
     farthest = scores.unflatten(0, units.shape[:2]).mean(1).cpu()
     score = farthest if params.score == "farthest" else patch_features.top_mean(maps.flatten(1), params.top)
@@ -198,13 +198,13 @@ def _units(params: PatchLibrary, runtime: Runtime) -> tuple[UnitsOf, UnitsOf]:
     with torch.inference_mode():
         shapes = [kept.shape[1:] for kept in tower.eval().maps(nothing)]
     note = f"strides={params.strides} views={params.views}"
-    through = partial(feature_cache.through, tower, params.image_size, runtime, dtype=np.float16)
+    through = partial(feature_cache.cached_extractor, tower, params.image_size, runtime, dtype=np.float16)
     whole = through(note=note)
-    damaged = through(note=f"{note} damage={params.pseudo}", change=partial(_damaged, params.pseudo))
+    damaged = through(note=f"{note} damage={params.pseudo}", transform=partial(_damaged, params.pseudo))
 
     def units_of(paths: Paths, kept_of: Callable[[Paths], np.ndarray]) -> Iterator[Tensor]:
         for kept in torch.from_numpy(kept_of(paths)).split(AT_ONCE):
-            views = kept.float().view(len(kept) * len(augmentation.VIEWS[params.views]), -1)
+            views = kept.float().view(len(kept) * len(VIEWS[params.views]), -1)
             values = views.split([prod(shape) for shape in shapes], dim=1)
             units = patch_features.join_maps(
                 [each.unflatten(1, shape) for each, shape in zip(values, shapes, strict=True)]

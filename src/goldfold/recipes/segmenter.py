@@ -20,7 +20,7 @@ from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.images import augmentation
 from goldfold.images import reading as images
-from goldfold.images.augmentation import MapViews
+from goldfold.images.views import MapViewSet, make_views, undo_views
 from goldfold.nn import backbones, batches, schedules
 from goldfold.nn.backbones import Backbone
 from goldfold.params import BackboneName, Epochs, Params, Pretrained, Role, with_defaults
@@ -51,7 +51,7 @@ class Segmenter(Params):
     warmup: float = Field(0.15, ge=0, lt=1, description="share of all steps; after it the rate falls to 0 as a cosine")
     bce: float = Field(1.0, ge=0, description="weight of the cross-entropy over pixels; 0 leaves it out")
     dice: float = Field(1.0, ge=0, description="weight of 1 - Dice over a batch; 0 leaves it out")
-    views: Annotated[MapViews, Role.VIEWS] = Field(
+    views: Annotated[MapViewSet, Role.VIEWS] = Field(
         "none", description="views of an image that its maps are averaged over"
     )
 
@@ -170,7 +170,7 @@ def _predict(params: Segmenter, backbone: Backbone, model: nn.Module, _: None, r
     for start in range(0, len(paths), params.batch_size):
         chunk = slice(start, start + params.batch_size)
         pixels = torch.from_numpy(images.load_resized(paths[chunk], params.image_size))
-        inputs = [_normalised(view, backbone, model) for view in augmentation.views(pixels, params.views)]
+        inputs = [_normalised(view, backbone, model) for view in make_views(pixels, params.views)]
         seen = [model(view).float().sigmoid()[:, 0] for view in inputs]
-        maps[chunk] = torch.stack(augmentation.upright(seen, params.views)).mean(dim=0).cpu().numpy()
+        maps[chunk] = torch.stack(undo_views(seen, params.views)).mean(dim=0).cpu().numpy()
     return maps

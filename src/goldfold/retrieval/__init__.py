@@ -1,1 +1,1 @@
-"""Retrieval by embeddings: queries and galleries, search, exact ranks, the embedding network, its stages and losses."""
+"""Image retrieval by embeddings: query and gallery rows, search, exact ranks, the network, its training and losses."""

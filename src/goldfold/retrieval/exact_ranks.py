@@ -1,250 +1,162 @@
-"""The ranks of right answers where rows are found by the cosines of their embeddings: exact, and in bounded memory."""
+"""Exact ranks of the relevant gallery rows of each query by cosine, and how ties are counted; in bounded memory.
+
+Ties count against the model: among gallery rows of equal cosine, the irrelevant ones rank before the relevant ones. A
+model that gives all rows one embedding therefore finds nothing, and one that gives each label its own embedding finds
+everything. Binary codes are covered, too: the cosine of +1/-1 vectors of d bits with Hamming distance h is 1 - 2 h / d,
+so its ranking is that by Hamming distance, with many ties.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from goldfold.errors import GoldfoldError
+from goldfold.optional_parts import Pairs
+from goldfold.retrieval.cosines import Embeddings, cosine_chunks, normalize_tensor
 
-if TYPE_CHECKING:
-    from goldfold.optional_parts import Pairs
-
-CELLS = 2**24  # cosines of one chunk of queries: 64 MiB, and about as much for its masks
 DEPTH = 1000
-FEW = 4  # right answers up to which comparing all with each is faster than sorting
-TILE = 16  # products of matrices whose sides are multiples of this give equal rows equal cosines, to the last bit
+FEW = 4  # up to so many relevant rows, comparing all cosines with each is faster than sorting
 
 
 @dataclass(frozen=True)
-class Compared:
-    """Some queries beside the whole gallery.
+class RelevantRanks:
+    """The ranks of the relevant gallery rows of each of q queries, and averages of them; the best rank is 1.
 
-    queries: which of them. cosines: float32 (m, gallery), -inf where an answer is left out; it may be changed, and the
-    next chunk takes its place. relevant, left_out: bool (m, gallery); no answer is both.
-    """
-
-    queries: slice
-    cosines: np.ndarray
-    relevant: np.ndarray
-    left_out: np.ndarray
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """What the ranks of the right answers say of each of q queries; the best rank is 1.
-
-    relevant, gallery: int64 (q,), right answers, and answers in all.
-    first, at_r: int64 (q,), the best rank of a right answer, and right answers of rank <= relevant; 0 where there is
-        no right answer.
-    average_precision: float64 (q,), the mean over the right answers of the share of right ones among all answers at
-        least as similar: scikit-learn's, also where answers are tied.
-    average_precision_at_r: float64 (q,), the same of the precision at the right answers' ranks, where those of rank >
-        relevant count 0. Both are nan where there is no right answer.
-    ranks: for each query the ranks up to `depth` of its right answers, int32, ascending.
+    relevant, gallery: int64 (q,), number of relevant gallery rows, and of all gallery rows that are not left out.
+    first_rank: int64 (q,), best rank of a relevant row; 0 if there is none.
+    relevant_at_r: int64 (q,), number of relevant rows of rank <= R, where R is `relevant`.
+    average_precision: float64 (q,), mean over the relevant rows of the share of relevant rows among all rows at least
+        as similar: scikit-learn's definition, ties included. nan if there is no relevant row.
+    average_precision_at_r: float64 (q,), mean over the relevant rows of the precision at their rank, where ranks > R
+        count 0. nan if there is no relevant row.
+    ranks: for each query the ranks of its relevant rows up to `depth`, int32, ascending.
     """
 
     relevant: np.ndarray
     gallery: np.ndarray
-    first: np.ndarray
-    at_r: np.ndarray
+    first_rank: np.ndarray
+    relevant_at_r: np.ndarray
     average_precision: np.ndarray
     average_precision_at_r: np.ndarray
     ranks: Sequence[np.ndarray]
     depth: int
 
     def hits(self, k: int) -> np.ndarray:
-        """Right answers of rank <= k <= depth, int64 (q,)."""
-        return np.array([_up_to(ranks, k) for ranks in self.ranks])
+        """Return the number of relevant rows of rank <= k <= depth, int64 (q,)."""
+        return np.array([_count_up_to(ranks, k) for ranks in self.ranks])
 
-    def precisions(self, k: int) -> np.ndarray:
-        """The sum of the precisions at the right answers of rank <= k <= depth, float64 (q,)."""
-        nearest = (ranks[: _up_to(ranks, k)] for ranks in self.ranks)
+    def precision_sums(self, k: int) -> np.ndarray:
+        """Return the sum of the precisions at the relevant rows of rank <= k <= depth, float64 (q,)."""
+        nearest = (ranks[: _count_up_to(ranks, k)] for ranks in self.ranks)
         return np.array([_precisions(ranks).sum() for ranks in nearest])
 
 
-class _Query(NamedTuple):
-    """One query's part of `Ranked`."""
+class _QueryRanks(NamedTuple):
+    """One query's part of `RelevantRanks`."""
 
     relevant: int
     gallery: int
-    first: int
-    at_r: int
+    first_rank: int
+    relevant_at_r: int
     average_precision: float
     average_precision_at_r: float
     ranks: np.ndarray
 
 
-def of_right_answers(pairs: Pairs, units: Tensor, depth: int = DEPTH) -> Ranked:
-    """Rank the right answers of every query.
+def rank_relevant(pairs: Pairs, units: Tensor, depth: int = DEPTH) -> RelevantRanks:
+    """Rank the relevant gallery rows of every query; ties count against the model.
 
-    units: float32 (n, d) of length 1 or 0, on any device: the rows that `pairs` has positions of. depth: ranks up to
-    this one are kept one by one, larger ones count in the averages alone.
+    units: float32 (n, d) of length 1 or 0, on any device; `pairs` has positions of its rows.
+    depth: ranks up to this one are kept; larger ones count in the averages only.
 
-    Ties count against: of answers of one cosine the wrong ones rank before the right ones, so that a model which gives
-    one embedding to all rows finds nothing, and one that gives one to each label finds everything. Cosines are
-    multiplied on the units' device, sorted without their positions and counted on the CPU, in as many threads as torch
-    has. Time is that of queries x gallery, but for the logarithm of a sort; memory beside the arguments and the result
-    is bounded while the gallery has less than `CELLS` rows.
+    Cosines are computed on the units' device, and counted on the CPU in as many threads as torch has. The time is
+    proportional to queries x gallery, times the logarithm of a sort. Memory, besides arguments and result, is bounded
+    while the gallery has fewer than `pairs.CHUNK_CELLS` rows.
     """
-    threads, found = torch.get_num_threads(), []
+    threads = torch.get_num_threads()
+    found: list[_QueryRanks] = []
     with ThreadPoolExecutor(threads) as pool:
-        for chunk in compared(pairs, units):
+        for chunk in cosine_chunks(pairs, units):
             arrays = (chunk.cosines, chunk.relevant, chunk.left_out)
-            parts = pool.map(partial(_of_queries, depth), *(np.array_split(array, threads) for array in arrays))
+            parts = pool.map(partial(_rank_queries, depth), *(np.array_split(array, threads) for array in arrays))
             found += [query for part in parts for query in part]
-    *numbers, ranks = zip(*found, strict=True)
-    return Ranked(*map(np.array, numbers), ranks, depth)
-
-
-def compared(pairs: Pairs, units: Tensor) -> Iterator[Compared]:
-    """The cosines of all queries with all of the gallery, chunk after chunk. units: as for `of_right_answers`."""
-    gallery = _tiled(units, pairs.gallery).T
-    most = next(chunks(pairs)).stop
-    held = units.new_empty(most + -most % TILE, gallery.shape[1])
-    for some in chunks(pairs):
-        queries = _tiled(units, pairs.queries[some])
-        cosines = torch.mm(queries, gallery, out=held[: len(queries)])[: some.stop - some.start, : len(pairs.gallery)]
-        cosines, left_out = cosines.cpu().numpy(), pairs.left_out(some)
-        cosines[left_out] = -np.inf
-        yield Compared(some, cosines, pairs.relevant(some) & ~left_out, left_out)
-
-
-def units(embeddings: np.ndarray | Tensor, pairs: Pairs | None = None) -> Tensor:
-    """Embeddings (n, d) of any real type as float32 rows of length 1, on their device; rows of zeros stay 0.
-
-    Raises GoldfoldError for another shape or type, for less rows than `pairs` has positions of, and names the first row
-    that is not finite.
-    """
-    values = embeddings.detach() if isinstance(embeddings, Tensor) else np.asarray(embeddings)
-    known = not values.is_complex() if isinstance(values, Tensor) else values.dtype.kind in "fiub"
-    if not known or values.ndim != 2 or values.shape[1] == 0:
-        raise GoldfoldError(
-            f"embeddings must be real numbers (rows, width), got {values.dtype} {tuple(values.shape)}: look at "
-            "`Plan.predict`"
-        )
-    values = values.clone() if isinstance(values, Tensor) else torch.tensor(values)
-    rows = 0 if pairs is None else 1 + int(max(pairs.queries.max(), pairs.gallery.max()))
-    if len(values) < rows:
-        raise GoldfoldError(f"{rows} rows need an embedding each, got {len(values)}: give those of all rows")
-    values = values.to(torch.promote_types(values.dtype, torch.float32))
-    largest = torch.linalg.vector_norm(values, torch.inf, dim=1, keepdim=True)
-    if not largest.isfinite().all():
-        bad = ~largest.isfinite().flatten()
-        raise GoldfoldError(
-            f"embeddings must be finite, but {int(bad.sum())} of {len(bad)} rows hold NaN or infinity, the first of "
-            f"them row {int(bad.int().argmax())}: lower the learning rate or look at its image"
-        )
-    values = values.div_(largest.where(largest > 0, 1)).float()  # squares of the largest floats have no float
-    lengths = torch.linalg.vector_norm(values, dim=1, keepdim=True)
-    return values.div_(lengths.where(lengths > 0, 1))
-
-
-def nearest_by_torch(pairs: Pairs, units: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The k <= gallery nearest answers, (q, k): positions among the rows, int64, and cosines, float32; -1 and nan where
-    a query has fewer."""
-    found = []
-    for chunk in compared(pairs, units):
-        values, positions = torch.from_numpy(chunk.cosines).topk(k)
-        found.append((pairs.gallery[positions.numpy()], values.numpy()))
-    return _joined(found)
-
-
-def nearest_by_faiss(pairs: Pairs, units: Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """As `nearest_by_torch`, searched by faiss, which must be installed."""
-    try:
-        import faiss
-    except ImportError:
-        raise GoldfoldError(
-            "engine 'faiss' needs the package faiss-cpu, which is not installed: install it or take 'torch'"
-        ) from None
-    rows, found = units.cpu().numpy(), []
-    index = faiss.IndexFlatIP(rows.shape[1])
-    index.add(rows[pairs.gallery])
-    for some in chunks(pairs):
-        left_out = pairs.left_out(some)
-        beyond = np.count_nonzero(left_out, axis=1).max()  # to be found and dropped
-        values, positions = index.search(rows[pairs.queries[some]], min(k + int(beyond), len(pairs.gallery)))
-        values[np.take_along_axis(left_out, positions, axis=1)] = -np.inf
-        order = np.argsort(-values, axis=1, kind="stable")[:, :k]
-        positions, values = (np.take_along_axis(each, order, axis=1) for each in (positions, values))
-        found.append((pairs.gallery[positions], values))
-    return _joined(found)
-
-
-def _joined(found: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    positions, values = (np.concatenate(each) for each in zip(*found, strict=True))
-    absent = np.isneginf(values)
-    return np.where(absent, -1, positions), np.where(absent, np.float32(np.nan), values)
-
-
-def chunks(pairs: Pairs) -> Iterator[slice]:
-    """Queries some at a time, so that a mask over the gallery has at most `CELLS` cells."""
-    size = max(1, CELLS // len(pairs.gallery))
-    return (slice(start, min(start + size, len(pairs.queries))) for start in range(0, len(pairs.queries), size))
-
-
-def _tiled(units: Tensor, rows: np.ndarray) -> Tensor:
-    """The rows, and rows of zeros up to a multiple of `TILE`."""
-    tiled = units.new_zeros(len(rows) + -len(rows) % TILE, units.shape[1])
-    torch.index_select(units, 0, torch.from_numpy(rows).to(units.device), out=tiled[: len(rows)])
-    return tiled
-
-
-def _of_queries(depth: int, cosines: np.ndarray, relevant: np.ndarray, left_out: np.ndarray) -> list[_Query]:
-    gallery = left_out.shape[1] - np.count_nonzero(left_out, axis=1)
-    rows = zip(cosines, relevant, gallery.tolist(), strict=True)
-    return [_of_query(depth, *row) for row in rows]
-
-
-def _of_query(depth: int, cosines: np.ndarray, relevant: np.ndarray, gallery: int) -> _Query:
-    right = cosines[relevant]
-    count = len(right)
-    if not count:
-        return _Query(0, gallery, 0, 0, np.nan, np.nan, np.empty(0, np.int32))
-    right.sort()
-    as_near = _at_least(cosines, right)[::-1]
-    hits = _hits(as_near)
-    ranks = as_near - hits + np.arange(1, count + 1)
-    in_r = _up_to(ranks, count)
-    return _Query(
-        relevant=count,
-        gallery=gallery,
-        first=int(ranks[0]),
-        at_r=in_r,
-        average_precision=(hits / as_near).sum() / count,
-        average_precision_at_r=_precisions(ranks[:in_r]).sum() / count,
-        ranks=ranks[: _up_to(ranks, depth)].astype(np.int32),
+    relevant, gallery, first, at_r, precision, precision_at_r, ranks = zip(*found, strict=True)
+    return RelevantRanks(
+        relevant=np.array(relevant),
+        gallery=np.array(gallery),
+        first_rank=np.array(first),
+        relevant_at_r=np.array(at_r),
+        average_precision=np.array(precision),
+        average_precision_at_r=np.array(precision_at_r),
+        ranks=ranks,
+        depth=depth,
     )
 
 
-def _at_least(cosines: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """How many cosines are at least as large as each of the right ones, which ascend; int64, descending."""
-    if len(right) <= FEW:
-        return np.array([np.count_nonzero(cosines >= each) for each in right])
-    cosines.sort()  # without positions it takes less than the product that made them
-    return len(cosines) - np.searchsorted(cosines, right)
+def average_precisions(pairs: Pairs, embeddings: Embeddings) -> np.ndarray:
+    """Return the average precision of each query, float64 (q,), as `RelevantRanks` defines it; nan if it has none.
+
+    Raises GoldfoldError as `cosines.normalize_tensor` does.
+    """
+    return rank_relevant(pairs, normalize_tensor(embeddings, pairs), depth=0).average_precision
 
 
-def _up_to(ranks: np.ndarray, k: int) -> int:
-    """How many of the ranks, which ascend, are at most k."""
+def _rank_queries(depth: int, cosines: np.ndarray, relevant: np.ndarray, left_out: np.ndarray) -> list[_QueryRanks]:
+    """The ranks of several queries, arrays (m, gallery)."""
+    gallery = left_out.shape[1] - np.count_nonzero(left_out, axis=1)
+    rows = zip(cosines, relevant, gallery.tolist(), strict=True)
+    return [_rank_query(depth, *row) for row in rows]
+
+
+def _rank_query(depth: int, cosines: np.ndarray, relevant: np.ndarray, gallery: int) -> _QueryRanks:
+    """The ranks of one query's relevant rows: rows at least as similar, less the relevant ones among ties."""
+    similar = cosines[relevant]
+    count = len(similar)
+    if not count:
+        return _QueryRanks(0, gallery, 0, 0, np.nan, np.nan, np.empty(0, np.int32))
+    similar.sort()
+    at_least_as_similar = _count_at_least(cosines, similar)[::-1]
+    hits = _relevant_at_least(at_least_as_similar)
+    ranks = at_least_as_similar - hits + np.arange(1, count + 1)
+    in_r = _count_up_to(ranks, count)
+    return _QueryRanks(
+        relevant=count,
+        gallery=gallery,
+        first_rank=int(ranks[0]),
+        relevant_at_r=in_r,
+        average_precision=(hits / at_least_as_similar).sum() / count,
+        average_precision_at_r=_precisions(ranks[:in_r]).sum() / count,
+        ranks=ranks[: _count_up_to(ranks, depth)].astype(np.int32),
+    )
+
+
+def _count_at_least(cosines: np.ndarray, similar: np.ndarray) -> np.ndarray:
+    """How many cosines are at least as large as each of `similar`, which ascends; int64, descending."""
+    if len(similar) <= FEW:
+        return np.array([np.count_nonzero(cosines >= each) for each in similar])
+    cosines.sort()  # faster than the matrix product that computed them, since positions are not needed
+    return len(cosines) - np.searchsorted(cosines, similar)
+
+
+def _count_up_to(ranks: np.ndarray, k: int) -> int:
+    """How many of the ascending ranks are at most k."""
     return int(np.searchsorted(ranks, k, side="right"))
 
 
 def _precisions(ranks: np.ndarray) -> np.ndarray:
-    """The share of right answers up to each of the ranks, which are those of the right answers."""
+    """The share of relevant rows up to each of the ranks of the relevant rows."""
     return np.arange(1, len(ranks) + 1) / ranks
 
 
-def _hits(as_near: np.ndarray) -> np.ndarray:
-    """How many right answers are at least as near as each, from how many answers of any kind are, which ascend."""
-    if (as_near[1:] == as_near[:-1]).any():
-        return np.searchsorted(as_near, as_near, side="right")
-    return np.arange(1, len(as_near) + 1)
+def _relevant_at_least(at_least_as_similar: np.ndarray) -> np.ndarray:
+    """How many relevant rows are at least as similar as each, from the ascending counts of all such rows."""
+    if (at_least_as_similar[1:] == at_least_as_similar[:-1]).any():
+        return np.searchsorted(at_least_as_similar, at_least_as_similar, side="right")
+    return np.arange(1, len(at_least_as_similar) + 1)

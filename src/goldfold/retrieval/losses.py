@@ -1,4 +1,4 @@
-"""Losses of labelled embeddings: pytorch-metric-learning's, and FastAP with a Gaussian kernel."""
+"""Metric-learning losses: those of pytorch-metric-learning, and FastAP with a Gaussian kernel."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from goldfold.optional_parts import UntrainedLoss
 Name = Literal["fastap", "triplet", "contrastive", "arcface", "multi_similarity"]
 Miner = Literal["none", "multi_similarity", "semihard", "hardest"]
 Kernel = Literal["triangular", "gaussian"]
-MINABLE = ("triplet", "contrastive", "multi_similarity")  # FastAP and ArcFace use every pair, every class
-NULL_VALUES = 100  # batches of random embeddings that estimate an untrained loss, over all draws
+MINABLE = ("triplet", "contrastive", "multi_similarity")  # FastAP uses every pair and ArcFace every class
+UNTRAINED_BATCHES = 100  # batches of random embeddings that estimate an untrained loss
 
 
-class Loss(nn.Module):
-    """Embeddings (n, d) of any length and labels int64 (n,) -> a scalar, in float32 under autocast too.
+class MetricLoss(nn.Module):
+    """A scalar loss of embeddings (n, d) of any length and labels int64 (n,); in float32 under autocast, too.
 
-    fastap: 1 - mean average precision, as pytorch-metric-learning has it (the authors' own logs print -AP).
+    loss: takes embeddings, labels, and the pairs of the miner or None. FastAP's value is 1 - mean average precision, as
+        in pytorch-metric-learning (the authors' own logs print -AP).
+    miner: chooses the pairs that the loss uses; None: all.
     """
 
-    def __init__(self, of: nn.Module, miner: nn.Module | None = None) -> None:
+    def __init__(self, loss: nn.Module, miner: nn.Module | None = None) -> None:
         super().__init__()
-        self.of, self.miner = of, miner
+        self.loss, self.miner = loss, miner
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         with torch.autocast(embeddings.device.type, enabled=False):
-            whole = embeddings if embeddings.dtype is torch.float64 else embeddings.float()
-            return self.of(whole, labels, self.miner(whole, labels) if self.miner else None)
+            precise = embeddings if embeddings.dtype is torch.float64 else embeddings.float()
+            return self.loss(precise, labels, self.miner(precise, labels) if self.miner else None)
 
 
 def create(
@@ -44,12 +46,13 @@ def create(
     kernel: Kernel = "triangular",
     sigma: float = 0.05,
     **margin: float,
-) -> Loss:
-    """The loss called `name`.
+) -> MetricLoss:
+    """Create the loss `name`.
 
-    classes, width: how many labels there are, 0 to classes - 1, and the embeddings' dimensions, for ArcFace alone,
-        whose class weights are parameters of the loss. bins, kernel, sigma: of FastAP.
-    margin: of triplets in Euclidean distance of unit vectors, of ArcFace in degrees; the library's where not given.
+    classes, width: number of labels, which are 0 to classes - 1, and dimensions of the embeddings. Only ArcFace needs
+        them; its class weights are parameters of the loss.
+    bins, kernel, sigma: of FastAP.
+    margin: of triplet in Euclidean distance of unit vectors, of arcface in degrees; the library's default if not given.
     """
     from pytorch_metric_learning import losses
 
@@ -60,10 +63,11 @@ def create(
         "arcface": lambda: losses.ArcFaceLoss(classes, width, **margin),
         "multi_similarity": lambda: losses.MultiSimilarityLoss(),
     }
-    return Loss(makers[name](), _miner(miner))
+    return MetricLoss(makers[name](), _miner(miner))
 
 
 def _miner(name: Miner) -> nn.Module | None:
+    """Create the miner `name`, which chooses the pairs that a loss uses."""
     from pytorch_metric_learning import miners
 
     makers: dict[str, Callable[[], Any]] = {
@@ -76,11 +80,12 @@ def _miner(name: Miner) -> nn.Module | None:
 
 
 class GaussianFastAP(nn.Module):
-    """FastAP (Cakir et al. 2019) whose histograms are made with a Gaussian instead of a triangular kernel.
+    """FastAP (Cakir et al. 2019) with a Gaussian instead of a triangular kernel for its histograms.
 
-    With d the squared distance of unit vectors, in [0, 4], and centres c_l = 4 l / bins, l = 0 to bins, a pair counts
-    k_l(d) = exp(-(d - c_l)^2 / (2 sigma^2)) in bin l, divided by the sum over l. The rest is as published: an anchor's
-    AP is the sum over l of h+_l H+_l / H_l over its number of positives, the loss 1 - mean AP over anchors with any.
+    Let d be the squared distance of unit vectors, in [0, 4], and c_l = 4 l / bins the center of bin l = 0, ..., bins. A
+    pair counts k_l(d) = exp(-(d - c_l)^2 / (2 sigma^2)) in bin l, divided by the sum over l. The rest is as published:
+    an anchor's AP is the sum over l of h+_l H+_l / H_l, divided by its number of positives. The loss is 1 - mean AP
+    over the anchors that have positives.
     """
 
     def __init__(self, bins: int, sigma: float) -> None:
@@ -92,39 +97,39 @@ class GaussianFastAP(nn.Module):
         distances = (2 - 2 * units @ units.T).clamp(0, 4)
         counts = self._counts(distances)
         others = ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-        right = (labels[:, None] == labels) & others
-        positive = (counts * right[..., None]).sum(1)  # (n, bins + 1)
-        everyone = (counts * others[..., None]).sum(1)
-        seen, below = positive.cumsum(1), everyone.cumsum(1)
-        safe = below.clamp(min=torch.finfo(below.dtype).tiny)  # where a bin and all below are empty, h+ is 0 as well
-        rights = right.sum(1)
-        precisions = (positive * seen / safe).sum(1) / rights.clamp(min=1)
-        asked = rights > 0
-        return 1 - precisions[asked].mean() if asked.any() else 0 * embeddings.sum()
+        positives = (labels[:, None] == labels) & others
+        positive_counts = (counts * positives[..., None]).sum(1)  # (n, bins + 1)
+        all_counts = (counts * others[..., None]).sum(1)
+        positive_sums, all_sums = positive_counts.cumsum(1), all_counts.cumsum(1)
+        nonzero = all_sums.clamp(min=torch.finfo(all_sums.dtype).tiny)  # if the sum is 0, the count h+ is 0, too
+        number = positives.sum(1)
+        average_precisions = (positive_counts * positive_sums / nonzero).sum(1) / number.clamp(min=1)
+        anchors = number > 0
+        return 1 - average_precisions[anchors].mean() if anchors.any() else 0 * embeddings.sum()
 
     def _counts(self, distances: Tensor) -> Tensor:
-        """(n, n) -> (n, n, bins + 1), of sum 1 over the last axis."""
-        centres = torch.linspace(0, 4, self.bins + 1, device=distances.device, dtype=distances.dtype)
-        return torch.softmax(-((distances[..., None] - centres) ** 2) / (2 * self.sigma**2), dim=-1)
+        """Distances (n, n) as soft counts (n, n, bins + 1), which sum to 1 over the last axis."""
+        centers = torch.linspace(0, 4, self.bins + 1, device=distances.device, dtype=distances.dtype)
+        return torch.softmax(-((distances[..., None] - centers) ** 2) / (2 * self.sigma**2), dim=-1)
 
 
-def untrained_loss(loss: Loss, labels: Sequence[Tensor], width: int, seed: int) -> UntrainedLoss:
-    """The loss of random embeddings (n, width), isotropic, in an epoch's batches of labels, over several draws.
+def untrained_loss(loss: MetricLoss, labels: Sequence[Tensor], width: int, seed: int) -> UntrainedLoss:
+    """Estimate the loss of random isotropic embeddings (n, width) in the batches of an epoch.
 
-    labels: int64 (n,) of each batch of an epoch, on the loss's device. The standard deviation is that of the mean of
-    an epoch as long as this one.
+    labels: int64 (n,) for each batch of the epoch, on the loss's device. The standard deviation is that of the mean
+        over an epoch of so many batches.
     """
-    draw = torch.Generator().manual_seed(seed)
-    some = labels[:NULL_VALUES]
+    generator = torch.Generator().manual_seed(seed)
+    used = labels[:UNTRAINED_BATCHES]
     values = []
-    for _ in range(max(2, -(-NULL_VALUES // len(some)))):
-        for batch in some:
-            embeddings = torch.randn(len(batch), width, generator=draw).to(batch.device)
+    for _ in range(max(2, -(-UNTRAINED_BATCHES // len(used)))):
+        for batch in used:
+            embeddings = torch.randn(len(batch), width, generator=generator).to(batch.device)
             values.append(loss(embeddings, batch).detach())
-    return of_epoch(torch.stack(values), len(labels))
+    return epoch_mean(torch.stack(values), len(labels))
 
 
-def of_epoch(values: Tensor, batches: int) -> UntrainedLoss:
-    """What losses (k,) of single batches, k > 1, tell of the mean over an epoch of so many batches."""
+def epoch_mean(values: Tensor, batches: int) -> UntrainedLoss:
+    """Estimate the mean loss of an epoch of `batches` batches, and its standard deviation, from k > 1 batches (k,)."""
     values = values.double()
     return UntrainedLoss(values.mean().item(), values.std().item() / batches**0.5)

@@ -1,11 +1,11 @@
-"""An embedder's stage of metric learning: which images meet in a batch, the loss, and what it is by chance."""
+"""The stage of an embedder that trains with a metric loss: batches, loss, optimizer, and the loss at chance level."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,102 +19,117 @@ from goldfold.nn import batches, schedules
 from goldfold.optional_parts import UntrainedLoss
 from goldfold.retrieval import batch_samplers, two_views
 from goldfold.retrieval import losses as metric_losses
+from goldfold.retrieval.inference import InputsOf
+from goldfold.retrieval.network import Embedder
+from goldfold.retrieval.parameters import EmbedderParams
+from goldfold.retrieval.training_rows import LabeledRows, TrainingRows
 
-if TYPE_CHECKING:
-    from goldfold.recipes.embedder import EmbedderParams
-    from goldfold.retrieval.network import Embedder
-    from goldfold.retrieval.readout import Seen
-    from goldfold.retrieval.stages import Fold, Labelled
-
-    Sampled = Callable[[int], list[np.ndarray]]
+BatchSampler = Callable[[int], list[np.ndarray]]  # epoch -> positions among the labeled rows, batch by batch
 
 
-def metric(fold: Fold, labelled: Labelled, seen: Seen) -> Stage:
-    """A metric loss on the labelled rows; `seen` makes what the network sees of paths."""
-    params = fold.params
-    sampled = partial(_of_views, fold) if labelled.codes is None else _sampler(fold, labelled)
-    sampled(0)  # what cannot fill a batch is refused before anything is trained
+def metric_stage(training: TrainingRows, labeled: LabeledRows, inputs: InputsOf) -> Stage:
+    """Create the stage that trains with a metric loss on the labeled rows.
+
+    inputs: paths -> inputs of the network, for training without augmentation.
+
+    Raises GoldfoldError if the batch sampler cannot fill a batch.
+    """
+    params = training.params
+    sampler = partial(_batches_of_views, training) if labeled.codes is None else _batch_sampler(training, labeled)
+    sampler(0)  # fails before the training if a batch cannot be filled
     return Stage(
         name="metric",
         epochs=params.metric_epochs,
-        batches=_metric_batches(fold, labelled, seen, sampled),
-        losses=partial(_metric_losses, params.metric_loss, fold.runtime.device),
-        optimizer=partial(_metric_optimizer, params),
-        schedule=schedules.named(params.metric_schedule, params.metric_warmup),
-        untrained_loss=partial(_random_embeddings, fold, labelled, sampled),
+        batches=_batches(training, labeled, inputs, sampler),
+        losses=partial(_losses, params.metric_loss, training.runtime.device),
+        optimizer=partial(_optimizer, params),
+        schedule=schedules.create(params.metric_schedule, params.metric_warmup),
+        untrained_loss=partial(_untrained_loss, training, labeled, sampler),
     )
 
 
-def _of_views(fold: Fold, epoch: int) -> list[np.ndarray]:
-    """Rows of each batch where every one is to be told from the others."""
-    params, size, seed = fold.params, fold.params.metric_batch_size // 2, fold.runtime.seed
+def _batches_of_views(training: TrainingRows, epoch: int) -> list[np.ndarray]:
+    """Rows of each batch if every row is a label of its own."""
+    params, seed = training.params, training.runtime.seed
+    size = params.metric_batch_size // 2
     if not params.neighbors:
-        return batch_samplers.at_random(len(fold.rows), size, seed, epoch)
-    sequences, times = fold.order("neighbors")
-    return batch_samplers.apart(sequences, times, 2 * params.neighbors, size, seed, epoch)
+        return batch_samplers.random_batches(len(training.rows), size, seed, epoch)
+    sequences, times = training.order_in_time("neighbors")
+    return batch_samplers.apart_in_time(sequences, times, 2 * params.neighbors, size, seed, epoch)
 
 
-def _sampler(fold: Fold, labelled: Labelled) -> Sampled:
-    """epoch -> positions among the labelled rows, batch by batch."""
-    params, seed, codes = fold.params, fold.runtime.seed, labelled.codes
+def _batch_sampler(training: TrainingRows, labeled: LabeledRows) -> BatchSampler:
+    """The batch sampler that the parameter `sampler` names."""
+    params, seed, codes = training.params, training.runtime.seed, labeled.codes
+    assert codes is not None
     size = min(params.metric_batch_size, len(codes))
     if params.sampler == "random":
-        return partial(batch_samplers.at_random, len(codes), size, seed)
+        return partial(batch_samplers.random_batches, len(codes), size, seed)
     if params.sampler == "m_per_class":
         return partial(batch_samplers.m_per_class, codes, params.m_per_class, size, seed)
-    if fold.columns.category is None:
-        raise GoldfoldError("sampler two_category needs categories and this recipe names no column: choose m_per_class")
-    categories, _ = pd.factorize(fold.rows[fold.columns.category].iloc[labelled.rows])
+    if training.columns.category is None:
+        raise GoldfoldError(
+            "no_category_column",
+            "sampler=two_category needs a column of categories, and this recipe has none: choose sampler=m_per_class",
+        )
+    categories, _ = pd.factorize(training.rows[training.columns.category].iloc[labeled.rows])
     return partial(batch_samplers.two_categories, codes, categories, size, seed)
 
 
-def _metric_batches(
-    fold: Fold,
-    labelled: Labelled,
-    seen: Seen,
-    sampled: Sampled,
+def _batches(
+    training: TrainingRows, labeled: LabeledRows, inputs: InputsOf, sampler: BatchSampler
 ) -> Callable[[int], Any]:
-    params, runtime = fold.params, fold.runtime
-    shares = partial(_shares, sampled)
+    """epoch -> batches of (inputs, labels), or of two views if every row is a label of its own."""
+    params, runtime = training.params, training.runtime
+    own_batches = partial(_own_batches, sampler)
     if params.metric_augmentation == "none":
-        shown = torch.from_numpy(seen(tuple(fold.rows["path"].iloc[labelled.rows])))
-        tensors = shown.to(runtime.device), torch.from_numpy(labelled.codes).to(runtime.device)
-        return lambda epoch: batches.InMemory(tensors, shares(epoch))
-    views = fold.views(params.metric_augmentation)
-    if labelled.codes is None:
-        near = two_views.near(*fold.order("neighbors"), params.neighbors) if params.neighbors else None
-        item: Callable = two_views.TwoViews(views, near=near)
+        assert labeled.codes is not None
+        values = torch.from_numpy(inputs(tuple(training.rows["path"].iloc[labeled.rows])))
+        tensors = values.to(runtime.device), torch.from_numpy(labeled.codes).to(runtime.device)
+        return lambda epoch: batches.InMemory(tensors, own_batches(epoch))
+    views = training.random_views(params.metric_augmentation)
+    if labeled.codes is None:
+        near = None
+        if params.neighbors:
+            near = two_views.neighbors_in_time(*training.order_in_time("neighbors"), params.neighbors)
+        item: Callable = two_views.TwoViews(views, neighbors=near)
     else:
-        item = two_views.OneView(views, labelled.rows, labelled.codes)
-    drawn = batches.from_dataset(item, len(labelled.rows), 1, runtime.seed, runtime.workers)
-    return lambda epoch: replace(drawn(epoch), batches=[[(epoch, int(k)) for k in some] for some in shares(epoch)])
+        item = two_views.OneView(views, labeled.rows, labeled.codes)
+    dataset = batches.from_dataset(item, len(labeled.rows), 1, runtime.seed, runtime.workers)
+
+    def epoch_batches(epoch: int) -> batches.FromDataset:
+        keys = [[(epoch, int(position)) for position in batch] for batch in own_batches(epoch)]
+        return replace(dataset(epoch), batches=keys)
+
+    return epoch_batches
 
 
-def _shares(sampled: Sampled, epoch: int) -> list[np.ndarray]:
+def _own_batches(sampler: BatchSampler, epoch: int) -> list[np.ndarray]:
     """This process's part of every batch."""
-    rank, world = batches.process()
-    return [batch[: len(batch) - len(batch) % world][rank::world] for batch in sampled(epoch)]
+    rank, world_size = batches.rank_and_world_size()
+    return [batch[: len(batch) - len(batch) % world_size][rank::world_size] for batch in sampler(epoch)]
 
 
-def _metric_losses(
-    name: str, device: torch.device, model: nn.Module, batch: tuple[Tensor, Tensor]
-) -> Mapping[str, Tensor]:
+def _losses(name: str, device: torch.device, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Mapping[str, Tensor]:
+    """The metric loss of a batch of inputs and labels, or of two views."""
     first, second = (part.to(device, non_blocking=True) for part in batch)
     if second.ndim == 1:
         return {name: model(first, labels=second)}
-    return {name: model(torch.cat([first, second]), labels=_of_pairs(len(first)).to(device))}
+    return {name: model(torch.cat([first, second]), labels=_labels_of_views(len(first)).to(device))}
 
 
-def _of_pairs(images_: int) -> Tensor:
-    """Labels of images and behind them their second views, int64 (2 n,)."""
-    return torch.arange(images_).repeat(2)
+def _labels_of_views(count: int) -> Tensor:
+    """Labels of `count` images followed by their second views, int64 (2 count,)."""
+    return torch.arange(count).repeat(2)
 
 
-def _metric_optimizer(params: EmbedderParams, model: Embedder) -> torch.optim.Optimizer:
-    """The backbone, then the projector where it is the embedding's, and the loss's own weights."""
+def _optimizer(params: EmbedderParams, model: Embedder) -> torch.optim.Optimizer:
+    """Two parameter groups: the backbone; the loss's own weights, and the projector if it gives the embedding."""
+    assert model.metric is not None
     backbone = [] if params.freeze_backbone else list(model.backbone.parameters())
-    projects = params.embedding == "projector" and not params.freeze_projector
-    head = [*(model.projector.parameters() if projects else ()), *model.metric.parameters()]
+    trains_projector = params.embedding == "projector" and not params.freeze_projector
+    projector = model.projector.parameters() if trains_projector and model.projector is not None else ()
+    head = [*projector, *model.metric.parameters()]
     rates = params.metric_learning_rate, params.metric_learning_rate * params.head_factor
     groups = [{"params": part, "lr": rate} for part, rate in zip((backbone, head), rates, strict=True) if part]
     if params.metric_optimizer == "sgd":
@@ -122,10 +137,14 @@ def _metric_optimizer(params: EmbedderParams, model: Embedder) -> torch.optim.Op
     return torch.optim.AdamW(groups, weight_decay=params.metric_weight_decay)
 
 
-def _random_embeddings(fold: Fold, labelled: Labelled, sampled: Sampled, model: Embedder) -> dict[str, UntrainedLoss]:
-    """What the loss is of random embeddings in the first epoch's batches."""
-    device, drawn = fold.runtime.device, _shares(sampled, 0)
-    codes = None if labelled.codes is None else torch.from_numpy(labelled.codes)
-    labels = [(_of_pairs(len(rows)) if codes is None else codes[rows]).to(device) for rows in drawn]
-    width, seed = model.width, seeding.derive(fold.runtime.seed, "random embeddings")
-    return {fold.params.metric_loss: metric_losses.untrained_loss(model.metric, labels, width, seed)}
+def _untrained_loss(
+    training: TrainingRows, labeled: LabeledRows, sampler: BatchSampler, model: Embedder
+) -> dict[str, UntrainedLoss]:
+    """The loss of random embeddings in the batches of the first epoch."""
+    assert model.metric is not None
+    device, first_epoch = training.runtime.device, _own_batches(sampler, 0)
+    codes = None if labeled.codes is None else torch.from_numpy(labeled.codes)
+    labels = [(_labels_of_views(len(rows)) if codes is None else codes[rows]).to(device) for rows in first_epoch]
+    seed = seeding.derive(training.runtime.seed, "random embeddings")
+    loss = metric_losses.untrained_loss(model.metric, labels, model.width, seed)
+    return {training.params.metric_loss: loss}

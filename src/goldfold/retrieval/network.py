@@ -1,4 +1,4 @@
-"""The network of an embedder: backbone, SimSiam's heads and a metric loss with its own weights, in one model."""
+"""The embedding network: backbone, SimSiam's heads, and a metric loss with its own weights, in one module."""
 
 from __future__ import annotations
 
@@ -11,94 +11,111 @@ from torch import Tensor, nn
 from goldfold.errors import GoldfoldError
 from goldfold.nn import backbones
 from goldfold.retrieval import simsiam
-from goldfold.retrieval.losses import Loss
+from goldfold.retrieval.losses import MetricLoss
 
 Embedding = Literal["backbone", "projector"]
 PARTS = ("backbone", "projector", "predictor", "metric")
 
 
 class Embedder(nn.Module):
-    """Pixels uint8 (n, h, w, c) -> embeddings float (n, d).
+    """A module from pixels uint8 (n, h, w, c) to embeddings float (n, d).
 
-    A part none of whose parameters learns stays in evaluation mode, so that a frozen BatchNorm keeps its statistics.
-    Parts that no stage trains and no embedding passes are None. width: the embeddings' d.
+    A part without trainable parameters stays in evaluation mode, so that a frozen BatchNorm keeps its statistics. Parts
+    that are neither trained nor needed for the embedding are None.
+
+    embedding: the output that is the embedding. width: the embeddings' d.
     """
 
     def __init__(
         self,
-        normalise: nn.Module,
+        normalize: nn.Module,
         backbone: nn.Module,
         *,
         projector: nn.Module | None = None,
         predictor: nn.Module | None = None,
-        metric: Loss | None = None,
+        metric: MetricLoss | None = None,
         embedding: Embedding = "backbone",
         width: int,
     ) -> None:
         super().__init__()
-        self.normalise, self.backbone = normalise, backbone
+        self.normalize, self.backbone = normalize, backbone
         self.projector, self.predictor, self.metric = projector, predictor, metric
         self.embedding, self.width = embedding, width
 
     def forward(self, *views: Tensor, labels: Tensor | None = None) -> Tensor | list:
-        """What training asks for, in one call, as a wrapped model needs it.
+        """Compute embeddings, the metric loss, or SimSiam's heads; one entry point, as DistributedDataParallel needs.
 
-        One batch of pixels (or features (n, f)): their embeddings, or with labels int64 (n,) the metric loss. Two: of
-        each what is projected and what is predicted, a list of pairs (n, d); a third is projected only, without
-        gradient.
+        views: one batch of pixels, or of features (n, f): return its embeddings, or with labels int64 (n,) the metric
+            loss. Two batches: return the projection and the prediction of each, a list of pairs (n, d). A third batch
+            is only projected, without gradient.
         """
         if labels is not None:
+            assert self.metric is not None
             return self.metric(self.embed(*views), labels)
         if len(views) == 1:
             return self.embed(*views)
+        assert self.predictor is not None
         heads = [(z := self.project(self.features(view)), self.predictor(z)) for view in views[:2]]
         with torch.no_grad():
             return heads + [self.project(self.features(view)) for view in views[2:]]
 
-    def features(self, shown: Tensor) -> Tensor:
-        """Of pixels; what has two axes is features already, of a backbone that never changes."""
-        return shown if shown.ndim == 2 else self.backbone(self.normalise(shown)).flatten(1)
+    def features(self, inputs: Tensor) -> Tensor:
+        """Return the backbone's features (n, f) of pixels; inputs with two axes are cached features already."""
+        return inputs if inputs.ndim == 2 else self.backbone(self.normalize(inputs)).flatten(1)
 
     def project(self, features: Tensor) -> Tensor:
+        """Return the projector's output (n, d) of features (n, f)."""
+        assert self.projector is not None
         return self.projector(features)
 
-    def embed(self, shown: Tensor) -> Tensor:
-        features = self.features(shown)
+    def embed(self, inputs: Tensor) -> Tensor:
+        """Return the embeddings (n, d) of pixels or of cached features."""
+        features = self.features(inputs)
         return self.project(features) if self.embedding == "projector" else features
 
     def train(self, mode: bool = True) -> Embedder:
+        """Set training mode, except for parts without trainable parameters."""
         super().train(mode)
         for part in self.present(*PARTS):
             part.train(mode and any(parameter.requires_grad for parameter in part.parameters()))
         return self
 
     def present(self, *names: str) -> list[nn.Module]:
-        """Those of the named parts that there are."""
+        """Return those of the named parts that are not None."""
         return [part for name in names if (part := getattr(self, name)) is not None]
 
 
-def towers(
+def create_backbone(
     network: Callable[[], nn.Module] | None, backbone: str, pretrained: bool, channels: int
 ) -> tuple[nn.Module, nn.Module]:
-    """What normalises pixels, and the backbone: `network()` on pixels in [-1, 1], or timm's without its classifier."""
+    """Create the normalization of pixels, and the backbone.
+
+    network: creates a backbone that takes pixels in [-1, 1]; None: timm's model `backbone` without its classifier.
+    """
     if network is not None:
-        return backbones.Normalise((0.5,) * channels, (0.5,) * channels), network()
+        return backbones.Normalize((0.5,) * channels, (0.5,) * channels), network()
     net, mean, std = backbones.create(backbone, pretrained, in_chans=channels)
-    return backbones.Normalise(mean, std), net
+    return backbones.Normalize(mean, std), net
 
 
-def features_of(normalise: nn.Module, backbone: nn.Module, size: int, channels: int) -> int:
-    """Features a backbone makes of an image of `size` pixels a side; training mode is as it was."""
+def feature_width(normalize: nn.Module, backbone: nn.Module, size: int, channels: int) -> int:
+    """Return the number of features that a backbone computes of an image of `size` x `size` pixels.
+
+    Raises GoldfoldError if its output is not one row of features per image.
+    """
     training = backbone.training
     with torch.no_grad():
-        made = backbone.eval()(normalise(torch.zeros(1, size, size, channels, dtype=torch.uint8)))
+        features = backbone.eval()(normalize(torch.zeros(1, size, size, channels, dtype=torch.uint8)))
     backbone.train(training)
-    if made.ndim < 2 or len(made) != 1:
-        raise GoldfoldError(f"a network must make features (n, f) of pixels, this one makes {tuple(made.shape)} of one")
-    return made.flatten(1).shape[1]
+    if features.ndim < 2 or len(features) != 1:
+        raise GoldfoldError(
+            "wrong_feature_shape",
+            f"the network returns the shape {tuple(features.shape)} for one image: let it return features (n, f)",
+        )
+    return features.flatten(1).shape[1]
 
 
-def network(
+def create_embedder(
     parts: tuple[nn.Module, nn.Module],
     features: int,
     *,
@@ -106,12 +123,14 @@ def network(
     out: int,
     siamese: bool,
     embedding: Embedding,
-    metric: Callable[[int], Loss] | None,
+    metric: Callable[[int], MetricLoss] | None,
 ) -> Embedder:
-    """An embedder with the parts it needs.
+    """Create an embedder with the parts it needs.
 
-    parts, features: what `towers` and `features_of` return. hidden, out: the projector's widths.
-    siamese: whether SimSiam trains it. metric: width of the embeddings -> the loss, where there is one.
+    parts, features: results of `create_backbone` and `feature_width`.
+    hidden, out: widths of the projector's hidden layers and output.
+    siamese: whether SimSiam trains it.
+    metric: width of the embeddings -> metric loss; None if no metric loss trains it.
     """
     projects = siamese or embedding == "projector"
     width = out if embedding == "projector" else features
@@ -122,4 +141,4 @@ def network(
         metric=metric(width) if metric else None,
         embedding=embedding,
         width=width,
-    ).to(memory_format=torch.channels_last)
+    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs

@@ -1,7 +1,7 @@
-"""Labels made without anybody's help: which frames of a recording stand still and look like a reference frame.
+"""Pseudo-labels of frames: positive are frames without motion that resemble a reference frame.
 
-Motion is the mean absolute difference to the frame before, smoothed; a frame is stable where it is among the lowest of
-its recording, in a run of stable frames that is not short; it is positive where it is also like the reference.
+Motion is the mean absolute difference to the previous frame, smoothed. A frame is stable if its motion is among the
+lowest of its recording and it is in a run of enough stable frames. It is positive if it also resembles the reference.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ import numpy as np
 from goldfold.errors import GoldfoldError
 
 Side = Literal["above", "below"]
-AT_ONCE = 64
-GAP = 1.5  # times the usual time between frames: beyond it, two frames do not follow each other
+AT_ONCE = 64  # frames whose SSIM is computed together
+MAX_GAP = 1.5  # times the median time between frames; frames further apart are not consecutive
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """What was found for each frame, all (n,).
+class PseudoLabels:
+    """Pseudo-labels and what they are derived from, all (n,).
 
-    motion: smoothed, in grey levels of [0, 1]; stable: standing still in a run that is long enough; likeness: SSIM to
-    the reference, in [-1, 1]; labels: int64, 1 where stable and on the wanted side of the threshold, else 0.
+    motion: float64, smoothed, in gray levels of [0, 1]. stable: bool, in a long enough run without motion.
+    similarity: float64, SSIM to the reference, in [-1, 1]. labels: int64, 1 if positive, else 0.
     """
 
     motion: np.ndarray
     stable: np.ndarray
-    likeness: np.ndarray
+    similarity: np.ndarray
     labels: np.ndarray
 
 
-def find(
+def make_pseudo_labels(
     frames: np.ndarray,
     sequences: np.ndarray,
     times: np.ndarray,
@@ -40,92 +40,103 @@ def find(
     *,
     smooth: int = 5,
     motion_percentile: float = 20,
-    shortest: int = 3,
-    likeness_percentile: float = 30,
+    min_stable: int = 3,
+    similarity_percentile: float = 30,
     side: Side = "above",
-) -> Found:
-    """Pseudo-labels of frames uint8 (n, h, w), in any order; `reference` is one such frame, (h, w).
+) -> PseudoLabels:
+    """Label the frames uint8 (n, h, w), in any order, by their motion and their SSIM to a reference frame (h, w).
 
-    smooth: frames a moving average of the motion is over. motion_percentile: of a sequence's own motion, at or below
-    which a frame is stable. shortest: stable frames in a row. likeness_percentile: of the stable frames' SSIM; side:
-    which side of it is positive.
+    sequences, times: (n,), the recording of each frame and its time.
+    smooth: number of frames in the moving average of the motion.
+    motion_percentile: percentile of the motion of a sequence, at or below which a frame is stable.
+    min_stable: minimum number of consecutive stable frames.
+    similarity_percentile: percentile of the SSIM of all stable frames. side: the side of it that is positive.
 
-    Raises GoldfoldError where no frame is positive, or every one is.
+    Raises GoldfoldError if no frame is stable, or if every frame is positive.
     """
     motion, stable = np.empty(len(frames)), np.zeros(len(frames), bool)
     for members in _runs(sequences, times):
-        motion[members] = smoothed(differences(frames[members]), smooth)
+        motion[members] = moving_average(frame_differences(frames[members]), smooth)
     for members in _by_sequence(sequences, times):
         still = motion[members] <= np.percentile(motion[members], motion_percentile)
         for run in _runs(sequences[members], times[members]):
-            stable[members[run]] = long_runs(still[run], shortest)
-    likeness = likenesses(frames, reference)
+            stable[members[run]] = drop_short_runs(still[run], min_stable)
+    similarity = ssim(frames, reference)
     if not stable.any():
         raise GoldfoldError(
-            f"no {shortest} frames in a row stand still enough for pseudo-labels: lower stable_frames or raise "
-            "motion_percentile"
+            "no_stable_frames",
+            f"pseudo-labels need {min_stable} consecutive frames with little motion, and there are none: lower "
+            "stable_frames or raise motion_percentile",
         )
-    threshold = np.percentile(likeness[stable], likeness_percentile)
-    labels = (stable & (likeness >= threshold if side == "above" else likeness <= threshold)).astype(np.int64)
+    threshold = np.percentile(similarity[stable], similarity_percentile)
+    labels = (stable & (similarity >= threshold if side == "above" else similarity <= threshold)).astype(np.int64)
     if labels.all():
-        raise GoldfoldError("every frame got the same pseudo-label: lower motion_percentile")
-    return Found(motion=motion, stable=stable, likeness=likeness, labels=labels)
+        raise GoldfoldError("single_pseudo_label", "every frame has the pseudo-label 1: lower motion_percentile")
+    return PseudoLabels(motion=motion, stable=stable, similarity=similarity, labels=labels)
 
 
-def differences(frames: np.ndarray) -> np.ndarray:
-    """mean |x_t - x_(t-1)| of consecutive frames uint8 (n, h, w), in [0, 1]; the first frame has the second's."""
+def frame_differences(frames: np.ndarray) -> np.ndarray:
+    """Return the mean of |x_t - x_(t-1)| over the pixels of consecutive frames uint8 (n, h, w), float64 (n,) in [0, 1].
+
+    The first frame gets the value of the second one; a single frame gets infinity.
+    """
     found = np.zeros(len(frames))
-    for at in range(1, len(frames)):
-        found[at] = np.abs(frames[at].astype(np.int16) - frames[at - 1]).mean() / 255
-    found[0] = found[1] if len(frames) > 1 else np.inf  # of a frame alone nobody knows that it stands still
+    for t in range(1, len(frames)):
+        found[t] = np.abs(frames[t].astype(np.int16) - frames[t - 1]).mean() / 255
+    found[0] = found[1] if len(frames) > 1 else np.inf  # the motion of a single frame is unknown
     return found
 
 
-def smoothed(values: np.ndarray, over: int) -> np.ndarray:
-    """The moving average of `over` values around each, at the ends of those that are there."""
-    kernel = np.ones(over)
-    start = (over - 1) // 2
+def moving_average(values: np.ndarray, width: int) -> np.ndarray:
+    """Return the moving average of `width` values around each of the values (n,); at the ends, of fewer values."""
+    kernel = np.ones(width)
+    start = (width - 1) // 2
     window = slice(start, start + len(values))
     return np.convolve(values, kernel)[window] / np.convolve(np.ones(len(values)), kernel)[window]
 
 
-def long_runs(flags: np.ndarray, shortest: int) -> np.ndarray:
-    """Booleans (n,) without the runs of True that are shorter.
+def drop_short_runs(flags: np.ndarray, min_length: int) -> np.ndarray:
+    """Set runs of True with fewer than `min_length` values to False; bool (n,).
 
-    >>> long_runs(np.array([1, 1, 0, 1, 1, 1], bool), 3).astype(int).tolist()
+    >>> drop_short_runs(np.array([1, 1, 0, 1, 1, 1], bool), 3).astype(int).tolist()
     [0, 0, 0, 1, 1, 1]
     """
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     kept = np.zeros(len(flags), bool)
     for start, stop in zip(edges[::2], edges[1::2], strict=True):
-        kept[start:stop] = stop - start >= shortest
+        kept[start:stop] = stop - start >= min_length
     return kept
 
 
-def likenesses(frames: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """SSIM (Wang et al. 2004; Gaussian window, data range 1) of frames uint8 (n, h, w) to a reference, float64 (n,)."""
+def ssim(frames: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return the SSIM of frames uint8 (n, h, w) to a reference (h, w), float64 (n,) in [-1, 1].
+
+    Wang et al. 2004, with a Gaussian window and data range 1.
+    """
     import torch
-    from torchmetrics.functional.image import structural_similarity_index_measure as ssim
+    from torchmetrics.functional.image import structural_similarity_index_measure
 
     wanted = torch.from_numpy(reference.astype(np.float32) / 255)[None, None]
     parts = []
     for start in range(0, len(frames), AT_ONCE):
         some = torch.from_numpy(frames[start : start + AT_ONCE].astype(np.float32) / 255)[:, None]
-        parts.append(ssim(some, wanted.expand_as(some), data_range=1.0, reduction="none").reshape(-1))
+        values = structural_similarity_index_measure(some, wanted.expand_as(some), data_range=1.0, reduction="none")
+        assert isinstance(values, torch.Tensor)
+        parts.append(values.reshape(-1))
     return torch.cat(parts).double().numpy()
 
 
 def _by_sequence(sequences: np.ndarray, times: np.ndarray) -> list[np.ndarray]:
-    """Positions of each sequence, in the order of time."""
+    """Positions of the frames of each sequence, in order of time."""
     known, codes = np.unique(sequences, return_inverse=True)
     return [(own := np.flatnonzero(codes == code))[np.argsort(times[own], kind="stable")] for code in range(len(known))]
 
 
 def _runs(sequences: np.ndarray, times: np.ndarray) -> list[np.ndarray]:
-    """Positions of frames that follow each other, in the order of time, cut where frames between them are missing."""
+    """Positions of consecutive frames, in order of time; a sequence is cut where frames are missing."""
     found = []
     for members in _by_sequence(sequences, times):
         gaps = np.diff(times[members])
         usual = np.median(gaps) if len(gaps) else 0
-        found += np.split(members, np.flatnonzero(gaps > GAP * usual) + 1)
+        found += np.split(members, np.flatnonzero(gaps > MAX_GAP * usual) + 1)
     return found

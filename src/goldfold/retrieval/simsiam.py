@@ -1,13 +1,12 @@
-"""SimSiam (Chen and He 2021, "Exploring Simple Siamese Representation Learning"): its heads, loss and learning rates.
+"""SimSiam (Chen and He 2021, "Exploring Simple Siamese Representation Learning"): heads, loss and learning rates.
 
-Two views of an image go through one network; a predictor on one side is to say what the projector made of the other,
-whose gradient is stopped. Nothing pushes images apart, so that collapse is watched for elsewhere
-(`goldfold.nn.collapse`).
+Two views of an image pass the same network. A predictor on one side predicts the projector's output of the other side,
+whose gradient is stopped. Nothing pushes different images apart, so `goldfold.nn.collapse` must watch for collapse.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,11 +19,11 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
-BOTTLENECK = 4  # the predictor's hidden layer is the projector's output over this (section 3: 512 of 2048)
+BOTTLENECK = 4  # projector's output width / predictor's hidden width (section 3: 2048 / 512)
 
 
 def projector(features: int, hidden: int, out: int) -> nn.Sequential:
-    """Three layers, features (n, f) -> (n, out), each with BatchNorm, the last one's without scale and shift."""
+    """Create the projector, (n, features) -> (n, out): three layers with BatchNorm, the last one's not affine."""
     return nn.Sequential(
         nn.Linear(features, hidden, bias=False),
         nn.BatchNorm1d(hidden),
@@ -38,7 +37,7 @@ def projector(features: int, hidden: int, out: int) -> nn.Sequential:
 
 
 def predictor(width: int) -> nn.Sequential:
-    """Two layers with a bottleneck, (n, width) -> (n, width); the last has neither BatchNorm nor ReLU."""
+    """Create the predictor, (n, width) -> (n, width): two layers with a bottleneck; its output layer is linear."""
     bottleneck = max(1, width // BOTTLENECK)
     return nn.Sequential(
         nn.Linear(width, bottleneck, bias=False),
@@ -49,30 +48,30 @@ def predictor(width: int) -> nn.Sequential:
 
 
 def loss(predicted: tuple[Tensor, Tensor], projected: tuple[Tensor, Tensor]) -> Tensor:
-    """-(cos(p1, z2) + cos(p2, z1)) / 2, mean over images, in [-1, 1]; no gradient flows into z (equation 4).
+    """Return the mean over images of -(cos(p1, z2) + cos(p2, z1)) / 2, in [-1, 1] (equation 4).
 
-    Each a pair of (n, d), one of either view.
+    predicted: (p1, p2), projected: (z1, z2), each (n, d), one of either view. No gradient flows into z.
     """
     (p1, p2), (z1, z2) = predicted, projected
-    return (likeness(p1, z2).mean() + likeness(p2, z1).mean()) / -2
+    return (cosine(p1, z2).mean() + cosine(p2, z1).mean()) / -2
 
 
-def likeness(predicted: Tensor, projected: Tensor) -> Tensor:
-    """The cosine of each row, (n,) float32, without a gradient to what is projected."""
+def cosine(predicted: Tensor, projected: Tensor) -> Tensor:
+    """Return the cosine of each row, float32 (n,), without a gradient for `projected`."""
     return F.cosine_similarity(predicted.float(), projected.detach().float(), dim=1)
 
 
-def temporal_loss(predicted: Tensor, ahead: Tensor, known: Tensor) -> Tensor:
-    """-cos(p(x_t), z(x_t+s)), mean over the images whose frame ahead is known; 0 where none is.
+def temporal_loss(predicted: Tensor, later: Tensor, known: Tensor) -> Tensor:
+    """Return the mean of -cos(p(x_t), z(x_t+s)) over the images whose later frame is known; 0 if none is.
 
-    predicted, ahead: (n, d); known: (n,) booleans.
+    predicted: (n, d), of the frames x_t. later: (n, d), projected, of the frames x_t+s. known: bool (n,).
     """
-    counted = likeness(predicted, ahead) * known
+    counted = cosine(predicted, later) * known
     return -counted.sum() / known.sum().clamp(min=1)
 
 
 def learning_rate(batch_size: int) -> float:
-    """0.05 x batch size / 256 (section 4, baseline settings).
+    """Return the published learning rate: 0.05 x batch size / 256 (section 4, baseline settings).
 
     >>> learning_rate(512)
     0.1
@@ -80,35 +79,37 @@ def learning_rate(batch_size: int) -> float:
     return 0.05 * batch_size / 256
 
 
-def factors(groups: int, planned: int, fixed_predictor: bool) -> list:
-    """epoch -> share of the rate, for each parameter group: half a cosine to 0 over the epochs that are planned.
+def rate_factors(groups: int, planned: int, fixed_predictor: bool) -> list[Callable[[int], float]]:
+    """Return epoch -> share of the learning rate for each parameter group: half a cosine to 0 in `planned` epochs.
 
-    fixed_predictor: the last group, the predictor's, keeps its rate (the authors' code; their table 1 (c)).
+    fixed_predictor: whether the last group, the predictor's, keeps its learning rate (the authors' code; table 1 (c)).
     """
-    anneal = partial(schedules.factor, steps=planned, warmup=0.0)
+    anneal = partial(schedules.cosine_factor, steps=planned, warmup=0.0)
     return [anneal] * (groups - 1) + [_constant if fixed_predictor else anneal]
 
 
 def schedule(
     optimizer: Optimizer, epochs: int, steps_per_epoch: int, *, planned: int | None, fixed_predictor: bool
 ) -> LRScheduler:
-    """To be stepped after every epoch; `planned` epochs are those of the stage where None."""
+    """Create SimSiam's schedule, to be stepped after every epoch; its cosine takes `planned` epochs, or else all."""
     from torch.optim.lr_scheduler import LambdaLR
 
-    return LambdaLR(optimizer, factors(len(optimizer.param_groups), planned or epochs, fixed_predictor))
+    return LambdaLR(optimizer, rate_factors(len(optimizer.param_groups), planned or epochs, fixed_predictor))
 
 
 def _constant(epoch: int) -> float:
+    """The share of a constant learning rate."""
     return 1.0
 
 
-def terms(heads: tuple, temporal_weight: float, known: Tensor | None) -> Mapping[str, Tensor]:
-    """The named losses of a batch.
+def loss_terms(heads: Sequence, temporal_weight: float, known: Tensor | None) -> Mapping[str, Tensor]:
+    """Return the named losses of a batch: `simsiam`, and `temporal` if there is a later frame.
 
-    heads: (projected, predicted) of two views, and where there is a third, of the frame ahead, its projection alone.
+    heads: (projected, predicted) of each of two views; then, if there is a later frame, its projection.
+    known: bool (n,), whether the later frame of an image is known; None if `heads` has none.
     """
-    (z1, p1), (z2, p2), *ahead = heads
-    found = {"simsiam": loss((p1, p2), (z1, z2))}
-    if ahead:
-        found["temporal"] = temporal_weight * temporal_loss(p1, ahead[0], known)
-    return found
+    (z1, p1), (z2, p2), *later = heads
+    terms = {"simsiam": loss((p1, p2), (z1, z2))}
+    if later and known is not None:
+        terms["temporal"] = temporal_weight * temporal_loss(p1, later[0], known)
+    return terms

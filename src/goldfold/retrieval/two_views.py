@@ -1,4 +1,4 @@
-"""Two views of an image, changed at random, and the frame ahead of it: what is learnt from without labels."""
+"""Random views of images for training without labels: SimSiam's augmentation, two views, and later frames."""
 
 from __future__ import annotations
 
@@ -11,31 +11,35 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from goldfold.data import neighbors
-from goldfold.images import augmentation
-from goldfold.images import reading as images
+from goldfold.images import augmentation, reading
 from goldfold.io import seeding
 
 if TYPE_CHECKING:
     from albumentations import Compose
 
-PUBLISHED_SIZE = 224  # pixels a side, for which the strength of the blur is given
+PUBLISHED_SIZE = 224  # image side in pixels for which the strength of the blur is published
 
 
-def pipeline(size: int, *, crop: float = 0.2, strength: float = 1.0, flip: bool = True, grey: bool = False) -> Compose:
-    """What makes a view of SimSiam, of which `size` x `size` pixels come out (Chen and He 2021, appendix A).
+def simsiam_pipeline(
+    size: int, *, crop: float = 0.2, strength: float = 1.0, flip: bool = True, gray: bool = False
+) -> Compose:
+    """Create SimSiam's augmentation, whose output has `size` x `size` pixels (Chen and He 2021, appendix A).
 
-    A crop of `crop` to all of the area, resized; brightness, contrast and saturation by up to 0.4 and hue by up to 0.1
-    with probability 0.8; grey with 0.2; a Gaussian blur of 0.1 to 2 pixels at 224 a side, in proportion at others, with
-    0.5; mirrored with 0.5. strength: multiplies the changes of colour and the blur. grey: of one channel, without
-    colours to change.
+    A random resized crop of `crop` to all of the area; with probability 0.8 a change of brightness, contrast and
+    saturation by up to 0.4 and of hue by up to 0.1; with 0.2 conversion to gray; with 0.5 a Gaussian blur of 0.1 to 2
+    pixels for a side of 224, in proportion for others; with 0.5 a left-right flip.
+
+    crop: smallest share of the area that a crop keeps.
+    strength: multiplies the color changes and the blur; 1 is the published one.
+    flip: whether to flip. gray: whether images have one channel, so that there is no conversion to gray.
     """
     import albumentations as A
 
     light, blur = 0.4 * strength, 2 * strength * size / PUBLISHED_SIZE
-    colours = [] if grey else [A.ToGray(p=0.2 * min(1.0, strength))]
+    to_gray = [] if gray else [A.ToGray(p=0.2 * min(1.0, strength))]
     changes = [
         A.ColorJitter(_around(light), _around(light), _around(light), (-0.1 * strength, 0.1 * strength), p=0.8),
-        *colours,
+        *to_gray,
         A.GaussianBlur(0, (blur / 20, blur), p=0.5),
     ]
     crops = A.RandomResizedCrop((size, size), scale=(crop, 1.0), area_for_downscale="image")
@@ -43,88 +47,93 @@ def pipeline(size: int, *, crop: float = 0.2, strength: float = 1.0, flip: bool 
 
 
 def _around(width: float) -> tuple[float, float]:
+    """The interval 1 - width to 1 + width, without negative numbers."""
     return max(0.0, 1 - width), 1 + width
 
 
 @dataclass(frozen=True)
-class Frames:
-    """Images by position, uint8 (h, w, c), decoded once where `kept` holds them.
+class SourceImages:
+    """Images to make views of, uint8 (h, w, c), by position; from memory if `in_memory` has them, else from files.
 
-    size: pixels a side; as their files have them where None.
+    size: side in pixels that images are resized to; None: their own size.
     """
 
     paths: tuple[Path, ...]
-    grey: bool
+    gray: bool
     size: int | None = None
-    kept: Sequence[np.ndarray] | None = None
+    in_memory: Sequence[np.ndarray] | None = None
 
     def __getitem__(self, position: int) -> np.ndarray:
-        return self.read(self.paths[position]) if self.kept is None else self.kept[position]
+        return self.read(self.paths[position]) if self.in_memory is None else self.in_memory[position]
 
     def read(self, path: Path) -> np.ndarray:
-        image = images.read(path, self.grey)
-        return image if self.size is None else images.resize(image, self.size)
+        """Read an image from its file."""
+        image = reading.read(path, self.gray)
+        return image if self.size is None else reading.resize(image, self.size)
 
 
-def frames(paths: Sequence[Path], grey: bool, memory: float, size: int | None = None) -> Frames:
-    """Images to make views of; held in memory where their pixels fill at most `memory` GiB, else read each time."""
-    found = Frames(tuple(paths), grey, size)
-    pixels = [size**2] * len(found.paths) if size else [np.prod(images.size(path)) for path in found.paths]
-    if sum(pixels) * (1 if grey else 3) > memory * 2**30:
-        return found
-    with ThreadPoolExecutor(images.THREADS) as pool:
-        return replace(found, kept=list(pool.map(found.read, found.paths)))
+def load_sources(paths: Sequence[Path], gray: bool, memory: float, size: int | None = None) -> SourceImages:
+    """Load the images to make views of; if their pixels take more than `memory` GiB, they are read on every access."""
+    sources = SourceImages(tuple(paths), gray, size)
+    pixels = [size**2 if size else int(np.prod(reading.size(path))) for path in sources.paths]
+    if sum(pixels) * (1 if gray else 3) > memory * 2**30:
+        return sources
+    with ThreadPoolExecutor(reading.THREADS) as pool:
+        return replace(sources, in_memory=list(pool.map(sources.read, sources.paths)))
 
 
 @dataclass(frozen=True)
-class Views:
-    """Samples of an epoch, for `batches.from_dataset`: several views of a row, each drawn by itself.
+class RandomViews:
+    """Random views of images, each drawn from (seed, epoch, id, number of the view).
 
-    ids: of the rows, from which together with (seed, epoch, number of the view) the changes are drawn.
+    images: by position. ids: of the rows. pipeline: the augmentation.
     """
 
-    frames: Frames
+    images: SourceImages
     ids: Sequence
-    change: Compose
+    pipeline: Compose
     seed: int
 
     def view(self, epoch: int, position: int, number: int) -> np.ndarray:
-        """uint8 (size, size, c)."""
-        sample = f"view {number} of {self.ids[position]}"
-        changed = augmentation.apply(self.change, self.seed, epoch, sample, image=self.frames[position])
-        return np.ascontiguousarray(changed["image"])
+        """Return a view of the image at `position`, uint8 (size, size, c)."""
+        sample_id = f"view {number} of {self.ids[position]}"
+        augmented = augmentation.apply(self.pipeline, self.seed, epoch, sample_id, image=self.images[position])
+        return np.ascontiguousarray(augmented["image"])
 
 
 @dataclass(frozen=True)
 class TwoViews:
-    """(epoch, position) -> two views of a row; `ahead` adds the frame ahead, its position or -1, and if it is known.
+    """Samples for `batches.from_dataset`: (epoch, position) -> two views of a row.
 
-    near: for each row the positions of the rows that the second view is drawn from; the row itself if None.
+    later: int64 (n,), position of the later frame of each row, or -1 if there is none. If given, samples also have a
+        view of the later frame, and whether it is known; if it is not, the view is of the row itself.
+    neighbors: for each row the positions that its second view is drawn from; None: the row itself.
     """
 
-    views: Views
-    ahead: np.ndarray | None = None
-    near: Sequence[np.ndarray] | None = None
+    views: RandomViews
+    later: np.ndarray | None = None
+    neighbors: Sequence[np.ndarray] | None = None
 
     def __call__(self, epoch: int, position: int) -> tuple:
-        other = position if self.near is None else self._near(epoch, position)
+        other = position if self.neighbors is None else self._draw_neighbor(self.neighbors[position], epoch, position)
         first, second = self.views.view(epoch, position, 0), self.views.view(epoch, other, 1)
-        if self.ahead is None:
+        if self.later is None:
             return first, second
-        after = self.ahead[position]
-        known = bool(after >= 0)
-        return first, second, self.views.view(epoch, int(after) if known else position, 2), known
+        later = int(self.later[position])
+        known = later >= 0
+        return first, second, self.views.view(epoch, later if known else position, 2), known
 
-    def _near(self, epoch: int, position: int) -> int:
-        choice = self.near[position]
-        return int(choice[seeding.derive(self.views.seed, "near", epoch, self.views.ids[position]) % len(choice)])
+    def _draw_neighbor(self, neighbors: np.ndarray, epoch: int, position: int) -> int:
+        """One of the neighbors of a row at random."""
+        drawn = seeding.derive(self.views.seed, "near", epoch, self.views.ids[position])
+        return int(neighbors[drawn % len(neighbors)])
 
 
 @dataclass(frozen=True)
 class OneView:
-    """(epoch, position) -> a view of the row at `rows[position]` and its label, `labels[position]`."""
+    """Samples for `batches.from_dataset`: (epoch, position) -> a view of `rows[position]` and `labels[position]`."""
 
-    views: Views
+    views: RandomViews
     rows: np.ndarray
     labels: np.ndarray
 
@@ -132,10 +141,10 @@ class OneView:
         return self.views.view(epoch, int(self.rows[position]), 0), int(self.labels[position])
 
 
-def ahead(sequences: np.ndarray, times: np.ndarray, step: float) -> np.ndarray:
-    """The position of the frame `step` later in the same sequence, int64 (n,); -1 where there is none.
+def later_frames(sequences: np.ndarray, times: np.ndarray, step: float) -> np.ndarray:
+    """Return the position of the frame `step` later in the same sequence, int64 (n,); -1 if there is none.
 
-    It is the one nearest to that time, off by less than half a step; times and `step` have one unit.
+    It is the frame nearest to that time, at a distance below half a step. `step` has the unit of `times`.
     """
     found = np.full(len(times), -1)
     for members in neighbors.timeline(sequences, times).members():
@@ -150,7 +159,7 @@ def ahead(sequences: np.ndarray, times: np.ndarray, step: float) -> np.ndarray:
     return found
 
 
-def near(sequences: np.ndarray, times: np.ndarray, within: float) -> list[np.ndarray]:
-    """For each row the positions of the rows of its sequence at most `within` away in time, itself among them."""
-    found = neighbors.timeline(sequences, times).windows(within)
-    return [found.of(row) for row in range(len(times))]
+def neighbors_in_time(sequences: np.ndarray, times: np.ndarray, within: float) -> list[np.ndarray]:
+    """Return for each row the positions of the rows of its sequence at most `within` away in time, itself included."""
+    windows = neighbors.timeline(sequences, times).windows(within)
+    return [windows.of(row) for row in range(len(times))]

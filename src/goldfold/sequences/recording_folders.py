@@ -68,7 +68,7 @@ def found(folder: Path) -> dict[str, Path]:
         )
     named: dict[str, Path] = {}
     for path in chosen:
-        name = image_names.composed(path.name if path.is_dir() else path.stem)
+        name = image_names.to_nfc(path.name if path.is_dir() else path.stem)
         if name in named:
             raise GoldfoldError(f"recordings need names of their own, unlike {named[name]} and {path}: rename one")
         named[name] = path
@@ -101,8 +101,8 @@ def labels(path: Path, counts: Mapping[str, int]) -> pd.DataFrame:
     """
     if not path.exists():
         raise GoldfoldError(f"{path} is missing: write it with the columns recording, frame, label, frames from 0")
-    told = image_names.table(path, ["recording", "frame", "label"])
-    told["recording"] = [_known(image_names.composed(name.strip()), counts, path) for name in told["recording"]]
+    told = image_names.read_table(path, ["recording", "frame", "label"])
+    told["recording"] = [_known(image_names.to_nfc(name.strip()), counts, path) for name in told["recording"]]
     numbers = pd.to_numeric(told["frame"], errors="coerce")
     limits = told["recording"].map(counts)
     wrong = ~(numbers.ge(0) & numbers.lt(limits) & numbers.mod(1).eq(0)) | told["label"].str.strip().eq("")

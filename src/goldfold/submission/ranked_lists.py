@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from goldfold.errors import GoldfoldError
-from goldfold.retrieval import search as retrieval
+from goldfold.retrieval.pairs import by_label, count_relevant
+from goldfold.retrieval.search import nearest
 from goldfold.submission.checks import broken_by
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class Ranking:
         Raises:
             GoldfoldError: a single test row, or embeddings of another shape or with values that are not finite.
         """
-        everyone = retrieval.by_label(range(len(test)))  # nothing is right, the row itself is left out
-        found = retrieval.nearest(everyone, embeddings, self._length(len(test)))
+        everyone = by_label(range(len(test)))  # nothing is right, the row itself is left out
+        found = nearest(everyone, embeddings, self._length(len(test)))
         return self._frame(test, found.positions)
 
     def check(self, values: Series, ids: Series, test: DataFrame) -> str | None:
@@ -128,7 +129,7 @@ class Ranking:
         return precision[found].sum() / min(depth, total)
 
     def _refuse(self, test: DataFrame, pairs: Pairs) -> None:
-        found, others = retrieval.answers(pairs), len(test) - 1
+        found, others = count_relevant(pairs), len(test) - 1
         if len(test) < 3 or not found.relevant.any() or test["id"].astype(str).str.contains(r"\s").any():
             raise GoldfoldError(
                 f"a ranking needs 3 hidden rows or more, here {len(test)}, some with a right answer, here "

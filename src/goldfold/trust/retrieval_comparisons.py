@@ -15,8 +15,9 @@ from goldfold.experiment.fits import fit_folder
 from goldfold.io.files import read_array, read_json
 from goldfold.nn import collapse
 from goldfold.optional_parts import Pairs
-from goldfold.retrieval import search as retrieval
-from goldfold.retrieval.search import Similarities
+from goldfold.retrieval.cosines import SimilarityHistogram, normalize, similarity_histogram
+from goldfold.retrieval.exact_ranks import average_precisions
+from goldfold.retrieval.pairs import count_relevant
 from goldfold.trust.comparisons import Difference, difference
 
 FINE_BINS = 2000  # of cosine similarity, 0.001 wide: nearly collapsed embeddings differ in the third decimal
@@ -38,7 +39,7 @@ class FoldPairs:
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingSpread:
-    """How much of their space a run's normalized embeddings use: mean over fits; terms as in `collapse.Features`."""
+    """How much of their space a run's normalized embeddings use: mean over fits; terms as in `collapse.FeatureStatistics`."""
 
     dimensions: int
     spread: float
@@ -56,7 +57,7 @@ class RetrievalResult:
     """
 
     precisions: Mapping[int, np.ndarray]
-    similarities: Similarities
+    similarities: SimilarityHistogram
     spread: EmbeddingSpread
 
 
@@ -100,15 +101,14 @@ def evaluate(folds: Sequence[FoldPairs], fits: Mapping[int, FoldEmbeddings]) -> 
     fits: fold -> embeddings (n, d) of its rows, one array per seed.
     """
     precisions = {
-        each.fold: np.mean([retrieval.average_precisions(each.pairs, own) for own in fits[each.fold]], axis=0)
-        for each in folds
+        each.fold: np.mean([average_precisions(each.pairs, own) for own in fits[each.fold]], axis=0) for each in folds
     }
-    found = [retrieval.similarities(each.pairs, own, FINE_BINS) for each in folds for own in fits[each.fold]]
-    counts = ([getattr(one, side) for one in found] for side in ("right", "wrong"))
-    right, wrong = (np.sum(each, axis=0) for each in counts)
+    found = [similarity_histogram(each.pairs, own, FINE_BINS) for each in folds for own in fits[each.fold]]
+    relevant = np.sum([one.relevant for one in found], axis=0)
+    irrelevant = np.sum([one.irrelevant for one in found], axis=0)
     return RetrievalResult(
         precisions=precisions,
-        similarities=Similarities(found[0].edges, right, wrong),
+        similarities=SimilarityHistogram(found[0].edges, relevant, irrelevant),
         spread=_spread([own for each in folds for own in fits[each.fold]]),
     )
 
@@ -118,7 +118,7 @@ def _spread(fits: FoldEmbeddings) -> EmbeddingSpread:
     found = []
     for own in fits:
         rows = np.random.default_rng(0).permutation(len(own))[:SPREAD_ROWS]
-        found.append(collapse.of_features(retrieval.normalised(own[rows])))
+        found.append(collapse.measure_features(normalize(own[rows])))
     names = ("spread", "isotropic", "effective_rank", "median_cosine")
     means = {name: float(np.mean([getattr(each, name) for each in found])) for name in names}
     return EmbeddingSpread(dimensions=fits[0].shape[1], **means)
@@ -132,7 +132,7 @@ def query_changes(folds: Sequence[FoldPairs], first: RetrievalResult, other: Ret
     """
     parts = []
     for each in folds:
-        count = retrieval.answers(each.pairs)
+        count = count_relevant(each.pairs)
         parts.append(
             DataFrame(
                 {
@@ -195,13 +195,15 @@ def histogram_overlap(first: np.ndarray, other: np.ndarray) -> float:
     return float(np.minimum(first / first.sum(), other / other.sum()).sum())
 
 
-def coarse_bins(found: Mapping[str, Similarities]) -> dict[str, Similarities]:
+def coarse_bins(found: Mapping[str, SimilarityHistogram]) -> dict[str, SimilarityHistogram]:
     """Merge bins for pictures: 0.02 wide if the similarities then fill enough of them, narrower otherwise."""
-    filled = np.flatnonzero(sum(each.right + each.wrong for each in found.values()))
+    filled = np.flatnonzero(sum(each.relevant + each.irrelevant for each in found.values()))
     span = filled[-1] - filled[0] + 1 if len(filled) else FINE_BINS
     step = next(step for step in STEPS if span >= FILLED * step or step == STEPS[-1])
     return {
-        name: Similarities(each.edges[::step], *(_merged(counts, step) for counts in (each.right, each.wrong)))
+        name: SimilarityHistogram(
+            each.edges[::step], *(_merged(counts, step) for counts in (each.relevant, each.irrelevant))
+        )
         for name, each in found.items()
     }
 

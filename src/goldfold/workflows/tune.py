@@ -93,10 +93,10 @@ def _work(asked: Asked, wanted: ExecutorRequest | None) -> None:
         list(chosen.run(work, [asked] * chosen.share.at_once))
         return
     alone = replace(chosen, share=replace(chosen.share, at_once=1))
-    _side_by_side([replace(alone, first=number) for number in range(chosen.share.at_once)], asked)
+    _run_workers([replace(alone, first=number) for number in range(chosen.share.at_once)], asked)
 
 
-def _side_by_side(crew: list[Processes], asked: Asked) -> None:
+def _run_workers(crew: list[Processes], asked: Asked) -> None:
     """Each worker in a pool of its own, so that one which is killed does not end the others; what it refuses does."""
     died: list[GoldfoldError] = []
     refused: list[GoldfoldError] = []

@@ -108,7 +108,7 @@ def _mark(panels: Sequence[Axes], flags: Mapping[int, str], names: Mapping[int, 
 
 
 @styled()
-def side_by_side(
+def recipe_scores(
     names: Sequence[str],
     means: Sequence[float],
     intervals: Sequence[Sequence[float] | None],

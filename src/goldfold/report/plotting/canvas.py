@@ -163,7 +163,7 @@ def _levels(values: np.ndarray, reach: Range) -> np.ndarray:
 
 @cache
 def heat_colours() -> np.ndarray:
-    """(256, 3): magma, whose steps are even to the eye, to colour-blind eyes and in grey print too."""
+    """(256, 3): magma, whose steps are even to the eye, to colour-blind eyes and in gray print too."""
     return cv2.applyColorMap(np.arange(256, dtype=np.uint8), cv2.COLORMAP_MAGMA).reshape(256, 3)[:, ::-1].copy()
 
 

@@ -44,7 +44,7 @@ def page(title: str, found: Found) -> str:
     known = f"each train row was trained on by {times} of {len(seen)}, so that rows seem more alike than they are"
     lines = [can, known]
     drawn = np.random.default_rng(0).permutation(len(gallery.rows))[:DRAWN]
-    cosine = collapse.of_features(gallery.units[drawn]).median_cosine
+    cosine = collapse.measure_features(gallery.units[drawn]).median_cosine
     reference = embedding_search.best_similarities(gallery) if len(gallery.units) > len(gallery.rows) else np.empty(0)
     for query, table in zip(found.queries, found.tables, strict=True):
         lines += ["", _asks(found, query, seen), _table(table)]

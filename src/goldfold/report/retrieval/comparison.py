@@ -15,7 +15,8 @@ from goldfold.report.plotting.markdown import table
 from goldfold.report.plotting.row_labels import labels
 from goldfold.report.retrieval.similarities import histogram, median, overlap
 from goldfold.report.retrieval.strips import Answer, Strip, strips
-from goldfold.retrieval.search import Similarities, nearest, side_by_side
+from goldfold.retrieval.cosines import SimilarityHistogram, concatenate_fits
+from goldfold.retrieval.search import nearest
 from goldfold.trust.comparisons import difference_text
 from goldfold.trust.query_comparisons import Compared, QueryComparison
 from goldfold.trust.retrieval_comparisons import (
@@ -136,7 +137,7 @@ def _similarities(found: Compared) -> str:
     return f"## Similarities\n\nOne run against the other:\n\n{table(header, moved)}\n\nWithin each run:\n\n{told}"
 
 
-def drawn(found: Compared) -> dict[str, Similarities]:
+def drawn(found: Compared) -> dict[str, SimilarityHistogram]:
     """The similarities of both runs in bins for a picture."""
     fine = (look.similarities for look in found.looks)
     return coarse_bins(dict(zip((found.first, found.other), fine, strict=True)))
@@ -197,7 +198,7 @@ def strips_of(
     rows = []
     for query in queries.itertuples():
         for name, own, precision in zip((found.first, found.other), fits, (query.first, query.other), strict=True):
-            embeddings = side_by_side(np.stack(own[query.fold]))
+            embeddings = concatenate_fits(np.stack(own[query.fold]))
             strip = _strip(by_fold[query.fold], query.query, embeddings, targets)
             rows.append(replace(strip, caption=f"{strip.caption}\n{name}\nAP {precision:.4f}"))
     return strips(f"The most {how} queries: the answers of {found.first}, then those of {found.other}", rows)

@@ -11,7 +11,7 @@ import numpy as np
 from goldfold.errors import GoldfoldError
 from goldfold.io.formatting import shortened
 from goldfold.report.plotting.style import FOLDS, INK, MUTED, figure, png, styled
-from goldfold.retrieval import search as retrieval
+from goldfold.retrieval.cosines import normalize
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +33,7 @@ def pca_map(embeddings: np.ndarray, labels: Sequence[Any], title: str) -> bytes:
     Raises:
         GoldfoldError: embeddings that are no (n, d), are not finite, or are not one a label.
     """
-    units = retrieval.normalised(embeddings)
+    units = normalize(embeddings)
     if len(units) != len(labels) or not len(labels):
         raise GoldfoldError(
             f"a map needs a label for each embedding and got {len(units)} embeddings and {len(labels)} labels: pass "

@@ -20,7 +20,8 @@ from goldfold.report.plotting.row_labels import labels
 from goldfold.report.retrieval import embedding_map, similarities
 from goldfold.report.retrieval.strips import Answer, Strip, strips
 from goldfold.retrieval import exact_ranks
-from goldfold.retrieval import search as retrieval
+from goldfold.retrieval.cosines import normalize, normalize_tensor, similarity_histogram
+from goldfold.retrieval.search import nearest
 
 FACTS, QUERIES = "retrieval.json", "retrieval.csv"
 PICTURES = {
@@ -57,11 +58,11 @@ def by_query(held: Sequence[HeldOut]) -> DataFrame:
 
 def _of_fold(held: HeldOut) -> DataFrame:
     pairs, ids = held.pairs, held.rows["id"].to_numpy(object)
-    units = exact_ranks.units(held.embeddings, pairs)
-    ranked = exact_ranks.of_right_answers(pairs, units, depth=0)
-    found = retrieval.nearest(pairs, units, len(TOPS)).positions
-    first = pd.array(ranked.first, dtype="Int64")
-    first[ranked.first == 0] = pd.NA
+    units = normalize_tensor(held.embeddings, pairs)
+    ranked = exact_ranks.rank_relevant(pairs, units, depth=0)
+    found = nearest(pairs, units, len(TOPS)).positions
+    first = pd.array(ranked.first_rank, dtype="Int64")
+    first[ranked.first_rank == 0] = pd.NA
     columns = {
         "id": ids[pairs.queries],
         "fold": held.fold,
@@ -90,7 +91,7 @@ def facts(held: Sequence[HeldOut], queries: DataFrame, metrics: Sequence[Metric]
 def _facts_of(held: HeldOut, queries: DataFrame) -> dict[str, Any]:
     right, answers = queries["right_answers"].to_numpy(), queries["answers"].to_numpy()
     drawn = np.random.default_rng(0).permutation(len(held.embeddings))[:DRAWN]
-    features = collapse.of_features(retrieval.normalised(held.embeddings)[drawn])
+    features = collapse.measure_features(normalize(held.embeddings)[drawn])
     return {
         "queries": len(queries),
         "gallery": len(held.pairs.gallery),
@@ -186,7 +187,7 @@ def pictures(
     first = held[0]
     drawn = {
         "similarities.png": similarities.histogram(
-            {f"fold {each.fold}": retrieval.similarities(each.pairs, each.embeddings) for each in held}
+            {f"fold {each.fold}": similarity_histogram(each.pairs, each.embeddings) for each in held}
         ),
         "embedding_map.png": embedding_map.pca_map(
             first.embeddings, labels(first.rows, targets), f"{title}, fold {first.fold}"
@@ -220,7 +221,7 @@ def _asked_for(queries: DataFrame, ids: Sequence[str]) -> dict[int, str]:
 def strip(held: Sequence[HeldOut], query: pd.Series, why: str, targets: Sequence[str]) -> Strip:
     """One query with the nearest answers of its fold."""
     own = next(each for each in held if each.fold == query["fold"])
-    words, units = labels(own.rows, targets), retrieval.normalised(own.embeddings)
+    words, units = labels(own.rows, targets), normalize(own.embeddings)
     places = {name: place for place, name in enumerate(own.rows["id"])}
     at = int(np.flatnonzero(own.pairs.queries == places[query["id"]])[0])
     right = set(own.pairs.gallery[own.pairs.relevant(slice(at, at + 1))[0]].tolist())

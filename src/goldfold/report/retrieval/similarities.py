@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-    from goldfold.retrieval.search import Similarities
+    from goldfold.retrieval.cosines import SimilarityHistogram
 
 RIGHT, WRONG = FOLDS[2], FOLDS[5]
 PANEL = 1.2  # inches
@@ -24,7 +24,7 @@ EMPTY = 3  # bins without a pair that stay in sight below the lowest
 
 
 @styled()
-def histogram(found: Mapping[str, Similarities]) -> bytes:
+def histogram(found: Mapping[str, SimilarityHistogram]) -> bytes:
     """A PNG with a panel for each name: shares of right and of wrong answers by their cosine to the query.
 
     found: a fold's or a run's name -> its counts. All panels span the same cosines. Medians are marked and told, and
@@ -56,7 +56,7 @@ def median(counts: np.ndarray, edges: np.ndarray) -> float:
     return float(np.interp(0.5, np.concatenate([[0], np.cumsum(counts)]) / counts.sum(), edges))
 
 
-def overlap(found: Similarities) -> float:
+def overlap(found: SimilarityHistogram) -> float:
     """The share that both histograms have in common, each with area 1: 0 = apart, 1 = alike; nan where one is empty.
 
     >>> from types import SimpleNamespace
@@ -66,10 +66,10 @@ def overlap(found: Similarities) -> float:
     return histogram_overlap(found.right, found.wrong)
 
 
-def _lowest(found: Mapping[str, Similarities]) -> float:
+def _lowest(found: Mapping[str, SimilarityHistogram]) -> float:
     """The left end of the panels, a little below the lowest pair."""
     edges = next(iter(found.values())).edges
-    counts = sum(each.right + each.wrong for each in found.values())
+    counts = sum(each.relevant + each.irrelevant for each in found.values())
     first = int(np.argmax(counts > 0)) if counts.any() else 0
     return float(edges[max(0, first - EMPTY)])
 
@@ -87,10 +87,10 @@ def _key() -> list[Artist]:
     ]
 
 
-def _draw(axes: Axes, name: str, found: Similarities) -> None:
+def _draw(axes: Axes, name: str, found: SimilarityHistogram) -> None:
     """Right answers filled, wrong ones as a line: told apart without colour too."""
     told = []
-    for word, counts, colour in (("right", found.right, RIGHT), ("wrong", found.wrong, WRONG)):
+    for word, counts, colour in (("right", found.relevant, RIGHT), ("wrong", found.irrelevant, WRONG)):
         filled, middle = word == "right", median(counts, found.edges)
         look = {"fill": filled, "color": colour, "alpha": 0.45 if filled else 1, "linewidth": 0 if filled else 1.6}
         axes.stairs(counts / max(1, counts.sum()), found.edges, zorder=2 if filled else 3, **look)

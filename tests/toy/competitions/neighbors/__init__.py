@@ -71,7 +71,7 @@ def two_stage(params: TwoStageParams, rows: pd.DataFrame, runtime) -> Plan:
     )
 
 
-def side_by_side(embeddings: np.ndarray) -> np.ndarray:
+def concatenate_fits(embeddings: np.ndarray) -> np.ndarray:
     """(fits, n, d) -> (n, fits * d): a cosine of these is the mean of the fits' cosines."""
     return np.concatenate(list(embeddings), axis=1)
 
@@ -89,7 +89,7 @@ COMPETITION = Competition(
     prepare=prepare,
     load=load,
     split=lambda train, seed: splits.stratified(train["label"], folds=2, seed=seed),
-    recipes={"two_stage": Recipe(params=TwoStageParams, build=two_stage, combine=side_by_side, pooled=False)},
+    recipes={"two_stage": Recipe(params=TwoStageParams, build=two_stage, combine=concatenate_fits, pooled=False)},
     submission=Submission(
         write=lambda test, found: pd.DataFrame({"id": test["id"], "label": found[:, 0].astype(float)})
     ),

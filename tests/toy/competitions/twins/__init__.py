@@ -19,7 +19,8 @@ from goldfold.io.seeding import derive
 from goldfold.metrics.retrieval import mean_average_precision
 from goldfold.optional_parts import Neighbors
 from goldfold.params import Epochs, Params
-from goldfold.retrieval import search as retrieval
+from goldfold.retrieval.cosines import concatenate_fits
+from goldfold.retrieval.pairs import by_label
 
 KINDS = {"west": np.s_[:, :6], "east": np.s_[:, 6:], "上": np.s_[:6]}
 RECORDINGS, FRAMES, SIDE = 18, 5, 12
@@ -43,7 +44,7 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
 
 
 def pixels(rows: pd.DataFrame) -> torch.Tensor:
-    return torch.from_numpy(images.load_resized(list(rows["path"]), SIDE, grey=True)).float().flatten(1) / 255 - 0.5
+    return torch.from_numpy(images.load_resized(list(rows["path"]), SIDE, gray=True)).float().flatten(1) / 255 - 0.5
 
 
 class EmbedderParams(Params):
@@ -85,7 +86,7 @@ def embedder(params: EmbedderParams, rows: pd.DataFrame, runtime) -> Plan:
 COMPETITION = Competition(
     slug="twins",
     metric=mean_average_precision(
-        lambda rows: retrieval.by_label(rows["kind"], same=rows["recording"]), protocol="other recordings"
+        lambda rows: by_label(rows["kind"], same=rows["recording"]), protocol="other recordings"
     ),
     targets=("kind",),
     group="recording",
@@ -93,7 +94,7 @@ COMPETITION = Competition(
     prepare=prepare,
     load=lambda public: self_hosting.read(public, text=["id", "kind"]),
     split=lambda train, seed: splits.stratified_grouped(train["kind"], train["recording"], folds=3, seed=seed),
-    recipes={"embedder": Recipe(params=EmbedderParams, build=embedder, combine=retrieval.side_by_side, pooled=False)},
+    recipes={"embedder": Recipe(params=EmbedderParams, build=embedder, combine=concatenate_fits, pooled=False)},
     submission=Submission(
         write=lambda test, found: pd.DataFrame(
             {"id": test["id"], "kind": np.where(found[:, 0] > 0, "west", "east").astype(object)}
