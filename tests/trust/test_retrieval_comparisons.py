@@ -14,6 +14,7 @@ from goldfold.nn import collapse
 from goldfold.report.retrieval.comparison import Compared, page, strips_of, told
 from goldfold.retrieval.cosines import normalize
 from goldfold.retrieval.pairs import by_label, count_relevant
+from goldfold.retrieval.search import nearest
 from goldfold.trust.retrieval_comparisons import (
     FoldPairs,
     coarse_bins,

@@ -18,6 +18,7 @@ from goldfold.experiment.fits import Experiment, Fit, build_plan
 from goldfold.images.reading import content_hash
 from goldfold.optional_parts import Neighbors, Pairs
 from goldfold.retrieval import search
+from goldfold.retrieval.cosines import concatenate_fits
 from goldfold.training.predictor import Predictor, finish_plan
 
 NEAR_DUPLICATE, LEFT_OUT, SAME_FILE = "near-duplicate", "left out by the metric", "the same file"
@@ -77,7 +78,7 @@ def embed_tables(
         predict = _predictor(experiment, run, fit)
         by_fit.append([_embedded(predict, rows) for rows in tables])
     experiment.runtime.progress("embedding, fits", len(fits), len(fits))
-    return [search.side_by_side(np.stack(parts)) for parts in zip(*by_fit, strict=True)]
+    return [concatenate_fits(np.stack(parts)) for parts in zip(*by_fit, strict=True)]
 
 
 def _predictor(experiment: Experiment, run: Path, fit: Fit) -> Predictor:

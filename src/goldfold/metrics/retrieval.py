@@ -153,7 +153,9 @@ def r_precision(pairs: PairsOf, *, protocol: str) -> Metric:
     Range: [0, 1], higher is better. Chance: R / G, for G gallery rows.
     Ties: irrelevant rows rank first. Empty classes: queries without a relevant row are left out.
     """
-    return _metric("R-precision", pairs, protocol, lambda found: found.at_r / found.relevant, lambda r, g: r / g)
+    return _metric(
+        "R-precision", pairs, protocol, lambda found: found.relevant_at_r / found.relevant, lambda r, g: r / g
+    )
 
 
 def reciprocal_rank(pairs: PairsOf, *, protocol: str) -> Metric:
@@ -162,7 +164,7 @@ def reciprocal_rank(pairs: PairsOf, *, protocol: str) -> Metric:
     Range: [0, 1], higher is better. Chance: the expected value of a random ranking, in closed form.
     Ties: irrelevant rows rank first. Empty classes: queries without a relevant row are left out.
     """
-    return _metric("MRR", pairs, protocol, lambda found: 1 / found.first, random_ranking.expected_reciprocal_rank)
+    return _metric("MRR", pairs, protocol, lambda found: 1 / found.first_rank, random_ranking.expected_reciprocal_rank)
 
 
 def _metric(

@@ -18,23 +18,23 @@ if TYPE_CHECKING:
 
     from goldfold.optional_parts import Pairs
     from goldfold.retrieval.exact_ranks import RelevantRanks
-    from goldfold.retrieval.search import Answers
+    from goldfold.retrieval.pairs import RelevantCounts
 
     PairsOf = Callable[[DataFrame], Pairs]
 
 _cache: dict[str, tuple[tuple, Any]] = {}
 
 
-def answers(pairs: PairsOf, rows: DataFrame) -> Answers:
+def answers(pairs: PairsOf, rows: DataFrame) -> RelevantCounts:
     """Number of relevant and of gallery rows of each query."""
-    from goldfold.retrieval import search
+    from goldfold.retrieval.pairs import count_relevant
 
-    return _cached("answers", pairs, (_rows_digest(rows),), lambda: search.answers(pairs(rows)))
+    return _cached("answers", pairs, (_rows_digest(rows),), lambda: count_relevant(pairs(rows)))
 
 
 def ranked(pairs: PairsOf, rows: DataFrame, predictions: np.ndarray, depth: int) -> tuple[np.ndarray, RelevantRanks]:
     """Row positions of the queries, and the ranks of their relevant rows, exact up to at least `depth`."""
-    from goldfold.retrieval import exact_ranks
+    from goldfold.retrieval import cosines, exact_ranks
 
     embeddings, depth = np.asarray(predictions), max(depth, exact_ranks.DEPTH)
     if embeddings.ndim == 0 or len(embeddings) != len(rows):
@@ -45,7 +45,7 @@ def ranked(pairs: PairsOf, rows: DataFrame, predictions: np.ndarray, depth: int)
 
     def rank() -> tuple[np.ndarray, RelevantRanks]:
         made = pairs(rows)
-        return made.queries, exact_ranks.of_right_answers(made, exact_ranks.units(embeddings, made), depth)
+        return made.queries, exact_ranks.rank_relevant(made, cosines.normalize_tensor(embeddings, made), depth)
 
     digest = embeddings.shape, embeddings.dtype.str, sha256(embeddings.tobytes()).digest()
     return _cached("ranked", pairs, (depth, _rows_digest(rows), *digest), rank)

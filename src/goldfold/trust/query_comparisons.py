@@ -12,7 +12,7 @@ from goldfold.competition import Competition, Tables
 from goldfold.data import tables
 from goldfold.experiment.run_folders import run_name
 from goldfold.io.files import read_json
-from goldfold.retrieval import search as retrieval
+from goldfold.retrieval.pairs import count_relevant
 from goldfold.trust.audits import Finding, merge_places
 from goldfold.trust.retrieval_comparisons import (
     FoldEmbeddings,
@@ -72,7 +72,7 @@ def compare_queries(competition: Competition, data: Tables, folders: Sequence[Pa
     """
     first, *others = folders
     galleries = pairs_by_fold(first, data.train, competition.metric.retrieval.pairs)
-    unanswered = sum(retrieval.answers(each.pairs).unanswered for each in galleries)
+    unanswered = sum(count_relevant(each.pairs).queries_without_relevant for each in galleries)
     first_fits = _fits(first, galleries)
     first_look = evaluate(galleries, first_fits)
     for other in others:

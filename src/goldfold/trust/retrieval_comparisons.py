@@ -39,7 +39,7 @@ class FoldPairs:
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingSpread:
-    """How much of their space a run's normalized embeddings use: mean over fits; terms as in `collapse.FeatureStatistics`."""
+    """How much of their space a run's normalized embeddings use, mean over fits; see `collapse.FeatureStatistics`."""
 
     dimensions: int
     spread: float

@@ -121,17 +121,17 @@ def _similarities(found: Compared) -> str:
     fine = [look.similarities for look in found.looks]
     first, other = drawn(found).values()
     moved = []
-    for side in ("right", "wrong"):
+    for side, word in (("relevant", "right"), ("irrelevant", "wrong")):
         counts = [getattr(each, side) for each in (first, other)]
         apart = ks_distance(*(getattr(each, side) for each in fine))
         medians = [f"{median(each, first.edges):.3f}" for each in counts]
-        moved.append([f"{side} answers", *medians, f"{100 * histogram_overlap(*counts):.0f} %", f"{apart:.3f}"])
+        moved.append([f"{word} answers", *medians, f"{100 * histogram_overlap(*counts):.0f} %", f"{apart:.3f}"])
     header = ["cosine to the query", f"median, {found.first}", f"median, {found.other}", "overlap", "KS distance"]
     within = []
     for name, own, each in zip((found.first, found.other), (first, other), fine, strict=True):
-        gap = median(own.right, own.edges) - median(own.wrong, own.edges)
+        gap = median(own.relevant, own.edges) - median(own.irrelevant, own.edges)
         within.append(
-            [name, f"{gap:+.3f}", f"{100 * overlap(own):.0f} %", f"{ks_distance(each.right, each.wrong):.3f}"]
+            [name, f"{gap:+.3f}", f"{100 * overlap(own):.0f} %", f"{ks_distance(each.relevant, each.irrelevant):.3f}"]
         )
     told = table(["right against wrong answers of", "medians apart", "overlap", "KS distance"], within)
     return f"## Similarities\n\nOne run against the other:\n\n{table(header, moved)}\n\nWithin each run:\n\n{told}"

@@ -63,7 +63,7 @@ def overlap(found: SimilarityHistogram) -> float:
     >>> overlap(SimpleNamespace(right=np.array([0, 1, 3]), wrong=np.array([8, 8, 0])))
     0.25
     """
-    return histogram_overlap(found.right, found.wrong)
+    return histogram_overlap(found.relevant, found.irrelevant)
 
 
 def _lowest(found: Mapping[str, SimilarityHistogram]) -> float:
