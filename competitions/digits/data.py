@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from goldfold.competition import Fold, Tables
-from goldfold.data import folds as splits
 from goldfold.data import self_hosting
+from goldfold.data.folds import stratified
 
 DIGITS = tuple(range(10))
 HIDDEN_SEED = 1998
@@ -38,4 +38,4 @@ def load(public: Path) -> Tables:
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:
     """Five folds with as many of each digit."""
-    return splits.stratified(train["label"], folds=5, seed=seed)
+    return stratified(train["label"], folds=5, seed=seed)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from goldfold.competition import Fold, Tables
 from goldfold.data import self_hosting, time_folds
-from goldfold.data.defect_folders import SUFFIXES
+from goldfold.data.defect_folders import IMAGE_SUFFIXES
 from goldfold.errors import GoldfoldError
 from goldfold.optional_parts import Neighbors, Pairs
 from goldfold.retrieval import search as retrieval
@@ -44,7 +44,7 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
 def _frames(raw: Path) -> pd.DataFrame:
     """A row per photograph below train, val and test, in the order of names such as 0006R0_f01230.jpg."""
     found = [path for part in ("train", "val", "test") for path in (raw / part).glob("[!.]*")]
-    files = sorted((path for path in found if path.suffix.lower() in SUFFIXES), key=lambda path: path.name)
+    files = sorted((path for path in found if path.suffix.lower() in IMAGE_SUFFIXES), key=lambda path: path.name)
     rows = pd.DataFrame({"id": [path.stem for path in files], "path": files}, dtype=object)
     named = rows["id"].str.extract(r"^(?P<recording>[^_]+)_f?(?P<number>\d+)$")
     if not files or named.isna().any(axis=None):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from goldfold.competition import Fold, Tables
 from goldfold.data import defect_folders, self_hosting
-from goldfold.data import folds as splits
+from goldfold.data.folds import k_fold, stratified
 
 TARGETS = ("defect",)
 NORMAL = 0
@@ -18,7 +18,7 @@ FOLDS = 5
 
 def prepare(raw: Path, public: Path, private: Path) -> None:
     """Copy the images under their own names; Only Kaggle has labels."""
-    tables = defect_folders.homework(raw)
+    tables = defect_folders.train_test_folders(raw)
     _copied(tables.train, raw, public).assign(defect=NORMAL).to_csv(public / "train.csv", index=False)
     _copied(tables.test, raw, public).to_csv(public / "test.csv", index=False)
     tables.sample_submission.to_csv(public / "sample_submission.csv", index=False)
@@ -34,11 +34,11 @@ def _copied(rows: pd.DataFrame, raw: Path, public: Path) -> pd.DataFrame:
 
 def load(public: Path) -> Tables:
     """Both tables: id, path, class ("?" where unknown; the test table's may be new); train: defect, 0 in each row."""
-    return self_hosting.read(public, text=defect_folders.TEXT)
+    return self_hosting.read(public, text=defect_folders.TEXT_COLUMNS)
 
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:
     """Five folds with the same share of each class; of shuffled rows where there is one class, or none is known."""
     if train["class"].nunique() == 1:
-        return splits.k_fold(train, folds=FOLDS, seed=seed)
-    return splits.stratified(train["class"], folds=FOLDS, seed=seed)
+        return k_fold(train, folds=FOLDS, seed=seed)
+    return stratified(train["class"], folds=FOLDS, seed=seed)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from goldfold.competition import Fold, Tables
-from goldfold.data import folds as splits
 from goldfold.data import self_hosting
-from goldfold.data.defect_folders import SUFFIXES
+from goldfold.data.defect_folders import IMAGE_SUFFIXES
+from goldfold.data.folds import grouped
 from goldfold.errors import GoldfoldError
 from goldfold.images import reading as images
 from goldfold.optional_parts import Pairs
@@ -39,13 +39,13 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
         shutil.copyfile(source, public / name)
     shutil.rmtree(public / "digits", ignore_errors=True)
     rows = rows.assign(path=names)
-    kept, hidden = splits.grouped(rows["label"], folds=5, seed=HIDDEN_SEED)[0]
+    kept, hidden = grouped(rows["label"], folds=5, seed=HIDDEN_SEED)[0]
     RANKING.host(rows.iloc[kept], rows.iloc[hidden], TARGETS, pairs, public, private)
 
 
 def _folders(raw: Path) -> pd.DataFrame:
     """The images below `raw`; the class is the folder, with those above it."""
-    files = sorted(path for path in raw.rglob("*") if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+    files = sorted(path for path in raw.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != ".")
     if not files:
         raise GoldfoldError(f"{raw} must hold a folder of images for each class and holds none: put them there")
     images.check(files)
@@ -78,4 +78,4 @@ def pairs(rows: pd.DataFrame) -> Pairs:
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:
     """Four folds by class: no class of a fold's validation rows is trained on."""
-    return splits.grouped(train["label"], FOLDS, seed)
+    return grouped(train["label"], FOLDS, seed)

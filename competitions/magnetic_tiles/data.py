@@ -12,8 +12,8 @@ import pandas as pd
 from scipy.sparse.csgraph import connected_components
 
 from goldfold.competition import Fold, Tables
-from goldfold.data import folds as splits
 from goldfold.data import self_hosting
+from goldfold.data.folds import stratified_grouped
 from goldfold.errors import GoldfoldError
 from goldfold.images import matching
 from goldfold.images import reading as images
@@ -78,7 +78,7 @@ def load(public: Path) -> Tables:
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:
     """Five folds of tiles with about the same share of each kind: no tile is on both sides under another exposure."""
-    return splits.stratified_grouped(train["kind"], train["tile"], folds=5, seed=seed)
+    return stratified_grouped(train["kind"], train["tile"], folds=5, seed=seed)
 
 
 def masks(rows: pd.DataFrame) -> Iterator[np.ndarray]:

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from goldfold.competition import Fold, Tables
-from goldfold.data import defect_folders, self_hosting
-from goldfold.data import folds as splits
+from goldfold.data import defect_folders, fold_checks, self_hosting
 from goldfold.errors import GoldfoldError
 from goldfold.images import reading as images
 
@@ -66,14 +65,14 @@ def load(public: Path) -> Tables:
     Train besides: defect (0 or 1), kind ("good" or the defect's), source (its name in the data set), mask_path (0 =
     whole; normal images have an empty mask).
     """
-    return self_hosting.read(public, text=defect_folders.TEXT)
+    return self_hosting.read(public, text=defect_folders.TEXT_COLUMNS)
 
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:
     """Five folds that validate a fifth of each class and kind; images from `train/good` alone are learnt from."""
     dealt, learnt = _dealt(train, seed), train["part"] == "train"
     folds = [Fold(np.flatnonzero(learnt & (dealt != fold)), np.flatnonzero(dealt == fold)) for fold in range(FOLDS)]
-    return splits.verified(folds, len(train))
+    return fold_checks.verified(folds, len(train))
 
 
 def masks(rows: pd.DataFrame) -> Iterator[np.ndarray]:

@@ -12,7 +12,7 @@ import pandas as pd
 from pandas import DataFrame
 
 from goldfold.competition import Fold, Tables
-from goldfold.data import folds as splits
+from goldfold.data.folds import stratified
 from goldfold.errors import GoldfoldError
 from goldfold.images import reading as images
 from goldfold.submission import rle
@@ -30,7 +30,7 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
         (public / part).mkdir()
     train = _copied(raw / "stage1_train", public, labelled=True)
     if hosts:
-        hidden = splits.stratified(train["stratum"], folds=5, seed=0)[0].validation
+        hidden = stratified(train["stratum"], folds=5, seed=0)[0].validation
         test, train = train.iloc[hidden], train.drop(index=hidden)
         _hide(test, public / "masks", private)
         DataFrame({"ImageId": test["id"], "EncodedPixels": "1 1"}).to_csv(public / "sample_submission.csv", index=False)
@@ -84,7 +84,7 @@ def load(public: Path) -> Tables:
 
 
 def split(train: DataFrame, seed: int) -> list[Fold]:
-    return splits.stratified(train["stratum"], folds=3, seed=seed)
+    return stratified(train["stratum"], folds=3, seed=seed)
 
 
 def masks(rows: DataFrame) -> Iterator[np.ndarray]:

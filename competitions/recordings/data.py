@@ -25,19 +25,19 @@ HIDDEN_SEED, FOLDS = 2025, 4
 
 def prepare(raw: Path, public: Path, private: Path) -> None:
     """Write each frame as PNG and hide the labelled ones of a fifth of the blocks."""
-    layout, counts = recording_folders.layout(raw), {}
-    for name, path in recording_folders.found(raw).items():
+    layout, counts = recording_folders.read_layout(raw), {}
+    for name, path in recording_folders.find_recordings(raw).items():
         (public / "images" / name).mkdir(parents=True)
-        frames = recording_folders.pictures(recordings.read(path, layout.variable, layout.frames_axis), layout)
+        frames = recording_folders.eight_bit_frames(recordings.read(path, layout.variable, layout.frames_axis), layout)
         for number, frame in enumerate(frames):
             pixels = frame if frame.ndim == 2 else frame[..., ::-1]
             cv2.imencode(".png", pixels)[1].tofile(public / "images" / name / f"{number:05d}.png")
             counts[name] = number + 1
-    rows = _rows(counts).merge(recording_folders.labels(raw / "labels.csv", counts), how="left")
+    rows = _rows(counts).merge(recording_folders.read_labels(raw / "labels.csv", counts), how="left")
     rows["label"] = rows["label"].fillna(UNLABELLED)
     known = np.flatnonzero(rows["label"] != UNLABELLED)
     hidden = known[_split(rows.iloc[known], folds=5, seed=HIDDEN_SEED)[0].validation]
-    kept = time_folds.beyond(rows["recording"], rows["frame"], hidden, NEIGHBORS.guard)
+    kept = time_folds.outside_guard(rows["recording"], rows["frame"], hidden, NEIGHBORS.guard)
     RANKING.host(rows.iloc[kept], rows.iloc[hidden], TARGETS, pairs, public, private)
 
 

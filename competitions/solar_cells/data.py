@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from goldfold.competition import Fold, Tables
-from goldfold.data import folds as splits
 from goldfold.data import self_hosting
+from goldfold.data.folds import stratified
 
 TARGETS = ("defect", "probability")
 HIDDEN_SEED = 2018
@@ -35,4 +35,4 @@ def load(public: Path) -> Tables:
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:
     """Five folds with the same share of each probability and each type of cell."""
-    return splits.stratified(train["probability"].astype(str) + train["type"], folds=5, seed=seed)
+    return stratified(train["probability"].astype(str) + train["type"], folds=5, seed=seed)

@@ -35,10 +35,10 @@ def write(path: Path, text: str) -> Path:
 
 
 def classes(raw: Path, part: str = "train") -> list[str]:
-    return getattr(defect_folders.homework(raw), part)["class"].tolist()
+    return getattr(defect_folders.train_test_folders(raw), part)["class"].tolist()
 
 
-def refused(raw: Path, *words: str, layout=defect_folders.homework) -> None:
+def refused(raw: Path, *words: str, layout=defect_folders.train_test_folders) -> None:
     with pytest.raises(GoldfoldError) as caught:
         layout(raw)
     assert "\n" not in str(caught.value)
@@ -47,7 +47,7 @@ def refused(raw: Path, *words: str, layout=defect_folders.homework) -> None:
 
 
 def test_folders_are_classes_and_the_sample_gives_ids_and_order(tmp_path):
-    tables = defect_folders.homework(made_defects.homework(tmp_path, train=2, test=2))
+    tables = defect_folders.train_test_folders(made_defects.homework(tmp_path, train=2, test=2))
     assert tables.train["class"].tolist() == [of for of in made_defects.CLASSES for _ in range(2)]
     assert tables.train["id"].tolist() == [f"{of}/00{number}" for of in made_defects.CLASSES for number in range(2)]
     assert tables.test["id"].tolist() == ["0005", "0004", "0003", "0002", "0001", "0000"]
@@ -57,7 +57,7 @@ def test_folders_are_classes_and_the_sample_gives_ids_and_order(tmp_path):
 
 
 def test_without_folders_mapping_and_sample(flat):
-    tables = defect_folders.homework(flat)
+    tables = defect_folders.train_test_folders(flat)
     assert tables.train["id"].tolist() == ["0001", "0002", "0003"]
     assert set(tables.train["class"]) == {"?"}
     assert tables.sample_submission.to_dict("list") == {"id": ["0001", "0002"], "prediction": [0.5, 0.5]}
@@ -69,16 +69,16 @@ def test_without_folders_mapping_and_sample(flat):
 )
 def test_ids_are_written_as_the_sample_writes_them(flat, first, second):
     write(flat / "sample_submission.csv", f"id,prediction\n{first},0\n{second},0\n")
-    tables = defect_folders.homework(flat)
+    tables = defect_folders.train_test_folders(flat)
     assert tables.test["id"].tolist() == [first, second]
     assert [path.name for path in tables.test["path"]] == ["0002.png", "0001.png"]
 
 
 def test_names_that_repeat_keep_their_folders_then_their_endings(flat):
     save(flat / "train" / "a" / "0001.png", GREY)
-    assert defect_folders.homework(flat).train["id"].tolist() == ["0001", "0002", "0003", "a/0001"]
+    assert defect_folders.train_test_folders(flat).train["id"].tolist() == ["0001", "0002", "0003", "a/0001"]
     save(flat / "train" / "0001.JPG", GREY)
-    found = defect_folders.homework(flat).train["id"].tolist()
+    found = defect_folders.train_test_folders(flat).train["id"].tolist()
     assert found == ["0001.JPG", "0001.png", "0002.png", "0003.png", "a/0001.png"]
 
 
@@ -100,13 +100,13 @@ def test_a_mapping_gives_classes(flat, mapping):
 
 def test_a_mapping_may_name_test_images_and_new_classes_are_told(flat):
     write(flat / "classes.csv", "file,class\ntrain/0001,a\ntrain/0002,b\ntrain/0003,b\ntest/0001,b\ntest/0002,牙刷\n")
-    tables = defect_folders.homework(flat)
+    tables = defect_folders.train_test_folders(flat)
     assert tables.test["class"].tolist() == ["b", "牙刷"]
 
 
 def test_new_classes_cannot_be_told_where_none_is_known(flat):
     save(flat / "test" / "牙刷" / "9.png", GREY)
-    tables = defect_folders.homework(flat)
+    tables = defect_folders.train_test_folders(flat)
     assert "牙刷" in set(tables.test["class"])
 
 
@@ -115,7 +115,7 @@ def test_decomposed_names_are_the_composed_ones(tmp_path):
         for number in range(2):
             save(tmp_path / part / normalize(form, "café") / normalize(form, f"é{number}.png"), GREY)
     write(tmp_path / "sample_submission.csv", "id,prediction\né1,0\né0,0\n")
-    tables = defect_folders.homework(tmp_path)
+    tables = defect_folders.train_test_folders(tmp_path)
     assert set(tables.train["class"]) == set(tables.test["class"]) == {normalize("NFC", "café")}
     assert tables.train["path"].map(Path.exists).all()
 
@@ -130,7 +130,7 @@ def test_images_are_found_by_ending_and_nothing_else_is(flat):
     (flat / "elsewhere").mkdir()
     save(flat / "elsewhere" / "0009.png", GREY)
     (flat / "train" / "linked").symlink_to(flat / "elsewhere")
-    found = defect_folders.homework(flat).train
+    found = defect_folders.train_test_folders(flat).train
     assert found["id"].tolist() == [f"000{number}" for number in (1, 2, 3, 4, 5, 6, 9)]
     assert found["class"].iloc[-1] == "linked"
 
@@ -258,7 +258,7 @@ def test_what_was_prepared_is_read_as_text(tmp_path):
     rows.assign(defect=0).to_csv(tmp_path / "train.csv", index=False)
     rows.to_csv(tmp_path / "test.csv", index=False)
     rows[["id"]].assign(prediction=["", 1]).to_csv(tmp_path / "sample_submission.csv", index=False)
-    tables = self_hosting.read(tmp_path, text=defect_folders.TEXT)
+    tables = self_hosting.read(tmp_path, text=defect_folders.TEXT_COLUMNS)
     assert tables.train[["id", "class"]].to_numpy().tolist() == rows[["id", "class"]].to_numpy().tolist()
     assert tables.train["defect"].dtype.kind == "i"
     assert tables.sample_submission["prediction"].dtype.kind == "f"

@@ -50,7 +50,7 @@ def said_by_callers(rows: pd.DataFrame, guard: float) -> dict[str, np.ndarray]:
     every, close = np.arange(len(rows)), Neighbors("recording", "time", guard)
     sequences, times = rows["recording"], rows["time"]
     near = [embeddings.near_duplicates(rows, row, close) | (every == row) for row in every]
-    kept = [time_folds.beyond(sequences, times, np.array([row]), guard) for row in every]
+    kept = [time_folds.outside_guard(sequences, times, np.array([row]), guard) for row in every]
     views = two_views.near(sequences.to_numpy(), times.to_numpy(), guard)
     return {
         "neighbors": pairs_of(neighbors.timeline(sequences, times), guard),
@@ -150,7 +150,7 @@ def test_query_and_metric_leave_out_the_same_rows_at_the_edge_of_the_guard() -> 
 @pytest.mark.parametrize("start", [0, 1000, START])
 def test_a_guard_is_widened_by_a_thousandth_at_most(start: float) -> None:
     line = neighbors.timeline(["a"] * 4, [start, start + 2, start + 2.01, start - 2.01])
-    assert line.near(2.0, 0).tolist() == [False, True, False, False]
+    assert line.near_duplicates(2.0, 0).tolist() == [False, True, False, False]
 
 
 def test_a_row_without_sequence_or_time_is_nobodys_neighbor() -> None:
@@ -208,4 +208,4 @@ def test_columns_that_are_not_there_and_guards_below_0_are_refused() -> None:
 def test_rows_of_one_time_are_neighbors_under_a_guard_of_0() -> None:
     line = neighbors.timeline(["a", "a", "a", "b"], [0, 0, 1, 0])
     assert [line.windows(0).of(row).tolist() for row in range(4)] == [[0, 1], [0, 1], [2], [3]]
-    assert line.near(0, 0).tolist() == [False, True, False, False]
+    assert line.near_duplicates(0, 0).tolist() == [False, True, False, False]

@@ -103,21 +103,21 @@ def test_prediction_sees_no_target():
 
 def test_contents_are_equal_where_a_model_sees_the_same(tmp_path):
     rows = pd.DataFrame({"id": [1, 2, 3], "a": [1.0, 1.0, 2.0], "b": ["x", "x", "x"], "y": [0, 1, 0]})
-    first, second, third = tables.contents(rows, ("y",))
+    first, second, third = tables.content_hashes(rows, ("y",))
     assert first == second != third
     paths = images_in(tmp_path, 3)
     paths[2].write_bytes(paths[0].read_bytes())
-    first, second, third = tables.contents(TRAIN.assign(path=paths), ("y",))
+    first, second, third = tables.content_hashes(TRAIN.assign(path=paths), ("y",))
     assert first == third != second
 
 
 def test_contents_keep_the_rows_index():
-    assert list(tables.contents(TRAIN[1:], ("y",)).index) == [1, 2]
+    assert list(tables.content_hashes(TRAIN[1:], ("y",)).index) == [1, 2]
 
 
 def test_rows_that_show_nothing_are_not_copies_of_each_other():
     """A table of ids and targets alone, whose samples a recipe finds elsewhere."""
-    found = tables.contents(pd.DataFrame({"id": [1, 2], "y": [0, 1]}), ("y",))
+    found = tables.content_hashes(pd.DataFrame({"id": [1, 2], "y": [0, 1]}), ("y",))
     assert found.nunique() == 2
 
 
@@ -125,12 +125,12 @@ def test_long_arrays_in_cells_are_told_apart_by_their_middle():
     one, other = np.zeros(3000), np.zeros(3000)
     other[1500] = 1
     rows = pd.DataFrame({"id": [1, 2, 3], "signal": [one, other, one.copy()]})
-    first, second, third = tables.contents(rows, ())
+    first, second, third = tables.content_hashes(rows, ())
     assert first == third != second
 
 
 def hashed(data: Tables) -> str:
-    return tables.data_hash(data, *(tables.contents(rows, ("y",)) for rows in (data.train, data.test)))
+    return tables.data_hash(data, *(tables.content_hashes(rows, ("y",)) for rows in (data.train, data.test)))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def saved(path: Path, array: np.ndarray) -> Path:
 
 
 def shown(path: Path, layout: recording_folders.Layout) -> np.ndarray:
-    return np.stack(list(recording_folders.pictures(recordings.read(path), layout)))
+    return np.stack(list(recording_folders.eight_bit_frames(recordings.read(path), layout)))
 
 
 def test_arrays_become_pictures_of_eight_bits(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_echoes_become_b_mode_and_pictures_stay(tmp_path: Path) -> None:
 def test_a_description_that_cannot_be_says_so(text: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "recording.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(GoldfoldError, match=told) as refused:
-        recording_folders.layout(tmp_path)
+        recording_folders.read_layout(tmp_path)
     assert "\n" not in str(refused.value)
 
 
@@ -76,16 +76,16 @@ def test_labels_of_frames_that_are_not_there_are_refused(line: str, told: str, t
     path = tmp_path / "labels.csv"
     path.write_text(f"recording,frame,label\na.mat,0,held\n{line}\n", encoding="utf-8")
     with pytest.raises(GoldfoldError, match=told):
-        recording_folders.labels(path, {"a": 10, "b": 3})
+        recording_folders.read_labels(path, {"a": 10, "b": 3})
 
 
 def test_recordings_need_names_of_their_own(tmp_path: Path) -> None:
     with pytest.raises(GoldfoldError, match="holds none"):
-        recording_folders.found(tmp_path / "raw")
+        recording_folders.find_recordings(tmp_path / "raw")
     made_recordings.images(tmp_path / "a", GREY[:1])
     saved(tmp_path / "b.npy", GREY)
     (tmp_path / "labels.csv").touch()
-    assert list(recording_folders.found(tmp_path)) == ["a", "b"]
+    assert list(recording_folders.find_recordings(tmp_path)) == ["a", "b"]
     saved(tmp_path / "a.npy", GREY)
     with pytest.raises(GoldfoldError, match="names of their own"):
-        recording_folders.found(tmp_path)
+        recording_folders.find_recordings(tmp_path)

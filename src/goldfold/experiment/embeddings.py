@@ -180,7 +180,7 @@ def near_duplicates(rows: DataFrame, position: int, close: Neighbors | None) -> 
     """
     if close is None:
         return np.zeros(len(rows), bool)
-    return neighbors.of_table(rows, close).near(close.guard, position)
+    return neighbors.of_table(rows, close).near_duplicates(close.guard, position)
 
 
 def no_such_id(name: str, known: Collection[str], what: str) -> GoldfoldError:

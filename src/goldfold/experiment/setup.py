@@ -13,8 +13,7 @@ from pandas import Series
 
 import goldfold
 from goldfold.competition import Runtime
-from goldfold.data import folds as splits
-from goldfold.data import tables
+from goldfold.data import fold_checks, fold_tables, tables
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
 from goldfold.experiment import identity, workspace
@@ -69,7 +68,7 @@ def prepared(name: str, config: configs.Config, device: torch.device, workers: i
     data = workspace.load(name, competition)
     tables.check(competition, data)
     folds = workspace.carried_out(name, competition.split, data.train, config.protocol.seed)
-    splits.check_positions(folds, len(data.train))
+    fold_checks.check_positions(folds, len(data.train))
     experiment = Experiment(
         competition=competition,
         recipe=competition.recipes[config.recipe],
@@ -80,8 +79,8 @@ def prepared(name: str, config: configs.Config, device: torch.device, workers: i
         folds=folds,
         runtime=Runtime(seed=0, device=device, cache=workspace.CACHE, workers=workers),
     )
-    contents = tuple(tables.contents(rows, competition.targets) for rows in (data.train, data.test))
-    drawn = splits.folds_frame(data.train["id"], folds).to_csv(index=False)
+    contents = tuple(tables.content_hashes(rows, competition.targets) for rows in (data.train, data.test))
+    drawn = fold_tables.folds_to_table(data.train["id"], folds).to_csv(index=False)
     return Prepared(name=name, config=config, experiment=experiment, drawn=drawn, contents=contents)
 
 

@@ -17,7 +17,7 @@ from torch import nn
 
 from goldfold.competition import Plan, Stage
 from goldfold.errors import GoldfoldError
-from goldfold.io.random_states import undisturbed
+from goldfold.io.random_states import preserved_states
 from goldfold.training import checkpoints
 from goldfold.training import state as training_state
 from goldfold.training.epoch_selection import check, exhausted, worth_keeping
@@ -268,7 +268,7 @@ def from_first(value: Any) -> Any:
 
 def _look(plan: Plan, validate: Callable[[nn.Module], Mapping[str, float]], model: nn.Module) -> dict[str, Any]:
     """An epoch's scores, and what the plan monitors, without touching the random states of training."""
-    with undisturbed():
+    with preserved_states():
         scores = dict(validate(model))
         model.eval()
         with torch.no_grad():

@@ -215,7 +215,7 @@ def by_query(competition: Competition, folders: Sequence[Path]) -> list[str]:
 
 
 def _refuse_other_data(competition: Competition, data: Tables, folders: Sequence[Path]) -> None:
-    contents = (tables.contents(rows, competition.targets) for rows in (data.train, data.test))
+    contents = (tables.content_hashes(rows, competition.targets) for rows in (data.train, data.test))
     now = tables.data_hash(data, *contents)
     for folder in folders:
         if read_json(folder / "reproduce.json").get("data_hash") != now:

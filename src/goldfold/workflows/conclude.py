@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goldfold.cli.score import table
-from goldfold.data.folds import folds_frame
+from goldfold.data.fold_tables import folds_to_table
 from goldfold.experiment import config as configs
 from goldfold.experiment import run_folders as runs
 from goldfold.experiment import workspace
@@ -126,7 +126,7 @@ def _draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path
             rows,
             whole.oof,
             metric.options.row_error(rows, whole.oof),
-            folds=folds_frame(train["id"], experiment.folds)["fold"].to_numpy()[whole.rows],
+            folds=folds_to_table(train["id"], experiment.folds)["fold"].to_numpy()[whole.rows],
             targets=competition.targets,
             classes=next(filter(None, (each.options.classes for each in (metric, *competition.also))), None),
         )

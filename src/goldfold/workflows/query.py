@@ -13,7 +13,7 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from goldfold.cli.progress import Bar
-from goldfold.data.folds import folds_frame
+from goldfold.data.fold_tables import folds_to_table
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import embeddings, views_and_seeds, workspace
 from goldfold.experiment import run_folders as runs
@@ -104,7 +104,7 @@ def search(
 def _rows(experiment: Experiment, test: DataFrame) -> DataFrame:
     """Both tables with `label`, "test" where it is hidden, and `fold`, whose validation rows they are of, if any's."""
     competition, train = experiment.competition, experiment.tables.train
-    folds = folds_frame(train["id"], experiment.folds)["fold"].astype(object).replace(-1, "-").to_numpy()
+    folds = folds_to_table(train["id"], experiment.folds)["fold"].astype(object).replace(-1, "-").to_numpy()
     known = train.assign(label=labels(train, competition.targets[:1]), fold=folds)
     rows = pd.concat([known, test.assign(label="test", fold="-")], ignore_index=True)
     beside = (competition.neighbors.sequence, competition.neighbors.time) if competition.neighbors else ()

@@ -65,7 +65,7 @@ def train(
 
     accept: codes of findings that shall not stop it, beside those of the config.
     """
-    memory.keep_freed()
+    memory.keep_freed_memory()
     competition = workspace.competition(name)
     config = configs.read(workspace.config_path(name, config_name), overrides, competition.recipes)
     return carry_out(prepared(name, accepting(config, accept), device, workers), quiet, wanted=wanted)
