@@ -13,14 +13,14 @@ from goldfold.data.defect_folders import IMAGE_SUFFIXES
 from goldfold.errors import GoldfoldError
 from goldfold.optional_parts import Neighbors, Pairs
 from goldfold.retrieval import search as retrieval
-from goldfold.submission.ranked_lists import Ranking
+from goldfold.submission.ranked_lists import RankedLists
 
 TARGETS = ("place", "recording", "second", "block")
 NEIGHBORS = Neighbors("recording", "second", 2.0)
 WITHIN = 10.0  # seconds up to which a frame shows the same place
 BLOCK, PLACE = 30.0, 10.0  # seconds; places lie in blocks
 RATE = 30  # numbers a second in the file names
-RANKING = Ranking("frames", listed=24, graded=20)  # at one frame a second four of a list may be near-duplicates
+LISTS = RankedLists("frames", length=24, depth=20)  # at one frame a second four of a list may be near-duplicates
 HIDDEN_SEED, FOLDS = 1, 4  # 1: the first whose blocks are of all four recordings
 
 
@@ -38,7 +38,7 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
     for rows, named in zip((train, test), shown, strict=True):
         for source, path in zip(rows["path"], named["path"], strict=True):
             shutil.copyfile(source, public / path)
-    RANKING.host(*shown, TARGETS, pairs, public, private)
+    LISTS.write_tables(*shown, TARGETS, pairs, public, private)
 
 
 def _frames(raw: Path) -> pd.DataFrame:
@@ -61,7 +61,7 @@ def _frames(raw: Path) -> pd.DataFrame:
 
 def load(public: Path) -> Tables:
     """Both: id, path. Train: recording, second (number / 30), block (30 s of it) and place (10 s of it)."""
-    return self_hosting.read(public, text=["id", "recording", "block", "place", RANKING.column])
+    return self_hosting.read(public, text=["id", "recording", "block", "place", LISTS.column])
 
 
 def pairs(rows: pd.DataFrame) -> Pairs:

@@ -15,11 +15,11 @@ from goldfold.errors import GoldfoldError
 from goldfold.images import reading as images
 from goldfold.optional_parts import Pairs
 from goldfold.retrieval import search as retrieval
-from goldfold.submission.ranked_lists import Ranking
+from goldfold.submission.ranked_lists import RankedLists
 
 TARGETS = ("label",)
 MOST = 100  # images of a class; its lists then hold all right answers
-RANKING = Ranking("images", listed=MOST)
+LISTS = RankedLists("images", length=MOST)
 HIDDEN_SEED, FOLDS = 2020, 4
 
 
@@ -40,7 +40,7 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
     shutil.rmtree(public / "digits", ignore_errors=True)
     rows = rows.assign(path=names)
     kept, hidden = grouped(rows["label"], folds=5, seed=HIDDEN_SEED)[0]
-    RANKING.host(rows.iloc[kept], rows.iloc[hidden], TARGETS, pairs, public, private)
+    LISTS.write_tables(rows.iloc[kept], rows.iloc[hidden], TARGETS, pairs, public, private)
 
 
 def _folders(raw: Path) -> pd.DataFrame:
@@ -68,7 +68,7 @@ def _digits(folder: Path) -> pd.DataFrame:
 
 def load(public: Path) -> Tables:
     """Both: id, path. Train: label."""
-    return self_hosting.read(public, text=["id", "label", RANKING.column])
+    return self_hosting.read(public, text=["id", "label", LISTS.column])
 
 
 def pairs(rows: pd.DataFrame) -> Pairs:

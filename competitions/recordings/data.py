@@ -13,13 +13,13 @@ from goldfold.data import self_hosting, time_folds
 from goldfold.optional_parts import Neighbors, Pairs
 from goldfold.retrieval import search as retrieval
 from goldfold.sequences import recording_folders, recordings
-from goldfold.submission.ranked_lists import Ranking
+from goldfold.submission.ranked_lists import RankedLists
 
 TARGETS = ("label",)
 UNLABELLED = "?"  # such a frame neither asks nor answers, it may be learnt from
 NEIGHBORS = Neighbors("recording", "frame", 2)
 BLOCK = 20  # frames
-RANKING = Ranking("frames", listed=24, graded=20)  # up to four of a list are near-duplicates of the query
+LISTS = RankedLists("frames", length=24, depth=20)  # up to four of a list are near-duplicates of the query
 HIDDEN_SEED, FOLDS = 2025, 4
 
 
@@ -38,7 +38,7 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
     known = np.flatnonzero(rows["label"] != UNLABELLED)
     hidden = known[_split(rows.iloc[known], folds=5, seed=HIDDEN_SEED)[0].validation]
     kept = time_folds.outside_guard(rows["recording"], rows["frame"], hidden, NEIGHBORS.guard)
-    RANKING.host(rows.iloc[kept], rows.iloc[hidden], TARGETS, pairs, public, private)
+    LISTS.write_tables(rows.iloc[kept], rows.iloc[hidden], TARGETS, pairs, public, private)
 
 
 def _rows(counts: dict[str, int]) -> pd.DataFrame:
@@ -53,7 +53,7 @@ def _rows(counts: dict[str, int]) -> pd.DataFrame:
 
 def load(public: Path) -> Tables:
     """Both: id, path, recording, frame (its number, from 0), block (20 frames). Train: label, "?" where unknown."""
-    return self_hosting.read(public, text=["id", "recording", "block", "label", RANKING.column])
+    return self_hosting.read(public, text=["id", "recording", "block", "label", LISTS.column])
 
 
 def pairs(rows: pd.DataFrame) -> Pairs:

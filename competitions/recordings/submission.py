@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pandas import DataFrame
 
-from competitions.recordings.data import RANKING, pairs
+from competitions.recordings.data import LISTS, pairs
 from goldfold.competition import Submission
 from goldfold.metrics.retrieval import map_at
 
 PROTOCOL = "each labelled frame asks the others of its fold, right by label, two frames or less away left out"
-METRIC = map_at(pairs, RANKING.graded, protocol=PROTOCOL)
+METRIC = map_at(pairs, LISTS.depth, protocol=PROTOCOL)
 
 
 def grade(submission: DataFrame, solution: DataFrame) -> float:
-    return RANKING.grade(submission, solution, pairs(solution))
+    return LISTS.grade(submission, solution, pairs(solution))
 
 
-SUBMISSION = Submission(write=RANKING.write, checks={RANKING.column: RANKING.check})
+SUBMISSION = Submission(write=LISTS.write, checks={LISTS.column: LISTS.check})

@@ -38,9 +38,11 @@ def classes(raw: Path, part: str = "train") -> list[str]:
     return getattr(defect_folders.train_test_folders(raw), part)["class"].tolist()
 
 
-def refused(raw: Path, *words: str, layout=defect_folders.train_test_folders) -> None:
+def refused(raw: Path, *words: str, code: str | None = None, layout=defect_folders.train_test_folders) -> None:
+    """Expect an error with all `words` in its message; code: None for errors of `goldfold.images`."""
     with pytest.raises(GoldfoldError) as caught:
         layout(raw)
+    assert code in (None, caught.value.code)
     assert "\n" not in str(caught.value)
     for word in words:
         assert word in str(caught.value)
@@ -170,23 +172,23 @@ def test_size_is_that_of_the_image_as_it_is_read(tmp_path):
 
 
 def test_folders_without_images_and_damaged_images_are_refused(flat):
-    refused(flat / "nowhere", "nowhere/train must hold images (.png", "put them there")
+    refused(flat / "nowhere", "nowhere/train", ".png", code="no_images")
     (flat / "train" / "0002.png").write_bytes(b"no image")
-    refused(flat, "1 of 3 images cannot be read", "0002.png")
+    refused(flat, "1 of 3 images", "0002.png")
 
 
 def test_a_single_normal_image_is_refused(flat):
     for number in (1, 2):
         (flat / "train" / f"000{number}.png").unlink()
-    refused(flat, "train has one normal image only", "add more")
+    refused(flat, "train", code="too_few_normal_images")
 
 
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
         ("classes.csv", "file,class\n0001,a\n0002,b\n0003,b\n0004,b\n", ["names 1 of 4 images", "'0004'"]),
-        ("classes.csv", "file,class\n0001,a\n0003,b\n", ["unlike 1, first '0002.png'", "add it"]),
-        ("classes.csv", "file,class\n0001,a\n0002,\n0003,b\n", ["unlike 1, first '0002.png'"]),
+        ("classes.csv", "file,class\n0001,a\n0003,b\n", ["1 have none", "first '0002.png'"]),
+        ("classes.csv", "file,class\n0001,a\n0002,\n0003,b\n", ["1 have none", "first '0002.png'"]),
         ("classes.csv", "file,class\n0001,a\n0002,b\n0002,a\n0003,b\n", ["name an image once, unlike '0002'"]),
         ("classes.csv", "name,class\n0001,a\n", ["must have the columns file, class", "has name, class"]),
         ("classes.csv", "file,class\n", ["with 0 rows"]),
@@ -197,7 +199,7 @@ def test_a_single_normal_image_is_refused(flat):
         ("classes.json", '{"0001": 3}', ["must be {file: class} or {class: [files]}"]),
         ("classes.json", '{"a": ["0001", 2]}', ["must be {file: class} or {class: [files]}"]),
         ("sample_submission.csv", "id,prediction\n1,0\n3,0\n", ["names 1 of 2 images", "not in test/", "first '3'"]),
-        ("sample_submission.csv", "id,prediction\n1,0\n", ["leaves out 1, first '0002.png'"]),
+        ("sample_submission.csv", "id,prediction\n1,0\n", ["lacks 1, first '0002.png'"]),
         ("sample_submission.csv", "id,prediction\n1,0\n2,0\n1,0\n", ["name an image once, unlike '1'"]),
         ("sample_submission.csv", "id,label\n1,0\n2,0\n", ["must have the columns id, prediction"]),
     ],
@@ -211,7 +213,7 @@ def test_a_table_in_another_encoding_and_two_mappings_are_refused(flat):
     (flat / "classes.csv").write_bytes("file,class\n0001,地毯\n".encode("gbk"))
     refused(flat, "classes.csv is no CSV file in utf-8")
     write(flat / "classes.json", "{}")
-    refused(flat, "must hold one mapping", "remove one")
+    refused(flat, "classes.csv", "classes.json", code="two_class_mappings")
 
 
 def test_mvtecs_layout_comes_through_whole(tmp_path):
@@ -235,22 +237,24 @@ def test_masks_may_be_called_as_their_images(tmp_path):
 def test_masks_that_lack_or_have_another_size_are_refused(tmp_path):
     mask = made_defects.mvtec(tmp_path) / "地毯" / "ground_truth" / "划痕" / "002_mask.png"
     save(mask, np.zeros((made_defects.SIDE, 20), np.uint8))
-    refused(tmp_path, "划痕/002_mask.png' must have its image's size, 48 x 48", "20 x 48", layout=defect_folders.mvtec)
+    wrong_size = "划痕/002_mask.png", "48 x 48", "20 x 48"
+    refused(tmp_path, *wrong_size, code="mask_size_differs", layout=defect_folders.mvtec)
     mask.unlink()
     refused(
         tmp_path,
-        "'地毯/test/划痕/002.png' shows a defect and has no mask",
-        "add '地毯/ground_truth/划痕/002_mask.png'",
+        "'地毯/test/划痕/002.png'",
+        "'地毯/ground_truth/划痕/002_mask.png'",
+        code="mask_missing",
         layout=defect_folders.mvtec,
     )
 
 
 def test_images_at_another_place_and_too_few_are_refused(tmp_path):
-    refused(tmp_path, "must hold images", layout=defect_folders.mvtec)
+    refused(tmp_path, ".png", code="no_images", layout=defect_folders.mvtec)
     save(tmp_path / "a" / "train" / "good" / "0.png", GREY)
-    refused(tmp_path, "two or more normal training images and holds 1", layout=defect_folders.mvtec)
+    refused(tmp_path, "has 1", code="too_few_normal_images", layout=defect_folders.mvtec)
     save(tmp_path / "a" / "train" / "bad" / "0.png", GREY)
-    refused(tmp_path, "unlike 1, first 'a/train/bad/0.png'", "move or remove", layout=defect_folders.mvtec)
+    refused(tmp_path, "1 do not, first 'a/train/bad/0.png'", code="images_misplaced", layout=defect_folders.mvtec)
 
 
 def test_what_was_prepared_is_read_as_text(tmp_path):
@@ -264,4 +268,4 @@ def test_what_was_prepared_is_read_as_text(tmp_path):
     assert tables.sample_submission["prediction"].dtype.kind == "f"
     assert tables.test["path"].tolist() == [tmp_path / "a.png", tmp_path / "b.png"]
     (tmp_path / "test.csv").unlink()
-    refused(tmp_path, "test.csv cannot be read", "prepare the data again", layout=self_hosting.read)
+    refused(tmp_path, "test.csv", "make prepare", code="table_unreadable", layout=self_hosting.read)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from error_codes import raises_code
 
 from goldfold.data import fields
 from goldfold.errors import GoldfoldError
@@ -31,7 +32,7 @@ def test_plain_predictions_are_every_field():
 
 
 def test_an_unknown_field_is_told():
-    with pytest.raises(GoldfoldError, match=r"no field of the predictions 'mask'.*map"):
+    with raises_code("unknown_field", "'mask'.*map"):
         fields.field(fields.records(score=SCORE, map=MAP), "mask")
 
 

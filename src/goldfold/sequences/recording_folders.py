@@ -1,4 +1,4 @@
-"""Folders of recordings: list the recordings, read `recording.yaml` and `labels.csv`, convert frames to 8-bit images."""
+"""Folders of recordings: list them, read `recording.yaml` and `labels.csv`, convert frames to 8-bit images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SUFFIXES = recordings.ARRAYS + recordings.VIDEOS
 
 
 class Layout(Params):
-    """Contents of `recording.yaml`, which describes the arrays (.mat, .npy, .npz) of a folder; all keys are optional."""
+    """Contents of `recording.yaml`, which describes the arrays (.mat, .npy, .npz) of a folder; keys are optional."""
 
     variable: str | None = Field(default=None, description="array to read if a file holds several with 3 or more axes")
     frames_axis: int = Field(default=0, ge=0, description="axis along which the frames lie, from 0")
@@ -148,7 +148,7 @@ def _eight_bits(frame: np.ndarray, name: str) -> np.ndarray:
     if frame.dtype.kind == "c":
         raise GoldfoldError(
             "frames_complex",
-            f"{name} is complex: if it is ultrasound, write 'dynamic_range_db: 60' into recording.yaml",
+            f"{name} is complex: for ultrasound, write 'dynamic_range_db: 60' into recording.yaml",
         )
     low, high = float(frame.min()), float(frame.max())
     if low < 0 or high > 1:

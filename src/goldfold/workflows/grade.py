@@ -54,7 +54,7 @@ def checked(run: Path) -> tuple[DataFrame, DataFrame]:
     if any(finding["code"] == "rule_broken" for finding in read_json(run / "findings.json")):
         raise GoldfoldError(f"run '{run.name}' breaks a rule of '{name}': an exploration has no submission")
     competition, path = workspace.competition(name), workspace.SUBMISSIONS / name / f"{run.name}.csv"
-    submissions.refuse_edited(path)
+    submissions.check_unchanged(path)
     data = workspace.load(name, competition)
     submission = submissions.read(path, data.sample_submission)
     submissions.check(submission, data.sample_submission, data.test, competition.submission)

@@ -52,7 +52,7 @@ def write(run: Path, accept: Sequence[str] = ()) -> tuple[Path, list[str]]:
         raise GoldfoldError(
             f"run '{runs.run_name(run)}' has no submission that a notebook could make: choose another run"
         )
-    submissions.refuse_edited(own)
+    submissions.check_unchanged(own)
     found = again(run, device_of(None), accept)
     print(f"predicting with the kept weights of {run} ...", flush=True)
     with tempfile.TemporaryDirectory() as folder:
