@@ -31,7 +31,7 @@ RECIPES = {
         "label",
         DIGITS,
         network=network,
-        grey=True,
+        gray=True,
         image_size=28,
         augmentation="moves",
         epochs=6,

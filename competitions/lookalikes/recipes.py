@@ -28,7 +28,7 @@ RECIPES = {
     "signs": embedder.recipe(
         "label",
         network=network,
-        grey=True,
+        gray=True,
         image_size=28,
         metric_augmentation="moves",
         metric_learning_rate=1e-3,

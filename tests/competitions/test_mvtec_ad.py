@@ -108,7 +108,7 @@ def test_the_hidden_labels_grade_a_submission(hosted: Path, loaded: Tables) -> N
 def test_a_short_training_finds_the_holes(hosted: Path, loaded: Tables, tmp_path: Path) -> None:
     recipe = COMPETITION.recipes["patch_library"]
     params = recipe.params(pretrained=False, image_size=64, library=400)
-    assert isinstance(params, patch_library.PatchLibrary)
+    assert isinstance(params, patch_library.PatchLibraryParams)
     assert [rule.broken(params) for rule in COMPETITION.rules] == [None]
     fold = COMPETITION.split(loaded.train, 0)[0]
     runtime = Runtime(seed=1, device=torch.device("cpu"), cache=tmp_path)

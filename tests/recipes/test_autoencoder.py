@@ -95,14 +95,15 @@ def test_the_library_score_is_the_distance_to_the_nearest_normal_image(rows, tmp
     assert len(normal) == (16 if unit == "image" else 16 * 8 * 8)
 
 
-def test_what_is_kept_back_is_learnt_by_nobody_and_drawn_by_seed(rows, tmp_path):
+def test_the_holdout_is_not_trained_on_and_is_drawn_by_seed(rows, tmp_path):
     recipe = autoencoder.recipe("defect", **SMALL)
-    params = recipe.params(kept_back=0.3)
-    learnt, kept = autoencoder._parted(params, rows[rows["defect"] == 0], seed=1)
-    assert (len(learnt), len(kept)) == (14, 6)
-    assert not set(learnt["id"]) & set(kept["id"])
-    assert kept["id"].tolist() == autoencoder._parted(params, rows[rows["defect"] == 0], seed=1)[1]["id"].tolist()
-    assert kept["id"].tolist() != autoencoder._parted(params, rows[rows["defect"] == 0], seed=2)[1]["id"].tolist()
+    params = recipe.params(holdout=0.3)
+    train, kept = autoencoder._train_and_holdout(params, rows[rows["defect"] == 0], seed=1)
+    assert (len(train), len(kept)) == (14, 6)
+    assert not set(train["id"]) & set(kept["id"])
+    again, other = (autoencoder._train_and_holdout(params, rows[rows["defect"] == 0], seed)[1] for seed in (1, 2))
+    assert kept["id"].tolist() == again["id"].tolist()
+    assert kept["id"].tolist() != other["id"].tolist()
 
 
 def test_holes_and_damage_are_seen_and_not_wanted(rows, tmp_path):
@@ -122,7 +123,7 @@ def test_an_epoch_repeats_and_the_next_is_drawn_anew(rows, tmp_path):
 
 
 def test_signs_agree_with_their_bricks(rows, tmp_path):
-    plan, history, _ = fitted(rows, tmp_path, epochs=1, kept_back=0.4)
+    plan, history, _ = fitted(rows, tmp_path, epochs=1, holdout=0.4)
     with torch.no_grad():
         signs = plan.monitor(plan.model.eval())
     assert signs["validation_loss"].higher_is_better is False
@@ -194,14 +195,14 @@ def test_one_model_per_class_learns_from_its_own_class_and_routes_without_labels
         (slice(0, 26), {"skips": (7,)}, "this network's levels"),
     ],
 )
-def test_what_cannot_be_learnt_from_is_refused(rows, tmp_path, chosen, given, told):
+def test_unusable_rows_and_skips_raise(rows, tmp_path, chosen, given, told):
     with pytest.raises(GoldfoldError, match=told):
         planned(rows.iloc[chosen], tmp_path, **given)
 
 
 def test_a_loss_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="one of mse and ssim"):
-        autoencoder.Reconstruction(mse=0, ssim=0)
+    with pytest.raises(ValueError, match="mse and ssim are both 0"):
+        autoencoder.AutoencoderParams(mse=0, ssim=0)
 
 
 def test_one_model_per_class_needs_classes(rows, tmp_path):

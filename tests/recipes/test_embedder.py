@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from error_codes import raises_code
 from sklearn.metrics import average_precision_score
 from torch import nn
 
@@ -345,7 +346,7 @@ def test_grey_images_pass_both_stages(rows, tmp_path):
             super().__init__()
             self.conv = nn.Conv2d(1, 16, 5, 2)
 
-    recipe = embedder.recipe("kind", network=Grey, grey=True, **SMALL)
+    recipe = embedder.recipe("kind", network=Grey, gray=True, **SMALL)
     plan = planned(rows, tmp_path, recipe, simsiam_epochs=1, metric_epochs=1)
     fitted(plan)
     assert predicted(plan, rows).shape == (40, 16)
@@ -436,14 +437,14 @@ def test_fits_are_put_side_by_side(rows, tmp_path):
         ({"labels": "view"}, "did you mean 'views'"),
         ({"kernel": "gauss"}, "did you mean 'gaussian'"),
         ({"embedding": "projection"}, "did you mean 'projector'"),
-        ({"metric_epochs": 1, "freeze_backbone": True}, "trains nothing"),
-        ({"metric_loss": "fastap", "miner": "semihard"}, "miner must be none"),
-        ({"labels": "views", "sampler": "m_per_class"}, "sampler must be random"),
+        ({"metric_epochs": 1, "freeze_backbone": True}, "nothing to train"),
+        ({"metric_loss": "fastap", "miner": "semihard"}, "set miner=none"),
+        ({"labels": "views", "sampler": "m_per_class"}, "set sampler=random"),
         ({"labels": "views", "metric_augmentation": "none"}, "must not be none"),
         ({"metric_epochs": 1, "labels": "pseudo"}, "set reference"),
     ],
 )
-def test_what_contradicts_itself_is_refused_with_the_near_miss(given, told):
+def test_contradictory_parameters_raise(given, told):
     with pytest.raises(GoldfoldError, match=told):
         resolve("made", {"recipe": "embedder", **given}, {"embedder": RECIPE})
 
@@ -457,17 +458,17 @@ def test_what_contradicts_itself_is_refused_with_the_near_miss(given, told):
         (RECIPE, {"sampler": "m_per_class", "m_per_class": 20}, "at least two classes"),
     ],
 )
-def test_what_cannot_be_learnt_from_is_refused(rows, tmp_path, recipe, given, told):
+def test_unusable_labels_raise(rows, tmp_path, recipe, given, told):
     with pytest.raises(GoldfoldError, match=told):
         planned(rows, tmp_path, recipe, metric_epochs=1, **given)
 
 
 def test_one_image_is_not_enough(rows, tmp_path):
-    with pytest.raises(GoldfoldError, match="this fold has 1"):
+    with raises_code("fold_too_small", "this fold has 1"):
         planned(rows[:1], tmp_path, simsiam_epochs=1)
 
 
-def test_rows_without_a_label_are_learnt_from_by_simsiam_alone(rows, tmp_path):
+def test_rows_without_a_label_are_used_by_simsiam_only(rows, tmp_path):
     some = rows.assign(kind=[kind if number % 2 else None for number, kind in enumerate(rows["kind"])])
     given = {"simsiam_epochs": 1, "metric_epochs": 1, "metric_batch_size": 40, "simsiam_batch_size": 40}
     plan = planned(some, tmp_path, **given)

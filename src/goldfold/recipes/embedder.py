@@ -1,135 +1,34 @@
-"""An embedder of images: SimSiam without labels, then FastAP or another metric loss, each stage optional.
+"""Image embeddings by metric learning: SimSiam without labels, then FastAP or another metric loss; both are optional.
 
-Predictions are embeddings, float32 (n, d), to be compared by their cosines; rows of one fold share a space.
+Predictions are embeddings, float32 (n, d), compared by cosine similarity. Each fold has its own embedding space.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import Field, ValidationInfo, create_model, field_validator, model_validator
+from pydantic import create_model
 
 from goldfold.competition import Plan, Recipe, Runtime
-from goldfold.errors import GoldfoldError, unknown
+from goldfold.errors import GoldfoldError
 from goldfold.io import seeding
-from goldfold.nn import schedules
-from goldfold.params import BackboneName, Epochs, Params, Pretrained, with_defaults
-from goldfold.retrieval import (
-    losses as metric_losses,
-)
-from goldfold.retrieval import (
-    metric_stage,
-)
-from goldfold.retrieval import (
-    network as embedding_networks,
-)
-from goldfold.retrieval import (
-    search as retrieval,
-)
-from goldfold.retrieval import (
-    stages as embedding_stages,
-)
-from goldfold.retrieval.network import Embedder, Embedding
+from goldfold.params import with_defaults
+from goldfold.recipes.embedder_params import EmbedderParams
+from goldfold.retrieval import losses, metric_stage, search
+from goldfold.retrieval import network as embedding_networks
+from goldfold.retrieval import stages as embedding_stages
+from goldfold.retrieval.network import Embedder
 from goldfold.retrieval.readout import Readout
-from goldfold.retrieval.stages import Columns, Fold, Labels, MetricAugmentation, Sampler
+from goldfold.retrieval.stages import Columns, Fold
 
 if TYPE_CHECKING:
     from pandas import DataFrame
     from torch import nn
 
-WATCHED = 200  # training rows whose embeddings are watched for collapse
-NAMED = ("metric_loss", "miner", "kernel", "sampler", "labels", "embedding")
-
-
-class EmbedderParams(Params):
-    """The network, what an embedding is, and how each of two stages learns."""
-
-    backbone: BackboneName = Field("resnet18", description="timm's name of the network")
-    pretrained: Pretrained = Field(True, description="start from pretrained weights")
-    image_size: int = Field(224, ge=8, description="pixels a side that the network sees")
-    projector_dim: int = Field(2048, ge=1, description="width of the projector's hidden layers")
-    embedding_dim: int | None = Field(None, ge=4, description="outputs of the projector; projector_dim by default")
-    embedding: Embedding = Field("backbone", description="output that is the embedding: SimSiam drops the projector")
-    crop: float = Field(0.2, gt=0, le=1, description="smallest share of the area that a view keeps")
-    strength: float = Field(1.0, ge=0, le=2, description="of a view's changes of colour and blur; 1: as published")
-    flip: bool = Field(True, description="whether views are mirrored")
-    memory: float = Field(2.0, ge=0, description="GiB; images with more pixels are read from their files every epoch")
-    simsiam_epochs: Epochs = Field(20, ge=0, description="0: no SimSiam")
-    simsiam_batch_size: int = Field(128, ge=2, description="images, each seen in two views")
-    simsiam_learning_rate: float | None = Field(None, gt=0, description="0.05 x batch / 256 by default")
-    simsiam_schedule_epochs: int | None = Field(None, ge=1, description="epochs the cosine is planned over; all")
-    fixed_predictor_rate: bool = Field(True, description="whether the predictor's rate stays as it is")
-    simsiam_weight_decay: float = Field(1e-4, ge=0)
-    simsiam_momentum: float = Field(0.9, ge=0, lt=1)
-    temporal_weight: float = Field(0.0, ge=0, description="of the likeness to the frame ahead; 0: none")
-    temporal_step: float = Field(1.0, gt=0, description="how far ahead, in the unit of the time column")
-    metric_epochs: Epochs = Field(10, ge=0, description="0: no metric loss")
-    metric_loss: metric_losses.Name = "fastap"
-    miner: metric_losses.Miner = Field("none", description="choice of pairs for triplet, contrastive, multi_similarity")
-    margin: float | None = Field(
-        None, gt=0, description="triplet: distance, arcface: degrees; the library's by default"
-    )
-    bins: int = Field(10, ge=1, description="of FastAP's histograms")
-    kernel: metric_losses.Kernel = Field("triangular", description="of FastAP's histograms")
-    sigma: float = Field(0.05, gt=0, description="of the Gaussian kernel, in squared distance")
-    metric_batch_size: int = Field(64, ge=2, description="embeddings; with labels=views half as many images")
-    metric_optimizer: Literal["adamw", "sgd"] = "adamw"
-    metric_learning_rate: float = Field(1e-4, gt=0)
-    head_factor: float = Field(1.0, gt=0, description="rate of projector and class weights, in units of the backbone's")
-    metric_weight_decay: float = Field(1e-4, ge=0)
-    metric_schedule: schedules.Name = "cosine"
-    metric_warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps in which the rate rises")
-    metric_augmentation: MetricAugmentation = Field("simsiam", description="simsiam: the views above")
-    sampler: Sampler = Field("random", description="which images a batch of labelled ones holds")
-    m_per_class: int = Field(4, ge=2)
-    freeze_backbone: bool = Field(False, description="whether the metric loss leaves the backbone as it is")
-    freeze_projector: bool = Field(False, description="whether the metric loss leaves the projector as it is")
-    labels: Labels = Field("true", description="what is right: equal labels, views of one image, or pseudo-labels")
-    neighbors: float = Field(0.0, ge=0, description="labels=views: time up to which a frame may be the second view")
-    reference: str | None = Field(None, description="labels=pseudo: file of the frame that positive ones look like")
-    motion_smooth: int = Field(5, ge=1, description="labels=pseudo: frames that motion is averaged over")
-    motion_percentile: float = Field(20.0, gt=0, lt=100, description="labels=pseudo: at or below it a frame is stable")
-    stable_frames: int = Field(3, ge=1, description="labels=pseudo: stable frames in a row, at least")
-    likeness_percentile: float = Field(30.0, ge=0, le=100, description="labels=pseudo: of the stable frames' SSIM")
-    likeness_side: Literal["above", "below"] = Field("above", description="labels=pseudo: side of it that is positive")
-
-    @field_validator(*NAMED, mode="before")
-    @classmethod
-    def _known(cls, name: Any, info: ValidationInfo) -> Any:
-        known = get_args(cls.model_fields[info.field_name].annotation)
-        if name not in known:
-            raise ValueError(str(unknown(info.field_name, str(name), known)))
-        return name
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> EmbedderParams:
-        problems = {
-            "the metric loss trains nothing: embedding=backbone with freeze_backbone": self.metric_epochs
-            and self.freeze_backbone
-            and (self.embedding == "backbone" or self.freeze_projector),
-            f"metric_loss={self.metric_loss} uses every pair, so miner must be none": self.miner != "none"
-            and self.metric_loss not in metric_losses.MINABLE,
-            "labels=views makes every image a class of its own, so sampler must be random": self.labels == "views"
-            and self.sampler != "random",
-            "labels=views with arcface would need a class per image: choose another metric_loss": self.labels == "views"
-            and self.metric_loss == "arcface",
-            "labels=views needs views that differ, so metric_augmentation must not be none": self.labels == "views"
-            and self.metric_augmentation == "none",
-            "labels=pseudo needs the file of a frame to compare with: set reference": self.metric_epochs
-            and self.labels == "pseudo"
-            and self.reference is None,
-        }
-        for problem, found in problems.items():
-            if found:
-                raise ValueError(problem)
-        return self
-
-    @property
-    def projected(self) -> int:
-        return self.embedding_dim or self.projector_dim
+MONITORED = 200  # training rows whose embeddings are monitored for collapse
 
 
 def recipe(
@@ -139,27 +38,27 @@ def recipe(
     time: str | None = None,
     category: str | None = None,
     network: Callable[[], nn.Module] | None = None,
-    grey: bool = False,
+    gray: bool = False,
     **defaults: Any,
 ) -> Recipe:
-    """The recipe for rows with a column `path`.
+    """Return the recipe for rows with a column `path`.
 
-    label: a column whose equal values are right for one another; rows without a value are learnt from by SimSiam alone.
-    sequence, time: columns that order frames, which parameters such as `neighbors` need.
-    category: a column with the kind a label is of, for `sampler=two_category`.
-    network: () -> a module from pixels (n, c, h, w) in [-1, 1] to features (n, f); takes timm's place.
-    grey: whether images have one channel instead of three.
-    defaults: of `EmbedderParams`, as the competition's baseline wants them.
+    label: column whose equal values make positive pairs; rows without a value are used by SimSiam only.
+    sequence, time: columns that order frames in time; parameters such as `neighbors` need them.
+    category: column with the category of each label, for `sampler=two_category`.
+    network: () -> a module from pixels (n, c, h, w) in [-1, 1] to features (n, f), used instead of a timm model.
+    gray: whether images have one channel instead of three.
+    defaults: defaults of `EmbedderParams` for this competition.
     """
     defaults = {"labels": "true" if label else "views", **defaults}
     columns = Columns(label=label, sequence=sequence, time=time, category=category)
-    build = partial(_build, columns=columns, network=network, grey=grey)
+    build = partial(_build, columns=columns, network=network, gray=gray)
     if network is not None:
         defaults = {"pretrained": False, **defaults}
     params = with_defaults(EmbedderParams, **defaults)
-    if network is not None:  # a network of one's own has no weights to start from, and cannot be asked for them
+    if network is not None:  # a custom network has no pretrained weights
         params = create_model("EmbedderParams", __base__=params, pretrained=(Literal[False], False))
-    return Recipe(params=params, build=build, combine=retrieval.side_by_side, pooled=False)
+    return Recipe(params=params, build=build, combine=search.side_by_side, pooled=False)
 
 
 def _build(
@@ -169,26 +68,27 @@ def _build(
     *,
     columns: Columns,
     network: Callable[[], nn.Module] | None,
-    grey: bool,
+    gray: bool,
 ) -> Plan:
     if len(rows) < 2:
         raise GoldfoldError(
-            f"an embedder compares images and this fold has {len(rows)}: add images, or use fewer folds"
+            "fold_too_small",
+            f"an embedder compares images, but this fold has {len(rows)}: add images, or use fewer folds",
         )
-    fold = Fold(params, rows.reset_index(drop=True), runtime, columns, grey)
+    fold = Fold(params, rows.reset_index(drop=True), runtime, columns, gray)
     labelled = embedding_stages.labelled(fold) if params.metric_epochs else None
-    model = _model(params, network, 1 if grey else 3, labelled.classes if labelled else 0).to(runtime.device)
-    readout = Readout(params.image_size, grey, params.memory)
-    if network is None and params.pretrained and not grey and not _trains_backbone(params):
+    model = _model(params, network, 1 if gray else 3, labelled.classes if labelled else 0).to(runtime.device)
+    readout = Readout(params.image_size, gray, params.memory)
+    if network is None and params.pretrained and not gray and not _trains_backbone(params):
         readout = readout.through(model, runtime)
     stages = [embedding_stages.siamese(fold)] if params.simsiam_epochs else []
     stages += [metric_stage.metric(fold, labelled, readout.seen)] if labelled else []
-    watched = np.random.default_rng(seeding.derive(runtime.seed, "watched")).permutation(len(rows))[:WATCHED]
+    monitored = np.random.default_rng(seeding.derive(runtime.seed, "watched")).permutation(len(rows))[:MONITORED]
     return Plan(
         model=model,
         stages=stages,
         predict=readout.predict,
-        monitor=partial(readout.monitor, tuple(rows["path"].iloc[np.sort(watched)])),
+        monitor=partial(readout.monitor, tuple(rows["path"].iloc[np.sort(monitored)])),
         pictures=partial(readout.pictures, tuple(rows["path"])),
     )
 
@@ -209,16 +109,16 @@ def _model(params: EmbedderParams, network: Callable[[], nn.Module] | None, chan
         embedding=params.embedding,
         metric=metric,
     )
-    if not params.simsiam_epochs:  # what no stage trains says so
+    if not params.simsiam_epochs:  # weights that no stage trains need no gradients
         model.backbone.requires_grad_(_trains_backbone(params))
         if model.projector is not None:
             model.projector.requires_grad_(not params.freeze_projector)
     return model
 
 
-def _metric(params: EmbedderParams, classes: int, width: int) -> metric_losses.Loss:
+def _metric(params: EmbedderParams, classes: int, width: int) -> losses.Loss:
     margin = {"margin": params.margin} if params.margin is not None else {}
-    return metric_losses.create(
+    return losses.create(
         params.metric_loss,
         classes=classes,
         width=width,
