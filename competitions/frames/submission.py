@@ -1,4 +1,4 @@
-"""The most similar hidden frames for each of them, ranked by mAP@20; near-duplicates count neither way."""
+"""Submission of the most similar hidden frames per hidden frame; the metric is mAP@20 without near-duplicates."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ METRIC = map_at(pairs, LISTS.depth, protocol=PROTOCOL)
 
 
 def grade(submission: DataFrame, solution: DataFrame) -> float:
+    """Return the mAP@20 of the submitted lists."""
     return LISTS.grade(submission, solution, pairs(solution))
 
 

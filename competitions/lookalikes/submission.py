@@ -1,4 +1,4 @@
-"""The most similar hidden images for each of them, ranked by mAP@R."""
+"""Submission of the most similar hidden images per hidden image; the metric is mAP@R."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ METRIC = map_at_r(pairs, protocol=PROTOCOL)
 
 
 def grade(submission: DataFrame, solution: DataFrame) -> float:
+    """Return the mAP@R of the submitted lists."""
     return LISTS.grade(submission, solution, pairs(solution))
 
 

@@ -1,4 +1,4 @@
-"""Which solar cells are defective, seen in electroluminescence photographs of 300 x 300 pixels."""
+"""Defect detection in electroluminescence photographs of solar cells, 300 x 300 pixels."""
 
 from __future__ import annotations
 

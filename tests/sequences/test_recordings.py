@@ -183,7 +183,7 @@ def test_every_frame_is_there_once_but_those_the_guard_takes(prepared: Path) -> 
         assert any((name, number + step) in both[1] for step in (-2, -1, 1, 2))
     for name, number in both[0]:
         assert not any((name, number + step) in both[1] for step in (-2, -1, 1, 2))
-    unlabelled = loaded.train[loaded.train["label"] == data.UNLABELLED]
+    unlabelled = loaded.train[loaded.train["label"] == data.UNLABELED]
     assert set(unlabelled["recording"]) == {"second"}
     assert set(unlabelled["frame"]) <= set(range(6))
     row = loaded.train.iloc[0]
@@ -197,7 +197,7 @@ def test_frames_without_a_label_neither_ask_nor_answer(prepared: Path) -> None:
     found = data.pairs(train)
     asked = train.iloc[found.queries]
     assert set(asked["label"]) == {"0", "1"}
-    assert len(asked) == (train["label"] != data.UNLABELLED).sum()
+    assert len(asked) == (train["label"] != data.UNLABELED).sum()
     whole = slice(0, len(asked))
     label, frame, recording = (asked[name].to_numpy() for name in ("label", "frame", "recording"))
     near = (recording[:, None] == recording) & (np.abs(frame[:, None] - frame) <= 2)
