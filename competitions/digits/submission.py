@@ -1,4 +1,4 @@
-"""A digit for each picture, ranked by the share that is right."""
+"""Submission of one digit per image; the metric is accuracy."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ METRIC = accuracy("label", classes=DIGITS)
 
 
 def write(test: pd.DataFrame, predictions: np.ndarray) -> pd.DataFrame:
-    """predictions: (n, 10) probabilities."""
+    """Write the most probable digit; predictions: (n, 10) probabilities."""
     return pd.DataFrame({"id": test["id"], "label": predictions.argmax(axis=1)})
 
 
 def grade(submission: pd.DataFrame, solution: pd.DataFrame) -> float:
+    """Return the accuracy of a submission; rows are matched by id."""
     return METRIC.score(solution, submission.set_index("id").loc[solution["id"], "label"].to_numpy())
 
 

@@ -1,4 +1,4 @@
-"""Which frames of a drive show the same place: 701 of CamVid, asked for by the likeness of their embeddings."""
+"""Place recognition: retrieve frames of the same place among 701 CamVid frames by embedding similarity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How frames are embedded: what a network knew before, SimSiam on their own views, FastAP on their places, or both."""
+"""Embeddings of frames: a pretrained network, SimSiam on views, FastAP on place labels, or both."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ RECIPES = {
         simsiam_learning_rate=0.05,
         crop=0.5,
         strength=0.5,
-        flip=False,  # a street that is mirrored is another place
+        flip=False,  # a mirrored street is another place
     ),
 }

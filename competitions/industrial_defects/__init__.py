@@ -1,4 +1,4 @@
-"""Which industrial products have a defect, told by what has seen normal ones alone: a homework with no label at all."""
+"""Anomaly detection on industrial products, trained on normal images only, without any test labels (a homework)."""
 
 from __future__ import annotations
 

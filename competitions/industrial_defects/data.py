@@ -1,4 +1,4 @@
-"""A homework's folders, normal images to learn from and unlabelled ones to score, as tables with folds."""
+"""Folders of normal training images and unlabeled test images as tables with folds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from goldfold.competition import Fold, Tables
 from goldfold.data import defect_folders, self_hosting
-from goldfold.data import folds as splits
+from goldfold.data.folds import k_fold, stratified
 
 TARGETS = ("defect",)
 NORMAL = 0
@@ -17,14 +17,14 @@ FOLDS = 5
 
 
 def prepare(raw: Path, public: Path, private: Path) -> None:
-    """Copy the images under their own names; Only Kaggle has labels."""
-    tables = defect_folders.homework(raw)
-    _copied(tables.train, raw, public).assign(defect=NORMAL).to_csv(public / "train.csv", index=False)
-    _copied(tables.test, raw, public).to_csv(public / "test.csv", index=False)
+    """Copy the images under their own names; only Kaggle has the test labels."""
+    tables = defect_folders.train_test_folders(raw)
+    _copy(tables.train, raw, public).assign(defect=NORMAL).to_csv(public / "train.csv", index=False)
+    _copy(tables.test, raw, public).to_csv(public / "test.csv", index=False)
     tables.sample_submission.to_csv(public / "sample_submission.csv", index=False)
 
 
-def _copied(rows: pd.DataFrame, raw: Path, public: Path) -> pd.DataFrame:
+def _copy(rows: pd.DataFrame, raw: Path, public: Path) -> pd.DataFrame:
     names = [path.relative_to(raw).as_posix() for path in rows["path"]]
     for path, name in zip(rows["path"], names, strict=True):
         (public / name).parent.mkdir(parents=True, exist_ok=True)
@@ -33,12 +33,12 @@ def _copied(rows: pd.DataFrame, raw: Path, public: Path) -> pd.DataFrame:
 
 
 def load(public: Path) -> Tables:
-    """Both tables: id, path, class ("?" where unknown; the test table's may be new); train: defect, 0 in each row."""
-    return self_hosting.read(public, text=defect_folders.TEXT)
+    """Load both tables: id, path, class ("?" if unknown; test may have new ones); train also has defect, always 0."""
+    return self_hosting.read(public, text=defect_folders.TEXT_COLUMNS)
 
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:
-    """Five folds with the same share of each class; of shuffled rows where there is one class, or none is known."""
+    """Draw five folds, stratified by class; of shuffled rows if there is one class or none is known."""
     if train["class"].nunique() == 1:
-        return splits.k_fold(train, folds=FOLDS, seed=seed)
-    return splits.stratified(train["class"], folds=FOLDS, seed=seed)
+        return k_fold(train, folds=FOLDS, seed=seed)
+    return stratified(train["class"], folds=FOLDS, seed=seed)

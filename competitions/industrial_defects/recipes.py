@@ -1,7 +1,6 @@
-"""How a normal product is known: by a library of its patches as a frozen backbone sees them, or by redrawing it.
+"""Anomaly detection with a library of normal patch features, or with an autoencoder, on all classes at once.
 
-Both learn from all classes at once. Scars cut from an image and pasted back are what their scores are tried on, since
-no real defect is labelled.
+No real defect is labeled, so the metric uses synthetic ones: scars cut from an image and pasted back (CutPaste).
 """
 
 from __future__ import annotations

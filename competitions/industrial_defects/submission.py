@@ -1,4 +1,4 @@
-"""A score for each test image, larger the surer of a defect; any finite number, since the leaderboard ranks."""
+"""Submission of one anomaly score per test image, larger for defects: any finite number (the leaderboard ranks)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which images are of one class, of classes never trained on: one's own folders, or 1,000 digits of MNIST."""
+"""Image retrieval on classes that were not in training: your own folders, or 1,000 MNIST digits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How alike images are: a small network for digits and other small signs, or a pretrained one for photographs."""
+"""Embeddings: a small network for digits and other small signs, or a pretrained one for photographs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from goldfold.recipes import embedder
 
 
 def network() -> nn.Module:
-    """Grey pixels (n, 1, 28, 28) -> features (n, 128); 0.5 million parameters."""
+    """Create a network from gray pixels (n, 1, 28, 28) to features (n, 128), with 0.5 million parameters."""
 
-    def block(channels: int, wider: int) -> list[nn.Module]:
-        return [nn.Conv2d(channels, wider, 3, padding=1, bias=False), nn.BatchNorm2d(wider), nn.ReLU()]
+    def block(inputs: int, outputs: int) -> list[nn.Module]:
+        return [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
 
     return nn.Sequential(
         *block(1, 16),

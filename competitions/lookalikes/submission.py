@@ -1,10 +1,10 @@
-"""The most similar hidden images for each of them, ranked by mAP@R."""
+"""Submission of the most similar hidden images per hidden image; the metric is mAP@R."""
 
 from __future__ import annotations
 
 from pandas import DataFrame
 
-from competitions.lookalikes.data import RANKING, pairs
+from competitions.lookalikes.data import LISTS, pairs
 from goldfold.competition import Submission
 from goldfold.metrics.retrieval import map_at_r
 
@@ -13,7 +13,8 @@ METRIC = map_at_r(pairs, protocol=PROTOCOL)
 
 
 def grade(submission: DataFrame, solution: DataFrame) -> float:
-    return RANKING.grade(submission, solution, pairs(solution))
+    """Return the mAP@R of the submitted lists."""
+    return LISTS.grade(submission, solution, pairs(solution))
 
 
-SUBMISSION = Submission(write=RANKING.write, checks={RANKING.column: RANKING.check})
+SUBMISSION = Submission(write=LISTS.write, checks={LISTS.column: LISTS.check})

@@ -1,4 +1,6 @@
-"""Which magnetic tiles have a defect, told by what has seen none: anomaly detection with masks to point at."""
+"""Anomaly detection on magnetic tiles, trained on tiles without defects, with masks for localization."""
+
+from __future__ import annotations
 
 from competitions.magnetic_tiles import data
 from competitions.magnetic_tiles.recipes import RECIPES

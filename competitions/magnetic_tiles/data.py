@@ -1,4 +1,4 @@
-"""Magnetic tiles, whole and with five kinds of defects: photographs, masks, folds, and a hidden fifth."""
+"""Magnetic tiles without defects and with five kinds of defects: photographs, masks, folds, and a hidden fifth."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ import pandas as pd
 from scipy.sparse.csgraph import connected_components
 
 from goldfold.competition import Fold, Tables
-from goldfold.data import folds as splits
 from goldfold.data import self_hosting
+from goldfold.data.folds import stratified_grouped
 from goldfold.errors import GoldfoldError
-from goldfold.images import matching
-from goldfold.images import reading as images
+from goldfold.images import matching, reading
 
 NORMAL = "Free"
 KINDS = ("Blowhole", "Break", "Crack", "Fray", NORMAL, "Uneven")
 TARGETS = ("defect", "kind", "mask_path")
 HIDDEN_SEED = 2020
-EDGE = 127  # masks have soft edges: a pixel above this belongs to the defect
-APART = 200  # of one tile's photographs, exposed one to six times, each next one's number is at most this much higher
-ALIKE = 0.4  # photographs of different tiles correlate by less, those of a tile that came back by more
+EDGE = 127  # masks have soft edges: pixels above this value belong to the defect
+MAX_NUMBER_GAP = 200  # between successive photographs (1 to 6 exposures) of one tile, in file numbers
+SAME_TILE = 0.4  # correlation; lower for photographs of different tiles, higher for one tile photographed again
 
 
 def prepare(raw: Path, public: Path, private: Path) -> None:
-    """Copy photographs and masks from the folders `MT_<kind>` and hide the labels of a fifth of each kind."""
+    """Copy photographs and masks from the folders `MT_<kind>`, and hide the labels of a fifth of the tiles."""
     photographs = [(kind, path) for kind in KINDS for path in sorted((raw / f"MT_{kind}").glob("*.jpg"))]
     absent = sorted(set(KINDS) - {kind for kind, _ in photographs})
     if absent:
         raise GoldfoldError(
-            f"{raw / f'MT_{absent[0]}'} has no photograph: put the data set's six folders there, then make prepare "
-            "COMP=magnetic_tiles"
+            "raw_data_missing",
+            f"{raw / f'MT_{absent[0]}'} has no photograph: put the data set's six folders there, then run "
+            "`make prepare COMP=magnetic_tiles`",
         )
     rows = pd.DataFrame([(path.stem, kind, path) for kind, path in photographs], columns=["id", "kind", "source"])
-    rows = rows.sample(frac=1, random_state=HIDDEN_SEED, ignore_index=True)  # the folders part them by kind
+    rows = rows.sample(frac=1, random_state=HIDDEN_SEED, ignore_index=True)  # the folders sort them by kind
     rows["defect"] = (rows["kind"] != NORMAL).astype(int)
     rows["path"] = [f"images/{id_}.jpg" for id_ in rows["id"]]
     rows["mask_path"] = [f"masks/{id_}.png" for id_ in rows["id"]]
@@ -49,14 +49,17 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
 
 
 def _tiles(rows: pd.DataFrame) -> pd.Series:
-    """Which tile each photograph shows, numbered from 0: numbers that follow each other closely, and tiles that return.
+    """Return the tile of each photograph, from 0: close file numbers, or high correlation (tiles photographed again).
 
-    Of 53,409 pairs of like size whose numbers are apart, 113 are alike by 0.43 or more and the others by 0.31 or less,
-    turned by half a turn 9 by 0.55 or more and the others by 0.30 or less; a look at one pair of each tile agrees.
+    Of 53,409 pairs of similar size from different runs of numbers, 113 correlate by 0.43 or more and the others by 0.31
+    or less; after a rotation by 180 degrees 9 correlate by 0.55 or more and the others by 0.30 or less. A look at one
+    pair of each tile agrees.
     """
     numbers = rows["id"].str.extract(r"num_(\d+)", expand=False).astype(int).sort_values()
-    runs = (numbers.diff() > APART).cumsum().sort_index().to_numpy()
-    joined = matching.match([images.read(path, gray=True) for path in rows["source"]], runs[:, None] == runs, ALIKE)
+    runs = (numbers.diff() > MAX_NUMBER_GAP).cumsum().sort_index().to_numpy()
+    joined = matching.match(
+        [reading.read(path, gray=True) for path in rows["source"]], runs[:, None] == runs, SAME_TILE
+    )
     return pd.Series(connected_components(joined)[1], rows.index)
 
 
@@ -66,21 +69,21 @@ def _copy(rows: pd.DataFrame, known: pd.Index, public: Path) -> None:
     for source, path in zip(rows["source"], rows["path"], strict=True):
         shutil.copyfile(source, public / path)
     for row in rows.loc[known].itertuples():
-        pixels = images.read(row.source)
-        mask = images.read_mask(row.source.with_suffix(".png")) if row.defect else np.zeros(pixels.shape[:2])
+        pixels = reading.read(row.source)
+        mask = reading.read_mask(row.source.with_suffix(".png")) if row.defect else np.zeros(pixels.shape[:2])
         cv2.imencode(".png", (mask > EDGE).astype(np.uint8) * 255)[1].tofile(public / row.mask_path)
 
 
 def load(public: Path) -> Tables:
-    """Train: id, path, tile, defect (0 or 1), kind, mask_path (0 = whole); normal tiles have an empty mask."""
+    """Load both tables: id, path, tile; train also has defect (0 or 1), kind and mask_path (0 = normal)."""
     return self_hosting.read(public)
 
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:
-    """Five folds of tiles with about the same share of each kind: no tile is on both sides under another exposure."""
-    return splits.stratified_grouped(train["kind"], train["tile"], folds=5, seed=seed)
+    """Draw five folds, grouped by tile and stratified by kind: no tile is on both sides with another exposure."""
+    return stratified_grouped(train["kind"], train["tile"], folds=5, seed=seed)
 
 
 def masks(rows: pd.DataFrame) -> Iterator[np.ndarray]:
-    """The defect of each tile as an int32 (height, width) map, 0 = whole."""
-    return map(images.read_mask, rows["mask_path"])
+    """Read the defect mask of each tile, int32 (height, width), 0 = normal."""
+    return map(reading.read_mask, rows["mask_path"])

@@ -1,4 +1,4 @@
-"""How a tile without defects is known: a library of its patches, as a frozen backbone sees them, or redrawing it."""
+"""Anomaly detection with a library of normal patch features of a frozen backbone, or with an autoencoder."""
 
 from __future__ import annotations
 

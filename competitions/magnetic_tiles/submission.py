@@ -1,4 +1,4 @@
-"""A score for each tile, larger the surer of a defect, ranked by the area under the ROC curve."""
+"""Submission of one anomaly score per photograph, larger for defects; the metric is AUROC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which industrial products have a defect and where, by one model for all classes: MVTec AD, or data laid out alike."""
+"""Anomaly detection and localization with one model for all classes: MVTec AD, or data in its layout."""
 
 from __future__ import annotations
 

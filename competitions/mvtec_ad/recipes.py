@@ -1,7 +1,4 @@
-"""How a normal product is known: by a library of its patches as a frozen backbone sees them, or by redrawing it.
-
-Both learn from all classes at once.
-"""
+"""Anomaly detection with a library of normal patch features, or with an autoencoder, on all classes at once."""
 
 from __future__ import annotations
 

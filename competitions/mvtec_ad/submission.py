@@ -1,4 +1,4 @@
-"""A score for each image, larger the surer of a defect, ranked over all classes by the area under the ROC curve."""
+"""Submission of one anomaly score per image, larger for defects; the metric is AUROC over all classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Data Science Bowl 2018: find every cell nucleus in microscope images, whatever was imaged, and outline each apart."""
+"""Data Science Bowl 2018: instance segmentation of cell nuclei in microscope images."""
+
+from __future__ import annotations
 
 from competitions.nuclei.data import load, masks, prepare, split
 from competitions.nuclei.recipes import RECIPES, objects

@@ -1,4 +1,6 @@
-"""A U-Net finds the foreground; a watershed parts it into nuclei."""
+"""A U-Net segments the foreground; a watershed splits it into nuclei."""
+
+from __future__ import annotations
 
 from functools import partial
 
@@ -8,4 +10,4 @@ from goldfold.recipes import segmenter
 
 RECIPES = {"unet": segmenter.recipe(masks)}
 
-objects = partial(watershed, min_size=21)  # no nucleus of the training data has fewer pixels
+objects = partial(watershed, min_size=21)  # pixels; the smallest nucleus of the training data

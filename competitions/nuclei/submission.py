@@ -1,4 +1,4 @@
-"""Probability maps become one row of run lengths per nucleus, and such rows become the leaderboard's score."""
+"""Submission of one row of run lengths per nucleus, from probability maps; grading by Kaggle's metric."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from goldfold.submission import rle
 
 
 def write(test: DataFrame, probabilities: np.ndarray) -> DataFrame:
-    """A row per nucleus found at the image's own size; an image without any has one row with an empty code."""
+    """Write one row per nucleus at the image's own size; an image without nuclei has one row without run lengths."""
     rows = []
     for id_, height, width, small in zip(test["id"], test["height"], test["width"], probabilities, strict=True):
         probability = cv2.resize(small.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
@@ -24,12 +24,13 @@ def write(test: DataFrame, probabilities: np.ndarray) -> DataFrame:
 
 
 def sizes(test: DataFrame) -> dict[str, tuple[int, int]]:
+    """Return id -> (height, width)."""
     ids, heights, widths = (test[name].tolist() for name in ("id", "height", "width"))
     return dict(zip(ids, zip(heights, widths, strict=True), strict=True))
 
 
 def grade(submission: DataFrame, solution: DataFrame) -> float:
-    """Kaggle's score: mean over the solution's images of the average precision at IoU 0.5 to 0.95."""
+    """Return Kaggle's score: the mean over images of the average precision at IoU 0.5 to 0.95."""
     found = submission.groupby("ImageId")["EncodedPixels"].agg(list)
     scores = []
     for id_, nuclei in solution.groupby("ImageId"):

@@ -1,4 +1,4 @@
-"""Which frames of one's own recordings are alike: ultrasound, video or images, some of them with labels."""
+"""Retrieval of similar frames in your own recordings: ultrasound, video or images, some frames labeled."""
 
 from __future__ import annotations
 

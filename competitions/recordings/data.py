@@ -1,4 +1,4 @@
-"""Recordings of one's own as labelled frames: PNG files, blocks of time as folds, and some blocks hidden."""
+"""Your own recordings as labeled frames: PNG files, folds of blocks of time, and a fifth of the blocks hidden."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from goldfold.data import self_hosting, time_folds
 from goldfold.optional_parts import Neighbors, Pairs
 from goldfold.retrieval.pairs import by_label, by_time
 from goldfold.sequences import recording_folders, recordings
-from goldfold.submission.ranked_lists import Ranking
+from goldfold.submission.ranked_lists import RankedLists
 
 TARGETS = ("label",)
-UNLABELLED = "?"  # such a frame neither asks nor answers, it may be learnt from
+UNLABELED = "?"  # neither query nor gallery, but used in training
 NEIGHBORS = Neighbors("recording", "frame", 2)
 BLOCK = 20  # frames
-RANKING = Ranking("frames", listed=24, graded=20)  # up to four of a list are near-duplicates of the query
+LISTS = RankedLists("frames", length=24, depth=20)  # up to 4 listed frames are near-duplicates of the query
 HIDDEN_SEED, FOLDS = 2025, 4
 
 
 def prepare(raw: Path, public: Path, private: Path) -> None:
-    """Write each frame as PNG and hide the labelled ones of a fifth of the blocks."""
-    layout, counts = recording_folders.layout(raw), {}
-    for name, path in recording_folders.found(raw).items():
+    """Write each frame as PNG, and hide the labeled frames of a fifth of the blocks."""
+    layout, counts = recording_folders.read_layout(raw), {}
+    for name, path in recording_folders.find_recordings(raw).items():
         (public / "images" / name).mkdir(parents=True)
-        frames = recording_folders.pictures(recordings.read(path, layout.variable, layout.frames_axis), layout)
+        frames = recording_folders.eight_bit_frames(recordings.read(path, layout.variable, layout.frames_axis), layout)
         for number, frame in enumerate(frames):
             pixels = frame if frame.ndim == 2 else frame[..., ::-1]
             cv2.imencode(".png", pixels)[1].tofile(public / "images" / name / f"{number:05d}.png")
             counts[name] = number + 1
-    rows = _rows(counts).merge(recording_folders.labels(raw / "labels.csv", counts), how="left")
-    rows["label"] = rows["label"].fillna(UNLABELLED)
-    known = np.flatnonzero(rows["label"] != UNLABELLED)
+    rows = _rows(counts).merge(recording_folders.read_labels(raw / "labels.csv", counts), how="left")
+    rows["label"] = rows["label"].fillna(UNLABELED)
+    known = np.flatnonzero(rows["label"] != UNLABELED)
     hidden = known[_split(rows.iloc[known], folds=5, seed=HIDDEN_SEED)[0].validation]
-    kept = time_folds.beyond(rows["recording"], rows["frame"], hidden, NEIGHBORS.guard)
-    RANKING.host(rows.iloc[kept], rows.iloc[hidden], TARGETS, pairs, public, private)
+    kept = time_folds.outside_guard(rows["recording"], rows["frame"], hidden, NEIGHBORS.guard)
+    LISTS.write_tables(rows.iloc[kept], rows.iloc[hidden], TARGETS, pairs, public, private)
 
 
 def _rows(counts: dict[str, int]) -> pd.DataFrame:
-    """A row per frame, without labels."""
-    told = [(name, number) for name, count in counts.items() for number in range(count)]
-    rows = pd.DataFrame(told, columns=["recording", "frame"])
+    """Make one row per frame, without labels."""
+    frames = [(name, number) for name, count in counts.items() for number in range(count)]
+    rows = pd.DataFrame(frames, columns=["recording", "frame"])
     rows["block"] = time_folds.blocks(rows["recording"], rows["frame"], BLOCK)
     numbers = [f"{number:05d}" for number in rows["frame"]]
     paths = "images/" + rows["recording"] + "/" + numbers + ".png"
@@ -52,16 +52,16 @@ def _rows(counts: dict[str, int]) -> pd.DataFrame:
 
 
 def load(public: Path) -> Tables:
-    """Both: id, path, recording, frame (its number, from 0), block (20 frames). Train: label, "?" where unknown."""
-    return self_hosting.read(public, text=["id", "recording", "block", "label", RANKING.column])
+    """Load both tables: id, path, recording, frame (from 0), block (20 frames); train also has label ("?": none)."""
+    return self_hosting.read(public, text=["id", "recording", "block", "label", LISTS.column])
 
 
 def pairs(rows: pd.DataFrame) -> Pairs:
-    """Labelled frames of one label, unless two frames or less apart in one recording: these are left out."""
-    known = np.flatnonzero(rows["label"] != UNLABELLED)
-    some = rows.iloc[known]
-    alike = by_label(some["label"])
-    near = by_time(some["recording"], some["frame"], np.inf, NEIGHBORS.guard)
+    """Labeled frames with equal labels are relevant; frames at most 2 apart in one recording are left out."""
+    known = np.flatnonzero(rows["label"] != UNLABELED)
+    labeled = rows.iloc[known]
+    alike = by_label(labeled["label"])
+    near = by_time(labeled["recording"], labeled["frame"], np.inf, NEIGHBORS.guard)
     return Pairs(
         queries=known,
         gallery=known,
@@ -71,7 +71,7 @@ def pairs(rows: pd.DataFrame) -> Pairs:
 
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:
-    """Four folds of whole blocks, trained without the two frames next to a validated one."""
+    """Draw four folds of whole blocks; the 2 frames on each side of a validation frame are left out of training."""
     return _split(train, FOLDS, seed)
 
 

@@ -1,4 +1,4 @@
-"""How frames are embedded without their labels: SimSiam, then FastAP on the views of a frame and its neighbors."""
+"""Embeddings of frames without labels: SimSiam, then FastAP on views of a frame and its neighbors in time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from pandas import DataFrame
 
-from competitions.recordings.data import NEIGHBORS, UNLABELLED
+from competitions.recordings.data import NEIGHBORS, UNLABELED
 from goldfold.competition import Plan, Runtime
 from goldfold.recipes import embedder
 
@@ -22,8 +22,8 @@ EMBEDDER = embedder.recipe(
 
 
 def build(params: Any, rows: DataFrame, runtime: Runtime) -> Plan:
-    """The embedder's plan, told which frames have no label."""
-    return EMBEDDER.build(params, rows.assign(label=rows["label"].where(rows["label"] != UNLABELLED)), runtime)
+    """Build the embedder's plan with missing labels for unlabeled frames."""
+    return EMBEDDER.build(params, rows.assign(label=rows["label"].where(rows["label"] != UNLABELED)), runtime)
 
 
 RECIPES = {"embedder": replace(EMBEDDER, build=build)}

@@ -1,4 +1,4 @@
-"""Which solar cells are defective, seen in electroluminescence photographs of 300 x 300 pixels."""
+"""Defect detection in electroluminescence photographs of solar cells, 300 x 300 pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ COMPETITION = Competition(
     slug="solar-cells",
     metric=METRIC,
     also=(
-        auroc("probability", classes=(0.0, 1.0), other_classes="leave_out"),
+        auroc("probability", classes=(0.0, 1.0), others="leave_out"),
         average_precision("defect"),
         pseudo_auroc("probability", normal=0.0),
         routing_accuracy("type"),

@@ -1,4 +1,4 @@
-"""The solar cells of the package elpv-dataset: labels, photographs, folds, and a hidden fifth."""
+"""The solar cells of the package elpv-dataset: labels, photographs, folds, and a hidden fifth as test set."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from pathlib import Path
 import pandas as pd
 
 from goldfold.competition import Fold, Tables
-from goldfold.data import folds as splits
 from goldfold.data import self_hosting
+from goldfold.data.folds import stratified
 
 TARGETS = ("defect", "probability")
 HIDDEN_SEED = 2018
 
 
 def prepare(raw: Path, public: Path, private: Path) -> None:
-    """Copy the package's photographs and hide the labels of a fifth, stratified as the folds are."""
+    """Copy the package's photographs, and hide the labels of a fifth, stratified like the folds."""
     import elpv_dataset
 
     package = Path(elpv_dataset.__file__).parent / "data"
@@ -29,10 +29,10 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
 
 
 def load(public: Path) -> Tables:
-    """Train: id, path, probability (0, 1/3, 2/3 or 1, as experts judged), type (mono or poly), defect (0 or 1)."""
+    """Load both tables: id, path, type (mono or poly); train also has probability (0, 1/3, 2/3, 1), defect (0, 1)."""
     return self_hosting.read(public)
 
 
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:
-    """Five folds with the same share of each probability and each type of cell."""
-    return splits.stratified(train["probability"].astype(str) + train["type"], folds=5, seed=seed)
+    """Draw five folds, stratified by probability and type of cell."""
+    return stratified(train["probability"].astype(str) + train["type"], folds=5, seed=seed)

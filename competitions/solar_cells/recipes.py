@@ -1,6 +1,6 @@
-"""How defects are told: by a head on a frozen backbone (the baseline), by the backbone fine-tuned, or from whole cells.
+"""Defect detection: a head on a frozen backbone (the baseline), a fine-tuned backbone, and two anomaly detectors.
 
-The last two recipes learn from cells that every expert called whole, of both types at once, and from no label beside.
+The anomaly detectors train on normal cells only (probability 0, so all experts agree), of both types at once.
 """
 
 from __future__ import annotations

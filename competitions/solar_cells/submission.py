@@ -1,4 +1,4 @@
-"""A probability or another score of a defect for each cell, ranked by the area under the ROC curve."""
+"""Submission of one defect score per cell, a probability or any number; the metric is AUROC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Titanic: who of the passengers survived? Kaggle's first exercise, a table of 891 rows."""
+"""Titanic: predict which passengers survived. Kaggle's introductory competition, a table of 891 rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kaggle's three files as tables, and their folds."""
+"""Kaggle's three files as tables, and the folds."""
 
 from __future__ import annotations
 
@@ -21,20 +21,25 @@ COLUMNS = {
 
 
 def prepare(raw: Path, public: Path, private: Path) -> None:
-    """Copy Kaggle's files once they are known to be whole. Only Kaggle has the test labels: `private` stays empty."""
+    """Check and copy Kaggle's files; only Kaggle has the test labels, so `private` stays empty."""
     for name, columns in COLUMNS.items():
         if not (raw / name).exists():
-            raise GoldfoldError(f"{raw / name} is missing: put Kaggle's file there, then make prepare COMP=titanic")
+            raise GoldfoldError(
+                "raw_data_missing",
+                f"{raw / name} is missing: put Kaggle's file there, then run `make prepare COMP=titanic`",
+            )
         found = _table(raw / name).columns
         absent = [column for column in columns if column not in found]
         if absent:
             raise GoldfoldError(
-                f"{raw / name} must have a column '{absent[0]}' and has {', '.join(found)}: put Kaggle's own file there"
+                "raw_data_invalid",
+                f"{raw / name} has no column '{absent[0]}', only {', '.join(found)}: put Kaggle's own file there",
             )
         shutil.copyfile(raw / name, public / name)
 
 
 def load(public: Path) -> Tables:
+    """Load both tables with Kaggle's columns; PassengerId becomes id."""
     train, test, sample = (_table(public / name) for name in COLUMNS)
     return Tables(
         train=train.rename(columns={"PassengerId": "id"}),
@@ -44,7 +49,7 @@ def load(public: Path) -> Tables:
 
 
 def split(train: pd.DataFrame, seed: int) -> Sequence[Fold]:
-    """5 folds with the same share of survivors; a family may lie on both sides, as between Kaggle's two files."""
+    """Draw five folds, stratified by survival; a family may be on both sides, as in Kaggle's train and test files."""
     return stratified(train["Survived"], folds=5, seed=seed)
 
 
@@ -52,4 +57,6 @@ def _table(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path)
     except ValueError as error:
-        raise GoldfoldError(f"{path} is not a CSV file ({error}): put Kaggle's own file there") from error
+        raise GoldfoldError(
+            "raw_data_invalid", f"{path} is not a CSV file ({error}): put Kaggle's own file there"
+        ) from error

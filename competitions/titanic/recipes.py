@@ -1,4 +1,4 @@
-"""What a passenger list tells: title, party, fare per head, and what became of those who travelled together."""
+"""Features of the passenger list: title, party size, fare per person, and the survival of travel companions."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ SYNONYMS = {"Mlle": "Miss", "Ms": "Miss", "Mme": "Mrs", "Lady": "Mrs", "the Coun
 
 
 class TitanicParams(tabular.TabularParams):
-    """The table's parameters and the features' own."""
+    """Parameters of the estimator and of the features."""
 
-    companions: bool = Field(True, description="use what became of companions among the training rows")
+    companions: bool = Field(
+        True, description="use the survival rate of travel companions among the training rows as a feature"
+    )
 
 
-def described(rows: DataFrame) -> DataFrame:
-    """The rows with what each of them says by itself."""
+def row_features(rows: DataFrame) -> DataFrame:
+    """Add the features that depend on a single row: surname, title, sex with class, family size."""
     name = rows["Name"].str.extract(r"^(?P<surname>[^,]*),\s*(?P<title>[^.]*)\.")
     title = name["title"].replace(SYNONYMS)
     return rows.assign(
@@ -36,13 +38,14 @@ def described(rows: DataFrame) -> DataFrame:
 
 
 class Companions(TransformerMixin, BaseEstimator):
-    """Adds who shared a passenger's ticket, or surname, class and fare: how many, and what share of them survived.
+    """Adds the number and the survival rate of passengers with the same ticket, or the same surname, class and fare.
 
-    Known are the rows it was fitted on. A row is never its own companion: `fit_transform` leaves it out, as
-    scikit-learn's TargetEncoder does, so that an estimator learns from the same kind of number it will predict from.
+    Companions are searched among the rows it was fitted on. `fit_transform` excludes the row itself, like
+    scikit-learn's TargetEncoder, so that features have the same distribution in training and prediction.
     """
 
     def fit(self, rows: DataFrame, survived: Series) -> Companions:
+        """Count passengers and survivors of each group of companions."""
         known = rows.assign(survived=survived)
         self.groups_ = {
             name: known.groupby(keys, dropna=False)["survived"].agg(["sum", "count"]).reset_index()
@@ -52,25 +55,28 @@ class Companions(TransformerMixin, BaseEstimator):
         return self
 
     def fit_transform(self, rows: DataFrame, survived: Series) -> DataFrame:
+        """Fit, then add the features of the training rows, each without its own survival."""
         return self.fit(rows, survived)._joined(rows, survived.to_numpy(), 1)
 
     def transform(self, rows: DataFrame) -> DataFrame:
-        return self._joined(rows, 0, 0)
+        """Add the features of new rows."""
+        return self._add_features(rows, 0, 0)
 
-    def _joined(self, rows: DataFrame, own_survival: np.ndarray | int, own_count: int) -> DataFrame:
+    def _add_features(self, rows: DataFrame, own_survival: np.ndarray | int, own_count: int) -> DataFrame:
         added = {}
         for name, keys in COMPANIONS.items():
             found = rows[keys].merge(self.groups_[name], how="left", on=keys)[["sum", "count"]].fillna(0).to_numpy()
-            saved, count = found[:, 0] - own_survival, found[:, 1] - own_count
-            added |= {f"{name}_count": count, f"{name}_survival": (saved + self.share_) / (count + 1)}
+            survivors, count = found[:, 0] - own_survival, found[:, 1] - own_count
+            added |= {f"{name}_count": count, f"{name}_survival": (survivors + self.share_) / (count + 1)}
         party = added["ticket_count"] + 1
         return rows.assign(**added, party=party, fare_per_head=np.log1p(rows["Fare"] / party))
 
 
 def estimator(params: TitanicParams, seed: int) -> Pipeline:
+    """Build the pipeline: features, preprocessing, classifier."""
     survival = [f"{name}_survival" for name in COMPANIONS] if params.companions else []
     return make_pipeline(
-        FunctionTransformer(described),
+        FunctionTransformer(row_features),
         Companions(),
         tabular.preprocess([*NUMERIC, *survival], CATEGORICAL),
         tabular.classifier(params, seed),

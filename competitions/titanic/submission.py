@@ -1,4 +1,4 @@
-"""Kaggle wants a decision per passenger: 0 or 1, as integers."""
+"""Submission of one decision per passenger: 0 or 1, as integers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from goldfold.submission.checks import one_of
 
 
 def write(test: DataFrame, predictions: np.ndarray) -> DataFrame:
-    """predictions: (n,) probability of survival."""
+    """Write 1 if survival is more likely than not; predictions: (n,) probabilities of survival."""
     return DataFrame({"PassengerId": test["id"], "Survived": (predictions > 0.5).astype(int)})
 
 

@@ -18,7 +18,7 @@ from goldfold.experiment import config as configs
 from goldfold.experiment import workspace
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.fits import Experiment
-from goldfold.experiment.outcome import combine_fits
+from goldfold.experiment.outcome import outcome
 from goldfold.params import Role, names
 from goldfold.submission import writing as submissions
 from goldfold.workflows.new import scaffold
@@ -114,7 +114,7 @@ def test_two_epochs_make_a_valid_submission(name: str, recipe: str, ready, tmp_p
     short = dict.fromkeys(names(own, Role.EPOCHS), 2) | dict.fromkeys(names(own, Role.PRETRAINED), False)
     if "metric_epochs" in short:
         short["image_size"] = min(64, own.model_fields["image_size"].default)
-    config = configs.resolve_config("contract", {"recipe": recipe, "folds": [0], **short}, competition.recipes)
+    config = configs.resolve("contract", {"recipe": recipe, "folds": [0], **short}, competition.recipes)
     few, folds = trimmed(competition, prepared.tables)
     experiment = Experiment(
         competition=competition,
@@ -127,7 +127,7 @@ def test_two_epochs_make_a_valid_submission(name: str, recipe: str, ready, tmp_p
         runtime=Runtime(seed=0, device=torch.device("cpu"), cache=tmp_path / "cache"),
     )
     fits = list(cross_validate(experiment, tmp_path / "run"))
-    whole = combine_fits(experiment, fits)
+    whole = outcome(experiment, fits)
     assert len(whole.test) == len(few.test)
     frame = competition.submission.write(few.test, whole.test)
     submissions.check(frame, few.sample_submission, few.test, competition.submission)

@@ -10,11 +10,11 @@ import made_recordings
 import numpy as np
 import pandas as pd
 import pytest
+from error_codes import raises_code
 
 from competitions import frames, lookalikes
 from goldfold.competition import Competition, Tables
 from goldfold.data import tables
-from goldfold.errors import GoldfoldError
 from goldfold.images import reading as images
 from goldfold.retrieval.pairs import count_relevant
 from goldfold.submission import writing as submissions
@@ -132,9 +132,9 @@ def test_right_frames_are_near_in_time_and_not_copies() -> None:
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     made_recordings.images(tmp_path / "raw" / "train", np.zeros((2, 4, 4), np.uint8))
-    with pytest.raises(GoldfoldError, match=r"unlike .*0000\.png: see README"):
+    with raises_code("raw_data_invalid", r"found .*0000\.png", "README"):
         prepared(frames.COMPETITION, tmp_path / "raw", tmp_path)
-    with pytest.raises(GoldfoldError, match="unlike none"):
+    with raises_code("raw_data_invalid", "found no image"):
         prepared(frames.COMPETITION, tmp_path / "nothing", tmp_path / "b")
 
 

@@ -9,6 +9,7 @@ import made_defects
 import numpy as np
 import pytest
 import torch
+from error_codes import raises_code
 
 from competitions.industrial_defects import COMPETITION, data
 from goldfold.competition import Runtime, Tables
@@ -88,12 +89,12 @@ def test_a_short_training_makes_the_submission(loaded: Tables, recipe: str, tmp_
     submissions.check(frame, loaded.sample_submission, loaded.test, COMPETITION.submission)
     assert list(frame.columns) == ["id", "prediction"]
     broken = frame.assign(prediction=frame["prediction"].where(frame["id"] != "0003", np.inf))
-    with pytest.raises(GoldfoldError, match="finite"):
+    with raises_code("submission_value_infinite"):
         submissions.check(broken, loaded.sample_submission, loaded.test, COMPETITION.submission)
 
 
 def test_absent_folders_say_where_they_belong(tmp_path: Path) -> None:
-    with pytest.raises(GoldfoldError, match="raw/train must hold images"):
+    with raises_code("no_images", "raw/train"):
         COMPETITION.prepare(tmp_path / "raw", tmp_path, tmp_path)
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from error_codes import raises_code
 
 from competitions.mvtec_ad import COMPETITION, data, submission
 from goldfold.competition import Runtime, Tables
 from goldfold.data import tables
-from goldfold.errors import GoldfoldError
 from goldfold.images import reading as images
 from goldfold.recipes import patch_library
 from goldfold.submission import writing as submissions
@@ -108,7 +108,7 @@ def test_the_hidden_labels_grade_a_submission(hosted: Path, loaded: Tables) -> N
 def test_a_short_training_finds_the_holes(hosted: Path, loaded: Tables, tmp_path: Path) -> None:
     recipe = COMPETITION.recipes["patch_library"]
     params = recipe.params(pretrained=False, image_size=64, library=400)
-    assert isinstance(params, patch_library.PatchLibrary)
+    assert isinstance(params, patch_library.PatchLibraryParams)
     assert [rule.broken(params) for rule in COMPETITION.rules] == [None]
     fold = COMPETITION.split(loaded.train, 0)[0]
     runtime = Runtime(seed=1, device=torch.device("cpu"), cache=tmp_path)
@@ -131,5 +131,5 @@ def test_a_short_training_finds_the_holes(hosted: Path, loaded: Tables, tmp_path
 
 def test_test_images_of_one_kind_alone_are_refused(tmp_path: Path) -> None:
     raw = made_defects.mvtec(tmp_path / "raw", each=0)
-    with pytest.raises(GoldfoldError, match="and holds 18 and 0: add some"):
+    with raises_code("too_few_test_images", "has 18 and 0"):
         prepared(raw, tmp_path)

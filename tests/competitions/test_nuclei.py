@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from error_codes import raises_code
 from pandas import DataFrame
 
 from competitions.nuclei import COMPETITION, data, submission
-from goldfold.errors import GoldfoldError
 from goldfold.images import reading as images
 from goldfold.submission import rle
 from goldfold.submission import writing as submissions
@@ -99,7 +99,7 @@ def test_more_nuclei_than_a_byte_counts(tmp_path: Path) -> None:
     image_of(tmp_path / "train" / "00", np.kron(grid, np.pad(np.ones((2, 2), np.int32), 1)), "fluorescence")
     for part in ("images", "masks"):
         (tmp_path / part).mkdir()
-    data._copied(tmp_path / "train", tmp_path, labelled=True)
+    data._copy(tmp_path / "train", tmp_path, labeled=True)
     assert len(np.unique(images.read_mask(tmp_path / "masks" / "00.png"))) == 301
 
 
@@ -145,7 +145,7 @@ def test_run_lengths_beyond_the_image_are_refused(hosted: Path) -> None:
     height, width = tables.test[["height", "width"]].iloc[0]
     wrong = tables.sample_submission.assign(EncodedPixels="1 1")
     wrong.loc[0, "EncodedPixels"] = f"{height * width} 2"
-    with pytest.raises(GoldfoldError, match="passes the end of the image"):
+    with raises_code("submission_value_invalid", "passes the end of the image"):
         submissions.check(wrong, tables.sample_submission, tables.test, COMPETITION.submission)
 
 
@@ -163,7 +163,7 @@ def test_kaggles_own_test_set_is_used_where_it_is(raw: Path, truths: dict, tmp_p
     whole.mkdir()
     (whole / "stage1_train").symlink_to(raw / "stage1_train")
     write_png(whole / "stage1_test" / "ff00" / "images" / "ff00.png", np.full((30, 44, 4), 90, np.uint8))
-    with pytest.raises(GoldfoldError, match="stage1_sample_submission"):
+    with raises_code("raw_data_missing", "stage1_sample_submission"):
         COMPETITION.prepare(whole, tmp_path / "public", tmp_path / "private")
     (whole / "stage1_sample_submission.csv").write_text("ImageId,EncodedPixels\nff00,1 1\n", encoding="utf-8")
     folder = prepared(whole, tmp_path)
@@ -189,7 +189,7 @@ def test_stratum_is_judged_by_colour_and_brightness(colour: tuple[int, int, int]
 
 
 def test_absent_files_say_where_they_belong(tmp_path: Path) -> None:
-    with pytest.raises(GoldfoldError, match="stage1_train"):
+    with raises_code("raw_data_missing", "stage1_train"):
         COMPETITION.prepare(tmp_path / "raw", tmp_path / "public", tmp_path / "private")
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from error_codes import raises_code
 
 from competitions.titanic import COMPETITION
-from competitions.titanic.recipes import Companions, TitanicParams, described
+from competitions.titanic.recipes import Companions, TitanicParams, row_features
 from goldfold.competition import Runtime, Tables
-from goldfold.errors import GoldfoldError
 from goldfold.submission.writing import check
 
 RECIPE = COMPETITION.recipes["tabular"]
@@ -31,7 +31,7 @@ def test_a_passenger_is_described_by_the_name():
         "Ödahl, Mr. Nils",
         "O'Brien, Mlle. 王",
     ]
-    made = described(pd.DataFrame([passenger(name, SibSp=1, Parch=2) for name in names]))
+    made = row_features(pd.DataFrame([passenger(name, SibSp=1, Parch=2) for name in names]))
     assert made["title"].tolist() == ["other", "Mrs", "Mr", "Miss"]
     assert made["surname"].tolist() == ["Reuchlin", "Rothes", "Ödahl", "O'Brien"]
     assert made["family"].tolist() == [4] * 4
@@ -50,7 +50,7 @@ def party() -> tuple[pd.DataFrame, pd.Series]:
             for _ in range(40)
         ]
     )
-    return described(rows), pd.Series(draw.integers(0, 2, 40))
+    return row_features(rows), pd.Series(draw.integers(0, 2, 40))
 
 
 def by_hand(known: pd.DataFrame, survived: pd.Series, row: pd.Series, leave_out: int | None) -> tuple[int, float]:
@@ -83,16 +83,16 @@ def test_companions_are_others_among_the_training_rows():
 
 
 def test_absent_files_are_named_with_the_command(tmp_path):
-    with pytest.raises(GoldfoldError, match=r"nowhere/train.csv is missing: .* make prepare COMP=titanic"):
+    with raises_code("raw_data_missing", "nowhere/train.csv", "make prepare COMP=titanic"):
         COMPETITION.prepare(tmp_path / "nowhere", tmp_path, tmp_path)
 
 
 def test_a_file_without_its_columns_is_refused(tmp_path):
     (tmp_path / "train.csv").write_text("PassengerId,Survived\n1,0\n", encoding="utf-8")
-    with pytest.raises(GoldfoldError, match="must have a column 'Pclass' and has PassengerId, Survived"):
+    with raises_code("raw_data_invalid", "'Pclass', only PassengerId, Survived"):
         COMPETITION.prepare(tmp_path, tmp_path, tmp_path)
     (tmp_path / "train.csv").write_bytes(b"")
-    with pytest.raises(GoldfoldError, match="is not a CSV file"):
+    with raises_code("raw_data_invalid", "CSV"):
         COMPETITION.prepare(tmp_path, tmp_path, tmp_path)
 
 
@@ -142,5 +142,5 @@ def test_the_test_rows_become_a_valid_submission(tables):
     frame = COMPETITION.submission.write(tables.test, predicted(tables.train, tables.test))
     check(frame, tables.sample_submission, tables.test, COMPETITION.submission)
     assert 0.3 < frame["Survived"].mean() < 0.45  # 0.38 of the training rows survived
-    with pytest.raises(GoldfoldError, match="as an integer"):
+    with raises_code("submission_value_invalid", "as an integer"):
         check(frame.astype({"Survived": float}), tables.sample_submission, tables.test, COMPETITION.submission)

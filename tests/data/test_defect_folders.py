@@ -35,19 +35,21 @@ def write(path: Path, text: str) -> Path:
 
 
 def classes(raw: Path, part: str = "train") -> list[str]:
-    return getattr(defect_folders.homework(raw), part)["class"].tolist()
+    return getattr(defect_folders.train_test_folders(raw), part)["class"].tolist()
 
 
-def refused(raw: Path, *words: str, layout=defect_folders.homework) -> None:
+def refused(raw: Path, *words: str, code: str | None = None, layout=defect_folders.train_test_folders) -> None:
+    """Expect an error with all `words` in its message; code: None for errors of `goldfold.images`."""
     with pytest.raises(GoldfoldError) as caught:
         layout(raw)
+    assert code in (None, caught.value.code)
     assert "\n" not in str(caught.value)
     for word in words:
         assert word in str(caught.value)
 
 
 def test_folders_are_classes_and_the_sample_gives_ids_and_order(tmp_path):
-    tables = defect_folders.homework(made_defects.homework(tmp_path, train=2, test=2))
+    tables = defect_folders.train_test_folders(made_defects.homework(tmp_path, train=2, test=2))
     assert tables.train["class"].tolist() == [of for of in made_defects.CLASSES for _ in range(2)]
     assert tables.train["id"].tolist() == [f"{of}/00{number}" for of in made_defects.CLASSES for number in range(2)]
     assert tables.test["id"].tolist() == ["0005", "0004", "0003", "0002", "0001", "0000"]
@@ -57,7 +59,7 @@ def test_folders_are_classes_and_the_sample_gives_ids_and_order(tmp_path):
 
 
 def test_without_folders_mapping_and_sample(flat):
-    tables = defect_folders.homework(flat)
+    tables = defect_folders.train_test_folders(flat)
     assert tables.train["id"].tolist() == ["0001", "0002", "0003"]
     assert set(tables.train["class"]) == {"?"}
     assert tables.sample_submission.to_dict("list") == {"id": ["0001", "0002"], "prediction": [0.5, 0.5]}
@@ -69,16 +71,16 @@ def test_without_folders_mapping_and_sample(flat):
 )
 def test_ids_are_written_as_the_sample_writes_them(flat, first, second):
     write(flat / "sample_submission.csv", f"id,prediction\n{first},0\n{second},0\n")
-    tables = defect_folders.homework(flat)
+    tables = defect_folders.train_test_folders(flat)
     assert tables.test["id"].tolist() == [first, second]
     assert [path.name for path in tables.test["path"]] == ["0002.png", "0001.png"]
 
 
 def test_names_that_repeat_keep_their_folders_then_their_endings(flat):
     save(flat / "train" / "a" / "0001.png", GREY)
-    assert defect_folders.homework(flat).train["id"].tolist() == ["0001", "0002", "0003", "a/0001"]
+    assert defect_folders.train_test_folders(flat).train["id"].tolist() == ["0001", "0002", "0003", "a/0001"]
     save(flat / "train" / "0001.JPG", GREY)
-    found = defect_folders.homework(flat).train["id"].tolist()
+    found = defect_folders.train_test_folders(flat).train["id"].tolist()
     assert found == ["0001.JPG", "0001.png", "0002.png", "0003.png", "a/0001.png"]
 
 
@@ -100,13 +102,13 @@ def test_a_mapping_gives_classes(flat, mapping):
 
 def test_a_mapping_may_name_test_images_and_new_classes_are_told(flat):
     write(flat / "classes.csv", "file,class\ntrain/0001,a\ntrain/0002,b\ntrain/0003,b\ntest/0001,b\ntest/0002,牙刷\n")
-    tables = defect_folders.homework(flat)
+    tables = defect_folders.train_test_folders(flat)
     assert tables.test["class"].tolist() == ["b", "牙刷"]
 
 
 def test_new_classes_cannot_be_told_where_none_is_known(flat):
     save(flat / "test" / "牙刷" / "9.png", GREY)
-    tables = defect_folders.homework(flat)
+    tables = defect_folders.train_test_folders(flat)
     assert "牙刷" in set(tables.test["class"])
 
 
@@ -115,7 +117,7 @@ def test_decomposed_names_are_the_composed_ones(tmp_path):
         for number in range(2):
             save(tmp_path / part / normalize(form, "café") / normalize(form, f"é{number}.png"), GREY)
     write(tmp_path / "sample_submission.csv", "id,prediction\né1,0\né0,0\n")
-    tables = defect_folders.homework(tmp_path)
+    tables = defect_folders.train_test_folders(tmp_path)
     assert set(tables.train["class"]) == set(tables.test["class"]) == {normalize("NFC", "café")}
     assert tables.train["path"].map(Path.exists).all()
 
@@ -130,7 +132,7 @@ def test_images_are_found_by_ending_and_nothing_else_is(flat):
     (flat / "elsewhere").mkdir()
     save(flat / "elsewhere" / "0009.png", GREY)
     (flat / "train" / "linked").symlink_to(flat / "elsewhere")
-    found = defect_folders.homework(flat).train
+    found = defect_folders.train_test_folders(flat).train
     assert found["id"].tolist() == [f"000{number}" for number in (1, 2, 3, 4, 5, 6, 9)]
     assert found["class"].iloc[-1] == "linked"
 
@@ -170,36 +172,36 @@ def test_size_is_that_of_the_image_as_it_is_read(tmp_path):
 
 
 def test_folders_without_images_and_damaged_images_are_refused(flat):
-    refused(flat / "nowhere", "nowhere/train must hold images (.png", "put them there")
+    refused(flat / "nowhere", "nowhere/train", ".png", code="no_images")
     (flat / "train" / "0002.png").write_bytes(b"no image")
-    refused(flat, "1 of 3 images cannot be read", "0002.png")
+    refused(flat, "1 of 3 images", "0002.png")
 
 
 def test_a_single_normal_image_is_refused(flat):
     for number in (1, 2):
         (flat / "train" / f"000{number}.png").unlink()
-    refused(flat, "train has one normal image only", "add more")
+    refused(flat, "train", code="too_few_normal_images")
 
 
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
         ("classes.csv", "file,class\n0001,a\n0002,b\n0003,b\n0004,b\n", ["names 1 of 4 images", "'0004'"]),
-        ("classes.csv", "file,class\n0001,a\n0003,b\n", ["unlike 1, first '0002.png'", "add it"]),
-        ("classes.csv", "file,class\n0001,a\n0002,\n0003,b\n", ["unlike 1, first '0002.png'"]),
-        ("classes.csv", "file,class\n0001,a\n0002,b\n0002,a\n0003,b\n", ["'0002' more than once"]),
-        ("classes.csv", "name,class\n0001,a\n", ["the columns file, class", "has the columns name, class"]),
+        ("classes.csv", "file,class\n0001,a\n0003,b\n", ["1 have none", "first '0002.png'"]),
+        ("classes.csv", "file,class\n0001,a\n0002,\n0003,b\n", ["1 have none", "first '0002.png'"]),
+        ("classes.csv", "file,class\n0001,a\n0002,b\n0002,a\n0003,b\n", ["name an image once, unlike '0002'"]),
+        ("classes.csv", "name,class\n0001,a\n", ["must have the columns file, class", "has name, class"]),
         ("classes.csv", "file,class\n", ["with 0 rows"]),
-        ("classes.csv", "", ["is not a CSV file"]),
-        ("classes.csv", "file,class\n0001\n0001,a,b,c\n", ["is not a CSV file"]),
-        ("classes.json", "{", ["is not JSON"]),
-        ("classes.json", "[1]", ["{file: class} or {class: [files]}"]),
-        ("classes.json", '{"0001": 3}', ["{file: class} or {class: [files]}"]),
-        ("classes.json", '{"a": ["0001", 2]}', ["{file: class} or {class: [files]}"]),
+        ("classes.csv", "", ["is no CSV file"]),
+        ("classes.csv", "file,class\n0001\n0001,a,b,c\n", ["is no CSV file"]),
+        ("classes.json", "{", ["is no JSON"]),
+        ("classes.json", "[1]", ["must be {file: class} or {class: [files]}"]),
+        ("classes.json", '{"0001": 3}', ["must be {file: class} or {class: [files]}"]),
+        ("classes.json", '{"a": ["0001", 2]}', ["must be {file: class} or {class: [files]}"]),
         ("sample_submission.csv", "id,prediction\n1,0\n3,0\n", ["names 1 of 2 images", "not in test/", "first '3'"]),
-        ("sample_submission.csv", "id,prediction\n1,0\n", ["leaves out 1, first '0002.png'"]),
-        ("sample_submission.csv", "id,prediction\n1,0\n2,0\n1,0\n", ["'1' more than once"]),
-        ("sample_submission.csv", "id,label\n1,0\n2,0\n", ["the columns id, prediction"]),
+        ("sample_submission.csv", "id,prediction\n1,0\n", ["lacks 1, first '0002.png'"]),
+        ("sample_submission.csv", "id,prediction\n1,0\n2,0\n1,0\n", ["name an image once, unlike '1'"]),
+        ("sample_submission.csv", "id,label\n1,0\n2,0\n", ["must have the columns id, prediction"]),
     ],
 )
 def test_tables_that_do_not_fit_the_images_are_refused(flat, name, text, words):
@@ -209,9 +211,9 @@ def test_tables_that_do_not_fit_the_images_are_refused(flat, name, text, words):
 
 def test_a_table_in_another_encoding_and_two_mappings_are_refused(flat):
     (flat / "classes.csv").write_bytes("file,class\n0001,地毯\n".encode("gbk"))
-    refused(flat, "classes.csv is not a CSV file in UTF-8")
+    refused(flat, "classes.csv is no CSV file in utf-8")
     write(flat / "classes.json", "{}")
-    refused(flat, "must hold one mapping", "remove one")
+    refused(flat, "classes.csv", "classes.json", code="two_class_mappings")
 
 
 def test_mvtecs_layout_comes_through_whole(tmp_path):
@@ -235,22 +237,24 @@ def test_masks_may_be_called_as_their_images(tmp_path):
 def test_masks_that_lack_or_have_another_size_are_refused(tmp_path):
     mask = made_defects.mvtec(tmp_path) / "地毯" / "ground_truth" / "划痕" / "002_mask.png"
     save(mask, np.zeros((made_defects.SIDE, 20), np.uint8))
-    refused(tmp_path, "划痕/002_mask.png' must have its image's size, 48 x 48", "20 x 48", layout=defect_folders.mvtec)
+    wrong_size = "划痕/002_mask.png", "48 x 48", "20 x 48"
+    refused(tmp_path, *wrong_size, code="mask_size_differs", layout=defect_folders.mvtec)
     mask.unlink()
     refused(
         tmp_path,
-        "'地毯/test/划痕/002.png' shows a defect and has no mask",
-        "add '地毯/ground_truth/划痕/002_mask.png'",
+        "'地毯/test/划痕/002.png'",
+        "'地毯/ground_truth/划痕/002_mask.png'",
+        code="mask_missing",
         layout=defect_folders.mvtec,
     )
 
 
 def test_images_at_another_place_and_too_few_are_refused(tmp_path):
-    refused(tmp_path, "must hold images", layout=defect_folders.mvtec)
+    refused(tmp_path, ".png", code="no_images", layout=defect_folders.mvtec)
     save(tmp_path / "a" / "train" / "good" / "0.png", GREY)
-    refused(tmp_path, "two or more normal training images and holds 1", layout=defect_folders.mvtec)
+    refused(tmp_path, "has 1", code="too_few_normal_images", layout=defect_folders.mvtec)
     save(tmp_path / "a" / "train" / "bad" / "0.png", GREY)
-    refused(tmp_path, "unlike 1, first 'a/train/bad/0.png'", "move or remove", layout=defect_folders.mvtec)
+    refused(tmp_path, "1 do not, first 'a/train/bad/0.png'", code="images_misplaced", layout=defect_folders.mvtec)
 
 
 def test_what_was_prepared_is_read_as_text(tmp_path):
@@ -258,10 +262,10 @@ def test_what_was_prepared_is_read_as_text(tmp_path):
     rows.assign(defect=0).to_csv(tmp_path / "train.csv", index=False)
     rows.to_csv(tmp_path / "test.csv", index=False)
     rows[["id"]].assign(prediction=["", 1]).to_csv(tmp_path / "sample_submission.csv", index=False)
-    tables = self_hosting.read(tmp_path, text=defect_folders.TEXT)
+    tables = self_hosting.read(tmp_path, text=defect_folders.TEXT_COLUMNS)
     assert tables.train[["id", "class"]].to_numpy().tolist() == rows[["id", "class"]].to_numpy().tolist()
     assert tables.train["defect"].dtype.kind == "i"
     assert tables.sample_submission["prediction"].dtype.kind == "f"
     assert tables.test["path"].tolist() == [tmp_path / "a.png", tmp_path / "b.png"]
     (tmp_path / "test.csv").unlink()
-    refused(tmp_path, "test.csv cannot be read", "prepare the data again", layout=self_hosting.read)
+    refused(tmp_path, "test.csv", "make prepare", code="table_unreadable", layout=self_hosting.read)

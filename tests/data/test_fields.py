@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from error_codes import raises_code
 
 from goldfold.data import fields
 from goldfold.errors import GoldfoldError
-from goldfold.training import predictor
+from goldfold.training import predicting
 
 SCORE, MAP = np.arange(3, dtype=np.float32), np.arange(24, dtype=np.float16).reshape(3, 2, 4)
 
@@ -31,7 +32,7 @@ def test_plain_predictions_are_every_field():
 
 
 def test_an_unknown_field_is_told():
-    with pytest.raises(GoldfoldError, match=r"no field of the predictions 'mask'.*map"):
+    with raises_code("unknown_field", "'mask'.*map"):
         fields.field(fields.records(score=SCORE, map=MAP), "mask")
 
 
@@ -52,7 +53,7 @@ def test_a_value_that_is_not_finite_is_found_in_any_field():
     rows = pd.DataFrame({"id": ["甲", "乙", "丙"]})
     broken = MAP.copy()
     broken[1, 0, 2] = np.inf
-    predictor._check(fields.records(score=SCORE, map=MAP, label=np.array(["a", "b", "c"])), rows)
-    predictor._check(np.array(["a", "b", "c"]), rows)
+    predicting._check(fields.records(score=SCORE, map=MAP, label=np.array(["a", "b", "c"])), rows)
+    predicting._check(np.array(["a", "b", "c"]), rows)
     with pytest.raises(GoldfoldError, match="that of id '乙' is not"):
-        predictor._check(fields.records(score=SCORE, map=broken), rows)
+        predicting._check(fields.records(score=SCORE, map=broken), rows)

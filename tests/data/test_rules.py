@@ -18,7 +18,7 @@ class Silent(Params):
 
 def test_one_model_for_each_class_breaks_it():
     assert ONE_MODEL.text == "one model for all classes, trained on all data"
-    assert ONE_MODEL.broken(Several(models="per_class")) == "models=per_class trains one model for each class"
+    assert ONE_MODEL.broken(Several(models="per_class")).startswith("models=per_class ")
 
 
 def test_one_model_and_recipes_that_know_no_other_keep_it():
@@ -28,5 +28,5 @@ def test_one_model_and_recipes_that_know_no_other_keep_it():
 
 def test_a_library_for_each_class_breaks_the_rule_that_names_it_alone():
     assert ONE_LIBRARY.broken(Several()) is ONE_LIBRARY.broken(Silent()) is None
-    assert "features of its own" in ONE_LIBRARY.broken(Several(libraries="per_class"))
+    assert "libraries=per_class" in ONE_LIBRARY.broken(Several(libraries="per_class"))
     assert ONE_MODEL.broken(Several(libraries="per_class")) is None

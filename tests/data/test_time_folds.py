@@ -7,11 +7,10 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
+from error_codes import raises_code
 
 from goldfold.competition import Fold
-from goldfold.data import folds as splits
-from goldfold.data import time_folds
-from goldfold.errors import GoldfoldError
+from goldfold.data import fold_tables, time_folds
 
 DRAW = np.random.default_rng(3)
 SEQUENCES = np.repeat(["录像", "b", "c"], [150, 90, 61])
@@ -58,7 +57,7 @@ def test_folds_keep_blocks_whole_and_neighbors_apart(seed, guard):
     assert all(
         np.array_equal(a, b) for one, two in zip(folds, same, strict=True) for a, b in zip(one, two, strict=True)
     )
-    assert splits.folds_from_frame(splits.folds_frame(range(len(TIMES)), folds), range(len(TIMES)))[
+    assert fold_tables.folds_from_table(fold_tables.folds_to_table(range(len(TIMES)), folds), range(len(TIMES)))[
         0
     ].train.tolist() == (folds[0].train.tolist())
 
@@ -83,34 +82,41 @@ def test_the_guard_holds_at_its_edge_whatever_the_rounding():
     times = frames / 10
     assert times[4] - times[1] > 0.3  # by rounding alone
     near = np.flatnonzero(np.abs(frames - 1) <= 3)
-    assert np.array_equal(time_folds.beyond(["a"] * 30, times, np.array([1]), 0.3), np.setdiff1d(frames, near))
+    assert np.array_equal(time_folds.outside_guard(["a"] * 30, times, np.array([1]), 0.3), np.setdiff1d(frames, near))
 
 
 def test_another_sequence_is_always_beyond():
-    assert time_folds.beyond(["a", "b", "a"], [0, 0, 9], np.array([0]), 5).tolist() == [1, 2]
+    assert time_folds.outside_guard(["a", "b", "a"], [0, 0, 9], np.array([0]), 5).tolist() == [1, 2]
 
 
 def test_folds_that_break_the_guard_are_refused():
     order = np.argsort(TIMES + 1000 * pd.factorize(SEQUENCES)[0])
     broken = [Fold(order[5:], order[:5])]
-    with pytest.raises(
-        GoldfoldError, match=r"fold 0 trains on row \d+, 1 away from its validation row \d+, and the guard is 2"
-    ):
+    with raises_code("train_row_in_guard", r"fold 0 .* row \d+, 1 away .* row \d+", "guard is 2"):
         time_folds.verified(broken, SEQUENCES, TIMES, 2.0)
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "code", "fact"),
     [
-        (lambda: time_folds.blocks(["a", None], [0, 1], 5), "1 of 2 have none, first row 1"),
-        (lambda: time_folds.blocks(["a", "a"], [0, "noon"], 5), "times must be numbers in the unit of the guard"),
-        (lambda: time_folds.blocks(["a", "a"], [0], 5), "2 sequences need as many times"),
-        (lambda: time_folds.blocks(["a"], [0], 0), "length above 0"),
-        (lambda: time_folds.beyond(["a"], [0], np.array([0]), -1), "guard must be 0 or more"),
-        (lambda: time_folds.folds(["a"] * 9, range(9), ["x"] * 9, 2, 1, 0), "2 folds for 1 blocks"),
-        (lambda: time_folds.folds(["a"] * 4, range(4), [0, 0, 1, 1], 2, 9, 0), "fold 0 has no training row"),
+        (lambda: time_folds.blocks(["a", None], [0, 1], 5), "sequence_or_time_missing", "1 of 2 .* first row 1"),
+        (lambda: time_folds.blocks(["a", "a"], [0, "noon"], 5), "times_not_numeric", "mixed"),
+        (lambda: time_folds.blocks(["a", "a"], [0], 5), "lengths_differ", "2 sequences and 1 times"),
+        (lambda: time_folds.blocks(["a"], [0], 0), "block_length_invalid", "got 0"),
+        (lambda: time_folds.outside_guard(["a"], [0], np.array([0]), -1), "guard_negative", "got -1"),
+        (
+            lambda: time_folds.folds(["a"] * 9, range(9), ["x"] * 9, 2, 1, 0),
+            "too_few_for_folds",
+            "2 folds for 1 blocks",
+        ),
+        (
+            lambda: time_folds.folds(["a"] * 4, range(4), [0, 0, 1, 1], 2, 9, 0),
+            "fold_part_empty",
+            "fold 0 has no training row",
+        ),
+        (lambda: time_folds.folds(["a"] * 4, range(4), [0, None, 1, 1], 2, 0, 0), "values_missing", "1 of 4"),
     ],
 )
-def test_what_cannot_be_split_says_so(call, told):
-    with pytest.raises(GoldfoldError, match=told):
+def test_impossible_time_folds_raise(call, code, fact):
+    with raises_code(code, fact):
         call()

@@ -12,7 +12,7 @@ MAPPED = """
 import resource, sys, torch
 from goldfold.io import memory
 if sys.argv[1] == "kept":
-    memory.keep_freed()
+    memory.keep_freed_memory()
 net = torch.nn.Sequential(torch.nn.Conv2d(1, 16, 3), torch.nn.ReLU(), torch.nn.Conv2d(16, 1, 3))
 pixels = torch.ones(64, 1, 128, 128)
 for step in range(4):

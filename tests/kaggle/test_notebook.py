@@ -178,7 +178,7 @@ def test_other_training_rows_and_missing_inputs_are_refused(paper, tmp_path):
     assert "paper-shapes is not below" in run_alone(bundle, tmp_path / "none", expect=1).stderr
     shutil.copytree(raw, other)
     pd.read_csv(raw / "train.csv").iloc[1:].to_csv(other / "train.csv", index=False)
-    assert "folds must list each id" in run_alone(bundle, tmp_path / "kaggle", other, expect=1).stderr
+    assert "folds must list every id" in run_alone(bundle, tmp_path / "kaggle", other, expect=1).stderr
 
 
 def test_a_bundle_tells_nothing_of_this_machine_and_no_hidden_label(toy, paper, tmp_path):

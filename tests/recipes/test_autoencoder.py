@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from goldfold.training.predicting import finished
 from sklearn.metrics import roc_auc_score
 
 from goldfold.anomaly import autoencoder_diagnostics, autoencoders, reconstruction_error
@@ -18,8 +19,7 @@ from goldfold.images import reading as images
 from goldfold.nn import collapse
 from goldfold.recipes import autoencoder
 from goldfold.training.loop import train
-from goldfold.training.predictor import finish_plan
-from goldfold.training.settings import LoopOptions
+from goldfold.training.settings import Loop
 
 CPU = torch.device("cpu")
 SMALL = {"backbone": "plain", "widths": (32, 16, 8), "image_size": 32, "batch_size": 8, "library": 16}
@@ -57,8 +57,8 @@ def planned(rows: pd.DataFrame, tmp_path: Path, **given):
 def fitted(rows: pd.DataFrame, tmp_path: Path, select: str = "last", **given):
     torch.manual_seed(0)
     plan = planned(rows, tmp_path, **given)
-    history, _ = train(plan, loop=LoopOptions(select=select), device=CPU, validate=lambda model: {"none": 0.0})
-    return plan, history, finish_plan(plan, plan.model, ("defect",), "float32")
+    history, _ = train(plan, loop=Loop(select=select), device=CPU, validate=lambda model: {"none": 0.0})
+    return plan, history, finished(plan, plan.model, ("defect",), "float32")
 
 
 def test_it_learns_to_reconstruct_and_its_loss_is_the_mean_of_the_error_map(rows, tmp_path):
@@ -87,7 +87,7 @@ def test_the_library_score_is_the_distance_to_the_nearest_normal_image(rows, tmp
     normal, found = predict.finished, predict(rows)
     assert np.array_equal(found["score"], found["score_library"])
     if unit == "image":
-        pixels = autoencoder_diagnostics.to_float(images.load_resized(list(rows["path"]), 32), CPU)
+        pixels = autoencoder_diagnostics.floats(images.load_resized(list(rows["path"]), 32), CPU)
         with torch.no_grad():
             features = plan.model.encode(pixels).flatten(1)
         by_hand = torch.cdist(features, normal).square().min(1).values / normal.shape[1]
@@ -95,14 +95,15 @@ def test_the_library_score_is_the_distance_to_the_nearest_normal_image(rows, tmp
     assert len(normal) == (16 if unit == "image" else 16 * 8 * 8)
 
 
-def test_what_is_kept_back_is_learnt_by_nobody_and_drawn_by_seed(rows, tmp_path):
+def test_the_holdout_is_not_trained_on_and_is_drawn_by_seed(rows, tmp_path):
     recipe = autoencoder.recipe("defect", **SMALL)
-    params = recipe.params(kept_back=0.3)
-    learnt, kept = autoencoder._parted(params, rows[rows["defect"] == 0], seed=1)
-    assert (len(learnt), len(kept)) == (14, 6)
-    assert not set(learnt["id"]) & set(kept["id"])
-    assert kept["id"].tolist() == autoencoder._parted(params, rows[rows["defect"] == 0], seed=1)[1]["id"].tolist()
-    assert kept["id"].tolist() != autoencoder._parted(params, rows[rows["defect"] == 0], seed=2)[1]["id"].tolist()
+    params = recipe.params(holdout=0.3)
+    train, kept = autoencoder._train_and_holdout(params, rows[rows["defect"] == 0], seed=1)
+    assert (len(train), len(kept)) == (14, 6)
+    assert not set(train["id"]) & set(kept["id"])
+    again, other = (autoencoder._train_and_holdout(params, rows[rows["defect"] == 0], seed)[1] for seed in (1, 2))
+    assert kept["id"].tolist() == again["id"].tolist()
+    assert kept["id"].tolist() != other["id"].tolist()
 
 
 def test_holes_and_damage_are_seen_and_not_wanted(rows, tmp_path):
@@ -122,7 +123,7 @@ def test_an_epoch_repeats_and_the_next_is_drawn_anew(rows, tmp_path):
 
 
 def test_signs_agree_with_their_bricks(rows, tmp_path):
-    plan, history, _ = fitted(rows, tmp_path, epochs=1, kept_back=0.4)
+    plan, history, _ = fitted(rows, tmp_path, epochs=1, holdout=0.4)
     with torch.no_grad():
         signs = plan.monitor(plan.model.eval())
     assert signs["validation_loss"].higher_is_better is False
@@ -136,9 +137,9 @@ def test_each_sign_against_a_slow_reading(rows):
     torch.manual_seed(1)
     model = autoencoders.plain("none", (8, 16), 32).eval()
     pixels = images.load_resized(list(rows["path"][:8]), 32)
-    kept = autoencoder_diagnostics.held_out(pixels, list(rows["id"][:8]), "cutpaste_patch", None, CPU)
+    kept = autoencoder_diagnostics.kept_back(pixels, list(rows["id"][:8]), "cutpaste_patch", None, CPU)
     with torch.no_grad():
-        signs = autoencoder_diagnostics.measure(model, kept, 1.0, 1.0)
+        signs = autoencoder_diagnostics.measured(model, kept, 1.0, 1.0)
         normal = reconstruction_error.score(reconstruction_error.error_map(kept.images, model(kept.images)))
         damaged = reconstruction_error.score(reconstruction_error.error_map(kept.damaged, model(kept.damaged)))
         outputs = model(kept.images)
@@ -157,7 +158,7 @@ def test_copying_the_image_rings_an_alarm_and_so_does_grey(rows):
         def forward(self, shown):
             return shown
 
-        def reconstruct_and_encode(self, shown):
+        def both(self, shown):
             return self(shown), shown[:, :, ::8, ::8]
 
     class Grey(Copy):
@@ -165,8 +166,8 @@ def test_copying_the_image_rings_an_alarm_and_so_does_grey(rows):
             return torch.full_like(shown, 0.5)
 
     pixels = images.load_resized(list(rows["path"][:8]), 32)
-    kept = autoencoder_diagnostics.held_out(pixels, list(rows["id"][:8]), "cutpaste_scar", None, CPU)
-    copied, gray = (autoencoder_diagnostics.measure(model, kept, 1.0, 1.0) for model in (Copy(), Grey()))
+    kept = autoencoder_diagnostics.kept_back(pixels, list(rows["id"][:8]), "cutpaste_scar", None, CPU)
+    copied, gray = (autoencoder_diagnostics.measured(model, kept, 1.0, 1.0) for model in (Copy(), Grey()))
     assert copied["damage_copied"].alarm == "copies damage"
     assert copied["damage_copied"].value == pytest.approx(1)
     assert copied["output_std"].alarm == ""
@@ -194,14 +195,14 @@ def test_one_model_per_class_learns_from_its_own_class_and_routes_without_labels
         (slice(0, 26), {"skips": (7,)}, "this network's levels"),
     ],
 )
-def test_what_cannot_be_learnt_from_is_refused(rows, tmp_path, chosen, given, told):
+def test_unusable_rows_and_skips_raise(rows, tmp_path, chosen, given, told):
     with pytest.raises(GoldfoldError, match=told):
         planned(rows.iloc[chosen], tmp_path, **given)
 
 
 def test_a_loss_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="one of mse and ssim"):
-        autoencoder.Reconstruction(mse=0, ssim=0)
+    with pytest.raises(ValueError, match="mse and ssim are both 0"):
+        autoencoder.AutoencoderParams(mse=0, ssim=0)
 
 
 def test_one_model_per_class_needs_classes(rows, tmp_path):

@@ -10,23 +10,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from error_codes import raises_code
+from goldfold.training.predicting import finished
 from sklearn.metrics import average_precision_score
 from torch import nn
 
 from goldfold.competition import Competition, Fold, Metric, Plan, Runtime, Submission, Tables
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.config import resolve_config
+from goldfold.experiment.config import resolve
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.fits import Experiment, Protocol
 from goldfold.images import reading as images
-from goldfold.io.progress import EpochProgress
 from goldfold.nn import collapse
 from goldfold.recipes import embedder
 from goldfold.retrieval import losses as metric_losses
 from goldfold.retrieval.cosines import normalize
-from goldfold.training.loop import train
-from goldfold.training.predictor import finish_plan
-from goldfold.training.settings import LoopOptions
+from goldfold.training.loop import Progress, train
+from goldfold.training.settings import Loop
 
 CPU = torch.device("cpu")
 KINDS = ("横", "quer", "längs", "dots")
@@ -85,11 +85,11 @@ def planned(rows: pd.DataFrame, folder: Path, recipe=RECIPE, workers: int = 0, s
 
 
 def fitted(plan: Plan, **given):
-    return train(plan, loop=LoopOptions(), device=CPU, validate=lambda model: {"none": 0.0}, **given)
+    return train(plan, loop=Loop(), device=CPU, validate=lambda model: {"none": 0.0}, **given)
 
 
 def predicted(plan: Plan, rows: pd.DataFrame) -> np.ndarray:
-    return finish_plan(plan, plan.model, ("kind",), "float32")(rows)
+    return finished(plan, plan.model, ("kind",), "float32")(rows)
 
 
 def copied(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -127,7 +127,7 @@ def test_both_stages_follow_each_other_and_each_trains_its_parts(rows, tmp_path)
     plan = planned(rows, tmp_path, simsiam_epochs=2, metric_epochs=1, embedding="projector", freeze_backbone=True)
     trained = {}
 
-    def observe(progress: EpochProgress) -> None:
+    def observe(progress: Progress) -> None:
         if progress.row and progress.row["stage"] == "simsiam":
             trained.update({part: copied(getattr(plan.model, part)) for part in ("backbone", "projector", "predictor")})
 
@@ -147,7 +147,7 @@ def test_a_frozen_projector_is_passed_and_kept(rows, tmp_path):
     plan = planned(rows, tmp_path, simsiam_epochs=1, metric_epochs=1, embedding="projector", freeze_projector=True)
     kept = {}
 
-    def observe(progress: EpochProgress) -> None:
+    def observe(progress: Progress) -> None:
         if progress.row and progress.row["stage"] == "simsiam":
             kept.update(projector=copied(plan.model.projector), backbone=copied(plan.model.backbone))
 
@@ -222,7 +222,7 @@ def test_the_temporal_term_is_of_frames_of_the_same_recording(rows, tmp_path):
     assert [part.requires_grad for part in plan.model(first, first, ahead)[2:]] == [False]
     assert 0 < abs(history[0]["loss"]["temporal"]) < 0.2
     assert first.shape == ahead.shape == (40, 16, 16, 3)
-    with pytest.raises(GoldfoldError, match="100 later"):
+    with pytest.raises(GoldfoldError, match="none has another 100 later"):
         planned(rows, tmp_path, simsiam_epochs=1, temporal_weight=0.2, temporal_step=100)
 
 
@@ -328,7 +328,7 @@ def test_what_is_watched_agrees_with_its_brick_and_a_collapsed_network_rings_the
 
 def test_pictures_are_the_four_nearest_training_images_and_never_the_row_itself(rows, tmp_path):
     plan = planned(rows, tmp_path)
-    predict = finish_plan(plan, plan.model, ("kind",), "float32")
+    predict = finished(plan, plan.model, ("kind",), "float32")
     shown = predict.pictures(rows.iloc[[3, 17]])["nearest"]
     assert shown.shape == (2, 32, 32, 3)
     units = normalize(predict(rows))
@@ -340,13 +340,13 @@ def test_pictures_are_the_four_nearest_training_images_and_never_the_row_itself(
         np.testing.assert_allclose(shown[at], np.block([[[one], [two]], [[three], [four]]]), atol=1e-6)
 
 
-def test_gray_images_pass_both_stages(rows, tmp_path):
-    class Gray(Small):
+def test_grey_images_pass_both_stages(rows, tmp_path):
+    class Grey(Small):
         def __init__(self) -> None:
             super().__init__()
             self.conv = nn.Conv2d(1, 16, 5, 2)
 
-    recipe = embedder.recipe("kind", network=Gray, gray=True, **SMALL)
+    recipe = embedder.recipe("kind", network=Grey, gray=True, **SMALL)
     plan = planned(rows, tmp_path, recipe, simsiam_epochs=1, metric_epochs=1)
     fitted(plan)
     assert predicted(plan, rows).shape == (40, 16)
@@ -360,7 +360,7 @@ def test_pseudo_labels_take_the_place_of_labels(rows, tmp_path):
     plan = planned(rows, tmp_path, **given, motion_percentile=60, stable_frames=1, metric_batch_size=40)
     ((_, labels),) = plan.stages[0].batches(0)
     assert 0 < labels.sum() < 30
-    with pytest.raises(GoldfoldError, match="no columns for sequence and time"):
+    with pytest.raises(GoldfoldError, match="names no sequence and time"):
         planned(rows, tmp_path, embedder.recipe("kind", network=Small, **SMALL), **given)
 
 
@@ -396,7 +396,7 @@ def experiment(rows: pd.DataFrame, folder: Path) -> Experiment:
         competition=competition,
         recipe=RECIPE,
         params=RECIPE.params(**given, temporal_weight=0.1),
-        loop=LoopOptions(),
+        loop=Loop(),
         protocol=Protocol(),
         tables=tables,
         folds=[Fold(odd, even)],
@@ -405,7 +405,7 @@ def experiment(rows: pd.DataFrame, folder: Path) -> Experiment:
 
 
 def test_a_fit_interrupted_in_its_second_stage_ends_with_the_same_bits(rows, tmp_path):
-    def observe(fold: int, seed: int, progress: EpochProgress) -> None:
+    def observe(fold: int, seed: int, progress: Progress) -> None:
         if progress.row and (progress.stage, progress.epoch) == ("metric", 2):
             raise InterruptedError
 
@@ -419,7 +419,7 @@ def test_a_fit_interrupted_in_its_second_stage_ends_with_the_same_bits(rows, tmp
     assert [row["monitored"] for row in found.history] == [row["monitored"] for row in expected.history]
 
 
-def test_embeddings_of_fits_are_concatenated(rows, tmp_path):
+def test_fits_are_put_side_by_side(rows, tmp_path):
     assert RECIPE.pooled is False
     plans = [planned(rows, tmp_path, seed=seed) for seed in (0, 1)]
     apart = [predicted(plan, rows) for plan in plans]
@@ -437,38 +437,38 @@ def test_embeddings_of_fits_are_concatenated(rows, tmp_path):
         ({"labels": "view"}, "did you mean 'views'"),
         ({"kernel": "gauss"}, "did you mean 'gaussian'"),
         ({"embedding": "projection"}, "did you mean 'projector'"),
-        ({"metric_epochs": 1, "freeze_backbone": True}, "trains nothing"),
+        ({"metric_epochs": 1, "freeze_backbone": True}, "nothing to train"),
         ({"metric_loss": "fastap", "miner": "semihard"}, "set miner=none"),
         ({"labels": "views", "sampler": "m_per_class"}, "set sampler=random"),
-        ({"labels": "views", "metric_augmentation": "none"}, "do not set metric_augmentation=none"),
+        ({"labels": "views", "metric_augmentation": "none"}, "must not be none"),
         ({"metric_epochs": 1, "labels": "pseudo"}, "set reference"),
     ],
 )
-def test_what_contradicts_itself_is_refused_with_the_near_miss(given, told):
+def test_contradictory_parameters_raise(given, told):
     with pytest.raises(GoldfoldError, match=told):
-        resolve_config("made", {"recipe": "embedder", **given}, {"embedder": RECIPE})
+        resolve("made", {"recipe": "embedder", **given}, {"embedder": RECIPE})
 
 
 @pytest.mark.parametrize(
     ("recipe", "given", "told"),
     [
-        (embedder.recipe(network=Small, **SMALL), {"labels": "true"}, "needs a column of labels"),
+        (embedder.recipe(network=Small, **SMALL), {"labels": "true"}, "names no column with them"),
         (embedder.recipe("id", network=Small, **SMALL), {}, "each at most 1 times"),
-        (embedder.recipe("kind", network=Small, **SMALL), {"sampler": "two_category"}, "needs a column of categories"),
+        (embedder.recipe("kind", network=Small, **SMALL), {"sampler": "two_category"}, "names no column: choose"),
         (RECIPE, {"sampler": "m_per_class", "m_per_class": 20}, "at least two classes"),
     ],
 )
-def test_what_cannot_be_learnt_from_is_refused(rows, tmp_path, recipe, given, told):
+def test_unusable_labels_raise(rows, tmp_path, recipe, given, told):
     with pytest.raises(GoldfoldError, match=told):
         planned(rows, tmp_path, recipe, metric_epochs=1, **given)
 
 
 def test_one_image_is_not_enough(rows, tmp_path):
-    with pytest.raises(GoldfoldError, match="this fold has 1"):
+    with raises_code("fold_too_small", "this fold has 1"):
         planned(rows[:1], tmp_path, simsiam_epochs=1)
 
 
-def test_rows_without_a_label_are_learnt_from_by_simsiam_alone(rows, tmp_path):
+def test_rows_without_a_label_are_used_by_simsiam_only(rows, tmp_path):
     some = rows.assign(kind=[kind if number % 2 else None for number, kind in enumerate(rows["kind"])])
     given = {"simsiam_epochs": 1, "metric_epochs": 1, "metric_batch_size": 40, "simsiam_batch_size": 40}
     plan = planned(some, tmp_path, **given)

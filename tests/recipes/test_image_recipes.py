@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from error_codes import raises_code
 from PIL import Image
 from sklearn.preprocessing import StandardScaler
 from torch import nn
@@ -157,7 +158,7 @@ def test_the_head_standardises_by_its_training_features(rows, tmp_path):
 
 
 def test_tower_keeps_output_means_and_deviations():
-    params = frozen_backbone.FrozenBackbone(**TINY, stages=2)
+    params = frozen_backbone.FrozenBackboneParams(**TINY, stages=2)
     torch.manual_seed(3)
     tower = frozen_backbone.Tower(params).eval()
     pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
@@ -174,12 +175,12 @@ def test_tower_keeps_output_means_and_deviations():
 
 
 def test_without_stages_the_tower_keeps_the_output_alone_and_more_than_there_are_is_an_error():
-    tower = frozen_backbone.Tower(frozen_backbone.FrozenBackbone(**TINY)).eval()
+    tower = frozen_backbone.Tower(frozen_backbone.FrozenBackboneParams(**TINY)).eval()
     pixels = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
     with torch.inference_mode():
         assert torch.equal(tower(pixels), tower.backbone(tower.normalize(pixels)))
-    with pytest.raises(GoldfoldError, match="has 5 stages, not 9: lower `stages`"):
-        frozen_backbone.Tower(frozen_backbone.FrozenBackbone(**TINY, stages=9))
+    with raises_code("too_many_stages", "has 5 stages, but stages is 9"):
+        frozen_backbone.Tower(frozen_backbone.FrozenBackboneParams(**TINY, stages=9))
 
 
 def mean_of(values: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from error_codes import raises_code
 from scipy.ndimage import gaussian_filter
 
 from goldfold.anomaly import patch_features
@@ -78,7 +79,7 @@ def test_one_vector_per_image_has_no_map(rows, tmp_path):
 
 
 def test_without_a_normal_image_or_a_map_it_says_so(rows, tmp_path):
-    with pytest.raises(GoldfoldError, match="of 6 training rows none has 0 in 'defect'"):
+    with raises_code("no_normal_images", "of 6 training rows none has 0 in 'defect'"):
         predictions(rows[24:], rows, tmp_path)
     with pytest.raises(GoldfoldError, match="maps at strides 2, 4, 8, 16, 32, not 6"):
         predictions(rows, rows, tmp_path, strides=(6,))
@@ -119,8 +120,8 @@ def test_relative_patches_are_compared_where_it_is_asked_for(rows, tmp_path, mon
     asked = predictions(rows[:16], rows[16:], tmp_path, relative=True)
     monkeypatch.setattr(
         patch_features,
-        "join_maps",
-        lambda maps, join_maps=patch_features.join_maps: patch_features.subtract_image_mean(join_maps(maps)),
+        "joined",
+        lambda maps, joined=patch_features.joined: patch_features.subtract_image_mean(joined(maps)),
     )
     assert np.array_equal(predictions(rows[:16], rows[16:], tmp_path)["score"], asked["score"])
     assert asked["score"][:8].max() < asked["score"][8:].min()
@@ -161,7 +162,7 @@ def test_a_file_that_is_no_image_is_named(rows, tmp_path):
 
 @pytest.mark.parametrize("option", ["relative", "contrast"])
 def test_what_needs_patches_is_refused_for_whole_images(option):
-    with pytest.raises(ValueError, match="with unit=image leave both false"):
+    with pytest.raises(ValueError, match="set both to false with unit=image"):
         RECIPE.params(unit="image", **{option: True})
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import timm
 import torch
+from error_codes import raises_code
 from pandas import DataFrame
 from pydantic import ValidationError
 
 from goldfold.competition import Plan, Runtime
-from goldfold.errors import GoldfoldError
 from goldfold.nn import backbones
 from goldfold.recipes import segmenter
 
@@ -57,7 +57,7 @@ def predicted(plan: Plan, rows: DataFrame) -> np.ndarray:
 
 @pytest.mark.parametrize("pretrained", [True, False])
 def test_encoder_gives_the_feature_maps_of_timm(pretrained: bool) -> None:
-    params = segmenter.Segmenter(pretrained=pretrained)
+    params = segmenter.SegmenterParams(pretrained=pretrained)
     backbone = backbones.create(params.backbone, pretrained)
     weights = backbone.model.state_dict()
     options = {"bn_eps": 1e-3, "pad_type": "same"} if pretrained else {}
@@ -75,7 +75,7 @@ def test_encoder_gives_the_feature_maps_of_timm(pretrained: bool) -> None:
 @pytest.mark.parametrize("backbone", ["efficientnet_lite0", "resnet18"])
 @pytest.mark.parametrize("architecture", ["unet", "unetplusplus", "manet"])
 def test_every_parameter_learns(architecture: str, backbone: str) -> None:
-    params = segmenter.Segmenter(architecture=architecture, backbone=backbone, decoder_channels=(16, 16, 8, 8, 8))
+    params = segmenter.SegmenterParams(architecture=architecture, backbone=backbone, decoder_channels=(16, 16, 8, 8, 8))
     model = segmenter.network(params, backbones.create(backbone, pretrained=False))
     logits = model(torch.randn(2, 3, 64, 64))
     assert logits.shape == (2, 1, 64, 64)
@@ -84,8 +84,8 @@ def test_every_parameter_learns(architecture: str, backbone: str) -> None:
 
 
 def test_backbone_without_maps_is_refused() -> None:
-    params = segmenter.Segmenter(backbone="vit_tiny_patch16_224")
-    with pytest.raises(GoldfoldError, match="cannot carry a unet"):
+    params = segmenter.SegmenterParams(backbone="vit_tiny_patch16_224")
+    with raises_code("backbone_unsuitable", "vit_tiny_patch16_224", "unet"):
         segmenter.network(params, backbones.create(params.backbone, pretrained=False))
 
 
@@ -224,4 +224,4 @@ def test_shrunk_foreground_is_what_covers_half_a_pixel(height: int, width: int) 
 )
 def test_impossible_parameters_are_refused(wrong: dict, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
-        segmenter.Segmenter(**wrong)
+        segmenter.SegmenterParams(**wrong)

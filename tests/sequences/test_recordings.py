@@ -8,11 +8,11 @@ import cv2
 import made_recordings
 import numpy as np
 import pytest
+from error_codes import raises_code
 from scipy import io
 
 from competitions.recordings import COMPETITION, data
 from goldfold.data import tables
-from goldfold.errors import GoldfoldError
 from goldfold.images import reading as images
 from goldfold.sequences import recordings, ultrasound
 from goldfold.submission import writing as submissions
@@ -79,16 +79,16 @@ def test_a_frame_is_read_when_it_is_asked_for(kind: str, tmp_path: Path) -> None
     late[8] = np.nan
     frames = iter(recordings.read(WRITTEN[kind](tmp_path, late)))
     assert next(frames).sum() == 16
-    with pytest.raises(GoldfoldError, match=r"frame 8 of .* has 16 values that are NaN or infinite"):
+    with raises_code("frame_not_finite", "frame 8 of .* 16 values"):
         list(frames)
 
 
 def test_pickles_are_not_loaded(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.array([{"run": print}] * 3, object), allow_pickle=True)
-    with pytest.raises(GoldfoldError, match="cannot be read"):
+    with raises_code("recording_unreadable"):
         recordings.read(tmp_path / "a.npy")
     npz(tmp_path / "a.npz", frames=np.array([{"run": print}] * 3, object))
-    with pytest.raises(GoldfoldError, match="cannot be read"):
+    with raises_code("recording_unreadable"):
         recordings.read(tmp_path / "a.npz")
 
 
@@ -105,41 +105,63 @@ def mixed(folder: Path) -> Path:
 
 READ = recordings.read
 FAULTS = {
-    "nowhere": (lambda at: READ(at / "a.mat"), "there is no recording"),
-    "ending": (lambda at: READ(at / "recording.yaml"), r"no kind of recording for 'recording.yaml' '.yaml'.*known: "),
-    "several": (lambda at: READ(mat(at / "b.mat", a=GREY, b=GREY)), r"has a 7 x 16 x 12, b 7 x 16 x 12: name it"),
-    "none": (lambda at: READ(npz(at / "b.npz", rate=np.ones(3))), "one array of three or more axes and has rate 3"),
+    "nowhere": (lambda at: READ(at / "a.mat"), "recording_missing", "a.mat"),
+    "ending": (lambda at: READ(at / "recording.yaml"), "unknown_file_type", r"'recording.yaml' '.yaml'.*known: "),
+    "several": (
+        lambda at: READ(mat(at / "b.mat", a=GREY, b=GREY)),
+        "frames_array_ambiguous",
+        "a 7 x 16 x 12, b 7 x 16 x 12",
+    ),
+    "none": (lambda at: READ(npz(at / "b.npz", rate=np.ones(3))), "frames_array_ambiguous", "has rate 3"),
     "name": (
         lambda at: READ(mat(at / "b.mat", frames=GREY), "frame"),
-        r"no array in .* 'frame'; did you mean 'frames'",
+        "unknown_array",
+        "'frame'; did you mean 'frames'",
     ),
-    "axis": (lambda at: READ(npy(at / "b.npy", GREY), frames_axis=3), "has 3 axes and frames_axis is 3: give 0 to 2"),
-    "flat": (lambda at: list(READ(npy(at / "b.npy", GREY[0]))), r"frame 0 of .* has the shape \(12,\)"),
+    "axis": (
+        lambda at: READ(npy(at / "b.npy", GREY), frames_axis=3),
+        "frames_axis_invalid",
+        "3 axes, but frames_axis is 3: use 0 to 2",
+    ),
+    "flat": (
+        lambda at: list(READ(npy(at / "b.npy", GREY[0]))),
+        "frame_shape_invalid",
+        r"frame 0 of .* \(12,\)",
+    ),
     "channels": (
         lambda at: list(READ(npy(at / "b.npy", np.ones((3, 5, 5, 2))))),
-        r"shape \(5, 5, 2\): give frames_axis",
+        "frame_shape_invalid",
+        r"shape \(5, 5, 2\): set frames_axis",
     ),
-    "text": (lambda at: list(READ(npy(at / "b.npy", np.full((2, 4, 4), "x")))), "must hold numbers and is of type <U1"),
-    "empty": (lambda at: list(READ(npy(at / "b.npy", GREY[:0]))), "must hold frames and holds none"),
-    "no images": (lambda at: list(READ(made_recordings.images(at / "c", GREY[:0]))), "must hold frames and holds none"),
-    "sizes": (lambda at: list(READ(mixed(at / "c"))), r"frame 2 of .* \(8, 12, 3\) where the first has \(16, 12, 3\)"),
-    "cut npy": (lambda at: READ(damaged(npy(at / "b.npy", GREY))), "cannot be read"),
-    "cut mat": (lambda at: READ(damaged(mat(at / "b.mat", a=GREY))), "cannot be read"),
-    "cut 7.3": (lambda at: READ(damaged(made_recordings.mat_73(at / "b.mat", "a", GREY))), "cannot be read"),
+    "text": (lambda at: list(READ(npy(at / "b.npy", np.full((2, 4, 4), "x")))), "frame_not_numeric", "<U1"),
+    "empty": (lambda at: list(READ(npy(at / "b.npy", GREY[:0]))), "recording_empty", "no frames"),
+    "no images": (lambda at: list(READ(made_recordings.images(at / "c", GREY[:0]))), "recording_empty", "no frames"),
+    "sizes": (
+        lambda at: list(READ(mixed(at / "c"))),
+        "frame_shapes_differ",
+        r"frame 2 .* \(8, 12, 3\), .* \(16, ",
+    ),
+    "cut npy": (lambda at: READ(damaged(npy(at / "b.npy", GREY))), "recording_unreadable", "b."),
+    "cut mat": (lambda at: READ(damaged(mat(at / "b.mat", a=GREY))), "recording_unreadable", "b."),
+    "cut 7.3": (
+        lambda at: READ(damaged(made_recordings.mat_73(at / "b.mat", "a", GREY))),
+        "recording_unreadable",
+        "b.",
+    ),
     "cut video": (
         lambda at: list(READ(damaged(made_recordings.video(at / "b.mp4", SMOOTH)))),
-        "cannot be read to its end, 0 of 0 frames",
+        "recording_unreadable",
+        "0 of 0 frames",
     ),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_what_is_no_recording_says_so(fault: str, tmp_path: Path) -> None:
+def test_faulty_recordings_raise(fault: str, tmp_path: Path) -> None:
     (tmp_path / "recording.yaml").touch()
-    call, told = FAULTS[fault]
-    with pytest.raises(GoldfoldError, match=told) as refused:
+    call, code, fact = FAULTS[fault]
+    with raises_code(code, fact):
         call(tmp_path)
-    assert "\n" not in str(refused.value)
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +183,7 @@ def test_every_frame_is_there_once_but_those_the_guard_takes(prepared: Path) -> 
         assert any((name, number + step) in both[1] for step in (-2, -1, 1, 2))
     for name, number in both[0]:
         assert not any((name, number + step) in both[1] for step in (-2, -1, 1, 2))
-    unlabelled = loaded.train[loaded.train["label"] == data.UNLABELLED]
+    unlabelled = loaded.train[loaded.train["label"] == data.UNLABELED]
     assert set(unlabelled["recording"]) == {"second"}
     assert set(unlabelled["frame"]) <= set(range(6))
     row = loaded.train.iloc[0]
@@ -175,7 +197,7 @@ def test_frames_without_a_label_neither_ask_nor_answer(prepared: Path) -> None:
     found = data.pairs(train)
     asked = train.iloc[found.queries]
     assert set(asked["label"]) == {"0", "1"}
-    assert len(asked) == (train["label"] != data.UNLABELLED).sum()
+    assert len(asked) == (train["label"] != data.UNLABELED).sum()
     whole = slice(0, len(asked))
     label, frame, recording = (asked[name].to_numpy() for name in ("label", "frame", "recording"))
     near = (recording[:, None] == recording) & (np.abs(frame[:, None] - frame) <= 2)

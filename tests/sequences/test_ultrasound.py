@@ -5,8 +5,8 @@ from __future__ import annotations
 import made_recordings
 import numpy as np
 import pytest
+from error_codes import raises_code
 
-from goldfold.errors import GoldfoldError
 from goldfold.sequences import ultrasound
 
 
@@ -37,5 +37,5 @@ def test_whole_numbers_lose_no_sign():
 
 @pytest.mark.parametrize("frames", [[], [np.zeros((2, 2))]])
 def test_silence_is_refused(frames):
-    with pytest.raises(GoldfoldError, match=r"largest magnitude is 0\.0"):
+    with raises_code("no_echo", r"largest magnitude is 0\.0"):
         ultrasound.peak(frames)

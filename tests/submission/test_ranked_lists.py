@@ -7,26 +7,26 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from error_codes import raises_code
 from sklearn.metrics import average_precision_score
 
 from goldfold.competition import Submission
 from goldfold.data import self_hosting
-from goldfold.errors import GoldfoldError
 from goldfold.metrics.retrieval import map_at, map_at_r
-from goldfold.retrieval import pairs as retrieval_pairs
+from goldfold.retrieval.pairs import by_label, by_time
 from goldfold.submission import writing as submissions
-from goldfold.submission.ranked_lists import Ranking
+from goldfold.submission.ranked_lists import RankedLists
 
 ROWS = 60
 DRAW = np.random.default_rng(11)
 
 
-def by_time(rows: pd.DataFrame):
-    return retrieval_pairs.by_time(rows["recording"], rows["second"], 6.0, 2.0)
+def of_time(rows: pd.DataFrame):
+    return by_time(rows["recording"], rows["second"], 6.0, 2.0)
 
 
-def by_label(rows: pd.DataFrame):
-    return retrieval_pairs.by_label(rows["label"])
+def of_label(rows: pd.DataFrame):
+    return by_label(rows["label"])
 
 
 def made(rows: int = ROWS) -> pd.DataFrame:
@@ -41,13 +41,13 @@ def made(rows: int = ROWS) -> pd.DataFrame:
 
 
 TARGETS = ("recording", "second", "label", "place")
-KINDS = {"mAP@5": (Ranking("frames", listed=9, graded=5), by_time), "mAP@R": (Ranking("images", 40), by_label)}
+KINDS = {"mAP@5": (RankedLists("frames", length=9, depth=5), of_time), "mAP@R": (RankedLists("images", 40), of_label)}
 
 
-def hosted(ranking: Ranking, pairs, test: pd.DataFrame, folder: Path):
+def hosted(ranking: RankedLists, pairs, test: pd.DataFrame, folder: Path):
     for part in ("public", "private"):
         (folder / part).mkdir(exist_ok=True)
-    ranking.host(made(), test, TARGETS, pairs, folder / "public", folder / "private")
+    ranking.write_tables(made(), test, TARGETS, pairs, folder / "public", folder / "private")
     loaded = self_hosting.read(folder / "public", text=["id", ranking.column])
     return loaded, submissions.read(folder / "private" / "solution.csv", loaded.sample_submission)
 
@@ -58,7 +58,7 @@ def test_the_grade_is_the_metric_of_the_embeddings(kind: str, seed: int, tmp_pat
     ranking, pairs = KINDS[kind]
     test = made()
     loaded, solution = hosted(ranking, pairs, test, tmp_path)
-    metric = map_at(pairs, ranking.graded, protocol="") if ranking.graded else map_at_r(pairs, protocol="")
+    metric = map_at(pairs, ranking.depth, protocol="") if ranking.depth else map_at_r(pairs, protocol="")
     embeddings = np.random.default_rng(seed).normal(size=(ROWS, 6)) + np.eye(ROWS, 6, -20) * 9
     written = ranking.write(loaded.test, embeddings)
     submission = Submission(write=ranking.write, checks={ranking.column: ranking.check})
@@ -71,10 +71,10 @@ def test_the_grade_is_the_metric_of_the_embeddings(kind: str, seed: int, tmp_pat
 def test_a_list_of_all_is_graded_as_scikit_learn_does() -> None:
     """With every answer listed and right ones fewer than listed, mAP@k over min(k, right) is average precision."""
     rows = made(40)
-    ranking = Ranking("frames", listed=39, graded=39)
+    ranking = RankedLists("frames", length=39, depth=39)
     embeddings = DRAW.normal(size=(40, 5))
     units = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
-    pairs, whole = by_time(rows), slice(0, 40)
+    pairs, whole = of_time(rows), slice(0, 40)
     right, out = pairs.relevant(whole), pairs.left_out(whole)
     asked = [row for row in range(40) if right[row].any()]
     assert len(asked) == 39
@@ -92,7 +92,7 @@ def test_the_solution_is_perfect_and_the_sample_knows_nothing(kind: str, tmp_pat
     for frame in (solution[["id", ranking.column]], loaded.sample_submission):
         submissions.check(frame, loaded.sample_submission, loaded.test, submission)
     assert ranking.grade(solution, solution, pairs(solution)) == 1
-    chance = map_at(pairs, ranking.graded, protocol="") if ranking.graded else map_at_r(pairs, protocol="")
+    chance = map_at(pairs, ranking.depth, protocol="") if ranking.depth else map_at_r(pairs, protocol="")
     assert ranking.grade(loaded.sample_submission, solution, pairs(solution)) == pytest.approx(
         chance.chance(solution), abs=0.06
     )
@@ -100,53 +100,53 @@ def test_the_solution_is_perfect_and_the_sample_knows_nothing(kind: str, tmp_pat
 
 def test_hand_made_lists_have_hand_made_grades() -> None:
     rows = pd.DataFrame({"id": list("abcde"), "recording": "r", "second": [0, 1, 3, 5, 100]})
-    ranking = Ranking("frames", listed=4, graded=2)
+    ranking = RankedLists("frames", length=4, depth=2)
     lists = {"a": "b e c d", "b": "a c d e", "c": "b a d e", "d": "e c b a", "e": "a b c d"}
     frame = pd.DataFrame({"id": lists.keys(), "frames": lists.values()})
     # a: b is left out, e is wrong, c is right: (1/2) / 2. b: a and c are left out, d is right, the only one: 1.
     # c: b and d are left out, a is right: 1. d: e wrong, c left out, b right: (1/2) / 2. e: no right answer.
-    assert ranking.grade(frame, rows, by_time(rows)) == pytest.approx((0.25 + 1 + 1 + 0.25) / 4)
+    assert ranking.grade(frame, rows, of_time(rows)) == pytest.approx((0.25 + 1 + 1 + 0.25) / 4)
     again = frame.assign(frames=frame["frames"].where(frame["id"] != "d", "b b b b"))
-    assert ranking.grade(again, rows, by_time(rows)) == pytest.approx((0.25 + 1 + 1 + 0.5) / 4)  # b counts once
-    with pytest.raises(GoldfoldError, match="1 queries have no list, first 'c'"):
-        ranking.grade(frame[frame["id"] != "c"], rows, by_time(rows))
-    with pytest.raises(GoldfoldError, match="no hidden row has a right answer"):
-        ranking.grade(frame, rows.assign(recording=list("vwxyz")), by_time(rows.assign(recording=list("vwxyz"))))
+    assert ranking.grade(again, rows, of_time(rows)) == pytest.approx((0.25 + 1 + 1 + 0.5) / 4)  # b counts once
+    with raises_code("list_missing", "1 queries .* 'c'"):
+        ranking.grade(frame[frame["id"] != "c"], rows, of_time(rows))
+    with raises_code("no_relevant_rows"):
+        ranking.grade(frame, rows.assign(recording=list("vwxyz")), of_time(rows.assign(recording=list("vwxyz"))))
 
 
 @pytest.mark.parametrize(
-    ("broken", "told"),
+    ("broken", "fact"),
     [
-        ("a c x", r"broken by 1 of 5 rows, first in line 3 \(id b2\): 'x' is no test id"),
+        ("a c x", r"wrong in 1 of 5 rows, first in line 3 \(id b2\): 'x' is not a test id"),
         ("b2 a c", "it lists the query itself"),
         ("a c a", "it lists 'a' twice"),
-        ("a c", "must list 3 other test ids.*: it lists 2"),
+        ("a c", "must list 3 other test ids.*: it lists 2 ids"),
         ("a c d e", "it lists 4"),
-        ("a,c,d", "'a,c,d' is no test id"),
+        ("a,c,d", "'a,c,d' is not a test id"),
     ],
 )
-def test_what_is_no_ranking_is_refused(broken: str, told: str) -> None:
+def test_faulty_lists_raise(broken: str, fact: str) -> None:
     test = pd.DataFrame({"id": ["a", "b2", "c", "d", "e"]})
-    ranking = Ranking("frames", listed=3)
+    ranking = RankedLists("frames", length=3)
     sound = ranking.write(test, DRAW.normal(size=(5, 3)))
     assert ranking.check(sound["frames"], sound["id"], test) is None
     wrong = sound.assign(frames=sound["frames"].where(sound["id"] != "b2", broken))
     sample, submission = sound, Submission(write=ranking.write, checks={"frames": ranking.check})
-    with pytest.raises(GoldfoldError, match=told):
+    with raises_code("submission_value_invalid", fact):
         submissions.check(wrong, sample, test, submission)
-    with pytest.raises(GoldfoldError, match="every id of the sample must be there"):
+    with raises_code("submission_ids_absent"):
         submissions.check(sound[:-1], sample, test, submission)
 
 
 @pytest.mark.parametrize(
-    ("test", "told"),
+    ("test", "code", "fact"),
     [
-        (made()[:2], "here 2"),
-        (made().assign(second=range(0, 6000, 100)), "here 0"),
-        (made().assign(id=[f"a {n}" for n in range(ROWS)]), "without spaces, such as 'a 0'"),
-        (made().assign(second=lambda rows: rows["second"] / 4), "needs a list of .* ids to be graded as it is scored"),
+        (made()[:2], "hidden_rows_unsuitable", "here 2"),
+        (made().assign(second=range(0, 6000, 100)), "hidden_rows_unsuitable", "here 0"),
+        (made().assign(id=[f"a {n}" for n in range(ROWS)]), "hidden_rows_unsuitable", "'a 0'"),
+        (made().assign(second=lambda rows: rows["second"] / 4), "lists_too_short", r"a list of \d+ ids"),
     ],
 )
-def test_rows_that_could_not_be_graded_are_not_hidden(test: pd.DataFrame, told: str, tmp_path: Path) -> None:
-    with pytest.raises(GoldfoldError, match=told):
+def test_hidden_rows_that_cannot_be_graded_raise(test: pd.DataFrame, code: str, fact: str, tmp_path: Path) -> None:
+    with raises_code(code, fact):
         hosted(*KINDS["mAP@5"], test, tmp_path)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from error_codes import raises_code
 
 from goldfold.errors import GoldfoldError
 from goldfold.submission import rle
-from goldfold.submission.rle import decode, decode_instances, encode, encode_instances, instance_runs, unsound
+from goldfold.submission.rle import decode, decode_instances, encode, encode_instances, instance_runs, invalid_images
 
 SHAPES = [(1, 1), (1, 7), (7, 1), (5, 8), (8, 5), (33, 17)]
 
@@ -62,24 +63,24 @@ def test_a_mask_without_pixels_is_empty_text(empty):
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "code", "fact"),
     [
-        ("1 2 5", "3 numbers"),
-        ("1 2.0", "'2.0'"),
-        ("1 x", "'x'"),
-        ("1 99999999999999999999", "'99999999999999999999'"),
-        ("0 2", r"run 1, '0 2', .*starts before pixel 1"),
-        ("-3 2", r"run 1, '-3 2', .*starts before pixel 1"),
-        ("1 2 5 0", r"run 2, '5 0', .*holds no pixel"),
-        ("1 2 5 -1", r"run 2, '5 -1', .*holds no pixel"),
-        ("1 3 3 2", r"run 2, '3 2', .*before the run ahead of it ends"),
-        ("7 2 1 2", r"run 2, '1 2', .*before the run ahead of it ends"),
-        ("1 2 12 2", r"run 2, '12 2', in an image 3 high and 4 wide \(12 pixels\) passes the end"),
-        ("13 1", r"run 1, '13 1', .*passes the end"),
+        ("1 2 5", "rle_not_pairs", "3 numbers"),
+        ("1 2.0", "rle_not_whole_numbers", "'2.0'"),
+        ("1 x", "rle_not_whole_numbers", "'x'"),
+        ("1 99999999999999999999", "rle_not_whole_numbers", "'99999999999999999999'"),
+        ("0 2", "rle_run_invalid", r"run 1, '0 2', .*starts before pixel 1"),
+        ("-3 2", "rle_run_invalid", r"run 1, '-3 2', .*starts before pixel 1"),
+        ("1 2 5 0", "rle_run_invalid", r"run 2, '5 0', .*has no pixel"),
+        ("1 2 5 -1", "rle_run_invalid", r"run 2, '5 -1', .*has no pixel"),
+        ("1 3 3 2", "rle_run_invalid", r"run 2, '3 2', .*before the previous run ends"),
+        ("7 2 1 2", "rle_run_invalid", r"run 2, '1 2', .*before the previous run ends"),
+        ("1 2 12 2", "rle_run_invalid", r"run 2, '12 2', .*height 3 and width 4 \(12 pixels\) passes the end"),
+        ("13 1", "rle_run_invalid", r"run 1, '13 1', .*passes the end"),
     ],
 )
-def test_a_broken_text_is_refused_with_its_run(text, complaint):
-    with pytest.raises(GoldfoldError, match=complaint):
+def test_faulty_run_lengths_raise_with_their_run(text, code, fact):
+    with raises_code(code, fact):
         decode(text, 3, 4)
 
 
@@ -106,18 +107,18 @@ def test_an_image_without_objects():
 
 
 def test_objects_that_share_a_pixel_are_refused():
-    with pytest.raises(GoldfoldError, match=r"objects 1 and 3 .* share pixel 6"):
+    with raises_code("objects_overlap", "objects 1 and 3 .* pixel 6"):
         decode_instances(["1 6", "10 2", "6 1"], 3, 4)
 
 
 @pytest.mark.parametrize("values", [np.zeros((2, 3, 1), bool), np.full((2, 3), 0.5)])
 def test_what_is_no_mask_is_refused(values):
-    with pytest.raises(GoldfoldError, match="threshold"):
+    with raises_code("mask_invalid", "threshold"):
         encode(values)
 
 
 def test_labels_below_zero_are_refused():
-    with pytest.raises(GoldfoldError, match="found -1"):
+    with raises_code("label_negative", "found -1"):
         encode_instances(np.array([[-1, 0, 2]]))
 
 
@@ -153,15 +154,15 @@ def test_many_images_are_judged_as_one_by_one(part, monkeypatch):
     groups = [groups[place] for place in draw.permutation(len(groups))]
     texts = [text for group in groups for text in group]
     images = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
-    found = unsound(texts, images, np.full(len(groups), 12))
+    found = invalid_images(texts, images, np.full(len(groups), 12))
     expected = [refused(group) for group in groups]
     assert 0 < sum(expected) < len(groups)
     np.testing.assert_array_equal(found, expected)
 
 
 def test_images_without_texts_are_sound():
-    np.testing.assert_array_equal(unsound([], np.empty(0, np.int64), np.array([12, 12])), [False, False])
-    np.testing.assert_array_equal(unsound(["13 1"], np.array([1]), np.array([12, 12, 12])), [False, True, False])
+    np.testing.assert_array_equal(invalid_images([], np.empty(0, np.int64), np.array([12, 12])), [False, False])
+    np.testing.assert_array_equal(invalid_images(["13 1"], np.array([1]), np.array([12, 12, 12])), [False, True, False])
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64])

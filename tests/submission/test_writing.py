@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from error_codes import raises_code
 
 from goldfold.competition import Submission
 from goldfold.errors import GoldfoldError
@@ -43,49 +44,104 @@ def with_value(column: str, value: object) -> pd.DataFrame:
 
 
 BROKEN = {
-    "missing column": (good()[["id", "p"]], "lacks column 'label'"),
-    "extra column": (good().assign(fold=0), "has not, 'fold'"),
-    "written with the index": (good().reset_index(names="Unnamed: 0"), "has not, 'Unnamed: 0'"),
-    "renamed column": (good().rename(columns={"p": "P"}), "lacks column 'p'"),
-    "repeated column": (good()[["id", "p", "label", "p"]], "repeats column 'p'"),
+    "missing column": (good()[["id", "p"]], "submission_columns_differ", "lacks column 'label'"),
+    "extra column": (good().assign(fold=0), "submission_columns_differ", "extra column 'fold'"),
+    "written with the index": (
+        good().reset_index(names="Unnamed: 0"),
+        "submission_columns_differ",
+        "extra column 'Unnamed: 0'",
+    ),
+    "renamed column": (good().rename(columns={"p": "P"}), "submission_columns_differ", "lacks column 'p'"),
+    "repeated column": (good()[["id", "p", "label", "p"]], "submission_columns_differ", "repeats column 'p'"),
     "wrong order of columns": (
         good()[["id", "label", "p"]],
-        r"another order than the sample, first 'label' \(2 such\)",
+        "submission_columns_differ",
+        r"another order than the sample, first at 'label' \(2 in all\)",
     ),
-    "missing id": (good().drop(index=2), r"1 of 4 rows, first in line 4 \(id 894\) of the sample"),
-    "no rows": (good().iloc[:0], "4 of 4 rows, first in line 2"),
-    "duplicated id": (pd.concat([good(), good()[1:2]]), r"there once, .* 1 of 5 rows, first in line 6 \(id 893\)"),
+    "missing id": (
+        good().drop(index=2),
+        "submission_ids_absent",
+        r"1 of 4 rows, first in line 4 \(id 894\) of the sample",
+    ),
+    "no rows": (good().iloc[:0], "submission_ids_absent", "4 of 4 rows, first in line 2"),
+    "duplicated id": (
+        pd.concat([good(), good()[1:2]]),
+        "submission_ids_repeated",
+        r"1 of 5 rows, first in line 6 \(id 893\)",
+    ),
     "extra id": (
         pd.concat([good(), good()[1:2].assign(id=7)]),
-        r"one of the sample, .* 1 of 5 rows, first in line 6 \(id 7\)",
+        "submission_ids_unknown",
+        r"1 of 5 rows, first in line 6 \(id 7\)",
     ),
-    "replaced id": (good().replace({"id": {893: 7}}), r"1 of 4 rows, first in line 3 \(id 893\) of the sample"),
+    "replaced id": (
+        good().replace({"id": {893: 7}}),
+        "submission_ids_absent",
+        r"1 of 4 rows, first in line 3 \(id 893\) of the sample",
+    ),
     "permuted ids": (
         good().iloc[[0, 2, 1, 3]],
-        r"the order of the sample, .* 2 of 4 rows, first in line 3 \(id 893, found 894\)",
+        "submission_ids_reordered",
+        r"2 of 4 rows, first in line 3 \(id 893, found 894\)",
     ),
-    "empty id": (good().assign(id=[892, np.nan, 894, 895]), "id must not be empty, .* 1 of 4 rows, first in line 3"),
-    "ids as floats": (good().astype({"id": float}), r"whole numbers as in the sample \(int64\), not numbers"),
-    "ids as text": (good().astype({"id": str}), r"whole numbers as in the sample \(int64\), not text"),
-    "NaN": (with_value("p", np.nan), r"'p' must have no missing value, .* 2 of 4 rows, first in line 4 \(id 894\)"),
-    "None": (with_value("label", None), r"'label' must have no missing value, .* 2 of 4 rows, first in line 4"),
-    "empty text": (with_value("label", ""), r"'label' must have no missing value, .* 2 of 4 rows, first in line 4"),
-    "text among numbers": (with_value("p", "high"), r"'p' must be whole numbers .* line 4 \(id 894, found high\)"),
-    "numbers as text": (good().astype({"p": str}), r"'p' must be whole numbers .* 4 of 4 rows, first in line 2"),
-    "booleans for numbers": (good().assign(p=True), "'p' must be whole numbers .* not booleans"),
-    "numbers for text": (good().assign(label=1), "'label' must be text .* not whole numbers"),
-    "infinity": (with_value("p", np.inf), r"'p' must be finite, .* 2 of 4 rows, first in line 4 \(id 894, found inf\)"),
-    "minus infinity": (with_value("p", -np.inf), r"'p' must be finite, .* \(id 894, found -inf\)"),
-    "above the range": (with_value("p", 1.001), r"lie in \[0, 1\], .* 2 of 4 rows, .* \(id 894, found 1.001\)"),
-    "below the range": (with_value("p", -1e-9), r"lie in \[0, 1\], .* 2 of 4 rows, .* \(id 894, found -1e-09\)"),
-    "unknown class": (with_value("label", "cow"), r"one of cat, dog, None, .* 2 of 4 rows, .* \(id 894, found cow\)"),
+    "empty id": (good().assign(id=[892, np.nan, 894, 895]), "submission_id_missing", "1 of 4 rows, first in line 3"),
+    "ids as floats": (
+        good().astype({"id": float}),
+        "submission_id_type_differs",
+        r"whole numbers .* \(int64\), not numbers",
+    ),
+    "ids as text": (good().astype({"id": str}), "submission_id_type_differs", r"whole numbers .* \(int64\), not text"),
+    "NaN": (with_value("p", np.nan), "submission_value_missing", r"'p' .* 2 of 4 rows, first in line 4 \(id 894\)"),
+    "None": (with_value("label", None), "submission_value_missing", r"'label' .* 2 of 4 rows, first in line 4"),
+    "empty text": (with_value("label", ""), "submission_value_missing", r"'label' .* 2 of 4 rows, first in line 4"),
+    "text among numbers": (
+        with_value("p", "high"),
+        "submission_value_type_differs",
+        r"'p' must be whole numbers .* line 4 \(id 894, found high\)",
+    ),
+    "numbers as text": (
+        good().astype({"p": str}),
+        "submission_value_type_differs",
+        r"'p' must be whole numbers .* 4 of 4 rows, first in line 2",
+    ),
+    "booleans for numbers": (
+        good().assign(p=True),
+        "submission_value_type_differs",
+        "'p' must be whole numbers .* not booleans",
+    ),
+    "numbers for text": (
+        good().assign(label=1),
+        "submission_value_type_differs",
+        "'label' must be text .* not whole numbers",
+    ),
+    "infinity": (
+        with_value("p", np.inf),
+        "submission_value_infinite",
+        r"'p' .* 2 of 4 rows, first in line 4 \(id 894, found inf\)",
+    ),
+    "minus infinity": (with_value("p", -np.inf), "submission_value_infinite", r"'p' .* \(id 894, found -inf\)"),
+    "above the range": (
+        with_value("p", 1.001),
+        "submission_value_invalid",
+        r"\[0, 1\]; .* 2 of 4 rows, .* \(id 894, found 1.001\)",
+    ),
+    "below the range": (
+        with_value("p", -1e-9),
+        "submission_value_invalid",
+        r"\[0, 1\]; .* 2 of 4 rows, .* \(id 894, found -1e-09\)",
+    ),
+    "unknown class": (
+        with_value("label", "cow"),
+        "submission_value_invalid",
+        r"cat, dog, None; .* 2 of 4 rows, .* \(id 894, found cow\)",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_is_broken_is_refused_with_rule_and_place(name):
-    frame, complaint = BROKEN[name]
-    with pytest.raises(GoldfoldError, match=complaint):
+def test_faulty_submissions_raise_with_the_place(name):
+    frame, code, fact = BROKEN[name]
+    with raises_code(code, fact):
         passes(frame)
 
 
@@ -95,7 +151,7 @@ NOT_IN_A_FILE = {"ids as floats", "ids as text", "numbers as text", "repeated co
 @pytest.mark.parametrize("name", sorted(BROKEN.keys() - NOT_IN_A_FILE))
 def test_what_is_broken_is_refused_from_disk_too(name, tmp_path):
     write(BROKEN[name][0], tmp_path / "s.csv", {})
-    with pytest.raises(GoldfoldError):
+    with pytest.raises(GoldfoldError, match=r"submission"):
         passes(read(tmp_path / "s.csv", sample()))
 
 
@@ -124,7 +180,7 @@ def test_ids_of_text_keep_their_zeros_and_names(ids, tmp_path):
     back = read(tmp_path / "s.csv", pattern)
     assert back["image"].tolist() == ids
     passes(back, Submission(write=RULES.write), pattern)
-    with pytest.raises(GoldfoldError, match=r"ids must be text .* not whole numbers"):
+    with raises_code("submission_id_type_differs", "text .* not whole numbers"):
         passes(pattern.assign(image=[7, 10]), Submission(write=RULES.write), pattern)
 
 
@@ -168,24 +224,30 @@ def test_images_with_several_and_without_objects_pass(frame, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("frame", "complaint"),
+    ("frame", "code", "fact"),
     [
-        (objects(("a", "1 2"), ("b", "1 2")), r"\(id c\) of the sample"),
-        (objects(("a", "1 2"), ("b", "1 2"), ("c", ""), ("d", "")), r"line 5 \(id d\)"),
+        (objects(("a", "1 2"), ("b", "1 2")), "submission_ids_absent", r"\(id c\) of the sample"),
+        (objects(("a", "1 2"), ("b", "1 2"), ("c", ""), ("d", "")), "submission_ids_unknown", r"line 5 \(id d\)"),
         (
             objects(("a", "1 2"), ("b", "12 2"), ("c", "1 x")),
-            r"by 2 of 3, first id b: run 1, '12 2', .* passes the end",
+            "submission_value_invalid",
+            r"2 of 3 images, first id b: run 1, '12 2', .* passes the end",
         ),
-        (objects(("a", "1 2"), ("b", "5 1"), ("a", "4 1 2 1"), ("c", "")), "first id a: run 2, '2 1', of object 2"),
+        (
+            objects(("a", "1 2"), ("b", "5 1"), ("a", "4 1 2 1"), ("c", "")),
+            "submission_value_invalid",
+            "first id a: run 2, '2 1', of object 2",
+        ),
         (
             objects(("a", "1 2"), ("a", "2 1"), ("b", ""), ("c", "")),
-            "by 1 of 3, first id a: objects 1 and 2 .* pixel 2",
+            "submission_value_invalid",
+            "1 of 3 images, first id a: objects 1 and 2 .* pixel 2",
         ),
-        (objects(("a", "1 2"), ("b", "3"), ("c", "")), "first id b: .* found 1 numbers"),
+        (objects(("a", "1 2"), ("b", "3"), ("c", "")), "submission_value_invalid", "first id b: .* found 1 numbers"),
     ],
 )
-def test_objects_that_cannot_be_decoded_are_refused(frame, complaint):
-    with pytest.raises(GoldfoldError, match=complaint):
+def test_faulty_objects_raise(frame, code, fact):
+    with raises_code(code, fact):
         passes(frame, OBJECTS, IMAGES)
 
 
@@ -196,7 +258,7 @@ def test_an_image_of_unknown_size_is_refused():
         may_be_empty=["runs"],
         checks={"runs": run_lengths(lambda test: {"a": (3, 4)})},
     )
-    with pytest.raises(GoldfoldError, match=r"2 of 3, first id b: its height and width are unknown"):
+    with raises_code("submission_value_invalid", "2 of 3 images, first id b: its height and width are unknown"):
         passes(objects(("a", "1 1"), ("b", "1 1"), ("c", "")), unknown, IMAGES)
 
 
@@ -208,8 +270,8 @@ def test_faults_among_many_images_are_counted_in_the_order_of_the_file(repeats):
     rows = [(id_, runs[id_[-1]][half]) for half in (0, 1) for id_ in ids]
     frame = pd.DataFrame(rows, columns=["id", "runs"])
     pattern = pd.DataFrame({"id": sorted(ids), "runs": "1 1"})
-    rule = f"by {repeats} of {3 * repeats}, first id 0b: objects 1 and 2 "
-    with pytest.raises(GoldfoldError, match=rule):
+    fact = f"{repeats} of {3 * repeats} images, first id 0b: objects 1 and 2 "
+    with raises_code("submission_value_invalid", fact):
         passes(frame, OBJECTS, pattern)
     passes(frame.replace({"runs": {"5 2": "6 2"}}), OBJECTS, pattern)
 
@@ -217,12 +279,12 @@ def test_faults_among_many_images_are_counted_in_the_order_of_the_file(repeats):
 def test_run_lengths_that_were_read_as_numbers_are_text_of_one_number():
     frame = pd.DataFrame({"id": ["a", "b", "c"], "runs": [5, 7, 9]})
     found = OBJECTS.checks["runs"](frame["runs"], frame["id"], IMAGES)
-    assert "by 3 of 3, first id a: run lengths are pairs of start and length, found 1 numbers" in found
+    assert "3 of 3 images, first id a: run lengths must be pairs of start and length, found 1 numbers" in found
 
 
 def test_the_samples_own_repeats_pass_only_where_ids_may_repeat():
     twice = pd.DataFrame({"id": ["a", "b", "b", "c"], "runs": "1 1"})
-    with pytest.raises(GoldfoldError, match=r"there once, .* line 4 \(id b\)"):
+    with raises_code("submission_ids_repeated", r"line 4 \(id b\)"):
         passes(twice, Submission(write=RULES.write), twice)
     passes(twice, Submission(write=RULES.write, many_per_id=True), twice)
 
@@ -270,7 +332,7 @@ def test_provenance_never_describes_another_file(tmp_path):
 
 
 def test_what_is_no_submission_is_refused(tmp_path):
-    with pytest.raises(GoldfoldError, match="there is no submission"):
+    with raises_code("submission_missing", "absent.csv"):
         read(tmp_path / "absent.csv", sample())
     for name, data in {
         "empty": b"",
@@ -278,5 +340,5 @@ def test_what_is_no_submission_is_refused(tmp_path):
         "longer": b"id,p\n1,2,3\n4,5,6\n",
     }.items():
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(GoldfoldError, match="is not a CSV file"):
+        with raises_code("submission_unreadable", name):
             read(tmp_path / name, sample())

@@ -121,8 +121,8 @@ def test_a_killed_workers_trial_goes_on_from_its_folds(searched):
     assert found[1].params == left[1].params
     assert found[1].fits == 3
     assert (first / "fit.json").stat().st_mtime_ns == before  # read, not fitted again
-    work(replace(ASKED, study="undisturbed", trials=2))
-    assert records(replace(ASKED, study="undisturbed"))[0].value == found[0].value
+    work(replace(ASKED, study="preserved_states", trials=2))
+    assert records(replace(ASKED, study="preserved_states"))[0].value == found[0].value
 
 
 def test_a_trial_that_kills_its_workers_is_given_up(searched):

@@ -1,1 +1,1 @@
-"""Tables of a competition, folds, time folds with guards, self-hosting, competition rules, folder layouts."""
+"""Competition tables, folds, time folds with guards, self-hosted competitions, competition rules, image folders."""

@@ -1,7 +1,7 @@
-"""Folders of images without and with defects as tables: a homework's train and test folders, and MVTec AD's layout.
+"""Folders of normal and defective images as tables: plain train and test folders, and the layout of MVTec AD.
 
-Images are the files that end in one of `SUFFIXES`, in any case; hidden files and `__MACOSX` are passed over, folders
-may be links, rows follow the names. Names may be in any script.
+Images are files that end in one of `IMAGE_SUFFIXES`, in upper or lower case. Hidden files and `__MACOSX` are skipped,
+folders may be links, and rows are sorted by name. Names may be in any script.
 """
 
 from __future__ import annotations
@@ -15,134 +15,143 @@ import pandas as pd
 from goldfold.competition import Tables
 from goldfold.errors import GoldfoldError
 from goldfold.images import names as image_names
-from goldfold.images import reading as images
+from goldfold.images import reading
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-UNKNOWN = "?"  # the class of an image of which nothing tells it: no folder is called so, and a CSV file keeps it
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+UNKNOWN = "?"  # class of an image that has none: no folder is called so, and CSV files keep it, unlike an empty field
 GOOD = "good"
-TEXT = ("id", "class", "part", "kind")  # columns that stay text when read again: 007 keeps its zeros, a class may be NA
+TEXT_COLUMNS = ("id", "class", "part", "kind")  # read as text: 007 keeps its zeros, a class may be called NA
 
 
-def homework(raw: Path) -> Tables:
-    """A Kaggle homework: `train/` of normal images, `test/` of unlabelled ones, `sample_submission.csv` or none.
+def train_test_folders(raw: Path) -> Tables:
+    """Read `train/` with normal images, `test/` with unlabeled images, and `sample_submission.csv` if there is one.
 
-    Both tables have the columns id, path and class, all text but `path`.
-    class: as `classes.csv` (columns file, class) or `classes.json` ({file: class} or {class: [files]}) says where there
-        is one, else the first folder below train or test; `UNKNOWN` where neither tells. The mapping must name every
-        training image and may name test images; one it does not name keeps its folder. A file may be written with its
-        folders or without, with its ending or without; a name that fits in both is the training image's.
-    id: in the test table as the sample submission, whose order the rows take, writes it: any of these spellings, or a
-        number without its leading zeros. Else the name without ending, with its folders where names repeat.
+    Both tables have the columns id, path and class, all text except `path`.
+    class: from `classes.csv` (columns file, class) or `classes.json` ({file: class} or {class: [files]}) if there is
+        one, else the first folder below train or test, else `UNKNOWN`. The mapping must name every training image and
+        may name test images; a test image that it does not name keeps its folder as its class. Files may be written
+        with or without folders and file extension; a name that fits a training and a test image means the former.
+    id: in the test table as the sample submission spells it, and in its order: any of these spellings, or a number
+        without leading zeros. Without a sample submission the file name without extension, with its folders if names
+        repeat.
 
     Raises:
-        GoldfoldError: no or unreadable images, a single normal one; a mapping or sample submission of another shape,
-            that names images which do not exist, names one twice, or leaves some out.
+        GoldfoldError: there are no images, unreadable ones, or only one normal image; the mapping or the sample
+            submission has another format, names images that do not exist, names one twice, or leaves some out.
     """
     train, test = (_images(raw / part).assign(part=part) for part in ("train", "test"))
     if len(train) < 2:
         raise GoldfoldError(
-            f"{raw / 'train'} has one normal image only, which cannot be both learnt from and scored: add more"
+            "too_few_normal_images",
+            f"{raw / 'train'} has only one normal image, but training and validation need one each: add more",
         )
     rows = pd.concat([train, test], ignore_index=True)
     rows["class"] = _classes(raw, rows)
     train, test = rows[: len(train)], rows[len(train) :].reset_index(drop=True)
     train = train.assign(id=image_names.shortest_unique(train))
-    test, sample = _asked_for(raw / "sample_submission.csv", test)
+    test, sample = _with_sample(raw / "sample_submission.csv", test)
     columns = ["id", "path", "class"]
     return Tables(train=train[columns], test=test[columns], sample_submission=sample)
 
 
 def mvtec(raw: Path) -> pd.DataFrame:
-    """MVTec AD's layout: `<class>/train/good`, `<class>/test/<kind>`, `<class>/ground_truth/<kind>/<stem>_mask.png`.
+    """Read MVTec AD: `<class>/train/good`, `<class>/test/<kind>`, `<class>/ground_truth/<kind>/<stem>_mask.png`.
 
-    A row per image that is no mask: name (its path below `raw`), class, part ("train" or "test"), kind (`GOOD` or that
-    of the defect), path, mask_path (None where good). Masks may also be called as their images are.
+    One row per image (masks are not rows) with the columns name (its path below `raw`), class, part ("train" or
+    "test"), kind (`GOOD` or the kind of defect), path, mask_path (None if good). A mask may also have the same name as
+    its image.
 
     Raises:
-        GoldfoldError: no or unreadable images, one normal training image or none, images at another place, a defect
-            without a mask, a mask of another size than its image.
+        GoldfoldError: there are no images, unreadable ones, fewer than two normal training images, images in other
+            folders, a defect without a mask, or a mask whose size differs from its image.
     """
     rows = _images(raw)
     parts = rows["name"].str.extract(r"^(?P<class>[^/]+)/(?P<part>train(?=/good/)|test|ground_truth)/(?P<kind>[^/]+)/")
-    if len(strangers := rows["name"][parts["class"].isna()]):
+    if len(misplaced := rows["name"][parts["class"].isna()]):
         raise GoldfoldError(
+            "images_misplaced",
             f"images below {raw} must lie in <class>/train/good, <class>/test/<kind> or <class>/ground_truth/<kind>, "
-            f"unlike {len(strangers)}, first '{strangers.iloc[0]}': move or remove them"
+            f"but {len(misplaced)} do not, first '{misplaced.iloc[0]}': move or remove them",
         )
     rows = pd.concat([rows, parts], axis=1)
     masks = rows[rows["part"] == "ground_truth"]
-    shown = rows[rows["part"] != "ground_truth"].reset_index(drop=True)
-    if (normal := int((shown["part"] == "train").sum())) < 2:
+    samples = rows[rows["part"] != "ground_truth"].reset_index(drop=True)
+    if (normal := int((samples["part"] == "train").sum())) < 2:
         raise GoldfoldError(
-            f"{raw} must hold two or more normal training images and holds {normal}: add to <class>/train/good"
+            "too_few_normal_images",
+            f"{raw} needs at least 2 normal training images and has {normal}: add some to <class>/train/good",
         )
-    return shown.assign(mask_path=_masks(shown, masks))
+    return samples.assign(mask_path=_masks(samples, masks))
 
 
 def _images(folder: Path) -> pd.DataFrame:
-    """The images below `folder`: path, and name, the part of it below `folder` with slashes."""
+    """List the images below `folder`: path, and name (the path below `folder`, with slashes)."""
     found = sorted((image_names.to_nfc(path.relative_to(folder).as_posix()), path) for path in _files(folder))
     if not found:
-        raise GoldfoldError(f"{folder} must hold images ({', '.join(SUFFIXES)}) and holds none: put them there")
+        raise GoldfoldError("no_images", f"{folder} has no images ({', '.join(IMAGE_SUFFIXES)}): put them there")
     rows = pd.DataFrame(found, columns=["name", "path"])
-    images.check(rows["path"])
+    reading.check(rows["path"].tolist())
     return rows
 
 
 def _files(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
-        yield from (Path(parent, name) for name in files if name.lower().endswith(SUFFIXES) and name[0] != ".")
+        yield from (Path(parent, name) for name in files if name.lower().endswith(IMAGE_SUFFIXES) and name[0] != ".")
 
 
 def _classes(raw: Path, rows: pd.DataFrame) -> pd.Series:
-    """The class of each of `rows`, which have the columns part and name."""
+    """Return the class of each of `rows`, which have the columns part and name."""
     by_folder = rows["name"].map(lambda name: name.split("/")[0] if "/" in name else UNKNOWN)
-    told = [raw / name for name in ("classes.csv", "classes.json") if (raw / name).exists()]
-    if not told:
+    files = [raw / name for name in ("classes.csv", "classes.json") if (raw / name).exists()]
+    if not files:
         return by_folder
-    if len(told) > 1:
-        raise GoldfoldError(f"{raw} must hold one mapping and holds classes.csv and classes.json: remove one of them")
-    mapping = image_names.read_class_mapping(told[0])
-    positions = image_names.find_images(mapping["file"], rows, told[0])
+    if len(files) > 1:
+        raise GoldfoldError("two_class_mappings", f"{raw} has both classes.csv and classes.json: remove one of them")
+    mapping = image_names.read_class_mapping(files[0])
+    positions = image_names.find_images(mapping["file"], rows, files[0])
     classes = by_folder.mask(rows["part"] == "train", "")
     classes.iloc[positions] = [image_names.to_nfc(name.strip()) for name in mapping["class"]]
     if len(without := rows["name"][classes == ""]):
         raise GoldfoldError(
-            f"{told[0]} must give each training image and each file it names a class, unlike {len(without)}, "
-            f"first '{without.iloc[0]}': add it"
+            "class_missing",
+            f"{files[0]} must give every training image and every file it names a class, but {len(without)} have none, "
+            f"first '{without.iloc[0]}': add it",
         )
     return classes
 
 
-def _asked_for(path: Path, test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`test` with ids in the order of the sample submission at `path`, and that; one is made where there is none."""
+def _with_sample(path: Path, test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return `test` with the ids and order of the sample submission at `path`, and the latter; it is made if absent."""
     if not path.exists():
         test = test.assign(id=image_names.shortest_unique(test))
         return test, test[["id"]].assign(prediction=0.5)
     sample = image_names.read_table(path, ["id", "prediction"])
     positions = image_names.find_images(sample["id"], test, path)
-    if len(left := test["name"].drop(index=positions)):
+    if len(absent := test["name"].drop(index=list(positions))):
         raise GoldfoldError(
-            f"{path} must ask for each test image and leaves out {len(left)}, first '{left.iloc[0]}': take Kaggle's "
-            "own file, or remove the image"
+            "sample_lacks_images",
+            f"{path} must list every test image, but lacks {len(absent)}, first '{absent.iloc[0]}': use Kaggle's own "
+            "file, or remove the image",
         )
     return test.iloc[positions].assign(id=sample["id"].to_numpy()).reset_index(drop=True), sample
 
 
-def _masks(shown: pd.DataFrame, masks: pd.DataFrame) -> list[Path | None]:
-    """The mask of each image that has a defect, of its size."""
+def _masks(samples: pd.DataFrame, masks: pd.DataFrame) -> list[Path | None]:
+    """Return the mask file of each image, None for good images; masks must have their image's size."""
     names = [image_names.without_suffix(name).removesuffix("_mask") for name in masks["name"]]
     by_name = dict(zip(names, masks["path"], strict=True))
-    wanted = [image_names.without_suffix(name.replace("/test/", "/ground_truth/", 1)) for name in shown["name"]]
-    found = [None if kind == GOOD else by_name.get(name) for kind, name in zip(shown["kind"], wanted, strict=True)]
-    for name, kind, path, mask, place in zip(shown["name"], shown["kind"], shown["path"], found, wanted, strict=True):
+    wanted = [image_names.without_suffix(name.replace("/test/", "/ground_truth/", 1)) for name in samples["name"]]
+    found = [None if kind == GOOD else by_name.get(name) for kind, name in zip(samples["kind"], wanted, strict=True)]
+    names_and_kinds = zip(samples["name"], samples["kind"], strict=True)
+    for (name, kind), path, mask, place in zip(names_and_kinds, samples["path"], found, wanted, strict=True):
         if mask is None and kind != GOOD:
-            raise GoldfoldError(f"'{name}' shows a defect and has no mask: add '{place}_mask.png'")
-        if mask is not None and images.size(mask) != images.size(path):
-            (high, wide), (height, width) = images.size(mask), images.size(path)
+            raise GoldfoldError("mask_missing", f"'{name}' shows a defect but has no mask: add '{place}_mask.png'")
+        if mask is not None and reading.size(mask) != reading.size(path):
+            (mask_height, mask_width), (height, width) = reading.size(mask), reading.size(path)
             raise GoldfoldError(
-                f"mask '{mask}' must have its image's size, {width} x {height} pixels, and has {wide} x {high}: "
-                "replace it"
+                "mask_size_differs",
+                f"mask '{mask}' must have its image's size, {width} x {height} pixels, but has {mask_width} x "
+                f"{mask_height}: replace it",
             )
     return found

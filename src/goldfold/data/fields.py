@@ -1,4 +1,4 @@
-"""Predictions of several things at once: an image's score and its map, say, as records with named fields."""
+"""Predictions with several named fields per row, such as an image's score and its anomaly map (structured arrays)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from goldfold.errors import unknown
 
 
 def records(**fields: np.ndarray) -> np.ndarray:
-    """Arrays of one length n, (n, ...) each, as (n,) records: `records(score=..., map=...)["map"]` is the second."""
+    """Combine arrays of equal length n into (n,) records with one field per array.
+
+    >>> records(score=np.array([0.5, 2.0]), map=np.zeros((2, 8, 8)))["map"].shape
+    (2, 8, 8)
+    """
     kinds = [(name, values.dtype, values.shape[1:]) for name, values in fields.items()]
     together = np.empty(len(next(iter(fields.values()))), kinds)
     for name, values in fields.items():
@@ -17,10 +21,10 @@ def records(**fields: np.ndarray) -> np.ndarray:
 
 
 def field(predictions: np.ndarray, name: str) -> np.ndarray:
-    """The field `name` of records; predictions that are no records are the thing itself, and come back as they are.
+    """Return the field `name` of records; predictions that are not records are returned unchanged.
 
     Raises:
-        GoldfoldError: there are records without such a field.
+        GoldfoldError: `unknown_field`, the records have no such field.
     """
     predictions = np.asarray(predictions)
     if predictions.dtype.names is None:
@@ -31,20 +35,25 @@ def field(predictions: np.ndarray, name: str) -> np.ndarray:
 
 
 def parts(predictions: np.ndarray) -> list[np.ndarray]:
-    """The arrays predictions consist of: each field of records, else the predictions themselves."""
+    """Return the arrays that predictions consist of: every field of records, or the plain array itself."""
     names = predictions.dtype.names
     return [predictions] if names is None else [predictions[name] for name in names]
 
 
 def mean(predictions: np.ndarray) -> np.ndarray:
-    """Several fits' records for the same rows, (fits, n), as (n,) records of each field's arithmetic mean.
+    """Average the records of several fits field by field: (fits, n) -> (n,).
 
-    What is no float, a class name say, becomes the value most fits agree on, the earliest of equals.
+    Float fields get the arithmetic mean. Other fields, such as class names, get the majority vote; of equally frequent
+    values that of the earliest fit.
     """
-    return records(**{name: _agreed(predictions[name]) for name in predictions.dtype.names})
+    return records(**{name: _mean_or_vote(predictions[name]) for name in _names(predictions)})
 
 
-def _agreed(fits: np.ndarray) -> np.ndarray:
+def _names(predictions: np.ndarray) -> tuple[str, ...]:
+    return predictions.dtype.names or ()
+
+
+def _mean_or_vote(fits: np.ndarray) -> np.ndarray:
     if fits.dtype.kind == "f":
         return fits.mean(axis=0)
     votes = (fits[:, None] == fits[None]).sum(axis=1)

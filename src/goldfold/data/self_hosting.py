@@ -1,4 +1,4 @@
-"""A competition that hosts itself: tables in Kaggle's layout, with the answers of some rows kept back."""
+"""Write and read the tables of a self-hosted competition: Kaggle's file layout, with hidden labels for test rows."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ def write(
     public: Path,
     private: Path,
 ) -> None:
-    """Write train.csv, test.csv and sample_submission.csv to `public`, and the hidden answers to `private`.
+    """Write train.csv, test.csv and sample_submission.csv to `public`, and the hidden labels to `private`.
 
-    rows: with a column `id`; `path` and `mask_path` are relative to `public`. hidden: positions of what to predict.
-    targets: columns the test table must not show. sample: columns of the submission, with what fills the sample's.
+    rows: all rows with their targets and a column `id`; `path` and `mask_path` are relative to `public`.
+    hidden: positions of the rows that become the test table.
+    targets: columns that are removed from the test table.
+    sample: column of the submission -> the constant that fills it in the sample submission. `private/solution.csv` has
+        the same columns with the true values.
     """
     test = rows.iloc[hidden]
     rows.drop(index=test.index).to_csv(public / "train.csv", index=False)
@@ -36,13 +39,13 @@ def write(
 
 
 def read(public: Path, text: Collection[str] = ()) -> Tables:
-    """What `write` wrote, with paths that can be opened.
+    """Read the tables that `write` wrote; `path` and `mask_path` become paths that can be opened.
 
-    text: columns that stay as they are written, so that 007 keeps its zeros; with them an empty field alone is missing,
-        so that a class may be called NA.
+    text: columns that are read as text, so that an id such as 007 keeps its zeros. If there are any, only empty fields
+        count as missing, so that a class may be called NA.
 
     Raises:
-        GoldfoldError: a table cannot be read.
+        GoldfoldError: `table_unreadable`, a file is missing or is not a CSV file.
     """
     train, test, sample = (_table(public / f"{name}.csv", text) for name in ("train", "test", "sample_submission"))
     for rows in (train, test):
@@ -56,7 +59,7 @@ def _table(path: Path, text: Collection[str]) -> pd.DataFrame:
         return pd.read_csv(
             path, dtype=dict.fromkeys(["path", "mask_path", *text], str), keep_default_na=not text, na_values=[""]
         )
-    except (OSError, ValueError) as error:  # pandas raises ValueErrors for what is no CSV
+    except (OSError, ValueError) as error:  # pandas raises ValueErrors for files that are not CSV
         raise GoldfoldError(
-            f"{path} cannot be read ({error}): remove {path.parent} and prepare the data again"
+            "table_unreadable", f"{path} cannot be read ({error}): delete {path.parent} and run `make prepare` again"
         ) from error

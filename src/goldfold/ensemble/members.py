@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from goldfold.competition import Competition, Fold, Tables
-from goldfold.data import fields, tables
-from goldfold.data import folds as splits
+from goldfold.data import fields, fold_tables, tables
 from goldfold.ensemble.blending import Members, align
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import workspace
@@ -66,7 +65,7 @@ def gathered(folders: Sequence[Path]) -> Gathered:
     data = workspace.load(name, competition)
     data_hash = _data_hash(competition, data)
     _refuse_other_data(names, [each.get("data_hash") for each in reproduce], data_hash)
-    folds = splits.folds_from_frame(_ids(folders[0] / "folds.csv"), data.train["id"])
+    folds = fold_tables.folds_from_table(_ids(folders[0] / "folds.csv"), data.train["id"])
     members = _members(competition, data, folders, {number: folds[number].validation for number in numbers})
     return Gathered(
         name=name,
@@ -156,7 +155,7 @@ def _written(value: Any) -> str:
 
 
 def _data_hash(competition: Competition, data: Tables) -> str:
-    contents = (tables.contents(rows, competition.targets) for rows in (data.train, data.test))
+    contents = (tables.content_hashes(rows, competition.targets) for rows in (data.train, data.test))
     return tables.data_hash(data, *contents)
 
 

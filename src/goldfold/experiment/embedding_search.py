@@ -17,8 +17,8 @@ from goldfold.experiment import views_and_seeds
 from goldfold.experiment.fits import Experiment, Fit, build_plan
 from goldfold.images.reading import content_hash
 from goldfold.optional_parts import Neighbors, Pairs
-from goldfold.retrieval import search
 from goldfold.retrieval.cosines import concatenate_fits
+from goldfold.retrieval.search import nearest
 from goldfold.training.predictor import Predictor, finish_plan
 
 NEAR_DUPLICATE, LEFT_OUT, SAME_FILE = "near-duplicate", "left out by the metric", "the same file"
@@ -126,7 +126,7 @@ def nearest_rows(gallery: Gallery, query: Query, top: int) -> DataFrame:
         not relevant, -1 unknown or not counted), note (why it is not counted, or that it is the same file).
     """
     count = len(gallery.rows)
-    found = search.nearest(_alone(query, np.arange(count)), gallery.units, min(top, count))
+    found = nearest(_alone(query, np.arange(count)), gallery.units, min(top, count))
     there = found.positions[0] >= 0
     places = found.positions[0][there]
     right, notes = relevance(gallery, query)
@@ -170,12 +170,12 @@ def relevance(gallery: Gallery, query: Query) -> tuple[np.ndarray, np.ndarray]:
 
 def best_similarity(gallery: Gallery, query: Query) -> float:
     """The cosine similarity of a query and its nearest row in the metric's gallery."""
-    return float(search.nearest(_alone(query, gallery.pairs.gallery), gallery.units, 1).similarities[0, 0])
+    return float(nearest(_alone(query, gallery.pairs.gallery), gallery.units, 1).similarities[0, 0])
 
 
 def best_similarities(gallery: Gallery) -> np.ndarray:
     """The cosine similarity of every query of the metric and its nearest gallery row, (q,); left-out rows excluded."""
-    found = search.nearest(gallery.pairs, gallery.units, 1).similarities[:, 0]
+    found = nearest(gallery.pairs, gallery.units, 1).similarities[:, 0]
     return found[np.isfinite(found)]
 
 
@@ -186,7 +186,7 @@ def near_duplicates(rows: DataFrame, position: int, close: Neighbors | None) -> 
     """
     if close is None:
         return np.zeros(len(rows), bool)
-    return neighbors.of_table(rows, close).near(close.guard, position)
+    return neighbors.of_table(rows, close).near_duplicates(close.guard, position)
 
 
 def no_such_id(name: str, known: Collection[str], what: str) -> GoldfoldError:

@@ -13,7 +13,7 @@ from pandas import Series
 
 import goldfold
 from goldfold.competition import Runtime
-from goldfold.data import folds, tables
+from goldfold.data import fold_checks, fold_tables, tables
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
 from goldfold.experiment import identity
@@ -68,7 +68,7 @@ def prepare_experiment(
     competition, data = workspace.competition(name), workspace.load(name)
     tables.check(competition, data)
     drawn = carried_out(name, competition.split, data.train, config.protocol.seed)
-    folds.check_positions(drawn, len(data.train))
+    fold_checks.check_positions(drawn, len(data.train))
     experiment = Experiment(
         competition=competition,
         recipe=competition.recipes[config.recipe],
@@ -86,10 +86,10 @@ def prepare_experiment(
         name=name,
         config=config,
         experiment=experiment,
-        drawn=folds.folds_frame(data.train["id"], drawn).to_csv(index=False),
+        drawn=fold_tables.folds_to_table(data.train["id"], drawn).to_csv(index=False),
         contents=(
-            tables.contents(data.train, competition.targets),
-            tables.contents(data.test, competition.targets),
+            tables.content_hashes(data.train, competition.targets),
+            tables.content_hashes(data.test, competition.targets),
         ),
     )
 

@@ -1,1 +1,1 @@
-"""Files that are whole or absent, seeds, random states, memory."""
+"""Atomic file writes, number formatting, progress, seeds, random states, memory settings."""

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written beside their place, then renamed into it."""
+"""Write files atomically: to a temporary file in the same folder, then renamed. Read JSON and arrays."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Put `data` at `path` in one step; a full disk leaves what was there before.
+    """Write `data` to `path` atomically; if that fails, a file that was there before stays unchanged.
 
     Raises:
-        GoldfoldError: the file system refused (disk full, no permission).
+        GoldfoldError: `write_failed`, the disk is full or there is no permission.
     """
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
@@ -30,21 +30,24 @@ def write_bytes(path: Path, data: bytes) -> None:
         with suppress(OSError):
             partial.unlink()
         raise GoldfoldError(
-            f"could not save {path} ({len(data):,} bytes): {error.strerror}; make room or choose another folder and "
-            "start the same command again, what was saved before is whole"
+            "write_failed",
+            f"could not save {path} ({len(data):,} bytes): {error.strerror}. Free disk space or choose another folder, "
+            "then run the same command again; files saved before are complete.",
         ) from error
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8; as `write_bytes`."""
     write_bytes(path, text.encode("utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON; as `write_bytes`."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
-    """Save as .npy; equal arrays make equal bytes."""
+    """Write `array` as .npy, equal bytes for equal arrays; as `write_bytes`."""
     import numpy as np
 
     buffer = io.BytesIO()
@@ -53,20 +56,34 @@ def write_array(path: Path, array: np.ndarray) -> None:
 
 
 def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        GoldfoldError: `file_missing`; `file_damaged`, the file is not JSON.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise GoldfoldError(f"{path} is missing: start the command that writes it again") from None
+        raise GoldfoldError("file_missing", f"{path} is missing: run the command that writes it again") from None
     except ValueError as error:
-        raise GoldfoldError(f"{path} is not JSON ({error}): remove it and start the command that writes it") from error
+        raise GoldfoldError(
+            "file_damaged", f"{path} is not JSON ({error}): delete it and run the command that writes it again"
+        ) from error
 
 
 def read_array(path: Path) -> np.ndarray:
+    """Read an .npy file.
+
+    Raises:
+        GoldfoldError: `file_missing`; `file_damaged`, the file is truncated or not an array.
+    """
     import numpy as np
 
     try:
         return np.load(path, allow_pickle=False)
     except FileNotFoundError:
-        raise GoldfoldError(f"{path} is missing: start the command that writes it again") from None
+        raise GoldfoldError("file_missing", f"{path} is missing: run the command that writes it again") from None
     except (ValueError, EOFError) as error:
-        raise GoldfoldError(f"{path} is not a whole array ({error}): remove it and train again") from error
+        raise GoldfoldError(
+            "file_damaged", f"{path} is not a complete array ({error}): delete it and train again"
+        ) from error

@@ -1,4 +1,4 @@
-"""Numbers, intervals, differences and durations as text, written in one way by commands, records and pictures."""
+"""Format numbers, intervals, differences and durations as text, in one way for commands, reports and plots."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-ROUNDING = 1e-12  # a smaller difference of two scores is a rounding error of float64
+ROUNDING = 1e-12  # smaller differences of scores are rounding errors of float64
 
 
 def number(value: float) -> str:
-    """A score, loss or similarity: four decimals, more digits where it is very small, fewer where it is large.
+    """Format a score, loss or similarity: four decimals, an exponent if very small, one decimal if large.
 
     >>> [number(value) for value in (0.91234, -12.5, 0, 0.000123, 24563.12)]
     ['0.9123', '-12.5000', '0.0000', '1.230e-04', '24,563.1']
@@ -23,7 +23,8 @@ def number(value: float) -> str:
 
 
 def interval(edges: Sequence[float]) -> str:
-    """
+    """Format the lower and upper edge of an interval.
+
     >>> interval((0.9, 0.95))
     '[0.9000, 0.9500]'
     """
@@ -31,7 +32,7 @@ def interval(edges: Sequence[float]) -> str:
 
 
 def signed(value: float) -> str:
-    """A difference of two scores: four decimals with a sign, an exponent only where they would read as zero.
+    """Format a difference with its sign: four decimals, an exponent if they would read as zero.
 
     >>> [signed(value) for value in (0.0123, -0.00001, 0, -1e-17, 1234.5)]
     ['+0.0123', '-1.00e-05', '+0.0000', '+0.0000', '+1,234.5']
@@ -45,7 +46,7 @@ def signed(value: float) -> str:
 
 
 def signed_interval(edges: Sequence[float] | None, none: str = "no interval") -> str:
-    """The interval of a difference; `none` where there is no interval.
+    """Format the interval of a difference; return `none` if there is no interval.
 
     >>> signed_interval((-0.01, 0.02)), signed_interval(None)
     ('[-0.0100, +0.0200]', 'no interval')
@@ -54,9 +55,9 @@ def signed_interval(edges: Sequence[float] | None, none: str = "no interval") ->
 
 
 def change(mean: float, relative: float | None, bounds: Sequence[float]) -> str:
-    """A difference, absolute and relative: in points (pp) where scores lie in [0, 1], and in percent of the reference.
+    """Format a difference, absolute and relative: percentage points (pp) for scores in [0, 1], and percent.
 
-    relative: difference / reference, None where the reference is 0. bounds: of the metric.
+    mean: the difference. relative: difference / reference, None if the reference is 0. bounds: of the metric.
 
     >>> change(0.0123, 0.0135, (0, 1)), change(-1.5, -0.25, (0, float("inf")))
     ('+0.0123 (+1.23 pp, +1.4 %)', '-1.5000 (-25.0 %)')
@@ -67,7 +68,7 @@ def change(mean: float, relative: float | None, bounds: Sequence[float]) -> str:
 
 
 def difference(value: float, reference: float, name: str) -> str:
-    """How far `value` is from `reference`, called `name`, in the unit of both.
+    """Say how far `value` is from `reference`, which is called `name`, in their unit.
 
     >>> difference(0.905, 0.912, "the mean")
     '0.0070 lower than the mean (absolute)'
@@ -78,7 +79,8 @@ def difference(value: float, reference: float, name: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """
+    """Format a duration in seconds, minutes and seconds, or hours and minutes.
+
     >>> [duration(seconds) for seconds in (3.21, 184, 7384)]
     ['3.2 s', '3 min 4 s', '2 h 3 min']
     """
@@ -89,7 +91,7 @@ def duration(seconds: float) -> str:
 
 
 def count(number: int, noun: str, nouns: str = "") -> str:
-    """How many of what; nouns: the plural where it is not `noun` with an s.
+    """Format a number with its noun; nouns: the plural if it is not `noun` with an s.
 
     >>> count(1, "fit"), count(2624, "image"), count(0, "query", "queries")
     ('1 fit', '2,624 images', '0 queries')
@@ -98,7 +100,7 @@ def count(number: int, noun: str, nouns: str = "") -> str:
 
 
 def digits(value: float) -> str:
-    """Three significant digits, trailing zeros kept: for columns too narrow for `number`.
+    """Format with three significant digits, keeping trailing zeros, for columns too narrow for `number`.
 
     >>> [digits(value) for value in (0.98765, 1.4213e-11, 0, float("nan"))]
     ['0.988', '1.42e-11', '0.00', 'nan']
@@ -107,7 +109,7 @@ def digits(value: float) -> str:
 
 
 def shown(value: Any) -> str:
-    """A parameter's value, or another of a table, with four significant digits.
+    """Format a parameter or another cell of a table; floats get four significant digits.
 
     >>> [shown(value) for value in (0.000123456, 64, True, "cosine", [1, 2])]
     ['0.0001235', '64', 'true', 'cosine', '[1, 2]']
@@ -116,17 +118,17 @@ def shown(value: Any) -> str:
 
 
 def plain(value: Any) -> str:
-    """A config's value in full, as YAML's flow style writes it."""
+    """Format a config value in full, in the flow style of YAML."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def width(text: str) -> int:
-    """Columns a terminal needs: Chinese, Japanese and Korean characters take two."""
+    """Return the number of terminal columns; Chinese, Japanese and Korean characters take two."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def shortened(text: str, most: int) -> str:
-    """`text` on one line, without its middle where it is wider than `most` columns.
+    """Return `text` on one line, with its middle cut out if it is wider than `most` columns.
 
     >>> shortened("a long name of a class", 11), shortened("short", 11)
     ('a lon…class', 'short')

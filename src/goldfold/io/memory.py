@@ -1,4 +1,4 @@
-"""Memory on a CPU: what a training step frees is kept for the next one."""
+"""CPU memory: let malloc keep the memory that a training step frees for the next step."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import sys
 TRIM_THRESHOLD, MMAP_MAX = -1, -4  # glibc's malloc.h
 
 
-def keep_freed() -> None:
-    """Let glibc's malloc keep what this process frees, up to 2 GiB at the end of its heap; elsewhere nothing happens.
+def keep_freed_memory() -> None:
+    """Let glibc's malloc keep up to 2 GiB of freed memory at the end of the heap; does nothing on other systems.
 
-    By default every tensor of more than 32 MiB comes from the system and goes back to it, and its pages are zeroed and
-    mapped anew at each step. `benchmarks/memory.py` measures what keeping them saves and how much memory it takes.
+    By default glibc returns every tensor above 32 MiB to the system, so its pages are zeroed and mapped again at each
+    step. `benchmarks/memory.py` measures the time saved and the memory used.
     """
     if sys.platform != "linux":
         return

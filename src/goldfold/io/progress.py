@@ -1,4 +1,4 @@
-"""Progress of long work: the observer workflows report to, and the one that shows it in a terminal or a notebook."""
+"""Progress of long work: the observer interface of workflows, and a display for terminals and notebooks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class EpochProgress:
-    """How far a fit's training is, reported now and then within an epoch (`row` is None) and at its end.
+    """Training progress of one fit, reported at intervals within an epoch and at its end.
 
-    stage: its name. epoch: 1-based, within the stage. epochs: of the stage. done: share of the plan's epochs that are
-    over, in [0, 1]. loss: mean total loss of the epoch so far. row: the epoch's line of the history.
+    stage: name of the stage.
+    epoch: 1-based, within the stage.
+    epochs: number of epochs of the stage.
+    done: completed share of the plan's epochs, in [0, 1].
+    loss: mean total loss of the epoch so far.
+    row: the epoch's row of the history; None within an epoch.
     """
 
     stage: str
@@ -25,31 +29,31 @@ class EpochProgress:
 
 
 class Observer:
-    """Receives what a workflow reports while it runs; this one ignores all of it."""
+    """Receives the reports of a running workflow; this base class ignores them."""
 
     def line(self, text: str) -> None:
-        """A line about what is being done or was done."""
+        """Receive a line of text about the work."""
 
     def work(self, what: str, done: int, total: int) -> None:
-        """Long work outside training: `done` of `total` steps."""
+        """Receive progress of long work outside training: `done` of `total` steps."""
 
     def fits_begin(self, count: int, metric: str) -> None:
-        """`count` fits follow, scored by `metric`."""
+        """Receive the start of `count` fits, scored by the metric named `metric`."""
 
     def epoch(self, fold: int, seed: int, progress: EpochProgress) -> None:
-        """Progress of one fit's training."""
+        """Receive the training progress of one fit."""
 
     def fit_ended(self, text: str = "") -> None:
-        """A fit is there, read or made. text: its result in a line."""
+        """Receive the end of a fit, trained now or read from disk; text: its result in one line."""
 
     def close(self) -> None:
-        """The work is over, completed or not."""
+        """Receive the end of all work, completed or not."""
 
 
 class Display(Observer):
-    """Prints lines and shows progress bars by tqdm, as text in a terminal and as widgets in Jupyter.
+    """Prints lines and shows tqdm progress bars, as text in a terminal and as widgets in Jupyter.
 
-    quiet: no bars; they are also left out in CI and where standard error is no terminal.
+    quiet: show no bars. There are none in CI either, or if standard error is not a terminal.
     """
 
     def __init__(self, quiet: bool = False) -> None:
@@ -104,7 +108,7 @@ class Display(Observer):
 
 
 def _in_notebook() -> bool:
-    """Whether this is a Jupyter kernel, where standard error is no terminal and widgets are shown."""
+    """Return whether this is a Jupyter kernel, which shows widgets though standard error is not a terminal."""
     if "IPython" not in sys.modules:
         return False
     from IPython import get_ipython

@@ -1,4 +1,4 @@
-"""The random generators training draws from: put away, set back, and kept from being disturbed."""
+"""Save and restore the states of the random generators of PyTorch, NumPy and Python."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 
-def states() -> dict[str, Any]:
-    """The states of torch's, NumPy's and Python's generators, in types `torch.load` trusts."""
+def get_states() -> dict[str, Any]:
+    """Return the states of all generators, in types that `torch.load(weights_only=True)` accepts."""
     _, keys, position, has_gauss, gauss = np.random.get_state()
     return {
         "torch": torch.get_rng_state(),
@@ -22,21 +22,21 @@ def states() -> dict[str, Any]:
     }
 
 
-def restore(drawn: dict[str, Any]) -> None:
-    """Set all generators to what `states` returned."""
-    torch.set_rng_state(drawn["torch"])
-    if drawn["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(drawn["cuda"])
-    keys, position, has_gauss, gauss = drawn["numpy"]
+def set_states(saved: dict[str, Any]) -> None:
+    """Set all generators to the states that `get_states` returned."""
+    torch.set_rng_state(saved["torch"])
+    if saved["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(saved["cuda"])
+    keys, position, has_gauss, gauss = saved["numpy"]
     np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, gauss))
-    random.setstate(drawn["python"])
+    random.setstate(saved["python"])
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Whatever is drawn inside, what follows draws as if it had not been."""
-    drawn = states()
+def preserved_states() -> Iterator[None]:
+    """Restore all generators at the end of the `with` block, so that draws inside have no effect outside."""
+    saved = get_states()
     try:
         yield
     finally:
-        restore(drawn)
+        set_states(saved)

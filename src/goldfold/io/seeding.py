@@ -1,4 +1,4 @@
-"""Random states derived from names, so that no draw depends on how many draws came before it."""
+"""Seeds derived from names, so that no draw depends on the number of draws before it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 
 
 def derive(*parts: object) -> int:
-    """A seed in [0, 2**32) from `parts` (their `str`), the same on every machine and in every process.
+    """Return a seed in [0, 2**32) derived from the `str` of `parts`, equal on every machine and in every process.
 
     >>> derive(0, "fold", 1) == derive(0, "fold", 1) != derive(0, "fold", 2)
     True

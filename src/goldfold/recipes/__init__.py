@@ -1,1 +1,1 @@
-"""Recipes: ways to solve a competition, each readable alone."""
+"""Recipes: each turns typed parameters and the training rows of a fold into a `Plan`."""

@@ -1,4 +1,4 @@
-"""A classifier on an image model that stays as it was pretrained: features once per image, a small head on them."""
+"""Image classification with a frozen backbone: features are computed once per image, and a small head is trained."""
 
 from __future__ import annotations
 
@@ -23,42 +23,47 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 
-class FrozenBackbone(Params):
-    """What is looked at, what is kept of it, and how the head learns."""
+class FrozenBackboneParams(Params):
+    """Backbone, features, and training of the head."""
 
-    backbone: BackboneName = Field("efficientnet_lite0", description="timm's name of the image model")
-    pretrained: Pretrained = Field(True, description="pretrained weights; random ones are for tests")
-    image_size: int = Field(224, ge=32, description="pixels a side that the backbone sees")
+    backbone: BackboneName = Field("efficientnet_lite0", description="timm name of the backbone")
+    pretrained: Pretrained = Field(True, description="use pretrained weights; random ones are for tests")
+    image_size: int = Field(224, ge=32, description="side of the backbone's input, in pixels")
     views: Annotated[ViewSet, Role.VIEWS] = Field(
-        "none", description="views of an image, in training each a sample of its own"
+        "none", description="views of an image (TTA); in training each view is a sample"
     )
-    stages: int = Field(0, ge=0, description="last stages whose maps are kept beside the backbone's output")
+    stages: int = Field(
+        0,
+        ge=0,
+        description="last stages whose feature maps are added to the output, as mean and standard deviation; 0: none",
+    )
     hidden: int = Field(0, ge=0, description="width of the head's hidden layer; 0: a linear head")
-    dropout: float = Field(0.0, ge=0, lt=1)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    epochs: Epochs = Field(20, ge=1)
-    batch_size: int = Field(64, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
-    schedule: schedules.Name = "cosine"
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps in which the rate rises")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate of the head")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing of the cross-entropy")
+    epochs: Epochs = Field(20, ge=1, description="number of training epochs")
+    batch_size: int = Field(64, ge=1, description="samples per batch")
+    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
+    weight_decay: float = Field(1e-2, ge=0, description="weight decay of AdamW")
+    schedule: schedules.Name = Field("cosine", description="learning-rate schedule")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps in which the learning rate rises")
 
 
 def recipe(target: str, classes: Sequence, **defaults: Any) -> Recipe:
-    """The recipe for rows with a column `path` and labels in the column `target`.
+    """Return the recipe for rows with a column `path` and labels in the column `target`.
 
-    classes: every label, in the order of the predictions: (n,) probability of the second of two, else (n, classes).
-    defaults: of `FrozenBackbone`, as the competition's baseline wants them.
+    classes: all labels, in the order of the predictions: (n,) probabilities of the second of two classes, otherwise
+        (n, classes).
+    defaults: defaults of `FrozenBackboneParams` for this competition.
     """
     build = partial(_build, target=target, classes=tuple(classes))
-    return Recipe(params=with_defaults(FrozenBackbone, **defaults), build=build)
+    return Recipe(params=with_defaults(FrozenBackboneParams, **defaults), build=build)
 
 
-def _build(params: FrozenBackbone, rows: DataFrame, runtime: Runtime, target: str, classes: tuple) -> Plan:
+def _build(params: FrozenBackboneParams, rows: DataFrame, runtime: Runtime, target: str, classes: tuple) -> Plan:
     views_of = _views(params, runtime)
-    shown = views_of(tuple(rows["path"]))  # (n, views, d)
+    features = views_of(tuple(rows["path"]))  # (n, views, d)
     labels = torch.from_numpy(class_indices(rows[target], classes, f"target '{target}'")).to(runtime.device)
-    samples = shown.flatten(0, 1), labels.repeat_interleave(shown.shape[1])
+    samples = features.flatten(0, 1), labels.repeat_interleave(features.shape[1])
     return Plan(
         model=Head(samples[0], params.hidden, len(classes), params.dropout),
         stages=[_stage(params, samples, runtime.seed)],
@@ -66,7 +71,7 @@ def _build(params: FrozenBackbone, rows: DataFrame, runtime: Runtime, target: st
     )
 
 
-def _stage(params: FrozenBackbone, samples: tuple[Tensor, Tensor], seed: int) -> Stage:
+def _stage(params: FrozenBackboneParams, samples: tuple[Tensor, Tensor], seed: int) -> Stage:
     return Stage(
         name="head",
         epochs=params.epochs,
@@ -78,76 +83,83 @@ def _stage(params: FrozenBackbone, samples: tuple[Tensor, Tensor], seed: int) ->
 
 
 def _losses(model: nn.Module, batch: tuple[Tensor, Tensor], label_smoothing: float) -> dict[str, Tensor]:
-    shown, labels = batch
-    of_rows = F.cross_entropy(model(shown), labels, label_smoothing=label_smoothing, reduction="none")
-    return {"cross_entropy": of_rows.mean()}  # reduction="mean" rounds label smoothing differently: scores would move
+    features, labels = batch
+    per_row = F.cross_entropy(model(features), labels, label_smoothing=label_smoothing, reduction="none")
+    return {"cross_entropy": per_row.mean()}  # reduction="mean" rounds label smoothing differently
 
 
-def _optimizer(params: FrozenBackbone, model: nn.Module) -> torch.optim.Optimizer:
+def _optimizer(params: FrozenBackboneParams, model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
 
 
 def _predict(views_of: Callable[[tuple], Tensor], model: nn.Module, finished: None, rows: DataFrame) -> np.ndarray:
-    """Probabilities, averaged over views: (n,) of the second of two classes, else (n, classes)."""
+    """Return probabilities averaged over views: (n,) of the second of two classes, otherwise (n, classes)."""
     probabilities = model(views_of(tuple(rows["path"]))).float().softmax(-1).mean(1).cpu().numpy()
     return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
 
 
 class Head(nn.Module):
-    """Features (..., d), standardised by the statistics of those it was made with, -> logits (..., classes)."""
+    """Features (..., d) -> logits (..., classes); features are standardized by the statistics of `samples`."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, samples: Tensor, hidden: int, classes: int, dropout: float) -> None:
         super().__init__()
         self.register_buffer("mean", samples.mean(0))
         std = samples.std(0, correction=0)
-        self.register_buffer("std", torch.where(std > 1e-6, std, 1.0))  # what never varied must not be blown up later
+        self.register_buffer("std", torch.where(std > 1e-6, std, 1.0))  # constant features must not be amplified
         width = samples.shape[1]
         layers = [nn.Dropout(dropout), nn.Linear(width, hidden), nn.GELU()] if hidden else []
         self.layers = nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(hidden or width, classes))
 
-    def forward(self, shown: Tensor) -> Tensor:
-        return self.layers((shown - self.mean) / self.std)
+    def forward(self, features: Tensor) -> Tensor:
+        return self.layers((features - self.mean) / self.std)
 
 
-def _views(params: FrozenBackbone, runtime: Runtime) -> Callable[[tuple], Tensor]:
-    """paths -> features (n, views, d) on the runtime's device, from disk where they were computed before.
+def _views(params: FrozenBackboneParams, runtime: Runtime) -> Callable[[tuple], Tensor]:
+    """Return a function: paths -> features (n, views, d) on the runtime's device, cached on disk.
 
-    Each view is kept by itself, so that what one set of views computed serves all others it is part of.
+    Each view is cached on its own, so that sets of views share the views they have in common.
     """
     through = partial(feature_cache.cached_extractor, _tower(params), params.image_size, runtime)
     of_views = [
-        through(note=f"stages={params.stages} {view}", transform=partial(_seen, view)) for view in VIEWS[params.views]
+        through(note=f"stages={params.stages} {view}", transform=partial(_one_view, view))
+        for view in VIEWS[params.views]
     ]
     return lambda paths: torch.from_numpy(np.stack([of(paths) for of in of_views], axis=1)).to(runtime.device)
 
 
-def _seen(view: View, pixels: np.ndarray, _: Sequence[str]) -> np.ndarray:
+def _one_view(view: View, pixels: np.ndarray, _: Sequence[str]) -> np.ndarray:
     return view.apply(torch.from_numpy(pixels)).numpy()
 
 
-def _tower(params: FrozenBackbone) -> Tower:
+def _tower(params: FrozenBackboneParams) -> Tower:
     with torch.random.fork_rng():
-        torch.manual_seed(0)  # without pretrained weights too, all folds look through the same eyes
+        torch.manual_seed(0)  # every fold uses the same backbone, with random weights too
         return Tower(params).to(memory_format=torch.channels_last)
 
 
 class Tower(nn.Module):
-    """Pixels uint8 (n, h, w, 3) -> features (n, d): the backbone's output, and mean and deviation of maps."""
+    """Pixels uint8 (n, h, w, 3) -> features (n, d): output of the backbone, mean and standard deviation of its maps."""
 
-    def __init__(self, params: FrozenBackbone) -> None:
+    def __init__(self, params: FrozenBackboneParams) -> None:
         super().__init__()
         self.backbone, mean, std = backbones.create(params.backbone, params.pretrained)
         self.normalize = backbones.Normalize(mean, std)
         self.stages = params.stages
         known = len(self.backbone.feature_info) if hasattr(self.backbone, "forward_intermediates") else 0
         if self.stages > known:
-            raise GoldfoldError(f"backbone '{params.backbone}' has {known} stages, not {self.stages}: lower `stages`")
+            raise GoldfoldError(
+                "too_many_stages",
+                f"backbone '{params.backbone}' has {known} stages, but stages is {self.stages}: lower it",
+            )
 
     def forward(self, pixels: Tensor) -> Tensor:
-        shown = self.normalize(pixels)
+        inputs = self.normalize(pixels)
         if not self.stages:
-            return self.backbone(shown)
-        last, maps = self.backbone.forward_intermediates(shown, indices=self.stages)
+            return self.backbone(inputs)
+        last, maps = self.backbone.forward_intermediates(inputs, indices=self.stages)
         pooled = [self.backbone.forward_head(last)]
         for values in maps:
             pooled += [values.mean((2, 3)), values.std((2, 3), correction=0)]

@@ -1,4 +1,4 @@
-"""A classifier of images trained from end to end: a pretrained timm model fine-tuned, or a network of one's own."""
+"""Image classification trained end to end: a fine-tuned timm model, or a custom network."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from goldfold.competition import Plan, Recipe, Runtime, Stage
-from goldfold.images import augmentation
-from goldfold.images import reading as images
+from goldfold.images import augmentation, reading
 from goldfold.images.augmentation import AugmentationName
 from goldfold.images.views import ViewSet, make_views
 from goldfold.metrics.inputs import class_indices
@@ -32,44 +31,49 @@ if TYPE_CHECKING:
     Pixels = Callable[[tuple[Path, ...]], np.ndarray | None]
 
 
-class ImageClassifier(Params):
-    """The network, the pictures as it sees them, and how it learns."""
+class ImageClassifierParams(Params):
+    """Network, input images and training."""
 
-    backbone: BackboneName = Field("efficientnet_lite0", description="timm's name of the network")
+    backbone: BackboneName = Field("efficientnet_lite0", description="timm name of the network")
     pretrained: Pretrained = Field(True, description="start from pretrained weights")
-    drop_rate: float = Field(0.2, ge=0, lt=1, description="dropout before the classifier")
-    image_size: int = Field(224, ge=8, description="pixels a side that the network sees")
-    augmentation: AugmentationName = "light"
+    drop_rate: float = Field(0.2, ge=0, lt=1, description="dropout rate before the classifier")
+    image_size: int = Field(224, ge=8, description="side of the network's input, in pixels")
+    augmentation: AugmentationName = Field("light", description="random changes of training images")
     views: Annotated[ViewSet, Role.VIEWS] = Field(
-        "none", description="views of an image that its predictions are averaged over"
+        "none", description="views of an image over which predictions are averaged (TTA); none: the image itself"
     )
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    epochs: Epochs = Field(10, ge=1)
-    batch_size: int = Field(16, ge=1)
-    learning_rate: float = Field(3e-4, gt=0)
-    head_factor: float = Field(3.0, gt=0, description="the classifier's learning rate in units of learning_rate")
-    weight_decay: float = Field(1e-2, ge=0)
-    schedule: schedules.Name = "cosine"
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps in which the rate rises")
-    memory: float = Field(2.0, ge=0, description="GiB; rows with more pixels are read from their files every epoch")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing of the cross-entropy")
+    epochs: Epochs = Field(10, ge=1, description="number of training epochs")
+    batch_size: int = Field(16, ge=1, description="images per batch")
+    learning_rate: float = Field(3e-4, gt=0, description="peak learning rate of AdamW")
+    head_factor: float = Field(
+        3.0, gt=0, description="learning rate of the classifier layer, as a multiple of learning_rate"
+    )
+    weight_decay: float = Field(1e-2, ge=0, description="weight decay of AdamW")
+    schedule: schedules.Name = Field("cosine", description="learning-rate schedule")
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps in which the learning rate rises")
+    memory: float = Field(
+        2.0, ge=0, description="GiB of pixels to hold in memory; larger tables are read from disk in every epoch"
+    )
 
 
 def recipe(
     target: str, classes: Sequence, *, network: Network | None = None, gray: bool = False, **defaults: Any
 ) -> Recipe:
-    """The recipe for rows with a column `path` and labels in the column `target`.
+    """Return the recipe for rows with a column `path` and labels in the column `target`.
 
-    classes: every label, in the order of the predictions: (n,) probability of the second of two, else (n, classes).
-    network: number of classes -> a module from pixels (n, c, h, w) in [-1, 1] to logits; takes timm's place.
+    classes: all labels, in the order of the predictions: (n,) probabilities of the second of two classes, otherwise
+        (n, classes).
+    network: number of classes -> a module from pixels (n, c, h, w) in [-1, 1] to logits, used instead of a timm model.
     gray: whether images have one channel instead of three.
-    defaults: of `ImageClassifier`, as the competition's baseline wants them.
+    defaults: defaults of `ImageClassifierParams` for this competition.
     """
     build = partial(_build, target=target, classes=tuple(classes), network=network, gray=gray)
-    return Recipe(params=with_defaults(ImageClassifier, **defaults), build=build)
+    return Recipe(params=with_defaults(ImageClassifierParams, **defaults), build=build)
 
 
 def _build(
-    params: ImageClassifier,
+    params: ImageClassifierParams,
     rows: DataFrame,
     runtime: Runtime,
     *,
@@ -92,39 +96,42 @@ def _build(
     return Plan(model=model, stages=[stage], predict=partial(_predict, params, pixels, gray))
 
 
-def _model(params: ImageClassifier, classes: int, network: Network | None, channels: int) -> nn.Module:
-    """Pixels uint8 (n, h, w, c) -> logits (n, classes)."""
+def _model(params: ImageClassifierParams, classes: int, network: Network | None, channels: int) -> nn.Module:
+    """Create the module from pixels uint8 (n, h, w, c) to logits (n, classes)."""
     if network is not None:
         net, mean, std = network(classes), (0.5,) * channels, (0.5,) * channels
     else:
-        options = {"in_chans": channels, "num_classes": classes, "drop_rate": params.drop_rate}
+        options: dict[str, Any] = {"in_chans": channels, "num_classes": classes, "drop_rate": params.drop_rate}
         net, mean, std = backbones.create(params.backbone, params.pretrained, **options)
     return nn.Sequential(OrderedDict(normalize=backbones.Normalize(mean, std), network=net))
 
 
-def _pixels(params: ImageClassifier, gray: bool) -> Pixels:
-    """paths -> all their pixels, uint8 (n, size, size, c), or None where they exceed the memory allowed."""
+def _pixels(params: ImageClassifierParams, gray: bool) -> Pixels:
+    """Return a function: paths -> pixels, uint8 (n, size, size, c), or None if they exceed the allowed memory."""
 
     @lru_cache(maxsize=3)  # training, validation and test rows
     def pixels(paths: tuple[Path, ...]) -> np.ndarray | None:
         needed = len(paths) * params.image_size**2 * (1 if gray else 3)
-        return images.load_resized(paths, params.image_size, gray) if needed <= params.memory * 2**30 else None
+        return reading.load_resized(paths, params.image_size, gray) if needed <= params.memory * 2**30 else None
 
     return pixels
 
 
 def _batches(
-    params: ImageClassifier, rows: DataFrame, labels: np.ndarray, pixels: Pixels, gray: bool, runtime: Runtime
+    params: ImageClassifierParams, rows: DataFrame, labels: np.ndarray, pixels: Pixels, gray: bool, runtime: Runtime
 ) -> Callable[[int], Any]:
     paths = tuple(rows["path"])
     kept = pixels(paths)
-    drop_last = len(rows) > params.batch_size  # batch norm learns nothing good from a small rest
+    drop_last = len(rows) > params.batch_size  # statistics of batch norm suffer from a small last batch
     if kept is not None and params.augmentation == "none":
         tensors = torch.from_numpy(kept).to(runtime.device), torch.from_numpy(labels).to(runtime.device)
         return batches.in_memory(tensors, params.batch_size, runtime.seed, drop_last=drop_last)
+    image_of: Callable[[int], np.ndarray] = (
+        partial(_read, paths, params.image_size, gray) if kept is None else partial(getitem, kept)
+    )
     item = partial(
         _sample,
-        image_of=partial(_read, paths, params.image_size, gray) if kept is None else partial(getitem, kept),
+        image_of=image_of,
         pipeline=augmentation.pipeline(params.augmentation, params.image_size),
         seed=runtime.seed,
         ids=list(rows["id"]),
@@ -143,13 +150,13 @@ def _sample(
     ids: Sequence,
     labels: np.ndarray,
 ) -> tuple[np.ndarray, int]:
-    """One augmented image of an epoch, uint8 (size, size, c), and its label."""
+    """Return one augmented image of an epoch, uint8 (size, size, c), and its label."""
     changed = augmentation.apply(pipeline, seed, epoch, ids[position], image=image_of(position))
     return changed["image"], labels[position]
 
 
 def _read(paths: Sequence[Path], size: int, gray: bool, position: int) -> np.ndarray:
-    return images.resize(images.read(paths[position], gray), size)
+    return reading.resize(reading.read(paths[position], gray), size)
 
 
 def _losses(model: nn.Module, batch: tuple[Tensor, Tensor], label_smoothing: float) -> dict[str, Tensor]:
@@ -158,8 +165,8 @@ def _losses(model: nn.Module, batch: tuple[Tensor, Tensor], label_smoothing: flo
     return {"cross_entropy": F.cross_entropy(model(pixels), labels, label_smoothing=label_smoothing)}
 
 
-def _optimizer(params: ImageClassifier, model: nn.Module) -> torch.optim.Optimizer:
-    """AdamW with the classifier's parameters in a group of their own, where the network tells which they are."""
+def _optimizer(params: ImageClassifierParams, model: nn.Module) -> torch.optim.Optimizer:
+    """Return AdamW with a separate group for the classifier's parameters, if the network has `get_classifier`."""
     classifier = getattr(model.network, "get_classifier", nn.Identity)()
     head = list(classifier.parameters())
     known = set(map(id, head))
@@ -172,16 +179,16 @@ def _optimizer(params: ImageClassifier, model: nn.Module) -> torch.optim.Optimiz
 
 
 def _predict(
-    params: ImageClassifier, pixels: Pixels, gray: bool, model: nn.Module, finished: None, rows: DataFrame
+    params: ImageClassifierParams, pixels: Pixels, gray: bool, model: nn.Module, finished: None, rows: DataFrame
 ) -> np.ndarray:
-    """Probabilities: (n,) of the second of two classes, else (n, classes)."""
+    """Return probabilities: (n,) of the second of two classes, otherwise (n, classes)."""
     paths = tuple(rows["path"])
     kept, device = pixels(paths), next(model.parameters()).device
     parts = []
     for start in range(0, len(paths), params.batch_size):
         part = slice(start, start + params.batch_size)
-        shown = images.load_resized(paths[part], params.image_size, gray) if kept is None else kept[part]
-        views = make_views(torch.from_numpy(shown).to(device), params.views)
+        chunk = reading.load_resized(paths[part], params.image_size, gray) if kept is None else kept[part]
+        views = make_views(torch.from_numpy(chunk).to(device), params.views)
         parts.append(torch.stack([model(view).float().softmax(1) for view in views]).mean(0))
     probabilities = torch.cat(parts).cpu().numpy()
     return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities

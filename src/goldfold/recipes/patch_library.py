@@ -1,8 +1,8 @@
-"""An anomaly detector that trains nothing: how far an image's features are from a library of normal images' features.
+"""Anomaly detection without training: the distance of an image's patch features to a library of normal ones.
 
-PatchCore (Roth et al., Towards Total Recall in Industrial Anomaly Detection, CVPR 2022): maps of a frozen pretrained
-backbone, a coreset of the normal images' patches, and the distance of an image's strangest patch to it. Where objects
-always lie alike, PaDiM (see `gaussians`) tells more: patches are compared with those at their own place.
+PatchCore (Roth et al., Towards Total Recall in Industrial Anomaly Detection, CVPR 2022): feature maps of a frozen
+pretrained backbone, a coreset of the normal images' patches, and the distance of an image's most anomalous patch to it.
+If objects always have the same pose, PaDiM (`normality=gaussians`) is better: it compares patches at the same place.
 """
 
 from __future__ import annotations
@@ -18,14 +18,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from goldfold.anomaly import (
-    class_routing,
-    k_center,
-    memory_bank,
-    one_model_per_class,
-    padim,
-    patch_features,
-)
+from goldfold.anomaly import class_routing, k_center, memory_bank, one_model_per_class, padim, patch_features
 from goldfold.anomaly.padim import Gaussians
 from goldfold.anomaly.synthetic_defects import Kind, damage_all
 from goldfold.competition import Plan, Recipe, Runtime
@@ -42,71 +35,94 @@ if TYPE_CHECKING:
     Paths = tuple[Path, ...]
     UnitsOf = Callable[[Paths], Iterator[Tensor]]
 
-AT_ONCE = 16  # images whose patches are compared with the library together
+AT_ONCE = 16  # images whose patches are compared with the library at once
 
 
-class PatchLibrary(Params):
-    """What is looked at, what of it is kept, and what an image is compared by."""
+class PatchLibraryParams(Params):
+    """Features, library of normal patches, and anomaly score."""
 
-    backbone: BackboneName = Field("efficientnet_lite0", description="timm's name of the image model")
-    pretrained: Pretrained = Field(True, description="pretrained weights; random ones are for tests")
-    image_size: int = Field(224, ge=32, description="pixels a side that the backbone sees")
-    strides: tuple[int, ...] = Field((8, 16), min_length=1, description="pixels from patch to patch in each map used")
+    backbone: BackboneName = Field("efficientnet_lite0", description="timm name of the backbone")
+    pretrained: Pretrained = Field(True, description="use pretrained weights; random ones are for tests")
+    image_size: int = Field(224, ge=32, description="side of the backbone's input, in pixels")
+    strides: tuple[int, ...] = Field(
+        (8, 16), min_length=1, description="strides of the feature maps to use, in pixels of the input"
+    )
     views: Annotated[MapViewSet, Role.VIEWS] = Field(
-        "none", description="views, in the library and of what is compared"
+        "none", description="views of an image (TTA), both in the library and when scoring; none: the image itself"
     )
-    relative: bool = Field(False, description="compare patches less their image's mean patch")
-    unit: Literal["patch", "image"] = Field("patch", description="what is compared: patches, or their mean per image")
+    relative: bool = Field(False, description="subtract the mean patch of the image from its patches")
+    unit: Literal["patch", "image"] = Field("patch", description="compare patches, or the mean patch of each image")
     normality: Literal["coreset", "gaussians"] = Field(
-        "coreset", description="what patches are compared with: some normal ones, or a Gaussian at each place"
+        "coreset",
+        description="compare patches with a coreset (PatchCore), or with a Gaussian at each place (PaDiM)",
     )
-    shrinkage: float = Field(0.1, gt=0, description="of the mean variance, added to each Gaussian's variances")
-    drawn: int = Field(200_000, ge=1, description="patches drawn at random before the coreset is chosen among them")
-    library: int = Field(10_000, ge=1, description="size of the coreset, the greedy k-centre of what was drawn")
+    shrinkage: float = Field(
+        0.1, gt=0, description="normality=gaussians: share of the mean variance that is added to every variance"
+    )
+    coreset_candidates: int = Field(
+        200_000, ge=1, description="normality=coreset: patches drawn at random, from which the coreset is selected"
+    )
+    library: int = Field(10_000, ge=1, description="normality=coreset: size of the greedy k-center coreset, in patches")
     score: Literal["farthest", "top"] = Field(
-        "farthest", description="the farthest patch, or the mean of the top share"
+        "farthest", description="anomaly score: distance of the farthest patch, or mean of the largest distances"
     )
     neighbors: int = Field(
-        9, ge=1, description="k nearest neighbors in the library that re-weight the farthest patch's distance"
+        9, ge=1, description="score=farthest: k nearest neighbors in the coreset that re-weight the distance"
     )
-    top: float = Field(0.03, gt=0, le=1, description="share of an image's patches whose distances score=top averages")
-    contrast: bool = Field(False, description="score less the median of the image's distances")
-    blur: float = Field(0.0, ge=0, description="sigma of the Gaussian over the map, in pixels that the backbone sees")
-    pseudo: Kind | Literal["none"] = Field("none", description="damage to a copy of each image, which is scored too")
-    libraries: Libraries = Field("one", description="per_class: one for each, and images are routed")
-    route: Literal["prototype", "library"] = Field("library", description="to the nearest mean image, or library")
-    textures: tuple[str, ...] = Field((), description="classes that prototypes tell apart by colour, not by place")
+    top: float = Field(0.03, gt=0, le=1, description="score=top: share of the image's patches to average")
+    contrast: bool = Field(False, description="subtract the median distance of the image from its score")
+    blur: float = Field(
+        0.0, ge=0, description="sigma of the Gaussian blur of the anomaly map, in pixels of the input; 0: no blur"
+    )
+    pseudo: Kind | Literal["none"] = Field(
+        "none",
+        description="synthetic defect for the pseudo-anomaly AUROC, added to a scored copy of each image",
+    )
+    libraries: Libraries = Field(
+        "one", description="one library, or per_class: one per class, with class routing of images"
+    )
+    route: Literal["prototype", "library"] = Field(
+        "library", description="libraries=per_class: route images to the nearest mean image, or the nearest library"
+    )
+    textures: tuple[str, ...] = Field(
+        (), description="route=prototype: classes that are routed by color statistics instead of a mean image"
+    )
 
     @model_validator(mode="after")
-    def _patches_differ(self) -> PatchLibrary:
+    def _consistent(self) -> PatchLibraryParams:
         if self.unit == "image" and (self.relative or self.contrast):
-            raise ValueError("relative and contrast tell an image's patches apart: with unit=image leave both false")
+            raise ValueError("relative and contrast compare the patches of an image: set both to false with unit=image")
         if self.normality == "gaussians" and self.libraries == "per_class" and self.route == "library":
-            raise ValueError("route=library compares with coresets: with normality=gaussians set route=prototype")
+            raise ValueError("route=library needs coresets: set route=prototype with normality=gaussians")
         return self
 
 
 def recipe(target: str, normal: Any = 0, class_: str | None = None, **defaults: Any) -> Recipe:
-    """The recipe for rows with a column `path`, of which those with `normal` in the column `target` are learnt from.
+    """Return the recipe for rows with a column `path`; its library holds the rows whose `target` is `normal`.
 
-    Predictions are records, larger is stranger: `score` float32 (n,), a distance, or with contrast=true a distance less
-    the median distance in the same image, which may be below 0; with unit=patch `map` float16 (n, h, w), the distance
-    of each patch; unless pseudo=none `pseudo` float32 (n,), the score of a damaged copy. All of them are means
-    over the views; `routed` <U64 (n,), the class whose library judged, where each has one. class_: a column with
-    the kind of object, for these. defaults: of `PatchLibrary`, as the competition's baseline wants them.
+    target: column with the label. normal: its value for normal images.
+    class_: column with the class of the object, for `libraries=per_class`.
+    defaults: defaults of `PatchLibraryParams` for this competition.
+
+    Predictions are records; larger scores are more anomalous. All scores are means over the views.
+    `score`, float32 (n,), is a distance; with contrast=true minus the median distance of the image, so it may be
+    negative. `map`, float16 (n, h, w), is the distance of each patch, only with unit=patch. `pseudo`, float32 (n,), is
+    the score of a copy with a synthetic defect, unless pseudo=none. `routed`, <U64 (n,), is the class whose library
+    was used, only with libraries=per_class.
     """
     build = partial(_build, target=target, normal=normal, class_=class_)
-    return Recipe(params=with_defaults(PatchLibrary, **defaults), build=build, combine=fields.mean)
+    return Recipe(params=with_defaults(PatchLibraryParams, **defaults), build=build, combine=fields.mean)
 
 
 def _build(
-    params: PatchLibrary, rows: DataFrame, runtime: Runtime, target: str, normal: Any, class_: str | None
+    params: PatchLibraryParams, rows: DataFrame, runtime: Runtime, target: str, normal: Any, class_: str | None
 ) -> Plan:
     known = rows[rows[target] == normal]
     if not len(known):
         raise GoldfoldError(
-            f"a library is made of normal images, and of {len(rows)} training rows none has {normal!r} in '{target}': "
-            "look at the split"
+            "no_normal_images",
+            f"the library needs normal images, but of {len(rows)} training rows none has {normal!r} in '{target}': "
+            "check split() of the competition",
         )
     whole, damaged = _units(params, runtime)
     build = partial(_plan, params, runtime, whole, damaged)
@@ -116,7 +132,7 @@ def _build(
     return one_model_per_class.plan(build, known, known, class_, params.textures, route)
 
 
-def _plan(params: PatchLibrary, runtime: Runtime, whole: UnitsOf, damaged: UnitsOf, known: DataFrame) -> Plan:
+def _plan(params: PatchLibraryParams, runtime: Runtime, whole: UnitsOf, damaged: UnitsOf, known: DataFrame) -> Plan:
     return Plan(
         finish=lambda _: _library(params, whole(tuple(known["path"])), runtime),
         predict=lambda _, library, rows: _predict(params, tuple(rows["path"]), library, whole, damaged),
@@ -126,48 +142,48 @@ def _plan(params: PatchLibrary, runtime: Runtime, whole: UnitsOf, damaged: Units
 def _nearest_library(
     whole: UnitsOf, classes: Sequence[str], of_classes: Sequence[Tensor], rows: DataFrame
 ) -> class_routing.Routed:
-    """By the images as they are, without further views."""
+    """Route rows to the class with the nearest library, by the images without further views."""
     known = dict(zip(classes, of_classes, strict=True))
-    shown = (units[:, 0].to(of_classes[0].device) for units in whole(tuple(rows["path"])))
-    return class_routing.concatenate([class_routing.by_memory_bank(units, known) for units in shown])
+    images = (units[:, 0].to(of_classes[0].device) for units in whole(tuple(rows["path"])))
+    return class_routing.concatenate([class_routing.by_memory_bank(units, known) for units in images])
 
 
-def _library(params: PatchLibrary, normal: Iterator[Tensor], runtime: Runtime) -> Tensor | Gaussians:
-    """What normal images consist of: a coreset, float32 (library, d), or what is usual at each place."""
+def _library(params: PatchLibraryParams, normal: Iterator[Tensor], runtime: Runtime) -> Tensor | Gaussians:
+    """Return the library of normal images: a coreset, float32 (library, d), or a Gaussian at each place."""
     if params.normality == "gaussians":
         known = torch.cat([part.flatten(0, 1).half() for part in normal])
         return padim.fit(known.to(runtime.device), params.shrinkage)
     units = torch.cat([part.flatten(0, 2).half() for part in normal])
     draw = torch.Generator().manual_seed(derive(runtime.seed, "patches"))
-    drawn = units[torch.randperm(len(units), generator=draw)[: params.drawn]].float().to(runtime.device)
+    drawn = units[torch.randperm(len(units), generator=draw)[: params.coreset_candidates]].float().to(runtime.device)
     size = min(params.library, len(drawn))
     return drawn[k_center.greedy_k_center(drawn, size, progress=partial(runtime.progress, "coreset"))]
 
 
 def _predict(
-    params: PatchLibrary, paths: Paths, library: Tensor | Gaussians, whole: UnitsOf, damaged: UnitsOf
+    params: PatchLibraryParams, paths: Paths, library: Tensor | Gaussians, whole: UnitsOf, damaged: UnitsOf
 ) -> np.ndarray:
-    scores, maps = _judged(params, whole(paths), library)
-    found = {"score": scores}
+    scores, maps = _scores(params, whole(paths), library)
+    predicted = {"score": scores}
     if params.unit == "patch":
-        found["map"] = maps.astype(np.float16)
+        predicted["map"] = maps.astype(np.float16)
     if params.pseudo != "none":
-        found["pseudo"], _ = _judged(params, damaged(paths), library)
-    return fields.records(**found)
+        predicted["pseudo"], _ = _scores(params, damaged(paths), library)
+    return fields.records(**predicted)
 
 
-def _judged(
-    params: PatchLibrary, shown: Iterator[Tensor], library: Tensor | Gaussians
+def _scores(
+    params: PatchLibraryParams, images: Iterator[Tensor], library: Tensor | Gaussians
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scores float32 (n,) and maps float32 (n, h, w)."""
-    parts = [_judged_few(params, units, library) for units in shown]
+    """Return scores, float32 (n,), and anomaly maps, float32 (n, h, w)."""
+    parts = [_score_batch(params, units, library) for units in images]
     scores, maps = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
     return scores, maps
 
 
-def _judged_few(params: PatchLibrary, units: Tensor, library: Tensor | Gaussians) -> tuple[Tensor, Tensor]:
-    """The same for units (n, views, p, d): maps are turned back to the image as it is, then averaged over views."""
-    scores, distances = _compared(params, units.flatten(0, 1), library)
+def _score_batch(params: PatchLibraryParams, units: Tensor, library: Tensor | Gaussians) -> tuple[Tensor, Tensor]:
+    """Score units (n, views, p, d); maps are turned back to the upright image, then averaged over views."""
+    scores, distances = _distances(params, units.flatten(0, 1), library)
     side = round(distances.shape[1] ** 0.5)
     views = distances.unflatten(1, (side, side)).unflatten(0, units.shape[:2]).unbind(1)
     upright = undo_views(views, params.views)
@@ -177,8 +193,8 @@ def _judged_few(params: PatchLibrary, units: Tensor, library: Tensor | Gaussians
     return score - maps.flatten(1).quantile(0.5, dim=1) if params.contrast else score, maps
 
 
-def _compared(params: PatchLibrary, units: Tensor, library: Tensor | Gaussians) -> tuple[Tensor, Tensor]:
-    """The score of each view's farthest patch, (n,), and the distance of each patch, (n, p), of units (n, p, d)."""
+def _distances(params: PatchLibraryParams, units: Tensor, library: Tensor | Gaussians) -> tuple[Tensor, Tensor]:
+    """Return the score of each view's farthest patch, (n,), and all patch distances, (n, p), of units (n, p, d)."""
     if isinstance(library, Gaussians):
         distances = padim.distances(units.to(library.mean.device), library)
         return distances.max(1).values, distances
@@ -186,17 +202,17 @@ def _compared(params: PatchLibrary, units: Tensor, library: Tensor | Gaussians) 
     return memory_bank.image_scores(units.to(library.device), library, neighbors=neighbors)
 
 
-def _units(params: PatchLibrary, runtime: Runtime) -> tuple[UnitsOf, UnitsOf]:
-    """paths -> what is compared of their images, a few images at a time, float32 (images, views, patches, d).
+def _units(params: PatchLibraryParams, runtime: Runtime) -> tuple[UnitsOf, UnitsOf]:
+    """Return two functions: paths -> features in batches of images, float32 (images, views, patches, d).
 
-    The first function shows the images as they are, the second their damaged copies.
+    The first is for the images themselves, the second for their copies with synthetic defects.
     """
     with torch.random.fork_rng():
-        torch.manual_seed(0)  # without pretrained weights too, all folds look through the same eyes
+        torch.manual_seed(0)  # every fold uses the same backbone, with random weights too
         tower = patch_features.PatchBackbone(params.backbone, params.pretrained, params.strides, params.views)
-    nothing = torch.zeros(1, params.image_size, params.image_size, 3, dtype=torch.uint8)
+    blank = torch.zeros(1, params.image_size, params.image_size, 3, dtype=torch.uint8)
     with torch.inference_mode():
-        shapes = [kept.shape[1:] for kept in tower.eval().maps(nothing)]
+        shapes = [kept.shape[1:] for kept in tower.eval().maps(blank)]
     note = f"strides={params.strides} views={params.views}"
     through = partial(feature_cache.cached_extractor, tower, params.image_size, runtime, dtype=np.float16)
     whole = through(note=note)

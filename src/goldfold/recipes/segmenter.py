@@ -1,7 +1,7 @@
-"""Foreground of images: a U-Net of segmentation-models-pytorch on a timm backbone, trained on random crops.
+"""Foreground segmentation: a U-Net of segmentation-models-pytorch on a timm backbone, trained on random crops.
 
-A competition says how a row's objects are read; the recipe learns whether a pixel belongs to any object. What parts the
-foreground into objects is the business of the metric and the submission (`goldfold.images.instances`).
+The competition says how the masks of a row are read; the recipe learns whether a pixel belongs to any object. Metric
+and submission split the foreground into objects (`goldfold.images.instances`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from torch import Tensor, nn
 
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
-from goldfold.images import augmentation
-from goldfold.images import reading as images
+from goldfold.images import augmentation, reading
 from goldfold.images.views import MapViewSet, make_views, undo_views
 from goldfold.nn import backbones, batches, schedules
 from goldfold.nn.backbones import Backbone
@@ -34,54 +33,64 @@ if TYPE_CHECKING:
 Side = Annotated[int, Field(ge=32, multiple_of=32)]  # a U-Net halves its image five times
 
 
-class Segmenter(Params):
-    """The network, what it sees, and how long it learns."""
+class SegmenterParams(Params):
+    """Network, input images and training."""
 
-    architecture: Literal["unet", "unetplusplus", "manet"] = "unet"
-    backbone: BackboneName = Field("efficientnet_lite0", description="a timm model with feature maps at 1/2 to 1/32")
-    pretrained: Pretrained = True
-    decoder_channels: tuple[int, int, int, int, int] = Field((64, 48, 32, 24, 16), description="coarse to fine")
-    image_size: Side = Field(256, description="pixels a side, whatever the files have")
-    crop: Side = Field(128, description="pixels a side of the random crops in training; predictions see whole images")
-    augmentation: Literal["none", "flips", "light", "strong"] = "flips"
-    epochs: Epochs = Field(15, ge=1)
-    batch_size: int = Field(8, ge=1)
-    learning_rate: float = Field(2e-3, gt=0)
-    weight_decay: float = Field(1e-2, ge=0)
-    warmup: float = Field(0.15, ge=0, lt=1, description="share of all steps; after it the rate falls to 0 as a cosine")
-    bce: float = Field(1.0, ge=0, description="weight of the cross-entropy over pixels; 0 leaves it out")
-    dice: float = Field(1.0, ge=0, description="weight of 1 - Dice over a batch; 0 leaves it out")
+    architecture: Literal["unet", "unetplusplus", "manet"] = Field("unet", description="decoder architecture")
+    backbone: BackboneName = Field(
+        "efficientnet_lite0", description="timm name of the encoder, with feature maps at 1/2 to 1/32"
+    )
+    pretrained: Pretrained = Field(True, description="start the encoder from pretrained weights")
+    decoder_channels: tuple[int, int, int, int, int] = Field(
+        (64, 48, 32, 24, 16), description="channels of the decoder, coarse to fine"
+    )
+    image_size: Side = Field(256, description="side to which images are resized, in pixels")
+    crop: Side = Field(128, description="side of random training crops, in pixels; predictions use whole images")
+    augmentation: Literal["none", "flips", "light", "strong"] = Field(
+        "flips", description="random changes of training crops"
+    )
+    epochs: Epochs = Field(15, ge=1, description="number of training epochs")
+    batch_size: int = Field(8, ge=1, description="crops per batch")
+    learning_rate: float = Field(2e-3, gt=0, description="peak learning rate of AdamW")
+    weight_decay: float = Field(1e-2, ge=0, description="weight decay of AdamW")
+    warmup: float = Field(
+        0.15, ge=0, lt=1, description="share of all steps in which the learning rate rises; then a cosine falls to 0"
+    )
+    bce: float = Field(1.0, ge=0, description="weight of the pixel-wise cross-entropy in the loss; 0 leaves it out")
+    dice: float = Field(1.0, ge=0, description="weight of 1 - Dice of a batch in the loss; 0 leaves it out")
     views: Annotated[MapViewSet, Role.VIEWS] = Field(
-        "none", description="views of an image that its maps are averaged over"
+        "none", description="views of an image over which its maps are averaged (TTA); none: the image itself"
     )
 
     @model_validator(mode="after")
-    def _possible(self) -> Segmenter:
+    def _consistent(self) -> SegmenterParams:
         if self.crop > self.image_size:
             raise ValueError(f"crop must not exceed image_size, got {self.crop} > {self.image_size}")
         if not self.bce + self.dice:
-            raise ValueError("one of bce and dice must be above 0, or nothing is learned")
+            raise ValueError("bce and dice are both 0, so the loss is empty: set one of them above 0")
         return self
 
 
 def recipe(masks: Masks, **defaults: Any) -> Recipe:
-    """Foreground probability maps, (n, image_size, image_size) float16 in [0, 1].
+    """Return the recipe for rows with a column `path`.
 
-    masks: rows -> for each row an integer (h, w) map of its objects, 0 = background.
-    defaults: of `Segmenter`, where the competition's baseline wants others.
+    masks: rows -> an integer (h, w) map of the objects of each row, 0 = background.
+    defaults: defaults of `SegmenterParams` for this competition.
+
+    Predictions are foreground probability maps, (n, image_size, image_size) float16 in [0, 1].
     """
-    return Recipe(params=with_defaults(Segmenter, **defaults), build=partial(build, masks))
+    return Recipe(params=with_defaults(SegmenterParams, **defaults), build=partial(build, masks))
 
 
-def build(masks: Masks, params: Segmenter, rows: DataFrame, runtime: Runtime) -> Plan:
-    """Training images and masks are held in memory as bytes: 4 x image_size x image_size a row."""
+def build(masks: Masks, params: SegmenterParams, rows: DataFrame, runtime: Runtime) -> Plan:
+    """Build the plan of one fold; images and masks are held in memory, 4 * image_size**2 bytes per row."""
     backbone = backbones.create(params.backbone, params.pretrained)
     item = partial(
         _sample,
-        images.load_resized(list(rows["path"]), params.image_size),
+        reading.load_resized(list(rows["path"]), params.image_size),
         np.stack([_foreground(objects, params.image_size) for objects in masks(rows)]),
         list(rows["id"]),
-        _cropped(params),
+        _crop_pipeline(params),
         runtime.seed,
     )
     stage = Stage(
@@ -95,10 +104,13 @@ def build(masks: Masks, params: Segmenter, rows: DataFrame, runtime: Runtime) ->
     return Plan(model=network(params, backbone), stages=[stage], predict=partial(_predict, params, backbone))
 
 
-def network(params: Segmenter, backbone: Backbone) -> nn.Module:
-    """(b, 3, s, s) normalised images -> (b, 1, s, s) logits; s a multiple of 32. Takes the backbone's model over.
+def network(params: SegmenterParams, backbone: Backbone) -> nn.Module:
+    """Create the network: (b, 3, s, s) normalized images -> (b, 1, s, s) logits, s a multiple of 32.
 
-    Raises GoldfoldError for a backbone without maps at 1/2 or 1/4 to 1/32 of its image.
+    backbone: its model becomes part of the network.
+
+    Raises:
+        GoldfoldError: `backbone_unsuitable`, it lacks feature maps at 1/2 or 1/4 to 1/32 of the image.
     """
     import segmentation_models_pytorch as smp
     from timm.models._features import FeatureGetterNet
@@ -111,17 +123,18 @@ def network(params: Segmenter, backbone: Backbone) -> nn.Module:
             decoder_channels=params.decoder_channels,
         )
         levels = model.encoder.model.feature_info.out_indices
-        model.encoder.model = FeatureGetterNet(backbone.model, levels)  # this one knows its weights and padding
+        model.encoder.model = FeatureGetterNet(backbone.model, levels)  # has the weights and padding of `backbone`
     except (AttributeError, RuntimeError, ValueError) as error:
         raise GoldfoldError(
-            f"backbone '{params.backbone}' cannot carry a {params.architecture} ({error}); "
-            "choose a convolutional one such as efficientnet_lite0 or resnet18"
+            "backbone_unsuitable",
+            f"backbone '{params.backbone}' cannot be used for {params.architecture} ({error}): "
+            "choose a convolutional one such as efficientnet_lite0 or resnet18",
         ) from error
     return model
 
 
 def _foreground(objects: np.ndarray, size: int) -> np.ndarray:
-    """(h, w) objects -> (size, size) uint8, 1 where objects cover more than half of a pixel."""
+    """Resize (h, w) objects to (size, size) uint8, 1 where objects cover more than half of a pixel."""
     shrinks = min(objects.shape) >= size
     covered = cv2.resize(
         (objects > 0).astype(np.float32), (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
@@ -129,7 +142,7 @@ def _foreground(objects: np.ndarray, size: int) -> np.ndarray:
     return (covered > 0.5).astype(np.uint8)
 
 
-def _cropped(params: Segmenter) -> Compose:
+def _crop_pipeline(params: SegmenterParams) -> Compose:
     import albumentations as A
 
     return A.Compose([A.RandomCrop(params.crop, params.crop), augmentation.pipeline(params.augmentation, params.crop)])
@@ -138,39 +151,41 @@ def _cropped(params: Segmenter) -> Compose:
 def _sample(
     pixels: np.ndarray, foreground: np.ndarray, ids: list, pipeline: Compose, seed: int, epoch: int, position: int
 ) -> tuple[Tensor, Tensor]:
-    """One crop as uint8 (c, c, 3) and its foreground as uint8 (c, c)."""
+    """Return one crop, uint8 (c, c, 3), and its foreground, uint8 (c, c)."""
     drawn = augmentation.apply(pipeline, seed, epoch, ids[position], image=pixels[position], mask=foreground[position])
     return torch.from_numpy(drawn["image"].copy()), torch.from_numpy(drawn["mask"].copy())
 
 
-def _normalised(pixels: Tensor, backbone: Backbone, model: nn.Module) -> Tensor:
-    """uint8 (b, s, s, 3) -> what the backbone was trained on: float32 (b, 3, s, s), on the model's device."""
+def _normalize(pixels: Tensor, backbone: Backbone, model: nn.Module) -> Tensor:
+    """Normalize uint8 (b, s, s, 3) as the backbone expects: float32 (b, 3, s, s) on the model's device."""
     device = next(model.parameters()).device
     mean, std = (torch.tensor(values, device=device) for values in (backbone.mean, backbone.std))
     return ((pixels.to(device).float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
-def _losses(params: Segmenter, backbone: Backbone, model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+def _losses(
+    params: SegmenterParams, backbone: Backbone, model: nn.Module, batch: tuple[Tensor, Tensor]
+) -> dict[str, Tensor]:
     from segmentation_models_pytorch.losses import DiceLoss
 
-    logits = model(_normalised(batch[0], backbone, model)).float()
+    logits = model(_normalize(batch[0], backbone, model)).float()
     truth = batch[1].to(logits)[:, None]
     terms = {"bce": nn.functional.binary_cross_entropy_with_logits, "dice": DiceLoss("binary")}
     weights = {name: getattr(params, name) for name in terms}
     return {name: weights[name] * loss(logits, truth) for name, loss in terms.items() if weights[name]}
 
 
-def _optimizer(params: Segmenter, model: nn.Module) -> torch.optim.Optimizer:
+def _optimizer(params: SegmenterParams, model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay)
 
 
-def _predict(params: Segmenter, backbone: Backbone, model: nn.Module, _: None, rows: DataFrame) -> np.ndarray:
+def _predict(params: SegmenterParams, backbone: Backbone, model: nn.Module, _: None, rows: DataFrame) -> np.ndarray:
     maps = np.empty((len(rows), params.image_size, params.image_size), np.float16)
     paths = list(rows["path"])
     for start in range(0, len(paths), params.batch_size):
         chunk = slice(start, start + params.batch_size)
-        pixels = torch.from_numpy(images.load_resized(paths[chunk], params.image_size))
-        inputs = [_normalised(view, backbone, model) for view in make_views(pixels, params.views)]
-        seen = [model(view).float().sigmoid()[:, 0] for view in inputs]
-        maps[chunk] = torch.stack(undo_views(seen, params.views)).mean(dim=0).cpu().numpy()
+        pixels = torch.from_numpy(reading.load_resized(paths[chunk], params.image_size))
+        inputs = [_normalize(view, backbone, model) for view in make_views(pixels, params.views)]
+        predicted = [model(view).float().sigmoid()[:, 0] for view in inputs]
+        maps[chunk] = torch.stack(undo_views(predicted, params.views)).mean(dim=0).cpu().numpy()
     return maps

@@ -1,7 +1,7 @@
-"""Tables with scikit-learn: an estimator becomes a recipe without a training loop.
+"""Tabular data with scikit-learn: an estimator becomes a recipe without a training loop.
 
-A competition writes a function (params, seed) -> estimator: a pipeline that makes its columns, then `preprocess`, then
-one of the `classifier`s or `regressor`s below. Whatever it fits, it fits on one fold's training rows.
+A competition writes a function (params, seed) -> estimator: a pipeline that makes its features, then `preprocess`, then
+`classifier` or `regressor`. The whole pipeline is fitted on the training rows of one fold.
 """
 
 from __future__ import annotations
@@ -34,16 +34,18 @@ if TYPE_CHECKING:
 
 
 class TabularParams(Params):
-    """Which estimator, and what steers it; keys of the other estimators have no effect."""
+    """The estimator and its hyperparameters; those of other estimators have no effect."""
 
-    estimator: Literal["linear", "forest", "boosting"] = "linear"
-    linear_strength: float = Field(1.0, gt=0, description="of the data against the L2 penalty (scikit-learn's C)")
-    forest_trees: int = Field(300, ge=1)
-    forest_leaf: int = Field(3, ge=1, description="least rows in a leaf")
-    boosting_rounds: int = Field(150, ge=1)
-    boosting_rate: float = Field(0.05, gt=0)
-    boosting_leaves: int = Field(8, ge=2)
-    boosting_leaf: int = Field(15, ge=1, description="least rows in a leaf")
+    estimator: Literal["linear", "forest", "boosting"] = Field(
+        "linear", description="logistic or ridge regression, random forest, or histogram gradient boosting"
+    )
+    linear_strength: float = Field(1.0, gt=0, description="inverse strength of the L2 penalty (scikit-learn's C)")
+    forest_trees: int = Field(300, ge=1, description="number of trees")
+    forest_leaf: int = Field(3, ge=1, description="smallest number of rows in a leaf")
+    boosting_rounds: int = Field(150, ge=1, description="number of boosting iterations")
+    boosting_rate: float = Field(0.05, gt=0, description="learning rate")
+    boosting_leaves: int = Field(8, ge=2, description="largest number of leaves of a tree")
+    boosting_leaf: int = Field(15, ge=1, description="smallest number of rows in a leaf")
 
 
 def recipe(
@@ -52,21 +54,26 @@ def recipe(
     target: str,
     kind: Literal["binary", "multiclass", "regression"],
 ) -> Recipe:
-    """A recipe that fits `estimator(params, seed)` on the fold's training rows without their target.
+    """Return a recipe that fits `estimator(params, seed)` on the training rows of a fold.
 
-    Its predictions are, by kind: (n,) probability of the larger label; (n, classes) probabilities in the order of the
-    sorted labels; (n,) values; all float64. A binary target that does not have two labels raises GoldfoldError.
+    params: a subclass of `TabularParams`, or any frozen pydantic model.
+    target: column with the target, which is removed from the features.
+    kind: decides the predictions, all float64: binary, (n,) probabilities of the larger label; multiclass, (n, classes)
+        probabilities in the order of the sorted labels; regression, (n,) values.
+
+    Building a plan raises GoldfoldError `target_not_binary` if a binary target does not have two labels in the fold.
     """
 
     def build(params: Any, rows: DataFrame, runtime: Runtime) -> Plan:
-        features, answers = rows.drop(columns=target), rows[target]
-        if kind == "binary" and answers.nunique() != 2:
-            found = ", ".join(map(str, answers.unique()[:5]))
+        features, labels = rows.drop(columns=target), rows[target]
+        if kind == "binary" and labels.nunique() != 2:
+            found = ", ".join(map(str, labels.unique()[:5]))
             raise GoldfoldError(
-                f"target '{target}' must have two labels in every fold, found {found}: stratify the split"
+                "target_not_binary",
+                f"target '{target}' must have two labels in every fold, found {found}: stratify the split",
             )
         return Plan(
-            finish=lambda _: estimator(params, runtime.seed).fit(features, answers),
+            finish=lambda _: estimator(params, runtime.seed).fit(features, labels),
             predict=lambda _, fitted, rows: _predicted(fitted, rows, kind),
         )
 
@@ -83,11 +90,11 @@ def _predicted(fitted: BaseEstimator, rows: DataFrame, kind: str) -> np.ndarray:
 def preprocess(
     numeric: Sequence[str], categorical: Sequence[str], *, encode: Literal["onehot", "ordinal"] = "onehot"
 ) -> ColumnTransformer:
-    """Columns as numbers without gaps: the first step of a pipeline, or the one after its features are made.
+    """Return a transformer from columns to numbers without missing values.
 
-    numeric: gaps get the median and a column of their own that marks them; then mean 0, deviation 1.
-    categorical: one column per category, or one column of codes (better for trees); a gap is a category, a category
-        that fitting did not see is all 0, or code -1.
+    numeric: missing values become the median, with an added indicator column; then mean 0, standard deviation 1.
+    categorical: encoded as one column per category ("onehot"), or as one column of codes ("ordinal", better for
+        trees). A missing value is a category; a category unseen in fitting is all 0, or code -1.
     """
     number = make_pipeline(
         SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True), StandardScaler()
@@ -100,7 +107,7 @@ def preprocess(
 
 
 def classifier(params: TabularParams, seed: int) -> BaseEstimator:
-    """The classifier that `params.estimator` names; equal seeds fit equal models."""
+    """Return the classifier `params.estimator`; equal seeds fit equal models."""
     if params.estimator == "linear":
         return LogisticRegression(C=params.linear_strength, max_iter=2000)
     if params.estimator == "forest":
@@ -109,7 +116,7 @@ def classifier(params: TabularParams, seed: int) -> BaseEstimator:
 
 
 def regressor(params: TabularParams, seed: int) -> BaseEstimator:
-    """The regressor that `params.estimator` names; equal seeds fit equal models."""
+    """Return the regressor `params.estimator`; equal seeds fit equal models."""
     if params.estimator == "linear":
         return Ridge(alpha=1 / params.linear_strength)
     if params.estimator == "forest":

@@ -128,7 +128,7 @@ def apart_in_time(
     made: list[list[int]] = []
     unfilled = 0
     for frame in batches.epoch_order(seed, epoch, len(times)):
-        free = (k for k in range(unfilled, len(made)) if len(made[k]) < batch_size and not near.among(frame, made[k]))
+        free = (k for k in range(unfilled, len(made)) if len(made[k]) < batch_size and not near.any_of(frame, made[k]))
         k = next(free, len(made))
         made.append([int(frame)]) if k == len(made) else made[k].append(int(frame))
         while unfilled < len(made) and len(made[unfilled]) == batch_size:

@@ -1,1 +1,1 @@
-"""Recordings: arrays, video, image folders and ultrasound, read one frame at a time."""
+"""Read recordings frame by frame: arrays, videos, folders of images, ultrasound."""

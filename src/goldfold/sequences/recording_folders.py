@@ -1,4 +1,4 @@
-"""A folder of recordings: which there are, how to read them as pictures, and which label each frame has."""
+"""Folders of recordings: list them, read `recording.yaml` and `labels.csv`, convert frames to 8-bit images."""
 
 from __future__ import annotations
 
@@ -15,73 +15,85 @@ from goldfold.images import names as image_names
 from goldfold.params import Params
 from goldfold.sequences import recordings, ultrasound
 
-KINDS = recordings.ARRAYS + recordings.VIDEOS
+SUFFIXES = recordings.ARRAYS + recordings.VIDEOS
 
 
 class Layout(Params):
-    """What the arrays of a folder's recordings hold, as its `recording.yaml` says; video and images say it themselves.
+    """Contents of `recording.yaml`, which describes the arrays (.mat, .npy, .npz) of a folder; keys are optional."""
 
-    dynamic_range_db makes them ultrasound, 60 being common; None means pictures: uint8, uint16, or numbers in [0, 1].
-    """
+    variable: str | None = Field(default=None, description="array to read if a file holds several with 3 or more axes")
+    frames_axis: int = Field(default=0, ge=0, description="axis along which the frames lie, from 0")
+    dynamic_range_db: float | None = Field(
+        default=None,
+        gt=0,
+        description="dB; the arrays are ultrasound, commonly 60; by default images: uint8, uint16 or numbers in [0, 1]",
+    )
 
-    variable: str | None = None
-    frames_axis: int = Field(0, ge=0)
-    dynamic_range_db: float | None = Field(None, gt=0)
 
-
-def layout(folder: Path) -> Layout:
-    """What `recording.yaml` in a folder says of the arrays there; the defaults where there is none.
+def read_layout(folder: Path) -> Layout:
+    """Read `recording.yaml` of a folder; return the defaults if there is none.
 
     Raises:
-        GoldfoldError: it is no YAML, names something that does not exist, or gives it a value that cannot be.
+        GoldfoldError: `layout_unreadable`, it is not YAML; `unknown_key`; `layout_invalid`, with the wrong value.
     """
     path = folder / "recording.yaml"
     if not path.exists():
         return Layout()
     try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        if not isinstance(told, dict):
-            raise GoldfoldError(f"{path} must hold lines such as 'variable: frames', not {told!r}: write it so")
-        for name in told:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        if not isinstance(values, dict):
+            raise GoldfoldError(
+                "layout_invalid", f"{path} must hold lines such as 'variable: frames', not {values!r}: rewrite it"
+            )
+        for name in values:
             if name not in Layout.model_fields:
-                raise unknown(f"key of {path}", str(name), Layout.model_fields)
-        return Layout(**told)
+                raise unknown(f"key of {path}", str(name), Layout.model_fields, code="unknown_key")
+        return Layout(**values)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise GoldfoldError(f"{path} is no YAML in utf-8 ({' '.join(str(error).split())}): mend it there") from error
+        reason = " ".join(str(error).split())
+        raise GoldfoldError("layout_unreadable", f"{path} is not YAML in UTF-8 ({reason}): fix it there") from error
     except ValidationError as error:
         first = error.errors()[0]
-        raise GoldfoldError(f"{path}: {first['loc'][0]} is {first['input']!r}, {first['msg']}: change it") from error
+        raise GoldfoldError(
+            "layout_invalid", f"{path}: {first['loc'][0]} is {first['input']!r}. {first['msg']}."
+        ) from error
 
 
-def found(folder: Path) -> dict[str, Path]:
-    """The recordings right below a folder, by name: files without ending, folders of images; in the order of names.
+def find_recordings(folder: Path) -> dict[str, Path]:
+    """Return the recordings directly below a folder, sorted: name -> file or folder of images.
+
+    The name is the file name without extension, or the name of the folder.
 
     Raises:
-        GoldfoldError: there is none, or two have one name.
+        GoldfoldError: `no_recordings`; `recording_names_not_unique`.
     """
-    there = sorted(folder.iterdir()) if folder.is_dir() else []
-    chosen = [path for path in there if path.name[0] != "." and (path.is_dir() or path.suffix.lower() in KINDS)]
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    chosen = [path for path in entries if path.name[0] != "." and (path.is_dir() or path.suffix.lower() in SUFFIXES)]
     if not chosen:
-        kinds = ", ".join(KINDS)
         raise GoldfoldError(
-            f"{folder} must hold recordings ({kinds} or folders of images) and holds none: put them there"
+            "no_recordings",
+            f"{folder} has no recordings ({', '.join(SUFFIXES)} or folders of images): put them there",
         )
     named: dict[str, Path] = {}
     for path in chosen:
         name = image_names.to_nfc(path.name if path.is_dir() else path.stem)
         if name in named:
-            raise GoldfoldError(f"recordings need names of their own, unlike {named[name]} and {path}: rename one")
+            raise GoldfoldError(
+                "recording_names_not_unique", f"{named[name]} and {path} have the same name '{name}': rename one"
+            )
         named[name] = path
     return named
 
 
-def pictures(recording: recordings.Recording, layout: Layout) -> Iterator[np.ndarray]:
-    """Each frame as uint8, (h, w) or (h, w, 3): B-mode of the whole recording's scale where `layout` says ultrasound.
+def eight_bit_frames(recording: recordings.Recording, layout: Layout) -> Iterator[np.ndarray]:
+    """Yield each frame as uint8, (h, w) or (h, w, 3).
 
-    Else bool becomes 0 and 255, uint16 its upper 8 bits, and floats in [0, 1] are scaled.
+    If `layout` has a dynamic range, arrays become B-mode images on the scale of the whole recording. Otherwise bools
+    become 0 and 255, uint16 keeps its upper 8 bits, and floats in [0, 1] are scaled to [0, 255].
 
     Raises:
-        GoldfoldError: as iteration does; complex frames, or numbers of another range, and no dynamic_range_db.
+        GoldfoldError: as iteration over the recording; `frames_complex` or `frame_range_invalid`, frames need a
+            dynamic range or other values.
     """
     if layout.dynamic_range_db is not None and recording.path.suffix.lower() in recordings.ARRAYS:
         largest = ultrasound.peak(recording)
@@ -91,50 +103,58 @@ def pictures(recording: recordings.Recording, layout: Layout) -> Iterator[np.nda
         yield _eight_bits(frame, f"frame {number} of '{recording.path}'")
 
 
-def labels(path: Path, counts: Mapping[str, int]) -> pd.DataFrame:
-    """`labels.csv`, the columns recording, frame (int64, from 0) and label (text), a row for each frame that has one.
+def read_labels(path: Path, counts: Mapping[str, int]) -> pd.DataFrame:
+    """Read `labels.csv`: the columns recording, frame (int64, from 0) and label (text), one row per labeled frame.
 
-    counts: how many frames each recording has. A recording may be written with its ending or without.
+    counts: recording -> its number of frames. A recording may be written with or without its file extension.
 
     Raises:
-        GoldfoldError: it is no such CSV; a recording or a frame that does not exist, one labelled twice, one without.
+        GoldfoldError: `file_missing`; the file is not such a CSV; `unknown_recording`; `frame_label_invalid`, a frame
+            that does not exist, is labeled twice, or has an empty label.
     """
     if not path.exists():
-        raise GoldfoldError(f"{path} is missing: write it with the columns recording, frame, label, frames from 0")
-    told = image_names.read_table(path, ["recording", "frame", "label"])
-    told["recording"] = [_known(image_names.to_nfc(name.strip()), counts, path) for name in told["recording"]]
-    numbers = pd.to_numeric(told["frame"], errors="coerce")
-    limits = told["recording"].map(counts)
-    wrong = ~(numbers.ge(0) & numbers.lt(limits) & numbers.mod(1).eq(0)) | told["label"].str.strip().eq("")
-    again = told.assign(frame=numbers).duplicated(["recording", "frame"])
-    if (faulty := wrong | again).any():
-        row = told[faulty].iloc[0]
-        rule = f"frame '{row['frame']}' of '{row['recording']}' ({counts[row['recording']]} frames) as '{row['label']}'"
         raise GoldfoldError(
-            f"{path} must give frames, counted from 0, one label each, unlike line {faulty.argmax() + 2}, "
-            f"{rule}: mend it"
+            "file_missing", f"{path} is missing: write it with the columns recording, frame (from 0), label"
         )
-    return told.assign(frame=numbers.astype(np.int64), label=told["label"].str.strip())
+    rows = image_names.read_table(path, ["recording", "frame", "label"])
+    rows["recording"] = [_known(image_names.to_nfc(name.strip()), counts, path) for name in rows["recording"]]
+    numbers = pd.to_numeric(rows["frame"], errors="coerce")
+    limits = rows["recording"].map(counts)
+    wrong = ~(numbers.ge(0) & numbers.lt(limits) & numbers.mod(1).eq(0)) | rows["label"].str.strip().eq("")
+    repeated = rows.assign(frame=numbers).duplicated(["recording", "frame"])
+    if (faulty := wrong | repeated).any():
+        row = rows[faulty].iloc[0]
+        raise GoldfoldError(
+            "frame_label_invalid",
+            f"{path} line {faulty.argmax() + 2}: frame '{row['frame']}' of '{row['recording']}' "
+            f"({counts[row['recording']]} frames) has the label '{row['label']}'. Frames are counted from 0 and have "
+            "one label each, which is not empty.",
+        )
+    return rows.assign(frame=numbers.astype(np.int64), label=rows["label"].str.strip())
 
 
 def _known(name: str, counts: Mapping[str, int], path: Path) -> str:
-    for spelt in (name, name.rpartition(".")[0]):
-        if spelt in counts:
-            return spelt
-    raise unknown(f"recording that {path} names", name, counts)
+    for spelling in (name, name.rpartition(".")[0]):
+        if spelling in counts:
+            return spelling
+    raise unknown(f"recording for {path}", name, counts, code="unknown_recording")
 
 
-def _eight_bits(frame: np.ndarray, of: str) -> np.ndarray:
+def _eight_bits(frame: np.ndarray, name: str) -> np.ndarray:
     if frame.dtype == np.uint8:
         return frame
     if frame.dtype == np.uint16:
         return (frame >> 8).astype(np.uint8)
     if frame.dtype.kind == "c":
-        raise GoldfoldError(f"{of} is complex: write 'dynamic_range_db: 60' into recording.yaml if it is ultrasound")
+        raise GoldfoldError(
+            "frames_complex",
+            f"{name} is complex: for ultrasound, write 'dynamic_range_db: 60' into recording.yaml",
+        )
     low, high = float(frame.min()), float(frame.max())
     if low < 0 or high > 1:
         raise GoldfoldError(
-            f"{of} must hold uint8, uint16, or numbers in [0, 1], and holds {frame.dtype} from {low:g} to {high:g}: "
-            "rescale them, or write 'dynamic_range_db: 60' into recording.yaml if they are echoes of ultrasound"
+            "frame_range_invalid",
+            f"{name} must hold uint8, uint16, or numbers in [0, 1], but holds {frame.dtype} from {low:g} to {high:g}: "
+            "rescale it, or write 'dynamic_range_db: 60' into recording.yaml if it is ultrasound",
         )
     return np.rint(frame.astype(np.float64) * 255).astype(np.uint8)

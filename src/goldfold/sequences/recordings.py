@@ -1,6 +1,6 @@
-"""Recordings as frames: arrays of MATLAB and NumPy, video files, and folders of images, read one frame at a time.
+"""Read the frames of MATLAB and NumPy arrays, video files and folders of images, one at a time.
 
-Nothing that a file could run is run: no pickles are loaded, and links out of a MATLAB file are not followed.
+Reading never runs code from a file: pickles are not loaded, and links out of a MATLAB file are not followed.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Any
 import cv2
 import numpy as np
 
-from goldfold.data.defect_folders import SUFFIXES as PICTURES
+from goldfold.data.defect_folders import IMAGE_SUFFIXES
 from goldfold.errors import GoldfoldError, unknown
-from goldfold.images import reading as images
+from goldfold.images import reading
 
 VIDEOS = (".avi", ".mp4")
 ARRAYS = (".mat", ".npy", ".npz")
-NUMBERS = "biufc"  # kinds of NumPy types that can be pixels or samples
+NUMBERS = "biufc"  # NumPy dtype kinds that can be pixels or samples
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Frames that can be walked through any number of times; each is read as it is asked for, where its file allows.
+    """An iterable of frames that can be iterated repeatedly; frames are read on demand if the file format allows it.
 
-    arrays: anew, every frame in order as its file has it; iteration checks each: (h, w) or (h, w, 3) of one shape, RGB
-    order, numbers (complex ones too), finite. axes of length 1 are left out.
+    arrays: () -> a new iterator over the frames as they are in the file. Iteration over the recording removes axes of
+        length 1 and checks each frame: (h, w) or (h, w, 3) in RGB order, equal shapes, real or complex numbers, finite.
     """
 
     path: Path
@@ -40,33 +40,35 @@ class Recording:
             frame = np.squeeze(frame)
             shape = shape or frame.shape
             if fault := _fault(frame, shape):
-                raise GoldfoldError(f"frame {number} of '{self.path}' {fault}")
+                raise GoldfoldError(fault[0], f"frame {number} of '{self.path}' {fault[1]}")
             yield frame
         if shape is None:
-            raise GoldfoldError(f"'{self.path}' must hold frames and holds none: remove it, or record it again")
+            raise GoldfoldError("recording_empty", f"'{self.path}' has no frames: remove it, or record it again")
 
 
 def read(path: Path, variable: str | None = None, frames_axis: int = 0) -> Recording:
-    """A recording in a file of a known kind, or in a folder of images, in the order of their names.
+    """Open a recording: a file with one of the `ARRAYS` or `VIDEOS` extensions, or a folder of images sorted by name.
 
-    .mat: its one array of three or more axes, or `variable`; versions 4 to 7.2 by SciPy, 7.3 by h5py, whose axes
-        come in MATLAB's order. .npz: likewise. .npy, .npz, .mat: frames lie along `frames_axis`, counted from 0.
+    variable: the array of a .mat or .npz file; None: its only array with three or more axes. SciPy reads .mat versions
+        4 to 7.2, h5py reads 7.3; axes are in MATLAB's order.
+    frames_axis: the axis of an array along which frames lie, from 0.
 
     Raises:
-        GoldfoldError: there is no such file, its ending is of no known kind, or it is damaged; several arrays and none
-            named, or none of that name; an axis that it does not have. A frame's faults are told as it is reached.
+        GoldfoldError: `recording_missing`; `unknown_file_type`; `recording_unreadable`; `frames_array_ambiguous` or
+            `unknown_array`; `frames_axis_invalid`. Faulty frames raise during iteration.
     """
     suffix = path.suffix.lower()
     if path.is_dir():
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in PICTURES and file.name[0] != ".")
-        return Recording(path, lambda: map(images.read, files))
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.name[0] != ".")
+        return Recording(path, lambda: map(reading.read, files))
     if not path.is_file():
-        raise GoldfoldError(f"there is no recording '{path}': put it there, or correct its name")
+        raise GoldfoldError("recording_missing", f"there is no recording '{path}': put it there, or correct its name")
     if suffix in VIDEOS:
         return Recording(path, partial(_video, path))
     kinds = {".npy": _npy, ".npz": _npz, ".mat": _mat}
     if suffix not in kinds:
-        raise unknown(f"kind of recording for '{path.name}'", suffix, [*ARRAYS, *VIDEOS, "a folder of images"])
+        formats = [*ARRAYS, *VIDEOS, "a folder of images"]
+        raise unknown(f"kind of recording for '{path.name}'", suffix, formats, code="unknown_file_type")
     return Recording(path, kinds[suffix](path, variable, frames_axis))
 
 
@@ -95,13 +97,13 @@ def _mat(path: Path, variable: str | None, frames_axis: int) -> Callable[[], Ite
     if h5py.is_hdf5(path):
         return _mat_73(path, variable, frames_axis)
     numeric = ("double", "single", "logical", "int", "uint")
-    told = _loaded(path, lambda: io.whosmat(path))
-    name = _chosen({name: shape for name, shape, kind in told if kind.startswith(numeric)}, variable, path)
+    arrays = _loaded(path, lambda: io.whosmat(path))
+    name = _chosen({name: shape for name, shape, kind in arrays if kind.startswith(numeric)}, variable, path)
     return _along(_loaded(path, lambda: io.loadmat(path, variable_names=[name])[name]), frames_axis, path)
 
 
 def _mat_73(path: Path, variable: str | None, frames_axis: int) -> Callable[[], Iterator[np.ndarray]]:
-    """MATLAB's axes lie in HDF5 in the opposite order, and complex numbers as pairs called real and imag."""
+    """Read MATLAB 7.3 (HDF5), which stores axes in reverse order and complex numbers as pairs (real, imag)."""
     import h5py
 
     def shapes() -> dict[str, tuple[int, ...]]:
@@ -133,7 +135,9 @@ def _video(path: Path) -> Iterator[np.ndarray]:
         video.release()
     if not read or read < 0.99 * announced:  # containers may count a frame too many
         raise GoldfoldError(
-            f"video '{path}' cannot be read to its end, {read} of {max(announced, 0)} frames: copy or convert it again"
+            "recording_unreadable",
+            f"video '{path}' cannot be read to its end, only {read} of {max(announced, 0)} frames: copy or convert it "
+            "again",
         )
 
 
@@ -141,29 +145,35 @@ def _loaded(path: Path, load: Callable[[], Any]) -> Any:
     try:
         return load()
     except Exception as error:  # the readers raise errors of many kinds for damaged files
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise GoldfoldError(f"'{path}' cannot be read ({why}): save it again, as numbers without objects") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise GoldfoldError(
+            "recording_unreadable", f"'{path}' cannot be read ({reason}): save it again as an array of numbers"
+        ) from error
 
 
 def _chosen(shapes: Mapping[str, tuple[int, ...]], wanted: str | None, path: Path) -> str:
-    """The name of the array that holds the frames."""
+    """Return the name of the array that holds the frames."""
     if wanted is not None:
         if wanted not in shapes:
-            raise unknown(f"array in '{path}'", wanted, shapes)
+            raise unknown(f"array in '{path}'", wanted, shapes, code="unknown_array")
         return wanted
     likely = [name for name, shape in shapes.items() if len(shape) > 2]
     if len(likely) != 1:
-        told = ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in shapes.items()) or "no array"
+        found = ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in shapes.items()) or "no array"
         raise GoldfoldError(
-            f"'{path}' must hold one array of three or more axes and has {told}: name it, 'variable: ...', in "
-            "recording.yaml beside it"
+            "frames_array_ambiguous",
+            f"'{path}' must hold one array with three or more axes, but has {found}: write its name as "
+            "'variable: <name>' into recording.yaml in the same folder",
         )
     return likely[0]
 
 
 def _axis(shape: tuple[int, ...], axis: int, path: Path) -> int:
     if axis >= len(shape):
-        raise GoldfoldError(f"'{path}' has {len(shape)} axes and frames_axis is {axis}: give 0 to {len(shape) - 1}")
+        raise GoldfoldError(
+            "frames_axis_invalid",
+            f"'{path}' has {len(shape)} axes, but frames_axis is {axis}: use 0 to {len(shape) - 1}",
+        )
     return axis
 
 
@@ -171,15 +181,21 @@ def _along(array: np.ndarray, axis: int, path: Path) -> Callable[[], Iterator[np
     return partial(iter, np.moveaxis(array, _axis(array.shape, axis, path), 0))
 
 
-def _fault(frame: np.ndarray, shape: tuple[int, ...]) -> str | None:
+def _fault(frame: np.ndarray, shape: tuple[int, ...]) -> tuple[str, str] | None:
+    """Return the error code and what is wrong with a frame, or None."""
     if frame.dtype.kind not in NUMBERS:
-        return f"must hold numbers and is of type {frame.dtype}: save it as numbers"
+        return "frame_not_numeric", f"must hold numbers, but has the dtype {frame.dtype}: save it as numbers"
     if frame.ndim != 2 and not (frame.ndim == 3 and frame.shape[-1] == 3):
-        return f"must be (h, w) or (h, w, 3) and has the shape {frame.shape}: give frames_axis in recording.yaml"
-    if frame.shape != shape:
-        return f"has the shape {frame.shape} where the first has {shape}: make a recording of its own of it"
-    if not np.isfinite(frame).all():
         return (
-            f"has {np.count_nonzero(~np.isfinite(frame))} values that are NaN or infinite: leave it out, or fill them"
+            "frame_shape_invalid",
+            f"must be (h, w) or (h, w, 3), but has the shape {frame.shape}: set frames_axis in recording.yaml",
         )
+    if frame.shape != shape:
+        return (
+            "frame_shapes_differ",
+            f"has the shape {frame.shape}, but the first frame has {shape}: split it into another recording",
+        )
+    if not np.isfinite(frame).all():
+        count = np.count_nonzero(~np.isfinite(frame))
+        return "frame_not_finite", f"has {count} values that are NaN or infinite: remove the frame, or fill them"
     return None

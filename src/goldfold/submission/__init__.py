@@ -1,1 +1,1 @@
-"""Submission files: writing, checks, run-length encoding, ranked lists."""
+"""Submission files: write, read and check them; run-length encoding; ranked lists; one score per row."""

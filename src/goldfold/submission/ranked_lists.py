@@ -1,13 +1,14 @@
-"""Submissions that rank: a row per query with the ids of the answers it finds, best first, separated by spaces.
+"""Retrieval submissions: one row per query with a ranked list of gallery ids, best first, separated by spaces.
 
-The layout of Kaggle's landmark retrieval, where every test row asks and the others answer. How the answers relate is
-told by `Pairs` over the hidden rows: right ones, wrong ones, and ones left out, which may be listed and count neither
-way. A list must therefore be as much longer than what is graded as a query can have answers left out beside itself.
+This is the format of Kaggle's landmark retrieval competitions. Every test row is a query, and all other test rows are
+its gallery. `Pairs` over the hidden rows says which gallery rows are relevant and which are left out (near-duplicates);
+the latter may be listed and are ignored by the grade. A list must therefore be longer than the graded depth by the
+largest number of left-out rows of any query, not counting the query itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ import pandas as pd
 from goldfold.errors import GoldfoldError
 from goldfold.retrieval.pairs import by_label, count_relevant
 from goldfold.retrieval.search import nearest
-from goldfold.submission.checks import broken_by
+from goldfold.submission.checks import wrong_rows
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -27,39 +28,43 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Ranking:
-    """How a competition is asked and graded.
+class RankedLists:
+    """The format of a retrieval submission and how it is graded.
 
-    column: of the submission, beside `id`. listed: ids in each of its lists, or all others where there are fewer.
-    graded: how many of them count, k of mAP@k; None for mAP@R, where as many count as the query has right answers.
+    column: column of the submission with the lists.
+    length: ids in each list; all other test rows if there are fewer.
+    depth: how many of them are graded, the k of mAP@k; None for mAP@R, which grades as many as the query has relevant
+        rows.
     """
 
     column: str
-    listed: int
-    graded: int | None = None
+    length: int
+    depth: int | None = None
 
     def write(self, test: DataFrame, embeddings: np.ndarray) -> DataFrame:
-        """The submission: for each test row the others whose embeddings (n, d) have the largest cosines with its own.
+        """Write the submission: for each test row the other rows with the largest cosine similarity.
+
+        embeddings: (n, d), one per test row.
 
         Raises:
-            GoldfoldError: a single test row, or embeddings of another shape or with values that are not finite.
+            GoldfoldError: there is one test row only, or embeddings have another shape or are not finite.
         """
-        everyone = by_label(range(len(test)))  # nothing is right, the row itself is left out
-        found = nearest(everyone, embeddings, self._length(len(test)))
+        everyone = by_label(range(len(test)))  # leaves out the row itself; nothing is relevant
+        found = nearest(everyone, embeddings, self._list_length(len(test)))
         return self._frame(test, found.positions)
 
     def check(self, values: Series, ids: Series, test: DataFrame) -> str | None:
-        """For `Submission.checks`. A shorter list is refused too: it can only score lower, so it is a mistake."""
-        known, length = set(test["id"].astype(str)), self._length(len(test))
+        """Check the lists, for `Submission.checks`. Shorter lists are errors too, since they can only score lower."""
+        known, length = set(test["id"].astype(str)), self._list_length(len(test))
         pairs = zip(ids.astype(str), values.astype(str), strict=True)
         faults = [_fault(text.split(), own, known, length) for own, text in pairs]
         wrong = np.array([fault is not None for fault in faults])
         if not wrong.any():
             return None
         rule = f"must list {length} other test ids, separated by spaces"
-        return f"{rule}, {broken_by(wrong, ids)}: {faults[wrong.argmax()]}"
+        return f"{rule}; {wrong_rows(wrong, ids)}: {faults[wrong.argmax()]}"
 
-    def host(
+    def write_tables(
         self,
         train: DataFrame,
         test: DataFrame,
@@ -68,23 +73,23 @@ class Ranking:
         public: Path,
         private: Path,
     ) -> None:
-        """Write the tables that `hosting.read` reads, and `private/solution.csv`: a best list, and all that is known.
+        """Write the tables that `self_hosting.read` reads, and `private/solution.csv` with a best list and the targets.
 
-        train, test: with their targets; `path` is relative to `public`. The sample submission has lists at random.
+        train, test: with their targets; `path` is relative to `public`. Lists of the sample submission are random.
 
         Raises:
-            GoldfoldError: fewer than three test rows, an id with a space in it, no query with a right answer, or a
-                query with more answers left out than `listed` can spare.
+            GoldfoldError: `hidden_rows_unsuitable`, there are fewer than 3 test rows, an id has a space, or no query
+                has a relevant row; `lists_too_short`, a query has too many left-out rows.
         """
-        asked = pairs(test)
-        self._refuse(test, asked)
+        test_pairs = pairs(test)
+        self._check_gradable(test, test_pairs)
         draw = np.random.default_rng(0)
         others = [draw.permutation(np.delete(np.arange(len(test)), row)) for row in range(len(test))]
         tables = {
             public / "train.csv": train,
             public / "test.csv": test.drop(columns=list(targets)),
             public / "sample_submission.csv": self._frame(test, others),
-            private / "solution.csv": self._frame(test, _best_first(asked, others)).join(
+            private / "solution.csv": self._frame(test, _best_first(test_pairs, others)).join(
                 test.drop(columns=["id", "path"]).reset_index(drop=True)
             ),
         }
@@ -92,84 +97,89 @@ class Ranking:
             table.to_csv(path, index=False)
 
     def grade(self, submission: DataFrame, solution: DataFrame, pairs: Pairs) -> float:
-        """Mean average precision of the answers that count, in [0, 1].
+        """Return the mean average precision of the lists, in [0, 1].
 
-        solution: as `host` wrote it; pairs: over its rows, all of which ask and answer. Over the queries with a right
-        answer, R of them: the sum of the precisions at the ranks of right answers up to D, divided by min(D, R), D
-        being `graded` (mAP@k), or R where that is None (mAP@R: Musgrave, Belongie and Lim 2020, section 3.2). Answers
-        left out take no rank, nor does an id that is named again. It is the metric of the embeddings that made the
-        lists, as long as no two cosines are equal.
+        solution: as `write_tables` wrote it. pairs: over its rows, all of which are queries and gallery.
+
+        The mean is over the queries with relevant rows. For a query with R relevant rows: the sum of the precisions at
+        the ranks of relevant rows up to rank D, divided by min(D, R). D is `depth` (mAP@k), or R if that is None
+        (mAP@R: Musgrave, Belongie and Lim 2020, section 3.2). Left-out and repeated ids take no rank. The grade equals
+        the metric of the embeddings that made the lists, as long as no two cosines are equal.
 
         Raises:
-            GoldfoldError: a query without a list, or no query with a right answer.
+            GoldfoldError: `list_missing`, a query has no list; `no_relevant_rows`, no query has a relevant row.
         """
-        told = dict(zip(submission["id"].astype(str), submission[self.column].astype(str), strict=True))
+        lists = dict(zip(submission["id"].astype(str), submission[self.column].astype(str), strict=True))
         ids = solution["id"].astype(str).tolist()
-        if missing := [query for query in ids if query not in told]:
-            raise GoldfoldError(f"{len(missing)} queries have no list, first '{missing[0]}': rank for each test id")
+        if missing := [query for query in ids if query not in lists]:
+            raise GoldfoldError(
+                "list_missing", f"{len(missing)} queries have no list, first '{missing[0]}': write one per test id"
+            )
         columns = {ids[position]: column for column, position in enumerate(pairs.gallery)}
         values = [
-            self._average_precision(told[ids[position]], columns, *_relations(pairs, number))
+            self._average_precision(lists[ids[position]], columns, *_relations(pairs, number))
             for number, position in enumerate(pairs.queries)
         ]
         if np.isnan(values).all():
-            raise GoldfoldError("no hidden row has a right answer: hide others")
+            raise GoldfoldError("no_relevant_rows", "no hidden row has a relevant row: hide other rows")
         return float(np.nanmean(values))
 
     def _average_precision(
-        self, ranked: str, columns: Mapping[str, int], right: np.ndarray, counted: np.ndarray
+        self, ranked: str, columns: Mapping[str, int], relevant: np.ndarray, counted: np.ndarray
     ) -> float:
-        """Of one query's list, nan where it has no right answer; columns: id -> its place in `right` and `counted`."""
-        if not (total := int(right.sum())):
+        """Return the AP of one list, NaN without relevant rows; columns: id -> its place in `relevant`, `counted`."""
+        if not (total := int(relevant.sum())):
             return np.nan
-        depth = self.graded or total
+        depth = self.depth or total
         listed = np.array([columns[id_] for id_ in dict.fromkeys(ranked.split()) if id_ in columns], np.int64)
-        found = right[listed[counted[listed]]][:depth]
+        found = relevant[listed[counted[listed]]][:depth]
         precision = np.cumsum(found) / np.arange(1, len(found) + 1)
         return precision[found].sum() / min(depth, total)
 
-    def _refuse(self, test: DataFrame, pairs: Pairs) -> None:
+    def _check_gradable(self, test: DataFrame, pairs: Pairs) -> None:
         found, others = count_relevant(pairs), len(test) - 1
         if len(test) < 3 or not found.relevant.any() or test["id"].astype(str).str.contains(r"\s").any():
             raise GoldfoldError(
-                f"a ranking needs 3 hidden rows or more, here {len(test)}, some with a right answer, here "
-                f"{(found.relevant > 0).sum()}, and ids without spaces, such as '{test['id'].iloc[0]}': hide others"
+                "hidden_rows_unsuitable",
+                f"ranked lists need at least 3 hidden rows (here {len(test)}), some with relevant rows (here "
+                f"{(found.relevant > 0).sum()}), and ids without spaces (such as '{test['id'].iloc[0]}'): hide others",
             )
-        graded = found.relevant if self.graded is None else self.graded
+        graded = found.relevant if self.depth is None else self.depth
         needed = np.minimum(graded + others - found.gallery, others)
-        if needed.max() > self.listed:
+        if needed.max() > self.length:
             raise GoldfoldError(
-                f"test row '{test['id'].iloc[needed.argmax()]}' needs a list of {needed.max()} ids to be graded as it "
-                f"is scored, and lists have {self.listed}: make them longer, or hide other rows"
+                "lists_too_short",
+                f"test row '{test['id'].iloc[needed.argmax()]}' needs a list of {needed.max()} ids for a grade equal "
+                f"to the metric, but lists have {self.length}: make them longer, or hide other rows",
             )
 
-    def _length(self, rows: int) -> int:
-        return min(self.listed, rows - 1)
+    def _list_length(self, rows: int) -> int:
+        return min(self.length, rows - 1)
 
-    def _frame(self, test: DataFrame, positions: Sequence[np.ndarray]) -> DataFrame:
+    def _frame(self, test: DataFrame, positions: Iterable[np.ndarray]) -> DataFrame:
         ids = test["id"].astype(str).to_numpy(object)
-        lists = [" ".join(ids[some[: self._length(len(test))]]) for some in positions]
+        lists = [" ".join(ids[some[: self._list_length(len(test))]]) for some in positions]
         return pd.DataFrame({"id": test["id"].to_numpy(), self.column: lists})
 
 
 def _relations(pairs: Pairs, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which answers are right for a query, and which count at all, bool (gallery,)."""
+    """Return which gallery rows are relevant to a query, and which are not left out, bool (gallery,)."""
     some = slice(number, number + 1)
     counted = ~pairs.left_out(some)[0]
     return pairs.relevant(some)[0] & counted, counted
 
 
 def _best_first(pairs: Pairs, others: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """For each row the `others`, right ones first."""
-    wrong = (~_relations(pairs, number)[0][positions] for number, positions in enumerate(others))
-    return [positions[np.argsort(last, kind="stable")] for positions, last in zip(others, wrong, strict=True)]
+    """Return the `others` of each row, relevant ones first."""
+    irrelevant = (~_relations(pairs, number)[0][positions] for number, positions in enumerate(others))
+    return [positions[np.argsort(last, kind="stable")] for positions, last in zip(others, irrelevant, strict=True)]
 
 
 def _fault(listed: list[str], own: str, known: set[str], length: int) -> str | None:
-    if strangers := [id_ for id_ in listed if id_ not in known]:
-        return f"'{strangers[0]}' is no test id"
+    if unknown := [id_ for id_ in listed if id_ not in known]:
+        return f"'{unknown[0]}' is not a test id"
     if own in listed:
         return "it lists the query itself"
     if len(set(listed)) < len(listed):
         return f"it lists '{next(id_ for id_ in listed if listed.count(id_) > 1)}' twice"
-    return None if len(listed) == length else f"it lists {len(listed)}"
+    return None if len(listed) == length else f"it lists {len(listed)} ids"

@@ -1,7 +1,7 @@
-"""Run-length coding of masks as the Data Science Bowl 2018 writes them: "start length start length ...".
+"""Run-length encoding (RLE) of masks in the format of the Data Science Bowl 2018: "start length start length ...".
 
-Pixels are numbered from 1, down the columns first: 1 is the upper left pixel, 2 the one below it. A mask without
-pixels is the empty string. Definition: https://www.kaggle.com/competitions/data-science-bowl-2018/overview/evaluation
+Pixels are numbered from 1 in column-major order: 1 is the upper left pixel, 2 the one below it. An empty mask is the
+empty string. Definition: https://www.kaggle.com/competitions/data-science-bowl-2018/overview/evaluation
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from goldfold.errors import GoldfoldError
 
 
 class Runs(NamedTuple):
-    """Stretches of pixels, each (runs,) int64: first pixel, pixel after the last (both from 0), label of the object."""
+    """Runs of pixels, each array (runs,) int64.
+
+    starts: first pixel, from 0. ends: pixel after the last, from 0. labels: label of the object.
+    """
 
     starts: np.ndarray
     ends: np.ndarray
@@ -26,12 +29,15 @@ class Runs(NamedTuple):
 
 _NONE = Runs(*[np.empty(0, np.int64)] * 3)
 _PAIRS = re.compile(r"[1-9][0-9]* [1-9][0-9]*(?: [1-9][0-9]* [1-9][0-9]*)*")
-_PART = 1 << 20  # characters looked at together: they and what is made of them stay in the processor's cache
+_PART = 1 << 20  # characters per chunk: the chunk and its intermediate arrays fit the processor's cache
 _WHOLE = re.compile(r"-?[0-9]{1,18}")  # 18 digits fit an int64, and so does the sum of two such numbers
 
 
 def encode(mask: np.ndarray) -> str:
-    """The runs of a (height, width) bool or integer mask, where what is not 0 belongs to the object.
+    """Encode a (height, width) bool or integer mask; every pixel that is not 0 belongs to the object.
+
+    Raises:
+        GoldfoldError: `mask_invalid`, the array is not 2-dimensional or not bool or integer.
 
     >>> encode(np.array([[1, 0, 1], [1, 0, 0]]))
     '1 2 5 1'
@@ -40,33 +46,42 @@ def encode(mask: np.ndarray) -> str:
 
 
 def encode_instances(instances: np.ndarray) -> list[str]:
-    """The runs of every object in a (height, width) integer map, in the order of their labels; 0 is background."""
+    """Encode every object of a (height, width) integer map, in the order of the labels; 0 is background.
+
+    Raises:
+        GoldfoldError: `mask_invalid`; `label_negative`.
+    """
     runs = _find(_image(instances))
     if (runs.labels < 0).any():
-        raise GoldfoldError(f"objects are labelled from 1 up, background 0, found {runs.labels.min()}: relabel the map")
+        raise GoldfoldError(
+            "label_negative",
+            f"object labels must be 1 or more and background 0, found {runs.labels.min()}: relabel the map",
+        )
     by_label = np.argsort(runs.labels, kind="stable")
     borders = np.flatnonzero(np.diff(runs.labels[by_label])) + 1
     return [_text(_take(runs, those)) for those in np.split(by_label, borders) if len(those)]
 
 
 def decode(text: str | float | None, height: int, width: int) -> np.ndarray:
-    """The (height, width) bool mask that `text` describes; empty text, None and NaN are a mask without pixels.
+    """Decode `text` to a (height, width) bool mask; empty text, None and NaN give an empty mask.
 
-    Raises GoldfoldError for an odd count of numbers, for what is no whole number, and for runs that start before pixel
-    1, hold no pixel, overlap, do not ascend, or pass the end of the image.
+    Raises:
+        GoldfoldError: `rle_not_pairs`, an odd count of numbers; `rle_not_whole_numbers`; `rle_run_invalid`, a run
+            starts before pixel 1, has no pixel, overlaps or precedes the run before it, or passes the end of the image.
     """
     return _paint(_parse([text], height, width), height, width).astype(bool)
 
 
 def decode_instances(texts: Sequence[str | float | None], height: int, width: int) -> np.ndarray:
-    """The (height, width) int32 map with label i + 1 where object `texts[i]` lies; raises as `instance_runs` does."""
+    """Decode objects to a (height, width) int32 map with label i + 1 for `texts[i]`; raises as `instance_runs`."""
     return _paint(instance_runs(texts, height, width), height, width)
 
 
 def instance_runs(texts: Sequence[str | float | None], height: int, width: int) -> Runs:
-    """The runs of all objects of one image in the order of pixels; `texts[0]` has label 1.
+    """Return the runs of all objects of one image in the order of pixels; `texts[0]` has label 1.
 
-    Raises GoldfoldError where `decode` does, and where two objects share a pixel.
+    Raises:
+        GoldfoldError: as `decode`; `objects_overlap`, two objects share a pixel.
     """
     runs = _parse(texts, height, width)
     runs = _take(runs, np.argsort(runs.starts, kind="stable"))
@@ -74,27 +89,28 @@ def instance_runs(texts: Sequence[str | float | None], height: int, width: int) 
     if len(shared):
         one, other = runs.labels[shared[0]], runs.labels[shared[0] + 1]
         raise GoldfoldError(
+            "objects_overlap",
             f"objects {one} and {other} (counted from 1) share pixel {runs.starts[shared[0] + 1] + 1}, but a pixel"
-            " belongs to one object at most: take it out of one of them"
+            " belongs to at most one object: remove it from one of them",
         )
     return runs
 
 
-def unsound(texts: Sequence[str], images: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Which images `instance_runs` refuses, (images,) bool; for very many images the faster way to ask.
+def invalid_images(texts: Sequence[str], images: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Return for which images `instance_runs` raises, (images,) bool; much faster for many images.
 
-    images: (texts,) int64, whose object each text is, ascending. pixels: (images,) int64, how many each image has.
+    images: (texts,) int64, the image of each text, ascending. pixels: (images,) int64, number of pixels per image.
     """
     faulty = np.zeros(len(pixels), bool)
     first = np.flatnonzero(np.diff(images, prepend=-1))  # texts of each image
     part = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts))) // _PART
     cuts = first[np.flatnonzero(np.diff(part[first], prepend=-1))].tolist()
     for start, end in pairwise([*cuts, len(texts)]):
-        _mark_unsound(texts[start:end], images[start:end], pixels, faulty)
+        _mark_invalid(texts[start:end], images[start:end], pixels, faulty)
     return faulty
 
 
-def _mark_unsound(texts: Sequence[str], images: np.ndarray, pixels: np.ndarray, faulty: np.ndarray) -> None:
+def _mark_invalid(texts: Sequence[str], images: np.ndarray, pixels: np.ndarray, faulty: np.ndarray) -> None:
     if not len(texts):
         return
     counts = np.fromiter((text.count(" ") + 1 for text in texts), np.int64, len(texts))
@@ -106,7 +122,7 @@ def _mark_unsound(texts: Sequence[str], images: np.ndarray, pixels: np.ndarray, 
         for image, start, end in zip(strange, np.searchsorted(images, strange), ends, strict=True):
             faulty[image] = _refused(texts[start:end], pixels[image])
         kept = ~np.isin(images, strange)
-        _mark_unsound(list(compress(texts, kept)), images[kept], pixels, faulty)
+        _mark_invalid(list(compress(texts, kept)), images[kept], pixels, faulty)
     else:
         _mark_misplaced(np.fromstring(joined, np.int64, sep=" "), counts // 2, images, pixels, faulty)
 
@@ -114,11 +130,11 @@ def _mark_unsound(texts: Sequence[str], images: np.ndarray, pixels: np.ndarray, 
 def _mark_misplaced(
     numbers: np.ndarray, counts: np.ndarray, images: np.ndarray, pixels: np.ndarray, faulty: np.ndarray
 ) -> None:
-    """Mark images with a run past their end or ahead of the end of another; numbers beyond int64 are its largest."""
+    """Mark images with runs past their end or before the end of an earlier run; numbers beyond int64 are clipped."""
     whose, begins = np.repeat(images, counts), np.zeros(counts.sum(), bool)
-    begins[np.cumsum(counts[:-1])] = True  # an object: its first run may lie ahead of the last of the one before
+    begins[np.cumsum(counts[:-1])] = True  # first runs of objects, which may precede the last run of the object before
     starts, beyond = numbers[::2] - 1, pixels[whose]
-    ends = np.minimum(starts, beyond) + np.minimum(numbers[1::2], beyond + 1)  # no sum passes int64
+    ends = np.minimum(starts, beyond) + np.minimum(numbers[1::2], beyond + 1)  # avoids overflow of int64
     faulty[whose[ends > beyond]] = True
     faulty[whose[1:][(starts[1:] < ends[:-1]) & ~begins[1:]]] = True
     if (images[1:] == images[:-1]).any():
@@ -128,7 +144,7 @@ def _mark_misplaced(
 
 
 def _plain(text: str) -> bool:
-    """Whether it holds whole numbers from 1 up alone, one space apart."""
+    """Return whether `text` holds only whole numbers from 1 up, separated by single spaces."""
     data = f" {text} ".encode("utf-8", "replace")
     return not data.translate(None, b"0123456789 ") and b"  " not in data and b" 0" not in data
 
@@ -145,21 +161,22 @@ def _image(values: np.ndarray) -> np.ndarray:
     values = np.asarray(values)
     if values.ndim != 2 or values.dtype.kind not in "biu":
         raise GoldfoldError(
-            f"a mask is (height, width) of bool or integers, not {values.shape} of {values.dtype}: threshold"
-            " probabilities and encode one image at a time"
+            "mask_invalid",
+            f"a mask must be (height, width) of bool or integers, not {values.shape} of {values.dtype}: threshold"
+            " probabilities, and encode one image at a time",
         )
     return values
 
 
 def _find(image: np.ndarray) -> Runs:
-    """The runs of equal values that are not 0."""
+    """Find the runs of equal values that are not 0."""
     if not image.size:
         return _NONE
     height, width = image.shape
-    rows, columns = np.divmod(np.flatnonzero(image[1:] != image[:-1]), width)  # reading down the columns takes longer
+    rows, columns = np.divmod(np.flatnonzero(image[1:] != image[:-1]), width)  # faster than reading down the columns
     over_edge = np.flatnonzero(image[0, 1:] != image[-1, :-1]) + 1
     starts = np.concatenate([[0], columns * height + rows + 1, over_edge * height])
-    starts.sort(kind="stable")  # half the time of the default for what is in order by stretches
+    starts.sort(kind="stable")  # half the time of the default for partly sorted values
     columns, rows = np.divmod(starts, height)
     labels = image[rows, columns].astype(np.int64)
     return _take(Runs(starts, np.append(starts[1:], image.size), labels), labels != 0)
@@ -171,11 +188,11 @@ def _take(runs: Runs, which: np.ndarray) -> Runs:
 
 def _text(runs: Runs) -> str:
     numbers = np.column_stack([runs.starts + 1, runs.ends - runs.starts]).ravel().tolist()
-    return ("%d " * len(numbers) % tuple(numbers))[:-1]  # a third of the time of joining each number's own text
+    return ("%d " * len(numbers) % tuple(numbers))[:-1]  # a third of the time of joining str(number)
 
 
 def _paint(runs: Runs, height: int, width: int) -> np.ndarray:
-    """The (height, width) int32 map of runs that ascend."""
+    """Paint ascending runs into a (height, width) int32 map."""
     borders = np.concatenate([[0], np.column_stack([runs.starts, runs.ends]).ravel(), [height * width]])
     labels = np.zeros(len(borders) - 1, np.int32)
     labels[1::2] = runs.labels
@@ -183,12 +200,14 @@ def _paint(runs: Runs, height: int, width: int) -> np.ndarray:
 
 
 def _parse(texts: Sequence[str | float | None], height: int, width: int) -> Runs:
-    """The runs of all texts, one text after the other, each sound in itself."""
+    """Parse and check each text; return the runs of all texts, one text after the other."""
     words = [[] if text is None or text != text else str(text).split() for text in texts]  # empty fields read as NaN
     counts = np.array([len(each) for each in words], np.int64)
     if (counts % 2).any():
         odd = counts[counts % 2 == 1][0]
-        raise GoldfoldError(f"run lengths are pairs of start and length, found {odd} numbers: write both of each run")
+        raise GoldfoldError(
+            "rle_not_pairs", f"run lengths must be pairs of start and length, found {odd} numbers: write both"
+        )
     numbers = _whole_numbers(list(chain.from_iterable(words)))
     starts, lengths = numbers[::2] - 1, numbers[1::2]
     runs = Runs(starts, starts + lengths, np.repeat(np.arange(1, len(words) + 1), counts // 2))
@@ -197,26 +216,30 @@ def _parse(texts: Sequence[str | float | None], height: int, width: int) -> Runs
 
 
 def _check(runs: Runs, height: int, width: int, objects: int) -> None:
-    ahead = np.append(0, runs.ends)[:-1]
-    ahead[np.append(0, runs.labels)[:-1] != runs.labels] = 0  # the first run of an object has none ahead of it
+    previous_ends = np.append(0, runs.ends)[:-1]
+    previous_ends[np.append(0, runs.labels)[:-1] != runs.labels] = 0  # of the first run of each object
     faults = {
         "starts before pixel 1: number the pixels from 1": runs.starts < 0,
-        "holds no pixel: leave it out": runs.ends <= runs.starts,
+        "has no pixel: leave it out": runs.ends <= runs.starts,
         "passes the end of the image: encode the mask at the image's own size": runs.ends > height * width,
-        "begins before the run ahead of it ends: sort the runs and merge them": runs.starts < ahead,
+        "starts before the previous run ends: sort the runs and merge them": runs.starts < previous_ends,
     }
     for fault, where in faults.items():
         if where.any():
             raise GoldfoldError(
-                f"{_name(runs, int(where.argmax()), objects)} in an image {height} high and {width} wide"
-                f" ({height * width} pixels) {fault}"
+                "rle_run_invalid",
+                f"{_name(runs, int(where.argmax()), objects)} in an image of height {height} and width {width}"
+                f" ({height * width} pixels) {fault}",
             )
 
 
 def _whole_numbers(words: list[str]) -> np.ndarray:
     strange = next((word for word in words if not _WHOLE.fullmatch(word)), None)
     if strange is not None:
-        raise GoldfoldError(f"run lengths are whole numbers apart by spaces, found {strange!r}: write start and length")
+        raise GoldfoldError(
+            "rle_not_whole_numbers",
+            f"run lengths must be whole numbers separated by spaces, found {strange!r}: write start and length",
+        )
     return np.array(list(map(int, words)), np.int64)
 
 

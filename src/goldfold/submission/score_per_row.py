@@ -1,4 +1,4 @@
-"""Submissions with one score for each row, and their grade by a metric."""
+"""Submissions with one score per row, and grading them by a metric."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def submission(column: str) -> Submission:
-    """A file with `id` and `column`, any finite number; predictions are (n,) scores, or records with a field `score`.
+    """Describe a file with `id` and `column` (any finite number).
+
+    Predictions are (n,) scores, or records with a field `score`.
 
     >>> import numpy as np
     >>> submission("defect").write(pd.DataFrame({"id": ["a", "b"]}), np.array([0.5, 2])).to_dict("list")
@@ -32,7 +34,7 @@ def submission(column: str) -> Submission:
 
 
 def grade(metric: Metric, column: str) -> Grade:
-    """For `Competition.grade`: the metric of a submission's `column`; rows are matched by id."""
+    """Return a function for `Competition.grade`: the metric of the submission's `column`, with rows matched by id."""
 
     def graded(submission: pd.DataFrame, solution: pd.DataFrame) -> float:
         return metric.score(solution, submission.set_index("id").loc[solution["id"], column].to_numpy())

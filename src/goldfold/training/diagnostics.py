@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from goldfold.competition import Stage
-from goldfold.io.random_states import undisturbed
+from goldfold.io.random_states import preserved_states
 
 
 @dataclass
@@ -70,7 +70,7 @@ def gradient_norms(
     """
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with undisturbed(), autocast():
+    with preserved_states(), autocast():
         terms = losses(model, batch)
     norms = {name: _norm(term, parameters) for name, term in terms.items()}
     for name, buffer in model.named_buffers():
@@ -102,7 +102,7 @@ def untrained_loss(
     """
     if stage.untrained_loss is None:
         return {}
-    with undisturbed(), autocast(), torch.no_grad():
+    with preserved_states(), autocast(), torch.no_grad():
         losses = stage.untrained_loss(copy.deepcopy(model).train())
     return {"untrained_loss": {term: [float(each.value), float(each.sd)] for term, each in losses.items()}}
 

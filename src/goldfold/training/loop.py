@@ -24,7 +24,7 @@ from torch import nn
 from goldfold.competition import Plan, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.io.progress import EpochProgress
-from goldfold.io.random_states import undisturbed
+from goldfold.io.random_states import preserved_states
 from goldfold.training import checkpoints
 from goldfold.training import state as training_state
 from goldfold.training.diagnostics import untrained_loss
@@ -144,7 +144,7 @@ def _begin(
 
 def _validate(plan: Plan, validate: Callable[[nn.Module], Mapping[str, float]], model: nn.Module) -> dict[str, Any]:
     """Compute an epoch's scores and monitored values; the random states of training are restored."""
-    with undisturbed():
+    with preserved_states():
         scores = dict(validate(model))
         model.eval()
         with torch.no_grad():

@@ -83,7 +83,7 @@ def state_dict(training: Training) -> dict[str, Any]:
             "optimizer": training.optimizer.state_dict(),
             "schedule": training.schedule.state_dict() if training.schedule else None,
             "scaler": training.scaler.state_dict(),
-            "random": random_states.states(),
+            "random": random_states.get_states(),
             "rates": training.rates.facts(),
             "history": training.history,
             "facts": training.facts,
@@ -112,4 +112,4 @@ def restore(training: Training, state: dict[str, Any]) -> None:
     training.rates = LearningRates(**state["rates"])
     training.history[:] = state["history"]
     training.facts.update(state["facts"])
-    random_states.restore(state["random"])
+    random_states.set_states(state["random"])

@@ -53,7 +53,7 @@ class QueryComparison:
 
 def other_data(competition: Competition, data: Tables, folders: Sequence[Path]) -> list[Finding]:
     """An error that names the runs trained on other data than `data`, whose queries cannot be found again."""
-    contents = (tables.contents(rows, competition.targets) for rows in (data.train, data.test))
+    contents = (tables.content_hashes(rows, competition.targets) for rows in (data.train, data.test))
     now = tables.data_hash(data, *contents)
     message = (
         "it was trained on other data than what is prepared now, so its queries cannot be looked at: train it again"

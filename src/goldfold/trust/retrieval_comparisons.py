@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from pandas import DataFrame, concat, read_csv
 
-from goldfold.data.folds import folds_from_frame
+from goldfold.data.fold_tables import folds_from_table
 from goldfold.experiment.fits import fit_folder
 from goldfold.io.files import read_array, read_json
 from goldfold.nn import collapse
@@ -84,7 +84,7 @@ def pairs_by_fold(run: Path, train: DataFrame, pairs: Callable[[DataFrame], Pair
         GoldfoldError: the table has other ids than the run.
     """
     drawn = read_csv(run / "folds.csv", dtype=str, keep_default_na=False, encoding="utf-8")
-    folds = folds_from_frame(drawn, train["id"])
+    folds = folds_from_table(drawn, train["id"])
     scored = map(int, next(iter(read_json(run / "metrics.json").values()))["folds"])
     rows = {number: train.iloc[folds[number].validation].reset_index(drop=True) for number in scored}
     return [FoldPairs(number, own, pairs(own)) for number, own in rows.items()]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from goldfold.cli.progress import Bar
-from goldfold.data import folds as splits
+from goldfold.data import fold_checks, fold_tables
 from goldfold.experiment import workspace
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.fits import Experiment, fit_keys
@@ -45,10 +45,10 @@ def _drawn(found: Prepared, seed: int) -> tuple[Prepared, str]:
     experiment = found.experiment
     competition, train = experiment.competition, experiment.tables.train
     folds = workspace.carried_out(found.name, competition.split, train, seed)
-    splits.check_positions(folds, len(train))
+    fold_checks.check_positions(folds, len(train))
     protocol = experiment.protocol.model_copy(update={"seed": seed})
     config = replace(found.config, protocol=protocol)
-    text = splits.folds_frame(train["id"], folds).to_csv(index=False)
+    text = fold_tables.folds_to_table(train["id"], folds).to_csv(index=False)
     return replace(found, config=config, experiment=replace(experiment, protocol=protocol, folds=folds)), text
 
 

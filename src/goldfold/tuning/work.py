@@ -101,7 +101,7 @@ def work(asked: Asked) -> int:
     Raises:
         GoldfoldError: the config itself fails, trials fail in a row, or the storage does not answer.
     """
-    memory.keep_freed()
+    memory.keep_freed_memory()
     found, study = opened(asked)
     worker, done, failed = Worker.in_folder(asked.folder / "workers"), 0, 0
     try:

@@ -90,7 +90,7 @@ def make(job: Job) -> Fit | None:
     Raises:
         GoldfoldError: code, data or folds are not the run's here, or the fit's own.
     """
-    memory.keep_freed()
+    memory.keep_freed_memory()
     sees = _sees(job)
     if sees:
         os.chdir(job.project)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from goldfold.data.folds import folds_frame
+from goldfold.data.fold_tables import folds_to_table
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import embedding_search, views_and_seeds
 from goldfold.experiment.embedding_search import Gallery, Query
@@ -164,7 +164,7 @@ def _search(
 def _rows(experiment: Experiment, test: DataFrame) -> DataFrame:
     """Both tables with `label`, "test" where it is hidden, and `fold`, whose validation rows they are of, if any's."""
     competition, train = experiment.competition, experiment.tables.train
-    folds = folds_frame(train["id"], experiment.folds)["fold"].astype(object).replace(-1, "-").to_numpy()
+    folds = folds_to_table(train["id"], experiment.folds)["fold"].astype(object).replace(-1, "-").to_numpy()
     known = train.assign(label=labels(train, competition.targets[:1]), fold=folds)
     rows = pd.concat([known, test.assign(label="test", fold="-")], ignore_index=True)
     beside = (competition.neighbors.sequence, competition.neighbors.time) if competition.neighbors else ()

@@ -49,7 +49,7 @@ def train(
     overrides: `key=value` words. workers: processes that load data. executor: fits run in parallel on it.
     accept: codes of findings that do not stop the run, beside those of the config.
     """
-    memory.keep_freed()
+    memory.keep_freed_memory()
     chosen = choose_device(device)
     _check_executor(executor, device)
     recipes = workspace.competition(name).recipes

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from goldfold.data.folds import folds_frame
+from goldfold.data.fold_tables import folds_to_table
 from goldfold.experiment.fits import Experiment, Fit, fold_numbers
 from goldfold.experiment.outcome import Outcome
 from goldfold.experiment.run_folders import run_name
@@ -34,7 +34,7 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
             rows,
             whole.oof,
             metric.options.row_error(rows, whole.oof),
-            folds=folds_frame(train["id"], experiment.folds)["fold"].to_numpy()[whole.rows],
+            folds=folds_to_table(train["id"], experiment.folds)["fold"].to_numpy()[whole.rows],
             targets=competition.targets,
             classes=next(filter(None, (each.options.classes for each in (metric, *competition.also))), None),
         )

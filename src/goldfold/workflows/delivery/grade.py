@@ -47,7 +47,7 @@ def checked_submission(workspace: Workspace, run: Path) -> tuple[DataFrame, Data
             "exploration", f"run '{run.name}' breaks a rule of '{name}': an exploration has no submission"
         )
     path, data = workspace.submission_path(run), workspace.load(name)
-    writing.refuse_edited(path)
+    writing.check_unchanged(path)
     submission = writing.read(path, data.sample_submission)
     writing.check(submission, data.sample_submission, data.test, workspace.competition(name).submission)
     return submission, data.sample_submission

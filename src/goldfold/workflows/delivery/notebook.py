@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 import goldfold
-from goldfold.data import folds as splits
+from goldfold.data import fold_tables
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import run_folders as runs
 from goldfold.experiment.fits import Experiment
@@ -63,7 +63,7 @@ def notebook(workspace: Workspace, run: Path, *, accept: Sequence[str] = ()) -> 
             "no_submission",
             f"run '{runs.run_name(run)}' has no submission that a notebook could make: choose another run",
         )
-    submissions.refuse_edited(own)
+    submissions.check_unchanged(own)
     found = rebuild(workspace, run, choose_device(), accept)
     workspace.observer.line(f"predicting with the kept weights of {run} ...")
     with tempfile.TemporaryDirectory() as folder:
@@ -94,7 +94,7 @@ def predict(name: str, run: str, source: Path | None, output: Path) -> str:
 def _predict(experiment: Experiment, run: Path, output: Path, own: Path) -> str:
     """Write the submission of a run's kept weights into `output`; says what became of it."""
     kept = pd.read_csv(run / "folds.csv", dtype=str, keep_default_na=False, encoding="utf-8")
-    folds = splits.folds_from_frame(kept, experiment.tables.train["id"])
+    folds = fold_tables.folds_from_table(kept, experiment.tables.train["id"])
     frame = notebooks.submission(replace(experiment, folds=folds), run)
     path = output / "submission.csv"
     submissions.write(frame, path, {"run": runs.run_name(run)})
