@@ -99,11 +99,11 @@ def look(folds: Sequence[Gallery], fits: Mapping[int, Fits]) -> Look:
         each.fold: np.mean([average_precisions(each.pairs, own) for own in fits[each.fold]], axis=0) for each in folds
     }
     found = [similarity_histogram(each.pairs, own, FINE) for each in folds for own in fits[each.fold]]
-    counts = ([getattr(one, side) for one in found] for side in ("right", "wrong"))
-    right, wrong = (np.sum(each, axis=0) for each in counts)
+    relevant = np.sum([one.relevant for one in found], axis=0)
+    irrelevant = np.sum([one.irrelevant for one in found], axis=0)
     return Look(
         precisions=precisions,
-        similarities=SimilarityHistogram(found[0].edges, right, wrong),
+        similarities=SimilarityHistogram(found[0].edges, relevant, irrelevant),
         spread=_spread([own for each in folds for own in fits[each.fold]]),
     )
 

@@ -111,9 +111,11 @@ def _similarities(found: Compared) -> str:
     fine = [look.similarities for look in found.looks]
     first, other = drawn(found).values()
     moved = []
-    for side in ("right", "wrong"):
-        counts = [getattr(each, side) for each in (first, other)]
-        apart = distance(*(getattr(each, side) for each in fine))
+    for side, counts, finer in (
+        ("right", [first.relevant, other.relevant], [each.relevant for each in fine]),
+        ("wrong", [first.irrelevant, other.irrelevant], [each.irrelevant for each in fine]),
+    ):
+        apart = distance(*finer)
         medians = [f"{median(each, first.edges):.3f}" for each in counts]
         moved.append([f"{side} answers", *medians, f"{100 * common(*counts):.0f} %", f"{apart:.3f}"])
     header = ["cosine to the query", f"median, {found.first}", f"median, {found.other}", "overlap", "KS distance"]
