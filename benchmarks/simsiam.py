@@ -62,7 +62,7 @@ class OfLightly(nn.Module):
         super().__init__()
         from lightly.models.modules.heads import SimSiamPredictionHead, SimSiamProjectionHead
 
-        self.backbone = nn.Sequential(copy.deepcopy(start.normalise), copy.deepcopy(start.backbone))
+        self.backbone = nn.Sequential(copy.deepcopy(start.normalize), copy.deepcopy(start.backbone))
         self.projector = SimSiamProjectionHead(WIDTH, HIDDEN, HIDDEN)
         self.predictor = SimSiamPredictionHead(HIDDEN, HIDDEN // 4, HIDDEN)
         for own, given in ((self.projector, start.projector), (self.predictor, start.predictor)):

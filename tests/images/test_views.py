@@ -90,7 +90,7 @@ def test_crops_are_the_center_and_the_corners_resized():
         window = image[:, top : top + 28, left : left + 28].permute(0, 3, 1, 2).float()
         expected = F.interpolate(window, (32, 32), mode="bilinear").permute(0, 2, 3, 1)
         assert crop.dtype == torch.uint8
-        assert (crop.float() - expected).abs().max() <= 1  # grey levels
+        assert (crop.float() - expected).abs().max() <= 1  # gray levels
 
 
 def test_every_set_name_has_views():
