@@ -78,7 +78,7 @@ def test_map_is_int32_without_gaps_and_repeats() -> None:
 
 def test_small_objects_are_dropped_and_the_rest_renumbered() -> None:
     probability = np.zeros((SIZE, SIZE), np.float32)
-    probability[2:5, 2:5] = 0.9  # 9 pixels, labelled first
+    probability[2:5, 2:5] = 0.9  # 9 pixels, labeled first
     probability[20:30, 20:30] = 0.9
     assert watershed(probability, min_size=9).max() == 2
     found = watershed(probability, min_size=10)

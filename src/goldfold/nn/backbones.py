@@ -131,4 +131,5 @@ class Normalize(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(std, dtype=torch.float32)[:, None, None])
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Standardize pixels uint8 (n, h, w, c) to float32 (n, c, h, w)."""
         return (pixels.permute(0, 3, 1, 2).float() - self.mean) / self.std

@@ -31,6 +31,7 @@ class MetricLoss(nn.Module):
         self.loss, self.miner = loss, miner
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """Compute the loss of a batch, a scalar."""
         with torch.autocast(embeddings.device.type, enabled=False):
             precise = embeddings if embeddings.dtype is torch.float64 else embeddings.float()
             return self.loss(precise, labels, self.miner(precise, labels) if self.miner else None)
@@ -93,6 +94,7 @@ class GaussianFastAP(nn.Module):
         self.bins, self.sigma = bins, sigma
 
     def forward(self, embeddings: Tensor, labels: Tensor, indices: None = None) -> Tensor:
+        """Compute the loss of embeddings (n, d) and labels (n,); `indices`, the pairs of a miner, must be None."""
         units = F.normalize(embeddings, dim=1)
         distances = (2 - 2 * units @ units.T).clamp(0, 4)
         counts = self._counts(distances)
