@@ -240,8 +240,10 @@ def test_mistakes_are_answered_with_what_to_do(arrows: Path) -> None:
         gains.measure(run, ["mirored"], "cpu", True)
     for file in (run / "fold0-seed0/checkpoints").glob("fit_epoch_003*"):
         file.unlink()
-    with pytest.raises(GoldfoldError, match=r"lacks the weights of epoch 3.*train the run again"):
+    with pytest.raises(GoldfoldError) as error:
         gains.measure(run, ["mirrored"], "cpu", True)
+    assert error.value.code == "epoch_weights_missing"
+    assert "epoch 3" in str(error.value)
     with Path("competitions/arrows/__init__.py").open("a", encoding="utf-8") as file:
         file.write("\nANOTHER = 1\n")
     with pytest.raises(GoldfoldError, match="the code changed since run 'arrows/trained-r1'"):

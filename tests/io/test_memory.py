@@ -10,7 +10,7 @@ import pytest
 
 MAPPED = """
 import resource, sys, torch
-from goldfold.engine import memory
+from goldfold.io import memory
 if sys.argv[1] == "kept":
     memory.keep_freed()
 net = torch.nn.Sequential(torch.nn.Conv2d(1, 16, 3), torch.nn.ReLU(), torch.nn.Conv2d(16, 1, 3))
