@@ -28,8 +28,9 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from goldfold import hosting, metrics, splits
+from goldfold import metrics
 from goldfold.competition import Competition, Submission
+from goldfold.data import folds, self_hosting
 from goldfold.recipes import frozen_backbone, image_classifier
 
 WAYS = ("left", "right", "above")
@@ -47,7 +48,7 @@ def prepare(raw, public, private):
         cv2.imencode(".png", pixels.clip(0, 255).astype(np.uint8))[1].tofile(public / path)
         rows.append((number, path, way))
     table = pd.DataFrame(rows, columns=["id", "path", "way"])
-    hosting.write(table, np.arange(66, 90), ["way"], {"way": "left"}, public, private)
+    self_hosting.write(table, np.arange(66, 90), ["way"], {"way": "left"}, public, private)
 
 
 def network(classes):
@@ -62,8 +63,8 @@ COMPETITION = Competition(
     also=(metrics.log_loss("way", classes=WAYS),),
     targets=("way",),
     prepare=prepare,
-    load=hosting.read,
-    split=lambda train, seed: splits.stratified(train["way"], folds=3, seed=seed),
+    load=self_hosting.read,
+    split=lambda train, seed: folds.stratified(train["way"], folds=3, seed=seed),
     recipes={
         "trained": image_classifier.recipe(
             "way", WAYS, network=network, grey=True, image_size=12, augmentation="none", epochs=3, learning_rate=1e-2

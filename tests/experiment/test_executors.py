@@ -342,11 +342,12 @@ def test_a_worker_that_ray_lost_is_a_sentence(tmp_path: Path, monkeypatch) -> No
 
 DIES = """
     import os, signal, torch
-    from goldfold.workflows import progress, train
-    from goldfold.experiment.executors import Wanted
+    from goldfold.cli import progress
+    from goldfold.workflows import train
+    from goldfold.experiment.executors import ExecutorRequest
     progress.Bar.fit_ended = lambda bar, line: os.kill(os.getpid(), signal.SIGKILL)
     if __name__ == "__main__":
-        wanted = Wanted(name="processes", at_once=1, threads=1)
+        wanted = ExecutorRequest(name="processes", at_once=1, threads=1)
         overrides = ["ema=0.9", "seeds=[0,1]"]
         train.train("blobs", "perceptron", overrides, torch.device("cpu"), quiet=True, wanted=wanted)
 """

@@ -192,12 +192,12 @@ def test_the_best_possible_score_and_the_protocol_are_told_beside_the_score(toy,
     path = toy / "competitions/neighbors/__init__.py"
     changed = path.read_text(encoding="utf-8").replace(
         "bounds=(0, 1),",
-        "bounds=(0, 1), retrieval=Retrieval(pairs=lambda rows: retrieval.by_label(rows['label']), "
+        "bounds=(0, 1), retrieval=Retrieval(pairs=lambda rows: search.by_label(rows['label']), "
         "protocol='self left out', best_possible=lambda rows: len(rows) / 100),",
     )
     changed = changed.replace(
-        "from goldfold import splits\n",
-        "from goldfold import retrieval, splits\nfrom goldfold.optional_parts import Retrieval\n",
+        "from goldfold.params",
+        "from goldfold.optional_parts import Retrieval\nfrom goldfold.retrieval import search\nfrom goldfold.params",
     )
     path.write_text(changed, encoding="utf-8")
     main(["train", "--comp", "neighbors", "--config", "two_stage"])

@@ -260,9 +260,7 @@ def test_a_run_below_one_of_nothing_trained_is_marked():
     assert below_untrained("v3", summary(0.8991), references) == []
     (finding,) = below_untrained("v1", summary(0.6680), references)
     assert (finding.code, finding.level, finding.where) == ("below_untrained", "warning", "v1")
-    assert finding.message.startswith(
-        "its mean score 0.6680 is no better than 0.7142 of zero-shot, which was not trained"
-    )
+    assert finding.message.startswith("its mean score 0.6680 is no better than 0.7142 of zero-shot, which")
     assert len(below_untrained("alike", summary(0.7142), references)) == 1
     assert below_untrained("error", summary(0.2, higher=False), {"x": summary(0.3, higher=False)}) == []
     assert len(below_untrained("error", summary(0.4, higher=False), {"x": summary(0.3, higher=False)})) == 1

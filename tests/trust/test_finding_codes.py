@@ -52,7 +52,7 @@ def raised(tree: ast.Module) -> Iterator[str]:
         if isinstance(target, ast.Name)
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Finding" and len(node.args) > 1:
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Finding" and len(node.args) > 2:
             code = node.args[0]
             assert isinstance(code, ast.Constant | ast.Name), f"line {node.lineno}: the code must be written out"
             yield code.value if isinstance(code, ast.Constant) else constants[code.id]

@@ -99,7 +99,7 @@ def test_the_config_itself_is_trial_0():
         ({"rate": {"low": "a", "high": 1}}, "consist of finite numbers, and it has 'a'", "range_not_numeric"),
         (
             {"rate": {"low": 0.1, "high": float("inf")}},
-            "consist of finite numbers, and it has inf",
+            "finite numbers, and it has inf",
             "range_not_numeric",
         ),
         ({"rate": {"low": 0.1, "high": 1, "log": "yes"}}, "must be true or false", "log_not_boolean"),
