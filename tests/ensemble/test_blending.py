@@ -366,8 +366,10 @@ def test_rows_are_found_by_their_ids():
     values = np.arange(4.0)
     assert align(values, ["d", "a", "c", "b"], ["a", "b", "c", "d"], "oof.npy").tolist() == [1, 3, 2, 0]
     for ids in (["a", "b", "c"], ["a", "b", "c", "c"], ["a", "b", "c", "x"]):
-        with pytest.raises(GoldfoldError, match=r"oof\.npy"):
+        with pytest.raises(GoldfoldError) as error:
             align(values, ids, ["a", "b", "c", "d"], "oof.npy")
+        assert error.value.code == "ids_not_aligned"
+        assert "oof.npy" in str(error.value)
 
 
 # the command
@@ -486,7 +488,7 @@ def test_runs_that_do_not_belong_together_are_refused(three, capsys):
         ("estimator-r1", "blobs/estimator-r1"): "two or more different runs",
         ("estimator-r1", "two_stage-r1"): "of one competition's runs",
         ("estimator-r1", "estimator-r2"): 'have different folds.*CONFIG=estimator SET="seed=0" does',
-        ("estimator-r3", "estimator-r4"): r'scored fold 1, 2 and estimator-r3 fold 0, 1.*SET="folds=\[0,1\]" does',
+        ("estimator-r3", "estimator-r4"): r'scored folds 1, 2 and estimator-r3 folds 0, 1.*SET="folds=\[0,1\]" does',
         ("estimator-r1", "estimator-r5"): "estimator-r5 predicts exactly what estimator-r1 does",
         ("two_stage-r1", "two_stage-r2"): "a space of its own for each fold",
         ("estimator-r6", "perceptron-r3"): "have fold 1 alone: train them with two or more",
@@ -597,15 +599,19 @@ def test_a_blend_stands_beside_runs_with_any_number_of_seeds():
     both = blend_protocol(one, 2)
     assert both == f"{head}, blend of 2 runs" == blend_protocol(blend_protocol(three, 5), 2)
     assert comparable_metrics(["a", "b", "c"], [run(both), run(one), run(three)], ["", "", ""]) == ["auroc"]
-    with pytest.raises(GoldfoldError, match="different protocols"):
+    with pytest.raises(GoldfoldError) as error:
         comparable_metrics(["a", "b"], [run(one), run(three)], ["", ""])
+    assert error.value.code == "different_protocols"
     assert comparable_metrics(["a", "b"], [run(one), run(three)], ["", ""], any_seeds=True) == ["auroc"]
     best = f"{one.removesuffix(', last epoch')}, best epoch on the scored fold"
-    with pytest.raises(GoldfoldError, match="different protocols"):
+    with pytest.raises(GoldfoldError) as error:
         comparable_metrics(["a", "b"], [run(one), run(best)], ["", ""], any_seeds=True)
+    assert error.value.code == "different_protocols"
     assert blend_protocol(best, 2).endswith("blend of 2 runs, best epoch on the scored fold")
-    with pytest.raises(GoldfoldError, match="b scored fold 1, 2 and a fold 0, 1"):
+    with pytest.raises(GoldfoldError) as error:
         comparable_metrics(["a", "b"], [run(one), run(one, ("1", "2"))], ["", ""])
+    assert error.value.code == "different_scored_folds"
+    assert "b scored folds 1, 2 and a folds 0, 1" in str(error.value)
     assert comparable_metrics(["a", "b"], [run(one), run(one)], ["id,fold\n1,0\n2,1\n", "id,fold\n2,1\n1,0\n"]) == [
         "auroc"
     ]

@@ -121,19 +121,30 @@ def test_latest_is_the_last_that_finished(tmp_path):
 
 
 def test_what_cannot_be_found_says_what_can(tmp_path):
-    with pytest.raises(GoldfoldError, match=r"no finished run in .*: start one with make train"):
+    with pytest.raises(GoldfoldError) as error:
         runs.find_run(tmp_path, "latest")
-    with pytest.raises(GoldfoldError, match="known: none"):
+    assert error.value.code == "no_finished_run"
+    assert "make train" in str(error.value)
+    with pytest.raises(GoldfoldError) as error:
         runs.find_run(tmp_path, "baseline-r1")
+    assert error.value.code == "unknown_run"
+    assert "known: none" in str(error.value)
     begin(tmp_path)
     begin(tmp_path, competition="titanic")
     begin(tmp_path, "b", finished=False)
-    with pytest.raises(GoldfoldError, match=r"did you mean 'digits/baseline-r[12]'\?"):
+    with pytest.raises(GoldfoldError) as error:
         runs.find_run(tmp_path, "digits/baseline-r9")
-    with pytest.raises(GoldfoldError, match=r"several .* 'baseline-r1': say which of .*titanic/baseline-r1"):
+    assert error.value.code == "unknown_run"
+    assert "did you mean 'digits/baseline-r" in str(error.value)
+    with pytest.raises(GoldfoldError) as error:
         runs.find_run(tmp_path, "baseline-r1")
-    with pytest.raises(GoldfoldError, match=r"'baseline-r2' is not finished: start its command again"):
+    assert error.value.code == "run_name_ambiguous"
+    assert "'baseline-r1'" in str(error.value)
+    assert "titanic/baseline-r1" in str(error.value)
+    with pytest.raises(GoldfoldError) as error:
         runs.find_run(tmp_path, "baseline-r2")
+    assert error.value.code == "run_not_finished"
+    assert "'baseline-r2'" in str(error.value)
     assert runs.find_run(tmp_path, "baseline-r2", finished=False).name == "baseline-r2"
 
 

@@ -42,7 +42,7 @@ def test_shared_rows():
     assert audits.shared_rows(CLEAN) == []
     (finding,) = audits.shared_rows(LEAKING)
     assert (finding.code, finding.level, finding.where) == ("shared_rows", "error", "fold 1")
-    assert finding.message.startswith("2 rows are trained on and scored, first at position 2")
+    assert finding.message.startswith("2 of 2 scored rows are also trained on, the first at position 2")
 
 
 def test_shared_groups():
@@ -51,7 +51,7 @@ def test_shared_groups():
     assert audits.shared_groups(CLEAN, people) == []
     (finding,) = audits.shared_groups(CLEAN, people.mask(people == "丙", "乙"))
     assert (finding.code, finding.level, finding.where) == ("shared_groups", "error", "fold 1")
-    assert finding.message.startswith("1 values of 'person' are on both sides, such as '乙'")
+    assert finding.message.startswith("1 values of 'person' have rows on both sides, such as '乙'")
 
 
 def test_shared_contents():
@@ -59,7 +59,7 @@ def test_shared_contents():
     assert audits.shared_contents(CLEAN, pd.Series([1, 1, 2, 2, 3, 4], index=ids.index), ids) == []
     (finding,) = audits.shared_contents(CLEAN, pd.Series([1, 2, 3, 3, 2, 5], index=ids.index), ids)
     assert (finding.code, finding.level, finding.where) == ("shared_contents", "warning", "fold 0")
-    assert finding.message.startswith("1 of 2 scored samples are copies of trained ones, first id 'b' like 'e'")
+    assert finding.message.startswith("1 of 2 scored samples are copies of training samples, the first id 'b' of 'e'")
 
 
 def test_copies_in_test():
@@ -69,7 +69,7 @@ def test_copies_in_test():
     (finding,) = audits.copies_in_test(train, ids, test, test_ids)
     assert (finding.code, finding.level) == ("copies_in_test", "warning")
     assert finding.message.startswith("2 of 3 test samples are copies of training")
-    assert "first 'y' like 'c'" in finding.message
+    assert "first id 'y' of 'c'" in finding.message
 
 
 def test_unseen_classes():
@@ -78,9 +78,7 @@ def test_unseen_classes():
     assert audits.unseen_classes(pd.Series(["?", "?"]), pd.Series(["grid", "?"])) == []
     (finding,) = audits.unseen_classes(train, pd.Series(["grid", "тень", "пол", "тень"]))
     assert (finding.code, finding.level, finding.where) == ("unseen_class", "warning", "test")
-    assert finding.message.startswith(
-        "3 of 4 test rows are of 2 classes that no training row has, 'пол', 'тень': each is judged as the nearest"
-    )
+    assert finding.message.startswith("3 of 4 test rows have 2 classes without any training row, 'пол', 'тень': ")
 
 
 class Libraries(Params):
@@ -98,14 +96,16 @@ def test_rules_of_the_host():
     assert audits.rule_broken(RULES, Libraries()) == audits.rule_broken((), Libraries(per_class=True)) == []
     findings = audits.rule_broken(RULES, Libraries(per_class=True, image_size=300))
     assert [(f.code, f.level, f.where) for f in findings] == [("rule_broken", "error", "config")] * 2
-    assert findings[0].message == (
-        "the rule 'one model for all classes' is broken, since per_class fits one per class: mend the config; a run "
-        "that accepts it is an exploration and writes no submission"
+    assert findings[0].message.startswith(
+        "the rule 'one model for all classes' is broken, since per_class fits one per class: "
     )
+    assert "writes no submission" in findings[0].message
     assert "256 pixels at most' is broken, since 300 > 256" in findings[1].message
     audits.refuse_errors(findings, ("rule_broken",))
-    with pytest.raises(GoldfoldError, match="the rule 'one model for all classes' is broken"):
+    with pytest.raises(GoldfoldError) as error:
         audits.refuse_errors(findings, ())
+    assert error.value.code == "rule_broken"
+    assert "one model for all classes" in str(error.value)
 
 
 # -- parameters and losses
@@ -269,9 +269,9 @@ def test_a_scalar_peak_that_lifts_every_group_is_named():
     facts = rates(scalar, 10, "step", 1e-4, 1e-5, 5e-6)
     assert facts["fit"]["rates"]["peak"] == pytest.approx([1e-4] * 3)
     findings = audits.learning_rates(facts, "fold 0")
-    assert [(f.code, f.message[:30]) for f in findings] == [
-        ("lr_per_group", "group 1, configured 1e-05: pea"),
-        ("lr_per_group", "group 2, configured 5e-06: pea"),
+    assert [(f.code, f.message.partition(": peak")[0]) for f in findings] == [
+        ("lr_per_group", "parameter group 1, configured 1e-05"),
+        ("lr_per_group", "parameter group 2, configured 5e-06"),
     ]
     facts = rates(listed, 10, "step", 1e-4, 1e-5, 5e-6)
     assert facts["fit"]["rates"]["peak"] == pytest.approx([1e-4, 1e-5, 5e-6])
@@ -319,8 +319,8 @@ def test_collapse_names_the_alarm_and_its_epochs():
 
 def test_a_collapsed_epoch_that_predicts_stands_out():
     (finding,) = audits.collapse(monitored(dict.fromkeys(range(16, 31), "black")), "fold 0", 30)
-    assert finding.message.startswith("the epoch that predicts is among them, epoch 30: black in epochs 16-30 of 30")
-    assert finding.message.endswith("; pick another")
+    assert finding.message.startswith("epoch 30, which predicts, is collapsed (black in epochs 16-30 of 30)")
+    assert "Select another epoch" in finding.message
     two = [*monitored({2: "one point"}, range(1, 3), "contrast"), *monitored({}, range(1, 3))]
     (finding,) = audits.collapse(two, "fold 0", 2)  # of the last stage
     assert finding.where == "fold 0, stage contrast"
@@ -370,16 +370,16 @@ def test_an_epoch_chosen_on_the_scored_fold_says_by_how_much():
     fits = [(history(0.5, 0.9, 0.7), 2), (history(0.6, 0.6, None, 0.6), 1)]
     (finding,) = audits.selected_on_scored_fold(fits, True)
     assert (finding.code, finding.level) == ("selected_on_scored_fold", "note")
-    assert "read 0.1000 worse" in finding.message
+    assert "score 0.1000 worse" in finding.message
     (finding,) = audits.selected_on_scored_fold([(history(0.5, 0.3, 0.4), 2)], False)
-    assert "read 0.1000 worse" in finding.message
+    assert "score 0.1000 worse" in finding.message
     assert audits.selected_on_scored_fold([], True) == audits.selected_on_scored_fold([(history(None), 1)], True) == []
 
 
 def test_an_epoch_named_by_hand_is_told_with_what_it_gains_or_loses():
     (finding,) = audits.selected_on_scored_fold([(history(0.5, 0.8, 0.7), 1)], True, by_hand=True)
     assert "named by hand" in finding.message
-    assert "read 0.2000 better" in finding.message
+    assert "score 0.2000 better" in finding.message
 
 
 def test_few_rows_are_too_few():
@@ -388,10 +388,8 @@ def test_few_rows_are_too_few():
     tested = metric.options.p_value(rows, np.arange(6.0))
     (finding,) = audits.tiny_sample(metric.name, 1.0, tested, 90)
     assert (finding.code, finding.level, finding.where) == ("tiny_sample", "warning", "all folds")
-    assert finding.message == (
-        "auroc 1.0000 rests on 3 rows of the rarer class: luck alone does as well once in 20, and in the best of 90 "
-        "tries (epochs x scores looked at) with probability up to 1: label more rows before it decides anything"
-    )
+    assert finding.message.startswith("auroc 1.0000 rests on 3 rows of the rarest class: ")
+    assert "once in 20, and the best of 90 (epochs x scores looked at) with probability up to 1." in finding.message
     (finding,) = audits.tiny_sample(metric.name, 1.0, PermutationTest(1e-9, 8), 1, "fold 0")
     assert (finding.where, "once in a million" in finding.message) == ("fold 0", True)
 
@@ -421,7 +419,7 @@ def test_a_score_of_damaged_copies_alone_is_a_proxy():
     (finding,) = audits.proxy_only(metrics.pseudo_auroc("y"))
     assert (finding.code, finding.level) == ("proxy_validation", "warning")
     assert finding.message.startswith(
-        "runs are ranked by pseudo_auroc (says nothing about real defects), which no real defect has entered"
+        "runs are ranked by pseudo_auroc (says nothing about real defects), which is measured on synthetic"
     )
 
 
@@ -445,5 +443,8 @@ def test_equal_findings_of_several_folds_become_one():
 def test_errors_stop_unless_they_are_accepted():
     audits.refuse_errors([finding(level="warning"), finding(level="note")], ())
     audits.refuse_errors([finding("x")], ("x",))
-    with pytest.raises(GoldfoldError, match=r"fold 0: something leaks \(.*accept=\[y\]"):
+    with pytest.raises(GoldfoldError) as error:
         audits.refuse_errors([finding("x"), finding("y")], ("x",))
+    assert error.value.code == "y"
+    assert "fold 0: something leaks" in str(error.value)
+    assert "accept=[y]" in str(error.value)

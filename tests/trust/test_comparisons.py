@@ -45,12 +45,20 @@ def test_one_fold_has_no_interval_and_a_reference_of_zero_no_ratio():
 
 def test_other_folds_other_rankings_and_other_protocols_are_refused():
     alike = {"auroc": summary(OWN)}
-    with pytest.raises(GoldfoldError, match=r"b and a have different folds.*same seed"):
+    with pytest.raises(GoldfoldError) as error:
         comparable_metrics(["a", "b"], [alike, alike], ["id,fold\n1,0\n", "id,fold\n1,1\n"])
-    with pytest.raises(GoldfoldError, match=r"b and a have different protocols for auroc"):
+    assert error.value.code == "different_folds"
+    assert "b and a" in str(error.value)
+    assert "same seed" in str(error.value)
+    with pytest.raises(GoldfoldError) as error:
         comparable_metrics(["a", "b"], [alike, {"auroc": summary(OWN, protocol="auroc, in fold")}], ["", ""])
-    with pytest.raises(GoldfoldError, match=r"b is ranked by f1 and a by auroc"):
+    assert error.value.code == "different_protocols"
+    assert "b and a" in str(error.value)
+    assert "auroc" in str(error.value)
+    with pytest.raises(GoldfoldError) as error:
         comparable_metrics(["a", "b"], [alike, {"f1": summary(OWN), **alike}], ["", ""])
+    assert error.value.code == "different_metrics"
+    assert "b is ranked by f1 and a by auroc" in str(error.value)
     last = {"auroc": summary(OTHER, protocol="auroc, out of fold, last epoch")}
     assert comparable_metrics(["a", "b"], [alike, last], ["", ""]) == ["auroc"]
 

@@ -79,7 +79,7 @@ def test_a_learning_rate_of_zero_did_not_learn():
     assert (finding.code, finding.level, finding.where) == ("did_not_learn", "warning", "fold 0, stage metric")
     best = min(history, key=lambda row: row["loss"]["fastap"])
     value, sd = facts["metric"]["untrained_loss"]["fastap"]
-    assert f"best fastap {best['loss']['fastap']:.4f} in epoch {best['epoch']} of 10" in finding.message
+    assert f"best fastap is {best['loss']['fastap']:.4f}, in epoch {best['epoch']} of 10" in finding.message
     assert f"it is {value:.4f} ± {sd:.4f}" in finding.message
 
 
@@ -88,7 +88,7 @@ def test_a_network_that_beats_random_embeddings_as_it_is_built_has_not_learned_e
     value, sd = facts["metric"]["untrained_loss"]["fastap"]
     assert min(row["loss"]["fastap"] for row in history) < value - 3 * sd
     (finding,) = did_not_learn(facts, history, "fold 0")
-    assert f"fastap stood still, {history[0]['loss']['fastap']:.4f} in the first epoch" in finding.message
+    assert f"fastap stood still: {history[0]['loss']['fastap']:.4f} in the first epoch" in finding.message
     history, facts = trained(rate=0.03, epochs=60, blind=False)
     assert did_not_learn(facts, history, "fold 0") == []
 
@@ -174,7 +174,7 @@ def test_a_random_split_of_frames_leaks_and_one_by_recording_does_not():
     leaking = by_hand(rows, random)
     first = min(leaking)
     assert finding.message.startswith(f"{len(leaking)} of {len(random.validation)} scored rows have a training row")
-    named, twin = finding.message.split("first id ")[1].split(": split")[0].split(" beside ")
+    named, twin = finding.message.split("first id ")[1].split(": near-duplicates")[0].split(" beside ")
     assert named == repr(rows["id"][first])
     assert twin in {repr(rows["id"][other]) for other in leaking[first]}
 
@@ -239,12 +239,12 @@ def test_the_query_itself_among_its_answers_is_named():
     rows = pd.DataFrame({"id": [7, 8, 9], "recording": list("aab"), "frame": [0, 10, 0], "label": [0, 0, 1]})
     (finding,) = neighbor_ranked(asking_all(rows, -1), rows, CLOSE)
     assert finding.message.startswith("3 of 3 queries are ranked against")
-    assert "first id 7 with 7" in finding.message
+    assert "first id 7 against 7" in finding.message
     apart = by_label(rows["label"], queries=np.array([True, False, False]))
     assert neighbor_ranked(apart, rows, CLOSE) == []
     (finding,) = neighbor_ranked(apart, rows.assign(frame=[0, 2, 0]), CLOSE)
     assert "1 of 1 queries" in finding.message
-    assert "first id 7 with 8" in finding.message
+    assert "first id 7 against 8" in finding.message
 
 
 # -- against nothing trained (case O)
@@ -260,7 +260,7 @@ def test_a_run_below_one_of_nothing_trained_is_marked():
     assert below_untrained("v3", summary(0.8991), references) == []
     (finding,) = below_untrained("v1", summary(0.6680), references)
     assert (finding.code, finding.level, finding.where) == ("below_untrained", "warning", "v1")
-    assert finding.message.startswith("0.6680 is no better than 0.7142 of zero-shot, in which nothing was trained")
+    assert finding.message.startswith("its mean score 0.6680 is no better than 0.7142 of zero-shot, which")
     assert len(below_untrained("alike", summary(0.7142), references)) == 1
     assert below_untrained("error", summary(0.2, higher=False), {"x": summary(0.3, higher=False)}) == []
     assert len(below_untrained("error", summary(0.4, higher=False), {"x": summary(0.3, higher=False)})) == 1

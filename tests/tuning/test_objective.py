@@ -111,7 +111,7 @@ def test_a_bad_trial_is_ended_within_a_fold_and_goes_on_when_asked(tmp_path):
     found = tried(bad, tmp_path / "bad", 9, earlier)
     assert found.state == "pruned"
     assert found.value is None
-    assert "chance" in found.reason
+    assert "probability" in found.reason
     assert not found.folds
     assert [share for share, _ in found.curves[ORDER[0]]] == [pytest.approx(1 / 3)]
     assert found.fits == pytest.approx(1 / 3)

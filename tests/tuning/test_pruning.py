@@ -55,8 +55,8 @@ def first_cut(curve, folds, earlier, fold=3, higher_is_better=True) -> float | N
 
 def test_a_clearly_worse_trial_stops_after_one_fold_and_says_why():
     reason = prune_after_fold({3: 0.80}, ORDER, trials(), True)
-    assert reason.startswith("after 1 of 5 folds, its mean over all folds is expected to be 0.7")
-    assert reason.endswith("to beat trial 0's 0.91")
+    assert reason.startswith("after 1 of 5 folds, its mean over all folds is forecast as 0.7")
+    assert "beats trial 0's 0.91 with a probability of " in reason
     assert not prune_after_fold({3: 0.925}, ORDER, trials(), True)
 
 
@@ -72,16 +72,15 @@ def test_lower_is_better_is_the_mirror_image():
         up = prune_after_fold({3: score}, ORDER, trials(), True)
         down = prune_after_fold({3: -score}, ORDER, trials(sign=-1), False)
         assert (up is None) == (down is None)
-    assert "beat trial 0's -0.91" in prune_after_fold({3: -0.8}, ORDER, trials(sign=-1), False)
+    assert "beats trial 0's -0.91" in prune_after_fold({3: -0.8}, ORDER, trials(sign=-1), False)
 
 
 def test_an_easy_fold_done_first_does_not_flatter_and_a_hard_one_does_not_harm():
     hard = np.asarray(SCORES) - (0, 0.3, 0, 0, 0)
     assert prune_after_fold({1: 0.62}, ORDER, trials(hard), True) is None  # as the best trial on that fold
     assert prune_after_fold({0: 0.62}, ORDER, trials(hard), True)
-    assert prune_after_fold(
-        {0: 0.82}, ORDER, trials(hard), True
-    )  # above the best mean, below the best trial's same fold
+    above_best_mean = 0.82  # and below the best trial's score of that fold
+    assert prune_after_fold({0: above_best_mean}, ORDER, trials(hard), True)
 
 
 def test_only_which_folds_are_done_counts_not_the_order():
@@ -102,7 +101,7 @@ def test_the_probability_is_that_of_a_prediction_from_paired_folds(done, monkeyp
     expected = stats.t(df=8, loc=mean, scale=sd).sf(0.91)
     monkeypatch.setattr(pruning, "MIN_PROBABILITY", expected * 1.001)
     told = prune_after_fold(done, ORDER, trials(), True)
-    assert f"expected to be {mean:.4g} ± {sd:.1g}" in told
+    assert f"forecast as {mean:.4g} ± {sd:.1g}" in told
     monkeypatch.setattr(pruning, "MIN_PROBABILITY", expected * 0.999)
     assert prune_after_fold(done, ORDER, trials(), True) is None
 
@@ -157,7 +156,7 @@ def test_few_of_the_pruned_would_have_become_the_best(effect):
 def test_a_bad_curve_stops_within_its_first_fold_and_not_in_the_first_share():
     reason = prune_within_fold(3, rising(0.5)[:4], {}, ORDER, trained(), True)
     assert re.match(
-        r"at 40% of fold 3, where the metric is 0\.4\d+, its mean over all folds is expected to be 0\.5", reason
+        r"at 40% of fold 3, where the metric is 0\.4\d+, its mean over all folds is forecast as 0\.5", reason
     )
     assert first_cut(rising(0.5), {}, trained()) == 0.2
     assert first_cut(rising(0.96), {}, trained()) is None
@@ -207,7 +206,7 @@ def test_the_end_of_a_curve_is_predicted_as_a_regression_line_predicts():
     x = rng.uniform(0.5, 0.8, 6)
     y = 0.3 + 0.7 * x + rng.normal(0, 0.02, 6)
     others = [(np.array([[0.1, 0.5], [0.0, value]]), end) for value, end in zip(x, y, strict=True)]
-    found = pruning._end(np.array([[0.5], [0.6]]), others)
+    found = pruning._forecast_end(np.array([[0.5], [0.6]]), others)
     line = stats.linregress(x, y)
     left = np.sum((y - line.intercept - line.slope * x) ** 2) / 4
     assert found.mean == pytest.approx(line.intercept + 0.6 * line.slope)
@@ -225,7 +224,7 @@ def test_good_folds_before_weigh_against_a_bad_start_of_the_next():
 def line(pairs) -> pruning._Forecast | None:
     """What curves with (value at half of the epochs, end) foretell of one at 0.6."""
     others = [(np.array([[0.5, 1.0], [value, end]]), end) for value, end in pairs]
-    return pruning._end(np.array([[0.5], [0.6]]), others)
+    return pruning._forecast_end(np.array([[0.5], [0.6]]), others)
 
 
 def test_a_line_is_drawn_through_the_nearest_curves_that_rank_as_they_end():
@@ -241,8 +240,8 @@ def test_a_line_is_drawn_through_the_nearest_curves_that_rank_as_they_end():
 
 def test_two_forecasts_are_weighed_by_precision():
     sure, vague = pruning._Forecast(0.9, 0.01, 8), pruning._Forecast(0.6, 0.03, 3)
-    assert pruning._joined(sure, vague) == pytest.approx((0.825, 0.0075, 3))  # 1 / (1 / 0.01 + 1 / 0.03)
-    assert pruning._joined(sure, vague) == pytest.approx(pruning._joined(vague, sure))
+    assert pruning._combined(sure, vague) == pytest.approx((0.825, 0.0075, 3))  # 1 / (1 / 0.01 + 1 / 0.03)
+    assert pruning._combined(sure, vague) == pytest.approx(pruning._combined(vague, sure))
 
 
 def test_a_curve_and_the_folds_before_it_foretell_its_end_together():

@@ -83,50 +83,56 @@ def test_the_config_itself_is_trial_0():
 
 
 @pytest.mark.parametrize(
-    ("search", "told"),
+    ("search", "fact", "code"),
     [
-        ({"treess": [1, 2]}, "did you mean 'trees'"),
-        ({"seeds": [[0], [1]]}, "must not change 'seeds'"),
-        ({"folds": [[0], [1]]}, "must not change 'folds'"),
-        ({"rate": {"low": 1.0, "high": 0.1}}, "low below high, it goes from 1.0 to 0.1"),
-        ({"rate": {"low": 0.1, "high": 0.1}}, "low below high"),
-        ({"rate": {"low": 0, "high": 1, "log": True}}, "its low end is 0"),
-        ({"rate": {"low": 0.0, "high": 1}}, "search of rate: config 'baseline' has rate: 0.0"),
-        ({"rate": {"low": 0.1, "high": 1, "log": True, "step": 0.1}}, "exclude each other"),
-        ({"rate": {"low": 0.1, "high": 1, "step": 2}}, "must lie in (0, 0.9]"),
-        ({"rate": {"low": 0.1, "hihg": 1}}, "low: ..., high"),
-        ({"rate": {"low": 0.1, "high": 1, "logg": True}}, "did you mean 'log'"),
-        ({"rate": {"low": "a", "high": 1}}, "made of numbers and has 'a'"),
-        ({"rate": {"low": 0.1, "high": float("inf")}}, "made of numbers and has inf"),
-        ({"rate": {"low": 0.1, "high": 1, "log": "yes"}}, "must be true or false"),
-        ({"trees": {"low": 1.5, "high": 3}}, "whole number and its range has 1.5"),
-        ({"trees": {"low": 1, "high": 2000}}, "less than or equal to 1000"),
-        ({"trees": [100, "many"]}, "valid integer"),
-        ({"kind": {"low": 1, "high": 2}}, "give a list"),
-        ({"trees": [100]}, "two or more"),
-        ({"trees": [100, 100]}, "two or more different"),
-        ({"trees": 100}, "must be a list of values or"),
-        ({"trees": [50, 200]}, "its trees: 100 is not in the search"),
-        ({"trees": {"low": 10, "high": 90}}, "its trees: 100 is not in the search"),
-        ({"trees": {"low": 1, "high": 500, "step": 2}}, "its trees: 100 is not in the search"),
-        ({"trees": {"choices": [100, 200], "when": "flat"}}, "must be {parameter: value}"),
-        ({"trees": {"choices": [100, 200], "when": {"flatt": True}}}, "did you mean 'flat'"),
-        ({"trees": {"choices": [100, 200], "when": {"flat": True}}}, "which it never is (only False)"),
+        ({"treess": [1, 2]}, "did you mean 'trees'", "unknown_parameter"),
+        ({"seeds": [[0], [1]]}, "'seeds' cannot be searched", "parameter_not_searchable"),
+        ({"folds": [[0], [1]]}, "'folds' cannot be searched", "parameter_not_searchable"),
+        ({"rate": {"low": 1.0, "high": 0.1}}, "low below high, and it goes from 1.0 to 0.1", "range_empty"),
+        ({"rate": {"low": 0.1, "high": 0.1}}, "low below high", "range_empty"),
+        ({"rate": {"low": 0, "high": 1, "log": True}}, "its range begins at 0", "log_of_zero"),
+        ({"rate": {"low": 0.0, "high": 1}}, "search of rate: config 'baseline' has rate: 0.0", "invalid_value"),
+        ({"rate": {"low": 0.1, "high": 1, "log": True, "step": 0.1}}, "exclude each other", "log_with_step"),
+        ({"rate": {"low": 0.1, "high": 1, "step": 2}}, "must lie in (0, 0.9]", "step_out_of_range"),
+        ({"rate": {"low": 0.1, "hihg": 1}}, "low: ..., high", "invalid_search_entry"),
+        ({"rate": {"low": 0.1, "high": 1, "logg": True}}, "did you mean 'log'", "unknown_search_key"),
+        ({"rate": {"low": "a", "high": 1}}, "consist of finite numbers, and it has 'a'", "range_not_numeric"),
+        (
+            {"rate": {"low": 0.1, "high": float("inf")}},
+            "finite numbers, and it has inf",
+            "range_not_numeric",
+        ),
+        ({"rate": {"low": 0.1, "high": 1, "log": "yes"}}, "must be true or false", "log_not_boolean"),
+        ({"trees": {"low": 1.5, "high": 3}}, "whole number, and its range has 1.5", "range_not_integer"),
+        ({"trees": {"low": 1, "high": 2000}}, "less than or equal to 1000", "invalid_value"),
+        ({"trees": [100, "many"]}, "valid integer", "invalid_value"),
+        ({"kind": {"low": 1, "high": 2}}, "give a list", "range_of_non_number"),
+        ({"trees": [100]}, "two or more", "too_few_choices"),
+        ({"trees": [100, 100]}, "two or more different", "too_few_choices"),
+        ({"trees": 100}, "must be a list of values or", "invalid_search_entry"),
+        ({"trees": [50, 200]}, "its trees: 100 is not in the search", "config_outside_search"),
+        ({"trees": {"low": 10, "high": 90}}, "its trees: 100 is not in the search", "config_outside_search"),
+        ({"trees": {"low": 1, "high": 500, "step": 2}}, "its trees: 100 is not in the search", "config_outside_search"),
+        ({"trees": {"choices": [100, 200], "when": "flat"}}, "must be {parameter: value}", "invalid_search_condition"),
+        ({"trees": {"choices": [100, 200], "when": {"flatt": True}}}, "did you mean 'flat'", "unknown_parameter"),
+        ({"trees": {"choices": [100, 200], "when": {"flat": True}}}, "and flat is only False", "condition_never_holds"),
         (
             {
                 "kind": {"choices": ["trees", "no"], "when": {"flat": False}},
                 "flat": {"choices": [True, False], "when": {"kind": "no"}},
             },
             "in a circle",
+            "circular_conditions",
         ),
-        ({}, "no search space"),
-        ([1], "no search space"),
+        ({}, "no search space", "no_search_space"),
+        ([1], "no search space", "no_search_space"),
     ],
 )
-def test_mistakes_are_refused_before_the_first_trial(search, told):
+def test_mistakes_are_refused_before_the_first_trial(search, fact, code):
     with pytest.raises(GoldfoldError) as refused:
         searched(search)
-    assert told in str(refused.value)
+    assert refused.value.code == code
+    assert fact in str(refused.value)
     assert "\n" not in str(refused.value)
 
 

@@ -227,6 +227,7 @@ def test_another_basis_is_another_study(searched, change, overrides, told):
     path.write_text(path.read_text().replace(*change))
     with pytest.raises(GoldfoldError) as refused:
         opened(replace(ASKED, overrides=overrides))
+    assert refused.value.code == "study_changed"
     assert told in str(refused.value)
     assert "STUDY=" in str(refused.value)
     assert records(replace(ASKED, study="another", overrides=overrides)) == []
@@ -246,17 +247,22 @@ def test_trials_fail_with_their_reason_and_the_config_itself_must_not(searched):
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "code", "shown"),
     [
-        ("nowhere", "a storage is a URL such as"),
-        ("oracle://host/database", "needs a driver that is absent"),
-        ("postgresql://gold:secret@127.0.0.1:1/tuning", "postgresql+psycopg://gold:***@127.0.0.1:1/tuning cannot be"),
+        ("nowhere", "invalid_storage_url", "'nowhere'"),
+        ("oracle://host/database", "storage_driver_missing", "oracle://host/database"),
+        (
+            "postgresql://gold:secret@127.0.0.1:1/tuning",
+            "storage_unreachable",
+            "postgresql+psycopg://gold:***@127.0.0.1:1/tuning",
+        ),
     ],
 )
-def test_storages_that_are_none(tmp_path, url, told):
+def test_storages_that_are_none(tmp_path, url, code, shown):
     with pytest.raises(GoldfoldError) as refused:
         storages.open_storage(url, tmp_path)
-    assert told in str(refused.value)
+    assert refused.value.code == code
+    assert shown in str(refused.value)
     assert "secret" not in str(refused.value)
 
 
