@@ -44,7 +44,7 @@ def studied(folder: Path, workers: int, trials: int) -> tuple[float, list[float]
     """Wall seconds of the command, and the trials' values by number."""
     shutil.rmtree(folder / "runs", ignore_errors=True)
     command = [sys.executable, "-m", "goldfold", "tune", "--comp", "digits", "--config", "short", "--unpruned"]
-    command += ["--trials", str(trials), "--redraws", "0", "--jobs", str(workers), "--threads", "1", "--quiet"]
+    command += ["--trials", str(trials), "--redraws", "0", "--workers", str(workers), "--threads", "1", "--quiet"]
     started = time.perf_counter()
     subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "CI": "1"})
     seconds = time.perf_counter() - started

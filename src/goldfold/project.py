@@ -13,6 +13,7 @@ from goldfold.run import Run, Runs
 
 if TYPE_CHECKING:
     from goldfold.competition import Competition, Tables
+    from goldfold.report.study.result import StudyResult
     from goldfold.workflows.compare import Comparison
 
 
@@ -151,12 +152,12 @@ class Project:
         threads: int | None = None,
         gpus: float | None = None,
         **values: Any,
-    ) -> Any:
-        """Search the config's `search:` block over the folds with Optuna; an existing study goes on.
+    ) -> StudyResult:
+        """Search the config's `search:` block over the folds with Optuna; an existing study is resumed.
 
         trials: of the whole study. hours: after which no trial begins. storage: a database URL, a journal file by
         default. redraws: new draws of the folds on which the best trial is re-evaluated. prune: end hopeless trials
-        early. workers: processes that carry out trials; executor, threads, gpus as in `train`.
+        early. workers: trials at once; executor, threads, gpus as in `train`.
         """
         from goldfold.experiment.executors import requested
         from goldfold.workflows.tune import tune
@@ -175,6 +176,14 @@ class Project:
             device=device,
             executor=requested(executor, workers, threads, gpus),
         )
+
+    def dashboard(
+        self, competition: str, study: str = "baseline", *, storage: str | None = None, port: int = 8322
+    ) -> None:
+        """Serve a study in the browser with optuna-dashboard until it is interrupted. storage: as in `tune`."""
+        from goldfold.workflows.dashboard import dashboard
+
+        dashboard(self.workspace, competition, study, storage=storage, port=port)
 
     def ledger(self, competition: str | None = None) -> Any:
         """Every submission with CV, public and private score, and which two to select."""

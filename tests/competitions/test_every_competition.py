@@ -18,7 +18,7 @@ from goldfold.experiment import config as configs
 from goldfold.experiment import workspace
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.fits import Experiment
-from goldfold.experiment.outcome import outcome
+from goldfold.experiment.outcome import combine_fits
 from goldfold.params import Role, names
 from goldfold.submission import writing as submissions
 from goldfold.workflows.new import scaffold
@@ -127,7 +127,7 @@ def test_two_epochs_make_a_valid_submission(name: str, recipe: str, ready, tmp_p
         runtime=Runtime(seed=0, device=torch.device("cpu"), cache=tmp_path / "cache"),
     )
     fits = list(cross_validate(experiment, tmp_path / "run"))
-    whole = outcome(experiment, fits)
+    whole = combine_fits(experiment, fits)
     assert len(whole.test) == len(few.test)
     frame = competition.submission.write(few.test, whole.test)
     submissions.check(frame, few.sample_submission, few.test, competition.submission)

@@ -35,11 +35,12 @@ from goldfold.ensemble.weight_search import (
     weighted_mean,
 )
 from goldfold.errors import GoldfoldError
-from goldfold.experiment import workspace
+from goldfold.experiment.workspace import Workspace
 from goldfold.optional_parts import MetricOptions
+from goldfold.project import Project
 from goldfold.report.run import blends
 from goldfold.trust.comparisons import blend_protocol, comparable_metrics
-from goldfold.workflows import blend, grade, submit
+from goldfold.workflows.blend import blend
 
 RUNS = Path("runs/blobs")
 LOG_LOSS, AUROC, ACCURACY = metrics.log_loss("label"), metrics.auroc("label"), metrics.accuracy("label")
@@ -405,59 +406,72 @@ def read(run: str, name: str):
 
 
 def test_a_blend_is_a_run_like_any_other(three, capsys):
-    folder = blend.blend(three, quiet=True)
+    main(["blend", *three, "--quiet"])
     told = capsys.readouterr().out
+    run = Project(quiet=True).run("blend-r1", finished=True)
+    folder = run.folder
     assert folder == RUNS / "blend-r1"
+    assert told.startswith(f"run {folder}: blend of estimator-r1, perceptron-r1, perceptron-r2\n\nThe blend ")
     facts, own = read("blend-r1", "blend.json"), read("blend-r1", "metrics.json")["auroc"]
     assert "best single run" in told
     assert set(facts["methods"]) == set(METHODS)
     assert own["mean"] == pytest.approx(facts["blend"]["mean"])
     assert own["protocol"] == "auroc, out of fold, 3 of 3 folds drawn with seed 0, blend of 3 runs"
     assert facts["runs"]["estimator-r1"]["mean"] == pytest.approx(read("estimator-r1", "metrics.json")["auroc"]["mean"])
-    main(["score", "--run", "blend-r1"])
-    main(["compare", "blend-r1", "perceptron-r2", "estimator-r1"])
-    assert "blend-r1" in capsys.readouterr().out
-    assert submit.ordered(folder).cv == own["mean"]
-    before = (folder / "record.md").read_text(encoding="utf-8")
-    hidden = grade.grade(folder)
-    page = (folder / "record.md").read_text(encoding="utf-8")
+    assert json.loads(Path("submissions/blobs/blend-r1.csv.json").read_text())["cv"]["mean"] == own["mean"]
+    before = run.record
+    hidden = run.grade()
+    page = run.record
     assert "## Blend" in before
     assert "![Scores of the runs and of each way to blend them" in before
     assert f"On the hidden test labels: **{hidden:.4f}**" in page
     assert (folder / "blend.png").read_bytes().startswith(b"\x89PNG")
-    submission = pd.read_csv(workspace.SUBMISSIONS / "blobs" / "blend-r1.csv")
-    assert submission["label"].to_numpy() == pytest.approx(np.load(folder / "test.npy"))
-    for arguments in (["epochs"], ["pick", "--epoch", "1"]):
-        with pytest.raises(SystemExit):
-            main([arguments[0], "--run", "blend-r1", *arguments[1:]])
-        assert "trained nothing by epochs" in capsys.readouterr().err
+    assert run.submission["label"].astype(float).to_numpy() == pytest.approx(run.test["prediction"])
+    with pytest.raises(GoldfoldError) as refused:
+        run.pick(1)
+    assert refused.value.code == "no_epochs"
+
+
+def test_a_blend_is_scored_and_compared_by_the_commands(three, capsys):
+    blend(Workspace(), three)
+    main(["score", "--run", "blend-r1"])
+    main(["compare", "blend-r1", "perceptron-r2", "estimator-r1"])
+    assert "blend-r1" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["epochs", "--run", "blend-r1"])
+    assert "trained nothing by epochs" in capsys.readouterr().err
 
 
 def test_a_blend_can_be_blended_and_a_method_named(three):
-    first = blend.blend(three[:2], "mean", quiet=True)
+    first = blend(Workspace(), three[:2], "mean")
     parts = [np.load(RUNS / name / "oof.npy") for name in three[:2]]
     assert np.load(first / "oof.npy") == pytest.approx(np.mean(parts, axis=0))
     parts = [np.load(RUNS / name / "test.npy") for name in three[:2]]
     assert np.load(first / "test.npy") == pytest.approx(np.mean(parts, axis=0))
-    second = blend.blend(["blend-r1", three[2]], "rank_mean", quiet=True)
+    second = blend(Workspace(), ["blend-r1", three[2]], "rank_mean")
     assert read(second.name, "config.json")["runs"] == ["blend-r1", "perceptron-r2"]
-    with pytest.raises(GoldfoldError, match="did you mean 'rank_mean'"):
-        blend.blend(three, "rank-mean", quiet=True)
+    with pytest.raises(GoldfoldError, match="did you mean 'rank_mean'") as refused:
+        blend(Workspace(), three, "rank-mean")
+    assert refused.value.code == "unknown_method"
 
 
 def test_the_order_of_rows_in_a_run_is_of_no_consequence(three):
-    blend.blend(three, quiet=True)
+    blend(Workspace(), three)
     shuffle(RUNS / three[1])
-    blend.blend(three, quiet=True)
+    blend(Workspace(), three)
     for name in ("oof.npy", "test.npy", "metrics.json", "blend.json", "oof_ids.csv"):
         assert (RUNS / "blend-r1" / name).read_bytes() == (RUNS / "blend-r2" / name).read_bytes(), name
 
 
-def test_runs_of_two_folds_are_blended_by_the_mean(toy, capsys):
+def test_runs_of_two_folds_are_blended_by_the_mean(toy):
     train("estimator", "folds=[0,2]")
     train("estimator", "folds=[0,2]", "strength=0.01")
-    folder = blend.blend(["estimator-r1", "estimator-r2"], quiet=True)
-    assert "Two folds are too few to choose a method by: it is mean" in capsys.readouterr().out
+    folder = blend(Workspace(), ["estimator-r1", "estimator-r2"])
+    assert (read(folder.name, "blend.json")["too_few_folds"], read(folder.name, "blend.json")["method"]) == (
+        True,
+        "mean",
+    )
+    assert "Two folds are too few to choose a method by: it is mean" in blends.section(folder)
     assert list(read(folder.name, "metrics.json")["auroc"]["folds"]) == ["0", "2"]
     parts = [np.load(RUNS / name / "oof.npy") for name in ("estimator-r1", "estimator-r2")]
     assert np.load(folder / "oof.npy") == pytest.approx(np.mean(parts, axis=0))
@@ -474,7 +488,7 @@ def shuffle(run: Path) -> None:
     pd.read_csv(run / "folds.csv", dtype=str).sample(frac=1, random_state=0).to_csv(run / "folds.csv", index=False)
 
 
-def test_runs_that_do_not_belong_together_are_refused(three, capsys):
+def test_runs_that_do_not_belong_together_are_refused(three):
     train("estimator", "seed=1")
     train("estimator", "folds=[0,1]")
     train("estimator", "folds=[1,2]")
@@ -484,19 +498,23 @@ def test_runs_that_do_not_belong_together_are_refused(three, capsys):
     train("two_stage", comp="neighbors")
     train("two_stage", "epochs_metric=4", comp="neighbors")
     refusals = {
-        ("estimator-r1",): "two or more different runs",
-        ("estimator-r1", "blobs/estimator-r1"): "two or more different runs",
-        ("estimator-r1", "two_stage-r1"): "of one competition's runs",
-        ("estimator-r1", "estimator-r2"): 'have different folds.*CONFIG=estimator SET="seed=0" does',
-        ("estimator-r3", "estimator-r4"): r'scored folds 1, 2 and estimator-r3 folds 0, 1.*SET="folds=\[0,1\]" does',
-        ("estimator-r1", "estimator-r5"): "estimator-r5 predicts exactly what estimator-r1 does",
-        ("two_stage-r1", "two_stage-r2"): "a space of its own for each fold",
-        ("estimator-r6", "perceptron-r3"): "have fold 1 alone: train them with two or more",
-        ("estimator-r1", "nobody"): "there is no run 'nobody'",
+        ("estimator-r1",): ("too_few_runs", "blobs/estimator-r1"),
+        ("estimator-r1", "blobs/estimator-r1"): ("too_few_runs", "blobs/estimator-r1"),
+        ("estimator-r1", "two_stage-r1"): ("several_competitions", "neighbors/two_stage-r1"),
+        ("estimator-r1", "estimator-r2"): (None, 'different folds.*CONFIG=estimator SET="seed=0" does'),
+        ("estimator-r3", "estimator-r4"): (
+            None,
+            r'scored fold 1, 2 and estimator-r3 fold 0, 1.*SET="folds=\[0,1\]" does',
+        ),
+        ("estimator-r1", "estimator-r5"): ("equal_predictions", "estimator-r5.*estimator-r1"),
+        ("two_stage-r1", "two_stage-r2"): ("predictions_not_pooled", "two_stage-r1"),
+        ("estimator-r6", "perceptron-r3"): ("too_few_folds", "have fold 1 alone"),
+        ("estimator-r1", "nobody"): (None, "there is no run 'nobody'"),
     }
-    for names, told in refusals.items():
-        with pytest.raises(GoldfoldError, match=told):
-            blend.blend(names, quiet=True)
+    for names, (code, told) in refusals.items():
+        with pytest.raises(GoldfoldError, match=told) as refused:
+            blend(Workspace(), names)
+        assert code in (None, refused.value.code)
     assert not list(Path("runs").glob("*/blend-r*"))
 
 
@@ -529,24 +547,24 @@ def damaged(run: Path, what: str) -> None:
 def test_a_run_that_is_not_whole_is_refused(three, what, told):
     damaged(RUNS / "perceptron-r1", what)
     with pytest.raises(GoldfoldError, match=told):
-        blend.blend(three[:2], quiet=True)
+        blend(Workspace(), three[:2])
 
 
 def test_findings_of_the_runs_are_findings_of_the_blend(three):
     finding = {"code": "shared_groups", "level": "error", "message": "a patient on both sides", "where": "fold 0"}
     (RUNS / three[0] / "findings.json").write_text(json.dumps([finding]))
-    folder = blend.blend(three, "mean", quiet=True)
+    folder = blend(Workspace(), three, "mean")
     found = {each["code"]: each for each in read(folder.name, "findings.json")}
     assert found["shared_groups"]["where"] == "estimator-r1, fold 0"
     assert read(folder.name, "config.json")["accept"] == ["shared_groups"]
 
 
 def test_an_interrupted_blend_is_taken_up_again(three):
-    folder = blend.blend(three, "mean", quiet=True)
+    folder = blend(Workspace(), three, "mean")
     (folder / "record.md").unlink()
     shutil.rmtree(folder / "fold0-seed0")
-    assert blend.blend(three, "mean", quiet=True) == folder
-    assert blend.blend(three, "mean", quiet=True) == RUNS / "blend-r2"
+    assert blend(Workspace(), three, "mean") == folder
+    assert blend(Workspace(), three, "mean") == RUNS / "blend-r2"
 
 
 def page(blend: list[float], higher_is_better: bool) -> dict:

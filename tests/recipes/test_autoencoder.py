@@ -19,7 +19,7 @@ from goldfold.images import reading as images
 from goldfold.nn import collapse
 from goldfold.recipes import autoencoder
 from goldfold.training.loop import train
-from goldfold.training.settings import Loop
+from goldfold.training.settings import LoopOptions
 
 CPU = torch.device("cpu")
 SMALL = {"backbone": "plain", "widths": (32, 16, 8), "image_size": 32, "batch_size": 8, "library": 16}
@@ -57,7 +57,7 @@ def planned(rows: pd.DataFrame, tmp_path: Path, **given):
 def fitted(rows: pd.DataFrame, tmp_path: Path, select: str = "last", **given):
     torch.manual_seed(0)
     plan = planned(rows, tmp_path, **given)
-    history, _ = train(plan, loop=Loop(select=select), device=CPU, validate=lambda model: {"none": 0.0})
+    history, _ = train(plan, loop=LoopOptions(select=select), device=CPU, validate=lambda model: {"none": 0.0})
     return plan, history, finished(plan, plan.model, ("defect",), "float32")
 
 

@@ -26,7 +26,7 @@ from goldfold.recipes import embedder
 from goldfold.retrieval import losses as metric_losses
 from goldfold.retrieval.cosines import normalize
 from goldfold.training.loop import Progress, train
-from goldfold.training.settings import Loop
+from goldfold.training.settings import LoopOptions
 
 CPU = torch.device("cpu")
 KINDS = ("横", "quer", "längs", "dots")
@@ -85,7 +85,7 @@ def planned(rows: pd.DataFrame, folder: Path, recipe=RECIPE, workers: int = 0, s
 
 
 def fitted(plan: Plan, **given):
-    return train(plan, loop=Loop(), device=CPU, validate=lambda model: {"none": 0.0}, **given)
+    return train(plan, loop=LoopOptions(), device=CPU, validate=lambda model: {"none": 0.0}, **given)
 
 
 def predicted(plan: Plan, rows: pd.DataFrame) -> np.ndarray:
@@ -396,7 +396,7 @@ def experiment(rows: pd.DataFrame, folder: Path) -> Experiment:
         competition=competition,
         recipe=RECIPE,
         params=RECIPE.params(**given, temporal_weight=0.1),
-        loop=Loop(),
+        loop=LoopOptions(),
         protocol=Protocol(),
         tables=tables,
         folds=[Fold(odd, even)],

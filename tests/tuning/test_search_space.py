@@ -8,7 +8,7 @@ from pydantic import Field
 from goldfold.competition import Plan, Recipe
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
-from goldfold.experiment import workspace
+from goldfold.experiment.workspace import Workspace
 from goldfold.params import Params
 from goldfold.tuning.search_space import Space
 from goldfold.tuning.work import own_values, searched_by
@@ -143,7 +143,7 @@ def test_shipped_configs_have_spaces_that_hold_themselves(request):
     for path in sorted((root / "configs").glob("*/*.yaml")):
         if "\nsearch:" not in path.read_text(encoding="utf-8"):
             continue
-        recipes = workspace.competition(path.parent.name).recipes
-        searched_by(configs.read_config(path, [], recipes), recipes)
+        recipes = Workspace().competition(path.parent.name).recipes
+        searched_by(configs.read(path, [], recipes), recipes)
         checked += 1
     assert checked

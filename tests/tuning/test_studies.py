@@ -1,4 +1,4 @@
-"""Studies that workers share: trials told from runs, killed workers, lost storages, and another basis."""
+"""Studies: trials equal runs, killed workers, lost storages, a changed basis, and the result of `tune`."""
 
 from __future__ import annotations
 
@@ -18,15 +18,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from filelock import FileLock
 
+import goldfold as gf
 from goldfold.errors import GoldfoldError
+from goldfold.experiment.executors import ExecutorRequest
+from goldfold.experiment.executors.jobs import Share
+from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json
-from goldfold.tuning import storages
-from goldfold.tuning.work import Asked, opened, work
+from goldfold.io.progress import Observer
+from goldfold.tuning import crew, storages
+from goldfold.tuning.work import Asked, opened, work, work_elsewhere
 from goldfold.tuning.workers import Worker
-from goldfold.workflows import train
+from goldfold.workflows.dashboard import dashboard
+from goldfold.workflows.train import train
+from goldfold.workflows.tune import tune
 
 SEARCH = """
 search:
@@ -55,7 +61,7 @@ def test_a_trial_is_the_score_of_the_same_run(searched):
     assert found[0].params == {"learning_rate": 0.01, "dropout": 0.2}
     for record in found[:2]:
         overrides = [f"{key}={value}" for key, value in record.params.items()]
-        run = train.train("blobs", "perceptron", overrides, torch.device("cpu"), quiet=True)
+        run = train(Workspace(), "blobs", "perceptron", overrides, device="cpu")
         (metric, summary), *_ = read_json(run / "metrics.json").items()
         assert metric == "auroc"
         assert record.value == summary["mean"]
@@ -237,13 +243,15 @@ def test_trials_fail_with_their_reason_and_the_config_itself_must_not(searched):
     path = searched / "configs" / "blobs" / "perceptron.yaml"
     path.write_text(path.read_text().replace("dropout: [0.0, 0.2, 0.5]", "learning_rate: [0.01, 1.0e30]"))
     path.write_text(path.read_text().replace("  learning_rate: {low: 1.0e-3, high: 1.0e-1, log: true}\n", ""))
-    with pytest.raises(GoldfoldError, match="5 trials in a row failed"):
+    with pytest.raises(GoldfoldError, match="5 trials in a row") as refused:
         work(replace(ASKED, trials=40))
+    assert refused.value.code == "trials_failed"
     failed = [record for record in records() if record.state == "failed"]
     assert failed
     assert all("learning rate" in record.reason for record in failed)
-    with pytest.raises(GoldfoldError, match="trial 0, the config itself, fails"):
+    with pytest.raises(GoldfoldError) as refused:
         work(replace(ASKED, study="hopeless", overrides=("learning_rate=1e30",)))
+    assert refused.value.code == "baseline_trial_failed"
 
 
 @pytest.mark.parametrize(
@@ -386,7 +394,7 @@ TUNE = ("tune", "--comp", "blobs", "--config", "perceptron")
 def test_the_command_writes_a_record_and_the_best_as_a_config(searched, goldfold):
     """Two workers; what the winner's config trains is the winner."""
     done = goldfold(
-        "tune", "--comp", "blobs", "--config", "perceptron", *["--jobs", "2", "--threads", "1", "--trials", "6"]
+        "tune", "--comp", "blobs", "--config", "perceptron", *["--workers", "2", "--threads", "1", "--trials", "6"]
     )
     assert "6 trials over 3 folds" in done.stdout
     folder = searched / "runs" / "blobs" / "studies" / "perceptron"
@@ -397,7 +405,7 @@ def test_the_command_writes_a_record_and_the_best_as_a_config(searched, goldfold
     assert config.exists() == (best.number > 0)
     if best.number:
         assert "on newly drawn folds: auroc" in done.stdout
-        run = train.train("blobs", "perceptron-best", [], torch.device("cpu"), quiet=True)
+        run = train(Workspace(), "blobs", "perceptron-best", device="cpu")
         assert read_json(run / "metrics.json")["auroc"]["mean"] == best.value
     written = config.read_text(encoding="utf-8") if config.exists() else ""
     config.write_text(written + "# mine\n", encoding="utf-8")
@@ -415,8 +423,138 @@ def test_what_one_worker_refuses_ends_the_others(toy, goldfold):
         "blobs",
         "--config",
         "perceptron",
-        *["--jobs", "2", "--threads", "1", "--trials", "30"],
+        *["--workers", "2", "--threads", "1", "--trials", "30"],
         expect=2,
     )
     assert "trial 0, the config itself, fails" in done.stderr
     assert len(records(replace(ASKED, trials=30))) < 30
+
+
+def quick(workspace: Workspace, **changed):
+    return tune(
+        workspace, "blobs", "perceptron", **{"trials": 3, "redraws": 1, "prune": False, "device": "cpu"} | changed
+    )
+
+
+class Lines(Observer):
+    """An observer that keeps the lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+
+
+def test_the_result_holds_what_the_storage_holds(searched):
+    """Trials as a table, the best one by the value of its run, and the re-evaluation on other folds."""
+    observer = Lines()
+    found = quick(Workspace(observer=observer), overrides=["epochs=2"], trials=4)
+    kept = records(replace(ASKED, overrides=("epochs=2",)))
+    assert found.trials["state"].tolist() == [record.state for record in kept]
+    assert found.trials["value"].tolist() == [record.value for record in kept]
+    assert found.trials["learning_rate"].tolist() == [record.params["learning_rate"] for record in kept]
+    assert found.trials["fold_1"].tolist() == [record.folds[1] for record in kept]
+    best = max(kept, key=lambda record: (record.value, -record.number))
+    assert (found.best_trial, found.best_params, found.best_value) == (best.number, best.params, best.value)
+    assert sum(line.startswith("trial ") for line in observer.lines) == 4
+    assert str(found) == found.text
+    assert found.text in found._repr_markdown_()
+    assert found.record == (found.folder / "record.md").read_text(encoding="utf-8")
+    assert found.folder / "history.png" in found.pictures
+    if best.number:
+        assert found.reestimate.study == best.value
+        assert list(found.reestimate.winner) == [1]
+        assert found.config_path == Path("configs/blobs/perceptron-best.yaml")
+        run = gf.Project(quiet=True).train("blobs", "perceptron-best", device="cpu")
+        assert run.metrics["auroc"]["mean"] == best.value
+    else:
+        assert (found.reestimate, found.config_path) == (None, None)
+
+
+def test_workers_tune_a_project_that_is_not_the_current_folder(searched, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    workers = ExecutorRequest(name="processes", at_once=2, threads=1)
+    found = quick(Workspace(Path("../project")), trials=4, redraws=0, executor=workers)
+    assert found.trials["state"].tolist() == ["complete"] * 4
+    assert found.folder.samefile(searched / "runs" / "blobs" / "studies" / "perceptron")
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+class Cluster:
+    """An executor that is no pool of processes, as Ray is none: it runs the jobs here, in another folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.share, self.folder = Share(at_once=2, threads=1), folder
+
+    def run(self, function, jobs):
+        here = Path.cwd()
+        os.chdir(self.folder)
+        try:
+            yield from enumerate([function(job) for job in jobs])
+        finally:
+            os.chdir(here)
+
+
+def test_workers_of_a_cluster_find_the_project_by_its_path(searched, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.setattr(crew, "executor", lambda *_: Cluster(tmp_path / "elsewhere"))
+    found = quick(Workspace(), redraws=0, executor=ExecutorRequest(name="ray", at_once=2))
+    assert found.trials["state"].tolist() == ["complete"] * 3
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_machine_that_does_not_see_the_project_needs_a_shared_storage(searched, tmp_path, postgresql):
+    """It works in its current folder, where a cluster puts the code, and stores trials where all machines see them."""
+    asked = replace(ASKED, trials=1, project=tmp_path / "on another machine")
+    with pytest.raises(GoldfoldError) as refused:
+        work_elsewhere(asked)
+    assert refused.value.code == "storage_not_shared"
+    asked = replace(asked, study="shared", storage=postgresql)
+    assert work_elsewhere(asked) == 1
+    assert [record.state for record in records(replace(asked, project=Path()))] == ["complete"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"trials": 0}, "no_trials"),
+        ({"hours": 0}, "hours_not_positive"),
+        ({"study": "a/b"}, "study_name"),
+        (
+            {"storage": "sqlite:///a.db", "executor": ExecutorRequest(name="processes", at_once=2)},
+            "sqlite_has_one_writer",
+        ),
+    ],
+)
+def test_arguments_that_cannot_be(searched, changed, code):
+    with pytest.raises(GoldfoldError) as refused:
+        quick(Workspace(), **changed)
+    assert refused.value.code == code
+    assert not Path("runs").exists()
+
+
+def test_time_that_is_up_ends_the_study_before_its_trials(searched):
+    found = quick(Workspace(), hours=1e-9, redraws=0)
+    assert len(found.trials) == 0
+    assert (found.best_trial, found.best_params, found.best_value) == (None, None, None)
+    assert "0 of 3 trials ended" in found.text
+    assert "none complete" in repr(found)
+
+
+def test_the_dashboard_shows_a_study_that_is_there(searched, monkeypatch):
+    import optuna_dashboard
+
+    work(replace(ASKED, trials=1))
+    served = []
+    monkeypatch.setattr(
+        optuna_dashboard, "run_server", lambda storage, host, port: served.append((storage, host, port))
+    )
+    dashboard(Workspace(), "blobs", "perceptron", port=1)
+    ((storage, host, port),) = served
+    assert [study.study_name for study in storage.get_all_studies()] == ["blobs/perceptron"]
+    assert (host, port) == ("127.0.0.1", 1)
+    with pytest.raises(GoldfoldError, match="did you mean 'perceptron'") as refused:
+        dashboard(Workspace(), "blobs", "perceptro")
+    assert refused.value.code == "unknown_study"

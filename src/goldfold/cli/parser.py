@@ -36,7 +36,10 @@ def parser_of_verbs() -> argparse.ArgumentParser:
     train.add_argument("--debug", action="store_true", help="keep every epoch's weights")
     train.add_argument("--device", help="cpu, cuda, cuda:1 ...; the best there is by default")
     train.add_argument(
-        "--data-workers", type=_count, default=0, help="processes that load data; results do not depend on it"
+        "--data-workers",
+        type=_count,
+        default=0,
+        help="processes of each fit that load data (%(default)s); same results",
     )
     train.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change")
     _fans_out(train, "fits")
@@ -93,16 +96,18 @@ def _improve(verbs: argparse._SubParsersAction) -> None:
     tune.add_argument("--comp", required=True, help="folder below competitions/")
     tune.add_argument("--config", default="baseline", help="file below configs/<competition>/ with a block `search:`")
     tune.add_argument(
-        "--trials", type=_count, default=50, help="of the whole study, earlier commands' too (%(default)s)"
+        "--trials", type=_count, default=50, help="of the whole study, earlier commands included (%(default)s)"
     )
-    tune.add_argument("--hours", type=float, help="after which no trial is begun; no limit by default")
+    tune.add_argument("--hours", type=float, help="after which no trial begins; no limit by default")
     tune.add_argument("--study", help="its name; the config's by default")
     tune.add_argument("--storage", help="postgresql://user:password@host/database; a journal file by default")
-    tune.add_argument("--redraws", type=_count, default=2, help="draws of new folds for the honest score (%(default)s)")
+    tune.add_argument(
+        "--redraws", type=_count, default=2, help="draws of new folds to re-evaluate the best trial on (%(default)s)"
+    )
     tune.add_argument("--unpruned", action="store_true", help="finish every trial")
     tune.add_argument("--device", help="cpu, cuda ...; the best there is by default")
     tune.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change")
-    _fans_out(tune, "workers")
+    _fans_out(tune, "trials")
     _runs_quietly(tune)
 
     dashboard = verbs.add_parser("dashboard", help="a study's storage in the browser, by optuna-dashboard")
@@ -126,11 +131,11 @@ def _improve(verbs: argparse._SubParsersAction) -> None:
 
 def _fans_out(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(
-        "--executor", help=f"who carries out the {what}: processes, ray or ray://host:10001; this process"
+        "--executor", help=f"what runs the {what}: processes, ray or ray://host:10001; this process by default"
     )
-    parser.add_argument("--workers", type=_count, help=f"{what} at once")
-    parser.add_argument("--threads", type=_count, help="of each; the cores in even parts by default")
-    parser.add_argument("--gpus", type=float, help="of each, such as 0.5; those there are in even parts by default")
+    parser.add_argument("--workers", type=_count, help=f"{what} at once, each on a worker of the executor")
+    parser.add_argument("--threads", type=_count, help="of each worker; the cores in even parts by default")
+    parser.add_argument("--gpus", type=float, help="of each worker, such as 0.5; the GPUs in even parts by default")
 
 
 def _deliver(verbs: argparse._SubParsersAction) -> None:

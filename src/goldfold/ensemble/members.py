@@ -1,4 +1,4 @@
-"""The runs of a blend: whether they belong together, and their predictions brought to one order by id."""
+"""Read the runs of a blend: check that they can be blended, and align their predictions by id."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from goldfold.competition import Competition, Fold, Tables
 from goldfold.data import fields, fold_tables, tables
 from goldfold.ensemble.blending import Members, align
 from goldfold.errors import GoldfoldError
-from goldfold.experiment import workspace
 from goldfold.experiment.run_folders import run_name
+from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_array, read_json
 from goldfold.trust.audits import Finding, merge_places
 from goldfold.trust.comparisons import comparable_metrics
 
 OF_SCORES = ("worse_than_chance", "at_chance", "tiny_sample", "proxy_validation", "blend_no_better")
-DRAWS = ("seed", "folds", "select")  # keys of a config that say which rows a score is of
+DRAWS = ("seed", "folds", "select")  # keys of a config that decide which rows a score is of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Gathered:
     """Runs that can be blended.
 
     name: of the competition's folder. metrics, configs, reproduce: each run's JSON. drawn: folds.csv's text.
-    findings: what was found in the runs, with their names, but for what is said of their scores.
+    findings: of the runs, with their names, without those about their scores.
     """
 
     name: str
@@ -44,12 +44,12 @@ class Gathered:
     findings: list[Finding]
 
 
-def gathered(folders: Sequence[Path]) -> Gathered:
-    """Read finished runs and refuse those whose predictions cannot be put together.
+def gathered(workspace: Workspace, folders: Sequence[Path]) -> Gathered:
+    """Read finished runs, and refuse those that cannot be blended.
 
     Raises:
-        GoldfoldError: fewer than two, one twice, or runs of different competitions, data, folds, protocols or kinds of
-            predictions; a run that breaks a rule, or whose folds' predictions share no scale.
+        GoldfoldError: fewer than two runs, one twice, or runs of different competitions, data, folds, protocols or
+            kinds of predictions; a run that breaks a rule, or whose folds' predictions share no scale.
     """
     _refuse_unlike(folders)
     name, names = folders[0].parent.name, [folder.name for folder in folders]
@@ -61,8 +61,7 @@ def gathered(folders: Sequence[Path]) -> Gathered:
     _refuse_unpooled(names, metrics)
     _refuse_incomparable(name, names, metrics, configs, drawn)
     numbers = _scored_folds(names, metrics)
-    competition = workspace.competition(name)
-    data = workspace.load(name, competition)
+    competition, data = workspace.competition(name), workspace.load(name)
     data_hash = _data_hash(competition, data)
     _refuse_other_data(names, [each.get("data_hash") for each in reproduce], data_hash)
     folds = fold_tables.folds_from_table(_ids(folders[0] / "folds.csv"), data.train["id"])
@@ -84,19 +83,25 @@ def gathered(folders: Sequence[Path]) -> Gathered:
 def _refuse_unlike(folders: Sequence[Path]) -> None:
     names = [run_name(folder) for folder in folders]
     if len(set(names)) < max(2, len(names)):
-        raise GoldfoldError(f"a blend needs two or more different runs, got {', '.join(names)}: see make list")
+        raise GoldfoldError(
+            "too_few_runs", f"a blend needs two or more different runs, got {', '.join(names)}: see make list"
+        )
     if len({folder.parent for folder in folders}) > 1:
-        raise GoldfoldError(f"a blend is of one competition's runs, got {', '.join(names)}: choose among one's")
+        raise GoldfoldError(
+            "several_competitions",
+            f"a blend needs runs of one competition, got {', '.join(names)}: leave the others out",
+        )
 
 
 def _findings(folders: Sequence[Path]) -> list[Finding]:
-    """What was found in the runs; refuses explorations."""
+    """The findings of the runs; refuses a run that breaks a rule."""
     found = []
     for folder in folders:
         for each in read_json(folder / "findings.json"):
             if each["code"] == "rule_broken":
                 raise GoldfoldError(
-                    f"{folder.name} breaks a rule ({each['message']}), and so would a blend: leave it out"
+                    "rule_broken",
+                    f"{folder.name} breaks a rule ({each['message']}), and so would a blend: leave it out",
                 )
             if each["code"] not in OF_SCORES:
                 found.append(Finding(**{**each, "where": f"{folder.name}, {each['where']}"}))
@@ -107,8 +112,9 @@ def _refuse_unpooled(names: Sequence[str], metrics: Sequence[Mapping[str, Any]])
     for name, own in zip(names, metrics, strict=True):
         if "pooled" not in next(iter(own.values())):
             raise GoldfoldError(
+                "predictions_not_pooled",
                 f"{name} predicts in a space of its own for each fold, as embeddings do, so no weights can be learned "
-                "over folds: blend runs of a recipe whose predictions share a scale"
+                "over folds: blend runs of a recipe whose predictions share a scale",
             )
 
 
@@ -119,27 +125,28 @@ def _refuse_incomparable(
     configs: Sequence[Mapping[str, Any]],
     drawn: Sequence[str],
 ) -> None:
-    """As a comparison does, with the command that would make the runs equal."""
+    """Refuse runs that cannot be compared, with the command that makes them comparable."""
     for own in range(1, len(names)):
         pair = (0, own)
         try:
             comparable_metrics(*([each[at] for at in pair] for each in (names, metrics, drawn)), any_seeds=True)
         except GoldfoldError as error:
-            raise GoldfoldError(f"{error}{_mending(name, configs[own], configs[0])}") from error
+            raise GoldfoldError(error.code, f"{error}{_command(name, configs[own], configs[0])}") from error
 
 
 def _scored_folds(names: Sequence[str], metrics: Sequence[Mapping[str, Any]]) -> list[int]:
     numbers = [int(number) for number in next(iter(metrics[0].values()))["folds"]]
     if len(numbers) < 2:
         raise GoldfoldError(
-            f"what predicts a fold is learned on others, and {', '.join(names)} have fold {numbers[0]} alone: train "
-            "them with two or more folds"
+            "too_few_folds",
+            f"the weights for a fold are learned on other folds, and {', '.join(names)} have fold {numbers[0]} alone: "
+            "train them with two or more folds",
         )
     return numbers
 
 
-def _mending(name: str, config: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
-    """How to train a run of `config` on the rows of `wanted`; empty where their configs agree, and for blends."""
+def _command(name: str, config: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """How to train a run of `config` on the folds of `wanted`; empty if their configs agree, and for blends."""
     unlike = [key for key in DRAWS if key in config and key in wanted and config[key] != wanted[key]]
     if not unlike or "runs" in config:
         return ""
@@ -148,7 +155,7 @@ def _mending(name: str, config: Mapping[str, Any], wanted: Mapping[str, Any]) ->
 
 
 def _written(value: Any) -> str:
-    """As one word of SET."""
+    """A value as one word of SET."""
     if value is None:
         return "null"
     return str(value).replace(" ", "")
@@ -162,13 +169,15 @@ def _data_hash(competition: Competition, data: Tables) -> str:
 def _refuse_other_data(names: Sequence[str], hashes: Sequence[str | None], now: str) -> None:
     for name, own in zip(names, hashes, strict=True):
         if own != now:
-            raise GoldfoldError(f"{name} was trained on other data than what is prepared now: train it again")
+            raise GoldfoldError(
+                "other_data", f"{name} was trained on other data than what is prepared now: train it again"
+            )
 
 
 def _members(
     competition: Competition, data: Tables, folders: Sequence[Path], scored: Mapping[int, np.ndarray]
 ) -> Members:
-    """Everybody's predictions in the order of the train and the test table."""
+    """The predictions of all runs in the order of the train and the test table."""
     fold = np.full(len(data.train), -1)
     for number, positions in scored.items():
         fold[positions] = number
@@ -188,7 +197,7 @@ def _read(folder: Path, side: str, wanted: Sequence[str]) -> np.ndarray:
 
 
 def _alike(predictions: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Where some predict a score with other things and others a score alone, the scores of all."""
+    """The scores alone if some runs predict records with a score and others only a score; else all as they are."""
     scores = [fields.field(each, "score") for each in predictions if "score" in (each.dtype.names or ("score",))]
     if len({each.dtype for each in predictions}) > 1 and len(scores) == len(predictions):
         return scores
@@ -196,7 +205,7 @@ def _alike(predictions: Sequence[np.ndarray]) -> list[np.ndarray]:
 
 
 def _ids(path: Path) -> pd.DataFrame:
-    """A table with a column `id` as text, in which NA is a name and 007 keeps its zeros."""
+    """A table with a column `id` as text: `NA` is an id like any other, `007` keeps its zeros."""
     return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
 
 
@@ -205,15 +214,19 @@ def _refuse_other_kinds(names: Sequence[str], oof: Sequence[np.ndarray]) -> None
     for at, own in enumerate(oof[1:], 1):
         if kinds[at] != kinds[0]:
             raise GoldfoldError(
-                f"{names[at]} predicts {kinds[at]} and {names[0]} {kinds[0]}: blend runs that predict the same"
+                "other_kind_of_predictions",
+                f"{names[at]} predicts {kinds[at]} and {names[0]} {kinds[0]}: blend runs that predict the same",
             )
         for before in range(at):
             if all(map(np.array_equal, fields.parts(own), fields.parts(oof[before]))):
-                raise GoldfoldError(f"{names[at]} predicts exactly what {names[before]} does: leave one of them out")
+                raise GoldfoldError(
+                    "equal_predictions",
+                    f"{names[at]} predicts exactly what {names[before]} does: leave one of them out",
+                )
 
 
 def _kind(predictions: np.ndarray) -> str:
-    """What a prediction is, by shape and kind of number whatever its precision."""
+    """Shape and kind of predictions in words, whatever their precision."""
     names = predictions.dtype.names
     if names:
         return "records of " + ", ".join(f"{name} {_kind(predictions[name])}" for name in names)

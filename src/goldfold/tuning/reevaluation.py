@@ -1,17 +1,16 @@
-"""The honest number of a study: its winner and the config it began with, on folds that chose neither."""
+"""Re-evaluate a study's best trial and the config it started from on newly drawn folds."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
-from goldfold.cli.progress import Bar
 from goldfold.data import fold_checks, fold_tables
-from goldfold.experiment import workspace
 from goldfold.experiment.cross_validation import cross_validate
-from goldfold.experiment.fits import Experiment, fit_keys
+from goldfold.experiment.fits import fit_keys
 from goldfold.experiment.outcome import fold_scores
 from goldfold.experiment.setup import Prepared
+from goldfold.experiment.workspace import carried_out
+from goldfold.trust.run_audits import watching
 from goldfold.tuning import objective
 from goldfold.tuning.studies import Study
 from goldfold.tuning.trials import TrialRecord
@@ -20,13 +19,11 @@ from goldfold.tuning.work import experiment_of
 Scores = dict[int, dict[int, float]]  # seed the folds were drawn with -> fold -> score
 
 
-def redrawn(
-    found: Prepared, study: Study, winner: TrialRecord, draws: int, quiet: bool = False
-) -> tuple[Scores, Scores] | None:
-    """The winner's and trial 0's scores on `draws` other draws of the folds.
+def redrawn(found: Prepared, study: Study, winner: TrialRecord, draws: int) -> tuple[Scores, Scores] | None:
+    """The scores of `winner` and of trial 0 on `draws` other draws of the folds.
 
-    None where there are none: the winner is trial 0 itself, no draws were asked for, or the competition's folds do not
-    depend on the seed they are drawn with.
+    None if there is nothing to compare: the winner is trial 0 itself, no draws were asked for, or the competition's
+    folds do not depend on the seed.
     """
     first = found.experiment.protocol.seed
     baseline = next(record for record in study.records() if record.number == 0)
@@ -36,7 +33,7 @@ def redrawn(
     scores: tuple[Scores, Scores] = ({}, {})
     for other, _ in drawn:
         for record, into in zip((winner, baseline), scores, strict=True):
-            into[other.experiment.protocol.seed] = _scored(other, study, record, quiet)
+            into[other.experiment.protocol.seed] = _scored(other, study, record)
     return scores
 
 
@@ -44,7 +41,7 @@ def _drawn(found: Prepared, seed: int) -> tuple[Prepared, str]:
     """The experiment on folds drawn with another seed, and those folds as text."""
     experiment = found.experiment
     competition, train = experiment.competition, experiment.tables.train
-    folds = workspace.carried_out(found.name, competition.split, train, seed)
+    folds = carried_out(found.name, competition.split, train, seed)
     fold_checks.check_positions(folds, len(train))
     protocol = experiment.protocol.model_copy(update={"seed": seed})
     config = replace(found.config, protocol=protocol)
@@ -52,20 +49,19 @@ def _drawn(found: Prepared, seed: int) -> tuple[Prepared, str]:
     return replace(found, config=config, experiment=replace(experiment, protocol=protocol, folds=folds)), text
 
 
-def _scored(other: Prepared, study: Study, record: TrialRecord, quiet: bool) -> dict[int, float]:
-    experiment = experiment_of(other, dict(record.params))
-    metric, seed = experiment.competition.metric.name, experiment.protocol.seed
+def _scored(other: Prepared, study: Study, record: TrialRecord) -> dict[int, float]:
+    """Fold -> score of a trial's parameters; complete fits are read instead of fitted again."""
+    experiment, observer = experiment_of(other, dict(record.params)), other.workspace.observer
+    metric, seed, count = experiment.competition.metric.name, experiment.protocol.seed, len(fit_keys(experiment))
     folder = study.trial_folder(record.params) / f"folds-drawn-with-{seed}"
-    bar = Bar(len(fit_keys(experiment)), metric, quiet)
-    bar.work(f"trial {record.number} on folds drawn with seed {seed}, fit", 0, len(fit_keys(experiment)))
+    observer.fits_begin(count, metric)
+    observer.work(f"trial {record.number} on folds drawn with seed {seed}, fit", 0, count)
     fits = []
-    for fit in cross_validate(_telling(experiment, bar), folder, bar):
-        fits.append(fit)
-        bar.fit_ended()
-    bar.close()
-    objective.remove_weights(folder)
+    try:
+        for fit in cross_validate(experiment, folder, watching(observer, experiment.protocol.accept)):
+            fits.append(fit)
+            observer.fit_ended()
+    finally:
+        observer.close()
+    objective.tidy(folder)
     return fold_scores(fits, metric)
-
-
-def _telling(experiment: Experiment, bar: Bar) -> Experiment:
-    return replace(experiment, runtime=replace(experiment.runtime, progress=partial(bar.work)))

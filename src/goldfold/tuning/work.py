@@ -1,10 +1,11 @@
-"""What a worker of a study does: claim a trial, carry it out, tell how it ended, until there is none left."""
+"""A worker of a study: claim a trial, run it, store its result, until no trial is left."""
 
 from __future__ import annotations
 
 import hashlib
 import random
 import shutil
+import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,11 +17,12 @@ from filelock import FileLock
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
-from goldfold.experiment import workspace
 from goldfold.experiment.fits import Experiment, fold_numbers
 from goldfold.experiment.setup import Prepared, prepare_experiment
+from goldfold.experiment.workspace import Workspace
 from goldfold.io import memory
 from goldfold.io.files import read_json
+from goldfold.io.progress import Observer
 from goldfold.io.seeding import derive
 from goldfold.training.settings import LoopOptions
 from goldfold.tuning import objective, storages, studies
@@ -31,15 +33,16 @@ from goldfold.tuning.trials import TrialRecord
 from goldfold.tuning.workers import Worker
 
 IN_A_ROW = 5  # failed trials after which a study stops
-WAIT_SECONDS = 1.0  # between two looks at whether another worker has left its trial
+WAIT_SECONDS = 1.0  # between two checks whether another worker has left its trial
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What `tune` was asked for, as its workers are told it.
+    """The arguments of `tune` as its workers get them.
 
-    trials: of the whole study, those of earlier commands too. until: seconds since 1970 at which no trial is begun any
-    more. prune: whether hopeless trials end early.
+    trials: of the whole study, earlier commands included. project: the folder with competitions/, configs/ and runs/;
+    absolute for workers in other processes. until: seconds since 1970 after which no trial begins. prune: end hopeless
+    trials early.
     """
 
     competition: str
@@ -47,6 +50,7 @@ class Asked:
     overrides: tuple[str, ...]
     study: str
     trials: int
+    project: Path = Path()
     storage: str | None = None
     until: float | None = None
     prune: bool = True
@@ -54,14 +58,23 @@ class Asked:
 
     @property
     def folder(self) -> Path:
-        return workspace.RUNS / self.competition / "studies" / self.study
+        return studies_folder(Workspace(self.project), self.competition) / self.study
 
 
-def opened(asked: Asked) -> tuple[Prepared, Study]:
-    """The study, and the experiment its trials are variations of."""
+def studies_folder(workspace: Workspace, competition: str) -> Path:
+    """The folder of a competition's studies, each in a folder of its name."""
+    return workspace.runs / competition / "studies"
+
+
+def opened(asked: Asked, observer: Observer | None = None) -> tuple[Prepared, Study]:
+    """The experiment whose parameters the study varies, and the study, new or resumed.
+
+    observer: of long work outside the trials; None: nobody.
+    """
+    workspace = Workspace(asked.project, observer or Observer())
     recipes = workspace.competition(asked.competition).recipes
     config = configs.read_config(workspace.config_path(asked.competition, asked.config), asked.overrides, recipes)
-    found = prepare_experiment(asked.competition, config, torch.device(asked.device))
+    found = prepare_experiment(workspace, asked.competition, config, torch.device(asked.device))
     searched = searched_by(config, recipes)
     place = storages.open_storage(asked.storage, asked.folder)
     return found, studies.open_study(asked.study, searched, _basis(asked, found, searched), place, asked.folder)
@@ -75,31 +88,35 @@ def searched_by(config: configs.Config, recipes: Any) -> Space:
 
 
 def own_values(config: configs.Config) -> dict[str, Any]:
-    """What a config says of every parameter, defaults included."""
+    """The value of every parameter of a config, defaults included."""
     return {key: value for key, value in config.resolved().items() if key != "config"}
 
 
 def varied(config: configs.Config, values: dict[str, Any], recipes: Any) -> configs.Config:
-    """The config with other values."""
+    """The config with some values changed."""
     return configs.resolve_config(config.name, own_values(config) | values, recipes)
 
 
 def experiment_of(found: Prepared, params: dict[str, Any]) -> Experiment:
-    """The experiment with a trial's parameters; of the test rows the first alone, since no trial is judged by them."""
+    """The experiment with a trial's parameters, and with one test row: no trial is scored on test rows.
+
+    Raises:
+        GoldfoldError: the parameters are not valid, or break a rule of the competition.
+    """
     competition, tables = found.experiment.competition, found.experiment.tables
     config = varied(found.config, params, competition.recipes)
     for rule in competition.rules:
         if broken := rule.broken(config.params):
-            raise GoldfoldError(f"it breaks a rule of the competition ({rule.text}): {broken}")
+            raise GoldfoldError("rule_broken", f"it breaks a rule of the competition ({rule.text}): {broken}")
     tables = replace(tables, test=tables.test.iloc[:1])
     return replace(found.experiment, params=config.params, loop=config.loop, tables=tables)
 
 
 def work(asked: Asked) -> int:
-    """Carry out trials until all that the study was asked for have ended, or the time is over; returns how many.
+    """Run trials until the study has as many as asked for, or time is up; returns how many were run.
 
     Raises:
-        GoldfoldError: the config itself fails, trials fail in a row, or the storage does not answer.
+        GoldfoldError: trial 0 (the config itself) fails, five trials in a row fail, or the storage does not answer.
     """
     memory.keep_freed_memory()
     found, study = opened(asked)
@@ -121,12 +138,31 @@ def work(asked: Asked) -> int:
     return done
 
 
+def work_elsewhere(asked: Asked) -> int:
+    """As `work`, in another process, here or on another machine; `asked.project` is absolute.
+
+    A machine that does not see the study's folder works in its current folder, where a cluster puts the project's code.
+
+    Raises:
+        GoldfoldError: as `work`, or the study's storage is a file that this machine does not see.
+    """
+    if asked.folder.exists():
+        return work(asked)
+    if not asked.storage or asked.storage.startswith("sqlite"):
+        raise GoldfoldError(
+            "storage_not_shared",
+            f"a worker on {socket.gethostname()} does not see {asked.folder}, where the study is stored: use a storage "
+            "that all machines reach, STORAGE=postgresql://user:password@host/database",
+        )
+    return work(replace(asked, project=Path.cwd()))
+
+
 def _carried_out(found: Prepared, study: Study, claim: Claim, asked: Asked) -> TrialRecord:
-    """One trial, from its claim to its end in the storage; what is trained is kept also when that does not answer."""
+    """Run a claimed trial and store its result; its fits are kept on disk even if the storage does not answer."""
     known, code = claim.known, found.hashes()["code_hash"]
     folder = study.trial_folder(known.params)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):  # two workers may have drawn the same parameters
+    with FileLock(folder / ".lock"):  # two workers may have sampled the same parameters
         _drop_other_code(folder, code)
         study.keep(known, code)
         with study.heartbeat(claim):
@@ -153,14 +189,14 @@ def _surroundings(study: Study, claim: Claim, asked: Asked, code: str) -> object
 
     def note(record: TrialRecord) -> None:
         study.keep(record, code)
-        with suppress(*UNREACHABLE):  # the end of the trial says so
+        with suppress(*UNREACHABLE):  # reported at the end of the trial
             study.note(claim, record)
 
     return objective.TrialContext(order=study.basis.order, earlier=earlier, note=note, prune=asked.prune)
 
 
 def _drop_other_code(folder: Path, code: str) -> None:
-    """Fits that other code made are made again."""
+    """Remove fits that were made with other code."""
     if (folder / studies.TRIAL).exists() and read_json(folder / studies.TRIAL)["code"] != code:
         for fit in folder.glob("fold*-seed*"):
             shutil.rmtree(fit)
@@ -168,11 +204,14 @@ def _drop_other_code(folder: Path, code: str) -> None:
 
 def _refuse_failures(ended: TrialRecord, failed: int) -> None:
     if ended.state == "failed" and ended.number == 0:
-        raise GoldfoldError(f"trial 0, the config itself, fails, so there is nothing to improve: {ended.reason}")
+        raise GoldfoldError(
+            "baseline_trial_failed", f"trial 0, the config itself, fails, so there is no baseline: {ended.reason}"
+        )
     if failed == IN_A_ROW:
         raise GoldfoldError(
-            f"{failed} trials in a row failed, the last one by this: {ended.reason}; narrow the search and begin a new "
-            "study with STUDY=<another name>"
+            "trials_failed",
+            f"{failed} trials in a row failed, the last one with: {ended.reason}; narrow the search and start a new "
+            "study with STUDY=<another name>",
         )
 
 

@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from goldfold.experiment import config as configs
-from goldfold.experiment import workspace
 from goldfold.experiment.setup import Prepared
 from goldfold.io.files import read_json, write_bytes, write_json, write_text
 from goldfold.io.formatting import duration
 from goldfold.report.study.best_config import best_config
-from goldfold.report.study.numbers import Facts, Reestimate, score, signed, signed_interval, top
+from goldfold.report.study.numbers import Facts, Reestimate
 from goldfold.report.study.page import page, pictures
+from goldfold.report.study.result import RECORD, StudyResult
 from goldfold.tuning.reevaluation import Scores
 from goldfold.tuning.studies import Study
 from goldfold.tuning.trials import TrialRecord
@@ -27,40 +27,25 @@ FACTS = "study.json"  # hash of the config the last command wrote, to detect man
 Redraw = Callable[[TrialRecord], tuple[Scores, Scores] | None]
 
 
-def conclude(found: Prepared, study: Study, asked: Asked, redraw: Redraw) -> None:
-    """Print and write the study's results so far.
+def conclude_study(found: Prepared, study: Study, asked: Asked, redraw: Redraw) -> StudyResult:
+    """Write the study's results so far: record, pictures and, once it is over, the best trial's config.
 
     redraw: scores the best trial and trial 0 on newly drawn folds; called once all trials have ended or time is up.
     """
-    records = study.records()
-    facts = _facts(found, study, asked, records)
-    print("\n".join(top(facts)))
-    ended = sum(record.state != "running" for record in records) >= asked.trials
-    ended = ended or (asked.until is not None and time.time() > asked.until)
-    if ended and facts.winner and (drawn := redraw(facts.winner)):
+    facts = study_facts(found, study, asked)
+    concluded = len(facts.trials) - len(facts.of("running")) >= asked.trials
+    concluded = concluded or (asked.until is not None and time.time() > asked.until)
+    if concluded and facts.winner and (drawn := redraw(facts.winner)):
         facts = replace(facts, reestimate=Reestimate(facts.winner.value, *drawn))
-        _print_reestimate(facts)
-    name = f"{asked.study}-best"
-    config = _write_config(found, facts, asked, name) if ended and facts.winner and facts.winner.number else None
-    _write_page(facts, asked, name if config else None)
-    if config:
-        print(f"config {config}: make train COMP={asked.competition} CONFIG={name}")
-    elif ended and facts.winner:
-        print("no trial is better than the config (trial 0), so no config was written")
-    print(f"record {asked.folder / 'record.md'}")
+    better = concluded and facts.winner and facts.winner.number
+    config = _write_config(found, facts, asked, f"{asked.study}-best") if better else None
+    _write_page(facts, asked, config.stem if config else None)
+    return StudyResult(facts, asked.folder, asked.trials, concluded, config)
 
 
-def _print_reestimate(facts: Facts) -> None:
-    found = facts.reestimate
-    print(
-        f"trial {facts.winner.number} on newly drawn folds: {facts.metric} {score(found.score)} "
-        f"({score(found.study)} in the study), {signed(found.gain.mean)} {signed_interval(found.gain.interval)} "
-        "against the config"
-    )
-
-
-def _facts(found: Prepared, study: Study, asked: Asked, records: Sequence[TrialRecord]) -> Facts:
-    metric = found.experiment.competition.metric
+def study_facts(found: Prepared, study: Study, asked: Asked) -> Facts:
+    """The study at this moment."""
+    metric, records = found.experiment.competition.metric, study.records()
     seconds, workers = _times(records)
     return Facts(
         name=asked.study,
@@ -99,7 +84,7 @@ def _write_config(found: Prepared, facts: Facts, asked: Asked, name: str) -> Pat
     seconds = (facts.winner.ended - facts.winner.started).total_seconds()
     cost = f"{duration(seconds)} as a trial with {facts.workers} at once"
     text = best_config(facts, name, values, defaults, cost)
-    path, own = workspace.config_path(asked.competition, name), asked.folder / FACTS
+    path, own = found.workspace.config_path(asked.competition, name), asked.folder / FACTS
     written = read_json(own)["config"] if own.exists() else None
     if path.exists() and _hash(path.read_text(encoding="utf-8")) not in (written, _hash(text)):
         path = asked.folder / path.name
@@ -128,7 +113,7 @@ def _write_page(facts: Facts, asked: Asked, config: str | None) -> None:
         go_on=f"make tune {' '.join(options)}",
         drawn=drawn,
     )
-    write_text(asked.folder / "record.md", text)
+    write_text(asked.folder / RECORD, text)
 
 
 def _train_command(facts: Facts, asked: Asked, config: str | None) -> str:

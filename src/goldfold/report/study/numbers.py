@@ -187,7 +187,17 @@ def cells(facts: Facts, trial: TrialRecord) -> list[str]:
     return [*own, signed(gain.mean), signed_interval(gain.interval), f"{gain.better} of {gain.folds}"]
 
 
+def trial_line(trial: TrialRecord, facts: Facts) -> str:
+    """The result of one trial in a line, `best so far` included."""
+    if trial.state == "complete":
+        result = f"{facts.metric} {score(trial.value)}{'  best so far' if trial is facts.winner else ''}"
+    else:
+        result = f"{trial.state}: {trial.reason};"
+    return f"trial {trial.number}  {result}  {values(trial)}"
+
+
 def values(trial: TrialRecord) -> str:
+    """The parameters of a trial as `key=value` words."""
     return " ".join(f"{key}={shown(value)}" for key, value in trial.params.items())
 
 
