@@ -1,4 +1,4 @@
-"""What views, seeds and folds gain a run, as a table, as text and as a picture."""
+"""Gains of test-time views, seeds and folds, as a table, as text and as a picture."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _fold_lines(found: Mapping[str, Any]) -> list[tuple[str, float, str, str]]:
 
 @styled()
 def gains(found: Mapping[str, Any]) -> bytes:
-    """A PNG of `gains.json`: a line for each set of views and for the seeds, below it the fits on hidden labels."""
+    """A PNG of `gains.json`: the gain of each set of views and of the seeds, below it the fits on hidden labels."""
     differences, folds = _differences(found), found["folds"]
     heights = [1 + len(differences)] * bool(differences) + [2] * bool(folds)
     drawn = figure(LINE * sum(heights) + 0.75 * len(heights))
@@ -126,7 +126,7 @@ def gains(found: Mapping[str, Any]) -> bytes:
 
 
 def _differences(found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """What is drawn in a line -> its difference."""
+    """Label of a line -> its difference."""
     metric = found["metric"]
     shown = {
         f"views {each['views']}\n{each['cost']:.1f} times the cost": each["metrics"][metric]["difference"]
