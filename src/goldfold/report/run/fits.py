@@ -71,8 +71,8 @@ def _optimism(fits: Sequence[Fit], others: Sequence[Row | None], select: str, me
             "epochs on the scored fold would be optimistic by that much."
         )
     return (
-        f"The last epoch of each fit gives {number(other)} on average. Each epoch was selected on the fold it is scored "
-        f"on, so the scores are optimistic by up to {apart}."
+        f"The last epoch of each fit gives {number(other)} on average. Each epoch was selected on the fold it is "
+        f"scored on, so the scores are optimistic by up to {apart}."
     )
 
 

@@ -20,11 +20,11 @@ NOTHING = (None, None, None, None)  # the gain of what others are compared with
 
 
 def table(found: Mapping[str, Any]) -> DataFrame:
-    """A row per way to predict: its score by the competition's metric, what it gains, what it costs.
+    """A row per way to predict: its score by the competition's metric, its gain and its cost.
 
-    found: as gains.json has it. Columns: part (views, seeds or folds); way; score, the mean over folds, of folds on the
-    hidden labels; difference to the first row of the part, its 95 % interval (low, high; none of folds), better in how
-    many of the folds (of the fits, of folds); cost, in multiples of the first row.
+    found: the content of `gains.json`. Columns: part (views, seeds or folds); way; score, the mean over folds, or on
+    the hidden labels if the part is folds; difference to the first row of the part; its 95 % interval, low and high
+    (missing for folds); better, in how many folds (fits, for folds); cost, in multiples of the first row.
     """
     rows = [*_view_table(found), *_seed_table(found), *_fold_table(found)]
     frame = DataFrame(rows, columns=["part", "way", "score", "difference", "low", "high", "better", "cost"])
@@ -32,7 +32,7 @@ def table(found: Mapping[str, Any]) -> DataFrame:
 
 
 def lines(run: str, found: Mapping[str, Any]) -> list[str]:
-    """A line for each way to predict: its score by the competition's metric, what it gains, what it costs."""
+    """A line per way to predict: its score by the competition's metric, its gain and its cost."""
     better = "higher" if found["higher_is_better"] else "lower"
     told = [f"{run}  {found['metric']}, {better} is better; differences to the first line of a block, over folds"]
     for rows in (_view_lines(found), _seed_lines(found), _fold_lines(found)):

@@ -86,7 +86,7 @@ def _told(workspace: Workspace, name: str, attempts: Sequence[Attempt]) -> tuple
     if not boards:
         return [*lines, ""], None
     path = workspace.submissions / f"ledger-{name}.png"
-    write_bytes(path, report.against(boards, metric, higher))
+    write_bytes(path, report.cv_against_leaderboard(boards, metric, higher))
     return [*lines, f"picture {path}", ""], path
 
 
