@@ -214,7 +214,7 @@ def test_a_recipe_without_training_one_fold_and_no_pooled_score(run: Path) -> No
         _edit(run / f"fold{fold}-seed0" / "fit.json", epoch=None)
     text = _text(run)
     assert "**roc_auc 0.9000** (one fold: no spread, no interval)" in text
-    assert "no stage that is trained by epochs" in text
+    assert "Nothing was trained by epochs." in text
     assert "±" not in text
     assert "None" not in text
 

@@ -119,7 +119,8 @@ def section(found: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]]) 
     protocol = f"Protocol: {found['protocol']}. " if found["protocol"] else ""
     queries = (
         f"{protocol}The queries of each fold search the gallery of the same fold; the fits that embed them were "
-        "trained on neither. Queries without a relevant gallery row are not scored."
+        "trained on neither. Queries without a relevant gallery row are not scored. Counts per query are medians, with the range in "
+        "brackets if they differ."
     )
     spread = (
         "Spread is the standard deviation of a dimension of the normalized embeddings, mean over dimensions. Without "
@@ -163,8 +164,9 @@ def _score_range(names: Sequence[str], metrics: Mapping[str, Mapping[str, Any]])
         best = metrics[name].get("best_possible", metrics[name]["bounds"][metrics[name]["higher_is_better"]])
         share = f"{100 * (mean - chance) / (best - chance):.0f} %" if best != chance else "-"
         rows.append([name, number(mean), number(chance), number(best), share])
-    header = ["metric", "mean", "chance level", "best possible", "reached, from chance level to best possible"]
-    return table(header, rows) if rows else ""
+    header = ["metric", "mean", "chance level", "best possible", "chance-corrected"]
+    note = "Chance-corrected: (mean - chance level) / (best possible - chance level)."
+    return f"{table(header, rows)}\n\n{note}" if rows else ""
 
 
 def _spread_table(folds: Mapping[str, Mapping[str, Any]]) -> str:

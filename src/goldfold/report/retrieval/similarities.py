@@ -83,9 +83,9 @@ def _legend() -> list[Artist]:
 
     return [
         Patch(color=RELEVANT, alpha=0.45, linewidth=0, label="relevant pairs"),
-        Line2D([], [], color=RELEVANT, linewidth=1.2, label="median"),
+        Line2D([], [], color=RELEVANT, linewidth=1.2, label="median of relevant"),
         Line2D([], [], color=IRRELEVANT, linewidth=1.6, label="irrelevant pairs"),
-        Line2D([], [], color=IRRELEVANT, linewidth=1.2, linestyle="--", label="median"),
+        Line2D([], [], color=IRRELEVANT, linewidth=1.2, linestyle="--", label="median of irrelevant"),
     ]
 
 

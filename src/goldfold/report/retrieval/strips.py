@@ -23,7 +23,7 @@ FRAME = 3  # pixels
 BADGE = 19  # pixels
 SIGNS = {  # relevant -> name, color of the frame, strokes of a sign in the unit square (so that color is not alone)
     True: ("relevant", FOLDS[2], (((0.22, 0.55), (0.42, 0.75), (0.78, 0.28)),)),
-    False: ("not relevant", FOLDS[5], (((0.27, 0.27), (0.73, 0.73)), ((0.73, 0.27), (0.27, 0.73)))),
+    False: ("irrelevant", FOLDS[5], (((0.27, 0.27), (0.73, 0.73)), ((0.73, 0.27), (0.27, 0.73)))),
     None: ("unknown, or not counted", MUTED, (((0.28, 0.5), (0.72, 0.5)),)),
 }
 
