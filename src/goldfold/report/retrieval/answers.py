@@ -103,7 +103,7 @@ def _why_unknown(found: Found, query: Query) -> str:
 def _standing(found: Found, query: Query, reference: np.ndarray) -> list[str]:
     """How the best cosine of an external image compares with the best cosines of the train rows.
 
-    reference: from `embeddings.highest_of_rows`.
+    reference: from `embedding_search.best_similarities`.
     """
     if query.position < len(found.gallery.rows) or not len(reference):
         return []

@@ -186,7 +186,7 @@ def strips_of(
 ) -> bytes | None:
     """A PNG of the queries with the largest change, each with its results by both runs; None without images or changes.
 
-    how: "improved" or "degraded". fits: of the first run and of the other, as for `retrieval_comparisons.look`.
+    how: "improved" or "degraded". fits: of the first run and of the other, from `retrieval_comparisons.load_embeddings`.
     targets: columns that are shown below an image.
 
     Raises:

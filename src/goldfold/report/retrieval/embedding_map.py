@@ -33,7 +33,7 @@ def pca_map(embeddings: np.ndarray, labels: Sequence[Any], title: str) -> bytes:
     Raises:
         GoldfoldError: embeddings are not (n, d), not finite, or not one per label.
     """
-    units = normalize(embeddings)
+    units = np.asarray(normalize(embeddings))
     if len(units) != len(labels) or not len(labels):
         raise GoldfoldError(
             "lengths_differ",

@@ -119,8 +119,8 @@ def section(found: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]]) 
     protocol = f"Protocol: {found['protocol']}. " if found["protocol"] else ""
     queries = (
         f"{protocol}The queries of each fold search the gallery of the same fold; the fits that embed them were "
-        "trained on neither. Queries without a relevant gallery row are not scored. Counts per query are medians, with the range in "
-        "brackets if they differ."
+        "trained on neither. Queries without a relevant gallery row are not scored. Counts per query are medians, with "
+        "the range in brackets if they differ."
     )
     spread = (
         "Spread is the standard deviation of a dimension of the normalized embeddings, mean over dimensions. Without "
