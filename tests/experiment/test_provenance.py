@@ -98,9 +98,9 @@ def test_the_result_names_its_spread_interval_chance_and_direction(run: Path) ->
     half = 4.302653 * sd / np.sqrt(3)  # Student's t for 2 degrees of freedom, from a table
     assert text.startswith("# 地毯 / baseline-r2\n")
     assert f"**roc_auc {mean:.4f} ± {sd:.4f}** (mean ± sd over folds, ddof=1, n=3)" in text
-    assert f"95 % interval of the mean [{mean - half:.4f}, {mean + half:.4f}]" in text
+    assert f"95 % t interval of the mean [{mean - half:.4f}, {mean + half:.4f}]" in text
     assert "chance level 0.5000, higher is better" in text
-    assert "All 1,400 out-of-fold rows scored at once: 0.9112, 95 % bootstrap interval [0.9005, 0.9256]" in text
+    assert "all 1,400 out-of-fold rows: 0.9112, 95 % bootstrap interval over rows [0.9005, 0.9256]" in text
     assert "Protocol: roc_auc, out of fold, 3 of 3 folds drawn with seed 0" in text
 
 
@@ -117,13 +117,13 @@ def test_every_number_of_the_folds_is_there(run: Path) -> None:
 def test_a_flattering_epoch_is_told_with_its_amount(run: Path) -> None:
     best = np.mean(SCORES["roc_auc"]) + 0.006
     text = _text(run)
-    assert f"The best of the scored epochs read {best:.4f} on average, 0.0060 (absolute) from these: " in text
-    assert "choosing an epoch on the scored fold is optimistic by as much." in text
+    assert f"The best scored epoch of each fit gives {best:.4f} on average, a difference of 0.0060 (absolute)" in text
+    assert "would be optimistic by that much" in text
     _edit(run / "config.json", select="best")
     for fold, score in enumerate(SCORES["roc_auc"]):
         _edit(run / f"fold{fold}-seed0" / "fit.json", epoch=3)
         _write(run / f"fold{fold}-seed0" / "history.json", _history(score - 0.01, score))
-    assert f"The last epochs read {np.mean(SCORES['roc_auc']) - 0.01:.4f} on average" in _text(run)
+    assert f"The last epoch of each fit gives {np.mean(SCORES['roc_auc']) - 0.01:.4f} on average" in _text(run)
 
 
 def test_where_the_last_epoch_is_the_best_nothing_is_said_of_others(run: Path) -> None:
@@ -137,13 +137,13 @@ def test_the_best_of_a_metric_to_be_lowered_is_its_lowest(run: Path) -> None:
     _write(run / "metrics.json", {name: metrics[name] for name in ("log_loss", "roc_auc")})
     for fold, score in enumerate(SCORES["log_loss"]):
         _write(run / f"fold{fold}-seed0" / "history.json", _history(score, score - 0.02))
-    assert "0.0200 (absolute) from these" in _text(run)
+    assert "a difference of 0.0200 (absolute)" in _text(run)
 
 
 def test_the_budget_adds_up(run: Path) -> None:
     text = _text(run)
     assert re.search(r"\| fold 1, seed 0 \| +4 \| +128 \| +4,000 \| +10\.0 \|", text)
-    assert re.search(r"\| all +\| +12 \| +384 \| +12,000 \| +30\.0 \|", text)
+    assert re.search(r"\| total +\| +12 \| +384 \| +12,000 \| +30\.0 \|", text)
     assert "30.0 s of training" in text
 
 
@@ -214,7 +214,7 @@ def test_a_recipe_without_training_one_fold_and_no_pooled_score(run: Path) -> No
         _edit(run / f"fold{fold}-seed0" / "fit.json", epoch=None)
     text = _text(run)
     assert "**roc_auc 0.9000** (one fold: no spread, no interval)" in text
-    assert "no stage that is trained by epochs" in text
+    assert "Nothing was trained by epochs." in text
     assert "±" not in text
     assert "None" not in text
 

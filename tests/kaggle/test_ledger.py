@@ -22,7 +22,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.experiment.workspace import Workspace
 from goldfold.kaggle import ledger
 from goldfold.kaggle.ledger import Attempt, State
-from goldfold.report.run.ledger import Point, against, agreement, told, two_to_select
+from goldfold.report.run.ledger import Point, agreement, agreement_text, cv_against_leaderboard, two_to_select
 from goldfold.workflows.delivery.ledger import ledger as ledger_of
 
 FACTS = {
@@ -161,8 +161,8 @@ def test_a_perfect_ranking_of_four_proves_little_and_fewer_nothing():
     assert agreement(range(30), range(30)).low > 0.95
     assert agreement([1, 2, 3], [1, 2, 3]) is None
     assert agreement([1, 1, 1, 1], [1, 2, 3, 4]) is None
-    assert told(None, "public", 3) == "rank correlation of CV with public: none yet, 3 of at least 4 submissions"
-    assert told(None, "public", 4).endswith("all CVs or all scores are equal")
+    assert "3 of at least 4 submissions" in agreement_text(None, "public", 3)
+    assert "are equal" in agreement_text(None, "public", 4)
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.6])
@@ -206,7 +206,7 @@ def test_the_picture_is_one_and_shows_more_with_private_scores(count, tmp_path):
     for private in (math.nan, 0.4):
         path = tmp_path / "ledger.png"
         boards = {"布匹 on kaggle": [point._replace(private=private) for point in points], "布匹 on local": points}
-        path.write_bytes(against(boards, "auroc", True))
+        path.write_bytes(cv_against_leaderboard(boards, "auroc", True))
         seen.append(matplotlib.image.imread(path))
     assert seen[0].shape[1] == 1020
     assert not np.array_equal(*seen)
@@ -231,7 +231,7 @@ def test_the_command_tells_of_every_board_and_draws(tmp_path):
     said = str(found)
     assert len(found.table) == 6
     assert "cloth on local, auroc, higher is better" in said
-    assert "rank correlation of CV with public 1.0000, 95 %" in said
+    assert "rank correlation of CV and public score 1.0000, 95 % interval" in said
     assert "by CV: r4, r3; by public: r4, r3; by both: r4, r3" in said
     assert "upload failed: no place" in said
     assert "private" not in said.split("rank correlation")[1]

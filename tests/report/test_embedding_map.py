@@ -28,17 +28,17 @@ def picture(embeddings: np.ndarray, labels: list) -> np.ndarray:
     return pixels
 
 
-def spots(pixels: np.ndarray, colour: str) -> np.ndarray:
-    return np.argwhere((np.abs(pixels - to_rgb(colour)) < 0.012).all(axis=2))
+def spots(pixels: np.ndarray, color: str) -> np.ndarray:
+    return np.argwhere((np.abs(pixels - to_rgb(color)) < 0.012).all(axis=2))
 
 
 def test_components_are_those_of_a_singular_value_decomposition() -> None:
     rows = unit(200, 12)
     places, shares = components(rows)
-    centred = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
-    _, values, axes = np.linalg.svd(centred, full_matrices=False)
+    centered = rows.astype(np.float64) - rows.mean(axis=0, dtype=np.float64)
+    _, values, axes = np.linalg.svd(centered, full_matrices=False)
     assert shares == pytest.approx(values[:2] ** 2 / (values**2).sum(), rel=1e-5)
-    assert np.abs(places) == pytest.approx(np.abs(centred @ axes[:2].T), abs=1e-5)
+    assert np.abs(places) == pytest.approx(np.abs(centered @ axes[:2].T), abs=1e-5)
     assert np.array_equal(components(rows)[0], places)
 
 
@@ -59,7 +59,7 @@ def test_lengths_do_not_move_a_point() -> None:
     assert np.array_equal(picture(rows, labels), picture(rows * np.linspace(1, 50, 60)[:, None], labels))
 
 
-def test_clouds_have_colours_and_places_of_their_own() -> None:
+def test_clouds_have_colors_and_places_of_their_own() -> None:
     far = np.concatenate([unit(50, 8) * 0.1 + np.eye(8)[0], unit(50, 8, 1) * 0.1 + np.eye(8)[1]])
     pixels = picture(far, ["猫"] * 50 + ["собака"] * 50)[:, : int(0.86 * WIDTH * DPI)]  # left of the key
     first, second = spots(pixels, FOLDS[0]), spots(pixels, FOLDS[1])
@@ -69,7 +69,7 @@ def test_clouds_have_colours_and_places_of_their_own() -> None:
     assert not len(spots(pixels, FOLDS[2]))
 
 
-def test_of_many_labels_the_most_common_are_named_and_the_others_are_grey() -> None:
+def test_of_many_labels_the_most_common_are_named_and_the_others_are_gray() -> None:
     labels = ["common"] * 40 + [f"$名字 {number}" * 9 for number in range(200)]
     pixels = picture(unit(240, 6), labels)
     assert len(spots(pixels, FOLDS[0])) > len(spots(pixels, FOLDS[1])) > 0
@@ -79,13 +79,13 @@ def test_of_many_labels_the_most_common_are_named_and_the_others_are_grey() -> N
 
 
 @pytest.mark.parametrize(
-    ("embeddings", "labels", "told"),
+    ("embeddings", "labels", "facts"),
     [
         (np.ones((3, 2)), ["a"], "3 embeddings and 1 labels"),
         (np.ones(3), ["a"] * 3, "must be real numbers"),
         (np.array([[1, 2], [np.nan, 1]]), ["a", "b"], "finite"),
     ],
 )
-def test_what_is_no_set_of_embeddings_is_refused(embeddings: np.ndarray, labels: list, told: str) -> None:
-    with pytest.raises(GoldfoldError, match=told):
+def test_what_is_no_set_of_embeddings_is_refused(embeddings: np.ndarray, labels: list, facts: str) -> None:
+    with pytest.raises(GoldfoldError, match=facts):
         pca_map(embeddings, labels, "title")

@@ -40,8 +40,8 @@ def _pixels(png: bytes) -> np.ndarray:
     return pixels
 
 
-def _share(pixels: np.ndarray, colour: str) -> float:
-    return float((np.abs(pixels - to_rgb(colour)).max(axis=2) < 0.02).mean())
+def _share(pixels: np.ndarray, color: str) -> float:
+    return float((np.abs(pixels - to_rgb(color)).max(axis=2) < 0.02).mean())
 
 
 def _dashed_rows(pixels: np.ndarray) -> int:
@@ -78,7 +78,7 @@ def _summary(scores: list[float], chance: float, pooled: bool = True) -> dict:
 def test_learning_curves_show_each_fold_their_mean_and_a_near_chance_level() -> None:
     histories = {(fold, 0): _history(12, start=0.6 + 0.02 * fold**2) for fold in range(3)}
     pixels = _pixels(learning_curves(histories, "roc_auc", 0.5, dict.fromkeys(histories, 12)))
-    shares = [_share(pixels, colour) for colour in (*FOLDS[:3], INK)]
+    shares = [_share(pixels, color) for color in (*FOLDS[:3], INK)]
     assert min(shares) > 2e-4
     assert _share(pixels, FOLDS[5]) == 0
     assert _dashed_rows(pixels) > 0
@@ -207,13 +207,13 @@ def test_masks_are_outlined_where_they_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "prediction", "targets", "classes", "caption"),
     [
-        ({"p": 1 / 3}, np.float32(0.98765), ["p"], None, "true 0.333, said 0.988"),
-        ({"price": 181500.0}, np.array([120250.4]), ["price"], None, "true 181,500, said 120,250"),
-        ({"label": 7}, np.eye(10)[2] * 0.75 + 0.025, ["label"], range(10), "true 7 (0.025)\nsaid 2 (0.775)"),
-        ({"kind": "地毯"}, np.array([0.1, 0.9]), ["kind"], ["地毯", "牙刷"], "true 地毯 (0.100)\nsaid 牙刷 (0.900)"),
-        ({"kind": "cat"}, np.str_("dog"), ["kind"], None, "true cat, said dog"),
-        ({"a": 1, "b": 0, "c": 1}, np.array([0.2, 0.8, 0.9]), list("abc"), None, "true a, c\nsaid b, c"),
-        ({"a": 0, "b": 0}, np.array([0.2, 0.8]), list("ab"), None, "true none\nsaid b"),
+        ({"p": 1 / 3}, np.float32(0.98765), ["p"], None, "true 0.333, pred 0.988"),
+        ({"price": 181500.0}, np.array([120250.4]), ["price"], None, "true 181,500, pred 120,250"),
+        ({"label": 7}, np.eye(10)[2] * 0.75 + 0.025, ["label"], range(10), "true 7 (0.025)\npred 2 (0.775)"),
+        ({"kind": "地毯"}, np.array([0.1, 0.9]), ["kind"], ["地毯", "牙刷"], "true 地毯 (0.100)\npred 牙刷 (0.900)"),
+        ({"kind": "cat"}, np.str_("dog"), ["kind"], None, "true cat, pred dog"),
+        ({"a": 1, "b": 0, "c": 1}, np.array([0.2, 0.8, 0.9]), list("abc"), None, "true a, c\npred b, c"),
+        ({"a": 0, "b": 0}, np.array([0.2, 0.8]), list("ab"), None, "true none\npred b"),
         ({"kind": "cat"}, np.array([0.1, 0.9]), ["kind"], None, ""),
         ({"x": 1.5, "y": 2.0}, np.array([0.1, 0.9]), ["x", "y"], None, ""),
         ({"mask": 0}, np.zeros((4, 4)), ["mask"], None, ""),

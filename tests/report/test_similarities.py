@@ -1,4 +1,4 @@
-"""Histograms of right and wrong answers: numbers against NumPy and SciPy, the picture by its pixels."""
+"""Histograms of relevant and irrelevant pairs: numbers against NumPy and SciPy, the picture by its pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy import stats
 
 from goldfold.errors import GoldfoldError
 from goldfold.report.plotting.style import DPI, WIDTH
-from goldfold.report.retrieval.similarities import RIGHT, WRONG, histogram, median, overlap
+from goldfold.report.retrieval.similarities import IRRELEVANT, RELEVANT, histogram, median, overlap
 from goldfold.retrieval.cosines import SimilarityHistogram
 
 
@@ -34,9 +34,9 @@ def picture(found: dict[str, SimilarityHistogram]) -> np.ndarray:
     return pixels
 
 
-def spots(pixels: np.ndarray, colour: str, alpha: float = 1) -> np.ndarray:
-    """Rows and columns of a colour, on white where it is see-through."""
-    wanted = alpha * np.array(to_rgb(colour)) + 1 - alpha
+def spots(pixels: np.ndarray, color: str, alpha: float = 1) -> np.ndarray:
+    """Rows and columns of a color, on white where it is see-through."""
+    wanted = alpha * np.array(to_rgb(color)) + 1 - alpha
     return np.argwhere((np.abs(pixels - wanted) < 0.012).all(axis=2))
 
 
@@ -57,13 +57,13 @@ def test_overlap_is_that_of_two_normal_distributions() -> None:
     assert np.isnan(overlap(counted(np.array([]), np.array([0.5]))))
 
 
-def test_right_answers_are_an_area_and_wrong_ones_a_line_each_at_its_cosines() -> None:
+def test_relevant_pairs_are_an_area_and_irrelevant_ones_a_line_each_at_its_cosines() -> None:
     pixels = picture({"fold 0": counted(drawn(0.7, 0.05, 5000), drawn(0.1, 0.05, 5000))})
     plot = pixels[: int(0.7 * len(pixels))]  # above the key
-    area, line = spots(plot, RIGHT, 0.45), spots(plot, WRONG)
+    area, line = spots(plot, RELEVANT, 0.45), spots(plot, IRRELEVANT)
     assert len(area) > 10 * len(line) / 4
     assert np.median(area[:, 1]) > np.median(line[:, 1])
-    columns = spots(plot, RIGHT)[:, 1]  # its median's line
+    columns = spots(plot, RELEVANT)[:, 1]  # its median's line
     assert area[:, 1].min() < columns.min() < columns.max() < area[:, 1].max()
 
 
@@ -74,12 +74,12 @@ def test_panels_span_the_same_cosines_and_start_where_pairs_begin() -> None:
     )
     pixels = picture({"healthy": healthy, "collapsed": collapsed})
     upper, lower = pixels[: len(pixels) // 2], pixels[len(pixels) // 2 : -70]
-    assert spots(lower, RIGHT, 0.45)[:, 1].min() > np.median(spots(upper, RIGHT, 0.45)[:, 1])
+    assert spots(lower, RELEVANT, 0.45)[:, 1].min() > np.median(spots(upper, RELEVANT, 0.45)[:, 1])
     alone = picture({"collapsed": collapsed})[:-70]
-    assert np.ptp(spots(alone, RIGHT, 0.45)[:, 1]) > 1.5 * np.ptp(spots(lower, RIGHT, 0.45)[:, 1])
+    assert np.ptp(spots(alone, RELEVANT, 0.45)[:, 1]) > 1.5 * np.ptp(spots(lower, RELEVANT, 0.45)[:, 1])
     twice = picture({"one": healthy, "the same": healthy})
     parts = twice[: len(twice) // 2 - 25], twice[len(twice) // 2 - 25 : -70]
-    columns = [spots(part, RIGHT, 0.45)[:, 1] for part in parts]
+    columns = [spots(part, RELEVANT, 0.45)[:, 1] for part in parts]
     assert (columns[0].min(), columns[0].max()) == (columns[1].min(), columns[1].max())
 
 
@@ -92,5 +92,6 @@ def test_one_side_may_be_empty_and_many_folds_fit() -> None:
 
 
 def test_nothing_to_draw_is_refused() -> None:
-    with pytest.raises(GoldfoldError, match="got none"):
+    with pytest.raises(GoldfoldError) as error:
         histogram({})
+    assert error.value.code == "nothing_to_draw"

@@ -15,11 +15,11 @@ from goldfold.report.plotting.style import FOLDS, MUTED
 from goldfold.report.retrieval.strips import Answer, Strip, strips
 
 PAINTS = [(200, 30, 200), (30, 200, 200), (200, 200, 30), (30, 30, 220), (230, 120, 160), (90, 60, 10), (5, 90, 250)]
-GREEN, RED, GREY = (rgb(colour) for colour in (FOLDS[2], FOLDS[5], MUTED))
+GREEN, RED, GRAY = (rgb(color) for color in (FOLDS[2], FOLDS[5], MUTED))
 
 
 def paint(folder: Path, number: int, size: tuple[int, int] = (60, 80)) -> Path:
-    """A file of one colour, (height, width)."""
+    """A file of one color, (height, width)."""
     image = np.full((*size, 3), PAINTS[number][::-1], np.uint8)
     cv2.imencode(".png", image)[1].tofile(path := folder / f"颜色{number}.png")
     return path
@@ -31,9 +31,9 @@ def pixels(png: bytes) -> np.ndarray:
     return found
 
 
-def where(page: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    """(n, 2) rows and columns of the pixels of exactly this colour."""
-    return np.argwhere((page == colour).all(axis=2))
+def where(page: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
+    """(n, 2) rows and columns of the pixels of exactly this color."""
+    return np.argwhere((page == color).all(axis=2))
 
 
 def test_answers_stand_in_reading_order_right_of_the_query(tmp_path: Path) -> None:
@@ -53,16 +53,16 @@ def test_answers_stand_in_reading_order_right_of_the_query(tmp_path: Path) -> No
     assert last[1] == lefts[0]
 
 
-def test_right_wrong_and_unknown_differ_in_colour_and_in_shape(tmp_path: Path) -> None:
+def test_relevant_irrelevant_and_unknown_differ_in_color_and_in_shape(tmp_path: Path) -> None:
     path, signs = paint(tmp_path, 0), []
-    for right, colour in ((True, GREEN), (False, RED), (None, GREY)):
-        page = pixels(strips("one", [Strip(path, "query", [Answer(path, "an id", 0.5, right)])]))
-        for other in {GREEN, RED, GREY} - {colour}:
+    for relevant, color in ((True, GREEN), (False, RED), (None, GRAY)):
+        page = pixels(strips("one", [Strip(path, "query", [Answer(path, "an id", 0.5, relevant)])]))
+        for other in {GREEN, RED, GRAY} - {color}:
             assert len(where(page, other)) < 100  # gray words have some such pixels
-        assert len(where(page, colour)) > 1000
+        assert len(where(page, color)) > 1000
         answer = page[70:, 220:]  # below the key, right of the query
-        top = int(((answer == colour).all(axis=2).sum(axis=1) > 50).argmax())  # the frame's upper edge
-        left = int((answer[top] == colour).all(axis=1).argmax())
+        top = int(((answer == color).all(axis=2).sum(axis=1) > 50).argmax())  # the frame's upper edge
+        left = int((answer[top] == color).all(axis=1).argmax())
         badge = answer[top : top + 19, left : left + 19]
         signs.append((badge == 255).all(axis=2))
         assert 10 < signs[-1].sum() < 200
@@ -82,13 +82,13 @@ def test_ranks_similarities_and_captions_are_written_beside_the_images(tmp_path:
     found = [Answer(path, "帧 7\nbreath", 0.99274, True), Answer(path, "other", -0.0314, False)]
     page = pixels(strips("title", [Strip(path, "the query\nits label", found)]))
     for text in ("0.993", "-0.031"):
-        assert holds(page, canvas.words(text, 150, size=canvas.HEADING))
-    assert not holds(page, canvas.words("0.994", 150, size=canvas.HEADING))
+        assert holds(page, canvas.text_line(text, 150, size=canvas.HEADING))
+    assert not holds(page, canvas.text_line("0.994", 150, size=canvas.HEADING))
     for rank in ("1", "2"):
-        assert holds(page, canvas.words(rank, 150, size=canvas.HEADING, weight=canvas.BOLD))
+        assert holds(page, canvas.text_line(rank, 150, size=canvas.HEADING, weight=canvas.BOLD))
     for first, second in (("帧 7", "breath"), ("the query", "its label")):
-        assert holds(page, canvas.words(first, 150))
-        assert holds(page, canvas.words(second, 150, colour=MUTED))
+        assert holds(page, canvas.text_line(first, 150))
+        assert holds(page, canvas.text_line(second, 150, color=MUTED))
 
 
 @pytest.mark.parametrize("size", [(40, 160), (160, 40), (9, 12), (900, 1200)])
@@ -124,8 +124,9 @@ def test_long_words_of_any_script_stay_on_the_page(tmp_path: Path) -> None:
 
 
 def test_nothing_to_show_and_files_that_are_no_images_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(GoldfoldError, match="got none"):
+    with pytest.raises(GoldfoldError) as error:
         strips("none", [])
+    assert error.value.code == "nothing_to_draw"
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(GoldfoldError, match=r"text\.png"):
         strips("text", [Strip(paint(tmp_path, 0), "query", [Answer(tmp_path / "text.png", "id", 0.5, None)])])

@@ -92,8 +92,8 @@ def pixels(png: bytes | None) -> np.ndarray:
     return found
 
 
-def share(png: bytes | None, colour: str) -> float:
-    return float((np.abs(pixels(png) - to_rgb(colour)).max(axis=2) < 0.02).mean())
+def share(png: bytes | None, color: str) -> float:
+    return float((np.abs(pixels(png) - to_rgb(color)).max(axis=2) < 0.02).mean())
 
 
 def test_the_gain_on_new_folds_is_the_paired_one_widened_for_shared_rows():

@@ -59,7 +59,7 @@ def test_an_epoch_that_was_not_scored_can_be_picked(toy: Path, capsys) -> None:
     capsys.readouterr()
     main(["pick", "--run", "perceptron-r1", "--epoch", "2"])
     assert "selected_on_scored_fold  all folds: the epoch was named by hand" in capsys.readouterr().out
-    assert "The best of the scored epochs read" in (RUNS / "perceptron-r2" / "record.md").read_text(encoding="utf-8")
+    assert "The best scored epoch of each fit" in (RUNS / "perceptron-r2" / "record.md").read_text(encoding="utf-8")
 
 
 def test_a_picked_run_can_be_picked_from_and_looked_at(toy: Path) -> None:
@@ -88,7 +88,7 @@ def test_the_tables_of_epochs_agree_with_the_histories(toy: Path, capsys) -> Non
     assert best.metric == pytest.approx(sum(max(row["metric"] for row in rows) for rows in histories) / 3)
     assert last.cost == pytest.approx(best.metric - last.metric)
     assert f"{last.metric:.4f}" in told
-    assert "no score to quote" in told
+    assert "its score is optimistic" in told
 
 
 def test_the_atlas_shows_the_epochs_of_every_stage(toy: Path, capsys) -> None:

@@ -122,8 +122,7 @@ def _line(summary: Mapping[str, Any]) -> str:
 def _recipe_scores(shown: Mapping[str, Mapping[str, Any]]) -> bytes:
     pooled = [summary["pooled"] for summary in shown.values()]
     intervals = [summary["pooled_interval_95_bootstrap"] for summary in shown.values()]
-    metric = "auroc of all out-of-fold cells, 95 % bootstrap"
-    return curves.recipe_scores(list(shown), pooled, intervals, 0.5, metric)
+    return curves.recipe_scores(list(shown), pooled, intervals, 0.5, "auroc of all out-of-fold cells")
 
 
 def _next(baseline: Run, trained: Run) -> None:

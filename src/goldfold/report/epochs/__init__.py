@@ -1,1 +1,1 @@
-"""The epoch atlas: pages and tables of every kept epoch."""
+"""Epoch atlas: tables of every saved epoch, and pictures of its outputs on fixed images."""

@@ -1,4 +1,4 @@
-"""The epoch atlas: a page for each epoch with what it made of some probe images, and one sheet over all epochs."""
+"""Pages of the epoch atlas: for each saved epoch, its outputs on the same few images."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import numpy as np
 from goldfold.errors import GoldfoldError
 from goldfold.io.formatting import digits
 from goldfold.report.plotting import canvas
-from goldfold.report.plotting.canvas import BOLD, HEADING, PAGE, TEXT, TITLE, Range, below, beside, blank, words
+from goldfold.report.plotting.canvas import BOLD, HEADING, PAGE, TEXT, TITLE, Range, blank, hstack, text_line, vstack
 from goldfold.report.plotting.style import FOLDS, INK, MUTED
 
 ALARM, CHOSEN = "#b5402f", FOLDS[0]
-COLOURS = {"normal": FOLDS[2], "anomalous": FOLDS[5], "": MUTED}
-MARGIN, GAP, GUTTER = 14, 4, 26  # pixels: round a page, between tiles, between groups side by side
-EDGE = 10  # pixels of a group's colour, with the space beside it
-BETWEEN = 12  # pixels from one probe to the next
+COLORS = {"normal": FOLDS[2], "anomalous": FOLDS[5], "": MUTED}
+MARGIN, GAP, GUTTER = 14, 4, 26  # pixels: page margin, between tiles, between groups side by side
+EDGE = 10  # pixels of the colored edge of a group and the space beside it
+BETWEEN = 12  # pixels between images
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probes:
-    """Images that every epoch is shown.
+    """Images whose outputs are shown at every epoch.
 
-    ids, labels: what is written beside each. images: (k, h, w, 3) float in [0, 1]. anomalous: whether each shows a
-    defect, by which they are grouped; None where nobody knows.
+    ids, labels: captions of each image. images: (k, h, w, 3) float in [0, 1]. anomalous: whether each image shows a
+    defect, used to group them; None if unknown.
     """
 
     ids: Sequence[str]
@@ -37,27 +37,28 @@ class Probes:
         counts = [len(each) for each in (self.ids, self.labels, self.images, self.anomalous) if each is not None]
         if min(counts) == 0 or min(counts) < max(counts) or self.images.shape[3:] != (3,):
             raise GoldfoldError(
-                f"an atlas needs images (k, h, w, 3), each with its id and label, and got images {self.images.shape}, "
-                f"{len(self.ids)} ids and {len(self.labels)} labels; choose images of one size"
+                "probes_not_aligned",
+                f"an atlas needs images (k, h, w, 3) with one id and one label each, got images {self.images.shape}, "
+                f"{len(self.ids)} ids and {len(self.labels)} labels: pass images of one size",
             )
 
     def groups(self) -> dict[str, list[int]]:
-        """Positions of the normal and of the anomalous ones by these names, no group empty; all as '' where unknown."""
+        """Positions of normal and anomalous images by group name; one group named '' if unknown, no empty group."""
         if self.anomalous is None:
             return {"": list(range(len(self.ids)))}
-        odd = np.asarray(self.anomalous, bool)
-        groups = {"normal": np.flatnonzero(~odd).tolist(), "anomalous": np.flatnonzero(odd).tolist()}
+        anomalous = np.asarray(self.anomalous, bool)
+        groups = {"normal": np.flatnonzero(~anomalous).tolist(), "anomalous": np.flatnonzero(anomalous).tolist()}
         return {name: members for name, members in groups.items() if members}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What one epoch made of the probes.
+    """The outputs of one epoch for the probe images.
 
-    number: 1, 2, ... through all stages. name: what it is called where that is not its number.
-    pictures: name -> (k, h, w) heat or (k, h, w, 3) colours in [0, 1], of any height and width; scores: name -> (k,).
-        Values may be nan or infinite, as a dead network gives them.
-    facts: numbers of the whole epoch by name, such as its AUROCs. alarms: words for what is wrong with it.
+    number: 1, 2, ... through all stages. name: shown instead of the number if not empty.
+    pictures: name -> heatmaps (k, h, w) or RGB images (k, h, w, 3) in [0, 1], of any height and width; scores:
+        name -> (k,). Values may be NaN or infinite, as those of a diverged network.
+    facts: name -> a number of the whole epoch, such as its AUROC. alarms: what is wrong with it, in a few words each.
     """
 
     number: int
@@ -69,63 +70,74 @@ class Epoch:
 
     @property
     def title(self) -> str:
+        """The heading of the epoch's page."""
         return self.name or f"Epoch {self.number}"
 
 
 def heat_ranges(pictures: Iterable[Mapping[str, np.ndarray]]) -> dict[str, Range]:
-    """What the colours of each heat span at every epoch, (low, high), so that epochs are compared by eye.
+    """The color range (low, high) of each heatmap, the same at every epoch so that epochs can be compared by eye.
 
-    The medians over epochs of the 1st and of the 99.5th percentile of what is finite: a few collapsed epochs with their
-    large errors do not make all others dark. pictures: those of each epoch.
+    Medians over epochs of the 1st and 99.5th percentile of the finite values: a few collapsed epochs with large errors
+    do not darken all others. pictures: of each epoch.
     """
-    ends: dict[str, list[np.ndarray]] = {}
+    percentiles: dict[str, list[np.ndarray]] = {}
     for named in pictures:
         for name, values in named.items():
             if values.ndim == 3:
                 finite = values[np.isfinite(values)].astype(np.float32)
-                ends.setdefault(name, []).extend([np.percentile(finite, (1, 99.5))] if finite.size else [])
-    return {name: tuple(np.median(found, axis=0).tolist()) if found else (0.0, 1.0) for name, found in ends.items()}
+                percentiles.setdefault(name, []).extend([np.percentile(finite, (1, 99.5))] if finite.size else [])
+    return {name: _median_range(found) for name, found in percentiles.items()}
+
+
+def _median_range(percentiles: Sequence[np.ndarray]) -> Range:
+    """The median (low, high) over epochs; (0, 1) if no epoch had a finite value."""
+    if not percentiles:
+        return 0.0, 1.0
+    low, high = np.median(percentiles, axis=0).tolist()
+    return low, high
 
 
 def epoch_page(
     probes: Probes, epoch: Epoch, ranges: Mapping[str, Range], chosen: Mapping[str, int] | None = None
 ) -> bytes:
-    """A PNG 1020 pixels wide: each probe beside what the epoch made of it, normal ones left and anomalous ones right.
+    """A PNG 1020 pixels wide: each probe image beside the epoch's outputs, normal images left, anomalous ones right.
 
-    ranges: as `heat_ranges` has them. chosen: rule -> epoch; the rules that choose this epoch are told.
+    ranges: from `heat_ranges`. chosen: selection rule -> epoch; rules that select this epoch are named.
 
     Raises:
-        GoldfoldError: a picture or a score is not one per probe.
+        GoldfoldError: a picture or a score is not one per probe image.
     """
     check(probes, epoch)
     columns = _columns(probes)
-    room = (PAGE - 2 * MARGIN - (len(columns) - 1) * GUTTER) // len(columns)
-    drawn = [_column(probes, epoch, ranges, column, room) for column in columns]
-    body = beside(drawn, gap=GUTTER)
-    page = below([_head(epoch, ranges, chosen or {}), body], gap=BETWEEN)
+    width = (PAGE - 2 * MARGIN - (len(columns) - 1) * GUTTER) // len(columns)
+    body = hstack([_column(probes, epoch, ranges, column, width) for column in columns], gap=GUTTER)
+    page = vstack([_head(epoch, ranges, chosen or {}), body], gap=BETWEEN)
     return canvas.png(framed(page, PAGE))
 
 
 def framed(part: np.ndarray, width: int) -> np.ndarray:
-    """A part with the margins of a page that is `width` wide."""
+    """Put a part on a page that is `width` pixels wide, with margins."""
     whole = blank(part.shape[0] + 2 * MARGIN, width)
     whole[MARGIN:-MARGIN, MARGIN : MARGIN + part.shape[1]] = part
     return whole
 
 
 def check(probes: Probes, epoch: Epoch) -> None:
+    """Raise GoldfoldError if the epoch lacks a picture or a score of a probe image, or has another shape."""
     count = len(probes.images)
     for name, values in epoch.pictures.items():
         if len(values) != count or values.ndim not in (3, 4) or values.shape[3:] not in ((), (3,)):
             raise GoldfoldError(
-                f"a picture is ({count}, h, w) heat or ({count}, h, w, 3) colours for {count} images, and '{name}' of "
-                f"epoch {epoch.number} is {values.shape}; mend what the recipe's plan returns as pictures"
+                "picture_shape",
+                f"picture '{name}' of epoch {epoch.number} has shape {values.shape}, but {count} images need heatmaps "
+                f"({count}, h, w) or RGB images ({count}, h, w, 3). Fix what the recipe's plan returns as pictures",
             )
     for name, values in epoch.scores.items():
         if np.shape(values) != (count,):
             raise GoldfoldError(
-                f"a score is one number per image, ({count},), and '{name}' of epoch {epoch.number} is "
-                f"{np.shape(values)}; pass maps as pictures"
+                "score_shape",
+                f"score '{name}' of epoch {epoch.number} has shape {np.shape(values)}, but needs one number per image, "
+                f"({count},). Pass maps as pictures",
             )
 
 
@@ -135,7 +147,7 @@ def striped(epochs: Iterable[Epoch]) -> bool:
 
 
 def _columns(probes: Probes) -> list[tuple[str, list[int]]]:
-    """Two groups side by side, a single one in two halves where it is more than one image."""
+    """Two groups side by side; a single group of several images in two halves."""
     groups = list(probes.groups().items())
     if len(groups) == 2 or len(probes.ids) == 1:
         return groups
@@ -145,64 +157,67 @@ def _columns(probes: Probes) -> list[tuple[str, list[int]]]:
 
 
 def _head(epoch: Epoch, ranges: Mapping[str, Range], chosen: Mapping[str, int]) -> np.ndarray:
-    room = PAGE - 2 * MARGIN
-    title = words(epoch.title, room, size=TITLE, weight=BOLD)
-    alarms = [canvas.pill(alarm, canvas.extent(alarm, TEXT) + 12, ALARM) for alarm in epoch.alarms]
-    lines = [beside([title, *(canvas.centred(alarm, title.shape[0], alarm.shape[1]) for alarm in alarms)], gap=10)]
+    """Title with alarms, the rules that select the epoch, its facts, and the legend of the heatmaps."""
+    width = PAGE - 2 * MARGIN
+    title = text_line(epoch.title, width, size=TITLE, weight=BOLD)
+    alarms = [canvas.pill(alarm, canvas.text_width(alarm, TEXT) + 12, ALARM) for alarm in epoch.alarms]
+    lines = [hstack([title, *(canvas.centered(alarm, title.shape[0], alarm.shape[1]) for alarm in alarms)], gap=10)]
     rules = [rule for rule, number in chosen.items() if number == epoch.number]
     if rules:
-        lines.append(words(f"chosen by {', '.join(rules)}", room, colour=CHOSEN, weight=BOLD))
-    lines.append(canvas.wrapped([f"{name} {digits(value)}" for name, value in epoch.facts.items()], room))
+        lines.append(text_line(f"selected by {', '.join(rules)}", width, color=CHOSEN, weight=BOLD))
+    lines.append(canvas.wrapped_text([f"{name} {digits(value)}" for name, value in epoch.facts.items()], width))
     shown = {name: ranges[name] for name, values in epoch.pictures.items() if values.ndim == 3}
-    lines.append(canvas.heat_key(shown, striped([epoch])))
-    return below((line for line in lines if line.size), gap=3)
+    lines.append(canvas.heat_legend(shown, striped([epoch])))
+    return vstack((line for line in lines if line.size), gap=3)
 
 
 def _column(
-    probes: Probes, epoch: Epoch, ranges: Mapping[str, Range], column: tuple[str, Sequence[int]], room: int
+    probes: Probes, epoch: Epoch, ranges: Mapping[str, Range], column: tuple[str, Sequence[int]], width: int
 ) -> np.ndarray:
-    """A group's heading, the names of its pictures, and its probes one below the other."""
+    """Heading of a group, names of the pictures, and one image with its outputs below the other."""
     group, members = column
-    names, inside = ["input", *epoch.pictures], room - EDGE
+    names, inside = ["input", *epoch.pictures], width - EDGE
     side = (inside + GAP) // len(names) - GAP
-    size = canvas.fitted(probes.images.shape[1:], 3 * side // 2, side)
-    captions = [canvas.wrapped(said(epoch, probe), inside) for probe in range(len(probes.ids))]
-    deepest = max(caption.shape[0] for caption in captions)
-    above = beside((canvas.centred(words(name, side, colour=MUTED), 18, side) for name in names), gap=GAP)
+    size = canvas.fit_size(probes.images.shape[1:], 3 * side // 2, side)
+    captions = [canvas.wrapped_text(score_texts(epoch, probe), inside) for probe in range(len(probes.ids))]
+    tallest = max(caption.shape[0] for caption in captions)
+    header = hstack((canvas.centered(text_line(name, side, color=MUTED), 18, side) for name in names), gap=GAP)
     cells = []
     for probe in members:
         drawn = [canvas.tile(probes.images[probe], size), *tiles(epoch, ranges, probe, size)]
-        row = beside((canvas.centred(each, size[0], side) for each in drawn), gap=GAP)
+        row = hstack((canvas.centered(each, size[0], side) for each in drawn), gap=GAP)
         name = label(probes, probe, group, inside * 2 // 3)
-        name = beside([name, words(probes.ids[probe], inside - name.shape[1] - 8, colour=MUTED)], gap=8)
-        spare = blank(deepest - captions[probe].shape[0], 1)
-        cells.append(below([name, row, captions[probe], spare], gap=2))
-    body = below([above, *cells], gap=BETWEEN)
-    return below([heading(probes, group, room), edged(body, group)], gap=6)
+        name = hstack([name, text_line(probes.ids[probe], inside - name.shape[1] - 8, color=MUTED)], gap=8)
+        spare = blank(tallest - captions[probe].shape[0], 1)
+        cells.append(vstack([name, row, captions[probe], spare], gap=2))
+    body = vstack([header, *cells], gap=BETWEEN)
+    return vstack([heading(probes, group, width), edged(body, group)], gap=6)
 
 
-def heading(probes: Probes, group: str, room: int) -> np.ndarray:
-    """How many probes are of a group; nothing where no groups are known."""
+def heading(probes: Probes, group: str, width: int) -> np.ndarray:
+    """Number of images of a group; empty if groups are unknown."""
     if not group:
-        return blank(0, room)
-    told = f"{len(probes.groups()[group])} {group}"
-    return words(told, room, size=HEADING, weight=BOLD, colour=COLOURS[group])
+        return blank(0, width)
+    text = f"{len(probes.groups()[group])} {group}"
+    return text_line(text, width, size=HEADING, weight=BOLD, color=COLORS[group])
 
 
 def edged(part: np.ndarray, group: str) -> np.ndarray:
-    """A part with an edge of its group's colour at the left, which is thicker at anomalous ones."""
-    thick = 6 if group == "anomalous" else 2
-    return beside([blank(part.shape[0], thick, COLOURS[group]), blank(1, EDGE - thick), part])
+    """Add a left edge in the group's color; it is thicker for anomalous images."""
+    thickness = 6 if group == "anomalous" else 2
+    return hstack([blank(part.shape[0], thickness, COLORS[group]), blank(1, EDGE - thickness), part])
 
 
-def label(probes: Probes, probe: int, group: str, room: int) -> np.ndarray:
-    return words(probes.labels[probe], room, weight=BOLD, colour=COLOURS[group] if group else INK)
+def label(probes: Probes, probe: int, group: str, max_width: int) -> np.ndarray:
+    """Label of an image in the color of its group."""
+    return text_line(probes.labels[probe], max_width, weight=BOLD, color=COLORS[group] if group else INK)
 
 
-def said(epoch: Epoch, probe: int) -> list[str]:
+def score_texts(epoch: Epoch, probe: int) -> list[str]:
+    """Name and value of each score of one image."""
     return [f"{name} {digits(values[probe])}" for name, values in epoch.scores.items()]
 
 
 def tiles(epoch: Epoch, ranges: Mapping[str, Range], probe: int, size: canvas.Size) -> list[np.ndarray]:
-    """The epoch's pictures of one probe."""
+    """The epoch's pictures of one image, drawn at one size."""
     return [canvas.tile(values[probe], size, ranges.get(name, (0, 1))) for name, values in epoch.pictures.items()]

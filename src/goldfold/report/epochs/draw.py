@@ -1,4 +1,4 @@
-"""Draw the epoch atlas: curves over epochs, a page of images for each epoch, and a sheet over all epochs."""
+"""Write the pictures of the epoch atlas: curves over epochs, a page of images per epoch, and the contact sheet."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pandas import DataFrame
 
 from goldfold.competition import Competition
 from goldfold.experiment.saved_epochs import EpochOutput, epochs_by_rule
-from goldfold.images import reading as images
+from goldfold.images import reading
 from goldfold.io.files import write_bytes
 from goldfold.report.epochs import atlas, contact_sheet, curves, tables
 from goldfold.report.plotting.row_labels import labels
 from goldfold.training.state import History
 
-SIDE = 192  # pixels of an image as the atlas shows it
+SIDE = 192  # pixels of the longer side of an image
 
 
 def draw(
@@ -27,23 +27,22 @@ def draw(
     history: History,
     chance: float,
 ) -> None:
-    """Draw curves over epochs and, where there are images to show, a page per epoch and the contact sheet.
+    """Draw curves over epochs into `folder` and, if there are images, a page per epoch and the contact sheet.
 
-    Epochs are numbered through all stages; where there are several each is called by its stage and its number there.
-    rows: the images shown. looks: what each kept epoch made of them. chance: of the whole fold, whose scores the curves
-    are.
+    Epochs are numbered through all stages; if there are several stages, an epoch is named by its stage and its number
+    there. rows: the images shown. looks: the outputs of each saved epoch for them. history: of one fit. chance: chance
+    level of the whole fold, which the curves score.
     """
     metric = competition.metric
-    places = {(row["stage"], row["epoch"]): place for place, row in enumerate(history, 1)}
+    numbers = {(row["stage"], row["epoch"]): number for number, row in enumerate(history, 1)}
     rules = epochs_by_rule(history, metric.higher_is_better)
-    chosen = {rule: places[row["stage"], row["epoch"]] for rule, row in rules.items()}
+    chosen = {rule: numbers[row["stage"], row["epoch"]] for rule, row in rules.items()}
     names = _names(history)
     table, scores = tables.numbered(history), list(history[-1]["scores"])
     write_bytes(folder / "by_epoch.png", curves.by_epoch(table, scores, chosen, chance, metric.name, names))
     if "path" not in rows or not looks[0].pictures:
         return
-    at = [places[look.row["stage"], look.row["epoch"]] for look in looks]
-    shown = [_epoch(look, place, names.get(place, "")) for look, place in zip(looks, at, strict=True)]
+    shown = [_epoch(look, numbers[look.row["stage"], look.row["epoch"]], names) for look in looks]
     _draw_images(folder, _probes(competition, rows), looks, shown, chosen)
 
 
@@ -68,27 +67,27 @@ def _probes(competition: Competition, rows: DataFrame) -> atlas.Probes:
     return atlas.Probes(
         ids=[str(each) for each in rows["id"]],
         labels=labels(rows, targets[:1] if competition.metric.retrieval else targets),
-        images=np.stack([images.resize(images.read(path), SIDE) for path in rows["path"]]) / 255,
+        images=np.stack([reading.resize(reading.read(path), SIDE) for path in rows["path"]]) / 255,
         anomalous=(answers > 0).tolist() if answers.dtype.kind in "biuf" and answers.between(0, 1).all() else None,
     )
 
 
 def _names(history: History) -> dict[int, str]:
-    """What each epoch is called where there are several stages; nothing where its number says it."""
+    """Number of each epoch -> its name, if there are several stages; else empty."""
     if len({row["stage"] for row in history}) == 1:
         return {}
-    return {place: f"{row['stage']} {row['epoch']}" for place, row in enumerate(history, 1)}
+    return {number: f"{row['stage']} {row['epoch']}" for number, row in enumerate(history, 1)}
 
 
-def _epoch(look: EpochOutput, place: int, title: str) -> atlas.Epoch:
+def _epoch(look: EpochOutput, number: int, names: Mapping[int, str]) -> atlas.Epoch:
     predictions, monitored = look.predictions, look.row["monitored"]
-    names = [name for name in predictions.dtype.names or () if predictions.dtype[name].kind == "f"]
+    floats = [name for name in predictions.dtype.names or () if predictions.dtype[name].kind == "f"]
     ranking = {name: each["value"] for name, each in monitored.items() if each["higher_is_better"] is not None}
     return atlas.Epoch(
-        number=place,
-        name=title,
+        number=number,
+        name=names.get(number, ""),
         pictures=look.pictures,
-        scores={name: predictions[name] for name in names if predictions[name].ndim == 1},
+        scores={name: predictions[name] for name in floats if predictions[name].ndim == 1},
         facts={**look.row["scores"], **ranking},
         alarms=[each["alarm"] for each in monitored.values() if each["alarm"]],
     )

@@ -1,4 +1,4 @@
-"""`epochs.md`: which epoch every rule would choose and what that costs, then each epoch in numbers."""
+"""Text of `epochs.md`: the epoch each rule would select and what that costs, then a table of all epochs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from goldfold.report.plotting.markdown import folded, table
 
 
 def rules(metric: Metric, costs: Sequence[RuleCost]) -> str:
-    """A line per rule: the epochs it chooses in the fits, the metric there, and how far below the best that is."""
+    """Table with a line per selection rule: the epochs it selects, their mean metric, and the distance to the best."""
     better = "higher" if metric.higher_is_better else "lower"
     lines = [[each.select, _chosen(each.epochs), number(each.metric), number(each.cost)] for each in costs]
-    head = ("select", "epochs it chooses", f"{metric.name} ({better} is better)", "cost")
+    head = ("rule", "epoch of each fit", f"mean {metric.name} ({better} is better)", "cost")
     return (
-        f"{table(head, lines, left=2)}\n\n`best` is chosen by the very scores it is given: it is what a rule can reach "
-        'at most, cost is the distance to it, and it is no score to quote. SET="select=<rule>" trains by a rule, '
-        "make pick EPOCH=<number> lets one of these epochs predict."
+        f"{table(head, lines, left=2)}\n\nCost is the distance to `best`, the best epoch by the scored fold itself: no "
+        'rule can do better, and its score is optimistic. To train with a rule, set SET="select=<rule>"; to predict '
+        "with one of these epochs, use make pick EPOCH=<number>."
     )
 
 
@@ -30,21 +30,21 @@ def _chosen(epochs: Sequence[int]) -> str:
 
 
 def by_epoch(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """A line per epoch that was looked at: `epoch`, `loss`, every score, every monitored value, and `alarms`.
+    """A row per scored epoch: `epoch`, `loss`, every score, every monitored value, and `alarms`.
 
-    Where there are several stages `stage` stands first.
+    If there are several stages, `stage` is the first column.
     """
-    looked = [row for row in rows if row["metric"] is not None]
+    scored = [row for row in rows if row["metric"] is not None]
     stages = {row["stage"] for row in rows}
-    return pd.DataFrame([({"stage": row["stage"]} if len(stages) > 1 else {}) | _line(row) for row in looked])
+    return pd.DataFrame([({"stage": row["stage"]} if len(stages) > 1 else {}) | _line(row) for row in scored])
 
 
 def numbered(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """`by_epoch` to be drawn: epochs numbered through all stages, a column for the loss of each, and no alarms."""
+    """`by_epoch` for plotting: epochs numbered through all stages, one loss column per stage, and no alarms."""
     table = by_epoch(rows).drop(columns="alarms")
     if "stage" not in table:
         return table
-    table["epoch"] = [place for place, row in enumerate(rows, 1) if row["metric"] is not None]
+    table["epoch"] = [position for position, row in enumerate(rows, 1) if row["metric"] is not None]
     losses = {f"loss of {stage}": table["loss"].where(table["stage"] == stage) for stage in table["stage"].unique()}
     return table.drop(columns=["stage", "loss"]).assign(**losses)
 
@@ -57,7 +57,7 @@ def _line(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def by_image(looks: Sequence[EpochOutput], ids: Sequence[Any]) -> pd.DataFrame:
-    """Every score of every image in every epoch: `epoch`, `score`, then a column for each id."""
+    """Scores of single images, a row per epoch and score: `epoch`, `score` (its name), then a column for each id."""
     lines = []
     for look in looks:
         names = [name for name in look.predictions.dtype.names or () if look.predictions[name].ndim == 1]
@@ -67,10 +67,10 @@ def by_image(looks: Sequence[EpochOutput], ids: Sequence[Any]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def page(title: str, told: str, fold: int, epochs: pd.DataFrame, images: pd.DataFrame) -> str:
-    """The whole text: rules, then the tables of the pictured fold. told: `rules`."""
+def page(title: str, rules_text: str, fold: int, epochs: pd.DataFrame, images: pd.DataFrame) -> str:
+    """The whole page: the rules, then the tables of one fold. rules_text: from `rules`."""
     cells = [[shown(value) for value in line] for line in epochs.itertuples(index=False)]
-    parts = [f"# Epochs of {title}", told, f"## Fold {fold}, epoch by epoch", table(list(epochs.columns), cells)]
+    parts = [f"# Epochs of {title}", rules_text, f"## Fold {fold}, epoch by epoch", table(list(epochs.columns), cells)]
     for score, lines in images.groupby("score", sort=False) if len(images) else ():
         values = lines.drop(columns="score")
         rows = [[shown(value) for value in line] for line in values.itertuples(index=False)]

@@ -1,4 +1,4 @@
-"""Markdown that also reads well as plain text: padded tables and folded blocks."""
+"""Markdown that also reads well as plain text: padded tables and folded code blocks."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from goldfold.io.formatting import width
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
-    """A table whose first `left` columns are aligned left and the others right."""
+    """Format a table; the first `left` columns are aligned left, the others right."""
     cells = [[_cell(text) for text in row] for row in (header, *rows)]
     sizes = [max(3, *map(width, column)) for column in zip(*cells, strict=True)]
-    rule = ["-" * size if place < left else "-" * (size - 1) + ":" for place, size in enumerate(sizes)]
+    rule = ["-" * size if column < left else "-" * (size - 1) + ":" for column, size in enumerate(sizes)]
     padded = [
-        [_padded(text, size, place < left) for place, (text, size) in enumerate(zip(row, sizes, strict=True))]
+        [_padded(text, size, column < left) for column, (text, size) in enumerate(zip(row, sizes, strict=True))]
         for row in cells
     ]
     return "\n".join(f"| {' | '.join(row)} |" for row in (padded[0], rule, *padded[1:]))
 
 
 def folded(title: str, text: str) -> str:
-    """`text` as a code block that GitHub shows when `title` is clicked."""
+    """Format `text` as a code block that GitHub hides until `title` is clicked."""
     return f"<details>\n<summary>{title}</summary>\n\n{code(text)}\n\n</details>"
 
 
 def code(text: str, language: str = "") -> str:
+    """Format `text` as a code block."""
     return f"```{language}\n{text}\n```"
 
 

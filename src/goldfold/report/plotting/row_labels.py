@@ -1,4 +1,4 @@
-"""What pictures call a row by: its known answers."""
+"""Captions of rows in pictures: their known targets as text."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def labels(rows: DataFrame, targets: Sequence[str]) -> list[str]:
-    """The targets of each row that are words; where none is, the first one's name and value; nothing without any.
+    """Label each row by its text targets, or by name and value of the first target if none is text.
 
-    A path to a mask is no word, and columns that the rows lack are left out.
+    Columns that the rows lack and `mask_path` are ignored; without any target the labels are empty.
 
     >>> from pandas import DataFrame
     >>> rows = DataFrame({"defect": [0, 1], "kind": ["good", "crack"]})
@@ -20,7 +20,7 @@ def labels(rows: DataFrame, targets: Sequence[str]) -> list[str]:
     (['good', 'crack'], ['defect 0', 'defect 1'])
     """
     known = [name for name in targets if name in rows and name != "mask_path"]
-    words = [name for name in known if rows[name].map(type).eq(str).all()]
-    if words:
-        return [", ".join(line) for line in zip(*(rows[name] for name in words), strict=True)]
+    texts = [name for name in known if all(type(value) is str for value in rows[name])]
+    if texts:
+        return [", ".join(values) for values in zip(*(rows[name] for name in texts), strict=True)]
     return [f"{known[0]} {value}" for value in rows[known[0]]] if known else [""] * len(rows)

@@ -1,1 +1,1 @@
-"""Pages and pictures of what embeddings retrieve."""
+"""Retrieval results of embeddings, as pages and pictures."""

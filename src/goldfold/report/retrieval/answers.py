@@ -1,4 +1,4 @@
-"""What queries found, as text and as a picture: each query's answers, and what their similarities and ranks mean."""
+"""Results of queries as text and as a picture: the retrieved images, and how to read their similarities and ranks."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ WORDS = {1: "right", 0: "wrong", -1: ""}
 
 @dataclass(frozen=True)
 class Found:
-    """What a run's fits make of all rows and of the images from elsewhere, and the queries.
+    """Embeddings of all rows and of external images by the fits of a run, with the results of some queries.
 
-    tables: a query's answers each, as `embeddings.answers` makes them.
+    tables: the results of each query, from `embedding_search.nearest_rows`.
     """
 
     experiment: Experiment
@@ -36,7 +36,7 @@ class Found:
 
 
 def page(title: str, found: Found) -> str:
-    """Each query with its answers, and what their numbers mean."""
+    """Each query with its results, and how to read them."""
     gallery, seen = found.gallery, embedding_search.trained_rows(found.experiment, found.fits)
     often = seen.sum(axis=0)
     times = " to ".join(dict.fromkeys([str(often.min()), str(often.max())]))
@@ -53,13 +53,13 @@ def page(title: str, found: Found) -> str:
 
 
 def picture(title: str, found: Found) -> bytes:
-    """A PNG of each query and its answers, where they are images."""
+    """A PNG of each query and the images it retrieved."""
     rows = [_strip(found, query, table) for query, table in zip(found.queries, found.tables, strict=True)]
     return strips(f"{title}: what {count(len(rows), 'query', 'queries')} found", rows)
 
 
 def _asks(found: Found, query: Query, seen: np.ndarray) -> str:
-    """Who asks, and which fits know it from their training."""
+    """The query, and which fits were trained on it."""
     if query.position >= len(found.gallery.rows):
         return f"query {query.name}: an image from elsewhere"
     row = found.gallery.rows.iloc[query.position]
@@ -77,7 +77,7 @@ def _table(table: DataFrame) -> str:
 
 
 def _right(found: Found, query: Query, table: DataFrame) -> str:
-    """How many of as many answers as the table has, but of those that count, are right, beside what chance gives."""
+    """How many of the first results that count are relevant, beside the number expected at random."""
     right, _ = embedding_search.relevance(found.gallery, query)
     if not (right >= 0).any():
         return f"right or wrong is known of no answer: {_why_unknown(found, query)}"
@@ -101,9 +101,9 @@ def _why_unknown(found: Found, query: Query) -> str:
 
 
 def _standing(found: Found, query: Query, reference: np.ndarray) -> list[str]:
-    """Where an image from elsewhere stands among the rows, by the cosine of its best answer.
+    """How the best cosine of an external image compares with the best cosines of the train rows.
 
-    reference: as `embeddings.highest_of_rows` has it.
+    reference: from `embedding_search.best_similarities`.
     """
     if query.position < len(found.gallery.rows) or not len(reference):
         return []
@@ -117,7 +117,7 @@ def _standing(found: Found, query: Query, reference: np.ndarray) -> list[str]:
 
 
 def _alike(table: DataFrame, cosine: float) -> list[str]:
-    """A warning where the order of the answers says nothing. cosine: the median of all pairs of rows."""
+    """A warning if the order of the results carries no information. cosine: the median of all pairs of rows."""
     low, high = table["similarity"].min(), table["similarity"].max()
     within = f"these {len(table)} answers lie between {low:.4f} and {high:.4f}"
     if cosine > collapse.PARALLEL:

@@ -1,4 +1,4 @@
-"""Two runs of embeddings on a page: which queries changed, how similarities moved, how much of their space is used."""
+"""Page that compares the embeddings of two runs: changed queries, similarities, and spread of the embeddings."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ CAVEAT = (
 
 
 def told(found: Compared) -> str:
-    """Whose queries got better, in a sentence."""
+    """A sentence on how many queries improved and degraded, with the sign test and the mean change."""
     counts = sign_test(found.queries["change"].to_numpy())
     return (
         f"{found.other} against {found.first}: average precision rose for {counts.improved:,} of "
@@ -54,7 +54,7 @@ def told(found: Compared) -> str:
 
 
 def page(found: Compared, pictures: Sequence[str]) -> str:
-    """All of it as Markdown. pictures: names of the files beside it."""
+    """The whole page as Markdown. pictures: names of the files beside it."""
     parts = [
         f"# {found.other} against {found.first}",
         told(found) + ".",
@@ -72,7 +72,7 @@ def page(found: Compared, pictures: Sequence[str]) -> str:
 def write(found: QueryComparison, targets: Sequence[str], folder: Path) -> list[Path]:
     """Write page, table and pictures of two runs into a folder; returns the files.
 
-    targets: columns that tell beside an image what it shows.
+    targets: columns that are shown below an image.
     """
     compared = found.compared
     pictures = {"similarities.png": histogram(drawn(compared))}
@@ -88,7 +88,7 @@ def write(found: QueryComparison, targets: Sequence[str], folder: Path) -> list[
 
 
 def per_query(found: Compared) -> DataFrame:
-    """A row per query with a right answer, the most improved first: each run's average precision, and the change."""
+    """A row per query with a relevant row, the most improved first: each run's average precision, and the change."""
     return found.queries.drop(columns="query").rename(columns={"first": found.first, "other": found.other})
 
 
@@ -117,7 +117,7 @@ def _by_fold(found: Compared) -> str:
 
 
 def _similarities(found: Compared) -> str:
-    """Medians and overlaps as the picture has them, distances in finer bins."""
+    """Tables of medians and overlaps in the bins of the picture, and of KS distances in finer bins."""
     fine = [look.similarities for look in found.looks]
     first, other = drawn(found).values()
     moved = []
@@ -138,7 +138,7 @@ def _similarities(found: Compared) -> str:
 
 
 def drawn(found: Compared) -> dict[str, SimilarityHistogram]:
-    """The similarities of both runs in bins for a picture."""
+    """The similarities of both runs in the coarser bins of the picture."""
     fine = (look.similarities for look in found.looks)
     return coarse_bins(dict(zip((found.first, found.other), fine, strict=True)))
 
@@ -155,13 +155,13 @@ def _spread(found: Compared) -> str:
 
 
 def _most(found: Compared, how: str) -> DataFrame:
-    """The queries that changed in one direction, the most changed first."""
+    """The queries that improved or degraded, those with the largest change first."""
     changed = found.queries[EXTREMES[how] * found.queries["change"] > 0]
     return changed[:: EXTREMES[how]]
 
 
 def _extreme(how: str, found: Compared) -> str:
-    """The most changed queries as a table; empty where there is none."""
+    """Table of the queries with the largest change; empty if there is none."""
     rows = [
         [
             f"{row.id}",
@@ -184,10 +184,10 @@ def strips_of(
     fits: Sequence[Mapping[int, FoldEmbeddings]],
     targets: Sequence[str],
 ) -> bytes | None:
-    """A PNG of the most changed queries, each twice: its first answers by either run; None without images or changes.
+    """A PNG of the queries with the largest change, each with its results by both runs; None without images or changes.
 
-    how: "improved" or "degraded". fits: of the first run, of the other, as `retrieval_comparisons.look` takes them.
-    targets: columns that tell beside an image what it shows.
+    how: "improved" or "degraded". fits: of the first run and of the other, from `retrieval_comparisons.load_embeddings`.
+    targets: columns that are shown below an image.
 
     Raises:
         GoldfoldError: an image cannot be read.
@@ -205,7 +205,7 @@ def strips_of(
 
 
 def _strip(gallery: FoldPairs, query: int, embeddings: np.ndarray, targets: Sequence[str]) -> Strip:
-    """One query and its answers; all are named by id and targets."""
+    """One query and its results, each with its id and targets as caption."""
     pairs, paths = single_query(gallery.pairs, query), gallery.rows["path"].tolist()
     positions, similarities = (each[0].tolist() for each in nearest(pairs, embeddings, ANSWERS))
     right = dict(zip(pairs.gallery.tolist(), pairs.relevant(slice(0, 1))[0].tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""What a run's embeddings find, fold by fold: who asked for what, scores between chance and ceiling, pictures."""
+"""Retrieval section of a run's record: query table, counts, scores against the best possible, and pictures."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from goldfold.retrieval.search import nearest
 
 FACTS, QUERIES = "retrieval.json", "retrieval.csv"
 PICTURES = {
-    "retrieval.png": "What the best, the median and the worst query of the first fold found",
-    "similarities.png": "Cosines of right and of wrong answers to their queries, fold by fold",
-    "embedding_map.png": "Two principal components of the first fold's embeddings",
+    "retrieval.png": "Best, median and worst query of the first fold, with the images they retrieved",
+    "similarities.png": "Cosine similarity of relevant and irrelevant pairs, fold by fold",
+    "embedding_map.png": "First two principal components of the embeddings of the first fold",
 }
-TOPS = [f"top_{rank}" for rank in range(1, 6)]  # answers a query is shown and written with
-DRAWN = 2000  # rows of a fold whose pairs are measured for collapse
+TOPS = [f"top_{rank}" for rank in range(1, 6)]  # columns with the ids that a query retrieved
+DRAWN = 2000  # rows of a fold that are drawn to measure collapse
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """A fold's rows that no fit of the fold was trained on, and what these made of them.
+    """The out-of-fold rows of a fold, with their embeddings.
 
-    rows: with `id` and targets, and `path` where they are images. embeddings: (n, d) floats, in their order. pairs: who
-    asks and what is right among these rows, as `Metric.pairs` says it.
+    rows: with `id` and targets, and `path` if they are images. embeddings: (n, d) floats, in the order of rows. pairs:
+    queries, gallery and relevance among these rows, from `Retrieval.pairs`.
     """
 
     fold: int
@@ -48,10 +48,11 @@ class HeldOut:
 
 
 def by_query(held: Sequence[HeldOut]) -> DataFrame:
-    """A row for each query, fold by fold: what `retrieval.csv` holds.
+    """The table of `retrieval.csv`: a row for each query, fold by fold.
 
-    Columns: id, fold, average_precision (nan where there is no right answer), first_right_rank (missing there),
-    right_answers and answers that it has, top_1 ... top_5 with the ids it found.
+    Columns: id, fold; average_precision (NaN) and first_right_rank (missing) if the query has no relevant row, else its
+    average precision and the rank of the first relevant row; right_answers and answers, its number of relevant and of
+    all gallery rows; top_1 ... top_5, the ids it retrieved.
     """
     return pd.concat([_of_fold(each) for each in held], ignore_index=True)
 
@@ -76,15 +77,15 @@ def _of_fold(held: HeldOut) -> DataFrame:
 
 
 def facts(held: Sequence[HeldOut], queries: DataFrame, metrics: Sequence[Metric]) -> dict[str, Any]:
-    """What `section` tells, as `retrieval.json` holds it.
+    """The content of `retrieval.json`, from which `section` is made.
 
-    queries: of `by_query`. metrics: the competition's own and others, of which those with pairs are told.
+    queries: from `by_query`. metrics: the competition's own and others; only those of retrieval are used.
     """
-    told = [metric for metric in metrics if metric.retrieval]
+    measured = {metric.name: metric.retrieval for metric in metrics if metric.retrieval}
     return {
-        "protocol": next((each.retrieval.protocol for each in told if each.retrieval.protocol), ""),
+        "protocol": next((each.protocol for each in measured.values() if each.protocol), ""),
         "folds": {str(each.fold): _facts_of(each, queries[queries["fold"] == each.fold]) for each in held},
-        "metrics": [metric.name for metric in told],
+        "metrics": list(measured),
     }
 
 
@@ -106,36 +107,39 @@ def _facts_of(held: HeldOut, queries: DataFrame) -> dict[str, Any]:
 
 
 def _spread(counts: np.ndarray) -> list[float] | None:
-    """Median, smallest and largest; None of nothing."""
+    """Median, smallest and largest; None if there are none."""
     return [float(np.median(counts)), int(counts.min()), int(counts.max())] if len(counts) else None
 
 
 def section(found: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]]) -> str:
-    """The record's section in Markdown.
+    """The record's section on retrieval, as Markdown.
 
-    found: as `facts` made it. metrics: as `metrics.json` holds them, name -> its summary with mean and chance.
+    found: from `facts`. metrics: name -> summary, from `metrics.json`.
     """
     protocol = f"Protocol: {found['protocol']}. " if found["protocol"] else ""
-    asked = (
-        f"{protocol}Each fold's queries ask the gallery of the same fold, embedded by fits that were trained on "
-        "neither. Queries without a right answer count in no score."
+    queries = (
+        f"{protocol}The queries of each fold search the gallery of the same fold; the fits that embed them were "
+        "trained on neither. Queries without a relevant gallery row are not scored. Counts per query are medians, with "
+        "the range in brackets if they differ."
     )
-    spaces = (
-        "Embeddings, normalised: without collapse their spread is near 1/√d (the standard deviation of a dimension, "
-        "mean over dimensions) and the median cosine of all pairs is far from 1."
+    spread = (
+        "Spread is the standard deviation of a dimension of the normalized embeddings, mean over dimensions. Without "
+        "collapse it is near 1/√d, and the median cosine of all pairs is far from 1."
     )
-    parts = [asked, _asked(found["folds"]), _reached(found["metrics"], metrics), spaces, _spaces(found["folds"])]
+    folds = found["folds"]
+    parts = [queries, _query_counts(folds), _score_range(found["metrics"], metrics), spread, _spread_table(folds)]
     return "\n\n".join(part for part in parts if part)
 
 
-def _asked(folds: Mapping[str, Mapping[str, Any]]) -> str:
+def _query_counts(folds: Mapping[str, Mapping[str, Any]]) -> str:
+    """Table of queries, gallery and relevant rows of each fold; per query as median (smallest to largest)."""
     header = [
         "fold",
         "queries",
-        "gallery",
-        "right answers a query",
-        "left out a query, itself too",
-        "without any right",
+        "gallery rows",
+        "relevant per query",
+        "left out per query (incl. itself)",
+        "queries without relevant",
     ]
     rows = []
     for fold, own in folds.items():
@@ -145,44 +149,47 @@ def _asked(folds: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _median(counts: Sequence[float] | None) -> str:
-    """Median and range in words."""
+    """Median and range as text."""
     if counts is None:
         return "-"
     middle, low, high = counts
     return f"{middle:g}" if low == high else f"{middle:g} ({low:,} to {high:,})"
 
 
-def _reached(names: Sequence[str], metrics: Mapping[str, Mapping[str, Any]]) -> str:
-    """Each metric's mean beside what knowing nothing and knowing everything give."""
+def _score_range(names: Sequence[str], metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """Table of each metric's mean between its chance level and the best possible score."""
     rows = []
     for name in (name for name in names if name in metrics):
         mean, chance = metrics[name]["mean"], metrics[name]["chance"]
-        ceiling = metrics[name].get("best_possible", metrics[name]["bounds"][metrics[name]["higher_is_better"]])
-        way = f"{100 * (mean - chance) / (ceiling - chance):.0f} %" if ceiling != chance else "-"
-        rows.append([name, number(mean), number(chance), number(ceiling), way])
-    return table(["metric", "mean", "chance", "ceiling", "way from chance to ceiling"], rows) if rows else ""
+        best = metrics[name].get("best_possible", metrics[name]["bounds"][metrics[name]["higher_is_better"]])
+        share = f"{100 * (mean - chance) / (best - chance):.0f} %" if best != chance else "-"
+        rows.append([name, number(mean), number(chance), number(best), share])
+    header = ["metric", "mean", "chance level", "best possible", "chance-corrected"]
+    note = "Chance-corrected: (mean - chance level) / (best possible - chance level)."
+    return f"{table(header, rows)}\n\n{note}" if rows else ""
 
 
-def _spaces(folds: Mapping[str, Mapping[str, Any]]) -> str:
-    header = ["fold", "spread", "1/√d", "effective rank", "median cosine", "verdict"]
+def _spread_table(folds: Mapping[str, Mapping[str, Any]]) -> str:
+    """Table of how the embeddings of each fold are spread, and whether they have collapsed."""
+    header = ["fold", "spread", "1/√d", "effective rank", "median cosine", "collapse"]
     rows = []
     for fold, own in folds.items():
         rank = f"{own['effective_rank']:.1f} of {min(own['dimensions'], own['measured'])}"
         values = [f"{own['spread']:.4f}", f"{own['isotropic']:.4f}", rank, f"{own['median_cosine']:.3f}"]
-        rows.append([fold, *values, ", ".join(own["verdicts"]) or "no collapse"])
+        rows.append([fold, *values, ", ".join(own["verdicts"]) or "none"])
     return table(header, rows)
 
 
 def pictures(
     held: Sequence[HeldOut], queries: DataFrame, *, title: str, targets: Sequence[str], ids: Sequence[str] = ()
 ) -> dict[str, bytes]:
-    """File name -> PNG: what chosen queries found, similarities of each fold, a map of the first fold.
+    """File name -> PNG: results of some queries, similarities of each fold, and a map of the first fold.
 
-    queries: of `by_query`. Shown are the best, the median and the worst of the first fold by average precision, and
-    those of `ids`, which may be of any fold. Rows without a `path` have no strips.
+    queries: from `by_query`. Shown are the best, the median and the worst query of the first fold by average precision,
+    and those of `ids`, which may be of any fold. Rows without a `path` have no picture of query results.
 
     Raises:
-        GoldfoldError: an id asks for nothing, or an image cannot be read.
+        GoldfoldError: an id is not among the queries, or an image cannot be read.
     """
     first = held[0]
     drawn = {
@@ -195,47 +202,47 @@ def pictures(
     }
     if not all("path" in each.rows for each in held):
         return drawn
-    shown = {**chosen(queries), **_asked_for(queries, ids)}
-    rows = [strip(held, queries.loc[at], why, targets) for at, why in shown.items()]
-    return {"retrieval.png": strips(f"{title}: what queries found", rows), **drawn} if rows else drawn
+    shown = {**chosen(queries), **_requested(queries, ids)}
+    rows = [strip(held, queries.iloc[at], why, targets) for at, why in shown.items()]
+    return {"retrieval.png": strips(f"Retrieval results of {title}", rows), **drawn} if rows else drawn
 
 
 def chosen(queries: DataFrame) -> dict[int, str]:
-    """Index in `queries` -> why it is shown: the best, the median and the worst of the first fold, each once."""
+    """Position in `queries` -> why it is shown: best, median or worst average precision of the first fold."""
     own = queries[queries["fold"] == queries["fold"].iloc[0]].dropna(subset="average_precision")
     order = own.sort_values("average_precision", ascending=False, kind="stable").index.tolist()
     if not order:
         return {}
-    places = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
-    return {at: " and ".join(why for why, place in places.items() if place == at) for at in places.values()}
+    picked = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
+    return {at: " and ".join(why for why, index in picked.items() if index == at) for at in picked.values()}
 
 
-def _asked_for(queries: DataFrame, ids: Sequence[str]) -> dict[int, str]:
-    known = {str(name): at for at, name in queries["id"].items()}
+def _requested(queries: DataFrame, ids: Sequence[str]) -> dict[int, str]:
+    known = {str(name): at for at, name in enumerate(queries["id"])}
     for name in ids:
         if str(name) not in known:
             raise no_such_id(str(name), known, "queries of this run")
-    return {known[str(name)]: "asked for" for name in ids}
+    return {known[str(name)]: "requested" for name in ids}
 
 
 def strip(held: Sequence[HeldOut], query: pd.Series, why: str, targets: Sequence[str]) -> Strip:
-    """One query with the nearest answers of its fold."""
+    """One query with the nearest gallery rows of its fold."""
     own = next(each for each in held if each.fold == query["fold"])
-    words, units = labels(own.rows, targets), normalize(own.embeddings)
-    places = {name: place for place, name in enumerate(own.rows["id"])}
-    at = int(np.flatnonzero(own.pairs.queries == places[query["id"]])[0])
-    right = set(own.pairs.gallery[own.pairs.relevant(slice(at, at + 1))[0]].tolist())
-    position = own.pairs.queries[at]
+    captions, units = labels(own.rows, targets), normalize(own.embeddings)
+    positions = {name: position for position, name in enumerate(own.rows["id"])}
+    at = int(np.flatnonzero(own.pairs.queries == positions[query["id"]])[0])
+    relevant = set(own.pairs.gallery[own.pairs.relevant(slice(at, at + 1))[0]].tolist())
+    asking = own.pairs.queries[at]
     answers = [
         Answer(
-            own.rows["path"].iloc[place],
-            f"{name}\n{words[place]}",
-            float(units[place] @ units[position]),
-            place in right,
+            own.rows["path"].iloc[position],
+            f"{name}\n{captions[position]}",
+            float(units[position] @ units[asking]),
+            position in relevant,
         )
         for name in query[TOPS].dropna()
-        for place in [places[name]]
+        for position in [positions[name]]
     ]
-    score = "no right answer" if pd.isna(query["average_precision"]) else f"AP {query['average_precision']:.3f}"
-    caption = f"{query['id']}\n{words[position]}\n{why}, {score}, fold {own.fold}"
-    return Strip(own.rows["path"].iloc[position], caption, answers)
+    score = "no relevant row" if pd.isna(query["average_precision"]) else f"AP {query['average_precision']:.3f}"
+    caption = f"{query['id']}\n{captions[asking]}\n{why}, {score}, fold {own.fold}"
+    return Strip(own.rows["path"].iloc[asking], caption, answers)

@@ -1,1 +1,1 @@
-"""The record of a run and its pictures."""
+"""Record of a run, and its pictures."""

@@ -1,4 +1,4 @@
-"""A blend's picture: scores of runs and methods, differences to the best run, and who weighs how much."""
+"""Picture of a blend: scores of runs and methods, differences to the best run, and weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from goldfold.experiment.scoring import fold_statistics
 from goldfold.io.formatting import number
-from goldfold.report.plotting.style import FAINT, INK, MUTED, figure, fold_colour, label_right, png, styled
+from goldfold.report.plotting.style import FAINT, INK, MUTED, figure, fold_color, label_right, png, styled
 from goldfold.report.run.blends import Facts, against_best, learned_weights, rows_of
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ LINE = 0.27  # inches for a run or a method
 
 @styled()
 def blend(facts: Facts) -> bytes:
-    """A PNG from what `blend.json` holds: dots are folds, bars 95 % intervals over folds."""
+    """A PNG from the content of `blend.json`: dots are folds, bars are 95 % intervals over folds."""
     lines, runs = rows_of(facts), len(facts["runs"])
     weighing = learned_weights(facts)
     drawn = figure(1.4 + LINE * len(lines) + (1.1 + LINE * runs if weighing else 0))
@@ -32,7 +32,7 @@ def blend(facts: Facts) -> bytes:
 
 
 def _draw_scores(panels: Sequence[Axes], facts: Facts, lines: Mapping[str, Any]) -> None:
-    """Left every line's folds, mean and interval; right its paired difference to the best single run."""
+    """Draw folds, mean and interval of each line at the left, its paired difference to the best run at the right."""
     left, right = panels
     better = "higher" if facts["higher_is_better"] else "lower"
     left.set_yticks(range(len(lines)), lines)
@@ -60,20 +60,20 @@ def _draw_line(
     axes: Axes, place: float, folds: Mapping[str, float], mean: float, edges: Sequence[float] | None
 ) -> None:
     for fold, value in folds.items():
-        axes.plot(value, place + 0.2, "o", color=fold_colour(int(fold)), markersize=2.8)
+        axes.plot(value, place + 0.2, "o", color=fold_color(int(fold)), markersize=2.8)
     if edges:
         axes.plot(edges, [place - 0.1] * 2, color=INK, linewidth=1.6, solid_capstyle="butt")
     axes.plot(mean, place - 0.1, "D", color=INK, markersize=5)
 
 
 def _draw_weights(panels: Sequence[Axes], facts: Facts, weighing: Mapping[str, Any]) -> None:
-    """A panel for each method that learns weights: each fold's, and those from all folds."""
+    """Draw a panel for each method that learns weights: of each fold, and of all folds."""
     panels[0].set_yticks(range(len(facts["runs"])), facts["runs"])
     panels[0].set_ylim(len(facts["runs"]) - 0.4, -0.6)
     for axes, (name, own) in zip(panels, weighing.items(), strict=True):
         for fold, values in own["folds"].items():
             places = [place + 0.2 for place in range(len(values))]
-            axes.plot(values, places, "o", color=fold_colour(int(fold)), markersize=2.8)
+            axes.plot(values, places, "o", color=fold_color(int(fold)), markersize=2.8)
         axes.plot(own["all"], [place - 0.1 for place in range(len(own["all"]))], "D", color=INK, markersize=5)
         shares = facts["methods"][name]["told"] == ""
         if shares:
@@ -89,6 +89,6 @@ def _key(facts: Facts) -> list[Any]:
 
     folds = facts["blend"]["folds"]
     dots = [
-        Line2D([], [], color=fold_colour(int(fold)), linestyle="", marker="o", label=f"fold {fold}") for fold in folds
+        Line2D([], [], color=fold_color(int(fold)), linestyle="", marker="o", label=f"fold {fold}") for fold in folds
     ]
     return [*dots, Line2D([], [], color=INK, linestyle="", marker="D", label="mean; of weights: all folds")]

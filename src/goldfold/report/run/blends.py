@@ -1,4 +1,4 @@
-"""A blend on its page: runs and methods beside each other, what choosing costs, weights, how alike the runs err."""
+"""Section of a record on a blend: scores of runs and methods, cost of the selection, weights, and correlations."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ Summary = Mapping[str, Any]  # "folds": fold -> score, "mean"
 
 
 def section(run: Path) -> str:
-    """The record's section on a blend; empty where the run is none."""
+    """The record's section on a blend; empty if the run is no blend."""
     return told(read_json(run / BLEND)) if (run / BLEND).exists() else ""
 
 
 def told(facts: Facts) -> str:
-    """All of it as Markdown that a terminal shows well."""
+    """The whole section as Markdown that also reads well in a terminal."""
     parts = [verdict(facts), scores(facts), fair_mark(facts), choice(facts), CAVEAT, weights(facts), likeness(facts)]
     left_out = [f"- {method}: {reason}" for method, reason in facts["left_out"].items()]
     return "\n\n".join([*filter(None, parts), *(["Left out:\n\n" + "\n".join(left_out)] if left_out else [])])
 
 
 def against_best(facts: Facts, own: Summary) -> Difference:
-    """How a summary differs from the best single run."""
+    """Difference of a summary to the best single run, paired over folds."""
     higher = {"higher_is_better": facts["higher_is_better"]}
     return difference({**own, **higher}, facts["runs"][facts["best_run"]])
 
 
 def beats(facts: Facts) -> bool | None:
-    """Whether the blend is better than the best single run; None where the interval over folds leaves it open."""
+    """Whether the blend is better than the best single run; None if the interval over folds contains 0."""
     found, sign = against_best(facts, facts["blend"]), 1 if facts["higher_is_better"] else -1
     if sign * found.mean <= 0:
         return False
@@ -51,7 +51,7 @@ def beats(facts: Facts) -> bool | None:
 
 
 def verdict(facts: Facts) -> str:
-    """Whether blending pays, in a sentence."""
+    """A sentence on whether the blend beats the best single run."""
     found, best = against_best(facts, facts["blend"]), facts["best_run"]
     verb = {
         True: "beats the best single run",
@@ -66,19 +66,19 @@ def verdict(facts: Facts) -> str:
 
 
 def rows_of(facts: Facts) -> dict[str, Summary]:
-    """Every line of table and picture: runs, the run the other folds would choose, methods, and the blend itself."""
+    """Lines of table and picture: runs, the run selected on the other folds, methods, and the blend itself."""
     methods = {_called(name, own): own for name, own in facts["methods"].items()}
     lines = {**facts["runs"], "best run of the other folds": facts["best_elsewhere"], **methods}
     return lines if facts["named"] else {**lines, "this blend, method chosen too": facts["blend"]}
 
 
 def _called(method: str, own: Mapping[str, Any]) -> str:
-    """The method, with what it learned where that is no weights: its name and `p = 2`."""
+    """Name of the method, with what it learned if that is not weights, such as `p = 2`."""
     return method if own["weights"] or not own["told"] else f"{method}, {own['told']}"
 
 
 def scores(facts: Facts) -> str:
-    """A line for each run and method; differences to the best single run are paired over folds."""
+    """Table with a line per run and method; differences to the best single run are paired over folds."""
     better, best = "higher" if facts["higher_is_better"] else "lower", facts["best_run"]
     header = [f"{facts['metric']} ({better} is better)", "mean", f"less {best}", "95 % interval", "better in"]
     lines = []
@@ -102,7 +102,7 @@ def _sign(facts: Facts) -> int:
 
 
 def fair_mark(facts: Facts) -> str:
-    """What a single run reads that was picked as honestly as the blend was made."""
+    """The score of a single run that is selected for each fold on the other folds, as the blend is."""
     own, other, blend = (
         each["mean"] for each in (facts["best_elsewhere"], facts["runs"][facts["best_run"]], facts["blend"])
     )
@@ -113,7 +113,7 @@ def fair_mark(facts: Facts) -> str:
 
 
 def choice(facts: Facts) -> str:
-    """Which method predicts the test rows, and what choosing it on scored rows would have hidden."""
+    """The method that predicts the test rows, and how optimistic it would be to report its own score."""
     method, count = facts["method"], len(facts["methods"])
     if facts["named"]:
         return f"Method {method}, as asked: no other was tried."
@@ -130,7 +130,7 @@ def choice(facts: Facts) -> str:
 
 
 def weights(facts: Facts) -> str:
-    """For each method that has them the weight of every run: learned from all folds, and mean ± sd over folds."""
+    """Table of the weight of each run, for methods with weights: learned on all folds, and mean ± sd over folds."""
     methods = learned_weights(facts)
     if not methods:
         return ""
@@ -141,7 +141,7 @@ def weights(facts: Facts) -> str:
 
 
 def learned_weights(facts: Facts) -> dict[str, Mapping[str, Any]]:
-    """Method -> "all" and each of "folds": a weight or coefficient for each run."""
+    """Method -> its weights or coefficients, one per run, under "all" and under each of "folds"."""
     return {
         name: own["weights"] for name, own in facts["methods"].items() if own["weights"] and own["weights"]["learned"]
     }
@@ -154,7 +154,7 @@ def _weight(own: Mapping[str, Any], at: int) -> str:
 
 
 def likeness(facts: Facts) -> str:
-    """How the runs' errors, or their predictions, go together: runs that err alike have little to give each other."""
+    """Table of correlations between the errors or predictions of the runs; a blend gains little from similar runs."""
     found = facts["correlations"]
     if not found:
         return ""

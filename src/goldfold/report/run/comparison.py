@@ -1,4 +1,4 @@
-"""A comparison of runs as tables and text."""
+"""Comparison of runs, as tables and as text."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from goldfold.trust.run_comparison import MetricComparison, RunComparison
 
 
 def table(found: RunComparison, metric: str) -> DataFrame:
-    """A row per run, by name: one metric, its difference to the first run, and the budget of a fit.
+    """A row per run: one metric, its difference to the first run, and the budget of a fit.
 
-    Columns: mean over folds, sd (ddof=1) and chance; difference, its 95 % interval (low, high), relative, and in how
-    many of the folds it is better; epochs, steps, samples, seconds of a fit; above_untrained: false for runs no better
-    than an untrained baseline.
+    The index is the run's name. Columns: mean over folds, sd (ddof=1), chance level; difference, its 95 % interval
+    (low, high), relative difference, number of folds where it is better, number of folds; epochs, steps, samples and
+    seconds of a fit; above_untrained, which is false for runs no better than an untrained baseline.
     """
     own = found.metrics[metric]
     rows = {name: _row(name, own) | dict(found.budgets[name]) for name in found.runs}
@@ -27,7 +27,7 @@ def table(found: RunComparison, metric: str) -> DataFrame:
 
 
 def text(found: RunComparison) -> str:
-    """What the runs differ in, a table per metric, and the findings."""
+    """Parameters in which the runs differ, a table per metric, and the findings."""
     lines = []
     if found.added:
         lines.append(f"added, since what was trained has to beat it: {', '.join(found.added)}")
@@ -56,7 +56,7 @@ def _row(name: str, own: MetricComparison) -> dict[str, Any]:
 
 
 def _unlike(configs: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A line per run: its parameters that are not the same in all runs."""
+    """A line per run: its parameters that differ between runs."""
     keys = dict.fromkeys(key for config in configs.values() for key in config)
     values = {key: {plain(config[key]) for config in configs.values() if key in config} for key in keys}
     unlike = [key for key, found in values.items() if len(found) > 1 and key != "debug"]

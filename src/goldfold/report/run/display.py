@@ -1,4 +1,4 @@
-"""Show a run in Jupyter: its record and its pictures; elsewhere its summary is printed."""
+"""Display a run in Jupyter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from goldfold.report.run import summary
 
 
 def show(run: Path) -> None:
-    """Display the record and the pictures in Jupyter; print the summary elsewhere."""
+    """Display a run's record and pictures in Jupyter; outside Jupyter, print its summary."""
     try:
         from IPython import get_ipython
         from IPython.display import Image, Markdown, display

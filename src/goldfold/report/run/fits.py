@@ -1,4 +1,4 @@
-"""What each fit of a run scored and cost, as the record tells it."""
+"""Sections of a run's record on its fits: scores per fold, and training cost."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from goldfold.io.files import read_json
 from goldfold.io.formatting import duration, number
 from goldfold.report.plotting.markdown import table
 
-Fit = Mapping[str, Any]  # a fit.json with its history
-Row = Mapping[str, Any]  # of a history
+Fit = Mapping[str, Any]  # a fit.json, with its history.json as "history"
+Row = Mapping[str, Any]  # of a history.json
 
 
 def read(run: Path) -> list[Fit]:
-    """All fits below a run's folder, by fold and seed."""
+    """Read all fits of a run's folder, sorted by fold and seed."""
     folders = (path.parent for path in run.glob("fold*-seed*/fit.json"))
     fits = [{**read_json(place / "fit.json"), "history": read_json(place / "history.json")} for place in folders]
     return sorted(fits, key=lambda fit: (fit["fold"], fit["seed"]))
 
 
 def scores(fits: Sequence[Fit], metrics: Mapping[str, Any], rows: Mapping[int, int], select: str) -> str:
-    """A line per fit: its rows, epoch and metrics, and what another choice of the epoch would have read.
+    """Markdown with a line per fit: its rows, epoch and metrics, and the score another selection rule would give.
 
-    metrics: name -> summary, the competition's own first; rows: fold -> how many it scores; select: the config's rule
-    for the epoch: 'last', 'best' or the name of a monitored value.
+    metrics: name -> summary, the competition's own first. rows: fold -> number of scored rows. select: the config's
+    rule for the epoch: 'last', 'best' or the name of a monitored value.
     """
     name, summary = next(iter(metrics.items()))
     columns = {"fold": [str(fit["fold"]) for fit in fits]}
@@ -37,14 +37,14 @@ def scores(fits: Sequence[Fit], metrics: Mapping[str, Any], rows: Mapping[int, i
         columns["epoch"] = [f"{fit['epoch']} of {_last_stage(fit)[-1]['epoch']}" for fit in fits]
     for metric in metrics:
         columns[metric] = [number(fit["scores"][metric]) for fit in fits]
-    columns[f"chance of {name}"] = [number(fit["chance"][name]) for fit in fits]
+    columns[f"chance level of {name}"] = [number(fit["chance"][name]) for fit in fits]
     others = [_unchosen(fit, select, summary["higher_is_better"]) for fit in fits]
-    told = ""
+    note = ""
     if any(other and other["epoch"] != fit["epoch"] for fit, other in zip(fits, others, strict=True)):
         label = "last epoch" if select == "best" else "best epoch"
         columns[label] = [f"{number(other['metric'])} at {other['epoch']}" if other else "-" for other in others]
-        told = "\n\n" + _optimism(fits, others, select, name)
-    return table(list(columns), list(zip(*columns.values(), strict=True))) + told
+        note = "\n\n" + _optimism(fits, others, select, name)
+    return table(list(columns), list(zip(*columns.values(), strict=True))) + note
 
 
 def _last_stage(fit: Fit) -> list[Row]:
@@ -52,7 +52,7 @@ def _last_stage(fit: Fit) -> list[Row]:
 
 
 def _unchosen(fit: Fit, select: str, higher_is_better: bool) -> Row | None:
-    """The epoch the other rule would have chosen: the best (first of equals) or the last; None without training."""
+    """The epoch that the other rule would select: the best (first of equals) or the last; None without training."""
     rows = [row for row in _last_stage(fit) if row["metric"] is not None]
     if not rows or select == "best":
         return rows[-1] if rows else None
@@ -60,36 +60,36 @@ def _unchosen(fit: Fit, select: str, higher_is_better: bool) -> Row | None:
 
 
 def _optimism(fits: Sequence[Fit], others: Sequence[Row | None], select: str, metric: str) -> str:
-    """Beside the scores of the epochs that predict, those of the others; an epoch may predict that was not scored."""
+    """How much scores of the other rule differ from the reported ones; a selected epoch may be unscored."""
     epochs = [(fit, other) for fit, other in zip(fits, others, strict=True) if other]
     chosen = fmean(fit["scores"][metric] for fit, _ in epochs)
     other = fmean(row["metric"] for _, row in epochs)
     apart = f"{number(abs(chosen - other))} (absolute)"
     if select != "best":
         return (
-            f"The best of the scored epochs read {number(other)} on average, {apart} from these: choosing an epoch on "
-            "the scored fold is optimistic by as much."
+            f"The best scored epoch of each fit gives {number(other)} on average, a difference of {apart}: selecting "
+            "epochs on the scored fold would be optimistic by that much."
         )
     return (
-        f"The last epochs read {number(other)} on average: each epoch was chosen on the fold it is scored on, which is "
-        f"optimistic by up to {apart}."
+        f"The last epoch of each fit gives {number(other)} on average. Each epoch was selected on the fold it is "
+        f"scored on, so the scores are optimistic by up to {apart}."
     )
 
 
 def budget(fits: Sequence[Fit], hardware: Mapping[str, Any]) -> str:
-    """What training took, per fit and in all; hardware: as `reproduce.json` has it."""
+    """Markdown with the training cost of each fit and in total. hardware: from `reproduce.json`."""
     if not any(fit["history"] for fit in fits):
-        return "The recipe has no stage that is trained by epochs."
+        return "Nothing was trained by epochs."
     spent = [[len(fit["history"]), *(_sum(fit, key) for key in ("steps", "samples", "seconds"))] for fit in fits]
     spent.append([sum(column) for column in zip(*spent, strict=True)])
-    names = [*(f"fold {fit['fold']}, seed {fit['seed']}" for fit in fits), "all"]
+    names = [*(f"fold {fit['fold']}, seed {fit['seed']}" for fit in fits), "total"]
     lines = [
         [name, f"{epochs:,}", f"{steps:,}", f"{samples:,}", f"{seconds:,.1f}"]
         for name, (epochs, steps, samples, seconds) in zip(names, spent, strict=True)
     ]
     machine = ", ".join(card["name"] for card in hardware["gpus"]) or f"{hardware['cpu']}, {hardware['cores']} cores"
     text = table(("fit", "epochs", "optimizer steps", "samples", "seconds"), lines)
-    return f"{text}\n\n{duration(spent[-1][-1])} of training, scoring aside, on {machine}."
+    return f"{text}\n\n{duration(spent[-1][-1])} of training on {machine}, not counting scoring."
 
 
 def _sum(fit: Fit, key: str) -> Any:

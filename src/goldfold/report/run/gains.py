@@ -1,4 +1,4 @@
-"""What views, seeds and folds gain a run, as a table, as text and as a picture."""
+"""Gains of test-time views, seeds and folds, as a table, as text and as a picture."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ NOTHING = (None, None, None, None)  # the gain of what others are compared with
 
 
 def table(found: Mapping[str, Any]) -> DataFrame:
-    """A row per way to predict: its score by the competition's metric, what it gains, what it costs.
+    """A row per way to predict: its score by the competition's metric, its gain and its cost.
 
-    found: as gains.json has it. Columns: part (views, seeds or folds); way; score, the mean over folds, of folds on the
-    hidden labels; difference to the first row of the part, its 95 % interval (low, high; none of folds), better in how
-    many of the folds (of the fits, of folds); cost, in multiples of the first row.
+    found: the content of `gains.json`. Columns: part (views, seeds or folds); way; score, the mean over folds, or on
+    the hidden labels if the part is folds; difference to the first row of the part; its 95 % interval, low and high
+    (missing for folds); better, in how many folds (fits, for folds); cost, in multiples of the first row.
     """
     rows = [*_view_table(found), *_seed_table(found), *_fold_table(found)]
     frame = DataFrame(rows, columns=["part", "way", "score", "difference", "low", "high", "better", "cost"])
@@ -32,7 +32,7 @@ def table(found: Mapping[str, Any]) -> DataFrame:
 
 
 def lines(run: str, found: Mapping[str, Any]) -> list[str]:
-    """A line for each way to predict: its score by the competition's metric, what it gains, what it costs."""
+    """A line per way to predict: its score by the competition's metric, its gain and its cost."""
     better = "higher" if found["higher_is_better"] else "lower"
     told = [f"{run}  {found['metric']}, {better} is better; differences to the first line of a block, over folds"]
     for rows in (_view_lines(found), _seed_lines(found), _fold_lines(found)):
@@ -113,7 +113,7 @@ def _fold_lines(found: Mapping[str, Any]) -> list[tuple[str, float, str, str]]:
 
 @styled()
 def gains(found: Mapping[str, Any]) -> bytes:
-    """A PNG of `gains.json`: a line for each set of views and for the seeds, below it the fits on hidden labels."""
+    """A PNG of `gains.json`: the gain of each set of views and of the seeds, below it the fits on hidden labels."""
     differences, folds = _differences(found), found["folds"]
     heights = [1 + len(differences)] * bool(differences) + [2] * bool(folds)
     drawn = figure(LINE * sum(heights) + 0.75 * len(heights))
@@ -126,7 +126,7 @@ def gains(found: Mapping[str, Any]) -> bytes:
 
 
 def _differences(found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """What is drawn in a line -> its difference."""
+    """Label of a line -> its difference."""
     metric = found["metric"]
     shown = {
         f"views {each['views']}\n{each['cost']:.1f} times the cost": each["metrics"][metric]["difference"]

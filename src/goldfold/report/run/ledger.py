@@ -1,10 +1,10 @@
-"""What the submissions so far say: does CV rank as the leaderboard does, which two to select, and a picture of both."""
+"""CV against leaderboard over submissions: rank correlation, which two to select, and a scatter plot."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -14,13 +14,16 @@ from goldfold.report.plotting.style import FOLDS, INK, MUTED, figure, png, style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FEWEST = 4  # submissions, below which the interval of a rank correlation has no end
-NAMED = 14  # points that can carry a name each
-LOOKS = {"public": {"color": FOLDS[0], "marker": "o"}, "private": {"color": FOLDS[1], "marker": "s"}}
+MIN_SUBMISSIONS = 4  # with fewer, the interval of a rank correlation is unbounded
+MAX_NAMED = 14  # points that are labeled by name; with more, names would overlap
+STYLES: dict[str, dict[str, Any]] = {
+    "public": {"color": FOLDS[0], "marker": "o"},
+    "private": {"color": FOLDS[1], "marker": "s"},
+}
 
 
 class Agreement(NamedTuple):
-    """Spearman's rank correlation, its 95 % interval, and of how many submissions."""
+    """Spearman's rank correlation rho with its 95 % interval (low, high), over n submissions."""
 
     rho: float
     low: float
@@ -29,7 +32,11 @@ class Agreement(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A scored submission; sd is of the CV over folds, nan for one fold; nan where a score is not known."""
+    """A scored submission.
+
+    cv, sd: mean and standard deviation over folds; sd is NaN for one fold. public, private: leaderboard scores, NaN if
+    unknown.
+    """
 
     name: str
     cv: float
@@ -39,49 +46,49 @@ class Point(NamedTuple):
 
 
 def agreement(cv: Sequence[float], scores: Sequence[float]) -> Agreement | None:
-    """Rank correlation of finite pairs; None for fewer than `FEWEST`, or where one side is all ties.
+    """Spearman's rank correlation of the finite pairs; None for fewer than four pairs or if all values are tied.
 
-    The interval is Fisher's z with the standard error sqrt((1 + rho^2 / 2) / (n - 3)) of Bonett and Wright,
-    "Sample size requirements for estimating Pearson, Kendall and Spearman correlations" (2000). A perfect ranking,
-    whose z is infinite, counts as half a swap of neighbours below it: four in a row are no proof.
+    The 95 % interval uses Fisher's z with the standard error sqrt((1 + rho^2 / 2) / (n - 3)) of Bonett and Wright,
+    "Sample size requirements for estimating Pearson, Kendall and Spearman correlations" (2000). The z of a perfect
+    ranking is infinite, so rho is lowered by half the effect of one swap of neighbors: four in order prove little.
     """
     from scipy.stats import spearmanr
 
     pairs = np.array([pair for pair in zip(cv, scores, strict=True) if np.isfinite(pair).all()])
     n = len(pairs)
-    if n < FEWEST or (np.ptp(pairs, axis=0) == 0).any():
+    if n < MIN_SUBMISSIONS or (np.ptp(pairs, axis=0) == 0).any():
         return None
     rho = float(spearmanr(pairs[:, 0], pairs[:, 1]).statistic)
     most = 1 - 6 / (n * (n**2 - 1))
     z = math.atanh(float(np.clip(rho, -most, most)))
-    reach = 1.959964 * math.sqrt((1 + rho**2 / 2) / (n - 3))
-    low, high = math.tanh(z - reach), math.tanh(z + reach)
+    half = 1.959964 * math.sqrt((1 + rho**2 / 2) / (n - 3))
+    low, high = math.tanh(z - half), math.tanh(z + half)
     return Agreement(rho, min(low, rho), max(high, rho), n)
 
 
 def two_to_select(points: Sequence[Point], higher_is_better: bool) -> dict[str, list[str]]:
-    """The best two names by CV, by public score, and by both: the smallest mean of the two ranks, ties by CV."""
+    """The names of the best two submissions by CV, by public score, and by the mean of both ranks (ties by CV)."""
     from scipy.stats import rankdata
 
-    seen = [point for point in points if math.isfinite(point.cv) and math.isfinite(point.public)]
-    if not seen:
+    known = [point for point in points if math.isfinite(point.cv) and math.isfinite(point.public)]
+    if not known:
         return {"CV": [], "public": [], "both": []}
     sign = -1 if higher_is_better else 1
-    by_cv, by_public = (rankdata([sign * getattr(point, part) for point in seen]) for part in ("cv", "public"))
+    by_cv, by_public = (rankdata([sign * getattr(point, part) for point in known]) for part in ("cv", "public"))
     orders = {"CV": (by_public, by_cv), "public": (by_cv, by_public), "both": (by_cv, by_cv + by_public)}
-    return {rule: [seen[place].name for place in np.lexsort(keys)[:2]] for rule, keys in orders.items()}
+    return {rule: [known[index].name for index in np.lexsort(keys)[:2]] for rule, keys in orders.items()}
 
 
 @styled()
-def against(boards: Mapping[str, Sequence[Point]], metric: str, higher_is_better: bool) -> bytes:
-    """A PNG of public and private scores by CV, a panel for each board; on the dashed line they are equal."""
+def cv_against_leaderboard(boards: Mapping[str, Sequence[Point]], metric: str, higher_is_better: bool) -> bytes:
+    """A PNG of leaderboard scores by CV, a panel for each board; on the dashed line both are equal."""
     drawn = figure(4.6)
     panels = drawn.subplots(1, len(boards), squeeze=False)[0]
     better = "higher" if higher_is_better else "lower"
     for axes, (board, points) in zip(panels, boards.items(), strict=True):
         _scatter(axes, points)
         axes.set_title(board, loc="left", fontsize=9)
-        axes.set_xlabel(f"CV {metric}, bars are sd over folds; {better} is better")
+        axes.set_xlabel(f"CV {metric} ({better} is better); bars: ± sd over folds")
         axes.set_ylabel(f"leaderboard {metric}")
         axes.legend(loc="upper left", bbox_to_anchor=(0, -0.13), ncols=3, borderaxespad=0)
     return png(drawn)
@@ -89,36 +96,48 @@ def against(boards: Mapping[str, Sequence[Point]], metric: str, higher_is_better
 
 def _scatter(axes: Axes, points: Sequence[Point]) -> None:
     cv, sd = (np.array([getattr(point, part) for point in points]) for part in ("cv", "sd"))
-    for part, look in LOOKS.items():
+    for part, style in STYLES.items():
         scores = np.array([getattr(point, part) for point in points])
         known = np.isfinite(scores)
         if known.any():
             bars = np.nan_to_num(sd[known])
-            faint = {"ecolor": MUTED, "elinewidth": 0.8}
-            axes.errorbar(cv[known], scores[known], xerr=bars, linestyle="none", label=part, **look, **faint)
+            thin: dict[str, Any] = {"ecolor": MUTED, "elinewidth": 0.8}
+            axes.errorbar(cv[known], scores[known], xerr=bars, linestyle="none", label=part, **style, **thin)
     axes.margins(0.12)
-    if len(points) <= NAMED:
+    if len(points) <= MAX_NAMED:
         middle = sum(axes.get_xlim()) / 2
         for point in points:
             height = point.public if math.isfinite(point.public) else point.private
-            side = {"ha": "left", "xytext": (5, -9)} if point.cv < middle else {"ha": "right", "xytext": (-5, -9)}
-            axes.annotate(point.name, (point.cv, height), textcoords="offset points", fontsize=7, color=INK, **side)
-    _equal(axes)
+            left = point.cv < middle
+            axes.annotate(
+                point.name,
+                (point.cv, height),
+                xytext=(5 if left else -5, -9),
+                textcoords="offset points",
+                horizontalalignment="left" if left else "right",
+                fontsize=7,
+                color=INK,
+            )
+    _draw_equality(axes)
 
 
-def _equal(axes: Axes) -> None:
-    """The line on which a score is what CV promised, where it crosses the picture."""
+def _draw_equality(axes: Axes) -> None:
+    """Draw the line where leaderboard score and CV are equal, if it crosses the panel."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     if max(left, low) < min(right, high):
-        axes.axline((left, left), slope=1, color=MUTED, linestyle="--", linewidth=1, label="as CV says", zorder=0)
+        axes.axline((left, left), slope=1, color=MUTED, linestyle="--", linewidth=1, label="leaderboard = CV", zorder=0)
         axes.set_xlim(left, right)
         axes.set_ylim(low, high)
 
 
-def told(found: Agreement | None, part: str, known: int) -> str:
-    """The rank correlation in a line; known: submissions with a CV and a score of that part."""
+def agreement_text(found: Agreement | None, part: str, known: int) -> str:
+    """The rank correlation in a line.
+
+    part: public or private. known: number of submissions with a CV and a score of that part.
+    """
     if found is None:
-        why = "all CVs or all scores are equal" if known >= FEWEST else f"{known} of at least {FEWEST} submissions"
-        return f"rank correlation of CV with {part}: none yet, {why}"
+        few = f"{known} of at least {MIN_SUBMISSIONS} submissions are scored"
+        why = "all CV scores or all leaderboard scores are equal" if known >= MIN_SUBMISSIONS else few
+        return f"rank correlation of CV and {part} score: none yet, {why}"
     edges = interval((found.low, found.high))
-    return f"rank correlation of CV with {part} {number(found.rho)}, 95 % {edges} over {found.n} submissions"
+    return f"rank correlation of CV and {part} score {number(found.rho)}, 95 % interval {edges}, {found.n} submissions"

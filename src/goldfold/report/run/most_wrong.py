@@ -1,4 +1,4 @@
-"""The most wrong predictions as a grid of images: where labels are doubtful and models fail."""
+"""Picture of the images with the largest out-of-fold errors: wrong labels show here, and what the model misses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from goldfold.images import reading as images
+from goldfold.images import reading
 from goldfold.io.formatting import shortened
 from goldfold.report.plotting.style import INK, MUTED, WIDTH, figure, png, styled
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 COLUMNS, ROWS = 6, 4
 GAP, TITLE = 0.06, 0.3  # inches
-BOX = 200  # pixels on a tile's longer side
+BOX = 200  # pixels of the longer side of an image
 CAPTION = 11  # characters of a name or class that fit below a tile
 PREDICTED, TRUE = "#e69f00", "#56b4e9"
 
@@ -36,40 +36,40 @@ def most_wrong(
 ) -> bytes:
     """A PNG of up to 24 images with the largest errors, largest first.
 
-    rows: with `id`, `path` and targets; predictions (n, ...), errors (n,) as `Metric.error` has them, and folds (n,)
-    belong to them. classes: labels in the order of the probability columns. Predictions (n, height, width) are drawn
-    as contours at 0.5, beside those of the masks in `mask_path`, where rows have any.
+    rows: n rows with `id`, `path` and targets. predictions: (n, ...), of the same rows. errors: (n,), from
+    `MetricOptions.row_error`. folds: (n,). classes: labels in the order of the probability columns. Predicted maps
+    (n, height, width) are drawn as contours at 0.5, and so are the true masks in `mask_path` if there are any.
 
     Raises:
         GoldfoldError: an image cannot be read.
     """
     worst = np.argsort(-np.nan_to_num(errors, nan=-np.inf), kind="stable")[: COLUMNS * ROWS]
-    shown, guessed = rows.iloc[worst].reset_index(drop=True), predictions[worst]
+    shown, predicted = rows.iloc[worst].reset_index(drop=True), predictions[worst]
     answers = [
         _answer(row, prediction, targets, classes) or f"error {error:.3f}"
-        for (_, row), prediction, error in zip(shown.iterrows(), guessed, errors[worst], strict=True)
+        for (_, row), prediction, error in zip(shown.iterrows(), predicted, errors[worst], strict=True)
     ]
     drawn = figure(1)
     panels = _grid(drawn, len(worst), lines=1 + max(answer.count("\n") + 1 for answer in answers))
-    sizes = [_draw_tile(axes, images.read(path)) for axes, path in zip(panels, shown["path"], strict=False)]
+    sizes = [_draw_tile(axes, reading.read(path)) for axes, path in zip(panels, shown["path"], strict=False)]
     for axes, name, fold, answer in zip(panels, shown["id"], np.asarray(folds)[worst], answers, strict=False):
         _caption(axes, f"{_short(name)}  fold {fold}", answer)
     outlines = []
     if "mask_path" in shown:
-        outlines.append("truth blue")
-        _draw_contours(panels, (images.read_mask(path) > 0 for path in shown["mask_path"]), sizes, TRUE)
-    if guessed.ndim == 3:
-        outlines.append("prediction orange")
-        _draw_contours(panels, guessed, sizes, PREDICTED)
-    title = f"The {len(worst)} most wrong of {len(rows):,} out-of-fold predictions, worst first"
+        outlines.append("blue: ground truth")
+        _draw_contours(panels, (reading.read_mask(path) > 0 for path in shown["mask_path"]), sizes, TRUE)
+    if predicted.ndim == 3:
+        outlines.append("orange: prediction")
+        _draw_contours(panels, predicted, sizes, PREDICTED)
+    title = f"The {len(worst)} largest errors of {len(rows):,} out-of-fold predictions, largest first"
     if outlines:
-        title += f": {', '.join(outlines)}"
+        title += f" ({', '.join(outlines)})"
     panels[0].set_title(title, fontsize=10, loc="left")
     return png(drawn)
 
 
 def _grid(drawn: Figure, count: int, lines: int) -> list[Axes]:
-    """Square cells over the page's width, with room for a title above and `lines` of caption below each."""
+    """Square cells across the page, with space for a title above and for `lines` of caption below each."""
     height, side = -(-count // COLUMNS), WIDTH / COLUMNS - GAP
     below = 0.1 + 0.13 * lines
     drawn.set_layout_engine("none")
@@ -83,58 +83,59 @@ def _grid(drawn: Figure, count: int, lines: int) -> list[Axes]:
 
 
 def _draw_tile(axes: Axes, image: np.ndarray) -> tuple[int, int]:
-    """Draw an image scaled to the box, on the box's middle; returns its (height, width) there."""
+    """Draw an image, scaled to fit the box and centered in it; returns its (height, width) there."""
     height, width = image.shape[:2]
     scale = BOX / max(height, width)
     size = max(1, round(height * scale)), max(1, round(width * scale))
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
-    axes.imshow(cv2.resize(image, size[::-1], interpolation=way), extent=(0, size[1], size[0], 0))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
+    axes.imshow(cv2.resize(image, size[::-1], interpolation=interpolation), extent=(0, size[1], size[0], 0))
     axes.set_xlim((size[1] - BOX) / 2, (size[1] + BOX) / 2)
     axes.set_ylim((size[0] + BOX) / 2, (size[0] - BOX) / 2)
     return size
 
 
 def _draw_contours(
-    panels: Iterable[Axes], fields: Iterable[np.ndarray], sizes: Iterable[tuple[int, int]], colour: str
+    panels: Iterable[Axes], maps: Iterable[np.ndarray], sizes: Iterable[tuple[int, int]], color: str
 ) -> None:
-    """The lines where each field, stretched over its tile, passes 0.5."""
-    for axes, field, size in zip(panels, fields, sizes, strict=False):
-        field = field.astype(np.float32)
-        if field.min() < 0.5 < field.max():
-            y, x = ((np.arange(n) + 0.5) * length / n for n, length in zip(field.shape, size, strict=True))
-            axes.contour(x, y, field, levels=[0.5], colors=[colour], linewidths=1)
+    """Draw the contour at 0.5 of each map, stretched over its image."""
+    for axes, values, size in zip(panels, maps, sizes, strict=False):
+        values = values.astype(np.float32)
+        if values.min() < 0.5 < values.max():
+            y, x = ((np.arange(n) + 0.5) * length / n for n, length in zip(values.shape, size, strict=True))
+            axes.contour(x, y, values, levels=[0.5], colors=[color], linewidths=1)
 
 
 def _caption(axes: Axes, name: str, answer: str) -> None:
-    place = {"xycoords": "axes fraction", "textcoords": "offset points", "fontsize": 7}
-    for text, colour, down in ((name, MUTED, -3), (answer, INK, -12)):
+    for text, color, down in ((name, MUTED, -3), (answer, INK, -12)):
         axes.annotate(
             text,
             (0.5, 0),
+            xycoords="axes fraction",
             xytext=(0, down),
-            color=colour,
+            textcoords="offset points",
+            fontsize=7,
+            color=color,
             horizontalalignment="center",
             verticalalignment="top",
-            **place,
         )
 
 
 def _answer(row: Series, prediction: Any, targets: Sequence[str], classes: Sequence[Any] | None) -> str:
-    """Truth and prediction, with probabilities where there are any; nothing where shapes have no plain reading."""
+    """Target and prediction as text, with probabilities if there are any; empty if their shapes are not known."""
     if "score" in (prediction.dtype.names or ()):
         return f"true {_plain(row[targets[0]])}, score {_plain(prediction['score'].item())}"
     prediction = np.squeeze(prediction)
     if len(targets) == 1 and prediction.ndim == 0:
-        return f"true {_plain(row[targets[0]])}, said {_plain(prediction.item())}"
+        return f"true {_plain(row[targets[0]])}, pred {_plain(prediction.item())}"
     if len(targets) > 1 and prediction.shape == (len(targets),) and row[list(targets)].isin((0, 1)).all():
         true = ", ".join(name for name in targets if row[name])
-        said = ", ".join(name for name, value in zip(targets, prediction, strict=True) if value > 0.5)
-        return f"true {_short(true or 'none')}\nsaid {_short(said or 'none')}"
+        positive = ", ".join(name for name, value in zip(targets, prediction, strict=True) if value > 0.5)
+        return f"true {_short(true or 'none')}\npred {_short(positive or 'none')}"
     names = list(classes or ())
     if len(targets) > 1 or prediction.shape != (len(names),) or row[targets[0]] not in names:
         return ""
-    true, said = names.index(row[targets[0]]), int(prediction.argmax())
-    return f"true {_short(names[true])} ({prediction[true]:.3f})\nsaid {_short(names[said])} ({prediction[said]:.3f})"
+    right, top = names.index(row[targets[0]]), int(prediction.argmax())
+    return f"true {_short(names[right])} ({prediction[right]:.3f})\npred {_short(names[top])} ({prediction[top]:.3f})"
 
 
 def _plain(value: Any) -> str:

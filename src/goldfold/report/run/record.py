@@ -1,4 +1,4 @@
-"""`record.md`: what a run was, what it scored and how far that can be trusted, on one page."""
+"""Text of a run's `record.md`: scores, findings of the audits, config, costs and how to reproduce it."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from goldfold.report.run import blends, fits
 
 LEVELS = ("error", "warning", "note")
 PICTURES = {
-    "fold_scores.png": "Score of each fold, their mean and its 95 % interval, beside the chance level",
-    "learning_curves.png": "Losses, metric and learning rates of each fold, with the epochs that predict",
-    "most_wrong.png": "Training samples with the largest out-of-fold errors",
-    "blend.png": "Scores of the runs and of each way to blend them, differences to the best run, and weights",
+    "fold_scores.png": "Score of each fold, their mean with its 95 % interval, and the chance level",
+    "learning_curves.png": "Training losses, metric and learning rates of each fold, with the selected epochs",
+    "most_wrong.png": "Training images with the largest out-of-fold errors",
+    "blend.png": "Scores of the runs and of each blending method, differences to the best run, and weights",
     **retrieval.PICTURES,
 }
 FILES = {
     "record.md": "this page",
-    "reproduce.json": "command, code, data, packages, machine",
-    "config.json": "every key with its value",
-    "folds.csv": "id, and the fold that validates on it",
+    "reproduce.json": "command, code, data, packages and machine",
+    "config.json": "every config key with its value",
+    "folds.csv": "validation fold of each id",
     "oof.npy": "out-of-fold predictions, in the order of oof_ids.csv",
     "oof_ids.csv": "ids of the rows of oof.npy",
-    "test.npy": "test predictions of all fits together, in the order of test_ids.csv",
+    "test.npy": "test predictions, combined over all fits, in the order of test_ids.csv",
     "test_ids.csv": "ids of the rows of test.npy",
-    "metrics.json": "folds, mean, sd, intervals and chance level of each metric",
-    "findings.json": "what the audits found",
+    "metrics.json": "fold scores, mean, sd, intervals and chance level of each metric",
+    "findings.json": "findings of the audits",
     "grade.json": "the submission's score on the hidden labels",
-    BLEND: "runs, methods, their nested scores and weights",
-    retrieval.QUERIES: "each query with its average precision, the rank of its first right answer, what it found",
-    retrieval.FACTS: "who asks and answers in each fold, and how embeddings fill their space",
+    BLEND: "runs, blending methods, nested scores and weights",
+    retrieval.QUERIES: "average precision, rank of the first relevant row and top 5 ids of each query",
+    retrieval.FACTS: "size of query set and gallery in each fold, and the spread of its embeddings",
     **PICTURES,
 }
 
@@ -50,10 +50,10 @@ def record(
     hidden_score: float | None = None,
     submission: str | None = None,
 ) -> str:
-    """The text of `record.md`, from what else the run's folder holds.
+    """The text of `record.md`, made from the other files of the run's folder.
 
     defaults: the resolved config of the same recipe with nothing set. checked: what was audited, a phrase each.
-    hidden_score: the submission's score on labels the run never saw; submission: where that file is.
+    hidden_score: the submission's score on the hidden test labels. submission: path of that file.
 
     Raises:
         GoldfoldError: a file of the folder is missing or damaged.
@@ -80,7 +80,7 @@ def record(
 
 
 def _scored_rows(run: Path) -> Mapping[int, int]:
-    """Fold -> how many rows it scores."""
+    """Fold -> number of rows it scores."""
     import pandas as pd
 
     return Counter(pd.read_csv(run / "folds.csv", usecols=["fold"])["fold"])
@@ -89,16 +89,17 @@ def _scored_rows(run: Path) -> Mapping[int, int]:
 def _result(
     metrics: Mapping[str, Any], rows: Mapping[int, int], hidden_score: float | None, submission: str | None
 ) -> str:
+    """Score with interval and chance level, pooled score, hidden score, and submission."""
     name, summary = next(iter(metrics.items()))
     better = _better(summary)
     lines = [f"{_headline(name, summary)}; chance level {number(summary['chance'])}, {better} is better."]
     if "pooled" in summary:
         count, edges = sum(rows[int(fold)] for fold in summary["folds"]), summary["pooled_interval_95_bootstrap"]
-        spread = f"95 % bootstrap interval {interval(edges)}" if edges else "too few for a bootstrap interval"
-        lines.append(f"All {count:,} out-of-fold rows scored at once: {number(summary['pooled'])}, {spread}.")
+        spread = f"95 % bootstrap interval over rows {interval(edges)}" if edges else "too few rows for an interval"
+        lines.append(f"Pooled over all {count:,} out-of-fold rows: {number(summary['pooled'])}, {spread}.")
     if hidden_score is not None:
-        apart = difference(hidden_score, summary["mean"], "the mean over folds")
-        lines.append(f"On the hidden test labels: **{number(hidden_score)}**, {apart}.")
+        distance = difference(hidden_score, summary["mean"], "the mean over folds")
+        lines.append(f"On the hidden test labels: **{number(hidden_score)}**, {distance}.")
     lines.append(f"Submission: `{submission}`." if submission else "No submission: this run is an exploration.")
     return "\n\n".join([*lines, f"Protocol: {summary['protocol']}."])
 
@@ -108,7 +109,7 @@ def _headline(name: str, summary: Mapping[str, Any]) -> str:
         return f"**{name} {number(summary['mean'])}** (one fold: no spread, no interval)"
     return (
         f"**{name} {number(summary['mean'])} ± {number(summary['sd_ddof1'])}** (mean ± sd over folds, ddof=1, "
-        f"n={summary['n']}), 95 % interval of the mean {interval(summary['interval_95_t'])}"
+        f"n={summary['n']}), 95 % t interval of the mean {interval(summary['interval_95_t'])}"
     )
 
 
@@ -117,16 +118,17 @@ def _better(summary: Mapping[str, Any]) -> str:
 
 
 def _findings(findings: Sequence[Mapping[str, str]], checked: Sequence[str]) -> str:
-    """Worst first; one that several folds share is told once."""
-    places: dict[tuple[str, str, str], list[str]] = {}
+    """Findings, the most severe first; a finding of several folds is listed once."""
+    folds: dict[tuple[str, str, str], list[str]] = {}
     for finding in sorted(findings, key=lambda finding: LEVELS.index(finding["level"])):
-        places.setdefault((finding["level"], finding["code"], finding["message"]), []).append(finding["where"])
-    lines = [f"- **{level}** `{name}` ({'; '.join(where)}): {text}" for (level, name, text), where in places.items()]
-    told = "\n".join(lines) or "No findings."
-    return f"{told}\n\nChecked: {', '.join(checked)}."
+        folds.setdefault((finding["level"], finding["code"], finding["message"]), []).append(finding["where"])
+    lines = [f"- **{level}** `{name}` ({'; '.join(where)}): {text}" for (level, name, text), where in folds.items()]
+    text = "\n".join(lines) or "No findings."
+    return f"{text}\n\nChecked: {', '.join(checked)}."
 
 
 def _metrics(metrics: Mapping[str, Any]) -> str:
+    """Table of all metrics."""
     lines = []
     for name, summary in metrics.items():
         edges, bootstrap = summary["interval_95_t"], summary.get("pooled_interval_95_bootstrap")
@@ -134,18 +136,18 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
             "metric": name,
             "mean": number(summary["mean"]),
             f"sd (ddof=1, n={summary['n']})": number(summary["sd_ddof1"]) if edges else "-",
-            "95 % of the mean (t)": interval(edges) if edges else "-",
+            "95 % t interval of mean": interval(edges) if edges else "-",
             "pooled": number(summary["pooled"]) if "pooled" in summary else "-",
-            "95 % of pooled (bootstrap)": interval(bootstrap) if bootstrap else "-",
-            "chance": number(summary["chance"]),
+            "95 % bootstrap interval of pooled": interval(bootstrap) if bootstrap else "-",
+            "chance level": number(summary["chance"]),
             "best possible": number(summary["best_possible"]) if "best_possible" in summary else "-",
             "range": "[{:g}, {:g}]".format(*summary["bounds"]),
             "better": _better(summary),
         }
         lines.append(columns)
     note = (
-        "The t interval is over folds, which share training rows, so it is somewhat too narrow; the bootstrap draws "
-        "the pooled out-of-fold rows (or whole groups) again."
+        "The t interval is over folds, which share training rows, so it is somewhat too narrow. The bootstrap "
+        "resamples the pooled out-of-fold rows, in whole groups if the competition has groups."
     )
     if not any("best_possible" in summary for summary in metrics.values()):
         lines = [{key: value for key, value in columns.items() if key != "best possible"} for columns in lines]
@@ -153,16 +155,16 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
 
 
 def _retrieval(run: Path, metrics: Mapping[str, Any]) -> str:
-    """What a run of embeddings found, where it is one."""
+    """The section on retrieval, if the run predicts embeddings."""
     facts = run / retrieval.FACTS
     return retrieval.section(read_json(facts), metrics) if facts.exists() else ""
 
 
 def _config(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
-    """What was set, then everything."""
+    """Keys that differ from the defaults, then all keys."""
     changed = [key for key in config if key not in ("config", "recipe") and config[key] != defaults[key]]
     lines = [[f"`{key}`", plain(config[key]), plain(defaults[key])] for key in changed]
-    own = table(("key", "value", "default"), lines, left=3) if lines else "Every key has its default."
+    own = table(("key", "value", "default"), lines, left=3) if lines else "All keys have their defaults."
     text = "\n".join(f"{key}: {plain(value)}" for key, value in config.items())
     return f"{own}\n\n{folded(f'All {len(config)} keys', text)}"
 
@@ -172,6 +174,7 @@ def _pictures(run: Path) -> str:
 
 
 def _reproduce(reproduce: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    """The command to repeat the run, and the code, packages and machine it ran with."""
     git, hardware = reproduce["git"], reproduce["hardware"]
     checkout = [f"git checkout {git['commit']}"] if re.fullmatch(r"[0-9a-f]{40,64}", git["commit"]) else []
     command = code("\n".join([*checkout, reproduce["command"]]), "sh")
@@ -197,6 +200,6 @@ def _files(run: Path) -> str:
     lines += [f"- `{name}`" for name in sorted(names - FILES.keys())]
     kept = "each fit's fit.json, history.json, validation.npy, test.npy, checkpoints/"
     if BLEND in names:
-        kept = "what each fold scored with a method and weights from the other folds"
+        kept = "the score of each fold, with method and weights learned on the other folds"
     lines.append(f"- `fold<k>-seed<s>/`: {kept}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The result of a run as text: scores with their protocol and chance level, findings, and where its files are."""
+"""Result of a run as text: scores with protocol and chance level, findings, and paths of its files."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from goldfold.trust.audits import Finding
 
 
 def text(run: Path) -> str:
-    """Each metric's scores, then the findings, one a line."""
+    """Scores of each metric, then one finding a line."""
     return "\n".join([table(read_json(run / "metrics.json")), *_findings(run)])
 
 
 def result(run: Path, submission: Path) -> str:
-    """What a command says when a run is finished: `text`, the submission and the record."""
+    """What a command prints when a run is finished: `text`, the submission and the record."""
     if submission.exists():
         rows = read_json(submission.with_name(f"{submission.name}.json"))["test_rows"]
         delivered = f"submission {submission}: {rows:,} test rows, checked against the sample submission"
@@ -32,15 +32,15 @@ def _findings(run: Path) -> list[str]:
 
 
 def table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
-    """Each metric in some lines: protocol, folds with their spread, all rows pooled, chance level and range.
+    """Scores of each metric: protocol, folds with their spread, all rows pooled, chance level and range.
 
-    A protocol is told once where the next metric differs in its name alone.
+    A protocol that only differs in the metric's name from the previous one is not repeated.
     """
-    lines, told = [], ""
+    lines, last = [], None
     for name, summary in metrics.items():
-        way = summary["protocol"].removeprefix(name)
-        lines += [name if way == told else summary["protocol"], *_lines(summary)]
-        told = way
+        protocol = summary["protocol"].removeprefix(name)
+        lines += [name if protocol == last else summary["protocol"], *_lines(summary)]
+        last = protocol
     return "\n".join(lines)
 
 
@@ -50,11 +50,11 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
         spread = f"{number(summary['mean'])} (one fold: no spread, no interval)"
     else:
         sd = f"± {summary['sd_ddof1']:.4f} sd (ddof=1, n={summary['n']})"
-        spread = f"{number(summary['mean'])} {sd}, 95 % {interval(summary['interval_95_t'])}"
+        spread = f"{number(summary['mean'])} {sd}, 95 % t interval {interval(summary['interval_95_t'])}"
     lines = [f"  folds   {spread}   each {values}"]
     if "pooled" in summary:
         edges = summary["pooled_interval_95_bootstrap"]
-        text = f"95 % {interval(edges)} over rows (bootstrap)" if edges else "too few rows for an interval"
+        text = f"95 % bootstrap interval over rows {interval(edges)}" if edges else "too few rows for an interval"
         lines.append(f"  pooled  {number(summary['pooled'])}, {text}")
     low, high = summary["bounds"]
     better = "higher" if summary["higher_is_better"] else "lower"

@@ -1,1 +1,1 @@
-"""The record of a study and its pictures."""
+"""Record of a study, and its pictures."""

@@ -86,7 +86,7 @@ def _told(workspace: Workspace, name: str, attempts: Sequence[Attempt]) -> tuple
     if not boards:
         return [*lines, ""], None
     path = workspace.submissions / f"ledger-{name}.png"
-    write_bytes(path, report.against(boards, metric, higher))
+    write_bytes(path, report.cv_against_leaderboard(boards, metric, higher))
     return [*lines, f"picture {path}", ""], path
 
 
@@ -124,7 +124,7 @@ def _conclusions(points: Sequence[Point], higher_is_better: bool) -> list[str]:
         scores = [getattr(point, part) for point in points]
         known = sum(score == score for score in scores)
         if part == "public" or known:
-            lines.append(report.told(report.agreement([point.cv for point in points], scores), part, known))
+            lines.append(report.agreement_text(report.agreement([point.cv for point in points], scores), part, known))
     chosen = report.two_to_select(points, higher_is_better)
     lines.append("two to select " + "; ".join(f"by {rule}: {', '.join(names)}" for rule, names in chosen.items()))
     return lines
