@@ -21,10 +21,10 @@ def blend_facts(
     named: whether the user named the method. left_out: method -> why it could not blend these runs.
     """
     metric = members.competition.metric
-    singles = [_own(metric.name, blending.by_fold(members, each)) for each in members.oof]
-    elsewhere = blending.best_elsewhere(members, singles)
-    best = blending.best_of(metric, [fmean(scores.values()) for scores in singles])
-    correlated = blending.correlations(members)
+    singles = [_own(metric.name, blending.score_by_fold(members, each)) for each in members.oof]
+    elsewhere = blending.best_on_other_folds(members, singles)
+    best = blending.best_index(metric, [fmean(scores.values()) for scores in singles])
+    correlated = blending.error_correlations(members)
     return {
         "metric": metric.name,
         "higher_is_better": metric.higher_is_better,
@@ -59,7 +59,7 @@ def _of_trial(metric: str, trial: MethodResult) -> dict[str, Any]:
         values = {fold: blender.weights.tolist() for fold, blender in blenders.items()}
         weights = {"all": values.pop("all"), "folds": values, "learned": METHODS[trial.method].learns}
     own, in_sample = _summary(_own(metric, trial.scores)), fmean(trial.in_sample.values())
-    return {**own, "in_sample": in_sample, "weights": weights, "told": blenders["all"].told}
+    return {**own, "in_sample": in_sample, "weights": weights, "told": blenders["all"].description}
 
 
 def _plain(matrix: np.ndarray) -> list[list[float | None]]:

@@ -63,5 +63,5 @@ def _scored(other: Prepared, study: Study, record: TrialRecord) -> dict[int, flo
             observer.fit_ended()
     finally:
         observer.close()
-    objective.tidy(folder)
+    objective.remove_weights(folder)
     return fold_scores(fits, metric)

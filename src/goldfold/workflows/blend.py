@@ -52,7 +52,7 @@ def blend(workspace: Workspace, names: Sequence[str], method: str | None = None)
     config = _config(found, method)
     started = _started(workspace, found, config)
     trials, left_out = _tried(found.members, [method] if method else list(METHODS), workspace.observer)
-    result = blending.blended(found.members, trials)
+    result = blending.choose_blend(found.members, trials)
     facts = blend_facts(found.members, trials, result, method is not None, left_out)
     write_json(started.folder / BLEND, facts)
     write_bytes(started.folder / "blend.png", blend_pictures.blend(facts))
@@ -96,7 +96,7 @@ def _tried(members: Members, names: Sequence[str], observer: Observer) -> tuple[
     """The result of each method, and why methods were left out."""
     found: dict[str, MethodResult | str] = {}
     observer.work("methods", 0, len(names))
-    for name, each in blending.tried(members, names):
+    for name, each in blending.evaluate_methods(members, names):
         found[name] = each
         observer.work("methods", len(found), len(names))
     observer.close()

@@ -27,7 +27,7 @@ def dashboard(
 
     workspace.observer.line(f"{place.shown} at http://127.0.0.1:{port}/dashboard until Ctrl-C")
     try:
-        run_server(place.storage, host="127.0.0.1", port=port)
+        run_server(place.backend, host="127.0.0.1", port=port)
     except OSError as error:
         raise GoldfoldError(
             "port_unusable", f"port {port} cannot be used ({error.strerror}): give another PORT"

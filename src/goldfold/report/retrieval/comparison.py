@@ -184,7 +184,7 @@ def strips_of(
     fits: Sequence[Mapping[int, FoldEmbeddings]],
     targets: Sequence[str],
 ) -> bytes | None:
-    """A PNG of the queries with the largest change, each with its results by both runs; None without images or changes.
+    """A PNG of the queries with the largest change, each with its results by both runs; None without either.
 
     how: "improved" or "degraded". fits: of the first run and of the other, from `retrieval_comparisons.load_embeddings`.
     targets: columns that are shown below an image.

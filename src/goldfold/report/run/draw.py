@@ -35,7 +35,7 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
             rows,
             whole.oof,
             metric.options.row_error(rows, whole.oof),
-            folds=folds_frame(train["id"].tolist(), experiment.folds)["fold"].to_numpy()[whole.rows],
+            folds=folds_to_table(train["id"].tolist(), experiment.folds)["fold"].to_numpy()[whole.rows],
             targets=competition.targets,
             classes=next(filter(None, (each.options.classes for each in (metric, *competition.also))), None),
         )
