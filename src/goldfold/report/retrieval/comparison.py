@@ -186,8 +186,8 @@ def strips_of(
 ) -> bytes | None:
     """A PNG of the queries with the largest change, each with its results by both runs; None without either.
 
-    how: "improved" or "degraded". fits: of the first run and of the other, from `retrieval_comparisons.load_embeddings`.
-    targets: columns that are shown below an image.
+    how: "improved" or "degraded". fits: embeddings of the first run and of the other, from `load_embeddings`. targets:
+    columns that are shown below an image.
 
     Raises:
         GoldfoldError: an image cannot be read.
