@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from goldfold.report.plotting import markdown
 from goldfold.report.study.numbers import Facts, Reestimate, score, signed, signed_interval, top
 from goldfold.tuning.trials import TrialRecord
 
@@ -120,4 +121,4 @@ class StudyResult:
         return f"StudyResult({self.competition}/{self.name}, trials: {self.facts.states}, {best})"
 
     def _repr_markdown_(self) -> str:
-        return f"```text\n{self.text}\n```"
+        return markdown.code(self.text)
