@@ -25,6 +25,7 @@ from executor_jobs import PATIENCE
 from goldfold.cli import main as cli
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
+from goldfold.experiment import workspace
 from goldfold.experiment.executors import ExecutorRequest, make_executor, resource_share
 from goldfold.experiment.executors.jobs import Share
 from goldfold.experiment.executors.processes import Processes
@@ -193,20 +194,21 @@ def test_the_machine_is_shared_evenly(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "sentence"),
+    ("wanted", "code", "fact"),
     [
-        ({"name": "proceses"}, "there is no executor 'proceses'; did you mean 'processes'?"),
-        ({"name": "ray://head"}, "there is no executor 'ray://head'; did you mean 'ray://host:10001'?"),
-        ({"name": "processes", "at_once": 0}, "jobs at once are counted from 1 and 0 were asked for"),
-        ({"name": "ray", "threads": 0}, "threads of a job are counted from 1 and 0 were asked for"),
-        ({"name": "ray", "gpus": 2}, "a job gets from 0 to 1 GPU, such as 0.5, and 2 was asked for"),
-        ({"name": "ray", "gpus": float("nan")}, "a job gets from 0 to 1 GPU, such as 0.5, and nan was asked for"),
+        ({"name": "proceses"}, "unknown_executor", "did you mean 'processes'?"),
+        ({"name": "ray://head"}, "unknown_executor", "did you mean 'ray://host:10001'?"),
+        ({"name": "processes", "at_once": 0}, "count_below_one", "jobs at once is 0"),
+        ({"name": "ray", "threads": 0}, "count_below_one", "threads per job is 0"),
+        ({"name": "ray", "gpus": 2}, "gpus_out_of_range", "2 was asked for"),
+        ({"name": "ray", "gpus": float("nan")}, "gpus_out_of_range", "nan was asked for"),
     ],
 )
-def test_what_cannot_be_is_refused(wanted: dict, sentence: str) -> None:
-    with pytest.raises(GoldfoldError) as told:
+def test_what_cannot_be_is_refused(wanted: dict, code: str, fact: str) -> None:
+    with pytest.raises(GoldfoldError) as error:
         ExecutorRequest(**wanted)
-    assert sentence in str(told.value)
+    assert error.value.code == code
+    assert fact in str(error.value)
 
 
 def test_gpus_that_are_not_there_are_refused() -> None:

@@ -132,7 +132,7 @@ def nearest_rows(gallery: Gallery, query: Query, top: int) -> DataFrame:
     right, notes = relevance(gallery, query)
     table = gallery.rows.iloc[places].reset_index(drop=True)
     notes = notes[places]
-    if query.position >= count:
+    if query.position >= count and query.path is not None:
         own = content_hash(query.path)
         notes[[content_hash(path) == own for path in table["path"]]] = SAME_FILE
     columns = {"similarity": found.similarities[0][there], "right": right[places], "note": notes}

@@ -236,5 +236,7 @@ def load_fit(place: Path) -> Fit:
     Raises:
         GoldfoldError: it is missing or damaged.
     """
-    arrays = {name: read_array(place / f"{name}.npy") for name in ("validation", "test")}
-    return Fit(**read_json(place / "fit.json"), history=read_json(place / "history.json"), **arrays)
+    validation, test = (read_array(place / f"{name}.npy") for name in ("validation", "test"))
+    return Fit(
+        **read_json(place / "fit.json"), history=read_json(place / "history.json"), validation=validation, test=test
+    )

@@ -136,7 +136,9 @@ def _unfinished(folder: Path, key: str, value: str) -> bool:
 
 def _of_other_code(place: Path, config: str, inputs: str | None) -> Run | None:
     """The newest unfinished run with these inputs that no process works on."""
-    for folder in reversed(_numbered(place, config)) if inputs else ():
+    if not inputs:
+        return None
+    for folder in reversed(_numbered(place, config)):
         lock = FileLock(folder / ".lock")
         if _unfinished(folder, "inputs_hash", inputs) and _acquired(lock):
             return Run(folder, True, lock, folder)

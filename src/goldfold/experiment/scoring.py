@@ -127,7 +127,7 @@ def resampling_scorer(metric: Metric, rows: DataFrame, predictions: np.ndarray) 
     return lambda index: metric.score(rows.iloc[index], predictions[index])
 
 
-def _members(count: int, groups: np.ndarray | None) -> Sequence[np.ndarray]:
+def _members(count: int, groups: np.ndarray | None) -> Sequence[np.ndarray] | np.ndarray:
     if groups is None:
         return np.arange(count)[:, None]
     _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)

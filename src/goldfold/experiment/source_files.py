@@ -97,9 +97,8 @@ def _is_ignored(node: ast.AST) -> bool:
     return isinstance(node, ast.alias) and node.name == "TYPE_CHECKING"
 
 
-def _for_type_checkers(node: ast.AST) -> bool:
-    names = (getattr(node.test, "id", None), getattr(node.test, "attr", None)) if isinstance(node, ast.If) else ()
-    return "TYPE_CHECKING" in names
+def _for_type_checkers(node: ast.If) -> bool:
+    return "TYPE_CHECKING" in (getattr(node.test, "id", None), getattr(node.test, "attr", None))
 
 
 class _Reader:
@@ -148,7 +147,7 @@ class _Reader:
             self._read_name(node)
         elif isinstance(node, ast.Import | ast.ImportFrom) and self._is_own(node):
             self.bindings += self._bindings(node)
-        elif _for_type_checkers(node):
+        elif isinstance(node, ast.If) and _for_type_checkers(node):
             for each in node.orelse:
                 self._read_one(each)
         elif not _is_ignored(node):

@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import FloatDistribution, IntDistribution
 
 from goldfold.errors import GoldfoldError
+
+NumberDistribution = IntDistribution | FloatDistribution
 
 
 def number_types(annotation: Any) -> set[type]:
@@ -16,7 +18,7 @@ def number_types(annotation: Any) -> set[type]:
     return {kind for kind in (annotation, *get_args(annotation)) if kind in (int, float)}
 
 
-def parse_range(key: str, value: Mapping[str, Any], types: set[type]) -> BaseDistribution:
+def parse_range(key: str, value: Mapping[str, Any], types: set[type]) -> NumberDistribution:
     """Parse and check the range of the parameter `key`; types: those of it that are int or float.
 
     Raises:
@@ -26,7 +28,8 @@ def parse_range(key: str, value: Mapping[str, Any], types: set[type]) -> BaseDis
         raise GoldfoldError(
             "range_of_non_number", f"{key} is not a number, so it has no range: give a list of its values"
         )
-    low, high, log, step = (value.get(name) for name in ("low", "high", "log", "step"))
+    bounds: tuple[Any, ...] = tuple(value.get(name) for name in ("low", "high", "log", "step"))
+    low, high, log, step = bounds
     numbers = [number for number in (low, high, step) if number is not None]
     for number in numbers:
         if isinstance(number, bool) or not isinstance(number, (int, float)) or not math.isfinite(number):
@@ -58,7 +61,7 @@ def parse_range(key: str, value: Mapping[str, Any], types: set[type]) -> BaseDis
     return _distribution(low, high, bool(log), step, whole=float not in types)
 
 
-def _distribution(low: float, high: float, log: bool, step: float | None, whole: bool) -> BaseDistribution:
+def _distribution(low: Any, high: Any, log: bool, step: Any, whole: bool) -> NumberDistribution:
     if step is not None:  # the last value that a step reaches, about which Optuna would warn
         high = low + math.floor((high - low) / step * (1 + 1e-12)) * step
     if whole:
@@ -66,7 +69,7 @@ def _distribution(low: float, high: float, log: bool, step: float | None, whole:
     return FloatDistribution(float(low), float(high), log=log, step=step)
 
 
-def is_inside(kind: BaseDistribution, value: Any) -> bool:
+def is_inside(kind: NumberDistribution, value: Any) -> bool:
     """Whether a value is one of the numbers of a distribution."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not kind.low <= value <= kind.high:
         return False

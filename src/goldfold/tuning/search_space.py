@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, IntDistribution
 
 from goldfold.errors import GoldfoldError, unknown
 from goldfold.experiment.fits import Protocol
-from goldfold.tuning.search_ranges import is_inside, number_types, parse_range
+from goldfold.tuning.search_ranges import NumberDistribution, is_inside, number_types, parse_range
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -38,7 +38,7 @@ class Entry:
     """
 
     key: str
-    distribution: BaseDistribution
+    distribution: CategoricalDistribution | NumberDistribution
     choices: tuple[Any, ...]
     when: Mapping[str, tuple[Any, ...]]
 
@@ -51,12 +51,14 @@ class Entry:
         kind = self.distribution
         if isinstance(kind, CategoricalDistribution):
             return self.value(trial.suggest_categorical(self.key, kind.choices))
-        suggest = trial.suggest_int if isinstance(kind, IntDistribution) else trial.suggest_float
-        return suggest(self.key, kind.low, kind.high, step=kind.step, log=kind.log)
+        if isinstance(kind, IntDistribution):
+            return trial.suggest_int(self.key, kind.low, kind.high, step=kind.step, log=kind.log)
+        return trial.suggest_float(self.key, kind.low, kind.high, step=kind.step, log=kind.log)
 
     def value(self, stored: Any) -> Any:
         """Convert a stored value to the parameter's value."""
-        return self.choices[self.distribution.choices.index(stored)] if self.choices else stored
+        kind = self.distribution
+        return self.choices[kind.choices.index(stored)] if isinstance(kind, CategoricalDistribution) else stored
 
     def stored(self, value: Any) -> Any:
         """Convert a parameter's value to what a storage can hold.
@@ -64,15 +66,19 @@ class Entry:
         Raises:
             GoldfoldError: the value is not in the space.
         """
-        if self.choices and value in self.choices:
-            return self.distribution.choices[self.choices.index(value)]
-        if self.choices or not is_inside(self.distribution, value):
+        kind = self.distribution
+        if isinstance(kind, CategoricalDistribution):
+            inside = value in self.choices
+            stored = kind.choices[self.choices.index(value)] if inside else None
+        else:
+            inside, stored = is_inside(kind, value), value
+        if not inside:
             raise GoldfoldError(
                 "config_outside_search",
                 f"trial 0 is the config itself, and its {self.key}: {value!r} is not in the search space: add that "
                 "value to the search, or change the config",
             )
-        return value
+        return stored
 
 
 @dataclass(frozen=True)
@@ -215,7 +221,8 @@ def _order(entries: Mapping[str, Entry]) -> Sequence[str]:
 def _check_values(entry: Entry, entries: Mapping[str, Entry], base: Mapping[str, Any], check: Check) -> None:
     """Check that the parameter accepts both ends or every choice, with values under which it is searched."""
     beside = {key: wanted[0] for key, wanted in _conditions(entry, entries).items()}
-    ends = entry.choices or (entry.distribution.low, entry.distribution.high)
+    kind = entry.distribution
+    ends = entry.choices if isinstance(kind, CategoricalDistribution) else (kind.low, kind.high)
     for value in ends:
         try:
             check({**base, **beside, entry.key: value})

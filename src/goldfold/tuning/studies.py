@@ -31,7 +31,7 @@ STATES: dict[TrialState, State] = {
     TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
 }
-ENDS = {name: state for state, name in STATES.items() if name != "running"}
+ENDS: dict[str, TrialState] = {name: state for state, name in STATES.items() if name != "running"}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,7 +75,7 @@ class RayCluster:
                 environment: dict[str, Any] = {"env_vars": self.share.environment()}
                 ray.init("local", include_dashboard=False, runtime_env=environment, **own, **told)
             else:
-                self._answers()
+                _check_listening(self.address)
                 with tempfile.TemporaryDirectory() as folder:
                     copy_code(Path(folder), self.project)
                     environment = {"working_dir": folder, "env_vars": self.share.environment()}
@@ -90,11 +90,6 @@ class RayCluster:
             ) from error
         return ray
 
-    def _answers(self) -> None:
-        """Raise OSError if nobody listens at the address; Ray itself would wait much longer."""
-        host, _, port = self.address.removeprefix("ray://").rpartition(":")
-        socket.create_connection((host, int(port)), timeout=SECONDS).close()
-
     def _check_room(self, ray: ModuleType) -> None:
         """Check that a job fits on some machine of the cluster; otherwise it would wait forever."""
         machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -106,6 +101,12 @@ class RayCluster:
                 f"no machine of the cluster has {need['CPU']} CPUs and {need['GPU']:g} GPU for a job, and the largest "
                 f"has {largest[0]:g} and {largest[1]:g}: ask for fewer threads or GPUs",
             )
+
+
+def _check_listening(address: str) -> None:
+    """Raise OSError if nobody listens at the address; Ray itself would wait much longer."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    socket.create_connection((host, int(port)), timeout=SECONDS).close()
 
 
 def copy_code(folder: Path, project: Path) -> None:
