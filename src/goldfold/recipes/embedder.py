@@ -76,13 +76,13 @@ def _build(
             f"an embedder compares images, but this fold has {len(rows)}: add images, or use fewer folds",
         )
     fold = Fold(params, rows.reset_index(drop=True), runtime, columns, gray)
-    labelled = embedding_stages.labelled(fold) if params.metric_epochs else None
-    model = _model(params, network, 1 if gray else 3, labelled.classes if labelled else 0).to(runtime.device)
+    labeled = embedding_stages.labelled(fold) if params.metric_epochs else None
+    model = _model(params, network, 1 if gray else 3, labeled.classes if labeled else 0).to(runtime.device)
     readout = Readout(params.image_size, gray, params.memory)
     if network is None and params.pretrained and not gray and not _trains_backbone(params):
         readout = readout.through(model, runtime)
     stages = [embedding_stages.siamese(fold)] if params.simsiam_epochs else []
-    stages += [metric_stage.metric(fold, labelled, readout.seen)] if labelled else []
+    stages += [metric_stage.metric(fold, labeled, readout.seen)] if labeled else []
     monitored = np.random.default_rng(seeding.derive(runtime.seed, "watched")).permutation(len(rows))[:MONITORED]
     return Plan(
         model=model,
