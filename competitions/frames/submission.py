@@ -8,7 +8,7 @@ from competitions.frames.data import LISTS, pairs
 from goldfold.competition import Submission
 from goldfold.metrics.retrieval import map_at
 
-PROTOCOL = "each frame asks the others of its fold, right 2 to 10 s away, nearer ones left out"
+PROTOCOL = "each frame against the others of its fold; relevant: 2 to 10 s away; nearer ones left out"
 METRIC = map_at(pairs, LISTS.depth, protocol=PROTOCOL)
 
 

@@ -8,7 +8,7 @@ from competitions.lookalikes.data import LISTS, pairs
 from goldfold.competition import Submission
 from goldfold.metrics.retrieval import map_at_r
 
-PROTOCOL = "each image asks the others of its fold, right by class, classes never trained on"
+PROTOCOL = "each image against the others of its fold; relevant: the same class, unseen in training"
 METRIC = map_at_r(pairs, protocol=PROTOCOL)
 
 

@@ -34,8 +34,8 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
     rows["id"] = rows["class"] + "_" + rows.groupby("class").cumcount().map("{:04d}".format)
     rows["path"] = [f"images/{id_}{file.suffix}" for id_, file in zip(rows["id"], rows["file"], strict=True)]
     rows["mask_path"] = [f"masks/{id_}.png" for id_ in rows["id"]]
-    labelled = rows.index[rows["part"] == "test"]
-    hidden = labelled[_assigned_folds(rows.loc[labelled], HIDDEN_SEED) == 0]
+    labeled = rows.index[rows["part"] == "test"]
+    hidden = labeled[_assigned_folds(rows.loc[labeled], HIDDEN_SEED) == 0]
     _copy(rows, rows.index.difference(hidden), public)
     tables = rows[["id", "path", "class", "part", *TARGETS]]
     self_hosting.write(tables, hidden, targets=TARGETS, sample={"defect": 0.5}, public=public, private=private)

@@ -8,7 +8,7 @@ from competitions.recordings.data import LISTS, pairs
 from goldfold.competition import Submission
 from goldfold.metrics.retrieval import map_at
 
-PROTOCOL = "each labelled frame asks the others of its fold, right by label, two frames or less away left out"
+PROTOCOL = "each labeled frame against the others of its fold; relevant: the same label, more than 2 frames away"
 METRIC = map_at(pairs, LISTS.depth, protocol=PROTOCOL)
 
 

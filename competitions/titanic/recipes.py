@@ -56,7 +56,7 @@ class Companions(TransformerMixin, BaseEstimator):
 
     def fit_transform(self, rows: DataFrame, survived: Series) -> DataFrame:
         """Fit, then add the features of the training rows, each without its own survival."""
-        return self.fit(rows, survived)._joined(rows, survived.to_numpy(), 1)
+        return self.fit(rows, survived)._add_features(rows, survived.to_numpy(), 1)
 
     def transform(self, rows: DataFrame) -> DataFrame:
         """Add the features of new rows."""

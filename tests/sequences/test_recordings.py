@@ -183,9 +183,9 @@ def test_every_frame_is_there_once_but_those_the_guard_takes(prepared: Path) -> 
         assert any((name, number + step) in both[1] for step in (-2, -1, 1, 2))
     for name, number in both[0]:
         assert not any((name, number + step) in both[1] for step in (-2, -1, 1, 2))
-    unlabelled = loaded.train[loaded.train["label"] == data.UNLABELED]
-    assert set(unlabelled["recording"]) == {"second"}
-    assert set(unlabelled["frame"]) <= set(range(6))
+    unlabeled = loaded.train[loaded.train["label"] == data.UNLABELED]
+    assert set(unlabeled["recording"]) == {"second"}
+    assert set(unlabeled["frame"]) <= set(range(6))
     row = loaded.train.iloc[0]
     echoes = made_recordings.echoes(1 if row["recording"] == "呼吸 1" else 2)
     expected = ultrasound.b_mode(echoes[row["frame"]], np.abs(echoes).max(), 60)

@@ -81,7 +81,7 @@ def mvtec(raw: Path) -> pd.DataFrame:
             "too_few_normal_images",
             f"{raw} needs at least 2 normal training images and has {normal}: add some to <class>/train/good",
         )
-    return samples.assign(mask_path=_masks(samples, masks))
+    return samples.assign(mask_path=pd.Series(_masks(samples, masks), samples.index, dtype=object))
 
 
 def _images(folder: Path) -> pd.DataFrame:

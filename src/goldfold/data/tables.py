@@ -109,7 +109,7 @@ def content_hashes(rows: DataFrame, targets: Sequence[str]) -> Series:
     if "path" in rows:
         return pd.Series(_file_hashes(rows["path"]), index=rows.index)
     features = without_targets(rows, targets)
-    if len(features.columns) > 1:  # a table of ids alone is told apart by its ids
+    if len(features.columns) > 1:  # rows of a table with ids only differ by their ids
         features = features.drop(columns="id")
     features = features.map(lambda cell: cell.tobytes() if isinstance(cell, np.ndarray) else _hashable(cell))
     return pd.Series(pd.util.hash_pandas_object(features, index=False).to_numpy(), index=rows.index)

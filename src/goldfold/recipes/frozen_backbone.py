@@ -143,6 +143,8 @@ def _tower(params: FrozenBackboneParams) -> Tower:
 class Tower(nn.Module):
     """Pixels uint8 (n, h, w, 3) -> features (n, d): output of the backbone, mean and standard deviation of its maps."""
 
+    backbone: Any  # a timm model
+
     def __init__(self, params: FrozenBackboneParams) -> None:
         super().__init__()
         self.backbone, mean, std = backbones.create(params.backbone, params.pretrained)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from operator import getitem
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -127,7 +126,7 @@ def _batches(
         tensors = torch.from_numpy(kept).to(runtime.device), torch.from_numpy(labels).to(runtime.device)
         return batches.in_memory(tensors, params.batch_size, runtime.seed, drop_last=drop_last)
     image_of: Callable[[int], np.ndarray] = (
-        partial(_read, paths, params.image_size, gray) if kept is None else partial(getitem, kept)
+        partial(_read, paths, params.image_size, gray) if kept is None else partial(_in_memory, kept)
     )
     item = partial(
         _sample,
@@ -153,6 +152,10 @@ def _sample(
     """Return one augmented image of an epoch, uint8 (size, size, c), and its label."""
     changed = augmentation.apply(pipeline, seed, epoch, ids[position], image=image_of(position))
     return changed["image"], labels[position]
+
+
+def _in_memory(pixels: np.ndarray, position: int) -> np.ndarray:
+    return pixels[position]
 
 
 def _read(paths: Sequence[Path], size: int, gray: bool, position: int) -> np.ndarray:

@@ -117,11 +117,11 @@ def _mark_invalid(texts: Sequence[str], images: np.ndarray, pixels: np.ndarray, 
     joined = " ".join(texts)
     if (counts % 2).any() or not _plain(joined):
         texts = [" ".join(text.split()) for text in texts]
-        strange = np.unique(images[[not _PAIRS.fullmatch(text) for text in texts]])
-        ends = np.searchsorted(images, strange, "right")
-        for image, start, end in zip(strange, np.searchsorted(images, strange), ends, strict=True):
+        irregular = np.unique(images[[not _PAIRS.fullmatch(text) for text in texts]])
+        ends = np.searchsorted(images, irregular, "right")
+        for image, start, end in zip(irregular, np.searchsorted(images, irregular), ends, strict=True):
             faulty[image] = _refused(texts[start:end], pixels[image])
-        kept = ~np.isin(images, strange)
+        kept = ~np.isin(images, irregular)
         _mark_invalid(list(compress(texts, kept)), images[kept], pixels, faulty)
     else:
         _mark_misplaced(np.fromstring(joined, np.int64, sep=" "), counts // 2, images, pixels, faulty)
@@ -234,11 +234,11 @@ def _check(runs: Runs, height: int, width: int, objects: int) -> None:
 
 
 def _whole_numbers(words: list[str]) -> np.ndarray:
-    strange = next((word for word in words if not _WHOLE.fullmatch(word)), None)
-    if strange is not None:
+    invalid = next((word for word in words if not _WHOLE.fullmatch(word)), None)
+    if invalid is not None:
         raise GoldfoldError(
             "rle_not_whole_numbers",
-            f"run lengths must be whole numbers separated by spaces, found {strange!r}: write start and length",
+            f"run lengths must be whole numbers separated by spaces, found {invalid!r}: write start and length",
         )
     return np.array(list(map(int, words)), np.int64)
 

@@ -164,10 +164,10 @@ def _check_values(values: Series, sample: Series, ids: Series, may_be_empty: boo
         return
     if _kind(values).removeprefix("whole ") != _kind(sample).removeprefix("whole "):
         no_number = ~missing & pd.to_numeric(values, errors="coerce").isna()
-        strange = no_number if no_number.any() else ~missing
+        wrong = no_number if no_number.any() else ~missing
         types = f"must be {_kind(sample)} as in the sample ({sample.dtype}), not {_kind(values)} ({values.dtype})"
         raise _invalid(
-            "submission_value_type_differs", f"column '{values.name}' {types}; {wrong_rows(strange, ids, values)}"
+            "submission_value_type_differs", f"column '{values.name}' {types}; {wrong_rows(wrong, ids, values)}"
         )
     infinite = values.isin([np.inf, -np.inf])
     if infinite.any():
