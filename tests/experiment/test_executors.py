@@ -25,7 +25,6 @@ from executor_jobs import PATIENCE
 from goldfold.cli import main as cli
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
-from goldfold.experiment import workspace
 from goldfold.experiment.executors import ExecutorRequest, make_executor, resource_share
 from goldfold.experiment.executors.jobs import Share
 from goldfold.experiment.executors.processes import Processes

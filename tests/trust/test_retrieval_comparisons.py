@@ -119,7 +119,7 @@ def test_distances_agree_with_the_similarities_themselves():
         assert [each.sum() for each in counts] == [len(each) for each in raw]
         assert ks_distance(*counts) == pytest.approx(stats.ks_2samp(*raw).statistic, abs=0.01)
     raw = [similarities_of(STRONG, side) for side in (0, 1)]
-    assert ks_distance(other.right, other.wrong) == pytest.approx(stats.ks_2samp(*raw).statistic, abs=0.01)
+    assert ks_distance(other.relevant, other.irrelevant) == pytest.approx(stats.ks_2samp(*raw).statistic, abs=0.01)
 
 
 def test_equal_similarities_have_not_moved_and_those_apart_share_nothing():
@@ -143,7 +143,7 @@ def test_spread_is_that_of_the_normalised_embeddings():
 def test_a_picture_of_nearly_collapsed_similarities_has_narrower_bins():
     wide = coarse_bins({"a": LOOKS[0].similarities, "b": LOOKS[1].similarities})
     assert [len(each.edges) for each in wide.values()] == [101, 101]
-    assert wide["b"].right.sum() == LOOKS[1].similarities.right.sum()
+    assert wide["b"].relevant.sum() == LOOKS[1].similarities.relevant.sum()
     near = evaluate(FOLDS, {fold: [1 + 0.1 * each for each in fits] for fold, fits in WEAK.items()}).similarities
     narrow = coarse_bins({"near": near})["near"]
     assert len(narrow.edges) > 401
