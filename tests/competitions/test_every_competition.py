@@ -15,16 +15,16 @@ from goldfold.competition import Competition, Fold, Runtime, Tables
 from goldfold.data import tables
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
-from goldfold.experiment import workspace
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.fits import Experiment
 from goldfold.experiment.outcome import combine_fits
+from goldfold.experiment.workspace import Workspace
 from goldfold.params import Role, names
 from goldfold.submission import writing as submissions
 from goldfold.workflows.new import scaffold
 
 ROOT = Path(__file__).parents[2]
-NAMES = workspace.names()
+NAMES = Workspace().names()
 FEW = 48  # train rows of the short training
 LAYOUTS = made_defects.LAYOUTS | made_recordings.LAYOUTS
 FOUR_FILES = ("__init__.py", "data.py", "recipes.py", "submission.py")
@@ -34,11 +34,11 @@ class Prepared:
     """A competition with its data made ready in a folder of the test session."""
 
     def __init__(self, name: str, folder: Path) -> None:
-        self.name, self.competition = name, workspace.competition(name)
+        self.name, self.competition = name, Workspace().competition(name)
         self.public, self.private = folder / "public", folder / "private"
         self.public.mkdir(parents=True)
         self.private.mkdir()
-        raw = workspace.raw(name, self.competition)
+        raw = Workspace().raw(name)
         if name in LAYOUTS:
             raw = LAYOUTS[name](folder / "raw")
         if self.competition.sample_data and not raw.exists():
@@ -90,7 +90,7 @@ def test_private_answers_stay_private(prepared: Prepared) -> None:
 
 
 def recipes() -> list[tuple[str, str]]:
-    return [(name, recipe) for name in NAMES for recipe in workspace.competition(name).recipes]
+    return [(name, recipe) for name in NAMES for recipe in Workspace().competition(name).recipes]
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_two_epochs_make_a_valid_submission(name: str, recipe: str, ready, tmp_p
     short = dict.fromkeys(names(own, Role.EPOCHS), 2) | dict.fromkeys(names(own, Role.PRETRAINED), False)
     if "metric_epochs" in short:
         short["image_size"] = min(64, own.model_fields["image_size"].default)
-    config = configs.resolve("contract", {"recipe": recipe, "folds": [0], **short}, competition.recipes)
+    config = configs.resolve_config("contract", {"recipe": recipe, "folds": [0], **short}, competition.recipes)
     few, folds = trimmed(competition, prepared.tables)
     experiment = Experiment(
         competition=competition,
@@ -162,7 +162,7 @@ def test_reads_on_one_page(name: str) -> None:
 
 
 def test_a_new_competition_keeps_the_contract(toy: Path) -> None:
-    scaffold("my_first")
+    scaffold(Workspace(), "my_first")
     fresh = Prepared("my_first", toy / "fresh")
     test_tables_are_sound(fresh)
     test_folds_part_the_rows_and_repeat_for_a_seed(fresh)
@@ -170,13 +170,13 @@ def test_a_new_competition_keeps_the_contract(toy: Path) -> None:
     test_private_answers_stay_private(fresh)
     test_two_epochs_make_a_valid_submission("my_first", "tabular", lambda name: fresh, toy / "short")
     with pytest.raises(GoldfoldError, match="nothing is overwritten"):
-        scaffold("my_first")
+        scaffold(Workspace(), "my_first")
     with pytest.raises(GoldfoldError, match="Python identifier"):
-        scaffold("2nd try")
+        scaffold(Workspace(), "2nd try")
 
 
 def test_toys_keep_the_contract(toy: Path) -> None:
-    for name in workspace.names():
+    for name in Workspace().names():
         fresh = Prepared(name, toy / "fresh" / name)
         test_tables_are_sound(fresh)
         test_private_answers_stay_private(fresh)

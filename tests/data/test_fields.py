@@ -9,7 +9,7 @@ from error_codes import raises_code
 
 from goldfold.data import fields
 from goldfold.errors import GoldfoldError
-from goldfold.training import predicting
+from goldfold.training import predictor
 
 SCORE, MAP = np.arange(3, dtype=np.float32), np.arange(24, dtype=np.float16).reshape(3, 2, 4)
 
@@ -53,7 +53,7 @@ def test_a_value_that_is_not_finite_is_found_in_any_field():
     rows = pd.DataFrame({"id": ["甲", "乙", "丙"]})
     broken = MAP.copy()
     broken[1, 0, 2] = np.inf
-    predicting._check(fields.records(score=SCORE, map=MAP, label=np.array(["a", "b", "c"])), rows)
-    predicting._check(np.array(["a", "b", "c"]), rows)
+    predictor._check(fields.records(score=SCORE, map=MAP, label=np.array(["a", "b", "c"])), rows)
+    predictor._check(np.array(["a", "b", "c"]), rows)
     with pytest.raises(GoldfoldError, match="that of id '乙' is not"):
-        predicting._check(fields.records(score=SCORE, map=broken), rows)
+        predictor._check(fields.records(score=SCORE, map=broken), rows)

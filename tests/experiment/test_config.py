@@ -15,12 +15,12 @@ from goldfold.errors import GoldfoldError
 from goldfold.experiment.config import read_config, resolve_config
 from goldfold.experiment.fits import Protocol
 from goldfold.params import Epochs, Models, Params, Role, names, values, with_defaults
-from goldfold.recipes.autoencoder import Reconstruction
+from goldfold.recipes.autoencoder import AutoencoderParams
 from goldfold.recipes.embedder import EmbedderParams
-from goldfold.recipes.frozen_backbone import FrozenBackbone
-from goldfold.recipes.image_classifier import ImageClassifier
-from goldfold.recipes.patch_library import PatchLibrary
-from goldfold.recipes.segmenter import Segmenter
+from goldfold.recipes.frozen_backbone import FrozenBackboneParams
+from goldfold.recipes.image_classifier import ImageClassifierParams
+from goldfold.recipes.patch_library import PatchLibraryParams
+from goldfold.recipes.segmenter import SegmenterParams
 from goldfold.training.settings import LoopOptions
 
 
@@ -242,17 +242,24 @@ def test_baselines_keep_roles():
 def test_shipped_recipes_mark_what_the_engine_reads():
     marked = {
         model: {role: names(model, role) for role in Role if names(model, role)}
-        for model in (Reconstruction, EmbedderParams, FrozenBackbone, ImageClassifier, PatchLibrary, Segmenter)
+        for model in (
+            AutoencoderParams,
+            EmbedderParams,
+            FrozenBackboneParams,
+            ImageClassifierParams,
+            PatchLibraryParams,
+            SegmenterParams,
+        )
     }
     network = {Role.BACKBONE: ["backbone"], Role.PRETRAINED: ["pretrained"]}
     trained, viewed = {Role.EPOCHS: ["epochs"]}, {Role.VIEWS: ["views"]}
     assert marked == {
-        Reconstruction: network | trained | {Role.MODELS: ["models"]},
+        AutoencoderParams: network | trained | {Role.MODELS: ["models"]},
         EmbedderParams: network | {Role.EPOCHS: ["simsiam_epochs", "metric_epochs"]},
-        FrozenBackbone: network | trained | viewed,
-        ImageClassifier: network | trained | viewed,
-        PatchLibrary: network | viewed | {Role.LIBRARIES: ["libraries"]},
-        Segmenter: network | trained | viewed,
+        FrozenBackboneParams: network | trained | viewed,
+        ImageClassifierParams: network | trained | viewed,
+        PatchLibraryParams: network | viewed | {Role.LIBRARIES: ["libraries"]},
+        SegmenterParams: network | trained | viewed,
     }
 
 

@@ -23,15 +23,17 @@ import torch
 from executor_jobs import PATIENCE
 
 from goldfold.cli import main as cli
+from goldfold.cli.training import parallel
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
-from goldfold.experiment.executors import ExecutorRequest, make_executor, resource_share
+from goldfold.experiment.executors import ExecutorRequest, make_executor, requested, resource_share
 from goldfold.experiment.executors.jobs import Share
 from goldfold.experiment.executors.processes import Processes
 from goldfold.experiment.executors.ray_cluster import copy_code
 from goldfold.experiment.fits import fit
 from goldfold.experiment.setup import prepare_experiment
-from goldfold.experiment.workspace import config_path
+from goldfold.experiment.workspace import Workspace
+from goldfold.io.progress import Display
 from goldfold.workflows import parallel_fits as fits
 from goldfold.workflows import train
 
@@ -261,23 +263,24 @@ def test_code_and_configs_are_sent_and_nothing_else(tmp_path: Path) -> None:
     ("options", "expected"),
     [
         ([], None),
-        (["--executor", "ray", "--jobs", "3", "--gpus", "0.5"], ExecutorRequest(name="ray", at_once=3, gpus=0.5)),
-        (["--jobs", "2", "--threads", "4"], ExecutorRequest(name="processes", at_once=2, threads=4)),
+        (["--executor", "ray", "--workers", "3", "--gpus", "0.5"], ExecutorRequest(name="ray", at_once=3, gpus=0.5)),
+        (["--workers", "2", "--threads", "4"], ExecutorRequest(name="processes", at_once=2, threads=4)),
     ],
 )
 def test_the_command_line_asks_for_an_executor(
     monkeypatch, options: list[str], expected: ExecutorRequest | None
 ) -> None:
     arguments = cli._parsed(["train", "--comp", "blobs", *options])
-    assert train.wanted_of(arguments) == expected
+    assert requested(**parallel(arguments)) == expected
     monkeypatch.setenv("WORLD_SIZE", "2")
     if expected is not None:
-        with pytest.raises(GoldfoldError, match="torchrun trains one fit at a time on all its processes"):
-            train.wanted_of(arguments)
+        with pytest.raises(GoldfoldError) as refused:
+            train._check_executor(expected, None)
+        assert refused.value.code == "executor_under_torchrun"
 
 
 def trained(config: str, wanted: ExecutorRequest | None, *overrides: str) -> Path:
-    return train.train("blobs", config, overrides, CPU, quiet=True, wanted=wanted)
+    return train.train(Workspace(observer=Display(quiet=True)), "blobs", config, overrides, executor=wanted)
 
 
 def results(run: Path) -> dict[str, bytes]:
@@ -342,15 +345,18 @@ def test_a_worker_that_ray_lost_is_a_sentence(tmp_path: Path, monkeypatch) -> No
 
 
 DIES = """
-    import os, signal, torch
-    from goldfold.cli import progress
+    import os, signal
     from goldfold.workflows import train
     from goldfold.experiment.executors import ExecutorRequest
-    progress.Bar.fit_ended = lambda bar, line: os.kill(os.getpid(), signal.SIGKILL)
+    from goldfold.experiment.workspace import Workspace
+    from goldfold.io.progress import Observer
+    class Dying(Observer):
+        def fit_ended(self, text=""):
+            os.kill(os.getpid(), signal.SIGKILL)
     if __name__ == "__main__":
         wanted = ExecutorRequest(name="processes", at_once=1, threads=1)
         overrides = ["ema=0.9", "seeds=[0,1]"]
-        train.train("blobs", "perceptron", overrides, torch.device("cpu"), quiet=True, wanted=wanted)
+        train.train(Workspace(observer=Dying()), "blobs", "perceptron", overrides, executor=wanted)
 """
 
 
@@ -381,8 +387,10 @@ def test_a_fit_that_fails_stops_with_its_sentence(toy: Path) -> None:
 
 
 def a_job(toy: Path, tmp_path: Path) -> tuple[fits.Job, object]:
-    config = configs.read_config(config_path("blobs", "perceptron"), [], train.project.competition("blobs").recipes)
-    found = prepare_experiment("blobs", config, CPU)
+    workspace = Workspace()
+    recipes = workspace.competition("blobs").recipes
+    config = configs.read_config(workspace.config_path("blobs", "perceptron"), [], recipes)
+    found = prepare_experiment(workspace, "blobs", config, CPU)
     told = {"identity": found.hashes()["identity"], "project": toy, "run": tmp_path / "elsewhere"}
     job = fits.Job(name="blobs", values=json.dumps(config.resolved()), fold=1, seed=3, device="cpu", **told)
     return job, found.experiment

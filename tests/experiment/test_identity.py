@@ -10,10 +10,11 @@ import pytest
 
 from goldfold.cli.main import main
 from goldfold.errors import GoldfoldError
-from goldfold.experiment import identity, workspace
+from goldfold.experiment import identity
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.setup import sources
-from goldfold.io.files import read_json
+from goldfold.experiment.workspace import Workspace
+from goldfold.io.files import read_json, write_json
 from goldfold.workflows import train as train_command
 
 FILES = {
@@ -194,7 +195,7 @@ def test_of_many_modules_the_first_are_named_and_of_unknown_ones_none() -> None:
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in Path("competitions").glob("*/__init__.py")))
 def test_a_run_depends_on_its_competition_and_on_no_room_that_only_shows_or_sends(name: str) -> None:
-    modules = identity.code_hashes((f"competitions.{name}", cross_validate.__module__), sources())
+    modules = identity.code_hashes((f"competitions.{name}", cross_validate.__module__), sources(Workspace()))
     assert {f"competitions.{name}.recipes", f"competitions.{name}.data", "goldfold.training.loop"} <= modules.keys()
     rooms = {module.split(".")[1] for module in modules}
     assert not rooms & {"commands", "delivery", "trust", "cli"}
@@ -335,7 +336,7 @@ def test_what_a_query_finds_by_other_code_is_told_in_the_record(toy: Path, capsy
 
 def test_other_data_is_refused_whatever_is_accepted(toy: Path, capsys) -> None:
     train("--debug")
-    path = workspace.data("blobs") / "public" / "train.csv"
+    path = Workspace().data("blobs") / "public" / "train.csv"
     lines = path.read_text(encoding="utf-8").splitlines()
     path.write_text("\n".join(lines[:-1]) + "\n", encoding="utf-8")
     told = refused(capsys, "pick", "--run", "latest", "--epoch", "2", "--accept", "code_changed")
@@ -346,7 +347,7 @@ def test_a_run_that_recorded_no_modules_is_told_without_them(toy: Path, capsys) 
     train("--debug")
     old = {key: value for key, value in read_json(RUN / "reproduce.json").items() if key not in ("code", "inputs_hash")}
     old |= {"identity": "of bytes", "code_hash": "of bytes"}
-    workspace.write_json(RUN / "reproduce.json", old)
+    write_json(RUN / "reproduce.json", old)
     told = refused(capsys, "pick", "--run", "latest", "--epoch", "2")
     assert "the code changed since run 'blobs/perceptron-r1' was trained, so its models may predict otherwise" in told
     main(["pick", "--run", "latest", "--epoch", "2", "--accept", "code_changed"])

@@ -15,8 +15,8 @@ from goldfold.cli.main import main
 from goldfold.competition import Metric
 from goldfold.data.fields import records
 from goldfold.errors import GoldfoldError
-from goldfold.experiment import workspace
 from goldfold.experiment.scoring import bootstrap_interval, fold_statistics, metrics_for, score
+from goldfold.experiment.workspace import Workspace
 from goldfold.optional_parts import MetricOptions
 
 
@@ -160,7 +160,7 @@ def test_auroc_of_drawn_rows_is_scikit_learns():
 
 def test_what_predictions_do_not_hold_is_not_measured(toy):
     """One vector per image has no map: neither where a defect is nor a routing can be scored then."""
-    blobs = workspace.competition("blobs")
+    blobs = Workspace().competition("blobs")
     masks = metrics.pixel_auroc(lambda rows: [])
     competition = replace(blobs, also=(masks, metrics.routing_accuracy("label"), metrics.pseudo_auroc("label")))
     plain, scores = np.zeros(3), {"score": np.zeros(3, np.float32)}
@@ -170,7 +170,7 @@ def test_what_predictions_do_not_hold_is_not_measured(toy):
 
 
 def test_the_metric_is_computed_of_the_other_scores_that_a_recipe_names(toy):
-    blobs = workspace.competition("blobs")
+    blobs = Workspace().competition("blobs")
     recipe = replace(blobs.recipes["estimator"], other_scores={"second": "by_hand"})
     competition = replace(blobs, recipes={"estimator": recipe})
     truth = np.array([0, 0, 1, 1])

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from goldfold.training.predicting import finished
 from sklearn.metrics import roc_auc_score
 
 from goldfold.anomaly import autoencoder_diagnostics, autoencoders, reconstruction_error
@@ -19,6 +18,7 @@ from goldfold.images import reading as images
 from goldfold.nn import collapse
 from goldfold.recipes import autoencoder
 from goldfold.training.loop import train
+from goldfold.training.predictor import finish_plan
 from goldfold.training.settings import LoopOptions
 
 CPU = torch.device("cpu")
@@ -58,7 +58,7 @@ def fitted(rows: pd.DataFrame, tmp_path: Path, select: str = "last", **given):
     torch.manual_seed(0)
     plan = planned(rows, tmp_path, **given)
     history, _ = train(plan, loop=LoopOptions(select=select), device=CPU, validate=lambda model: {"none": 0.0})
-    return plan, history, finished(plan, plan.model, ("defect",), "float32")
+    return plan, history, finish_plan(plan, plan.model, ("defect",), "float32")
 
 
 def test_it_learns_to_reconstruct_and_its_loss_is_the_mean_of_the_error_map(rows, tmp_path):

@@ -11,21 +11,22 @@ import pandas as pd
 import pytest
 import torch
 from error_codes import raises_code
-from goldfold.training.predicting import finished
 from sklearn.metrics import average_precision_score
 from torch import nn
 
 from goldfold.competition import Competition, Fold, Metric, Plan, Runtime, Submission, Tables
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.config import resolve
+from goldfold.experiment.config import resolve_config
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.fits import Experiment, Protocol
 from goldfold.images import reading as images
+from goldfold.io.progress import EpochProgress
 from goldfold.nn import collapse
 from goldfold.recipes import embedder
 from goldfold.retrieval import losses as metric_losses
 from goldfold.retrieval.cosines import normalize
-from goldfold.training.loop import Progress, train
+from goldfold.training.loop import train
+from goldfold.training.predictor import finish_plan
 from goldfold.training.settings import LoopOptions
 
 CPU = torch.device("cpu")
@@ -89,7 +90,7 @@ def fitted(plan: Plan, **given):
 
 
 def predicted(plan: Plan, rows: pd.DataFrame) -> np.ndarray:
-    return finished(plan, plan.model, ("kind",), "float32")(rows)
+    return finish_plan(plan, plan.model, ("kind",), "float32")(rows)
 
 
 def copied(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -127,7 +128,7 @@ def test_both_stages_follow_each_other_and_each_trains_its_parts(rows, tmp_path)
     plan = planned(rows, tmp_path, simsiam_epochs=2, metric_epochs=1, embedding="projector", freeze_backbone=True)
     trained = {}
 
-    def observe(progress: Progress) -> None:
+    def observe(progress: EpochProgress) -> None:
         if progress.row and progress.row["stage"] == "simsiam":
             trained.update({part: copied(getattr(plan.model, part)) for part in ("backbone", "projector", "predictor")})
 
@@ -147,7 +148,7 @@ def test_a_frozen_projector_is_passed_and_kept(rows, tmp_path):
     plan = planned(rows, tmp_path, simsiam_epochs=1, metric_epochs=1, embedding="projector", freeze_projector=True)
     kept = {}
 
-    def observe(progress: Progress) -> None:
+    def observe(progress: EpochProgress) -> None:
         if progress.row and progress.row["stage"] == "simsiam":
             kept.update(projector=copied(plan.model.projector), backbone=copied(plan.model.backbone))
 
@@ -328,7 +329,7 @@ def test_what_is_watched_agrees_with_its_brick_and_a_collapsed_network_rings_the
 
 def test_pictures_are_the_four_nearest_training_images_and_never_the_row_itself(rows, tmp_path):
     plan = planned(rows, tmp_path)
-    predict = finished(plan, plan.model, ("kind",), "float32")
+    predict = finish_plan(plan, plan.model, ("kind",), "float32")
     shown = predict.pictures(rows.iloc[[3, 17]])["nearest"]
     assert shown.shape == (2, 32, 32, 3)
     units = normalize(predict(rows))
@@ -405,7 +406,7 @@ def experiment(rows: pd.DataFrame, folder: Path) -> Experiment:
 
 
 def test_a_fit_interrupted_in_its_second_stage_ends_with_the_same_bits(rows, tmp_path):
-    def observe(fold: int, seed: int, progress: Progress) -> None:
+    def observe(fold: int, seed: int, progress: EpochProgress) -> None:
         if progress.row and (progress.stage, progress.epoch) == ("metric", 2):
             raise InterruptedError
 
@@ -446,7 +447,7 @@ def test_fits_are_put_side_by_side(rows, tmp_path):
 )
 def test_contradictory_parameters_raise(given, told):
     with pytest.raises(GoldfoldError, match=told):
-        resolve("made", {"recipe": "embedder", **given}, {"embedder": RECIPE})
+        resolve_config("made", {"recipe": "embedder", **given}, {"embedder": RECIPE})
 
 
 @pytest.mark.parametrize(

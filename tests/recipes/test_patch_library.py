@@ -120,8 +120,8 @@ def test_relative_patches_are_compared_where_it_is_asked_for(rows, tmp_path, mon
     asked = predictions(rows[:16], rows[16:], tmp_path, relative=True)
     monkeypatch.setattr(
         patch_features,
-        "joined",
-        lambda maps, joined=patch_features.joined: patch_features.subtract_image_mean(joined(maps)),
+        "join_maps",
+        lambda maps, join_maps=patch_features.join_maps: patch_features.subtract_image_mean(join_maps(maps)),
     )
     assert np.array_equal(predictions(rows[:16], rows[16:], tmp_path)["score"], asked["score"])
     assert asked["score"][:8].max() < asked["score"][8:].min()
