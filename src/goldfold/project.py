@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from goldfold.competition import Competition, Tables
     from goldfold.report.study.result import StudyResult
     from goldfold.workflows.compare import Comparison
+    from goldfold.workflows.delivery.ledger import Ledger
 
 
 class Project:
@@ -185,7 +186,7 @@ class Project:
 
         dashboard(self.workspace, competition, study, storage=storage, port=port)
 
-    def ledger(self, competition: str | None = None) -> Any:
+    def ledger(self, competition: str | None = None) -> Ledger:
         """Every submission with CV, public and private score, and which two to select."""
         from goldfold.workflows.delivery.ledger import ledger
 

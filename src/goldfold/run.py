@@ -5,35 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from goldfold.errors import GoldfoldError
+from goldfold.experiment import run_results
 from goldfold.experiment.run_folders import FINISHED, run_name
-from goldfold.io.files import read_array, read_json
+from goldfold.experiment.run_results import Predictions as Predictions
+from goldfold.io.files import read_json
 
 if TYPE_CHECKING:
-    import numpy as np
     from pandas import DataFrame
 
     from goldfold.experiment.workspace import Workspace
     from goldfold.trust.audits import Finding
+    from goldfold.workflows.delivery.notebook import Notebook
+    from goldfold.workflows.delivery.rank import Ranks
+    from goldfold.workflows.delivery.submit import Submitted
     from goldfold.workflows.epochs import Atlas
     from goldfold.workflows.gains import Gains
     from goldfold.workflows.query import Answers
-
-
-@dataclass(frozen=True, eq=False)
-class Predictions:
-    """Predictions with their ids, for outputs that do not fit a table (maps, embeddings, records of maps).
-
-    ids: (n,) text. values: (n, ...) array in the same order.
-    """
-
-    ids: np.ndarray
-    values: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 @dataclass(frozen=True)
@@ -69,41 +59,32 @@ class Run:
     @property
     def metrics(self) -> Mapping[str, Mapping[str, Any]]:
         """Metric name -> its summary: protocol, folds, mean, sd, intervals, chance level, range."""
-        return read_json(self.folder / "metrics.json")
+        return run_results.metrics(self.folder)
 
     @property
     def scores(self) -> DataFrame:
         """A row per metric: mean over folds, sd (ddof=1), 95 % interval (t over folds), chance level, pooled score."""
-        import pandas as pd
-
-        rows = {name: _score_row(summary) for name, summary in self.metrics.items()}
-        return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
+        return run_results.scores(self.folder)
 
     @property
     def fold_scores(self) -> DataFrame:
         """A row per fold, a column per metric."""
-        import pandas as pd
-
-        columns = {name: summary["folds"] for name, summary in self.metrics.items()}
-        frame = pd.DataFrame(columns).rename_axis("fold")
-        return frame.set_axis(frame.index.astype(int)).sort_index()
+        return run_results.fold_scores(self.folder)
 
     @property
     def oof(self) -> DataFrame | Predictions:
         """Out-of-fold predictions with their ids: a DataFrame, or `Predictions` for maps and the like."""
-        return self._predictions("oof")
+        return run_results.predictions(self.folder, "oof")
 
     @property
     def test(self) -> DataFrame | Predictions:
         """Test predictions, combined over all fits, with their ids; as `oof`."""
-        return self._predictions("test")
+        return run_results.predictions(self.folder, "test")
 
     @property
     def folds(self) -> DataFrame:
         """id, and the fold that validates on it (-1: none)."""
-        import pandas as pd
-
-        return pd.read_csv(self.folder / "folds.csv", dtype={"id": str}, keep_default_na=False)
+        return run_results.folds(self.folder)
 
     @property
     def submission_path(self) -> Path:
@@ -116,13 +97,11 @@ class Run:
         Raises:
             GoldfoldError: the run wrote none, since it breaks a rule of its competition.
         """
-        import pandas as pd
-
         if not self.submission_path.exists():
             raise GoldfoldError(
                 "no_submission", f"run '{self.name}' wrote no submission to {self.submission_path}: see its findings"
             )
-        return pd.read_csv(self.submission_path, dtype=str, keep_default_na=False)
+        return run_results.text_table(self.submission_path)
 
     @property
     def findings(self) -> list[Finding]:
@@ -209,7 +188,7 @@ class Run:
 
         return query(self.workspace, self.folder, images, ids, top=top, device=device, accept=accept)
 
-    def notebook(self, *, accept: Sequence[str] = ()) -> Any:
+    def notebook(self, *, accept: Sequence[str] = ()) -> Notebook:
         """The run as a Kaggle data set and notebook that predict without internet."""
         from goldfold.workflows.delivery.notebook import notebook
 
@@ -217,25 +196,17 @@ class Run:
 
     def submit(
         self, to: str = "kaggle", message: str = "", *, again: bool = False, late: bool = False, wait: int = 600
-    ) -> Any:
+    ) -> Submitted:
         """Upload the submission through the kaggle client and wait for its score. to: `kaggle` or `local`."""
         from goldfold.workflows.delivery.submit import submit
 
         return submit(self.workspace, self.folder, to=to, message=message, again=again, late=late, wait=wait)
 
-    def rank(self, board: str | Path | None = None, score: float | None = None) -> Any:
+    def rank(self, board: str | Path | None = None, score: float | None = None) -> Ranks:
         """The rank and medal the run's scores would have had on a real leaderboard."""
         from goldfold.workflows.delivery.rank import rank
 
         return rank(self.workspace, self.folder, board=board, score=score)
-
-    def _predictions(self, side: str) -> DataFrame | Predictions:
-        import pandas as pd
-
-        values = read_array(self.folder / f"{side}.npy")
-        ids = pd.read_csv(self.folder / f"{side}_ids.csv", dtype=str, keep_default_na=False)["id"].to_numpy()
-        columns = _columns(values)
-        return Predictions(ids, values) if columns is None else pd.DataFrame({"id": ids, **columns})
 
     def __repr__(self) -> str:
         if not self.finished:
@@ -253,7 +224,11 @@ class Runs(Sequence[Run]):
 
     items: tuple[Run, ...]
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> Run: ...
+    @overload
+    def __getitem__(self, index: slice) -> Runs: ...
+    def __getitem__(self, index: int | slice) -> Run | Runs:
         return Runs(self.items[index]) if isinstance(index, slice) else self.items[index]
 
     def __len__(self) -> int:
@@ -265,57 +240,10 @@ class Runs(Sequence[Run]):
     @property
     def table(self) -> DataFrame:
         """A row per run: metric, mean over folds, sd, number of folds, chance level, findings."""
-        import pandas as pd
-
-        return pd.DataFrame([_table_row(run) for run in self.items], columns=list(TABLE))
+        return run_results.run_table([run.folder for run in self.items])
 
     def __repr__(self) -> str:
         return self.table.to_string(index=False) if self.items else "no runs yet: project.train('digits')"
 
     def _repr_html_(self) -> str:
         return self.table.to_html(index=False) if self.items else f"<p>{self!r}</p>"
-
-
-TABLE = ("run", "metric", "mean", "sd", "folds", "chance", "findings")
-
-
-def _table_row(run: Run) -> dict[str, Any]:
-    if not run.finished:
-        return {"run": run.name, "metric": "not finished"}
-    metric, summary = next(iter(run.metrics.items()))
-    values = (
-        run.name,
-        metric,
-        summary["mean"],
-        summary["sd_ddof1"],
-        summary["n"],
-        summary["chance"],
-        len(run.findings),
-    )
-    return dict(zip(TABLE, values, strict=True))
-
-
-def _score_row(summary: Mapping[str, Any]) -> dict[str, Any]:
-    low, high = summary.get("interval_95_t") or (None, None)
-    return {
-        "mean": summary["mean"],
-        "sd": summary["sd_ddof1"],
-        "low": low,
-        "high": high,
-        "folds": summary["n"],
-        "chance": summary["chance"],
-        "pooled": summary.get("pooled"),
-        "protocol": summary["protocol"],
-    }
-
-
-def _columns(values: np.ndarray) -> dict[str, np.ndarray] | None:
-    """Column name -> (n,) values for predictions that fit a table, else None."""
-    if values.dtype.names:
-        fits = all(values.dtype[name].shape == () for name in values.dtype.names)
-        return {name: values[name] for name in values.dtype.names} if fits else None
-    if values.ndim == 1:
-        return {"prediction": values}
-    if values.ndim == 2:
-        return {f"prediction_{column}": values[:, column] for column in range(values.shape[1])}
-    return None
