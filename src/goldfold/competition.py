@@ -14,10 +14,10 @@ probability maps, or (n,) records with named fields if a recipe predicts several
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from goldfold.optional_parts import MetricOptions
 
@@ -99,6 +99,14 @@ class Runtime:
     progress: Callable[[str, int, int], None] = _silent
 
 
+class Batches(Protocol):
+    """The batches of one epoch."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """A training stage with its own data, optimizer and schedule.
@@ -118,7 +126,7 @@ class Stage:
 
     name: str
     epochs: int
-    batches: Callable[[int], Collection[Any]]
+    batches: Callable[[int], Batches]
     losses: Callable[[nn.Module, Any], Mapping[str, Tensor]]
     optimizer: Callable[[nn.Module], Optimizer]
     schedule: Callable[[Optimizer, int, int], LRScheduler] | None = None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -36,13 +37,12 @@ class PatchBackbone(nn.Module):
                 "`strides`",
             )
         self.indices = [known.index(stride) for stride in strides]
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stub
 
     def maps(self, pixels: Tensor) -> list[Tensor]:
         """The backbone's map (n, d, h / stride, w / stride) at each of the chosen strides."""
-        return self.backbone.forward_intermediates(
-            self.normalize(pixels), indices=self.indices, intermediates_only=True
-        )
+        forward = cast(Callable[..., list[Tensor]], self.backbone.forward_intermediates)  # a method of timm's models
+        return forward(self.normalize(pixels), indices=self.indices, intermediates_only=True)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """All maps of all views, (n, values)."""

@@ -133,7 +133,7 @@ class Timeline:
         return _groups(self.sequences)
 
 
-def timeline(sequences: Sequence, times: Sequence[float]) -> Timeline:
+def timeline(sequences: np.ndarray | Sequence, times: np.ndarray | Sequence[float]) -> Timeline:
     """Build the timeline of rows that all have a sequence (any hashable value) and a time (a finite number).
 
     Raises:

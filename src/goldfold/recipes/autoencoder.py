@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -101,9 +101,9 @@ def _plan(
     return Plan(
         model=_network(params),
         stages=[stage],
-        finish=lambda model: _library(params, model, pixels[in_library], runtime.device),
+        finish=lambda model: _library(params, cast(Autoencoder, model), pixels[in_library], runtime.device),
         predict=partial(_predict, params, runtime.device),
-        monitor=lambda model: autoencoder_diagnostics.measure(model, kept, params.mse, params.ssim),
+        monitor=lambda model: autoencoder_diagnostics.measure(cast(Autoencoder, model), kept, params.mse, params.ssim),
         pictures=partial(_pictures, params, runtime.device),
     )
 
@@ -127,7 +127,7 @@ def _network(params: AutoencoderParams) -> Autoencoder:
         model = autoencoders.plain(params.skips, coarse_to_fine[::-1], bottleneck)
     else:
         model = autoencoders.on_backbone(params.backbone, params.pretrained, params.skips, params.widths)
-    return model.to(memory_format=torch.channels_last)
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stub
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from pydantic import create_model
@@ -87,7 +87,7 @@ def _build(
     return Plan(
         model=model,
         stages=stages,
-        predict=inference.predict,
+        predict=cast(Callable[..., np.ndarray], inference.predict),  # of the plan's own model
         monitor=partial(inference.monitor, tuple(rows["path"].iloc[np.sort(watched)])),
         pictures=partial(inference.pictures, tuple(rows["path"])),
     )

@@ -137,7 +137,7 @@ def _one_view(view: View, pixels: np.ndarray, _: Sequence[str]) -> np.ndarray:
 def _tower(params: FrozenBackboneParams) -> Tower:
     with torch.random.fork_rng():
         torch.manual_seed(0)  # every fold uses the same backbone, with random weights too
-        return Tower(params).to(memory_format=torch.channels_last)
+        return Tower(params).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stub
 
 
 class Tower(nn.Module):

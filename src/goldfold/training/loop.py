@@ -20,6 +20,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.amp.grad_scaler import GradScaler
 
 from goldfold.competition import Plan, Stage
 from goldfold.errors import GoldfoldError
@@ -60,9 +61,10 @@ def train(
         GoldfoldError: a loss is not finite, memory ran out, or a checkpoint could not be written.
     """
     _check_stages(plan, loop.select)
+    assert plan.model is not None, "a plan with stages has a model"
     model = plan.model.to(device)
     if loop.channels_last:
-        model.to(memory_format=torch.channels_last)
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stub
     trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     history: History = []
     facts: dict[str, Any] = {}
@@ -135,7 +137,7 @@ def _begin(
     steps_per_epoch = math.ceil(len(epoch_batches(stage, 0)) / loop.accumulate)
     training = training_state.begin_stage(model, stage, steps_per_epoch, trainable, history, facts)
     device = next(model.parameters()).device
-    training.scaler = torch.amp.GradScaler(device.type, enabled=autocast_dtype(loop.precision, device) is torch.float16)
+    training.scaler = GradScaler(device.type, enabled=autocast_dtype(loop.precision, device) is torch.float16)
     if loop.ema:
         training_state.use_weight_average(training, loop.ema)
     training_state.wrap_model(training, loop.compile)

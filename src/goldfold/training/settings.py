@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import islice
@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor, nn
 
-from goldfold.competition import Stage
+from goldfold.competition import Batches, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.params import Params
 
@@ -72,7 +72,7 @@ def _first_tensor(batch: Any) -> Tensor | None:
     return next((tensor for tensor in found if tensor is not None), None)
 
 
-def epoch_batches(stage: Stage, epoch: int) -> Collection[Any]:
+def epoch_batches(stage: Stage, epoch: int) -> Batches:
     """The batches of a 0-based epoch.
 
     Raises:
@@ -87,7 +87,7 @@ def epoch_batches(stage: Stage, epoch: int) -> Collection[Any]:
     return batches
 
 
-def with_accumulation(batches: Collection[Any], accumulate: int) -> Iterator[tuple[Any, int, float, bool]]:
+def with_accumulation(batches: Batches, accumulate: int) -> Iterator[tuple[Any, int, float, bool]]:
     """Yield each batch with its rows, its share of the samples of its optimizer step, and whether it ends that step.
 
     Weighting by the share gives a step over several batches the gradient of one large batch, even if the last batch is
@@ -102,7 +102,8 @@ def with_accumulation(batches: Collection[Any], accumulate: int) -> Iterator[tup
 
 def without_gradient_sync(model: nn.Module) -> AbstractContextManager:
     """A context in which a distributed model does not average gradients over processes."""
-    return model.no_sync() if hasattr(model, "no_sync") else nullcontext()
+    no_sync: Callable[[], AbstractContextManager] = getattr(model, "no_sync", nullcontext)
+    return no_sync()
 
 
 def total_loss(terms: Mapping[str, Tensor], share: float) -> Tensor:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.amp.grad_scaler import GradScaler
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -36,7 +37,7 @@ class Training:
     average: AveragedModel | None
     optimizer: Optimizer
     schedule: LRScheduler | None
-    scaler: torch.amp.GradScaler
+    scaler: GradScaler
     rates: LearningRates
     history: History
     facts: dict[str, Any] = field(default_factory=dict)
@@ -56,7 +57,7 @@ def begin_stage(
     held = freeze_unoptimized(model, optimizer, trainable)
     facts[stage.name] = {"trainable": sorted(trainable), "held": sorted(held), "rates": rates.facts()}
     schedule = stage.schedule(optimizer, stage.epochs, steps_per_epoch) if stage.schedule else None
-    scaler = torch.amp.GradScaler(next(model.parameters()).device.type, enabled=False)
+    scaler = GradScaler(next(model.parameters()).device.type, enabled=False)
     return Training(stage.name, model, model, None, optimizer, schedule, scaler, rates, history, facts)
 
 
@@ -71,7 +72,7 @@ def wrap_model(training: Training, compiled: bool) -> None:
         devices = [torch.cuda.current_device()] if next(training.model.parameters()).is_cuda else None
         training.wrapped = DistributedDataParallel(training.model, device_ids=devices)
     if compiled:
-        training.wrapped = torch.compile(training.wrapped)
+        training.wrapped = cast(nn.Module, torch.compile(training.wrapped))  # its stub returns a function
 
 
 def state_dict(training: Training) -> dict[str, Any]:
