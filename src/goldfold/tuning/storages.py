@@ -102,7 +102,8 @@ def _journal(path: Path) -> StudyStorage:
     lock = path.with_suffix(".lock")
     with FileLock(lock):
         _remove_partial_line(path)
-    storage = JournalStorage(JournalFileBackend(str(path), lock_obj=_FileLock(lock)))
+    backend = JournalFileBackend(str(path), lock_obj=_FileLock(lock))  # type: ignore[arg-type]  # private base class
+    storage = JournalStorage(backend)
     return StudyStorage(storage, str(path), lambda: FileLock(path.with_suffix(".alone")), shared=False)
 
 

@@ -33,3 +33,9 @@ class TrialRecord:
     worker: str = ""
     started: datetime | None = None
     ended: datetime | None = None
+
+    @property
+    def mean(self) -> float:
+        """`value` of a complete trial."""
+        assert self.value is not None, f"trial {self.number} is {self.state}"
+        return self.value

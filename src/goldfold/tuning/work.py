@@ -7,6 +7,7 @@ import random
 import shutil
 import socket
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,9 +93,9 @@ def own_values(config: configs.Config) -> dict[str, Any]:
     return {key: value for key, value in config.resolved().items() if key != "config"}
 
 
-def varied(config: configs.Config, values: dict[str, Any], recipes: Any) -> configs.Config:
+def varied(config: configs.Config, values: Mapping[str, Any], recipes: Any) -> configs.Config:
     """The config with some values changed."""
-    return configs.resolve_config(config.name, own_values(config) | values, recipes)
+    return configs.resolve_config(config.name, {**own_values(config), **values}, recipes)
 
 
 def experiment_of(found: Prepared, params: dict[str, Any]) -> Experiment:

@@ -36,9 +36,10 @@ def conclude_study(found: Prepared, study: Study, asked: Asked, redraw: Redraw) 
     concluded = len(facts.trials) - len(facts.of("running")) >= asked.trials
     concluded = concluded or (asked.until is not None and time.time() > asked.until)
     if concluded and facts.winner and (drawn := redraw(facts.winner)):
-        facts = replace(facts, reestimate=Reestimate(facts.winner.value, *drawn))
-    better = concluded and facts.winner and facts.winner.number
-    config = _write_config(found, facts, asked, f"{asked.study}-best") if better else None
+        facts = replace(facts, reestimate=Reestimate(facts.winner.mean, *drawn))
+    winner, config = facts.winner, None
+    if concluded and winner and winner.number:
+        config = _write_config(found, facts, winner, asked, f"{asked.study}-best")
     _write_page(facts, asked, config.stem if config else None)
     return StudyResult(facts, asked.folder, asked.trials, concluded, config)
 
@@ -76,12 +77,14 @@ def _times(records: Sequence[TrialRecord]) -> tuple[float, int]:
     return seconds, most
 
 
-def _write_config(found: Prepared, facts: Facts, asked: Asked, name: str) -> Path:
+def _write_config(found: Prepared, facts: Facts, winner: TrialRecord, asked: Asked, name: str) -> Path:
     """Write `configs/<competition>/<study>-best.yaml`; if that file was edited by hand, write beside the record."""
     recipes = found.experiment.competition.recipes
-    values = varied(found.config, dict(facts.winner.params), recipes).resolved()
+    values = varied(found.config, dict(winner.params), recipes).resolved()
     defaults = configs.resolve_config(name, {"recipe": found.config.recipe}, recipes).resolved()
-    seconds = (facts.winner.ended - facts.winner.started).total_seconds()
+    assert winner.started is not None, "the winner is complete"
+    assert winner.ended is not None, "the winner is complete"
+    seconds = (winner.ended - winner.started).total_seconds()
     cost = f"{duration(seconds)} as a trial with {facts.workers} at once"
     text = best_config(facts, name, values, defaults, cost)
     path, own = found.workspace.config_path(asked.competition, name), asked.folder / FACTS

@@ -137,6 +137,7 @@ def _strip(found: Found, query: Query, table: DataFrame) -> Strip:
         Answer(row["path"], f"{row['id']}\n{_place(row)}\n{row['note']}", row["similarity"], verdict[row["right"]])
         for _, row in table.iterrows()
     ]
+    assert query.path is not None, "only queries with an image are drawn"
     return Strip(query.path, f"{query.name}\n{place}", shown)
 
 

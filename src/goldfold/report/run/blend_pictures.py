@@ -22,11 +22,12 @@ def blend(facts: Facts) -> bytes:
     lines, runs = rows_of(facts), len(facts["runs"])
     weighing = learned_weights(facts)
     drawn = figure(1.4 + LINE * len(lines) + (1.1 + LINE * runs if weighing else 0))
-    parts = drawn.subfigures(2 if weighing else 1, 1, height_ratios=[len(lines) + 4, runs + 4][: 1 + bool(weighing)])
-    above, below = parts if weighing else (parts, None)
-    _draw_scores(above.subplots(1, 2, sharey=True), facts, lines)
+    parts = drawn.subfigures(
+        1 + bool(weighing), 1, squeeze=False, height_ratios=[len(lines) + 4, runs + 4][: 1 + bool(weighing)]
+    )
+    _draw_scores(parts[0, 0].subplots(1, 2, sharey=True), facts, lines)
     if weighing:
-        _draw_weights(below.subplots(1, len(weighing), sharey=True, squeeze=False)[0], facts, weighing)
+        _draw_weights(parts[1, 0].subplots(1, len(weighing), sharey=True, squeeze=False)[0], facts, weighing)
     drawn.legend(handles=_key(facts), loc="outside lower center", ncols=8)
     return png(drawn)
 

@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from goldfold.experiment.config import FLOAT
-from goldfold.report.study.numbers import Facts, same, score
+from goldfold.io.formatting import number as score
+from goldfold.report.study.numbers import Facts, same
 
 
 class _Dumper(yaml.SafeDumper):
@@ -44,7 +45,7 @@ def best_config(facts: Facts, name: str, values: Mapping[str, Any], defaults: Ma
 
 def _line(key: str, value: Any) -> str:
     """One key of the file on one line; nested values are in braces."""
-    look = {"allow_unicode": True, "sort_keys": False, "width": float("inf")}
+    look: dict[str, Any] = {"allow_unicode": True, "sort_keys": False, "width": float("inf")}
     if isinstance(value, (list, tuple, dict)):
         return f"{key}: {yaml.dump(value, Dumper=_Dumper, default_flow_style=True, **look).rstrip()}"
     return yaml.dump({key: value}, Dumper=_Dumper, default_flow_style=False, **look).rstrip("\n")
@@ -61,5 +62,5 @@ def _scored(facts: Facts) -> str:
     winner = facts.winner
     if winner is None:
         return f"none, no trial of study {facts.name} is complete"
-    own = f"{facts.metric} {score(winner.value)}, mean of {folds} folds"
+    own = f"{facts.metric} {score(winner.mean)}, mean of {folds} folds"
     return own if winner.number == 0 else f"{own}; optimistic: selected on them as the best of {trials} trials"

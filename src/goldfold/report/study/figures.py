@@ -12,9 +12,10 @@ from unittest import mock
 
 import numpy as np
 
+from goldfold.io.formatting import number as score
 from goldfold.io.formatting import plain
 from goldfold.report.plotting.style import DPI, FOLDS, MUTED, WIDTH, png, styled
-from goldfold.report.study.numbers import Facts, choices, score
+from goldfold.report.study.numbers import Facts, choices
 from goldfold.tuning.trials import TrialRecord
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def timeline(facts: Facts) -> bytes | None:
 
 def varied_parameters(facts: Facts) -> list[str]:
     """The searched parameters that took two or more values in complete trials with a finite score."""
-    trials = [trial for trial in facts.ranked if np.isfinite(trial.value)]
+    trials = [trial for trial in facts.ranked if np.isfinite(trial.mean)]
     taken = {key: {json.dumps(trial.params[key]) for trial in trials if key in trial.params} for key in facts.space}
     return [key for key, values in taken.items() if len(values) > 1]
 
@@ -142,8 +143,10 @@ def _optuna_plots(height: float = HEIGHT, constrained: bool = False) -> Iterator
     from optuna.exceptions import ExperimentalWarning
     from optuna.visualization import matplotlib as plots
 
-    size = {"figure.figsize": (WIDTH, height), "figure.dpi": DPI, "figure.constrained_layout.use": constrained}
-    with styled(), rc_context(size), mock.patch.dict(style.library, ggplot={}):  # Optuna sets that style for good
+    sized = rc_context(
+        {"figure.figsize": (WIDTH, height), "figure.dpi": DPI, "figure.constrained_layout.use": constrained}
+    )
+    with styled(), sized, mock.patch.dict(style.library, ggplot={}):  # Optuna sets that style for good
         # "may change in the future": requirements.txt pins Optuna
         warnings.simplefilter("ignore", ExperimentalWarning)
         yield plots
@@ -181,7 +184,9 @@ def _label_ticks(axes: Axes, fitting: int) -> None:
         names = [tick.get_text().strip("'") for tick in axes.get_xticklabels()]
         names = [name if len(name) <= LONGEST else f"{name[: LONGEST // 2]}…{name[-LONGEST // 2 :]}" for name in names]
         slanted = max(map(len, names)) * len(names) > fitting
-        look = {"rotation": 40, "horizontalalignment": "right", "rotation_mode": "anchor"} if slanted else {}
+        look: dict[str, Any] = (
+            {"rotation": 40, "horizontalalignment": "right", "rotation_mode": "anchor"} if slanted else {}
+        )
         axes.set_xlim(-0.5, len(names) - 0.5)
         axes.set_xticks(range(len(names)), names, **look)
     else:

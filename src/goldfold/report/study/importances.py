@@ -31,7 +31,7 @@ def importances(facts: Facts) -> bytes | None:
     """
     if len(facts.ranked) < ENOUGH or len(varied_parameters(facts)) < 2:
         return None
-    scores = np.array([trial.value for trial in facts.ranked])
+    scores = np.array([trial.mean for trial in facts.ranked])
     found = _importances(facts, scores)
     generator = np.random.default_rng(0)
     shuffled = [_importances(facts, generator.permutation(scores)) for _ in range(SHUFFLES)]
@@ -50,7 +50,7 @@ def importances(facts: Facts) -> bytes | None:
     return png(drawn)
 
 
-def _importances(facts: Facts, scores: Sequence[float]) -> dict[str, float]:
+def _importances(facts: Facts, scores: np.ndarray) -> dict[str, float]:
     """Parameter -> divergence, the largest first; scores: one for each of `facts.ranked`, in its order."""
     from optuna import importance
 

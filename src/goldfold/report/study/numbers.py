@@ -106,7 +106,7 @@ class Facts:
     def ranked(self) -> list[TrialRecord]:
         """Complete trials, best first; equal ones by number."""
         sign = -1 if self.higher_is_better else 1
-        return sorted(self.of("complete"), key=lambda trial: (sign * trial.value, trial.number))
+        return sorted(self.of("complete"), key=lambda trial: (sign * trial.mean, trial.number))
 
     @property
     def winner(self) -> TrialRecord | None:
@@ -118,7 +118,7 @@ class Facts:
     @property
     def states(self) -> str:
         """Number of trials by state, such as `41 complete, 18 pruned, 1 failed`."""
-        counts = Counter(trial.state for trial in self.trials)
+        counts: Counter[str] = Counter(trial.state for trial in self.trials)
         return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]) or "none yet"
 
     @property
@@ -181,7 +181,7 @@ HEADER = ("mean", "95 % interval (t)", "less trial 0, paired", "95 % interval", 
 def cells(facts: Facts, trial: TrialRecord) -> list[str]:
     """The cells of a complete trial below `HEADER`."""
     edges, gain = facts.interval(trial), facts.gain(trial)
-    own = [score(trial.value), f"[{score(edges[0])}, {score(edges[1])}]" if edges else "one fold"]
+    own = [score(trial.mean), f"[{score(edges[0])}, {score(edges[1])}]" if edges else "one fold"]
     if trial.number == 0 or gain is None:
         return [*own, "-", "-", "-"]
     return [*own, signed(gain.mean), signed_interval(gain.interval), f"{gain.better} of {gain.folds}"]
@@ -190,7 +190,7 @@ def cells(facts: Facts, trial: TrialRecord) -> list[str]:
 def trial_line(trial: TrialRecord, facts: Facts) -> str:
     """The result of one trial in a line, `best so far` included."""
     if trial.state == "complete":
-        result = f"{facts.metric} {score(trial.value)}{'  best so far' if trial is facts.winner else ''}"
+        result = f"{facts.metric} {score(trial.mean)}{'  best so far' if trial is facts.winner else ''}"
     else:
         result = f"{trial.state}: {trial.reason};"
     return f"trial {trial.number}  {result}  {values(trial)}"

@@ -6,7 +6,8 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from goldfold.io.formatting import duration
+from goldfold.io.formatting import duration, shown, signed, signed_interval
+from goldfold.io.formatting import number as score
 from goldfold.report.plotting.markdown import code, table
 from goldfold.report.study.figures import history, slices, timeline
 from goldfold.report.study.importances import importances
@@ -15,13 +16,10 @@ from goldfold.report.study.numbers import (
     TOP,
     Facts,
     Gain,
+    Reestimate,
     cells,
     choices,
     same,
-    score,
-    shown,
-    signed,
-    signed_interval,
     stopped,
 )
 from goldfold.tuning.trials import TrialRecord
@@ -74,8 +72,8 @@ def _result(facts: Facts) -> str:
     if winner is None:
         return f"No trial is complete ({facts.states}), so there is no best trial yet."
     if winner.number == 0:
-        return f"**No trial is better than the config (trial 0), {facts.metric} {score(winner.value)}**; {scale}."
-    best = f"**Best: trial {winner.number}, {facts.metric} {score(winner.value)} in the study**; {scale}."
+        return f"**No trial is better than the config (trial 0), {facts.metric} {score(winner.mean)}**; {scale}."
+    best = f"**Best: trial {winner.number}, {facts.metric} {score(winner.mean)} in the study**; {scale}."
     if not facts.reestimate:
         return f"{best}\n\nIt was not re-evaluated on newly drawn folds, so this score is optimistic."
     found = facts.reestimate
@@ -93,11 +91,11 @@ def _optimism(facts: Facts) -> str:
     if winner is None or winner.number == 0:
         return ""
     sentences = [
-        f"{score(winner.value)} is the best score of {len(facts.ranked)} complete trials (of {len(facts.trials)}). "
+        f"{score(winner.mean)} is the best score of {len(facts.ranked)} complete trials (of {len(facts.trials)}). "
         "The trial was selected on the same folds, so its score is optimistic."
     ]
     if facts.reestimate:
-        sentences += _reestimated(facts)
+        sentences += _reestimated(facts, winner, facts.reestimate)
     if (free := facts.left_out) is not None:
         sentences.append(
             f"A check without new fits: select the best trial on all folds but one, and score it on that fold. The "
@@ -106,13 +104,13 @@ def _optimism(facts: Facts) -> str:
     return "\n\n".join(sentences)
 
 
-def _reestimated(facts: Facts) -> list[str]:
-    found, sign = facts.reestimate, 1 if facts.higher_is_better else -1
+def _reestimated(facts: Facts, winner: TrialRecord, found: Reestimate) -> list[str]:
+    sign = 1 if facts.higher_is_better else -1
     seeds = [str(seed) for seed in found.winner]
     draws = f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(seeds[:-1])} and {seeds[-1]}"
     rows = [
-        [f"trial {facts.winner.number}", score(found.study), score(found.score), signed(found.score - found.study)],
-        ["trial 0, the config", *_baseline_row(facts)],
+        [f"trial {winner.number}", score(found.study), score(found.score), signed(found.score - found.study)],
+        ["trial 0, the config", *_baseline_row(facts, found)],
     ]
     lost = sign * (found.study - found.score)
     low, high = (sign * edge for edge in found.gain.interval) if found.gain.interval else (math.nan, math.nan)
@@ -130,8 +128,8 @@ def _reestimated(facts: Facts) -> list[str]:
     ]
 
 
-def _baseline_row(facts: Facts) -> list[str]:
-    new, old = facts.reestimate.baseline_score, facts.baseline.value if facts.baseline else None
+def _baseline_row(facts: Facts, found: Reestimate) -> list[str]:
+    new, old = found.baseline_score, facts.baseline.value if facts.baseline else None
     return ["-", score(new), "-"] if old is None else [score(old), score(new), signed(new - old)]
 
 

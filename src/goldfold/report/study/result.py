@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from goldfold.io.formatting import number as score
+from goldfold.io.formatting import signed, signed_interval
 from goldfold.report.plotting import markdown
-from goldfold.report.study.numbers import Facts, Reestimate, score, signed, signed_interval, top
+from goldfold.report.study.numbers import Facts, Reestimate, top
 from goldfold.tuning.trials import TrialRecord
 
 if TYPE_CHECKING:
@@ -85,12 +87,11 @@ class StudyResult:
         lines = top(self.facts)
         if ended < self.wanted:
             lines = [f"{ended} of {self.wanted} trials ended; run the same command again to resume", *lines]
-        lines += [self._reestimated()] if self.reestimate else []
+        lines += [self._reestimated(self.reestimate)] if self.reestimate else []
         lines += [self._config()] if self.concluded and self.facts.winner else []
         return "\n".join([*lines, f"record {self.folder / RECORD}"])
 
-    def _reestimated(self) -> str:
-        found = self.facts.reestimate
+    def _reestimated(self, found: Reestimate) -> str:
         return (
             f"trial {self.best_trial} on newly drawn folds: {self.facts.metric} {score(found.score)} "
             f"({score(found.study)} in the study), {signed(found.gain.mean)} {signed_interval(found.gain.interval)} "
