@@ -56,7 +56,7 @@ def _of_trial(metric: str, trial: MethodResult) -> dict[str, Any]:
     blenders = {"all" if fold is None else str(fold): blender for fold, blender in trial.blenders.items()}
     weights = None
     if blenders["all"].weights is not None:
-        values = {fold: blender.weights.tolist() for fold, blender in blenders.items()}
+        values = {fold: blender.weights.tolist() for fold, blender in blenders.items() if blender.weights is not None}
         weights = {"all": values.pop("all"), "folds": values, "learned": METHODS[trial.method].learns}
     own, in_sample = _summary(_own(metric, trial.scores)), fmean(trial.in_sample.values())
     return {**own, "in_sample": in_sample, "weights": weights, "told": blenders["all"].description}

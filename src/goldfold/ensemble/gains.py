@@ -24,7 +24,9 @@ def gain_of_views(experiment: Experiment, run: Path, fits: Sequence[Fit], names:
     """
     seen = [views_and_seeds.score_views(experiment, run, fits, name) for name in names]
     plain = next(each for each in seen if each.views == PLAIN)
-    trained_with = getattr(experiment.params, views_and_seeds.views_parameter(experiment))
+    parameter = views_and_seeds.views_parameter(experiment)
+    assert parameter is not None, "the recipe has views"
+    trained_with = getattr(experiment.params, parameter)
     return [
         {
             "views": each.views,

@@ -127,9 +127,10 @@ def _refuse_incomparable(
 ) -> None:
     """Refuse runs that cannot be compared, with the command that makes them comparable."""
     for own in range(1, len(names)):
-        pair = (0, own)
         try:
-            comparable_metrics(*([each[at] for at in pair] for each in (names, metrics, drawn)), any_seeds=True)
+            comparable_metrics(
+                [names[0], names[own]], [metrics[0], metrics[own]], [drawn[0], drawn[own]], any_seeds=True
+            )
         except GoldfoldError as error:
             raise GoldfoldError(error.code, f"{error}{_command(name, configs[own], configs[0])}") from error
 

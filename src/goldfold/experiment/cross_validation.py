@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from goldfold.experiment.fits import Experiment, Fit, FitObserver, fit, fit_keys
 
 
-def cross_validate(experiment: Experiment, folder: Path, observe: FitObserver | None = None) -> Iterator[Fit]:
+def cross_validate(
+    experiment: Experiment, folder: Path, observe: FitObserver | None = None
+) -> Generator[Fit, None, None]:
     """Fit every fold with every seed in `folder/fold<k>-seed<s>`; complete fits are read, not fitted again.
 
     observe: called with fold, seed and progress of the training.

@@ -199,6 +199,7 @@ def _select(plan: Plan, history: History, experiment: Experiment, folder: Path) 
     row = select_epoch(history, experiment.loop.select, experiment.competition.metric.higher_is_better)
     if row is not history[-1]:
         saved = {(c.row["stage"], c.row["epoch"]): c for c in checkpoints.list_checkpoints(folder)}
+        assert plan.model is not None, "a fit with a history has a model"
         checkpoints.load_weights(saved[row["stage"], row["epoch"]], plan.model)
     return row["epoch"]
 

@@ -54,6 +54,7 @@ def all_checkpoints(folder: Path) -> list[checkpoints.Checkpoint]:
 def epoch_outputs(experiment: Experiment, run: Path, fold: int, seed: int, rows: DataFrame) -> Iterator[EpochOutput]:
     """Yield the output of every saved epoch of a fit for `rows`; nothing is trained."""
     plan, _ = build_plan(experiment, fold, seed)
+    assert plan.model is not None, "a fit with checkpoints has a model"
     model = plan.model.to(experiment.runtime.device)
     for checkpoint in all_checkpoints(fit_folder(run, fold, seed)):
         checkpoints.load_weights(checkpoint, model)

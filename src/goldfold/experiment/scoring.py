@@ -57,16 +57,16 @@ def metrics_per_score(competition: Competition, predictions: np.ndarray) -> list
 def _of_field(metric: Metric, name: str, of: str) -> Metric:
     """The metric applied to the field `of` of predicted records."""
 
-    def reading(part: Callable | None) -> Callable | None:
-        return part and (lambda rows, predictions: part(rows, predictions[of]))
+    def reading(part: Callable) -> Callable:
+        return lambda rows, predictions: part(rows, predictions[of])
 
     own = metric.options
     options = replace(
         own,
-        per_row=reading(own.per_row),
-        resampled=reading(own.resampled),
-        row_error=reading(own.row_error),
-        p_value=reading(own.p_value),
+        per_row=own.per_row and reading(own.per_row),
+        resampled=own.resampled and reading(own.resampled),
+        row_error=own.row_error and reading(own.row_error),
+        p_value=own.p_value and reading(own.p_value),
         field=of,
     )
     return replace(metric, name=f"{metric.name} of {name}", score=reading(metric.score), options=options)
@@ -77,7 +77,7 @@ def score_all(metrics: Sequence[Metric], rows: DataFrame, predictions: np.ndarra
     return {metric.name: score(metric, rows, predictions) for metric in metrics}
 
 
-def fold_statistics(values: Sequence[float], bounds: tuple[float, float]) -> dict[str, Any]:
+def fold_statistics(values: Sequence[float], bounds: Sequence[float]) -> dict[str, Any]:
     """Mean, sample standard deviation (ddof=1) and 95 % t interval of the mean over folds, clipped to `bounds`.
 
     The interval is somewhat too narrow, since folds share training rows (Bengio & Grandvalet, 2004).

@@ -99,6 +99,7 @@ def score_seed_ensemble(experiment: Experiment, fits: Sequence[Fit]) -> SeedEnse
 def load_predictor(experiment: Experiment, run: Path, fit: Fit) -> tuple[Predictor, DataFrame]:
     """Load a fit's model with the weights of its selected epoch; return the predictor and the validation rows."""
     plan, held_out = build_plan(experiment, fit.fold, fit.seed)
+    assert plan.model is not None, "a fit with checkpoints has a model"
     model = plan.model.to(experiment.runtime.device)
     checkpoints.load_weights(_selected_checkpoint(run, fit), model)
     return finish_plan(plan, model, experiment.competition.targets, experiment.loop.precision), held_out
@@ -138,6 +139,7 @@ def _seconds_per_row(experiment: Experiment, fit: Fit) -> float:
     with TemporaryDirectory() as cache:
         runtime = replace(experiment.runtime, cache=Path(cache))
         plan, held_out = build_plan(replace(experiment, folds=folds, runtime=runtime), fit.fold, fit.seed)
+        assert plan.model is not None, "a fit with checkpoints has a model"
         model = plan.model.to(runtime.device)
         predict = finish_plan(plan, model, experiment.competition.targets, experiment.loop.precision)
         return _timed(predict, held_out)

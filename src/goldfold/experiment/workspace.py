@@ -203,8 +203,10 @@ def _make_importable(root: Path) -> None:
 
 def _suggest(error: Exception) -> None:
     """Raise the near miss where a name was imported that its module does not have, such as a metric's."""
-    wanted = re.search(r"cannot import name '(\w+)'", str(error)) if isinstance(error, ImportError) else None
-    known = getattr(sys.modules.get(error.name or ""), "__all__", ()) if isinstance(error, ImportError) else ()
+    if not isinstance(error, ImportError):
+        return
+    wanted = re.search(r"cannot import name '(\w+)'", str(error))
+    known = getattr(sys.modules.get(error.name or ""), "__all__", ())
     if wanted and known:
         raise unknown(f"name in {error.name}", wanted[1], known, code="unknown_import") from error
 

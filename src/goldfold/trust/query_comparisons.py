@@ -70,8 +70,10 @@ def compare_queries(competition: Competition, data: Tables, folders: Sequence[Pa
     Raises:
         GoldfoldError: the data has other ids than a run, or embeddings are missing or no embeddings.
     """
+    retrieval = competition.metric.retrieval
+    assert retrieval is not None, "queries are those of a metric of retrieval"
     first, *others = folders
-    galleries = pairs_by_fold(first, data.train, competition.metric.retrieval.pairs)
+    galleries = pairs_by_fold(first, data.train, retrieval.pairs)
     unanswered = sum(count_relevant(each.pairs).queries_without_relevant for each in galleries)
     first_fits = _fits(first, galleries)
     first_look = evaluate(galleries, first_fits)

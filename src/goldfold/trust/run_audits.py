@@ -70,8 +70,10 @@ def _of_scores(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> l
 def _ranked_neighbors(experiment: Experiment) -> list[Finding]:
     """Near-duplicates in the galleries of scored rows."""
     competition, findings = experiment.competition, []
-    retrieval = competition.metric.retrieval
-    for number in fold_numbers(experiment.protocol, experiment.folds) if retrieval else ():
+    retrieval, close = competition.metric.retrieval, competition.neighbors
+    if retrieval is None or close is None:
+        return []
+    for number in fold_numbers(experiment.protocol, experiment.folds):
         rows = experiment.tables.train.iloc[experiment.folds[number].validation].reset_index(drop=True)
-        findings += audits.neighbor_ranked(retrieval.pairs(rows), rows, competition.neighbors, f"fold {number}")
+        findings += audits.neighbor_ranked(retrieval.pairs(rows), rows, close, f"fold {number}")
     return audits.merge_places(findings)

@@ -99,6 +99,8 @@ def _parameter(workspace: Workspace, run: Path, role: Role) -> str | None:
 def _starts_from(workspace: Workspace, trained: Path, weights: bool | None) -> bool:
     """Whether a run's recipe can start from those weights; a network of one's own may have no pretrained ones."""
     config, key = _config(trained), _parameter(workspace, trained, Role.PRETRAINED)
+    if key is None:
+        return weights is None
     return config.get(key) == weights or _is_valid(workspace, trained, config | {key: weights})
 
 
@@ -116,8 +118,8 @@ def _config(folder: Path) -> dict[str, Any]:
     return read_json(folder / "config.json")
 
 
-def _alike(workspace: Workspace, trained: Path) -> tuple[str | None, ...]:
-    return (*ALIKE, _parameter(workspace, trained, Role.BACKBONE))
+def _alike(workspace: Workspace, trained: Path) -> tuple[str, ...]:
+    return (*ALIKE, *_parameters(workspace, trained, Role.BACKBONE)[:1])
 
 
 def _trained(folder: Path) -> bool:
@@ -128,7 +130,8 @@ def _serves(workspace: Workspace, folder: Path, trained: Path, weights: bool | N
     """Whether a run is a baseline of `trained` with those weights."""
     own, other = _config(folder), _config(trained)
     alike = all(own.get(key) == other.get(key) for key in _alike(workspace, trained))
-    starts = own.get(_parameter(workspace, trained, Role.PRETRAINED))
+    key = _parameter(workspace, trained, Role.PRETRAINED)
+    starts = own.get(key) if key else None
     return alike and starts == weights and not _trained(folder)
 
 
@@ -179,8 +182,8 @@ def _command(workspace: Workspace, trained: Path, weights: bool | None) -> str:
         if not unlike & needed:
             return _making(name, own, {key: wanted[key] for key in _alike(workspace, trained) if key in unlike})
     written = known.get(config["config"], {})
-    unlike = [key for key in wanted if key not in LEFT_AS_WRITTEN and wanted[key] != written.get(key)]
-    return _making(name, config["config"], {key: wanted[key] for key in unlike})
+    rest = [key for key in wanted if key not in LEFT_AS_WRITTEN and wanted[key] != written.get(key)]
+    return _making(name, config["config"], {key: wanted[key] for key in rest})
 
 
 def _written_configs(workspace: Workspace, name: str) -> dict[str, dict[str, Any]]:
@@ -198,7 +201,9 @@ def _making(name: str, config: str, values: Mapping[str, Any]) -> str:
 def _untrained(workspace: Workspace, trained: Path, weights: bool | None) -> dict[str, Any]:
     """The config of a run without its training, from those weights."""
     values = _config(trained) | {"select": "last", "patience": None}
-    values |= {} if weights is None else {_parameter(workspace, trained, Role.PRETRAINED): weights}
+    key = _parameter(workspace, trained, Role.PRETRAINED)
+    if key and weights is not None:
+        values[key] = weights
     for key in _parameters(workspace, trained, Role.EPOCHS):
         if _is_valid(workspace, trained, values | {key: 0}):  # some stages must have an epoch
             values[key] = 0

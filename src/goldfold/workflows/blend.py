@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ from goldfold.kaggle.upload import outcome
 from goldfold.params import Params
 from goldfold.report.run import blend_pictures, blends
 from goldfold.training.settings import LoopOptions
-from goldfold.trust.audits import Finding
+from goldfold.trust.audits import Finding, Level
 from goldfold.trust.comparisons import blend_protocol
 from goldfold.workflows.conclude import conclude
 
@@ -126,7 +126,7 @@ def _experiment(workspace: Workspace, found: Gathered, config: Mapping[str, Any]
     )
 
 
-def _no_model(*_: Any) -> None:
+def _no_model(*_: Any) -> NoReturn:
     raise GoldfoldError("blend_has_no_models", "a blend has no models of its own to build: name one of its runs")
 
 
@@ -162,5 +162,5 @@ def _no_better(facts: Mapping[str, Any]) -> list[Finding]:
     better = blends.beats(facts)
     if better:
         return []
-    level = "warning" if better is False else "note"
+    level: Level = "warning" if better is False else "note"
     return [Finding("blend_no_better", level, blends.verdict(facts).rstrip("."), "all folds")]

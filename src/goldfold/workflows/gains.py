@@ -131,10 +131,13 @@ def _gain_of_folds(workspace: Workspace, experiment: Experiment, run: Path, fits
     competition, sample = experiment.competition, experiment.tables.sample_submission
     solution = writing.read(_solution(workspace, run.parent.name), sample)
 
+    assert competition.grade is not None, "a competition with a solution grades itself"
+    of_file = competition.grade
+
     def grade(some: Sequence[Fit]) -> float:
         with TemporaryDirectory() as folder:
             path = Path(folder) / "submission.csv"  # as the board would read it
             writing.write(submission_of(experiment, some), path, {})
-            return float(competition.grade(writing.read(path, sample), solution))
+            return float(of_file(writing.read(path, sample), solution))
 
     return gain_of_folds(experiment, fits, grade)

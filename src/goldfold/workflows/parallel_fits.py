@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
@@ -46,7 +46,7 @@ class Job:
     workers: int = 0
 
 
-def fan_out(found: Prepared, run: Path, wanted: ExecutorRequest) -> Iterator[Fit]:
+def fan_out(found: Prepared, run: Path, wanted: ExecutorRequest) -> Generator[Fit, None, None]:
     """Every fit of an experiment, in the order they end, made by an executor where the run's folder has it not whole.
 
     Raises:

@@ -156,7 +156,9 @@ def _search(
         parts = embedding_search.embed_tables(experiment, run, fits, [train, test, strangers])
     add_findings(workspace, run, code_changed(prepared.code_changes, "queries"))
     units = np.concatenate([part for part in parts if len(part)])
-    gallery = Gallery(rows, units, competition.metric.retrieval.pairs(train), competition.neighbors)
+    retrieval = competition.metric.retrieval
+    assert retrieval is not None, "check_metric refuses others"
+    gallery = Gallery(rows, units, retrieval.pairs(train), competition.neighbors)
     tables = [embedding_search.nearest_rows(gallery, each, top) for each in queries]
     return Found(experiment, fits, gallery, queries, tables)
 

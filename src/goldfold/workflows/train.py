@@ -23,7 +23,7 @@ from goldfold.io import memory
 from goldfold.io.files import read_json, write_json, write_text
 from goldfold.io.progress import Observer
 from goldfold.training.devices import choose_device, rank, under_torchrun
-from goldfold.training.loop import from_first
+from goldfold.training.distributed import from_first
 from goldfold.trust import audits
 from goldfold.trust.audits.code import code_changed
 from goldfold.trust.run_audits import before_training, watching

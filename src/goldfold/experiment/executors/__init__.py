@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,7 +27,7 @@ class Executor(Protocol):
     def share(self) -> Share:
         """What each job gets, and how many run at the same time."""
 
-    def run(self, function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+    def run(self, function: Callable[[Any], Any], jobs: Iterable[Any]) -> Generator[tuple[int, Any], None, None]:
         """Yield (number of the job, result of `function`) in the order in which the jobs end.
 
         function: defined in a module, since it is sent by name. Jobs and results must be picklable. An error of a job

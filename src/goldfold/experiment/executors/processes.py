@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -29,7 +29,7 @@ class Processes:
     devices: int = 0
     first: int = 0
 
-    def run(self, function: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[tuple[int, Any]]:
+    def run(self, function: Callable[[Any], Any], jobs: Iterable[Any]) -> Generator[tuple[int, Any], None, None]:
         """See `Executor.run`."""
         context = multiprocessing.get_context("spawn")
         watched, life = context.Pipe(duplex=False)  # the system also closes `life` if this process is killed
