@@ -14,7 +14,7 @@ probability maps, or (n,) records with named fields if a recipe predicts several
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
@@ -99,12 +99,8 @@ class Runtime:
     progress: Callable[[str, int, int], None] = _silent
 
 
-class Batches(Protocol):
+class Batches(Sized, Iterable[Any], Protocol):
     """The batches of one epoch."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[Any]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
