@@ -38,7 +38,7 @@ lint: .venv/ready     ## ruff, format, types against their baseline, imports bet
 	$(PY) -m mypy | $(PY) -m mypy_baseline filter
 
 docs: .venv/docs      ## the documentation as a website in site/; SERVE=1 shows it at http://127.0.0.1:8000
-	.venv/bin/mkdocs $(if $(SERVE),serve,build --strict --quiet)
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs $(if $(SERVE),serve,build --strict)
 
 prepare: .venv/ready  ## COMP=digits: make its data folder ready
 	$(GOLDFOLD) prepare --comp "$(COMP)"

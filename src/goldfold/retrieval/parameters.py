@@ -43,12 +43,12 @@ class EmbedderParams(Params):
     simsiam_learning_rate: float | None = Field(None, gt=0, description="default: 0.05 x batch size / 256")
     simsiam_schedule_epochs: int | None = Field(None, ge=1, description="epochs of the whole cosine; default: all")
     fixed_predictor_rate: bool = Field(True, description="whether the predictor's learning rate stays constant")
-    simsiam_weight_decay: float = Field(1e-4, ge=0)
-    simsiam_momentum: float = Field(0.9, ge=0, lt=1)
+    simsiam_weight_decay: float = Field(1e-4, ge=0, description="weight decay of SimSiam's SGD")
+    simsiam_momentum: float = Field(0.9, ge=0, lt=1, description="momentum of SimSiam's SGD")
     temporal_weight: float = Field(0.0, ge=0, description="weight of the similarity to a later frame; 0: none")
     temporal_step: float = Field(1.0, gt=0, description="time to the later frame, in the unit of the time column")
     metric_epochs: Epochs = Field(10, ge=0, description="0: no metric-learning stage")
-    metric_loss: metric_losses.Name = "fastap"
+    metric_loss: metric_losses.Name = Field("fastap", description="loss of the metric-learning stage")
     miner: metric_losses.Miner = Field("none", description="selects pairs for triplet, contrastive, multi_similarity")
     margin: float | None = Field(
         None, gt=0, description="triplet: distance; arcface: degrees; default: pytorch-metric-learning's"
@@ -57,15 +57,15 @@ class EmbedderParams(Params):
     kernel: metric_losses.Kernel = Field("triangular", description="kernel of FastAP's histograms")
     sigma: float = Field(0.05, gt=0, description="standard deviation of the Gaussian kernel, in squared distance")
     metric_batch_size: int = Field(64, ge=2, description="embeddings per batch; with labels=views half as many images")
-    metric_optimizer: Literal["adamw", "sgd"] = "adamw"
-    metric_learning_rate: float = Field(1e-4, gt=0)
+    metric_optimizer: Literal["adamw", "sgd"] = Field("adamw", description="optimizer of the metric loss")
+    metric_learning_rate: float = Field(1e-4, gt=0, description="peak learning rate of the metric loss")
     head_factor: float = Field(1.0, gt=0, description="learning rate of projector and class weights / the backbone's")
-    metric_weight_decay: float = Field(1e-4, ge=0)
-    metric_schedule: schedules.Name = "cosine"
+    metric_weight_decay: float = Field(1e-4, ge=0, description="weight decay of the metric loss")
+    metric_schedule: schedules.Name = Field("cosine", description="learning-rate schedule of the metric loss")
     metric_warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps in which the learning rate rises")
     metric_augmentation: MetricAugmentation = Field("simsiam", description="simsiam: as in the SimSiam stage")
     sampler: Sampler = Field("random", description="how batches of labeled images are drawn")
-    m_per_class: int = Field(4, ge=2)
+    m_per_class: int = Field(4, ge=2, description="sampler=m_per_class: images of each class in a batch")
     freeze_backbone: bool = Field(False, description="whether the metric loss does not train the backbone")
     freeze_projector: bool = Field(False, description="whether the metric loss does not train the projector")
     labels: Labels = Field("true", description="what is relevant: equal labels, views of one image, or pseudo-labels")

@@ -1,0 +1,167 @@
+"""Write the generated parts of recipes.md and metrics.md: parameters of recipes, docstrings of metrics.
+
+    PYTHONPATH=src python docs/generate.py
+
+A generated part stands between `<!-- generated: NAME -->` and `<!-- end -->`. tests/test_docs_reference.py fails where
+a page differs from the sources.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+sys.path.insert(0, str(Path(__file__).parent))
+from docstrings import to_markdown
+
+PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+COMPARED = {"Ge": "≥ ", "Gt": "> ", "Le": "≤ ", "Lt": "< "}
+PAGES = ("recipes.md", "metrics.md")
+LABELS = ("Range", "Chance", "Ties", "Empty classes", "Predictions", "Source")
+
+
+def page(text: str) -> str:
+    """A page with its generated parts written anew."""
+    return PART.sub(lambda found: f"{found[1]}\n{_generated(found[2])}\n\n{found[3]}", text)
+
+
+def models() -> dict[str, type[BaseModel]]:
+    """Recipe module, `loop` or `protocol` -> its parameters."""
+    from goldfold.experiment.fits import Protocol
+    from goldfold.recipes.autoencoder_params import AutoencoderParams
+    from goldfold.recipes.frozen_backbone import FrozenBackboneParams
+    from goldfold.recipes.image_classifier import ImageClassifierParams
+    from goldfold.recipes.patch_library import PatchLibraryParams
+    from goldfold.recipes.segmenter import SegmenterParams
+    from goldfold.recipes.tabular import TabularParams
+    from goldfold.retrieval.parameters import EmbedderParams
+    from goldfold.training.settings import LoopOptions
+
+    return {
+        "protocol": Protocol,
+        "loop": LoopOptions,
+        "image_classifier": ImageClassifierParams,
+        "frozen_backbone": FrozenBackboneParams,
+        "segmenter": SegmenterParams,
+        "autoencoder": AutoencoderParams,
+        "patch_library": PatchLibraryParams,
+        "embedder": EmbedderParams,
+        "tabular": TabularParams,
+    }
+
+
+def _generated(name: str) -> str:
+    kind, _, what = name.partition(":")
+    if kind == "params":
+        return params_table(models()[what])
+    from goldfold import metrics
+
+    return metrics_summary(metrics) if what == "summary" else metric_section(what, getattr(metrics, what))
+
+
+def params_table(model: type[BaseModel]) -> str:
+    """A row per parameter: key, type and range, default, meaning."""
+    lines = ["| key | values | default | meaning |", "|---|---|---|---|"]
+    for key, field in model.model_fields.items():
+        meaning = (field.description or key.replace("_", " ")).replace("|", "\\|")
+        lines.append(f"| `{key}` | {_values(field)} | {_default(field.default)} | {meaning} |")
+    return "\n".join(lines)
+
+
+def _values(field: FieldInfo) -> str:
+    limits = [
+        f"{sign}{value}" for name, sign in COMPARED.items() if (value := _limit(field.metadata, name)) is not None
+    ]
+    if (multiple := _limit(field.metadata, "MultipleOf")) is not None:
+        limits.append(f"a multiple of {multiple}")
+    return ", ".join([_type(field.annotation), *limits])
+
+
+def _limit(metadata: list[Any], name: str) -> Any:
+    attribute = {"MultipleOf": "multiple_of"}.get(name, name.lower())
+    return next((getattr(each, attribute) for each in metadata if type(each).__name__ == name), None)
+
+
+def _type(annotation: Any) -> str:
+    """A type in words."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in inner)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_type(each) for each in inner)
+    if origin is tuple:
+        return "list" if not inner or inner[0] is Any else f"list of {_type(inner[0])}"
+    if origin is not None and hasattr(annotation, "__metadata__"):
+        return _type(inner[0])
+    return {type(None): "none", str: "text", bool: "`true`, `false`"}.get(annotation, annotation.__name__)
+
+
+def _default(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(str, value))}]`"
+    return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{value}`"
+
+
+def metrics_summary(metrics: Any) -> str:
+    """A row per metric: its definition in one line, range, chance level."""
+    lines = ["| metric | definition | range | chance level |", "|---|---|---|---|"]
+    for name in metrics.__all__:
+        parts = _labeled(inspect.getdoc(getattr(metrics, name)) or "")
+        if "Range" not in parts:
+            continue  # a function that a metric is made of
+        summary = next(iter(parts[""].split("\n\n")))
+        cells = (
+            " ".join(text.split()).replace("|", "\\|") for text in (summary, _value(parts, "Range"), _chance(parts))
+        )
+        lines.append(f"| [`{name}`](#{name}) | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _value(parts: Mapping[str, str], label: str) -> str:
+    return parts.get(label, "").rstrip(".")
+
+
+def _chance(parts: Mapping[str, str]) -> str:
+    """The first sentence of the chance level."""
+    return re.split(r"\.\s", " ".join(_value(parts, "Chance").split()))[0]
+
+
+def metric_section(name: str, factory: Any) -> str:
+    """Signature and docstring of a metric."""
+    signature = inspect.signature(factory)
+    shown = ", ".join(_parameter(each) for each in signature.parameters.values())
+    text = inspect.getdoc(factory) or ""
+    for label in LABELS:
+        text = re.sub(rf"(?:^|(?<=\. )|(?<=\n)){label}: ", f"\n\n**{label}:** ", text)
+    text = re.sub(r"(?m)^(Ties and empty classes)", r"\n\1", text)
+    body = to_markdown(text, list(signature.parameters))
+    paragraphs = [part if part.startswith(("-", "```")) else " ".join(part.split()) for part in body.split("\n\n")]
+    return f"### {name}\n\n`metrics.{name}({shown})`\n\n" + "\n\n".join(filter(None, paragraphs)).replace("|", "\\|")
+
+
+def _labeled(text: str) -> dict[str, str]:
+    """Label -> what stands behind it; "" -> the text before the first."""
+    pieces = re.split(rf"(?:^|(?<=\. )|(?<=\n))({'|'.join(LABELS)}): ", text)
+    labels = dict(zip(pieces[1::2], pieces[2::2], strict=True))
+    return {"": pieces[0].strip(), **{label: value.split("\n\n")[0].strip() for label, value in labels.items()}}
+
+
+def _parameter(parameter: inspect.Parameter) -> str:
+    default = "" if parameter.default is inspect.Parameter.empty else f"={parameter.default!r}"
+    return f"{parameter.name}{default}"
+
+
+if __name__ == "__main__":
+    for name in PAGES:
+        path = Path(__file__).parent / name
+        path.write_text(page(path.read_text(encoding="utf-8")), encoding="utf-8")
