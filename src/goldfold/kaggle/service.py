@@ -19,7 +19,7 @@ from typing import Any, Literal
 from goldfold.errors import GoldfoldError
 from goldfold.io.files import read_json
 
-CALLS = Path(__file__).with_name("kaggle_calls.py")
+CALLS = Path(__file__).with_name("client_calls.py")
 NO_VERBOSE = ("VERBOSE", "VERBOSE_OUTPUT")  # they make the client print every request with its credentials
 KEPT = ("PATH", "PYTHONPATH", "LANG", "TMPDIR", "SYSTEMROOT")
 NOWHERE = "http://127.0.0.1:9"  # what strays to https ends on this machine
@@ -101,7 +101,7 @@ def variables(client: Mapping[str, str]) -> dict[str, str]:
 
 
 def call(service: Service, operation: str, limit_s: float = 120, **arguments: Any) -> dict:
-    """What the client brought back from one operation of `kaggle_calls`, in the words of Kaggle's protocol.
+    """What the client brought back from one operation of `client_calls`, in the words of Kaggle's protocol.
 
     Raises:
         Refused: an answer that says no; nothing was created.
