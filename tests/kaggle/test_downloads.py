@@ -47,13 +47,13 @@ def kind(mode: int) -> zipfile.ZipInfo:
 
 
 HOSTILE = {
-    "above": ("../evil", "leads out of the folder"),
-    "above, later": ("a/../../evil", "leads out of the folder"),
-    "absolute": ("/tmp/evil", "leads out of the folder"),
-    "Windows, above": ("..\\evil", "leads out of the folder"),
-    "Windows, drive": ("C:/evil", "leads out of the folder"),
-    "Windows, share": ("//host/share/evil", "leads out of the folder"),
-    "endless name": ("a" * 300, "leads out of the folder"),
+    "above": ("../evil", "would be written outside the folder"),
+    "above, later": ("a/../../evil", "would be written outside the folder"),
+    "absolute": ("/tmp/evil", "would be written outside the folder"),
+    "Windows, above": ("..\\evil", "would be written outside the folder"),
+    "Windows, drive": ("C:/evil", "would be written outside the folder"),
+    "Windows, share": ("//host/share/evil", "would be written outside the folder"),
+    "endless name": ("a" * 300, "would be written outside the folder"),
     "link": (kind(stat.S_IFLNK | 0o777), "is a link or a device"),
     "pipe": (kind(stat.S_IFIFO | 0o666), "is a link or a device"),
     "block device": (kind(stat.S_IFBLK | 0o666), "is a link or a device"),
@@ -77,7 +77,7 @@ def test_names_that_come_twice_and_secrets_are_refused(tmp_path):
     path = packed(tmp_path / "x.zip", {"a": b"1"})
     with zipfile.ZipFile(path, "a") as file, pytest.warns(UserWarning, match="Duplicate"):
         file.writestr("a", b"2")
-    with pytest.raises(GoldfoldError, match="there twice"):
+    with pytest.raises(GoldfoldError, match="is in it twice"):
         archives.unpack(path, tmp_path / "out", MEGABYTE)
     with pytest.raises(GoldfoldError, match="cannot be unpacked"):
         archives.unpack(packed(tmp_path / "y.zip", {"a": b"1", "a/b": b"2"}), tmp_path / "out", MEGABYTE)
@@ -92,7 +92,7 @@ def test_names_that_come_twice_and_secrets_are_refused(tmp_path):
 def test_a_bomb_is_refused_by_what_it_says_and_by_what_it_holds(tmp_path):
     path = packed(tmp_path / "x.zip", {"zeros": bytes(20 * MEGABYTE)}, compresslevel=9)
     assert path.stat().st_size < 100_000
-    with pytest.raises(GoldfoldError, match="holds 20,971,520 bytes, and at most 1,048,576"):
+    with pytest.raises(GoldfoldError, match="contains 20,971,520 bytes, and at most 1,048,576"):
         archives.unpack(path, tmp_path / "out", MEGABYTE)
     data = path.read_bytes()
     size = (20 * MEGABYTE).to_bytes(4, "little")
@@ -217,7 +217,7 @@ def test_files_of_the_user_are_left_alone(board, tmp_path):
 def test_a_bomb_among_the_files_leaves_nothing_behind(board, tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "SMALL", 100)
     monkeypatch.setattr(downloads, "TIMES_LARGER", 0.1)
-    with pytest.raises(GoldfoldError, match=r"zip was not unpacked: it holds 500 bytes"):
+    with pytest.raises(GoldfoldError, match=r"zip was not unpacked: it contains 500 bytes"):
         fetch(board, tmp_path / "raw")
     assert not (tmp_path / "raw").exists()
 
@@ -242,7 +242,7 @@ def test_refusals_say_what_to_do(board, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["../evil.csv", "/etc/evil.csv", "C:\\evil.csv"])
 def test_a_listing_cannot_name_files_outside(name, monkeypatch):
     monkeypatch.setattr(downloads, "call", lambda *_, **__: {"files": [{"name": name, "totalBytes": 1}]})
-    with pytest.raises(GoldfoldError, match="leads out of its folder"):
+    with pytest.raises(GoldfoldError, match="outside its folder"):
         downloads.listing(None, "x")
 
 
@@ -250,14 +250,14 @@ def test_what_is_not_as_listed_is_not_kept(tmp_path):
     came = tmp_path / "incoming" / "0" / "a.csv"
     came.parent.mkdir(parents=True)
     came.write_bytes(b"123")
-    with pytest.raises(GoldfoldError, match="came with 3 bytes, 4 are listed"):
+    with pytest.raises(GoldfoldError, match="has 3 bytes, but 4 are listed"):
         downloads._accept(came, downloads.Listed("a.csv", 4), tmp_path / "files")
     assert not came.exists()
     zipped = packed(tmp_path / "incoming" / "1" / "a.csv.zip", {"a.csv": b"1234"})  # Kaggle packs some on the way
     downloads._accept(zipped, downloads.Listed("deep/a.csv", 4), tmp_path / "files")
     assert (tmp_path / "files" / "deep" / "a.csv").read_bytes() == b"1234"
     other = packed(tmp_path / "incoming" / "2" / "a.csv.zip", {"b.csv": b"1234"})
-    with pytest.raises(GoldfoldError, match=r"should hold a\.csv alone, found b\.csv"):
+    with pytest.raises(GoldfoldError, match=r"should contain only a\.csv, found b\.csv"):
         downloads._accept(other, downloads.Listed("a.csv", 4), tmp_path / "files")
 
 

@@ -90,7 +90,10 @@ def test_public_and_private_boards_are_told_apart(tmp_path):
         ("", "no column Score"),
         ("id,label\n1,2\n", "no column Score, PublicScore or PrivateScore in 'id,label'"),
         ("rank,score\n1,\n2,none\n", "no line with a score in column 'score'"),
-        ("rank,score\n1,0.1\n2,0.2\n3,0.9\n", "0.1 at the top to 0.9, so lower is better there, but higher is better"),
+        (
+            "rank,score\n1,0.1\n2,0.2\n3,0.9\n",
+            "0.1 at the top to 0.9, so lower is better there, but higher is better",
+        ),
     ],
 )
 def test_what_is_no_board_is_refused(text, complaint, tmp_path):

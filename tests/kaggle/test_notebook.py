@@ -210,7 +210,7 @@ def test_what_cannot_be_packed_is_refused(toy):
     run = trained("blobs", "perceptron")
     for weights in run.glob("fold1-*/checkpoints/*.json"):
         weights.unlink()
-    with pytest.raises(GoldfoldError, match="holds no weights"):
+    with pytest.raises(GoldfoldError, match="no weights"):
         bundled(run)
     code = toy / "competitions" / "blobs" / "__init__.py"
     code.write_text(code.read_text(encoding="utf-8") + "\nANOTHER = 1\n", encoding="utf-8")

@@ -119,7 +119,7 @@ def test_a_message_is_sent_as_it_is(bench):
     note = "wider net, \"quoted\" 'twice' 地毯 ☃ $HOME `x` \\n <script>"
     attempt = submit(bench.order(note=note), bench.desk())
     assert [each["description"] for each in bench.with_tag(attempt)] == [f"{note} {attempt.message[len(note) + 1 :]}"]
-    with pytest.raises(GoldfoldError, match="MESSAGE has 400 characters, 300 are the most"):
+    with pytest.raises(GoldfoldError, match="MESSAGE has 400 characters, at most 300"):
         submit(bench.order("other-r1", note="x" * 400), bench.desk())
     assert creations(bench) == 1
 
@@ -210,10 +210,10 @@ REFUSALS = [
     (says(START, 403, "You cannot submit until you accept the competition rules"), 403, "accept the rules on"),
     (says("GetCompetition", 403, "Permission 'competitions.participate' was denied"), 403, "check that the slug"),
     (says("GetCompetition", 404, "Not found"), 404, "check that the slug"),
-    (says("GetCompetition", 401, "Unauthenticated"), 401, "make a new API token"),
+    (says("GetCompetition", 401, "Unauthenticated"), 401, "create a new API token"),
     (says(START, 429, "Too many requests"), 429, "wait some minutes"),
-    (says(CREATE, 400, "Submission limit reached"), 400, "anew at 00:00 UTC"),
-    (says(CREATE, 403, "The deadline has passed"), 403, "whether it takes submissions still"),
+    (says(CREATE, 400, "Submission limit reached"), 400, "reset at 00:00 UTC"),
+    (says(CREATE, 403, "The deadline has passed"), 403, "whether it still accepts submissions"),
     (page(CREATE, 403), 403, "see the board's page"),
     (says(START, 500, "Internal error"), 500, "see the board's page"),
 ]
@@ -258,11 +258,11 @@ TERMS = [
     ("GetSubmissionLimits", {"numTotal": 50, "limitedByTotal": True}, "all 50 submissions"),
     ("GetSubmissionLimits", {}, "join it and accept its rules"),
     ("GetCompetition", {"deadline": "2020-01-01T00:00:00Z"}, "the deadline of 'blobs' passed .* LATE=1"),
-    ("GetCompetition", {"submissionsDisabled": True}, "takes no submissions now"),
+    ("GetCompetition", {"submissionsDisabled": True}, "accepts no submissions now"),
     (
         "GetCompetition",
         {"isKernelsSubmissionsOnly": True},
-        "takes notebooks alone: make notebook RUN=blobs/baseline-r1",
+        "accepts only notebooks: make notebook RUN=blobs/baseline-r1",
     ),
 ]
 
@@ -294,7 +294,7 @@ def test_a_notebook_is_submitted_where_nothing_else_is_taken(bench):
         answers("CreateCodeSubmission", {"ref": 77, "message": "ok"}),
     ]
     order = bench.order(kernel=Kernel("somebody/goldfold-blobs", "submission.csv"))
-    with pytest.raises(GoldfoldError, match="is RUNNING: start again when its run is COMPLETE"):
+    with pytest.raises(GoldfoldError, match="is RUNNING: run the command again when its run is COMPLETE"):
         submit(order, bench.desk())
     found = answers("GetSubmission", {"ref": 77, "status": "COMPLETE", "publicScore": "0.5"})
     bench.line.faults.append(found)
@@ -305,7 +305,7 @@ def test_a_notebook_is_submitted_where_nothing_else_is_taken(bench):
 
 def test_no_service_at_all_sends_nothing(bench):
     nowhere = replace(bench.service, environment={**bench.service.environment, "http_proxy": "http://127.0.0.1:9"})
-    with pytest.raises(Lost, match="is the board up\\? make host starts it"):
+    with pytest.raises(Lost, match="is the board up\\? Start it with make host"):
         submit(bench.order(), replace(bench.desk(), service=nowhere))
     assert ledger.attempts(bench.folder / "ledger.sqlite") == []
 
@@ -355,7 +355,7 @@ def test_the_guard_keeps_the_client_on_this_machine(bench):
 
 def test_without_credentials_the_sentence_says_where_to_get_them(bench):
     bare = {name: value for name, value in bench.service.environment.items() if not name.startswith("KAGGLE_")}
-    with pytest.raises(Refused, match="no Kaggle credentials: make an API token"):
+    with pytest.raises(Refused, match="no Kaggle credentials: create an API token"):
         service.call(replace(bench.service, environment=bare), "competition", slug="blobs")
 
 

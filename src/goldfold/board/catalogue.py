@@ -87,7 +87,10 @@ def split(board: Board, slug: str, sample: DataFrame, solution: DataFrame, grade
     key = sample.columns[0]
     ids = pd.Series(sample[key].unique())
     if set(ids) != set(solution[key]):
-        raise GoldfoldError(f"the solution of '{slug}' has other ids than its sample submission: prepare it again")
+        raise GoldfoldError(
+            "solution_ids_differ",
+            f"the ids in the solution of '{slug}' differ from those in its sample submission: make prepare again",
+        )
     if (competition_folder(board, slug) / "private" / USAGE).exists():
         kept = read_usage(competition_folder(board, slug), sample)
         if kept["id"].tolist() == ids.tolist():
@@ -97,7 +100,8 @@ def split(board: Board, slug: str, sample: DataFrame, solution: DataFrame, grade
         if all(_gradable(part, list(sample.columns), grade) for part in sides(solution, key, usage)):
             return usage
     raise GoldfoldError(
-        f"no half of the solution of '{slug}' can be graded: it has too few rows for a board, or its grade() is wrong"
+        "solution_not_gradable",
+        f"grade() failed on halves of the solution of '{slug}' in {DRAWS} random splits: fix grade(), or add rows",
     )
 
 

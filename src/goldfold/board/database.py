@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 from sqlalchemy import Engine, ForeignKey, create_engine, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
@@ -67,7 +66,7 @@ class Submission(Table):
     """token: of the upload it consists of, which is used up by it."""
 
     __tablename__ = "submissions"
-    __table_args__: ClassVar = {"sqlite_autoincrement": True}  # a reference number is never used again
+    __table_args__ = ({"sqlite_autoincrement": True},)  # a reference number is never used again
     ref: Mapped[int] = mapped_column(primary_key=True)
     slug: Mapped[str] = mapped_column(index=True)
     user_id: Mapped[int] = mapped_column(ForeignKey(User.id), index=True)
@@ -77,7 +76,7 @@ class Submission(Table):
     file_name: Mapped[str]
     size: Mapped[int]
     status: Mapped[str] = mapped_column(default=PENDING, index=True)
-    public_score: Mapped[float | None]
+    public_score: Mapped[float | None]  # None until it is scored
     private_score: Mapped[float | None]
     error: Mapped[str] = mapped_column(default="")
     user: Mapped[User] = relationship(lazy="joined")

@@ -87,7 +87,7 @@ def _restrict(limits: Limits) -> None:
 
 
 def _ended_by(number: int, limits: Limits) -> str:
-    reasons = {
+    reasons: dict[int, str] = {
         signal.SIGXCPU: f"took more than {limits.cpu_s} s of processor time",
         signal.SIGALRM: f"took more than {limits.wall_s} s",
     }

@@ -28,7 +28,9 @@ def read(text: str) -> str:
         moment = datetime.fromisoformat(text)
         return _text(moment.replace(tzinfo=moment.tzinfo or UTC))
     except (ValueError, OverflowError):
-        raise GoldfoldError(f"'{text}' is no date and time: write it as 2026-12-31T23:59:00Z") from None
+        raise GoldfoldError(
+            "time_invalid", f"'{text}' is not a date and time: write it like 2026-12-31T23:59:00Z"
+        ) from None
 
 
 def moment(text: str) -> datetime:

@@ -29,9 +29,9 @@ def allowance(session: Session, hosted: Hosted, user: User, now: str) -> tuple[i
     """
     valid = (Submission.slug == hosted.slug, Submission.user_id == user.id, Submission.status != ERROR)
     count = select(func.count()).select_from(Submission).where(*valid)
-    today = session.scalar(count.where(Submission.date >= times.midnight(now)))
+    today = session.scalars(count.where(Submission.date >= times.midnight(now))).one()
     left = 0 if hosted.is_over(now) else max(hosted.daily - today, 0)
-    return today, session.scalar(count), left
+    return today, session.scalars(count).one(), left
 
 
 def refuse_closed(session: Session, hosted: Hosted, user: User, now: str) -> None:
@@ -56,7 +56,7 @@ def start(board: Board, slug: str, user: User, file_name: str, size: int) -> str
         now = times.now()
         refuse_closed(session, find_hosted(session, slug), user, now)
         waiting = select(func.count()).select_from(Upload).where(Upload.user_id == user.id)
-        if session.scalar(waiting) >= OPEN_UPLOADS:
+        if session.scalars(waiting).one() >= OPEN_UPLOADS:
             raise refusal(429, f"{OPEN_UPLOADS} uploads were begun and not submitted: submit them, or wait a day")
         session.add(Upload(token=token, user_id=user.id, slug=slug, file_name=file_name, size=size, created=now))
     return token

@@ -28,7 +28,8 @@ def register(board: Board, team: str) -> tuple[User, str]:
     team = " ".join(team.split())
     if not team or len(team) > LONGEST or not team.isprintable():
         raise GoldfoldError(
-            f"a team's name has 1 to {LONGEST} characters that can be printed, not {team!r}: choose one"
+            "team_name_invalid",
+            f"team name {team!r} is not valid: choose 1 to {LONGEST} characters that can be printed",
         )
     key = secrets.token_urlsafe(32)
     with board.writing() as session:

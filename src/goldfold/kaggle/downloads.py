@@ -50,7 +50,10 @@ def fetch(service: Service, slug: str, folder: Path, report: Report) -> bool:
     report(f"{len(listed):,} files, {_size(sum(file.bytes for file in listed))}")
     if folder.exists():
         if not known.exists():
-            raise GoldfoldError(f"{folder} holds files that were not downloaded: move it away, then start again")
+            raise GoldfoldError(
+                "folder_not_downloaded",
+                f"{folder} contains files that were not downloaded: move it away, then run the command again",
+            )
         plain = [file for file in listed if not _packed(file)]
         if read_json(known) == [asdict(file) for file in listed] and all(_as_listed(folder / f.name, f) for f in plain):
             return False
@@ -68,11 +71,14 @@ def listing(service: Service, slug: str) -> list[Listed]:
     answer = call(service, "files", slug=slug)["files"]
     found = [Listed(file["name"], int(file.get("totalBytes", 0))) for file in answer]
     if not found:
-        raise GoldfoldError(f"'{slug}' lists no files: see https://www.kaggle.com/competitions/{slug}/data")
+        raise GoldfoldError(
+            "no_files_listed", f"'{slug}' lists no files: see https://www.kaggle.com/competitions/{slug}/data"
+        )
     for file in found:
         if not archives.safe(file.name):
             raise GoldfoldError(
-                f"'{slug}' lists a file {file.name!r} that leads out of its folder: nothing was fetched"
+                "unsafe_file_name",
+                f"'{slug}' lists a file {file.name!r} that would be written outside its folder: nothing was downloaded",
             )
     return found
 
@@ -88,7 +94,8 @@ def _collect(service: Service, slug: str, listed: Sequence[Listed], partial: Pat
     missing, free = sum(file.bytes for file in wanted), shutil.disk_usage(files).free
     if missing > free - archives.RESERVE:
         raise GoldfoldError(
-            f"{_size(missing)} are to be fetched and the disk has {_size(free)}: make room, start again"
+            "disk_full",
+            f"{_size(missing)} are missing and the disk has {_size(free)} free: make room, run the command again",
         )
     if len(wanted) > ONE_BY_ONE:
         _collect_all(service, slug, listed, partial, report)
@@ -114,13 +121,17 @@ def _accept(came: Path, file: Listed, files: Path) -> None:
         names = archives.unpack(came, inside, _most(came, file.bytes))
         if names != [Path(file.name).name]:
             raise GoldfoldError(
-                f"{came} should hold {file.name} alone, found {', '.join(names[:3])}: download it again"
+                "download_incomplete",
+                f"{came} should contain only {file.name}, found {', '.join(names[:3])}: run the command again",
             )
         came = inside / names[0]
     if not _as_listed(came, file):
         size = came.stat().st_size
         archives.remove(came.parent)
-        raise GoldfoldError(f"{file.name} came with {size:,} bytes, {file.bytes:,} are listed: start the command again")
+        raise GoldfoldError(
+            "download_incomplete",
+            f"{file.name} has {size:,} bytes, but {file.bytes:,} are listed: run the command again",
+        )
     (files / file.name).parent.mkdir(parents=True, exist_ok=True)
     os.replace(came, files / file.name)
 
@@ -138,7 +149,8 @@ def _collect_all(service: Service, slug: str, listed: Sequence[Listed], partial:
         archives.remove(came)
         archives.remove(partial / "files")
         raise GoldfoldError(
-            f"{len(wrong):,} of {len(listed):,} files did not come as listed, first {wrong[0]}: start the command again"
+            "download_incomplete",
+            f"{len(wrong):,} of {len(listed):,} files differ from the list, first {wrong[0]}: run the command again",
         )
 
 
@@ -167,7 +179,10 @@ def _install(listed: Sequence[Listed], partial: Path, folder: Path) -> None:
         if source.is_dir():
             target.mkdir(exist_ok=True)
         elif target.exists():
-            raise GoldfoldError(f"{target} came packed and unpacked: remove {partial} and take the files one by one")
+            raise GoldfoldError(
+                "file_listed_twice",
+                f"{target} exists both as a file and inside a zip: remove {partial} and download the files one by one",
+            )
         else:
             os.replace(source, target)
     for file in listed:

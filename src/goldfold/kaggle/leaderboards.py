@@ -97,10 +97,10 @@ def rank(score: float, board: Board) -> Place:
         GoldfoldError: the score is not finite.
     """
     if not np.isfinite(score):
-        raise GoldfoldError(f"a score of {score} has no rank: give a finite one")
+        raise GoldfoldError("score_not_finite", f"a score of {score} has no rank: give a finite score")
     shown = round(score, board.decimals) if board.decimals is not None else score
     better = board.scores > shown if board.higher_is_better else board.scores < shown
-    first, equal = 1 + np.count_nonzero(better), np.count_nonzero(board.scores == shown)
+    first, equal = 1 + int(np.count_nonzero(better)), int(np.count_nonzero(board.scores == shown))
     limits, teams = medal_ranks(len(board.scores)), len(board.scores)
     return Place(
         score=shown,
@@ -138,18 +138,25 @@ def _files(path: Path) -> Iterator[tuple[Path, str, bytes]]:
     if path.is_dir():
         inside = sorted((each for each in path.iterdir() if each.suffix in (".csv", ".zip")), key=_age)
         if not inside:
-            raise GoldfoldError(f"{path} holds no leaderboard: put the CSV or zip there that Kaggle gives out")
+            raise GoldfoldError(
+                "no_leaderboard", f"{path} contains no leaderboard: put the CSV or zip from Kaggle there"
+            )
         for each in inside:
             yield from _files(each)
     elif not path.exists():
-        raise GoldfoldError(f"there is no leaderboard {path}: kaggle competitions leaderboard -d brings one")
+        raise GoldfoldError(
+            "no_leaderboard", f"there is no leaderboard {path}: get one with kaggle competitions leaderboard -d SLUG"
+        )
     elif zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as packed:
-            names = [each for each in packed.infolist() if each.filename.endswith(".csv")]
-            if not names or sum(each.file_size for each in names) > LARGEST:
-                raise GoldfoldError(f"{path} holds no CSV of at most {LARGEST:,} bytes: download the leaderboard again")
-            for each in names:
-                yield path, each.filename, packed.read(each)
+            members = [member for member in packed.infolist() if member.filename.endswith(".csv")]
+            if not members or sum(member.file_size for member in members) > LARGEST:
+                raise GoldfoldError(
+                    "leaderboard_invalid",
+                    f"{path} contains no CSV file of at most {LARGEST:,} bytes: download the leaderboard again",
+                )
+            for member in members:
+                yield path, member.filename, packed.read(member)
     else:
         yield path, path.name, path.read_bytes()
 
@@ -169,7 +176,9 @@ def _table(source: Path, data: bytes) -> DataFrame:
             raise ValueError(f"no column Score, PublicScore or PrivateScore in '{first}'")
         table = pd.read_csv(io.StringIO("".join(lines[header:])), dtype=str, keep_default_na=False, index_col=False)
     except ValueError as error:
-        raise GoldfoldError(f"{source} is not a leaderboard ({error}): download it again") from error
+        raise GoldfoldError(
+            "leaderboard_invalid", f"{source} is not a leaderboard ({error}): download it again"
+        ) from error
     return table.set_axis([_spelling(column) for column in table.columns], axis=1)
 
 
@@ -193,7 +202,10 @@ def _board(name: str, source: Path, table: DataFrame, column: str, higher_is_bet
     if not told.all():
         notes.append(f"{_lines(int((~told).sum()))} without a score left out")
     if not told.any():
-        raise GoldfoldError(f"{source} has no line with a score in column '{column}': download the leaderboard again")
+        raise GoldfoldError(
+            "leaderboard_invalid",
+            f"{source} has no line with a score in column '{column}': download the leaderboard again",
+        )
     table, scores = table[told], scores[told]
     _check_direction(source, table, scores, higher_is_better)
     best_first = scores.sort_values(ascending=not higher_is_better, kind="stable")
@@ -221,8 +233,9 @@ def _check_direction(source: Path, table: DataFrame, scores: Series, higher_is_b
     if len(steps) and wrong >= ORDERED * len(steps):
         words = ("higher", "lower") if higher_is_better else ("lower", "higher")
         raise GoldfoldError(
+            "score_direction_differs",
             f"{source} goes from {scores.iloc[0]:g} at the top to {scores.iloc[-1]:g}, so {words[1]} is better there,"
-            f" but {words[0]} is better by the competition's metric: give the board of the same metric"
+            f" but {words[0]} is better for the competition's metric. Use a leaderboard of the same metric",
         )
 
 

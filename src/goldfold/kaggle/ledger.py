@@ -104,8 +104,11 @@ def move(book: Path, tag: str, state: State, **facts: Any) -> Attempt:
         )
         if done.rowcount != 1:
             found = ledger.execute("SELECT state FROM attempts WHERE tag = ?", (tag,)).fetchone()
-            was = f"is '{found[0]}'" if found else "is not there"
-            raise GoldfoldError(f"attempt {tag} {was} in {book} and cannot become '{state}': see make ledger")
+            was = f"is '{found[0]}'" if found else "does not exist"
+            raise GoldfoldError(
+                "attempt_state_invalid",
+                f"attempt {tag} {was} in {book} and cannot become '{state}': see make ledger",
+            )
     export(book)
     return next(attempt for attempt in attempts(book) if attempt.tag == tag)
 
@@ -145,7 +148,9 @@ def _opened(book: Path) -> Iterator[sqlite3.Connection]:
     try:
         ledger = sqlite3.connect(book, timeout=60, isolation_level=None)
     except sqlite3.Error as error:
-        raise GoldfoldError(f"the ledger {book} cannot be opened ({error}): allow access to it") from error
+        raise GoldfoldError(
+            "ledger_unreadable", f"the ledger {book} cannot be opened ({error}): check its permissions"
+        ) from error
     try:
         ledger.execute("PRAGMA synchronous = FULL")
         ledger.execute("BEGIN IMMEDIATE")
@@ -153,6 +158,9 @@ def _opened(book: Path) -> Iterator[sqlite3.Connection]:
         yield ledger
         ledger.execute("COMMIT")
     except sqlite3.Error as error:
-        raise GoldfoldError(f"the ledger {book} refused ({error}): make room, or move the damaged file away") from error
+        raise GoldfoldError(
+            "ledger_write_failed",
+            f"the ledger {book} could not be written ({error}): make room, or move the damaged file away",
+        ) from error
     finally:
         ledger.close()  # ends an open transaction without its changes

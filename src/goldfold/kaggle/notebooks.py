@@ -63,7 +63,7 @@ def submission(experiment: Experiment, run: Path) -> DataFrame:
 
 def _predicted(experiment: Experiment, place: Path, fold: int, seed: int) -> np.ndarray:
     plan, _ = build_plan(experiment, fold, seed)
-    if checkpoint := _chosen(place):
+    if plan.model is not None and (checkpoint := _chosen(place)):
         checkpoints.load_weights(checkpoint, plan.model.to(experiment.runtime.device))
     predictor = finish_plan(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
     return predictor(experiment.tables.test)
@@ -76,7 +76,9 @@ def _chosen(place: Path) -> checkpoints.Checkpoint | None:
         return None
     found = [checkpoint for checkpoint in last_stage_checkpoints(place) if checkpoint.row["epoch"] == epoch]
     if not found:
-        raise GoldfoldError(f"{place} kept no weights of epoch {epoch}, which predicts: train the run again")
+        raise GoldfoldError(
+            "weights_missing", f"{place} has no weights of epoch {epoch}, which predicts: train the run again"
+        )
     return found[0]
 
 
@@ -152,7 +154,7 @@ def _with_needs(names: Iterable[str]) -> set[str]:
             needs = metadata.requires(name) or ()
         except metadata.PackageNotFoundError:
             continue
-        waiting += [_normal(re.match(r"[\w.-]+", need)[0]) for need in needs if "extra ==" not in need]
+        waiting += [_normal(re.split(r"[^\w.-]", need, maxsplit=1)[0]) for need in needs if "extra ==" not in need]
     return known
 
 
@@ -183,8 +185,9 @@ def _weights(name: str) -> list[tuple[str, Path]]:
     files = [pair for part in ("refs", "snapshots") for pair in folder_files(Path(HF_HUB_CACHE) / folder / part, part)]
     if not files:
         raise GoldfoldError(
+            "pretrained_weights_missing",
             f"the pretrained weights of backbone '{name}' are no longer on this machine: predict with the run once "
-            "more where there is a network, then start this again"
+            "more on a machine with internet, then run this command again",
         )
     return [(f"hub/{folder}/{at}", path) for at, path in files]
 

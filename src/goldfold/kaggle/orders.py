@@ -72,7 +72,9 @@ def message(order: Order, tag: str) -> str:
     """What the submission is called: `note autoencoder-r12 cv=0.9312±0.008 [gf-3f2a91c4]`."""
     note = " ".join(order.note.split())
     if len(note) > NOTE:
-        raise GoldfoldError(f"MESSAGE has {len(note)} characters, {NOTE} are the most: what follows it must not be cut")
+        raise GoldfoldError(
+            "message_too_long", f"MESSAGE has {len(note)} characters, at most {NOTE} are allowed: shorten it"
+        )
     spread = "" if order.cv_sd is None else f"±{order.cv_sd:.3f}"
     return f"{note} {order.run} cv={order.cv:.4f}{spread} [{tag}]".lstrip()
 
@@ -85,21 +87,31 @@ def refuse_impossible(competition: dict, limits: dict, order: Order, page: str) 
     """Raise a GoldfoldError where a competition as it stands would not take an order; page: where to look."""
     end = competition.get("deadline")
     if competition.get("submissionsDisabled"):
-        raise GoldfoldError(f"'{order.slug}' takes no submissions now: see {page}")
+        raise GoldfoldError("submissions_closed", f"'{order.slug}' accepts no submissions now: see {page}")
     if end and datetime.fromisoformat(end) <= datetime.now(UTC) and not order.late:
         raise GoldfoldError(
-            f"the deadline of '{order.slug}' passed at {end}: LATE=1 sends it all the same, many competitions score "
-            "late submissions without ranking them"
+            "deadline_passed",
+            f"the deadline of '{order.slug}' passed at {end}: use LATE=1 to submit anyway. Many competitions score "
+            "late submissions without ranking them",
         )
     if competition.get("isKernelsSubmissionsOnly") and order.kernel is None:
         run = f"{order.competition}/{order.run}"
-        raise GoldfoldError(f"'{order.slug}' takes notebooks alone: make notebook RUN={run}, push it, and start again")
+        raise GoldfoldError(
+            "notebook_required",
+            f"'{order.slug}' accepts only notebooks: make notebook RUN={run}, push it, and submit again",
+        )
     if limits["numAllowedNow"] > 0:
         return
     if limits.get("limitedByTotal"):
-        raise GoldfoldError(f"all {limits['numTotal']} submissions that '{order.slug}' allows are used up: see {page}")
+        raise GoldfoldError(
+            "no_submissions_left",
+            f"all {limits['numTotal']} submissions that '{order.slug}' allows are used up: see {page}",
+        )
     if not limits["numTotal"]:
         raise GoldfoldError(
-            f"'{order.slug}' allows you no submission yet: join it and accept its rules on {page}/rules"
+            "rules_not_accepted",
+            f"'{order.slug}' allows you no submission yet: join it and accept its rules on {page}/rules",
         )
-    raise GoldfoldError(f"today's {limits['numToday']} submissions are used up: start again after 00:00 UTC")
+    raise GoldfoldError(
+        "no_submissions_left", f"today's {limits['numToday']} submissions are used up: submit again after 00:00 UTC"
+    )

@@ -24,19 +24,19 @@ NO_VERBOSE = ("VERBOSE", "VERBOSE_OUTPUT")  # they make the client print every r
 KEPT = ("PATH", "PYTHONPATH", "LANG", "TMPDIR", "SYSTEMROOT")
 NOWHERE = "http://127.0.0.1:9"  # what strays to https ends on this machine
 NO_CREDENTIALS = (
-    "there are no Kaggle credentials: make an API token at https://www.kaggle.com/settings and put its file kaggle.json"
-    " into ~/.kaggle"
+    "there are no Kaggle credentials: create an API token at https://www.kaggle.com/settings and move its file"
+    " kaggle.json into ~/.kaggle"
 )
 HINTS = (  # statuses, words of what was said, what to do
-    ((), ("rule",), "accept the rules on {page}/rules, it can be done there only"),
-    ((), ("deadline", "ended", "closed", "late submission"), "see on {page} whether it takes submissions still"),
+    ((), ("rule",), "accept the rules on {page}/rules in a browser; the API cannot do it"),
+    ((), ("deadline", "ended", "closed", "late submission"), "see on {page} whether it still accepts submissions"),
     (
         (401,),
         (),
-        "make a new API token at https://www.kaggle.com/settings, it takes the place of ~/.kaggle/kaggle.json",
+        "create a new API token at https://www.kaggle.com/settings and replace ~/.kaggle/kaggle.json with it",
     ),
-    ((429,), (), "wait some minutes; a daily allowance starts anew at 00:00 UTC"),
-    ((), ("limit", "allowance", "daily", "exceeded"), "a daily allowance starts anew at 00:00 UTC"),
+    ((429,), (), "wait some minutes; daily limits reset at 00:00 UTC"),
+    ((), ("limit", "allowance", "daily", "exceeded"), "daily limits reset at 00:00 UTC"),
     ((404,), ("participate",), "check that the slug is spelled as in {page}, and that you have joined it"),
     ((), (), "see {page}"),
 )
@@ -56,18 +56,24 @@ class Service:
 
 
 class Refused(GoldfoldError):  # noqa: N818
-    """An answer that says no. status: of HTTP, None where no request was made; said: the server's own words."""
+    """The service, or the client, refused the request; nothing was created.
 
-    def __init__(self, sentence: str, status: int | None, said: str) -> None:
-        super().__init__(sentence)
+    status: HTTP status, None if no request was made. said: the server's own message.
+    """
+
+    def __init__(self, code: str, message: str, status: int | None, said: str) -> None:
+        super().__init__(code, message)
         self.status, self.said = status, said
 
 
 class Lost(GoldfoldError):  # noqa: N818
-    """No answer in time, or none to be understood. sent: whether something may have been created all the same."""
+    """There was no answer in time, or no valid one.
 
-    def __init__(self, sentence: str, said: str, sent: bool) -> None:
-        super().__init__(sentence)
+    said: what went wrong with the connection. sent: True if the service may have created something all the same.
+    """
+
+    def __init__(self, code: str, message: str, said: str, sent: bool) -> None:
+        super().__init__(code, message)
         self.said, self.sent = said, sent
 
 
@@ -84,7 +90,7 @@ def local(board: Path) -> Service:
     """
     path = board / "client.json"
     if not path.exists():
-        raise GoldfoldError(f"there is no local leaderboard in {board}: start one with make host")
+        raise GoldfoldError("no_local_board", f"there is no local leaderboard in {board}: start one with make host")
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     return Service("local", {"LANG": "C.UTF-8", **kept, **variables(read_json(path))})
 
@@ -147,21 +153,24 @@ def _failed(service: Service, operation: str, answer: Mapping[str, Any], slug: s
     """The error for an answer without result."""
     kind, status, said = answer["kind"], answer["status"], " ".join(answer["said"].split())
     if kind == "client":
-        return GoldfoldError(f"the kaggle client cannot be imported ({said}): pip install -r requirements.txt")
+        return GoldfoldError(
+            "kaggle_client_missing", f"the kaggle client cannot be imported ({said}): pip install -r requirements.txt"
+        )
     if kind == "credentials":
-        return Refused(NO_CREDENTIALS, None, said)
+        return Refused("no_kaggle_credentials", NO_CREDENTIALS, None, said)
     unclear = status is None or status == 408 or status >= 500  # the work may have been done before this was said
     if kind == "broken" or (sent and unclear):
         return _lost(service, operation, said, sent)
     if kind == "bad":
-        return Refused(f"the kaggle client would not carry out '{_words(operation)}': {said}", None, said)
+        return Refused("kaggle_client_refused", f"the kaggle client refused '{_words(operation)}': {said}", None, said)
     told = f"{_who(service)} refused '{_words(operation)}' ({status}): \"{said}\""
-    return Refused(f"{told}; {_hint(service, status, said, slug)}", status, said)
+    return Refused("service_refused", f"{told}; {_hint(service, status, said, slug)}", status, said)
 
 
 def _lost(service: Service, operation: str, said: str, sent: bool) -> Lost:
-    hint = "is the board up? make host starts it" if service.name == "local" else "check the connection"
-    return Lost(f"{_who(service)} gave no answer to '{_words(operation)}' ({said}); {hint}", said, sent)
+    hint = "is the board up? Start it with make host" if service.name == "local" else "check the connection"
+    message = f"{_who(service)} gave no answer to '{_words(operation)}' ({said}); {hint}"
+    return Lost("no_answer", message, said, sent)
 
 
 def _hint(service: Service, status: int | None, said: str, slug: str) -> str:

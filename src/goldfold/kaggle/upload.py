@@ -80,8 +80,9 @@ def _earlier(order: Order, desk: Desk) -> Attempt | None:
         return last
     ended = f"scored {last.public:g}" if last.public is not None else f"as '{outcome(last)}'"
     raise GoldfoldError(
-        f"the bytes of {order.path.name} were sent at {last.began} as {last.run}, {ended} (ref {last.ref}): "
-        "AGAIN=1 sends them once more"
+        "already_submitted",
+        f"the same bytes as {order.path.name} were sent at {last.began} as {last.run}, {ended} (ref {last.ref}): "
+        "use AGAIN=1 to send them again",
     )
 
 
@@ -130,12 +131,17 @@ def _kernel(order: Order, desk: Desk) -> dict:
     Raises:
         GoldfoldError: it was not pushed, or its last run is not complete.
     """
+    assert order.kernel is not None, "refuse_impossible requires a notebook"
     name, file = order.kernel
     try:
         found = desk.ask("kernel_status", kernel=name)
     except Refused as error:
-        raise Refused(f"{error}; push the notebook first, make notebook says how", error.status, error.said) from error
+        message = f"{error.message}; push the notebook first, make notebook prints how"
+        raise Refused("notebook_not_pushed", message, error.status, error.said) from error
     if found["status"] != "COMPLETE":
         why = f" ({found['failureMessage']})" if found["failureMessage"] else ""
-        raise GoldfoldError(f"notebook {name} is {found['status']}{why}: start again when its run is COMPLETE")
+        raise GoldfoldError(
+            "notebook_not_complete",
+            f"notebook {name} is {found['status']}{why}: run the command again when its run is COMPLETE",
+        )
     return {"kernel": name, "version": found["version"], "file": file}

@@ -164,7 +164,7 @@ def _competition(session: Session, hosted: Hosted, user: User, address: str) -> 
     lines = standings.board(session, hosted, private=hosted.is_over(times.now()))
     own = next((line for line in lines if line.user.id == user.id), None)
     made = select(func.count()).where(Submission.slug == hosted.slug, Submission.user_id == user.id)
-    return messages.competition(hosted, len(lines), own, session.scalar(made) > 0, address)
+    return messages.competition(hosted, len(lines), own, session.scalars(made).one() > 0, address)
 
 
 def _sorted(newest_first: list[Submission], wanted: messages.ListSubmissions, hosted: Hosted) -> list[Submission]:

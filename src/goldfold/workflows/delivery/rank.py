@@ -107,7 +107,7 @@ def _words(place: leaderboards.Place) -> str:
     medal = place.medal or "no medal"
     if place.last_medal != place.medal:
         medal += f", or {place.last_medal or 'none'} behind the teams of the same score"
-    needed = [f"{each} from {score:g}" for each, score in reversed(place.needed.items())]
+    needed = [f"{each} from {score:g}" for each, score in reversed(list(place.needed.items()))]
     return f"{rank}, better than {place.beaten:.1%} of the teams: {medal}{'; ' if needed else ''}{', '.join(needed)}"
 
 
