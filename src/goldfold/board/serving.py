@@ -130,14 +130,13 @@ def _write_client(board: Board, folder: Path, address: str) -> None:
 
 
 def shell(client: Mapping[str, str], board: Path) -> str:
-    """`service.variables` for a shell."""
+    """`service.client_environment` for a shell."""
     own = board.resolve() / "client"
     home = {"HOME": str(own), "KAGGLE_CONFIG_DIR": str(own)}  # a token in the user's own would be preferred to the key
+    exported = {**home, **service.client_environment(client)}
     return (
         "# For one command, in a shell of its own: ( . board/client.env && kaggle competitions list )\n"
         "unset KAGGLE_API_TOKEN NO_PROXY no_proxy ALL_PROXY all_proxy VERBOSE VERBOSE_OUTPUT\n"
         f"mkdir -p {shlex.quote(str(own))}\n"
-        + "".join(
-            f"export {name}={shlex.quote(value)}\n" for name, value in {**home, **service.variables(client)}.items()
-        )
+        + "".join(f"export {name}={shlex.quote(value)}\n" for name, value in exported.items())
     )

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from goldfold.cli.parser import parser_of_verbs
+from goldfold.cli.parser import build_parser
 from goldfold.errors import GoldfoldError
 
 MODULES = {  # module of goldfold.cli -> its commands, each a function of that name
@@ -56,7 +56,7 @@ def _call(arguments: argparse.Namespace) -> None:
 
 def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the arguments; argparse drops KEY=VALUE words after an option, so they are added here."""
-    parser = parser_of_verbs()
+    parser = build_parser()
     arguments, rest = parser.parse_known_args(argv)
     if rest and (not hasattr(arguments, "overrides") or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")

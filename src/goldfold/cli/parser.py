@@ -19,7 +19,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def parser_of_verbs() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="goldfold", description="Folds, scores you can trust, valid submissions.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 

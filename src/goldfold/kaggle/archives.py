@@ -1,4 +1,4 @@
-"""Zips from elsewhere are unpacked into a folder and nowhere else, and only as far as was agreed."""
+"""Safe unpacking of downloaded zip archives: only below one folder, and at most a given number of bytes."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from goldfold.errors import GoldfoldError
 
-RESERVE = 1 << 30  # bytes of the disk that stay free
+RESERVE = 1 << 30  # bytes of disk space that must stay free
 CHUNK = 1 << 20
-MEMBERS = 5_000_000
-REGULAR = (0, stat.S_IFREG, stat.S_IFDIR)  # 0: packed where files have no kinds
+MEMBERS = 5_000_000  # largest number of files in an archive
+REGULAR = (0, stat.S_IFREG, stat.S_IFDIR)  # 0: the archive states no file type
 
 
 def unpack(archive: Path, folder: Path, limit: int) -> list[str]:
-    """Fill the new folder `folder` with what `archive` holds; returns the names of its files.
+    """Unpack `archive` into the new folder `folder`; returns the names of the files.
 
-    limit: bytes that they may have together.
+    limit: largest total size of the files, in bytes.
 
     Raises:
-        GoldfoldError: it is no whole zip, a name leads out of the folder or comes twice, a member is a link or a
-            device or encrypted, or it holds more than `limit` or the disk has room for; nothing is left of `folder`.
+        GoldfoldError: the zip is damaged (`archive_damaged`); a name points outside the folder or occurs twice, a
+            member is a link, a device or encrypted, or the files exceed `limit` (`archive_unsafe`); or the disk has
+            too little space (`disk_full`). `folder` is removed.
     """
     folder.mkdir(parents=True)
     try:
@@ -50,8 +51,8 @@ def unpack(archive: Path, folder: Path, limit: int) -> list[str]:
         raise
 
 
-def safe(name: str) -> bool:
-    """Whether a name from elsewhere stays inside the folder it is put into, on every system."""
+def is_safe_name(name: str) -> bool:
+    """Whether a file name stays inside the folder it is written to, on every operating system."""
     windows, parts = PureWindowsPath(name), PurePosixPath(name).parts
     plain = not (windows.drive or windows.root or "\\" in name or "\0" in name)
     short = all(len(part.encode("utf-8", "replace")) < 256 for part in parts)
@@ -59,13 +60,13 @@ def safe(name: str) -> bool:
 
 
 def _check(archive: Path, members: list[zipfile.ZipInfo], limit: int) -> None:
-    """Refuse by what the archive says of itself, before anything is written."""
+    """Check names, types and sizes that the archive states, before anything is written."""
     if len(members) > MEMBERS:
         raise _refused(archive, f"it contains {len(members):,} files, and at most {MEMBERS:,} are allowed")
     seen: set[str] = set()
     for member in members:
         kind = stat.S_IFMT(member.external_attr >> 16)
-        if not safe(member.orig_filename):
+        if not is_safe_name(member.orig_filename):
             raise _refused(archive, f"the name {member.orig_filename!r} would be written outside the folder")
         if kind not in REGULAR:
             raise _refused(archive, f"{member.filename!r} is a link or a device, not a file")
@@ -112,7 +113,7 @@ def _refused(archive: Path, reason: str) -> GoldfoldError:
 
 
 def remove(path: Path) -> None:
-    """Take away a file or a folder, if it is there."""
+    """Remove a file or a folder if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     elif os.path.lexists(path):

@@ -38,7 +38,7 @@ LARGEST = 256 << 20  # bytes of one leaderboard; the largest have 30,000 lines
 
 
 @dataclass(frozen=True)
-class Board:
+class Leaderboard:
     """The teams of one leaderboard that have a score.
 
     name: public, private, or leaderboard where the file does not tell. scores: (teams,) float64, best first, one for
@@ -54,7 +54,7 @@ class Board:
 
 
 @dataclass(frozen=True)
-class Place:
+class Placement:
     """Where a score would have come in.
 
     rank: 1 + the teams that are better. last: the rank behind all teams of the same score too; Kaggle puts whoever came
@@ -90,7 +90,7 @@ def medal_ranks(teams: int) -> dict[str, int]:
     return dict(zip(MEDALS, (max(1, rank) for rank in ranks), strict=True))
 
 
-def rank(score: float, board: Board) -> Place:
+def rank(score: float, board: Leaderboard) -> Placement:
     """The place of `score` beside the teams of `board`, compared with as many decimals as the board shows.
 
     Raises:
@@ -102,7 +102,7 @@ def rank(score: float, board: Board) -> Place:
     better = board.scores > shown if board.higher_is_better else board.scores < shown
     first, equal = 1 + int(np.count_nonzero(better)), int(np.count_nonzero(board.scores == shown))
     limits, teams = medal_ranks(len(board.scores)), len(board.scores)
-    return Place(
+    return Placement(
         score=shown,
         rank=first,
         last=first + equal,
@@ -118,7 +118,7 @@ def _medal(place: int, limits: Mapping[str, int]) -> str | None:
     return next((medal for medal in MEDALS if place <= limits[medal]), None)
 
 
-def read(path: Path, higher_is_better: bool) -> list[Board]:
+def read(path: Path, higher_is_better: bool) -> list[Leaderboard]:
     """The boards in a CSV file, in a zip of them, or in a folder of both: private ones last.
 
     Lines without a finite score are left out; of a team that has several lines the best one counts.
@@ -126,7 +126,7 @@ def read(path: Path, higher_is_better: bool) -> list[Board]:
     Raises:
         GoldfoldError: nothing there is a leaderboard, or its order says that the other direction is better.
     """
-    found: dict[str, Board] = {}
+    found: dict[str, Leaderboard] = {}
     for source, name, data in _files(path):
         for board in _boards(source, name, _table(source, data), higher_is_better):
             found[board.name] = board  # the newest of several downloads
@@ -190,13 +190,13 @@ def _spelled(columns: Sequence[str]) -> set[str]:
     return {_spelling(column) for column in columns}
 
 
-def _boards(source: Path, file: str, table: DataFrame, higher_is_better: bool) -> Iterator[Board]:
+def _boards(source: Path, file: str, table: DataFrame, higher_is_better: bool) -> Iterator[Leaderboard]:
     own = next((kind for kind in ("private", "public") if kind in Path(file).name.lower()), "leaderboard")
     for column in table.columns.intersection(list(SCORES)):
         yield _board(SCORES[column] or own, source, table, column, higher_is_better)
 
 
-def _board(name: str, source: Path, table: DataFrame, column: str, higher_is_better: bool) -> Board:
+def _board(name: str, source: Path, table: DataFrame, column: str, higher_is_better: bool) -> Leaderboard:
     scores = pd.to_numeric(table[column], errors="coerce").astype(float)
     told, notes = np.isfinite(scores), []
     if not told.all():
@@ -215,7 +215,7 @@ def _board(name: str, source: Path, table: DataFrame, column: str, higher_is_bet
         if again.any():
             notes.append(f"{_lines(int(again.sum()))} of teams that have a better one left out")
         best_first = best_first[~again]
-    return Board(name, source, best_first.to_numpy(), higher_is_better, _decimals(table[column]), tuple(notes))
+    return Leaderboard(name, source, best_first.to_numpy(), higher_is_better, _decimals(table[column]), tuple(notes))
 
 
 def _lines(count: int) -> str:
@@ -245,13 +245,13 @@ def _decimals(texts: Series) -> int | None:
     return int(texts.str.partition(".")[2].str.strip().str.len().max())
 
 
-def doubt(board: Board, metric: Metric) -> str | None:
+def out_of_bounds_note(board: Leaderboard, metric: Metric) -> str | None:
     """Why the board may rank by something else than `metric`: scores that its definition does not allow."""
     low, high = metric.bounds
     outside = np.count_nonzero((board.scores < low) | (board.scores > high))
     if not outside:
         return None
     return (
-        f"{outside:,} of {len(board.scores):,} scores lie outside [{low:g}, {high:g}], where {metric.name} lies:"
-        " the board seems to rank by something else"
+        f"{outside:,} of {len(board.scores):,} scores are outside [{low:g}, {high:g}], the range of"
+        f" {metric.name}: the leaderboard seems to use another metric"
     )

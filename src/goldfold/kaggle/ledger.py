@@ -80,15 +80,15 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def add(book: Path, attempt: Attempt) -> Attempt:
-    """Write a new attempt into the ledger `book`, which is made where it is absent."""
-    with _opened(book) as ledger:
-        ledger.execute(f"INSERT INTO attempts VALUES ({', '.join('?' * len(COLUMNS))})", astuple(attempt))
-    export(book)
+def add_attempt(database: Path, attempt: Attempt) -> Attempt:
+    """Write a new attempt into the ledger `database`, which is created if it does not exist."""
+    with _opened(database) as connection:
+        connection.execute(f"INSERT INTO attempts VALUES ({', '.join('?' * len(COLUMNS))})", astuple(attempt))
+    export(database)
     return attempt
 
 
-def move(book: Path, tag: str, state: State, **facts: Any) -> Attempt:
+def update_attempt(database: Path, tag: str, state: State, **facts: Any) -> Attempt:
     """The attempt in its next state; facts: ref, public, private, said.
 
     Raises:
@@ -97,39 +97,39 @@ def move(book: Path, tag: str, state: State, **facts: Any) -> Attempt:
     facts = {"state": state, "changed": now(), **facts}
     changes = ", ".join(f"{name} = ?" for name in facts)
     allowed = BEFORE[state]
-    with _opened(book) as ledger:
-        done = ledger.execute(
+    with _opened(database) as connection:
+        done = connection.execute(
             f"UPDATE attempts SET {changes} WHERE tag = ? AND state IN ({', '.join('?' * len(allowed))})",
             (*facts.values(), tag, *allowed),
         )
         if done.rowcount != 1:
-            found = ledger.execute("SELECT state FROM attempts WHERE tag = ?", (tag,)).fetchone()
+            found = connection.execute("SELECT state FROM attempts WHERE tag = ?", (tag,)).fetchone()
             was = f"is '{found[0]}'" if found else "does not exist"
             raise GoldfoldError(
                 "attempt_state_invalid",
-                f"attempt {tag} {was} in {book} and cannot become '{state}': see make ledger",
+                f"attempt {tag} {was} in {database} and cannot become '{state}': see make ledger",
             )
-    export(book)
-    return next(attempt for attempt in attempts(book) if attempt.tag == tag)
+    export(database)
+    return next(attempt for attempt in read_attempts(database) if attempt.tag == tag)
 
 
-def attempts(book: Path, **wanted: str) -> list[Attempt]:
+def read_attempts(database: Path, **wanted: str) -> list[Attempt]:
     """Attempts, oldest first, whose columns have the `wanted` values; none where there is no ledger yet."""
-    if not book.exists():
+    if not database.exists():
         return []
     where = " AND ".join(f"{name} = ?" for name in wanted) or "1"
-    with _opened(book) as ledger:
-        rows = ledger.execute(
+    with _opened(database) as connection:
+        rows = connection.execute(
             f"SELECT {', '.join(COLUMNS)} FROM attempts WHERE {where} ORDER BY rowid", tuple(wanted.values())
         ).fetchall()
     return [Attempt(**dict(zip(COLUMNS, row, strict=True))) for row in rows]
 
 
-def export(book: Path) -> Path:
+def export(database: Path) -> Path:
     """Write the ledger as CSV beside it; processes take turns, so the last one has written everything."""
-    path = book.with_suffix(".csv")
+    path = database.with_suffix(".csv")
     with FileLock(f"{path}.lock"):
-        write_text(path, table(attempts(book)))
+        write_text(path, table(read_attempts(database)))
     return path
 
 
@@ -142,25 +142,25 @@ def table(rows: Sequence[Attempt]) -> str:
 
 
 @contextmanager
-def _opened(book: Path) -> Iterator[sqlite3.Connection]:
+def _opened(database: Path) -> Iterator[sqlite3.Connection]:
     """One transaction, on the disk when it ends; undone where the block raises."""
-    book.parent.mkdir(parents=True, exist_ok=True)
+    database.parent.mkdir(parents=True, exist_ok=True)
     try:
-        ledger = sqlite3.connect(book, timeout=60, isolation_level=None)
+        connection = sqlite3.connect(database, timeout=60, isolation_level=None)
     except sqlite3.Error as error:
         raise GoldfoldError(
-            "ledger_unreadable", f"the ledger {book} cannot be opened ({error}): check its permissions"
+            "ledger_unreadable", f"the ledger {database} cannot be opened ({error}): check its permissions"
         ) from error
     try:
-        ledger.execute("PRAGMA synchronous = FULL")
-        ledger.execute("BEGIN IMMEDIATE")
-        ledger.execute(TABLE)
-        yield ledger
-        ledger.execute("COMMIT")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(TABLE)
+        yield connection
+        connection.execute("COMMIT")
     except sqlite3.Error as error:
         raise GoldfoldError(
             "ledger_write_failed",
-            f"the ledger {book} could not be written ({error}): make room, or move the damaged file away",
+            f"the ledger {database} could not be written ({error}): make room, or move the damaged file away",
         ) from error
     finally:
-        ledger.close()  # ends an open transaction without its changes
+        connection.close()  # ends an open transaction without its changes

@@ -48,7 +48,7 @@ ON_KAGGLE = """
 """
 
 
-def submission(experiment: Experiment, run: Path) -> DataFrame:
+def predict_submission(experiment: Experiment, run: Path) -> DataFrame:
     """The checked submission that a run's kept weights make of the test rows; nothing is trained by epochs.
 
     What `finish` fits is fitted again, on the training rows the folds name.
@@ -82,7 +82,7 @@ def _chosen(place: Path) -> checkpoints.Checkpoint | None:
     return found[0]
 
 
-def compared(path: Path, own: Path) -> str:
+def compare_submissions(path: Path, own: Path) -> str:
     """How the submission at `path` differs from the run's `own`, in one clause."""
     if path.read_bytes() == own.read_bytes():
         return "the same bytes as the run's own submission"
@@ -96,7 +96,7 @@ def compared(path: Path, own: Path) -> str:
     return f"{changed:,} of {len(here):,} rows differ from the run's own submission, numbers by {largest:.1g} at most"
 
 
-def script(name: str, run: Path, slug: str, archive: str, reads_input: bool) -> str:
+def kernel_script(name: str, run: Path, slug: str, archive: str, reads_input: bool) -> str:
     """What the notebook runs, in ASCII.
 
     reads_input: whether the test rows come from the competition's files on Kaggle, else from the archive.
@@ -204,7 +204,7 @@ def pack(path: Path, files: Iterable[tuple[str, Path]]) -> None:
                 shutil.copyfileobj(source, target, 2**20)
 
 
-def slug(run: Path) -> str:
+def kernel_slug(run: Path) -> str:
     """A name for Kaggle's addresses: 10 to 45 of a-z, 0-9 and single hyphens, one to every run."""
     name = run_name(run)
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
@@ -215,7 +215,7 @@ def slug(run: Path) -> str:
 
 def dataset_metadata(owner: str, run: Path, slug_of_competition: str) -> dict[str, Any]:
     """dataset-metadata.json: one licence, title and slug of 6 to 50 characters, subtitle of 20 to 80."""
-    name = f"{slug(run)}-fits"
+    name = f"{kernel_slug(run)}-fits"
     return {
         "title": name.replace("-", " "),  # Kaggle makes the slug of it again
         "id": f"{owner}/{name}",
@@ -228,7 +228,7 @@ def dataset_metadata(owner: str, run: Path, slug_of_competition: str) -> dict[st
 
 def kernel_metadata(owner: str, run: Path, competition: str | None, gpu: bool) -> dict[str, Any]:
     """kernel-metadata.json; competition: whose files the notebook reads, None where it reads none."""
-    name = slug(run)
+    name = kernel_slug(run)
     return {
         "id": f"{owner}/{name}",
         "title": name.replace("-", " "),

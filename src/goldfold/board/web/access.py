@@ -51,6 +51,6 @@ def _user(session: Session, scheme: str, secret: str) -> User | None:
     return users.by_login(session, name, key)
 
 
-TheBoard = Annotated[Board, Depends(board_of)]
-TheAddress = Annotated[str, Depends(address_of)]
-TheUser = Annotated[User, Depends(user_of)]
+CurrentBoard = Annotated[Board, Depends(board_of)]
+ServerAddress = Annotated[str, Depends(address_of)]
+CurrentUser = Annotated[User, Depends(user_of)]

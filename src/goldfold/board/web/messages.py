@@ -21,7 +21,10 @@ class Request(BaseModel):
 
 
 class Paged(Request):
-    """One page is requested. page_token: position of its first row, from `nextPageToken`. page: from 1; -1: old clients."""
+    """A request for one page.
+
+    page_token: position of its first row, from `nextPageToken`. page: from 1; old clients send -1.
+    """
 
     page: int = Field(1, ge=-1, le=10**6)
     page_size: int = Field(20, ge=-1, le=1000)

@@ -19,7 +19,7 @@ from goldfold.board.database import COMPLETE, PENDING, Hosted, Submission, User
 from goldfold.board.refusals import refusal
 from goldfold.board.standings import Standing
 from goldfold.board.web import messages, plot
-from goldfold.board.web.access import TheAddress, TheBoard, user_of
+from goldfold.board.web.access import CurrentBoard, ServerAddress, user_of
 
 router = APIRouter()
 TEMPLATES = Environment(
@@ -50,7 +50,7 @@ class Line:
         return self.public.rank - self.private.rank
 
 
-def may_look(name: str, request: Request) -> None:
+def check_may_view(name: str, request: Request) -> None:
     """Whoever sits at this machine may see what a team has sent; from elsewhere only the team itself, by its key."""
     here = request.client is None or ip_address(request.client.host).is_loopback
     if here:
@@ -64,7 +64,7 @@ def may_look(name: str, request: Request) -> None:
 
 
 @router.get("/")
-def competitions(board: TheBoard) -> Response:
+def competitions(board: CurrentBoard) -> Response:
     with board.reading() as session:
         every = session.scalars(select(Hosted).order_by(Hosted.title)).all()
         shown = [_summary(session, hosted) for hosted in every]
@@ -72,7 +72,7 @@ def competitions(board: TheBoard) -> Response:
 
 
 @router.get("/competitions/{slug}")
-def competition(slug: str, board: TheBoard, address: TheAddress) -> Response:
+def competition(slug: str, board: CurrentBoard, address: ServerAddress) -> Response:
     now = times.now()
     with board.reading() as session:
         hosted = session.scalar(select(Hosted).where(Hosted.slug == slug))
@@ -94,8 +94,8 @@ def competition(slug: str, board: TheBoard, address: TheAddress) -> Response:
     )
 
 
-@router.get("/users/{name}", dependencies=[Depends(may_look)])
-def user(name: str, board: TheBoard) -> Response:
+@router.get("/users/{name}", dependencies=[Depends(check_may_view)])
+def user(name: str, board: CurrentBoard) -> Response:
     now = times.now()
     with board.reading() as session:
         found = session.scalar(select(User).where(User.name == name))

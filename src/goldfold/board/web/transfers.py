@@ -10,13 +10,13 @@ from starlette.requests import ClientDisconnect
 
 from goldfold.board import catalogue, uploads
 from goldfold.board.refusals import refusal
-from goldfold.board.web.access import TheBoard, TheUser
+from goldfold.board.web.access import CurrentBoard, CurrentUser
 
 router = APIRouter()
 
 
 @router.put("/upload/{token}")
-async def put(token: str, request: Request, board: TheBoard) -> Response:
+async def put(token: str, request: Request, board: CurrentBoard) -> Response:
     """The client sends no key here: whoever has the token may fill it."""
     if "content-range" in request.headers:
         raise refusal(400, "Uploads are not taken in parts: send the whole file")
@@ -26,7 +26,7 @@ async def put(token: str, request: Request, board: TheBoard) -> Response:
 
 
 @router.get("/data/{slug}/file/{name:path}")
-def data_file(slug: str, name: str, board: TheBoard, user: TheUser) -> Response:
+def data_file(slug: str, name: str, board: CurrentBoard, user: CurrentUser) -> Response:
     """The name is looked up among those of the competition's public files, never opened."""
     with board.reading() as session:
         hosted = uploads.find_hosted(session, slug)
@@ -37,7 +37,7 @@ def data_file(slug: str, name: str, board: TheBoard, user: TheUser) -> Response:
 
 
 @router.get("/data/{slug}/{archive}.zip")
-def all_data(slug: str, archive: str, board: TheBoard, user: TheUser) -> Response:
+def all_data(slug: str, archive: str, board: CurrentBoard, user: CurrentUser) -> Response:
     with board.reading() as session:
         hosted = uploads.find_hosted(session, slug)
     if archive != hosted.slug:

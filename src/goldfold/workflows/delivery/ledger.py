@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from goldfold.errors import unknown
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import write_bytes
-from goldfold.kaggle import ledger as books
-from goldfold.kaggle.ledger import Attempt
+from goldfold.kaggle.ledger import Attempt, export, read_attempts
 from goldfold.kaggle.upload import outcome
 from goldfold.report.run import ledger as report
 from goldfold.report.run.ledger import Point
@@ -55,7 +54,7 @@ def ledger(workspace: Workspace, competition: str | None = None) -> Ledger:
     Raises:
         GoldfoldError: there is no such competition.
     """
-    attempts = books.attempts(workspace.ledger)
+    attempts = read_attempts(workspace.ledger)
     known = {attempt.competition for attempt in attempts}
     if competition and competition not in known | set(workspace.names()):
         raise unknown("competition", competition, workspace.names(), code="unknown_competition")
@@ -68,7 +67,7 @@ def ledger(workspace: Workspace, competition: str | None = None) -> Ledger:
         told, picture = _told(workspace, name, list(own))
         lines += told
         pictures += [picture] if picture else []
-    lines += [*HOW, f"all columns {books.export(workspace.ledger)}"]
+    lines += [*HOW, f"all columns {export(workspace.ledger)}"]
     return Ledger(wanted, "\n".join(lines), pictures)
 
 

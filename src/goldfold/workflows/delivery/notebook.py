@@ -95,10 +95,10 @@ def _predict(experiment: Experiment, run: Path, output: Path, own: Path) -> str:
     """Write the submission of a run's kept weights into `output`; says what became of it."""
     kept = pd.read_csv(run / "folds.csv", dtype=str, keep_default_na=False, encoding="utf-8")
     folds = fold_tables.folds_from_table(kept, experiment.tables.train["id"])
-    frame = notebooks.submission(replace(experiment, folds=folds), run)
+    frame = notebooks.predict_submission(replace(experiment, folds=folds), run)
     path = output / "submission.csv"
     submissions.write(frame, path, {"run": runs.run_name(run)})
-    return f"{path.name}: {len(frame):,} rows, checked; {notebooks.compared(path, own)}"
+    return f"{path.name}: {len(frame):,} rows, checked; {notebooks.compare_submissions(path, own)}"
 
 
 def _project_files(found: Prepared) -> Iterator[tuple[str, Path]]:
@@ -118,7 +118,7 @@ def _hosts_itself(found: Prepared) -> bool:
 
 def _written(found: Prepared, run: Path, files: list[tuple[str, Path]], own: Path) -> Path:
     """Write the bundle beside its place and rename it, so that it is whole or absent."""
-    competition, owner, slug = found.experiment.competition, _owner(), notebooks.slug(run)
+    competition, owner, slug = found.experiment.competition, _owner(), notebooks.kernel_slug(run)
     reads_input = not _hosts_itself(found)
     folder = found.workspace.submissions / found.name / f"{run.name}-notebook"
     partial = folder.with_name(f"{folder.name}.partial")
@@ -129,7 +129,7 @@ def _written(found: Prepared, run: Path, files: list[tuple[str, Path]], own: Pat
     archive = f"{slug}{notebooks.ARCHIVE}"
     notebooks.pack(partial / "dataset" / archive, files)
     write_json(partial / "dataset" / "dataset-metadata.json", dataset)
-    script = notebooks.script(found.name, run, competition.slug, archive, reads_input)
+    script = notebooks.kernel_script(found.name, run, competition.slug, archive, reads_input)
     write_text(partial / "kernel" / notebooks.SCRIPT, script)
     write_json(partial / "kernel" / "kernel-metadata.json", kernel)
     facts = {

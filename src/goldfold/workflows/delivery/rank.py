@@ -22,7 +22,7 @@ CV, HIDDEN = "CV", "hidden labels"
 class Ranks:
     """places: board -> score's name (CV, hidden labels, public score ...) -> its place. picture: where they lie."""
 
-    places: Mapping[str, Mapping[str, leaderboards.Place]]
+    places: Mapping[str, Mapping[str, leaderboards.Placement]]
     picture: Path
     text: str
 
@@ -48,11 +48,13 @@ def rank(workspace: Workspace, run: Path, board: str | Path | None = None, score
     found = leaderboards.read(_place(workspace, name, board), metric.higher_is_better)
     better = "higher" if metric.higher_is_better else "lower"
     lines = [f"{run_name(run)}  {metric.name}, {better} is better"]
-    ranked: dict[str, dict[str, leaderboards.Place]] = {}
+    ranked: dict[str, dict[str, leaderboards.Placement]] = {}
     for each in found:
         ranked[each.name] = {told: leaderboards.rank(value, each) for told, value in scores.items() if _of(told, each)}
         lines.append(f"{each.name} board of {len(each.scores):,} teams, {each.source}")
-        lines += [f"  note: {note}" for note in (*each.notes, *filter(None, [leaderboards.doubt(each, metric)]))]
+        lines += [
+            f"  note: {note}" for note in (*each.notes, *filter(None, [leaderboards.out_of_bounds_note(each, metric)]))
+        ]
         lines += [f"  {told:14} {place.score:g}  {_words(place)}" for told, place in ranked[each.name].items()]
     if CV in scores:
         lines.append(
@@ -82,7 +84,7 @@ def _submitted(ledger: Path, run: Path) -> dict[str, float]:
     return {f"{side} score": float(row[side]) for row in rows for side in ("public", "private") if row.get(side)}
 
 
-def _of(told: str, board: leaderboards.Board) -> bool:
+def _of(told: str, board: leaderboards.Leaderboard) -> bool:
     """A submission's public score has a rank on the public board alone, what was measured here has one on both."""
     return not told.endswith(" score") or board.name in (told.split()[0], "leaderboard")
 
@@ -102,7 +104,7 @@ def _place(workspace: Workspace, name: str, wanted: str | Path | None) -> Path:
     )
 
 
-def _words(place: leaderboards.Place) -> str:
+def _words(place: leaderboards.Placement) -> str:
     rank = f"rank {place.rank:,} of {place.teams:,}" + _tied(place.last - place.rank)
     medal = place.medal or "no medal"
     if place.last_medal != place.medal:
@@ -119,8 +121,8 @@ def _tied(teams: int) -> str:
 
 def _draw(
     run: Path,
-    found: Sequence[leaderboards.Board],
-    ranked: Mapping[str, Mapping[str, leaderboards.Place]],
+    found: Sequence[leaderboards.Leaderboard],
+    ranked: Mapping[str, Mapping[str, leaderboards.Placement]],
     metric: str,
 ) -> Path:
     panels = [

@@ -11,10 +11,10 @@ from goldfold.errors import GoldfoldError
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json
 from goldfold.kaggle import service, upload
-from goldfold.kaggle.following import Desk, Patience
 from goldfold.kaggle.ledger import Attempt
-from goldfold.kaggle.orders import Kernel, Order, sha256_of
 from goldfold.kaggle.service import Service
+from goldfold.kaggle.submission_requests import Kernel, SubmissionRequest, sha256_of
+from goldfold.kaggle.tracking import SubmissionContext, Timeouts
 from goldfold.workflows.delivery.grade import checked_submission
 
 
@@ -33,7 +33,7 @@ class Submitted:
 
     @property
     def text(self) -> str:
-        return f"{told(self.attempt, self.metric)}\nledger {self.ledger.with_suffix('.csv')}"
+        return f"{outcome_line(self.attempt, self.metric)}\nledger {self.ledger.with_suffix('.csv')}"
 
     def __str__(self) -> str:
         return self.text
@@ -58,9 +58,9 @@ def submit(
         GoldfoldError: the file is not valid, or the service would not take it; nothing was sent.
     """
     place = service_of(workspace, to)
-    wanted = order(workspace, run, note=message, again=again, late=late)
-    desk = Desk(place, workspace.ledger, Patience(wait_s=wait), workspace.observer.line)
-    return Submitted(upload.submit(wanted, desk), wanted.metric, workspace.ledger)
+    request = submission_request(workspace, run, note=message, again=again, late=late)
+    context = SubmissionContext(place, workspace.ledger, Timeouts(wait_s=wait), workspace.observer.line)
+    return Submitted(upload.submit(request, context), request.metric, workspace.ledger)
 
 
 def service_of(workspace: Workspace, to: str) -> Service:
@@ -68,14 +68,16 @@ def service_of(workspace: Workspace, to: str) -> Service:
     return service.kaggle() if to == "kaggle" else service.local(workspace.board)
 
 
-def order(workspace: Workspace, run: Path, *, note: str = "", again: bool = False, late: bool = False) -> Order:
+def submission_request(
+    workspace: Workspace, run: Path, *, note: str = "", again: bool = False, late: bool = False
+) -> SubmissionRequest:
     """What to submit of a finished run; raises as `checked_submission` does."""
     name, path = run.parent.name, workspace.submission_path(run)
     competition = workspace.competition(name)
     workspace.observer.line(f"checking {path}")
     checked_submission(workspace, run)
     own = read_json(run / "metrics.json")[competition.metric.name]
-    return Order(
+    return SubmissionRequest(
         competition=name,
         slug=competition.slug,
         run=run.name,
@@ -99,7 +101,7 @@ def _kernel(path: Path) -> Kernel | None:
     return Kernel(facts["kernel"], facts["file"]) if facts.get("sha256") == sha256_of(path) else None
 
 
-def told(attempt: Attempt, metric: str) -> str:
+def outcome_line(attempt: Attempt, metric: str) -> str:
     """The outcome of an attempt in a line."""
     cv = f"{metric} CV {attempt.cv:.4f}" + ("" if attempt.cv_sd is None else f" ± {attempt.cv_sd:.4f} sd over folds")
     scores = [f"{part} {value:g}" for part in ("public", "private") if (value := getattr(attempt, part)) is not None]

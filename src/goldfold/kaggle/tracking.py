@@ -11,114 +11,114 @@ from typing import Any
 
 from goldfold.kaggle import ledger
 from goldfold.kaggle.ledger import Attempt
-from goldfold.kaggle.orders import TAG
 from goldfold.kaggle.service import Lost, Refused, Service, call
+from goldfold.kaggle.submission_requests import TAG
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class Timeouts:
     """Seconds: limits of one call and of the upload; pauses before each look for a lost submission; how long one that
     is not listed may still turn up; how long to wait for a score, and the first pause of that."""
 
     call_s: float = 120
     upload_s: float = 900
-    looks_s: Sequence[float] = (0, 2, 5, 10, 20)
+    search_pauses_s: Sequence[float] = (0, 2, 5, 10, 20)
     settle_s: float = 3600
     wait_s: float = 600
     poll_s: float = 1
 
 
 @dataclass(frozen=True)
-class Desk:
-    """Where attempts are carried out: service, ledger, patience, and who is told of the progress."""
+class SubmissionContext:
+    """Where attempts are carried out: service, ledger, timeouts, and who is told of the progress."""
 
     service: Service
-    book: Path
-    patience: Patience
-    say: Say
+    ledger: Path
+    timeouts: Timeouts
+    report: Report
 
-    def ask(self, operation: str, **arguments: Any) -> dict:
-        return call(self.service, operation, self.patience.call_s, **arguments)
+    def call(self, operation: str, **arguments: Any) -> dict:
+        return call(self.service, operation, self.timeouts.call_s, **arguments)
 
 
-def resolve(attempts: Sequence[Attempt], slug: str, desk: Desk) -> None:
+def update_open_attempts(attempts: Sequence[Attempt], slug: str, context: SubmissionContext) -> None:
     """Find out how attempts stand whose end is open, and whether private scores have come out."""
     for attempt in attempts:
         if attempt.state == "prepared":
-            ledger.move(desk.book, attempt.tag, "failed", said="ended before anything was sent")
+            ledger.update_attempt(context.ledger, attempt.tag, "failed", said="ended before anything was sent")
     sent = [attempt for attempt in attempts if attempt.state != "prepared"]
     if not sent:
         return
-    desk.say("looking for the end of earlier submissions")
+    context.report("looking for the end of earlier submissions")
     try:
-        listed = desk.ask("submissions", slug=slug)["submissions"]
+        listed = context.call("submissions", slug=slug)["submissions"]
     except (Lost, Refused) as error:
-        desk.say(str(error))
+        context.report(str(error))
         listed = None
     for attempt in sent:
-        found = _of(attempt, listed or [])
+        found = _listed_submission(attempt, listed or [])
         if found:
-            _noted(attempt, found, desk)
+            _record_state(attempt, found, context)
         elif attempt.state in ("sending", "unknown"):
-            _missed(attempt, desk, looked=listed is not None)
+            _record_missing(attempt, context, looked=listed is not None)
 
 
-def _missed(attempt: Attempt, desk: Desk, looked: bool) -> None:
+def _record_missing(attempt: Attempt, context: SubmissionContext, looked: bool) -> None:
     """Note that an attempt is not listed: in time that means it never came to be."""
     age = (datetime.now(UTC) - datetime.fromisoformat(attempt.began)).total_seconds()
-    if looked and age >= desk.patience.settle_s:
+    if looked and age >= context.timeouts.settle_s:
         said = f"not among the submissions {age / 60:.0f} minutes later"
-        ledger.move(desk.book, attempt.tag, "failed", said=said)
+        ledger.update_attempt(context.ledger, attempt.tag, "failed", said=said)
     else:
-        ledger.move(desk.book, attempt.tag, "unknown")
+        ledger.update_attempt(context.ledger, attempt.tag, "unknown")
 
 
-def look_for(attempt: Attempt, desk: Desk, said: str, absent: ledger.State) -> Attempt:
+def find_submission(attempt: Attempt, context: SubmissionContext, said: str, absent: ledger.State) -> Attempt:
     """The attempt after several looks at the submissions for its tag; where it is on none of them, it is `absent`."""
     looked = False
-    for pause in desk.patience.looks_s:
+    for pause in context.timeouts.search_pauses_s:
         time.sleep(pause)
-        desk.say(f"looking for {attempt.tag} among the submissions")
+        context.report(f"looking for {attempt.tag} among the submissions")
         try:
-            listed = desk.ask("submissions", slug=attempt.slug)["submissions"]
+            listed = context.call("submissions", slug=attempt.slug)["submissions"]
         except (Lost, Refused):
             continue
         looked = True
-        if found := _of(attempt, listed):
-            return _noted(attempt, found, desk)
-    return ledger.move(desk.book, attempt.tag, absent if looked else "unknown", said=said)
+        if found := _listed_submission(attempt, listed):
+            return _record_state(attempt, found, context)
+    return ledger.update_attempt(context.ledger, attempt.tag, absent if looked else "unknown", said=said)
 
 
-def follow(attempt: Attempt, desk: Desk) -> Attempt:
-    """Wait for the score of a received attempt, until it is there or the patience is over."""
-    end, pause = time.monotonic() + desk.patience.wait_s, desk.patience.poll_s
+def wait_for_score(attempt: Attempt, context: SubmissionContext) -> Attempt:
+    """Wait for the score of a received attempt, until it is there or the timeouts is over."""
+    end, pause = time.monotonic() + context.timeouts.wait_s, context.timeouts.poll_s
     while attempt.state == "received":
-        if found := _status(attempt, desk):
-            attempt = _noted(attempt, found, desk)
+        if found := _submission_status(attempt, context):
+            attempt = _record_state(attempt, found, context)
         left = end - time.monotonic()
         if attempt.state != "received" or left <= 0:
             break
-        desk.say(f"waiting for the score of {attempt.ref}, {left:.0f} s left")
+        context.report(f"waiting for the score of {attempt.ref}, {left:.0f} s left")
         time.sleep(min(pause, left))
         pause = min(1.5 * pause, 30)
     return attempt
 
 
-def _status(attempt: Attempt, desk: Desk) -> dict | None:
+def _submission_status(attempt: Attempt, context: SubmissionContext) -> dict | None:
     """A received submission as the service has it; by the list where it tells nothing of a single one."""
     for operation, key in (("submission", {"ref": attempt.ref}), ("submissions", {"slug": attempt.slug})):
         try:
-            reply = desk.ask(operation, **key)
+            reply = context.call(operation, **key)
         except (Lost, Refused):
             continue
-        if found := _of(attempt, reply.get("submissions", [reply])):
+        if found := _listed_submission(attempt, reply.get("submissions", [reply])):
             return found
     return None
 
 
-def _of(attempt: Attempt, listed: Sequence[dict]) -> dict | None:
+def _listed_submission(attempt: Attempt, listed: Sequence[dict]) -> dict | None:
     """The listed submission with the attempt's tag, or with its number and no other tag."""
     for found in listed:
         tags = TAG.findall(found.get("description") or "")
@@ -127,17 +127,19 @@ def _of(attempt: Attempt, listed: Sequence[dict]) -> dict | None:
     return None
 
 
-def _noted(attempt: Attempt, found: dict, desk: Desk) -> Attempt:
+def _record_state(attempt: Attempt, found: dict, context: SubmissionContext) -> Attempt:
     """The attempt after what the service says of it was written into the ledger."""
     if attempt.state in ("sending", "unknown"):
-        attempt = ledger.move(desk.book, attempt.tag, "received", ref=found["ref"], said="")
-        desk.say(f"{attempt.tag} was received as {attempt.ref}")
+        attempt = ledger.update_attempt(context.ledger, attempt.tag, "received", ref=found["ref"], said="")
+        context.report(f"{attempt.tag} was received as {attempt.ref}")
     if found["status"] == "COMPLETE":
         scores = {part: _score(found.get(f"{part}Score")) for part in ("public", "private")}
         if attempt.state != "scored" or scores["private"] != attempt.private:
-            return ledger.move(desk.book, attempt.tag, "scored", **scores)
+            return ledger.update_attempt(context.ledger, attempt.tag, "scored", **scores)
     if found["status"] == "ERROR" and attempt.state == "received":
-        return ledger.move(desk.book, attempt.tag, "failed", said=found.get("errorDescription") or "no reason given")
+        return ledger.update_attempt(
+            context.ledger, attempt.tag, "failed", said=found.get("errorDescription") or "no reason given"
+        )
     return attempt
 
 
