@@ -264,10 +264,10 @@ def test_what_is_not_as_listed_is_not_kept(tmp_path):
 def test_the_command_downloads_prepares_and_brings_the_board(board):
     board.scored(board.submit(served_board.rows(31337.0)))
     said = served_board.goldfold(board.project, "download", "--comp", "sums", "--to", "local")
-    assert "raw: all there, as listed" in said
+    assert "raw: download complete" in said
     assert "public: 80 train rows, 80 test rows" in said
     public = leaderboards.read(board.project / "data" / "sums" / "leaderboard", higher_is_better=False)
     assert public[0].name == "public"
     assert len(public[0].scores) == 1
     said = served_board.goldfold(board.project, "download", "--comp", "sums", "--to", "local")
-    assert "raw: there already, as listed" in said
+    assert "raw: already complete" in said

@@ -1,4 +1,4 @@
-"""Verbs between a run and a leaderboard: submit, download, notebook, ledger, rank."""
+"""Commands between a run and a leaderboard: submit, download, notebook, ledger, rank."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def submit(arguments: Namespace, project: Project) -> None:
 
 @contextmanager
 def _reported(as_json: bool) -> Iterator[None]:
-    """With `--json`, progress goes to stderr, and what ends the command early becomes the one line on stdout."""
+    """With `--json`, send progress to stderr and print an error as one JSON line on stdout."""
     try:
         with redirect_stdout(sys.stderr if as_json else sys.stdout):
             yield

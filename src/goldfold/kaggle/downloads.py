@@ -1,6 +1,6 @@
 """Download a competition's files from Kaggle; the folder exists only when all files are complete.
 
-Files are first written into `<folder>.partial`: `incoming` has unfinished downloads, `files` the finished ones, which are
+Files are first written into `<folder>.partial`: `incoming` has unfinished files, `files` has finished ones, which are
 not downloaded again. At the end the folder is renamed to its place, and `<folder>.json` records the listed files.
 """
 

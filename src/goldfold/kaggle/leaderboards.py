@@ -1,7 +1,7 @@
-"""Real leaderboards: read as Kaggle gives them out, and the rank and medal that a score would have had on them.
+"""Kaggle's leaderboard files: read them, and find the rank and medal that a score would have had.
 
-Medals by number of teams: https://www.kaggle.com/progression (competitions). Positions are cut to whole numbers, at
-least 1, as MLE-bench's grader does; Kaggle gives no medals in Getting Started and Playground competitions.
+Medals by number of teams: https://www.kaggle.com/progression (competitions). Ranks are rounded down, at least to
+1, as in MLE-bench's grader. Kaggle gives no medals in Getting Started and Playground competitions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from goldfold.competition import Metric
 
 MEDALS = ("gold", "silver", "bronze")
-SCORES = {  # spellings without case, spaces and underscores -> the board that the column is of, "" for the file's own
+SCORES = {  # column, lower case without spaces and underscores -> its board; "": as the file name says
     "score": "",
     "publicscore": "public",
     "privatescore": "private",
@@ -33,16 +33,16 @@ SCORES = {  # spellings without case, spaces and underscores -> the board that t
 }
 TEAMS = ("teamid", "teamname", "team")
 RANKS = ("rank", "#", "publicleaderboardrank", "privateleaderboardrank")
-ORDERED = 0.95  # of neighbours that differ: what is more mixed than that has no order
-LARGEST = 256 << 20  # bytes of one leaderboard; the largest have 30,000 lines
+ORDERED = 0.95  # share of score changes in one direction above which a column counts as sorted
+LARGEST = 256 << 20  # bytes of one file; the largest leaderboards have 30,000 lines
 
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """The teams of one leaderboard that have a score.
+    """One leaderboard: the scores of its teams.
 
-    name: public, private, or leaderboard where the file does not tell. scores: (teams,) float64, best first, one for
-    each team. decimals: how many the board shows; None for all. notes: what was left out, a clause each.
+    name: public, private, or leaderboard if the file does not say. scores: (teams,) float64, best first, one per team.
+    decimals: number shown on the leaderboard; None for all. notes: what was left out, one clause each.
     """
 
     name: str
@@ -55,11 +55,11 @@ class Leaderboard:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a score would have come in.
+    """Rank and medal that a score would have had.
 
-    rank: 1 + the teams that are better. last: the rank behind all teams of the same score too; Kaggle puts whoever came
-    first ahead, so the place lies between both. beaten: the share of teams that are worse, in [0, 1]. medal,
-    last_medal: at either rank, None for none. needed: each better medal -> the score of the last team that has it.
+    rank: 1 + number of teams with a better score. last: rank behind all teams with the same score; Kaggle ranks earlier
+    submissions first, so the real rank is between both. beaten: share of teams with a worse score, in [0, 1]. medal,
+    last_medal: medal at these two ranks, or None. needed: each better medal -> score of the last team that has it.
     """
 
     score: float
@@ -73,7 +73,7 @@ class Placement:
 
 
 def medal_ranks(teams: int) -> dict[str, int]:
-    """The last rank of each medal.
+    """Last rank of each medal, by number of teams.
 
     >>> medal_ranks(50), medal_ranks(200)["gold"], medal_ranks(500), medal_ranks(2500)
     ({'gold': 5, 'silver': 10, 'bronze': 20}, 10, {'gold': 11, 'silver': 50, 'bronze': 100}, \
@@ -91,7 +91,7 @@ def medal_ranks(teams: int) -> dict[str, int]:
 
 
 def rank(score: float, board: Leaderboard) -> Placement:
-    """The place of `score` beside the teams of `board`, compared with as many decimals as the board shows.
+    """Rank `score` among the teams of `board`, rounded to the decimals that the leaderboard shows.
 
     Raises:
         GoldfoldError: the score is not finite.
@@ -119,22 +119,23 @@ def _medal(place: int, limits: Mapping[str, int]) -> str | None:
 
 
 def read(path: Path, higher_is_better: bool) -> list[Leaderboard]:
-    """The boards in a CSV file, in a zip of them, or in a folder of both: private ones last.
+    """Read the leaderboards in a CSV file, a zip or a folder of both; private leaderboards come last.
 
-    Lines without a finite score are left out; of a team that has several lines the best one counts.
+    Lines without a finite score are left out. For a team with several lines, the best one counts.
 
     Raises:
-        GoldfoldError: nothing there is a leaderboard, or its order says that the other direction is better.
+        GoldfoldError: there is no leaderboard, or its order shows that the other direction is better
+            (`score_direction_differs`).
     """
     found: dict[str, Leaderboard] = {}
     for source, name, data in _files(path):
         for board in _boards(source, name, _table(source, data), higher_is_better):
-            found[board.name] = board  # the newest of several downloads
+            found[board.name] = board  # the newest of several files
     return sorted(found.values(), key=lambda board: board.name == "private")
 
 
 def _files(path: Path) -> Iterator[tuple[Path, str, bytes]]:
-    """Each CSV file below `path`: where it is, its name, its bytes; older ones first."""
+    """Source, name and bytes of each CSV file in `path`, oldest first."""
     if path.is_dir():
         inside = sorted((each for each in path.iterdir() if each.suffix in (".csv", ".zip")), key=_age)
         if not inside:
@@ -166,7 +167,7 @@ def _age(path: Path) -> tuple[int, str]:
 
 
 def _table(source: Path, data: bytes) -> DataFrame:
-    """All fields as text, columns in one spelling; lines that a client printed above the header are passed over."""
+    """Read a CSV with all fields as text and normalized column names; skips lines above the header."""
     try:
         text = data.decode("utf-8-sig")
         lines = text.splitlines(keepends=True)
@@ -223,7 +224,7 @@ def _lines(count: int) -> str:
 
 
 def _check_direction(source: Path, table: DataFrame, scores: Series, higher_is_better: bool) -> None:
-    """Raise GoldfoldError where the teams are listed from what would be the worst score to the best."""
+    """Raise GoldfoldError if the teams are listed from the worst score to the best."""
     ranks = table.columns.intersection(list(RANKS))
     if len(ranks):
         scores = scores.iloc[np.argsort(pd.to_numeric(table[ranks[0]], errors="coerce"), kind="stable")]
@@ -246,7 +247,7 @@ def _decimals(texts: Series) -> int | None:
 
 
 def out_of_bounds_note(board: Leaderboard, metric: Metric) -> str | None:
-    """Why the board may rank by something else than `metric`: scores that its definition does not allow."""
+    """Note about scores outside the range of `metric`; None if there are none."""
     low, high = metric.bounds
     outside = np.count_nonzero((board.scores < low) | (board.scores > high))
     if not outside:

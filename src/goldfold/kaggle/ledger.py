@@ -1,8 +1,8 @@
-"""The ledger: one row for every attempt to submit, in SQLite, so that a kill at any moment leaves the truth findable.
+"""The submission ledger: one row per attempt to submit, in SQLite, consistent even if the process is killed.
 
-An attempt is `prepared` and, before anything goes out, `sending`. A reference number makes it `received`, a score
-`scored`, and what rules a score out `failed`. It is `unknown` where neither an answer nor the listed submissions tell.
-Every change is one transaction on the disk; ledger.csv beside the file is written anew after it, for reading.
+An attempt is first `prepared`, and `sending` before the upload starts. With a reference number it is `received`, with a
+score `scored`, and `failed` if it cannot get a score. It is `unknown` if there was no answer and it is not listed yet.
+Every change is one transaction on disk. After each, ledger.csv next to the database is rewritten, for reading.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ from goldfold.errors import GoldfoldError
 from goldfold.io.files import write_text
 
 State = Literal["prepared", "sending", "received", "scored", "failed", "unknown"]
-BEFORE: dict[str, tuple[str, ...]] = {  # state -> those it may follow; two processes may learn of the same end
+BEFORE: dict[str, tuple[str, ...]] = {  # state -> allowed previous states; two processes may record the same end
     "sending": ("prepared",),
     "received": ("sending", "unknown"),
     "unknown": ("sending", "unknown"),
-    "scored": ("received", "scored"),  # again when the private score comes out
+    "scored": ("received", "scored"),  # a second time when the private score is released
     "failed": ("prepared", "sending", "unknown", "received", "failed"),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One row.
+    """One row of the ledger.
 
-    tag: in the message of the submission, unlike any other. began, changed: ISO, UTC. service: kaggle or local.
-    sha256: of the file. cv_sd: over folds, ddof=1, None for one fold. ref: the service's number, None before it is
-    received. public, private: scores. said: what the service said of it last, in its own words.
+    tag: unique, part of the description. began, changed: ISO times, UTC. service: kaggle or local. sha256: hash of the
+    file. message: description on the service. cv, cv_sd: mean and standard deviation (ddof=1) over folds, sd None for
+    one fold. ref: reference number of the service, None before it is received. public, private: scores. said: last
+    message of the service.
     """
 
     tag: str
@@ -61,7 +62,7 @@ class Attempt:
     said: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "higher_is_better", bool(self.higher_is_better))  # SQLite knows 0 and 1
+        object.__setattr__(self, "higher_is_better", bool(self.higher_is_better))  # SQLite stores 0 and 1
 
 
 COLUMNS = tuple(field.name for field in fields(Attempt))
@@ -77,11 +78,12 @@ CREATE TABLE IF NOT EXISTS attempts (
 
 
 def now() -> str:
+    """Current time, ISO, UTC, in seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def add_attempt(database: Path, attempt: Attempt) -> Attempt:
-    """Write a new attempt into the ledger `database`, which is created if it does not exist."""
+    """Add a new attempt to the ledger `database`, which is created if it does not exist."""
     with _opened(database) as connection:
         connection.execute(f"INSERT INTO attempts VALUES ({', '.join('?' * len(COLUMNS))})", astuple(attempt))
     export(database)
@@ -89,10 +91,11 @@ def add_attempt(database: Path, attempt: Attempt) -> Attempt:
 
 
 def update_attempt(database: Path, tag: str, state: State, **facts: Any) -> Attempt:
-    """The attempt in its next state; facts: ref, public, private, said.
+    """Change the state of an attempt; facts: new values of ref, public, private, said. Returns the attempt.
 
     Raises:
-        GoldfoldError: it is in no state that this one may follow, say since another process moved it.
+        GoldfoldError: its present state does not allow the change, for example because another process changed it
+            (`attempt_state_invalid`).
     """
     facts = {"state": state, "changed": now(), **facts}
     changes = ", ".join(f"{name} = ?" for name in facts)
@@ -114,7 +117,7 @@ def update_attempt(database: Path, tag: str, state: State, **facts: Any) -> Atte
 
 
 def read_attempts(database: Path, **wanted: str) -> list[Attempt]:
-    """Attempts, oldest first, whose columns have the `wanted` values; none where there is no ledger yet."""
+    """Attempts whose columns have the `wanted` values, oldest first; empty if there is no ledger yet."""
     if not database.exists():
         return []
     where = " AND ".join(f"{name} = ?" for name in wanted) or "1"
@@ -126,7 +129,7 @@ def read_attempts(database: Path, **wanted: str) -> list[Attempt]:
 
 
 def export(database: Path) -> Path:
-    """Write the ledger as CSV beside it; processes take turns, so the last one has written everything."""
+    """Write the ledger as CSV next to the database; a lock makes the last writer write all rows."""
     path = database.with_suffix(".csv")
     with FileLock(f"{path}.lock"):
         write_text(path, table(read_attempts(database)))
@@ -134,6 +137,7 @@ def export(database: Path) -> Path:
 
 
 def table(rows: Sequence[Attempt]) -> str:
+    """Attempts as CSV text."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -143,7 +147,7 @@ def table(rows: Sequence[Attempt]) -> str:
 
 @contextmanager
 def _opened(database: Path) -> Iterator[sqlite3.Connection]:
-    """One transaction, on the disk when it ends; undone where the block raises."""
+    """Connection with one transaction, which is on disk at the end of the block and undone if the block raises."""
     database.parent.mkdir(parents=True, exist_ok=True)
     try:
         connection = sqlite3.connect(database, timeout=60, isolation_level=None)

@@ -100,7 +100,7 @@ def client_environment(client: Mapping[str, str]) -> dict[str, str]:
     return {
         "KAGGLE_USERNAME": client["username"],
         "KAGGLE_KEY": client["key"],
-        "KAGGLE_API_ENVIRONMENT": "LOCALHOST",  # http://localhost, port 80; the proxy forwards it to the port of the board
+        "KAGGLE_API_ENVIRONMENT": "LOCALHOST",  # http://localhost, port 80; the proxy is the board
         "http_proxy": client["url"],
         "https_proxy": NOWHERE,
     }

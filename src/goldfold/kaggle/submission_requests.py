@@ -1,4 +1,4 @@
-"""What shall be submitted, what it is called there, and whether a competition as it stands would take it."""
+"""A submission request: what to send, its description on the service, and checks against the competition's rules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from goldfold.kaggle import ledger
 from goldfold.kaggle.ledger import Attempt
 
 TAG = re.compile(r"\[(gf-[0-9a-f]{8})\]")
-NOTE = 300  # characters: the tag behind it must not be cut off
+NOTE = 300  # largest number of characters, so that the service does not cut off the tag behind it
 
 
 class Kernel(NamedTuple):
@@ -27,10 +27,11 @@ class Kernel(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class SubmissionRequest:
-    """What shall be submitted: a checked file, or the notebook that writes it again, and whose it is.
+    """What to submit: a checked file or the notebook that writes it, with the run it comes from.
 
-    competition: its folder's name; slug: Kaggle's. note: said before the run's name. again: send bytes that were sent
-    before; late: after the deadline. kernel: None where no notebook was made.
+    competition: name of its folder. slug: its name on Kaggle. run: name of the run. cv, cv_sd: mean and standard
+    deviation (ddof=1) of the metric over folds. note: text before the run's name. again: send a file that was sent
+    before. late: send after the deadline. kernel: None if there is no notebook.
     """
 
     competition: str
@@ -48,7 +49,7 @@ class SubmissionRequest:
 
 
 def new_attempt(request: SubmissionRequest, service: str) -> Attempt:
-    """A new attempt, with a tag made of contents and time."""
+    """Create an attempt with a unique tag, from a hash of the file and the time."""
     sha256, now = sha256_of(request.path), ledger.now()
     tag = "gf-" + hashlib.sha256(f"{sha256} {time.time_ns()}".encode()).hexdigest()[:8]
     return Attempt(
@@ -69,7 +70,11 @@ def new_attempt(request: SubmissionRequest, service: str) -> Attempt:
 
 
 def submission_message(request: SubmissionRequest, tag: str) -> str:
-    """What the submission is called: `note autoencoder-r12 cv=0.9312±0.008 [gf-3f2a91c4]`."""
+    """Description of the submission: `note autoencoder-r12 cv=0.9312±0.008 [gf-3f2a91c4]`.
+
+    Raises:
+        GoldfoldError: the note is longer than NOTE characters (`message_too_long`).
+    """
     note = " ".join(request.note.split())
     if len(note) > NOTE:
         raise GoldfoldError(
@@ -80,11 +85,15 @@ def submission_message(request: SubmissionRequest, tag: str) -> str:
 
 
 def sha256_of(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def check_accepted(competition: dict, limits: dict, request: SubmissionRequest, page: str) -> None:
-    """Raise a GoldfoldError where a competition as it stands would not take an request; page: where to look."""
+    """Raise GoldfoldError if the competition would not accept the request now.
+
+    competition, limits: replies of the service. page: web page for the message.
+    """
     end = competition.get("deadline")
     if competition.get("submissionsDisabled"):
         raise GoldfoldError("submissions_closed", f"'{request.slug}' accepts no submissions now: see {page}")

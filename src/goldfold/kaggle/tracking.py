@@ -1,4 +1,4 @@
-"""What became of attempts that were sent: found among the submissions by their tags, followed until they are scored."""
+"""Track submissions that were sent: find them on the service by their tags, and wait until they are scored."""
 
 from __future__ import annotations
 
@@ -19,8 +19,12 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Timeouts:
-    """Seconds: limits of one call and of the upload; pauses before each look for a lost submission; how long one that
-    is not listed may still turn up; how long to wait for a score, and the first pause of that."""
+    """Time limits and pauses in seconds.
+
+    call_s, upload_s: limits of one call and of the upload. search_pauses_s: pause before each search for a submission
+    whose answer was lost. settle_s: after this time, a submission that is not listed counts as failed. wait_s: how long
+    to wait for a score. poll_s: first pause between two questions for the score; it grows to 30 s.
+    """
 
     call_s: float = 120
     upload_s: float = 900
@@ -32,7 +36,7 @@ class Timeouts:
 
 @dataclass(frozen=True)
 class SubmissionContext:
-    """Where attempts are carried out: service, ledger, timeouts, and who is told of the progress."""
+    """Service, ledger file and timeouts of a submission, and the function that prints progress lines."""
 
     service: Service
     ledger: Path
@@ -40,18 +44,19 @@ class SubmissionContext:
     report: Report
 
     def call(self, operation: str, **arguments: Any) -> dict:
+        """Call an operation of the service within `timeouts.call_s`; raises as `service.call` does."""
         return call(self.service, operation, self.timeouts.call_s, **arguments)
 
 
 def update_open_attempts(attempts: Sequence[Attempt], slug: str, context: SubmissionContext) -> None:
-    """Find out how attempts stand whose end is open, and whether private scores have come out."""
+    """Update attempts without a final state, and private scores that have been released, from the service."""
     for attempt in attempts:
         if attempt.state == "prepared":
             ledger.update_attempt(context.ledger, attempt.tag, "failed", said="ended before anything was sent")
     sent = [attempt for attempt in attempts if attempt.state != "prepared"]
     if not sent:
         return
-    context.report("looking for the end of earlier submissions")
+    context.report("updating earlier submissions")
     try:
         listed = context.call("submissions", slug=slug)["submissions"]
     except (Lost, Refused) as error:
@@ -66,7 +71,7 @@ def update_open_attempts(attempts: Sequence[Attempt], slug: str, context: Submis
 
 
 def _record_missing(attempt: Attempt, context: SubmissionContext, looked: bool) -> None:
-    """Note that an attempt is not listed: in time that means it never came to be."""
+    """Record that an attempt is not listed: `failed` after `settle_s` seconds, else `unknown`."""
     age = (datetime.now(UTC) - datetime.fromisoformat(attempt.began)).total_seconds()
     if looked and age >= context.timeouts.settle_s:
         said = f"not among the submissions {age / 60:.0f} minutes later"
@@ -76,7 +81,10 @@ def _record_missing(attempt: Attempt, context: SubmissionContext, looked: bool) 
 
 
 def find_submission(attempt: Attempt, context: SubmissionContext, said: str, absent: ledger.State) -> Attempt:
-    """The attempt after several looks at the submissions for its tag; where it is on none of them, it is `absent`."""
+    """Search the listed submissions for the attempt's tag, several times.
+
+    absent: state to record if the tag is not found; `unknown` if the list could not be read. said: reason to record.
+    """
     looked = False
     for pause in context.timeouts.search_pauses_s:
         time.sleep(pause)
@@ -92,7 +100,7 @@ def find_submission(attempt: Attempt, context: SubmissionContext, said: str, abs
 
 
 def wait_for_score(attempt: Attempt, context: SubmissionContext) -> Attempt:
-    """Wait for the score of a received attempt, until it is there or the timeouts is over."""
+    """Wait until a received attempt is scored or has failed, for at most `timeouts.wait_s` seconds."""
     end, pause = time.monotonic() + context.timeouts.wait_s, context.timeouts.poll_s
     while attempt.state == "received":
         if found := _submission_status(attempt, context):
@@ -107,7 +115,7 @@ def wait_for_score(attempt: Attempt, context: SubmissionContext) -> Attempt:
 
 
 def _submission_status(attempt: Attempt, context: SubmissionContext) -> dict | None:
-    """A received submission as the service has it; by the list where it tells nothing of a single one."""
+    """Reply for a received submission, read from the list if the service has no reply for a single one."""
     for operation, key in (("submission", {"ref": attempt.ref}), ("submissions", {"slug": attempt.slug})):
         try:
             reply = context.call(operation, **key)
@@ -119,7 +127,7 @@ def _submission_status(attempt: Attempt, context: SubmissionContext) -> dict | N
 
 
 def _listed_submission(attempt: Attempt, listed: Sequence[dict]) -> dict | None:
-    """The listed submission with the attempt's tag, or with its number and no other tag."""
+    """The listed submission with the attempt's tag, or with its reference number and no tag."""
     for found in listed:
         tags = TAG.findall(found.get("description") or "")
         if attempt.tag in tags[-1:] or (not tags and attempt.ref and found.get("ref") == attempt.ref):
@@ -128,7 +136,7 @@ def _listed_submission(attempt: Attempt, listed: Sequence[dict]) -> dict | None:
 
 
 def _record_state(attempt: Attempt, found: dict, context: SubmissionContext) -> Attempt:
-    """The attempt after what the service says of it was written into the ledger."""
+    """Write the state that the service reports into the ledger; returns the updated attempt."""
     if attempt.state in ("sending", "unknown"):
         attempt = ledger.update_attempt(context.ledger, attempt.tag, "received", ref=found["ref"], said="")
         context.report(f"{attempt.tag} was received as {attempt.ref}")

@@ -1,8 +1,12 @@
-"""From a checked file to a score: refuse what cannot succeed, send once, and believe a reference number alone.
+"""Submit a checked file or notebook once, and wait for its score.
 
-Creating a submission cannot be repeated safely, so the ledger says `sending` before anything goes out, and every
-message ends with a tag unlike any other. Where an answer got lost, here or in a process that was killed, the tag is
-looked for among the submissions; not finding it proves nothing for a while, since a slow server may yet be at work.
+What `make submit` sends: the bytes of `submissions/<competition>/<run>.csv` unchanged, its file name, the competition's
+slug and the description `MESSAGE run cv=... [tag]`. A competition that accepts only notebooks gets no file, but the
+name and version of the pushed notebook and the name of its output file. Nothing else leaves the machine.
+
+A submission cannot be repeated safely. So the ledger records `sending` before the upload starts, and every description
+ends with a unique tag. If the answer is lost, or the process is killed, the tag is searched among the submissions on
+the service. A tag that is not found proves nothing for a while, since a slow server may still create the submission.
 """
 
 from __future__ import annotations
@@ -23,20 +27,20 @@ EXIT_CODES = {"scored": 0, "refused": 2, "failed": 3, "error": 4, "pending": 5, 
 
 
 def outcome(attempt: Attempt) -> str:
-    """One of `EXIT_CODES`; `error` is a submission that was received and could not be scored."""
+    """Outcome of an attempt, one of `EXIT_CODES`; `error`: it was received and could not be scored."""
     if attempt.state == "failed":
         return "error" if attempt.ref else "failed"
     return {"scored": "scored", "received": "pending"}.get(attempt.state, "unknown")
 
 
 def submit(request: SubmissionRequest, context: SubmissionContext) -> Attempt:
-    """Carry an request out; returns the attempt as it stands: scored, failed, received (still pending) or unknown.
+    """Submit once and wait for the score; returns the attempt: scored, failed, received (pending) or unknown.
 
-    An earlier attempt with the same bytes whose end was open is followed instead of sending again.
+    An earlier attempt with the same bytes and no final state is tracked instead of sending the file again.
 
     Raises:
-        Refused: the service says no. Lost: there was no answer before anything was sent.
-        GoldfoldError: the request cannot succeed, or the same bytes were sent before.
+        Refused: the service refused. Lost: there was no answer before anything was sent.
+        GoldfoldError: the competition would not accept it now, or the same bytes were sent before.
     """
     context.ledger.parent.mkdir(parents=True, exist_ok=True)
     with _lock(request, context):
@@ -46,13 +50,13 @@ def submit(request: SubmissionRequest, context: SubmissionContext) -> Attempt:
 
 @contextmanager
 def _lock(request: SubmissionRequest, context: SubmissionContext) -> Iterator[None]:
-    """One submit of a competition at a time, from resolving to received."""
+    """Lock that allows one submit of a competition at a time."""
     lock = FileLock(context.ledger.with_name(f"{context.ledger.stem}-{request.competition}.lock"))
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        context.report(f"another submit of {request.competition} is at work: waiting for its end")
-        lock.acquire()  # whoever holds it ends, or dies and lets it go
+        context.report(f"another submit of {request.competition} is running: waiting until it ends")
+        lock.acquire()  # the lock is released when its process ends or dies
     try:
         yield
     finally:
@@ -60,10 +64,10 @@ def _lock(request: SubmissionRequest, context: SubmissionContext) -> Iterator[No
 
 
 def _open_attempt(request: SubmissionRequest, context: SubmissionContext) -> Attempt | None:
-    """The attempt with the same bytes to follow, after all open ones were resolved; None where there is none.
+    """Update all attempts without a final state; returns the one with the same bytes, None if there is none.
 
     Raises:
-        GoldfoldError: the same bytes have come to an end before, and `again` is not said.
+        GoldfoldError: the same bytes were submitted before, and `again` is False (`already_submitted`).
     """
     sha256, place = sha256_of(request.path), {"competition": request.competition, "service": context.service.name}
     before = [
@@ -84,7 +88,7 @@ def _open_attempt(request: SubmissionRequest, context: SubmissionContext) -> Att
         return None
     last = same[-1]
     if last.tag in open_ones:
-        context.report(f"these bytes were sent at {last.began} as {last.tag}: going on from there")
+        context.report(f"these bytes were sent at {last.began} as {last.tag}: waiting for that submission")
         return last
     ended = f"scored {last.public:g}" if last.public is not None else f"as '{outcome(last)}'"
     raise GoldfoldError(
@@ -95,7 +99,7 @@ def _open_attempt(request: SubmissionRequest, context: SubmissionContext) -> Att
 
 
 def _send(request: SubmissionRequest, context: SubmissionContext) -> Attempt:
-    """Send the file, or the notebook where the competition takes nothing else; returns it received, failed, unknown."""
+    """Send the file, or the notebook if only notebooks are accepted; returns it received, failed or unknown."""
     context.report(f"reading the competition {request.slug}")
     competition, limits = context.call("terms", slug=request.slug).values()
     by_kernel = bool(competition.get("isKernelsSubmissionsOnly"))
@@ -123,7 +127,7 @@ def _send(request: SubmissionRequest, context: SubmissionContext) -> Attempt:
 
 
 def _record_reply(attempt: Attempt, reply: dict, context: SubmissionContext) -> Attempt:
-    """The attempt after an answer: a reference number above 0 means received, and nothing else does."""
+    """Record the answer to an upload: only a reference number above 0 means that it was received."""
     if reply["ref"] > 0:
         context.report(f"received as {reply['ref']}: {reply['message']}")
         return ledger.update_attempt(context.ledger, attempt.tag, "received", ref=reply["ref"], said=reply["message"])
@@ -131,15 +135,16 @@ def _record_reply(attempt: Attempt, reply: dict, context: SubmissionContext) -> 
     if not reply["uploaded"]:
         context.report(f"the upload failed: {told}")
         return ledger.update_attempt(context.ledger, attempt.tag, "failed", said=f"upload failed: {told}")
-    context.report(f"'{told}', but without a reference number")
+    context.report(f"'{told}', but there is no reference number")
     return find_submission(attempt, context, f"not recorded, although it said: {told}", absent="failed")
 
 
 def _kernel(request: SubmissionRequest, context: SubmissionContext) -> dict:
-    """The pushed notebook, its last version and the file it wrote.
+    """Arguments of a notebook submission: the pushed notebook, its last version and its output file.
 
     Raises:
-        GoldfoldError: it was not pushed, or its last run is not complete.
+        GoldfoldError: it was not pushed (`notebook_not_pushed`), or its last run is not complete
+            (`notebook_not_complete`).
     """
     assert request.kernel is not None, "check_accepted requires a notebook"
     name, file = request.kernel

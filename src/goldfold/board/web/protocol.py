@@ -86,7 +86,7 @@ def create_submission(
 @router.post(f"{SERVICE}/CreateCodeSubmission")
 def create_code_submission(wanted: messages.OfCompetition, board: CurrentBoard, user: CurrentUser) -> None:
     _hosted(board, wanted)
-    raise refusal(400, "This competition does not accept notebooks: submit a file")
+    raise refusal(400, "This competition accepts no notebooks: submit a file")
 
 
 @router.post(f"{SERVICE}/ListSubmissions")
@@ -153,7 +153,7 @@ def download_leaderboard(wanted: messages.OfCompetition, board: CurrentBoard, us
 
 @router.post("/security.OAuthService/IntrospectToken")
 def introspect_token(wanted: messages.IntrospectToken, board: CurrentBoard) -> dict[str, Any]:
-    """Asked by the client for itself, without credentials, before it uses a token."""
+    """Tell the client whether a token is valid; it asks without credentials before it uses the token."""
     with board.reading() as session:
         user = users.by_key(session, wanted.token)
     return {"active": True, "username": user.name, "userId": user.id, "scope": ""} if user else {"active": False}
@@ -179,7 +179,7 @@ def _sorted(newest_first: list[Submission], wanted: messages.ListSubmissions, ho
     if wanted.sort_by == "SUBMISSION_SORT_BY_NAME":
         return sorted(newest_first, key=lambda row: row.file_name)
     by_score = {"SUBMISSION_SORT_BY_PUBLIC_SCORE": standings.public_score}
-    if hosted.is_over(times.now()):  # before, the order would tell what the private scores are
+    if hosted.is_over(times.now()):  # before the deadline, the order would reveal private scores
         by_score["SUBMISSION_SORT_BY_PRIVATE_SCORE"] = standings.private_score
     if wanted.sort_by not in by_score:
         return newest_first

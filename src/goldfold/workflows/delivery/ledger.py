@@ -1,4 +1,4 @@
-"""Read the ledger: every submission with its CV, public and private score, and which two to select."""
+"""Print the ledger: every submission with its CV, public and private score, and which two to select."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HOW = (
 
 @dataclass(frozen=True)
 class Ledger:
-    """Submissions of one or all competitions. text: as the command prints it. pictures: CV against the boards."""
+    """Submissions of one or all competitions. text: output of the command. pictures: plots of CV against scores."""
 
     attempts: Sequence[Attempt]
     text: str
@@ -36,7 +36,7 @@ class Ledger:
 
     @property
     def table(self) -> DataFrame:
-        """A row per attempt to submit, with all columns of the ledger."""
+        """One row per attempt to submit, with all columns of the ledger."""
         import pandas as pd
 
         return pd.DataFrame([asdict(attempt) for attempt in self.attempts])
@@ -49,10 +49,10 @@ class Ledger:
 
 
 def ledger(workspace: Workspace, competition: str | None = None) -> Ledger:
-    """The submissions of a competition, or of all; writes a picture of CV against leaderboard for each.
+    """List the submissions of a competition, or of all; plots CV against leaderboard scores for each.
 
     Raises:
-        GoldfoldError: there is no such competition.
+        GoldfoldError: there is no such competition (`unknown_competition`).
     """
     attempts = read_attempts(workspace.ledger)
     known = {attempt.competition for attempt in attempts}
@@ -72,7 +72,7 @@ def ledger(workspace: Workspace, competition: str | None = None) -> Ledger:
 
 
 def _told(workspace: Workspace, name: str, attempts: Sequence[Attempt]) -> tuple[list[str], Path | None]:
-    """A competition's tables, one a board, and its picture if there is a score."""
+    """A competition's tables, one per service, and its plot if there is a score."""
     metric, higher = attempts[-1].metric, attempts[-1].higher_is_better
     lines: list[str] = []
     boards: dict[str, list[Point]] = {}
@@ -90,7 +90,7 @@ def _told(workspace: Workspace, name: str, attempts: Sequence[Attempt]) -> tuple
 
 
 def points_of(attempts: Sequence[Attempt]) -> list[Point]:
-    """Scored attempts; of the same bytes sent more than once, the last."""
+    """Scored attempts; if the same file was sent several times, only the last."""
     last = {attempt.sha256: attempt for attempt in attempts if attempt.state == "scored"}
     return [
         Point(

@@ -1,4 +1,4 @@
-"""Rank a run on a real leaderboard: the place and the medal its scores would have had."""
+"""Rank a run on Kaggle's leaderboard: the rank and medal its scores would have had."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ CV, HIDDEN = "CV", "hidden labels"
 
 @dataclass(frozen=True)
 class Ranks:
-    """places: board -> score's name (CV, hidden labels, public score ...) -> its place. picture: where they lie."""
+    """Ranks of a run. places: leaderboard -> name of the score (CV, hidden labels, public score ...) -> placement.
+
+    picture: plot of the scores in the distribution of all teams. text: output of the command.
+    """
 
     places: Mapping[str, Mapping[str, leaderboards.Placement]]
     picture: Path
@@ -34,13 +37,13 @@ class Ranks:
 
 
 def rank(workspace: Workspace, run: Path, board: str | Path | None = None, score: float | None = None) -> Ranks:
-    """The ranks of a run's scores.
+    """Rank a run's scores on the public and private leaderboard.
 
-    board: a leaderboard's CSV or zip, or a folder of both boards; the downloaded one by default. score: to rank
-    instead of the run's own.
+    board: a leaderboard's CSV or zip, or a folder of them; the downloaded one by default. score: ranked instead of the
+    run's own scores.
 
     Raises:
-        GoldfoldError: there is no leaderboard, or it cannot be read.
+        GoldfoldError: there is no leaderboard (`no_leaderboard`), or it cannot be read (`leaderboard_invalid`).
     """
     name = run.parent.name
     metric = workspace.competition(name).metric
@@ -62,11 +65,11 @@ def rank(workspace: Workspace, run: Path, board: str | Path | None = None, score
         )
     lines.append("medals by number of teams; Kaggle gives none in Getting Started and Playground competitions")
     path = _draw(run, found, ranked, metric.name)
-    return Ranks(ranked, path, "\n".join([*lines, f"{path}: where they lie among the teams"]))
+    return Ranks(ranked, path, "\n".join([*lines, f"{path}: plot of the scores among all teams"]))
 
 
 def _scores(workspace: Workspace, folder: Path) -> dict[str, float]:
-    """What is known of how good a run is, by the competition's metric."""
+    """Known scores of a run by the competition's metric, by name."""
     scores = {CV: next(iter(read_json(folder / "metrics.json").values()))["mean"]}
     if (folder / "grade.json").exists():
         scores[HIDDEN] = read_json(folder / "grade.json")["score"]
@@ -74,7 +77,7 @@ def _scores(workspace: Workspace, folder: Path) -> dict[str, float]:
 
 
 def _submitted(ledger: Path, run: Path) -> dict[str, float]:
-    """Public and private score of the run's last submission, as far as the ledger has them."""
+    """Public and private score of the run's last submission, if the ledger has them."""
     if not ledger.exists():
         return {}
     names = (run.name, run_name(run))
@@ -85,7 +88,7 @@ def _submitted(ledger: Path, run: Path) -> dict[str, float]:
 
 
 def _of(told: str, board: leaderboards.Leaderboard) -> bool:
-    """A submission's public score has a rank on the public board alone, what was measured here has one on both."""
+    """Whether a score is ranked on a leaderboard: a public score only on the public one, local scores on both."""
     return not told.endswith(" score") or board.name in (told.split()[0], "leaderboard")
 
 
@@ -100,7 +103,7 @@ def _place(workspace: Workspace, name: str, wanted: str | Path | None) -> Path:
             return place
     raise GoldfoldError(
         "no_leaderboard",
-        f"there is no leaderboard of '{slug}' in {known[0]}: make download COMP={name} brings it, or say BOARD=file",
+        f"there is no leaderboard of '{slug}' in {known[0]}: get it with make download COMP={name}, or set BOARD=file",
     )
 
 

@@ -20,7 +20,7 @@ from goldfold.workflows.delivery.grade import checked_submission
 
 @dataclass(frozen=True)
 class Submitted:
-    """What became of a submission. attempt: its line of the ledger. metric: of its CV. ledger: the file of all."""
+    """Result of a submission. attempt: its ledger row. metric: name of the CV metric. ledger: the ledger file."""
 
     attempt: Attempt
     metric: str
@@ -28,7 +28,7 @@ class Submitted:
 
     @property
     def outcome(self) -> str:
-        """scored, error, pending, unknown or failed."""
+        """One of scored, error, pending, unknown and failed."""
         return upload.outcome(self.attempt)
 
     @property
@@ -51,11 +51,14 @@ def submit(
 ) -> Submitted:
     """Upload a finished run's submission and wait for its score.
 
-    to: kaggle, or local for the board of this project. again: send a file that was sent before. late: send it after
-    the deadline. wait: seconds until a score.
+    Sends the file `submissions/<competition>/<run>.csv` unchanged, with the description `message run cv=... [tag]`; see
+    `goldfold.kaggle.upload`. The ledger records every step.
+
+    to: kaggle, or local for the board of this project. message: text before the run's name. again: send a file that
+    was sent before. late: send it after the deadline. wait: seconds to wait for the score.
 
     Raises:
-        GoldfoldError: the file is not valid, or the service would not take it; nothing was sent.
+        GoldfoldError: the file is not valid, or the service does not accept it; nothing was submitted.
     """
     place = service_of(workspace, to)
     request = submission_request(workspace, run, note=message, again=again, late=late)
@@ -64,14 +67,14 @@ def submit(
 
 
 def service_of(workspace: Workspace, to: str) -> Service:
-    """Kaggle, or the local board."""
+    """Kaggle if `to` is kaggle, else the local board."""
     return service.kaggle() if to == "kaggle" else service.local(workspace.board)
 
 
 def submission_request(
     workspace: Workspace, run: Path, *, note: str = "", again: bool = False, late: bool = False
 ) -> SubmissionRequest:
-    """What to submit of a finished run; raises as `checked_submission` does."""
+    """Check a finished run's submission and describe it; raises as `checked_submission` does."""
     name, path = run.parent.name, workspace.submission_path(run)
     competition = workspace.competition(name)
     workspace.observer.line(f"checking {path}")
@@ -94,7 +97,7 @@ def submission_request(
 
 
 def _kernel(path: Path) -> Kernel | None:
-    """The notebook that was made to write `path` again; None where none was, or of another file."""
+    """The notebook that `make notebook` wrote for `path`; None if there is none, or it is for another file."""
     facts: dict[str, Any] = {}
     with suppress(GoldfoldError):
         facts = read_json(path.with_name(f"{path.stem}-notebook") / "notebook.json")
@@ -102,14 +105,14 @@ def _kernel(path: Path) -> Kernel | None:
 
 
 def outcome_line(attempt: Attempt, metric: str) -> str:
-    """The outcome of an attempt in a line."""
+    """Outcome of an attempt in one line."""
     cv = f"{metric} CV {attempt.cv:.4f}" + ("" if attempt.cv_sd is None else f" ± {attempt.cv_sd:.4f} sd over folds")
     scores = [f"{part} {value:g}" for part in ("public", "private") if (value := getattr(attempt, part)) is not None]
     again = "run the same command again later"
     return {
-        "scored": f"scored: {', '.join(scores) or 'complete, without a score to see'}   {cv}",
+        "scored": f"scored: {', '.join(scores) or 'complete, the service shows no score'}   {cv}",
         "failed": f"not submitted: {attempt.said}",
-        "error": f"received as {attempt.ref}, and it could not be scored: {attempt.said}",
-        "pending": f"received as {attempt.ref}, not scored yet: {again}, it goes on waiting",
-        "unknown": f"unknown whether it arrived ({attempt.said or 'not listed'}): {again}, it looks before it sends",
+        "error": f"received as {attempt.ref}, but it could not be scored: {attempt.said}",
+        "pending": f"received as {attempt.ref}, not scored yet: {again} to continue waiting",
+        "unknown": f"unknown whether it arrived ({attempt.said or 'not listed'}): {again} to search for it",
     }[upload.outcome(attempt)]
