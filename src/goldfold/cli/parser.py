@@ -167,7 +167,9 @@ def _fans_out(parser: argparse.ArgumentParser, what: str) -> None:
         "--executor", help=f"where {what} run: processes, ray or ray://host:10001 (default: this process)"
     )
     parser.add_argument(
-        "--workers", type=_count, help=f"number of {what} that run at once, one per worker process (default: 1)"
+        "--workers",
+        type=_count,
+        help=f"number of {what} that run at once, one per worker (default: 1; with --executor, as many as fit)",
     )
     parser.add_argument("--threads", type=_count, help="CPU threads per worker (default: cores divided by workers)")
     parser.add_argument("--gpus", type=float, help="GPUs per worker, such as 0.5 (default: GPUs divided by workers)")

@@ -96,7 +96,7 @@ def predict(name: str, run: str, source: Path | None, output: Path) -> str:
 def _predict(experiment: Experiment, run: Path, output: Path, own: Path) -> str:
     """Write the submission that the saved weights predict into `output`; returns a summary line."""
     kept = pd.read_csv(run / "folds.csv", dtype=str, keep_default_na=False, encoding="utf-8")
-    folds = fold_tables.folds_from_table(kept, experiment.tables.train["id"])
+    folds = fold_tables.folds_from_table(kept, experiment.tables.train["id"].tolist())
     frame = notebooks.predict_submission(replace(experiment, folds=folds), run)
     path = output / "submission.csv"
     submissions.write(frame, path, {"run": runs.run_name(run)})
