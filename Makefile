@@ -1,4 +1,4 @@
-# Every target is one line over `python -m goldfold VERB ...`; the environment is made when it is first needed.
+# Every target runs `python -m goldfold COMMAND ...`; the virtual environment is created when it is first needed.
 PYTHON ?= python3
 PY := .venv/bin/python
 GOLDFOLD := $(PY) -m goldfold
@@ -17,93 +17,93 @@ RAY = $(if $(filter ray%,$(EXECUTOR)),.venv/ray)
 help:                 ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */make \1\t/' | expand -t 18
 
-demo: .venv/ready     ## [KEEP=1]: fresh machine: set-up, real data, 5 folds, submissions and their place on a leaderboard
+demo: .venv/ready     ## [KEEP=1]: train on real data with 5 folds and submit to a local leaderboard; KEEP=1 keeps it running
 	$(GOLDFOLD) demo $(if $(KEEP),--keep)
 
-test: .venv/ready     ## [JOBS=2]: the tests, without network, a file at a time on each core
+test: .venv/ready     ## [JOBS=2]: run the tests without network in JOBS processes
 	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile $(TESTS)
 
-test-slow: .venv/ready ## what takes minutes: longer interruption and distribution matrices
+test-slow: .venv/ready ## run the slow tests: interruption and distributed execution, several minutes
 	$(PY) -m pytest -m slow $(TESTS)
 
-test-clients: .venv/ready ## kaggle 1.8.4, 2.0.0 and 2.2.4 against the local leaderboard; installs them once
+test-clients: .venv/ready ## test kaggle 1.8.4, 2.0.0 and 2.2.4 against the local leaderboard; installs them once
 	$(PY) -m pytest -m slow tests/kaggle/test_clients.py
 
-test-ray: .venv/ready .venv/ray ## fits and studies on a Ray cluster of this machine; installs Ray once
+test-ray: .venv/ready .venv/ray ## test fits and studies on a local Ray cluster; installs Ray once
 	OMP_NUM_THREADS=1 $(PY) -m pytest -m "slow or not slow" tests/experiment/test_executors.py
 
-lint: .venv/ready     ## ruff, format, types against their baseline, imports between rooms
+lint: .venv/ready     ## check style, formatting, types and imports between packages
 	$(PY) -m ruff check . && $(PY) -m ruff format --check .
 	.venv/bin/lint-imports --no-logo
 	$(PY) -m mypy | $(PY) -m mypy_baseline filter
 
-docs: .venv/docs      ## the documentation as a website in site/; SERVE=1 shows it at http://127.0.0.1:8000
+docs: .venv/docs      ## [SERVE=1]: build the documentation in site/; SERVE=1 shows it at http://127.0.0.1:8000
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs $(if $(SERVE),serve,build --strict)
 
-prepare: .venv/ready  ## COMP=digits: make its data folder ready
+prepare: .venv/ready  ## COMP=digits: prepare its data folder
 	$(GOLDFOLD) prepare --comp "$(COMP)"
 
-train: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [DEBUG=1] [SET="epochs=3 seeds=[0,1]"] [WORKERS=2] [EXECUTOR=ray] [ACCEPT=code_changed]: folds, scores, submission
+train: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [DEBUG=1] [SET="epochs=3 seeds=[0,1]"] [WORKERS=2] [EXECUTOR=ray] [ACCEPT=code_changed]: train on all folds, score out of fold, write a submission
 	$(GOLDFOLD) train --comp "$(COMP)" $(ACCEPTED) --config "$(CONFIG)" $(if $(DEBUG),--debug) $(FANNED) $(if $(QUIET),--quiet) $(SET)
 
-score: .venv/ready    ## [RUN=latest]: local CV with folds, mean, sd, interval and chance level
+score: .venv/ready    ## [RUN=latest]: print the CV: score per fold, mean, standard deviation, 95 % interval, chance level
 	$(GOLDFOLD) score --run "$(RUN)"
 
-grade: .venv/ready    ## [RUN=latest]: the submission against the hidden labels, beside its CV
+grade: .venv/ready    ## [RUN=latest]: score the submission against the hidden labels
 	$(GOLDFOLD) grade --run "$(RUN)"
 
-epochs: .venv/ready   ## [RUN=latest] [FOLD=0] [IMAGES="id1 id2"] [ACCEPT=code_changed]: what every kept epoch made of images, and which to choose
+epochs: .venv/ready   ## [RUN=latest] [FOLD=0] [IMAGES="id1 id2"] [ACCEPT=code_changed]: compare the saved epochs on some images, recommend one
 	$(GOLDFOLD) epochs --run "$(RUN)" $(ACCEPTED) $(if $(FOLD),--fold $(FOLD)) $(if $(IMAGES),--images $(IMAGES)) $(if $(QUIET),--quiet)
 
-pick: .venv/ready     ## [RUN=latest] EPOCH=15 [ACCEPT=code_changed]: that epoch predicts, in a run of its own; nothing is trained again
+pick: .venv/ready     ## [RUN=latest] EPOCH=15 [ACCEPT=code_changed]: predict with one saved epoch in a new run, without training
 	$(GOLDFOLD) pick --run "$(RUN)" $(ACCEPTED) --epoch "$(EPOCH)" $(if $(QUIET),--quiet)
 
-compare: .venv/ready  ## RUNS="a b" [ACCEPT="unequal_budget no_zero_shot_row"]: differences to the first, paired over folds
+compare: .venv/ready  ## RUNS="a b" [ACCEPT="unequal_budget no_zero_shot_row"]: compare runs with the first one, paired over folds
 	$(GOLDFOLD) compare $(RUNS) $(if $(ACCEPT),--accept $(ACCEPT))
 
-query: .venv/ready    ## [RUN=latest] IMAGE=any.jpg [IDS="id1 id2"] [TOP=10] [ACCEPT=code_changed]: what its embeddings find for an image or for rows
+query: .venv/ready    ## [RUN=latest] IMAGE=any.jpg [IDS="id1 id2"] [TOP=10] [ACCEPT=code_changed]: find the most similar images by the run's embeddings
 	@$(GOLDFOLD) query --run "$(RUN)" $(ACCEPTED) $(if $(IMAGE),--image "$(IMAGE)") $(if $(IDS),--ids $(IDS)) $(if $(TOP),--top "$(TOP)") $(if $(QUIET),--quiet)
 
-tune: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [TRIALS=50] [HOURS=] [WORKERS=2] [STUDY=] [STORAGE=postgresql://...]: search, prune, resume
+tune: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [TRIALS=50] [HOURS=] [WORKERS=2] [STUDY=] [STORAGE=postgresql://...]: search hyperparameters with pruning; the same command resumes
 	@$(GOLDFOLD) tune --comp "$(COMP)" --config "$(CONFIG)" $(if $(TRIALS),--trials $(TRIALS)) $(if $(HOURS),--hours $(HOURS)) $(if $(STUDY),--study "$(STUDY)") $(if $(STORAGE),--storage "$(STORAGE)") $(if $(REDRAWS),--redraws $(REDRAWS)) $(FANNED) $(if $(QUIET),--quiet) $(SET)
 
-dashboard: .venv/ready ## COMP=digits [STUDY=baseline] [STORAGE=]: a study in the browser
+dashboard: .venv/ready ## COMP=digits [STUDY=baseline] [STORAGE=]: show a study in the browser
 	@$(GOLDFOLD) dashboard --comp "$(COMP)" $(if $(STUDY),--study "$(STUDY)") $(if $(STORAGE),--storage "$(STORAGE)") $(if $(PORT),--port $(PORT))
 
-blend: .venv/ready    ## RUNS="a b c" [METHOD=]: an ensemble chosen and scored out of fold, with its submission
+blend: .venv/ready    ## RUNS="a b c" [METHOD=]: blend runs into an ensemble, scored out of fold, with a submission
 	$(GOLDFOLD) blend $(RUNS) $(if $(METHOD),--method "$(METHOD)")
 
-gains: .venv/ready    ## [RUN=latest] [VIEWS="none flips"] [ACCEPT=code_changed]: what more views, seeds and folds gain, and what they cost
+gains: .venv/ready    ## [RUN=latest] [VIEWS="none flips"] [ACCEPT=code_changed]: measure what TTA, more seeds and more folds gain, and their cost
 	$(GOLDFOLD) gains --run "$(RUN)" $(ACCEPTED) $(if $(VIEWS),--views $(VIEWS))
 
-new: .venv/ready      ## COMP=my_first: a competition folder that already passes its contract tests
+new: .venv/ready      ## COMP=my_first: create a competition folder that passes the contract tests
 	$(GOLDFOLD) new --comp "$(COMP)"
 
-submit: .venv/ready   ## [RUN=latest] [TO=local] [MESSAGE="..."] [AGAIN=1] [LATE=1]: check, upload, wait for the score, note it
+submit: .venv/ready   ## [RUN=latest] [TO=local] [MESSAGE="..."] [AGAIN=1] [LATE=1]: check the submission, upload it, wait for the score, record it in the ledger
 	@$(GOLDFOLD) submit --run "$(RUN)" $(if $(TO),--to "$(TO)") $(if $(MESSAGE),--message "$$MESSAGE") $(if $(AGAIN),--again) $(if $(LATE),--late) $(if $(WAIT),--wait $(WAIT)) $(if $(JSON),--json)
 
-download: .venv/ready ## COMP=nuclei: its data through the kaggle client, unpacked and prepared
+download: .venv/ready ## COMP=nuclei: download its data with the kaggle client, unpack and prepare it
 	$(GOLDFOLD) download --comp "$(COMP)"
 
-notebook: .venv/ready ## [RUN=latest] [ACCEPT=code_changed]: the run as a notebook that predicts on Kaggle, without internet
+notebook: .venv/ready ## [RUN=latest] [ACCEPT=code_changed]: write the run as a notebook that predicts on Kaggle without internet
 	$(GOLDFOLD) notebook --run "$(RUN)" $(ACCEPTED)
 
-ledger: .venv/ready   ## [COMP=digits]: what was submitted, CV beside public and private scores, which two to select
+ledger: .venv/ready   ## [COMP=digits]: list submissions with CV, public and private scores, and which two to select
 	$(GOLDFOLD) ledger $(if $(COMP),--comp "$(COMP)")
 
-rank: .venv/ready     ## [RUN=latest] BOARD=leaderboard.csv: the rank and medal its score would have had
+rank: .venv/ready     ## [RUN=latest] [BOARD=leaderboard.csv] [SCORE=]: rank and medal on Kaggle's leaderboard
 	$(GOLDFOLD) rank --run "$(RUN)" $(if $(BOARD),--board "$(BOARD)") $(if $(SCORE),--score "$(SCORE)")
 
-host: .venv/ready     ## [PORT=8321] [BIND=127.0.0.1]: the local leaderboard, for the kaggle client and for browsers
+host: .venv/ready     ## [PORT=8321] [BIND=127.0.0.1]: serve the local leaderboard to the kaggle client and to browsers
 	$(GOLDFOLD) host $(if $(PORT),--port $(PORT)) $(if $(BIND),--bind "$(BIND)")
 
-host-add: .venv/ready ## COMP=digits [DAILY=20] [DEADLINE=2026-12-31T23:59:00Z]: host a competition that keeps hidden labels
+host-add: .venv/ready ## COMP=digits [DAILY=20] [DEADLINE=2026-12-31T23:59:00Z]: add a competition with hidden labels to the local leaderboard
 	$(GOLDFOLD) host-add --comp "$(COMP)" $(if $(DAILY),--daily $(DAILY)) $(if $(DEADLINE),--deadline "$(DEADLINE)")
 
-host-user: .venv/ready ## NAME="team": a user of the local leaderboard, and the key to submit with
+host-user: .venv/ready ## NAME="team": add a user of the local leaderboard, print the key to submit with
 	$(GOLDFOLD) host-user --name "$(NAME)"
 
-list: .venv/ready     ## competitions, their configs and runs
+list: .venv/ready     ## list competitions, their configs and runs
 	@$(GOLDFOLD) list
 
 .venv/ready: requirements.txt pyproject.toml

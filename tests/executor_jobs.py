@@ -43,7 +43,7 @@ def failing_or_blocked(job: tuple[str, str]) -> None:
         blocked(address)
     with calling(address) as line:
         assert line.recv(1) == b"!"
-        raise GoldfoldError("this job cannot be done: do another")
+        raise GoldfoldError("job_impossible", "this job cannot be done: do another")
 
 
 def calling(address: str) -> socket.socket:

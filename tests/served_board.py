@@ -56,7 +56,7 @@ def grade(submission, solution):
     if value == 3e6:
         raise KeyError(f"row {solution['sum'].iloc[0]}")
     if value == 4e6:
-        raise GoldfoldError(f"row {solution['sum'].iloc[0]}")
+        raise GoldfoldError("row_wrong", f"row {solution['sum'].iloc[0]}")
     if value == 5e6:
         os.kill(os.getppid(), 9)
         os._exit(1)

@@ -17,9 +17,7 @@ class GoldfoldError(Exception):
     ('batch_too_large', 'batch_size is 64 and a fold has 50 rows: lower batch_size')
     """
 
-    def __init__(self, code: str, message: str | None = None) -> None:
-        if message is None:
-            code, message = "unspecified", code
+    def __init__(self, code: str, message: str) -> None:
         super().__init__(code, message)
         self.code = code
         self.message = message

@@ -67,8 +67,8 @@ def finished(board: Board, ref: int) -> Submission:
 
 
 HOSTILE = {
-    "loops": (rows(1e6), "more than 1 s of processor time"),
-    "eats memory": (rows(2e6), "more than the 0.25 GiB of memory"),
+    "loops": (rows(1e6), "more than 1 s of CPU time"),
+    "eats memory": (rows(2e6), "more than 0.25 GiB of memory"),
     "fails": (rows(3e6), "failed (KeyError)"),
     "refuses": (rows(4e6), "failed (RuntimeError)"),
     "scores as nothing": (rows(6e6), "is nan"),

@@ -77,7 +77,7 @@ def test_the_deadline_closes_the_board_and_opens_the_private_one(tmp_path):
 def test_the_board_is_on_this_machine_alone_until_somebody_has_a_key(tmp_path):
     project = make_project(tmp_path)
     assert "make host-user" in refused(project, "host", "--port", "0", "--bind", "0.0.0.0")
-    assert "is no address" in refused(project, "host", "--port", "0", "--bind", "everywhere")
+    assert "is not an IP address" in refused(project, "host", "--port", "0", "--bind", "everywhere")
     add_user(project, "invited")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

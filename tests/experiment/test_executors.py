@@ -83,7 +83,11 @@ def test_results_come_as_jobs_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "text"),
     [
-        (GoldfoldError("the rule, the value: the next step"), GoldfoldError, "the rule, the value: the next step"),
+        (
+            GoldfoldError("rule_name", "the rule, the value: the next step"),
+            GoldfoldError,
+            "the rule, the value: the next step",
+        ),
         (FileNotFoundError(2, "not there", "a.png"), FileNotFoundError, "[Errno 2] not there: 'a.png'"),
     ],
 )

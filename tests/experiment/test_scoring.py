@@ -99,7 +99,7 @@ def test_too_few_draws_that_can_be_scored_make_no_interval():
 
     def score(rows, predictions):
         if rows["y"].nunique() < 3:
-            raise GoldfoldError("a class is missing")
+            raise GoldfoldError("metric_one_class", "a class is missing")
         return 1.0
 
     metric = Metric(name="x", score=score, higher_is_better=True, bounds=(0, 1), chance=lambda rows: 0.5)

@@ -19,9 +19,9 @@ from served_board import SECRET, SLUG, Served, add_user, goldfold, make_project,
 
 from goldfold.errors import GoldfoldError
 from goldfold.kaggle import service
-from goldfold.kaggle.following import Desk, Patience
-from goldfold.kaggle.orders import Order
 from goldfold.kaggle.service import Lost
+from goldfold.kaggle.submission_requests import SubmissionRequest
+from goldfold.kaggle.tracking import SubmissionContext, Timeouts
 from goldfold.kaggle.upload import outcome, submit
 
 pytestmark = pytest.mark.slow
@@ -195,16 +195,21 @@ def test_make_submit_tells_the_truth_through_each_client(client, board, tmp_path
     path = tmp_path / "sub.csv"
     path.write_bytes(rows(1.0))
     facts = {"metric": "mean_error", "higher_is_better": False, "cv": 1.0, "cv_sd": None}
-    order = Order(competition="sums", slug=SLUG, run="r1", path=path, **facts)
+    submission_request = SubmissionRequest(competition="sums", slug=SLUG, run="r1", path=path, **facts)
     with proxy(board.address) as line:
         line.faults = [replace(fault)] if fault else []  # a fault counts how often it is to happen
         direct = service.local(board.project / "board")
         through = replace(
             direct, python=str(client.parent / "python"), environment={**direct.environment, "http_proxy": line.url}
         )
-        patience = Patience(call_s=20, upload_s=6, looks_s=(0,), wait_s=30, poll_s=0.5)
+        timeouts = Timeouts(call_s=20, upload_s=6, search_pauses_s=(0,), wait_s=30, poll_s=0.5)
         try:
-            found = outcome(submit(order, Desk(through, tmp_path / "ledger.sqlite", patience, lambda told: None)))
+            found = outcome(
+                submit(
+                    submission_request,
+                    SubmissionContext(through, tmp_path / "ledger.sqlite", timeouts, lambda told: None),
+                )
+            )
         except Lost as lost:
             found = "unknown" if lost.sent else "failed"
         except GoldfoldError:

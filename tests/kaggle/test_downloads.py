@@ -47,13 +47,13 @@ def kind(mode: int) -> zipfile.ZipInfo:
 
 
 HOSTILE = {
-    "above": ("../evil", "leads out of the folder"),
-    "above, later": ("a/../../evil", "leads out of the folder"),
-    "absolute": ("/tmp/evil", "leads out of the folder"),
-    "Windows, above": ("..\\evil", "leads out of the folder"),
-    "Windows, drive": ("C:/evil", "leads out of the folder"),
-    "Windows, share": ("//host/share/evil", "leads out of the folder"),
-    "endless name": ("a" * 300, "leads out of the folder"),
+    "above": ("../evil", "would be written outside the folder"),
+    "above, later": ("a/../../evil", "would be written outside the folder"),
+    "absolute": ("/tmp/evil", "would be written outside the folder"),
+    "Windows, above": ("..\\evil", "would be written outside the folder"),
+    "Windows, drive": ("C:/evil", "would be written outside the folder"),
+    "Windows, share": ("//host/share/evil", "would be written outside the folder"),
+    "endless name": ("a" * 300, "would be written outside the folder"),
     "link": (kind(stat.S_IFLNK | 0o777), "is a link or a device"),
     "pipe": (kind(stat.S_IFIFO | 0o666), "is a link or a device"),
     "block device": (kind(stat.S_IFBLK | 0o666), "is a link or a device"),
@@ -77,7 +77,7 @@ def test_names_that_come_twice_and_secrets_are_refused(tmp_path):
     path = packed(tmp_path / "x.zip", {"a": b"1"})
     with zipfile.ZipFile(path, "a") as file, pytest.warns(UserWarning, match="Duplicate"):
         file.writestr("a", b"2")
-    with pytest.raises(GoldfoldError, match="there twice"):
+    with pytest.raises(GoldfoldError, match="is in it twice"):
         archives.unpack(path, tmp_path / "out", MEGABYTE)
     with pytest.raises(GoldfoldError, match="cannot be unpacked"):
         archives.unpack(packed(tmp_path / "y.zip", {"a": b"1", "a/b": b"2"}), tmp_path / "out", MEGABYTE)
@@ -92,7 +92,7 @@ def test_names_that_come_twice_and_secrets_are_refused(tmp_path):
 def test_a_bomb_is_refused_by_what_it_says_and_by_what_it_holds(tmp_path):
     path = packed(tmp_path / "x.zip", {"zeros": bytes(20 * MEGABYTE)}, compresslevel=9)
     assert path.stat().st_size < 100_000
-    with pytest.raises(GoldfoldError, match="holds 20,971,520 bytes, and at most 1,048,576"):
+    with pytest.raises(GoldfoldError, match="contains 20,971,520 bytes, and at most 1,048,576"):
         archives.unpack(path, tmp_path / "out", MEGABYTE)
     data = path.read_bytes()
     size = (20 * MEGABYTE).to_bytes(4, "little")
@@ -135,9 +135,9 @@ def board(tmp_path_factory):
         yield served
 
 
-def fetch(board: served_board.Served, folder: Path, slug: str = served_board.SLUG) -> tuple[bool, list[str]]:
+def download_files(board: served_board.Served, folder: Path, slug: str = served_board.SLUG) -> tuple[bool, list[str]]:
     said: list[str] = []
-    return downloads.fetch(service.local(board.project / "board"), slug, folder, said.append), said
+    return downloads.download_files(service.local(board.project / "board"), slug, folder, said.append), said
 
 
 def names(folder: Path) -> set[str]:
@@ -149,7 +149,7 @@ ALL = {"train.csv", "test.csv", "sample_submission.csv", "deep/note 1.txt", "lab
 
 
 def test_everything_listed_arrives_unpacked_and_only_once(board, tmp_path):
-    new, said = fetch(board, tmp_path / "raw")
+    new, said = download_files(board, tmp_path / "raw")
     assert new
     assert names(tmp_path / "raw") == ALL
     assert (tmp_path / "raw" / "labels.csv").read_bytes() == b"id,y\n1,2\n"
@@ -158,17 +158,17 @@ def test_everything_listed_arrives_unpacked_and_only_once(board, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["raw", "raw.json"]
     assert said[0].startswith("7 files, ")
     assert sum(" of 7" in line for line in said) == 7
-    new, said = fetch(board, tmp_path / "raw")
+    new, said = download_files(board, tmp_path / "raw")
     assert not new
     assert len(said) == 1
     (tmp_path / "raw" / "test.csv").unlink()  # no longer as listed
-    assert fetch(board, tmp_path / "raw")[0]
+    assert download_files(board, tmp_path / "raw")[0]
     assert names(tmp_path / "raw") == ALL
 
 
 def test_many_files_come_in_one_archive(board, tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "ONE_BY_ONE", 2)
-    new, said = fetch(board, tmp_path / "raw")
+    new, said = download_files(board, tmp_path / "raw")
     assert new
     assert names(tmp_path / "raw") == ALL
     assert any(f"{served_board.SLUG}.zip" in line for line in said)
@@ -182,8 +182,8 @@ def test_finished_files_are_not_fetched_again(board, tmp_path):
     size = (board.project / "data" / "sums" / "public" / "train.csv").stat().st_size
     finished.write_bytes(b"x" * size)
     (finished.parent / "test.csv").write_bytes(b"broken off")  # not as long as listed
-    said = fetch(board, tmp_path / "raw")[1]
-    assert said[1] == "1 of them are here from before"
+    said = download_files(board, tmp_path / "raw")[1]
+    assert said[1] == "1 of them were downloaded before"
     assert not any(line.startswith("train.csv") for line in said)
     assert (tmp_path / "raw" / "train.csv").read_bytes() == b"x" * size
     assert (tmp_path / "raw" / "test.csv").read_bytes() != b"broken off"
@@ -194,14 +194,14 @@ def test_a_kill_in_the_middle_is_made_good(board, tmp_path):
     script = (
         "import os, sys\nfrom pathlib import Path\nfrom goldfold.kaggle import downloads, service\n"
         "def report(line):\n    if ' 2 of ' in line: os.kill(os.getpid(), 9)\n"
-        "downloads.fetch(service.local(Path(sys.argv[1])), sys.argv[2], Path(sys.argv[3]), report)\n"
+        "downloads.download_files(service.local(Path(sys.argv[1])), sys.argv[2], Path(sys.argv[3]), report)\n"
     )
     command = [sys.executable, "-c", script, board.project / "board", served_board.SLUG, tmp_path / "raw"]
     assert subprocess.run(command, check=False).returncode == -9
     assert not (tmp_path / "raw").exists()
     assert len(names(tmp_path / "raw.partial" / "files")) == 2
-    said = fetch(board, tmp_path / "raw")[1]
-    assert said[1] == "2 of them are here from before"
+    said = download_files(board, tmp_path / "raw")[1]
+    assert said[1] == "2 of them were downloaded before"
     assert sum(" of 5" in line for line in said) == 5
     assert names(tmp_path / "raw") == ALL
 
@@ -210,21 +210,21 @@ def test_files_of_the_user_are_left_alone(board, tmp_path):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "mine.csv").write_text("mine")
     with pytest.raises(GoldfoldError, match="not downloaded: move it away"):
-        fetch(board, tmp_path / "raw")
+        download_files(board, tmp_path / "raw")
     assert names(tmp_path) == {"raw/mine.csv"}
 
 
 def test_a_bomb_among_the_files_leaves_nothing_behind(board, tmp_path, monkeypatch):
     monkeypatch.setattr(downloads, "SMALL", 100)
     monkeypatch.setattr(downloads, "TIMES_LARGER", 0.1)
-    with pytest.raises(GoldfoldError, match=r"zip was not unpacked: it holds 500 bytes"):
-        fetch(board, tmp_path / "raw")
+    with pytest.raises(GoldfoldError, match=r"zip was not unpacked: it contains 500 bytes"):
+        download_files(board, tmp_path / "raw")
     assert not (tmp_path / "raw").exists()
 
 
 def test_refusals_say_what_to_do(board, tmp_path, monkeypatch):
     with pytest.raises(GoldfoldError, match="check that the slug is spelled"):
-        fetch(board, tmp_path / "raw", "sums-of-too")
+        download_files(board, tmp_path / "raw", "sums-of-too")
     empty = tmp_path / "empty"
     empty.mkdir()
     # nobody to be: the client must not even try to reach a host, so every way out leads nowhere
@@ -235,39 +235,39 @@ def test_refusals_say_what_to_do(board, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(empty))
     monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(empty))
     with pytest.raises(GoldfoldError, match=r"no Kaggle credentials: .*kaggle\.json"):
-        downloads.fetch(service.kaggle(), served_board.SLUG, tmp_path / "raw", print)
+        downloads.download_files(service.kaggle(), served_board.SLUG, tmp_path / "raw", print)
     assert not (tmp_path / "raw").exists()
 
 
 @pytest.mark.parametrize("name", ["../evil.csv", "/etc/evil.csv", "C:\\evil.csv"])
 def test_a_listing_cannot_name_files_outside(name, monkeypatch):
     monkeypatch.setattr(downloads, "call", lambda *_, **__: {"files": [{"name": name, "totalBytes": 1}]})
-    with pytest.raises(GoldfoldError, match="leads out of its folder"):
-        downloads.listing(None, "x")
+    with pytest.raises(GoldfoldError, match="outside its folder"):
+        downloads.list_files(None, "x")
 
 
 def test_what_is_not_as_listed_is_not_kept(tmp_path):
     came = tmp_path / "incoming" / "0" / "a.csv"
     came.parent.mkdir(parents=True)
     came.write_bytes(b"123")
-    with pytest.raises(GoldfoldError, match="came with 3 bytes, 4 are listed"):
-        downloads._accept(came, downloads.Listed("a.csv", 4), tmp_path / "files")
+    with pytest.raises(GoldfoldError, match="has 3 bytes, but 4 are listed"):
+        downloads._accept(came, downloads.ListedFile("a.csv", 4), tmp_path / "files")
     assert not came.exists()
     zipped = packed(tmp_path / "incoming" / "1" / "a.csv.zip", {"a.csv": b"1234"})  # Kaggle packs some on the way
-    downloads._accept(zipped, downloads.Listed("deep/a.csv", 4), tmp_path / "files")
+    downloads._accept(zipped, downloads.ListedFile("deep/a.csv", 4), tmp_path / "files")
     assert (tmp_path / "files" / "deep" / "a.csv").read_bytes() == b"1234"
     other = packed(tmp_path / "incoming" / "2" / "a.csv.zip", {"b.csv": b"1234"})
-    with pytest.raises(GoldfoldError, match=r"should hold a\.csv alone, found b\.csv"):
-        downloads._accept(other, downloads.Listed("a.csv", 4), tmp_path / "files")
+    with pytest.raises(GoldfoldError, match=r"should contain only a\.csv, found b\.csv"):
+        downloads._accept(other, downloads.ListedFile("a.csv", 4), tmp_path / "files")
 
 
 def test_the_command_downloads_prepares_and_brings_the_board(board):
     board.scored(board.submit(served_board.rows(31337.0)))
     said = served_board.goldfold(board.project, "download", "--comp", "sums", "--to", "local")
-    assert "raw: all there, as listed" in said
+    assert "raw: download complete" in said
     assert "public: 80 train rows, 80 test rows" in said
     public = leaderboards.read(board.project / "data" / "sums" / "leaderboard", higher_is_better=False)
     assert public[0].name == "public"
     assert len(public[0].scores) == 1
     said = served_board.goldfold(board.project, "download", "--comp", "sums", "--to", "local")
-    assert "raw: there already, as listed" in said
+    assert "raw: already complete" in said

@@ -14,6 +14,7 @@ from PIL import Image
 
 from goldfold.errors import GoldfoldError
 from goldfold.kaggle import leaderboards
+from goldfold.kaggle.leaderboards import Leaderboard
 from goldfold.metrics import auroc
 from goldfold.report.run import leaderboard as picture
 
@@ -27,13 +28,15 @@ KAGGLE = (  # as kaggle 2.2.4 brings it, with its byte order mark
 )
 
 
-def board(text: str, folder: Path, name: str = "x-publicleaderboard.csv", higher: bool = True) -> leaderboards.Board:
+def board(
+    text: str, folder: Path, name: str = "x-publicleaderboard.csv", higher: bool = True
+) -> leaderboards.Leaderboard:
     (folder / name).write_text(text, encoding="utf-8")
     return leaderboards.read(folder / name, higher)[0]
 
 
-def of(scores: np.ndarray, higher: bool = True) -> leaderboards.Board:
-    return leaderboards.Board("public", Path("x.csv"), np.sort(scores)[:: -1 if higher else 1], higher, None)
+def of(scores: np.ndarray, higher: bool = True) -> Leaderboard:
+    return leaderboards.Leaderboard("public", Path("x.csv"), np.sort(scores)[:: -1 if higher else 1], higher, None)
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
@@ -90,7 +93,10 @@ def test_public_and_private_boards_are_told_apart(tmp_path):
         ("", "no column Score"),
         ("id,label\n1,2\n", "no column Score, PublicScore or PrivateScore in 'id,label'"),
         ("rank,score\n1,\n2,none\n", "no line with a score in column 'score'"),
-        ("rank,score\n1,0.1\n2,0.2\n3,0.9\n", "0.1 at the top to 0.9, so lower is better there, but higher is better"),
+        (
+            "rank,score\n1,0.1\n2,0.2\n3,0.9\n",
+            "0.1 at the top to 0.9, so lower is better there, but higher is better",
+        ),
     ],
 )
 def test_what_is_no_board_is_refused(text, complaint, tmp_path):
@@ -105,8 +111,10 @@ def test_the_same_board_is_right_in_its_own_direction(tmp_path):
 
 
 def test_scores_that_the_metric_does_not_allow_are_doubted():
-    assert leaderboards.doubt(of(np.array([0.2, 0.9])), auroc("y")) is None
-    assert "2 of 3 scores lie outside [0, 1]" in leaderboards.doubt(of(np.array([0.2, 1.9, -3])), auroc("y"))
+    assert leaderboards.out_of_bounds_note(of(np.array([0.2, 0.9])), auroc("y")) is None
+    assert "2 of 3 scores are outside [0, 1]" in leaderboards.out_of_bounds_note(
+        of(np.array([0.2, 1.9, -3])), auroc("y")
+    )
 
 
 # --- ranks and medals --------------------------------------------------------------------------------------------

@@ -55,9 +55,9 @@ STEPS |= {("received", "scored"), ("received", "failed"), ("scored", "scored"), 
 
 
 def at(book: Path, state: str, tag: str = "gf-00000000") -> Attempt:
-    attempt = ledger.add(book, Attempt(**{**FACTS, "tag": tag}))
+    attempt = ledger.add_attempt(book, Attempt(**{**FACTS, "tag": tag}))
     for step in ROUTE[state]:
-        attempt = ledger.move(book, tag, step, **({"ref": 7} if step == "received" else {}))
+        attempt = ledger.update_attempt(book, tag, step, **({"ref": 7} if step == "received" else {}))
     return attempt
 
 
@@ -66,11 +66,11 @@ def test_only_the_moves_of_the_state_machine_are_made(tmp_path, before, after):
     book = tmp_path / "ledger.sqlite"
     at(book, before)
     if (before, after) in STEPS:
-        assert ledger.move(book, FACTS["tag"], after, ref=7).state == after
+        assert ledger.update_attempt(book, FACTS["tag"], after, ref=7).state == after
     else:
         with pytest.raises(GoldfoldError, match=f"is '{before}' in .* cannot become '{after}'"):
-            ledger.move(book, FACTS["tag"], after, ref=7)
-        assert ledger.attempts(book)[0].state == before
+            ledger.update_attempt(book, FACTS["tag"], after, ref=7)
+        assert ledger.read_attempts(book)[0].state == before
 
 
 @pytest.mark.parametrize("ref", [None, 0, -1])
@@ -78,18 +78,18 @@ def test_received_needs_a_reference_number(tmp_path, ref):
     book = tmp_path / "ledger.sqlite"
     at(book, "sending")
     with pytest.raises(GoldfoldError, match="CHECK constraint"):
-        ledger.move(book, FACTS["tag"], "received", ref=ref)
-    assert ledger.attempts(book)[0].state == "sending"
+        ledger.update_attempt(book, FACTS["tag"], "received", ref=ref)
+    assert ledger.read_attempts(book)[0].state == "sending"
 
 
 def test_rows_come_back_as_they_were_and_the_csv_holds_them_all(tmp_path):
     book = tmp_path / "submissions" / "ledger.sqlite"
-    assert ledger.attempts(book) == []
+    assert ledger.read_attempts(book) == []
     rows = [Attempt(**FACTS), Attempt(**{**FACTS, "tag": "gf-1", "cv_sd": None, "higher_is_better": False})]
     for row in rows:
-        ledger.add(book, row)
-    assert ledger.attempts(book) == rows
-    assert ledger.attempts(book, competition="布匹", tag="gf-1") == rows[1:]
+        ledger.add_attempt(book, row)
+    assert ledger.read_attempts(book) == rows
+    assert ledger.read_attempts(book, competition="布匹", tag="gf-1") == rows[1:]
     with book.with_suffix(".csv").open(encoding="utf-8", newline="") as file:
         read = list(csv.DictReader(file))
     assert [(row["message"], row["cv_sd"], row["ref"]) for row in read] == [
@@ -97,7 +97,7 @@ def test_rows_come_back_as_they_were_and_the_csv_holds_them_all(tmp_path):
         (FACTS["message"], "", ""),
     ]
     with pytest.raises(GoldfoldError, match="UNIQUE"):
-        ledger.add(book, rows[0])
+        ledger.add_attempt(book, rows[0])
 
 
 KILLED = """
@@ -116,8 +116,8 @@ from goldfold.kaggle.ledger import Attempt
 book, name, facts = Path(sys.argv[1]), sys.argv[2], eval(sys.argv[3])
 for number in range(8):
     tag = f"gf-{name}{number}"
-    ledger.add(book, Attempt(**{**facts, "tag": tag}))
-    ledger.move(book, tag, "sending")
+    ledger.add_attempt(book, Attempt(**{**facts, "tag": tag}))
+    ledger.update_attempt(book, tag, "sending")
 """
 
 
@@ -126,15 +126,15 @@ def test_a_kill_within_a_change_leaves_what_was_there(tmp_path):
     at(book, "sending")
     done = subprocess.run([sys.executable, "-c", KILLED, str(book)])
     assert done.returncode == -signal.SIGKILL
-    assert ledger.attempts(book)[0].state == "sending"
-    assert ledger.move(book, FACTS["tag"], "unknown").state == "unknown"
+    assert ledger.read_attempts(book)[0].state == "sending"
+    assert ledger.update_attempt(book, FACTS["tag"], "unknown").state == "unknown"
 
 
 def test_a_crowd_loses_no_row(tmp_path):
     book = tmp_path / "ledger.sqlite"
     crowd = [subprocess.Popen([sys.executable, "-c", CROWD, str(book), name, repr(FACTS)]) for name in "abc"]
     assert [process.wait() for process in crowd] == [0, 0, 0]
-    assert {attempt.state for attempt in ledger.attempts(book)} == {"sending"}
+    assert {attempt.state for attempt in ledger.read_attempts(book)} == {"sending"}
     text = book.with_suffix(".csv").read_text(encoding="utf-8")
     assert all(f"gf-{name}{number}," in text for name in "abc" for number in range(8))
 
@@ -218,15 +218,15 @@ def test_the_command_tells_of_every_board_and_draws(tmp_path):
     base = Attempt(**{**FACTS, "competition": "cloth"})
     for number in range(5):
         row = replace(base, tag=f"gf-{number}", run=f"r{number}", sha256=str(number), cv=0.8 + number / 100)
-        ledger.add(workspace.ledger, row)
+        ledger.add_attempt(workspace.ledger, row)
         for state, facts in (
             ("sending", {}),
             ("received", {"ref": number + 1}),
             ("scored", {"public": 0.7 + number / 50}),
         ):
-            ledger.move(workspace.ledger, row.tag, state, **facts)
-    ledger.add(workspace.ledger, replace(base, tag="gf-x", run="r9"))
-    ledger.move(workspace.ledger, "gf-x", "failed", said="upload failed: no place")
+            ledger.update_attempt(workspace.ledger, row.tag, state, **facts)
+    ledger.add_attempt(workspace.ledger, replace(base, tag="gf-x", run="r9"))
+    ledger.update_attempt(workspace.ledger, "gf-x", "failed", said="upload failed: no place")
     found = ledger_of(workspace, "cloth")
     said = str(found)
     assert len(found.table) == 6

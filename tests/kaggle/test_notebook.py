@@ -210,7 +210,7 @@ def test_what_cannot_be_packed_is_refused(toy):
     run = trained("blobs", "perceptron")
     for weights in run.glob("fold1-*/checkpoints/*.json"):
         weights.unlink()
-    with pytest.raises(GoldfoldError, match="holds no weights"):
+    with pytest.raises(GoldfoldError, match="no weights"):
         bundled(run)
     code = toy / "competitions" / "blobs" / "__init__.py"
     code.write_text(code.read_text(encoding="utf-8") + "\nANOTHER = 1\n", encoding="utf-8")
@@ -271,7 +271,7 @@ def test_the_real_client_accepts_the_metadata(paper, tmp_path):
 
 @pytest.mark.parametrize("name", ["a/b-r1", "solar_cells/baseline-r1", "地毯/基线-r12", f"{'long_' * 9}/{'x-' * 30}r1"])
 def test_slugs_and_titles_have_kaggles_length(name):
-    slug = notebooks.slug(Path("runs") / name)
+    slug = notebooks.kernel_slug(Path("runs") / name)
     data = notebooks.dataset_metadata("somebody", Path("runs") / name, "slug")
     for text in (slug, data["title"], data["id"].partition("/")[2]):
         assert 6 <= len(text) <= 50
@@ -282,7 +282,7 @@ def test_slugs_and_titles_have_kaggles_length(name):
 
 
 def test_slugs_of_long_names_differ():
-    assert len({notebooks.slug(Path(f"runs/{'a' * 60}/{config}")) for config in ("x-r1", "y-r1")}) == 2
+    assert len({notebooks.kernel_slug(Path(f"runs/{'a' * 60}/{config}")) for config in ("x-r1", "y-r1")}) == 2
 
 
 class Looking(Params):
@@ -319,9 +319,9 @@ def test_differences_are_told(tmp_path):
     own, here = tmp_path / "own.csv", tmp_path / "here.csv"
     own.write_text("id,label\n1,0.5\n2,0.25\n")
     here.write_text("id,label\n1,0.5\n2,0.35\n")
-    assert "1 of 2 rows differ" in notebooks.compared(here, own)
-    assert "by 0.1 at most" in notebooks.compared(here, own)
+    assert "1 of 2 rows differ" in notebooks.compare_submissions(here, own)
+    assert "by 0.1 at most" in notebooks.compare_submissions(here, own)
     here.write_text("id,label\n1,0.5\n3,0.25\n")
-    assert "other ids" in notebooks.compared(here, own)
+    assert "other ids" in notebooks.compare_submissions(here, own)
     here.write_bytes(own.read_bytes())
-    assert "the same bytes" in notebooks.compared(here, own)
+    assert "the same bytes" in notebooks.compare_submissions(here, own)

@@ -13,12 +13,12 @@ from served_board import served
 
 from goldfold.errors import GoldfoldError
 from goldfold.io.files import read_json, write_json
-from goldfold.kaggle import orders, service
+from goldfold.kaggle import service
 from goldfold.kaggle.client_calls import scrubbed
 from goldfold.kaggle.ledger import Attempt
-from goldfold.kaggle.orders import Order
 from goldfold.kaggle.service import Service
-from goldfold.kaggle.upload import CODES, outcome
+from goldfold.kaggle.submission_requests import SubmissionRequest, new_attempt, submission_message
+from goldfold.kaggle.upload import EXIT_CODES, outcome
 
 Goldfold = Callable[..., subprocess.CompletedProcess]
 
@@ -72,10 +72,10 @@ def test_the_message_names_run_and_cv_and_ends_with_the_tag(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("a", encoding="utf-8")
     facts = {"competition": "c", "slug": "c", "path": path, "metric": "auroc", "higher_is_better": True, "cv": 0.93124}
-    order = Order(run="autoencoder-r12", cv_sd=0.0081, note=" a\n b ", **facts)
-    assert orders.message(order, "gf-3f2a91c4") == "a b autoencoder-r12 cv=0.9312±0.008 [gf-3f2a91c4]"
-    assert orders.message(Order(run="r1", cv_sd=None, **facts), "gf-1") == "r1 cv=0.9312 [gf-1]"
-    assert len({orders.attempt(order, "local").tag for _ in range(100)}) == 100
+    request = SubmissionRequest(run="autoencoder-r12", cv_sd=0.0081, note=" a\n b ", **facts)
+    assert submission_message(request, "gf-3f2a91c4") == "a b autoencoder-r12 cv=0.9312±0.008 [gf-3f2a91c4]"
+    assert submission_message(SubmissionRequest(run="r1", cv_sd=None, **facts), "gf-1") == "r1 cv=0.9312 [gf-1]"
+    assert len({new_attempt(request, "local").tag for _ in range(100)}) == 100
 
 
 def test_every_end_has_a_code_of_its_own():
@@ -84,7 +84,7 @@ def test_every_end_has_a_code_of_its_own():
     states |= {("unknown", None): "unknown", ("sending", None): "unknown"}
     for (state, ref), word in states.items():
         assert outcome(Attempt(**facts, metric="m", higher_is_better=True, cv=0, state=state, ref=ref)) == word
-    assert len(set(CODES.values())) == len(CODES)
+    assert len(set(EXIT_CODES.values())) == len(EXIT_CODES)
 
 
 def test_the_local_client_knows_nothing_of_the_users_credentials(tmp_path, monkeypatch):

@@ -20,15 +20,15 @@ from faults import Fault, Proxy, answers, page, proxy, says
 
 from goldfold.errors import GoldfoldError
 from goldfold.kaggle import ledger, service
-from goldfold.kaggle.following import Desk, Patience
 from goldfold.kaggle.ledger import Attempt
-from goldfold.kaggle.orders import Kernel, Order
 from goldfold.kaggle.service import Lost, Refused, Service
+from goldfold.kaggle.submission_requests import Kernel, SubmissionRequest
+from goldfold.kaggle.tracking import SubmissionContext, Timeouts
 from goldfold.kaggle.upload import outcome, submit
 
 HERE = Path(__file__).parents[1]
-PATIENCE = Patience(call_s=20, upload_s=20, looks_s=(0,), settle_s=3600, wait_s=30, poll_s=0.5)
-HASTY = replace(PATIENCE, upload_s=3)
+TIMEOUTS = Timeouts(call_s=20, upload_s=20, search_pauses_s=(0,), settle_s=3600, wait_s=30, poll_s=0.5)
+HASTY = replace(TIMEOUTS, upload_s=3)
 CREATE, START, LIST = "CreateSubmission", "StartSubmissionUpload", "ListSubmissions"
 
 
@@ -42,17 +42,21 @@ class Bench:
     sample: Path
     folder: Path
 
-    def desk(self, patience: Patience = PATIENCE, lines: list[str] | None = None) -> Desk:
-        return Desk(self.service, self.folder / "ledger.sqlite", patience, [].append if lines is None else lines.append)
+    def context(self, timeouts: Timeouts = TIMEOUTS, lines: list[str] | None = None) -> SubmissionContext:
+        return SubmissionContext(
+            self.service, self.folder / "ledger.sqlite", timeouts, [].append if lines is None else lines.append
+        )
 
-    def order(self, name: str = "baseline-r1", seed: int = 0, **other: object) -> Order:
+    def submission_request(self, name: str = "baseline-r1", seed: int = 0, **other: object) -> SubmissionRequest:
         """A good file, unlike that of any other test or seed."""
         path = self.folder / f"{name}.csv"
         if not path.exists():
             frame, draw = pd.read_csv(self.sample), random.Random(f"{self.folder} {name} {seed}")
             frame.assign(label=[draw.random() for _ in range(len(frame))]).to_csv(path, index=False)
         facts = {"metric": "auroc", "higher_is_better": True, "cv": 0.93124, "cv_sd": 0.0081}
-        return Order(**{"competition": "blobs", "slug": "blobs", "run": name, "path": path, **facts, **other})
+        return SubmissionRequest(
+            **{"competition": "blobs", "slug": "blobs", "run": name, "path": path, **facts, **other}
+        )
 
     def listed(self) -> list[dict]:
         return service.call(self.direct, "submissions", slug="blobs")["submissions"]
@@ -61,7 +65,7 @@ class Bench:
         return [each for each in self.listed() if attempt.tag in each["description"]]
 
     def last(self) -> Attempt:
-        return ledger.attempts(self.folder / "ledger.sqlite")[-1]
+        return ledger.read_attempts(self.folder / "ledger.sqlite")[-1]
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +88,10 @@ def bench(served: tuple[Path, Proxy, Service], tmp_path: Path) -> Iterator[Bench
     line.reset()
 
 
-def ended(bench: Bench, patience: Patience = PATIENCE) -> str:
+def ended(bench: Bench, timeouts: Timeouts = TIMEOUTS) -> str:
     """The outcome that the command tells of a submit."""
     try:
-        return outcome(submit(bench.order(), bench.desk(patience)))
+        return outcome(submit(bench.submission_request(), bench.context(timeouts)))
     except Lost as lost:
         return "unknown" if lost.sent else "failed"
     except GoldfoldError:
@@ -100,7 +104,7 @@ def creations(bench: Bench) -> int:
 
 def test_a_good_file_is_scored_and_the_same_bytes_are_not_sent_again(bench):
     lines = []
-    attempt = submit(bench.order(), bench.desk(lines=lines))
+    attempt = submit(bench.submission_request(), bench.context(lines=lines))
     (there,) = bench.with_tag(attempt)
     assert (outcome(attempt), attempt.ref) == ("scored", there["ref"])
     assert attempt.public == float(there["publicScore"])
@@ -108,37 +112,37 @@ def test_a_good_file_is_scored_and_the_same_bytes_are_not_sent_again(bench):
     assert any(line.startswith("received as") for line in lines)
     assert bench.line.log[:5] == ["GetCompetition", "GetSubmissionLimits", START, "PUT", CREATE]
     with pytest.raises(GoldfoldError, match=r"were sent at .* as baseline-r1, scored .* AGAIN=1"):
-        submit(bench.order(), bench.desk())
+        submit(bench.submission_request(), bench.context())
     assert creations(bench) == 1
-    again = submit(bench.order(again=True), bench.desk())
+    again = submit(bench.submission_request(again=True), bench.context())
     assert (outcome(again), creations(bench)) == ("scored", 2)
     assert again.tag != attempt.tag
 
 
 def test_a_message_is_sent_as_it_is(bench):
     note = "wider net, \"quoted\" 'twice' 地毯 ☃ $HOME `x` \\n <script>"
-    attempt = submit(bench.order(note=note), bench.desk())
+    attempt = submit(bench.submission_request(note=note), bench.context())
     assert [each["description"] for each in bench.with_tag(attempt)] == [f"{note} {attempt.message[len(note) + 1 :]}"]
-    with pytest.raises(GoldfoldError, match="MESSAGE has 400 characters, 300 are the most"):
-        submit(bench.order("other-r1", note="x" * 400), bench.desk())
+    with pytest.raises(GoldfoldError, match="MESSAGE has 400 characters, at most 300"):
+        submit(bench.submission_request("other-r1", note="x" * 400), bench.context())
     assert creations(bench) == 1
 
 
 def test_wrong_columns_are_received_and_end_as_an_error_with_the_boards_words(bench):
-    order = bench.order()
-    order.path.write_text("number,label\n1,2\n", encoding="utf-8")
-    attempt = submit(order, bench.desk())
+    request = bench.submission_request()
+    request.path.write_text("number,label\n1,2\n", encoding="utf-8")
+    attempt = submit(request, bench.context())
     (there,) = bench.with_tag(attempt)
     assert (outcome(attempt), attempt.said, attempt.ref) == ("error", there["errorDescription"], there["ref"])
     with pytest.raises(GoldfoldError, match="as 'error'"):
-        submit(order, bench.desk())
+        submit(request, bench.context())
 
 
 def test_an_empty_file_ends_as_the_board_says(bench):
-    order = bench.order()
-    order.path.write_bytes(b"")
+    request = bench.submission_request()
+    request.path.write_bytes(b"")
     try:
-        attempt = submit(order, bench.desk())
+        attempt = submit(request, bench.context())
     except Refused:
         attempt = bench.last()
     assert outcome(attempt) in ("error", "failed")
@@ -150,70 +154,70 @@ def test_an_empty_file_ends_as_the_board_says(bench):
 )
 def test_a_refused_upload_failed_and_can_be_sent_again(bench, status):
     bench.line.faults = [says("PUT", status, "no place")]
-    attempt = submit(bench.order(), bench.desk())
+    attempt = submit(bench.submission_request(), bench.context())
     assert (outcome(attempt), creations(bench)) == ("failed", 0)
     assert attempt.said.startswith("upload failed: Could not submit to competition")
-    assert outcome(submit(bench.order(), bench.desk())) == "scored"
+    assert outcome(submit(bench.submission_request(), bench.context())) == "scored"
 
 
 def test_an_upload_dropped_once_is_carried_on_by_the_client(bench):
     bench.line.faults = [Fault("PUT", "cut", length=100)]
-    attempt = submit(bench.order(), bench.desk())
+    attempt = submit(bench.submission_request(), bench.context())
     assert (outcome(attempt), bench.line.log.count("PUT"), len(bench.with_tag(attempt))) == ("scored", 2, 1)
 
 
 @pytest.mark.parametrize("fault", [Fault("PUT", "drop", times=99), Fault("PUT", "stall")], ids=["dropped", "stalled"])
 def test_an_upload_that_never_ends_is_ended_and_has_failed(bench, fault):
     bench.line.faults = [fault]
-    attempt = submit(bench.order(), bench.desk(HASTY))
+    attempt = submit(bench.submission_request(), bench.context(HASTY))
     assert (outcome(attempt), creations(bench)) == ("failed", 0)
     assert "no answer within 3 s" in attempt.said
 
 
 def test_a_lost_answer_is_found_by_its_tag(bench):
     bench.line.faults = [Fault(CREATE, "lose")]
-    attempt = submit(bench.order(), bench.desk())
+    attempt = submit(bench.submission_request(), bench.context())
     assert (outcome(attempt), creations(bench), len(bench.with_tag(attempt))) == ("scored", 1, 1)
 
 
 def test_a_slow_service_is_unknown_and_found_later_without_sending_again(bench):
     bench.line.faults = [Fault(CREATE, "late")]
-    attempt = submit(bench.order(), bench.desk(HASTY))
+    attempt = submit(bench.submission_request(), bench.context(HASTY))
     assert (outcome(attempt), attempt.ref, bench.with_tag(attempt)) == ("unknown", None, [])
-    still = submit(bench.order(), bench.desk())
+    still = submit(bench.submission_request(), bench.context())
     assert (outcome(still), still.tag, creations(bench)) == ("unknown", attempt.tag, 1)
     bench.line.released.set()
     while not bench.with_tag(attempt):
         pass  # each look takes the client half a second
-    found = submit(bench.order(), bench.desk())
+    found = submit(bench.submission_request(), bench.context())
     assert (outcome(found), found.tag, creations(bench)) == ("scored", attempt.tag, 1)
 
 
 def test_what_never_turns_up_counts_as_not_recorded_in_time(bench):
     bench.line.faults = [Fault(CREATE, "drop")]
-    lost = submit(bench.order(), bench.desk())
+    lost = submit(bench.submission_request(), bench.context())
     assert outcome(lost) == "unknown"
-    sent = submit(bench.order(), bench.desk(replace(PATIENCE, settle_s=0)))
+    sent = submit(bench.submission_request(), bench.context(replace(TIMEOUTS, settle_s=0)))
     assert outcome(sent) == "scored"
-    first, second = ledger.attempts(bench.folder / "ledger.sqlite")
+    first, second = ledger.read_attempts(bench.folder / "ledger.sqlite")
     assert (first.tag, outcome(first), first.said) == (lost.tag, "failed", "not among the submissions 0 minutes later")
     assert (second.tag, len(bench.with_tag(sent)), bench.with_tag(lost)) == (sent.tag, 1, [])
 
 
 def test_an_unknown_end_does_not_keep_other_files_from_being_sent(bench):
     bench.line.faults = [Fault(CREATE, "drop")]
-    submit(bench.order(), bench.desk())
-    assert outcome(submit(bench.order("other-r1"), bench.desk())) == "scored"
+    submit(bench.submission_request(), bench.context())
+    assert outcome(submit(bench.submission_request("other-r1"), bench.context())) == "scored"
 
 
 REFUSALS = [
     (says(START, 403, "You cannot submit until you accept the competition rules"), 403, "accept the rules on"),
     (says("GetCompetition", 403, "Permission 'competitions.participate' was denied"), 403, "check that the slug"),
     (says("GetCompetition", 404, "Not found"), 404, "check that the slug"),
-    (says("GetCompetition", 401, "Unauthenticated"), 401, "make a new API token"),
+    (says("GetCompetition", 401, "Unauthenticated"), 401, "create a new API token"),
     (says(START, 429, "Too many requests"), 429, "wait some minutes"),
-    (says(CREATE, 400, "Submission limit reached"), 400, "anew at 00:00 UTC"),
-    (says(CREATE, 403, "The deadline has passed"), 403, "whether it takes submissions still"),
+    (says(CREATE, 400, "Submission limit reached"), 400, "reset at 00:00 UTC"),
+    (says(CREATE, 403, "The deadline has passed"), 403, "whether it still accepts submissions"),
     (page(CREATE, 403), 403, "see the board's page"),
     (says(START, 500, "Internal error"), 500, "see the board's page"),
 ]
@@ -223,11 +227,11 @@ REFUSALS = [
 def test_a_refusal_is_said_in_the_services_words_with_a_hint(bench, fault, status, hint):
     bench.line.faults = [fault]
     with pytest.raises(Refused, match=hint) as refused:
-        submit(bench.order(), bench.desk())
+        submit(bench.submission_request(), bench.context())
     assert refused.value.status == status
     if fault.content_type == "application/json":
         assert json.loads(fault.body)["message"] in str(refused.value)
-    assert not [each for each in ledger.attempts(bench.folder / "ledger.sqlite") if each.state != "failed"]
+    assert not [each for each in ledger.read_attempts(bench.folder / "ledger.sqlite") if each.state != "failed"]
 
 
 @pytest.mark.parametrize(
@@ -235,7 +239,7 @@ def test_a_refusal_is_said_in_the_services_words_with_a_hint(bench, fault, statu
 )
 def test_an_answer_that_says_nothing_about_the_submission_leaves_it_unknown(bench, fault):
     bench.line.faults = [fault]
-    attempt = submit(bench.order(), bench.desk())
+    attempt = submit(bench.submission_request(), bench.context())
     assert (outcome(attempt), bench.with_tag(attempt)) == ("unknown", [])
 
 
@@ -248,7 +252,7 @@ def test_a_page_instead_of_an_answer_before_sending_sends_nothing(bench, operati
 
 def test_success_without_a_reference_number_is_not_recorded(bench):
     bench.line.faults = [answers(CREATE, {"message": "Successfully submitted to Toy competition"})]
-    attempt = submit(bench.order(), bench.desk())
+    attempt = submit(bench.submission_request(), bench.context())
     assert (outcome(attempt), bench.with_tag(attempt)) == ("failed", [])
     assert attempt.said == "not recorded, although it said: Successfully submitted to Toy competition"
 
@@ -258,11 +262,11 @@ TERMS = [
     ("GetSubmissionLimits", {"numTotal": 50, "limitedByTotal": True}, "all 50 submissions"),
     ("GetSubmissionLimits", {}, "join it and accept its rules"),
     ("GetCompetition", {"deadline": "2020-01-01T00:00:00Z"}, "the deadline of 'blobs' passed .* LATE=1"),
-    ("GetCompetition", {"submissionsDisabled": True}, "takes no submissions now"),
+    ("GetCompetition", {"submissionsDisabled": True}, "accepts no submissions now"),
     (
         "GetCompetition",
         {"isKernelsSubmissionsOnly": True},
-        "takes notebooks alone: make notebook RUN=blobs/baseline-r1",
+        "accepts only notebooks: make notebook RUN=blobs/baseline-r1",
     ),
 ]
 
@@ -271,14 +275,14 @@ TERMS = [
 def test_what_cannot_succeed_is_refused_before_anything_is_sent(bench, operation, terms, sentence):
     bench.line.faults = [answers(operation, terms)]
     with pytest.raises(GoldfoldError, match=sentence):
-        submit(bench.order(), bench.desk())
+        submit(bench.submission_request(), bench.context())
     assert START not in bench.line.log
-    assert ledger.attempts(bench.folder / "ledger.sqlite") == []
+    assert ledger.read_attempts(bench.folder / "ledger.sqlite") == []
 
 
 def test_late_submissions_are_sent_where_that_is_asked_for(bench):
     bench.line.faults = [answers("GetCompetition", {"deadline": "2020-01-01T00:00:00Z"})]
-    assert outcome(submit(bench.order(late=True), bench.desk())) == "scored"
+    assert outcome(submit(bench.submission_request(late=True), bench.context())) == "scored"
 
 
 def test_a_notebook_is_submitted_where_nothing_else_is_taken(bench):
@@ -293,44 +297,44 @@ def test_a_notebook_is_submitted_where_nothing_else_is_taken(bench):
         complete,
         answers("CreateCodeSubmission", {"ref": 77, "message": "ok"}),
     ]
-    order = bench.order(kernel=Kernel("somebody/goldfold-blobs", "submission.csv"))
-    with pytest.raises(GoldfoldError, match="is RUNNING: start again when its run is COMPLETE"):
-        submit(order, bench.desk())
+    request = bench.submission_request(kernel=Kernel("somebody/goldfold-blobs", "submission.csv"))
+    with pytest.raises(GoldfoldError, match="is RUNNING: run the command again when its run is COMPLETE"):
+        submit(request, bench.context())
     found = answers("GetSubmission", {"ref": 77, "status": "COMPLETE", "publicScore": "0.5"})
     bench.line.faults.append(found)
-    attempt = submit(order, bench.desk())
+    attempt = submit(request, bench.context())
     assert (outcome(attempt), attempt.ref, attempt.public) == ("scored", 77, 0.5)
     assert {START, "PUT", CREATE}.isdisjoint(bench.line.log)
 
 
 def test_no_service_at_all_sends_nothing(bench):
     nowhere = replace(bench.service, environment={**bench.service.environment, "http_proxy": "http://127.0.0.1:9"})
-    with pytest.raises(Lost, match="is the board up\\? make host starts it"):
-        submit(bench.order(), replace(bench.desk(), service=nowhere))
-    assert ledger.attempts(bench.folder / "ledger.sqlite") == []
+    with pytest.raises(Lost, match="is the board up\\? Start it with make host"):
+        submit(bench.submission_request(), replace(bench.context(), service=nowhere))
+    assert ledger.read_attempts(bench.folder / "ledger.sqlite") == []
 
 
 def test_a_score_that_does_not_come_in_time_is_pending_and_followed_by_the_next_submit(bench):
     pending = {"status": "PENDING", "ref": 1}
     bench.line.faults = [answers("GetSubmission", pending, times=99), answers(LIST, {}, times=99)]
-    attempt = submit(bench.order(), bench.desk(replace(PATIENCE, wait_s=0)))
+    attempt = submit(bench.submission_request(), bench.context(replace(TIMEOUTS, wait_s=0)))
     assert (outcome(attempt), attempt.public) == ("pending", None)
     bench.line.faults = []
-    found = submit(bench.order(), bench.desk())
+    found = submit(bench.submission_request(), bench.context())
     assert (outcome(found), found.tag, creations(bench)) == ("scored", attempt.tag, 1)
 
 
 def test_polling_goes_on_through_broken_answers(bench):
     bench.line.faults = [page("GetSubmission"), says(LIST, 503, "busy"), Fault("GetSubmission", "drop")]
-    assert outcome(submit(bench.order(), bench.desk())) == "scored"
+    assert outcome(submit(bench.submission_request(), bench.context())) == "scored"
 
 
 def test_anothers_submission_with_the_same_number_is_not_believed(bench):
-    attempt = submit(bench.order(), bench.desk(replace(PATIENCE, wait_s=0)))
+    attempt = submit(bench.submission_request(), bench.context(replace(TIMEOUTS, wait_s=0)))
     other = {"ref": attempt.ref, "status": "COMPLETE", "publicScore": "1.0", "description": "[gf-00000000]"}
     bench.line.faults = [answers("GetSubmission", other, times=9), answers(LIST, {"submissions": [other]}, times=9)]
     if outcome(attempt) == "pending":
-        assert outcome(submit(bench.order(), bench.desk(replace(PATIENCE, wait_s=0)))) == "pending"
+        assert outcome(submit(bench.submission_request(), bench.context(replace(TIMEOUTS, wait_s=0)))) == "pending"
     assert bench.last().public != 1.0
 
 
@@ -338,8 +342,8 @@ def test_credentials_are_in_no_error_and_not_in_the_ledger(bench):
     secret = bench.direct.environment["KAGGLE_KEY"]
     bench.line.faults = [says(START, 403, f"key {secret} of you is not welcome")]
     with pytest.raises(Refused) as refused:
-        submit(bench.order(), bench.desk())
-    seen = f"{refused.value} {refused.value.said} {bench.desk().service!r}"
+        submit(bench.submission_request(), bench.context())
+    seen = f"{refused.value} {refused.value.said} {bench.context().service!r}"
     assert "key *** of you" in seen
     stored = (bench.folder / "ledger.sqlite").read_bytes() + (bench.folder / "ledger.csv").read_bytes()
     assert secret not in seen
@@ -355,18 +359,18 @@ def test_the_guard_keeps_the_client_on_this_machine(bench):
 
 def test_without_credentials_the_sentence_says_where_to_get_them(bench):
     bare = {name: value for name, value in bench.service.environment.items() if not name.startswith("KAGGLE_")}
-    with pytest.raises(Refused, match="no Kaggle credentials: make an API token"):
+    with pytest.raises(Refused, match="no Kaggle credentials: create an API token"):
         service.call(replace(bench.service, environment=bare), "competition", slug="blobs")
 
 
 KILLED = """
 import contextlib, os, pickle, signal, sys
-from goldfold.kaggle.following import Desk
+from goldfold.kaggle.tracking import SubmissionContext
 from goldfold.kaggle.upload import submit
 from goldfold.errors import GoldfoldError
 
 with open(sys.argv[1], "rb") as file:
-    order, service, book, patience = pickle.load(file)
+    request, service, book, timeouts = pickle.load(file)
 left = [int(sys.argv[2])]
 
 def say(line):
@@ -375,14 +379,14 @@ def say(line):
         os.kill(os.getpid(), signal.SIGKILL)
 
 with contextlib.suppress(GoldfoldError):
-    submit(order, Desk(service, book, patience, say))
+    submit(request, SubmissionContext(service, book, timeouts, say))
 """
 
 
-def started(bench: Bench, dies_at: int, patience: Patience = PATIENCE) -> subprocess.Popen:
+def started(bench: Bench, dies_at: int, timeouts: Timeouts = TIMEOUTS) -> subprocess.Popen:
     """A submit in a process of its own, which kills itself at its progress line `dies_at`, counted from 1."""
-    asked, desk = bench.folder / "asked", bench.desk(patience)
-    asked.write_bytes(pickle.dumps((bench.order(), desk.service, desk.book, patience)))
+    asked, context = bench.folder / "asked", bench.context(timeouts)
+    asked.write_bytes(pickle.dumps((bench.submission_request(), context.service, context.ledger, timeouts)))
     return subprocess.Popen([sys.executable, "-c", KILLED, str(asked), str(dies_at)], stderr=subprocess.DEVNULL)
 
 
@@ -425,7 +429,7 @@ def disagreements(bench: Bench) -> list[str]:
     """Where the ledger tells something else than the board, which is settled."""
     listed = bench.listed()
     wrong = []
-    for attempt in ledger.attempts(bench.folder / "ledger.sqlite"):
+    for attempt in ledger.read_attempts(bench.folder / "ledger.sqlite"):
         there = [each for each in listed if attempt.tag in each["description"]]
         end, name = outcome(attempt), f"{attempt.tag} is {attempt.state}"
         if len(there) > 1:
@@ -451,14 +455,14 @@ def one_random_run(bench: Bench, seed: int) -> str:
         first = ended(bench, HASTY)
     bench.line.settle()
     assert not disagreements(bench), (seed, first)
-    sent = sum(len(bench.with_tag(each)) for each in ledger.attempts(bench.folder / "ledger.sqlite"))
+    sent = sum(len(bench.with_tag(each)) for each in ledger.read_attempts(bench.folder / "ledger.sqlite"))
     assert sent <= 1, (seed, first)
     bench.line.reset()
     second = ended(bench)
     assert not disagreements(bench), (seed, first, second)
     assert creations(bench) == (0 if sent else creations(bench)), (seed, first, second)
     assert second in ({"scored": ("refused",)}.get(first, ("scored", "refused")) if sent else ("scored", "unknown"))
-    assert sum(len(bench.with_tag(each)) for each in ledger.attempts(bench.folder / "ledger.sqlite")) <= 1
+    assert sum(len(bench.with_tag(each)) for each in ledger.read_attempts(bench.folder / "ledger.sqlite")) <= 1
     return f"{first} then {second}"
 
 

@@ -1,4 +1,4 @@
-"""Competitions on the board: their public files, and the answers with the side of the split each row belongs to."""
+"""Competitions on the board: public files, solution, and the split of its ids into public and private."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 Grade = Callable[["DataFrame", "DataFrame"], float]
-USAGE = "usage.csv"  # beside the solution: which ids are public, which private
-DRAWS = 100
+USAGE = "usage.csv"  # next to the solution: which ids are public and which are private
+DRAWS = 100  # random splits tried
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """What `add` is told about a competition: see `storage.Hosted`."""
+    """Terms of a competition for `add`; see `database.Hosted`."""
 
     slug: str
     name: str
@@ -46,9 +46,9 @@ class Entry:
 
 
 def add(board: Board, entry: Entry, public: Path, solution: Path, usage: DataFrame) -> bool:
-    """Host a competition, or take over its present files and terms; True where its submissions are to be scored anew.
+    """Host a competition, or update its files and terms; True if the solution changed and submissions are rescored.
 
-    public: the folder to download. solution: the answers. usage: as `split` drew it.
+    public: folder of files to download. solution: file with the hidden labels. usage: result of `split`.
     """
     folder = competition_folder(board, entry.slug)
     answers = solution.read_bytes()
@@ -74,20 +74,24 @@ def add(board: Board, entry: Entry, public: Path, solution: Path, usage: DataFra
 
 
 def split(board: Board, slug: str, sample: DataFrame, solution: DataFrame, grade: Grade) -> DataFrame:
-    """Which ids count on the public and which on the private board: columns id and usage, half each.
+    """Split the ids at random into public and private, half each; columns id and usage.
 
-    Drawn once, from the slug; what was drawn before is kept while the ids stay the same. A draw on which the
-    truth itself cannot be graded, since a side lacks a class, is drawn again.
+    The seed comes from the slug, and an existing split is kept while the ids stay the same. A split is drawn again if
+    the solution itself cannot be graded on a half, for example because a class is missing.
 
     sample: the sample submission; its first column holds the ids. solution, grade: see `Competition.grade`.
 
     Raises:
-        GoldfoldError: no draw can be graded, or the solution has other ids.
+        GoldfoldError: no split can be graded (`solution_not_gradable`), or the solution has other ids
+            (`solution_ids_differ`).
     """
     key = sample.columns[0]
     ids = pd.Series(sample[key].unique())
     if set(ids) != set(solution[key]):
-        raise GoldfoldError(f"the solution of '{slug}' has other ids than its sample submission: prepare it again")
+        raise GoldfoldError(
+            "solution_ids_differ",
+            f"the ids in the solution of '{slug}' differ from those in its sample submission: make prepare again",
+        )
     if (competition_folder(board, slug) / "private" / USAGE).exists():
         kept = read_usage(competition_folder(board, slug), sample)
         if kept["id"].tolist() == ids.tolist():
@@ -97,33 +101,34 @@ def split(board: Board, slug: str, sample: DataFrame, solution: DataFrame, grade
         if all(_gradable(part, list(sample.columns), grade) for part in sides(solution, key, usage)):
             return usage
     raise GoldfoldError(
-        f"no half of the solution of '{slug}' can be graded: it has too few rows for a board, or its grade() is wrong"
+        "solution_not_gradable",
+        f"grade() failed on halves of the solution of '{slug}' in {DRAWS} random splits: fix grade(), or add rows",
     )
 
 
 def read_usage(folder: Path, sample: DataFrame) -> DataFrame:
-    """The split stored in a hosted competition's folder, with ids of the sample's type."""
+    """Read the split of a hosted competition, with ids of the sample submission's dtype."""
     types = {"id": sample.dtypes.iloc[0]}
     return pd.read_csv(folder / "private" / USAGE, dtype=types, keep_default_na=False)
 
 
 def sides(rows: DataFrame, key: str, usage: DataFrame) -> tuple[DataFrame, DataFrame]:
-    """The public and the private rows, in the order they have; rows of one id stay together."""
+    """Public and private rows, in their original order; all rows of an id are on the same side."""
     public = rows[key].isin(usage["id"][usage["usage"] == "public"])
     return rows[public].reset_index(drop=True), rows[~public].reset_index(drop=True)
 
 
 def data_files(board: Board, slug: str) -> dict[str, Path]:
-    """Name -> file of all there is to download, sorted; links are none of it."""
+    """Name -> file of all public files, sorted; symbolic links are left out."""
     folder = competition_folder(board, slug) / "public"
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     return {path.relative_to(folder).as_posix(): path for path in files}
 
 
 def archive(board: Board, slug: str) -> Path:
-    """All data in one zip, made when it is first asked for."""
+    """Zip of all public files, written at the first request."""
     folder = competition_folder(board, slug)
-    place = folder / f"public-{(folder / 'public').stat().st_mtime_ns}.zip"  # another for other data
+    place = folder / f"public-{(folder / 'public').stat().st_mtime_ns}.zip"  # a new name if the data changes
     if place.exists():
         return place
     files = data_files(board, slug)
@@ -136,15 +141,15 @@ def archive(board: Board, slug: str) -> Path:
 
 
 def competition_folder(board: Board, slug: str) -> Path:
-    """`slug` is one that the board has or that `host-add` read from a competition, never one from a request."""
+    """Folder of a hosted competition; `slug` must come from the database or `host-add`, never from a request."""
     return board.folder / "competitions" / slug
 
 
 def _replace(source: Path, place: Path) -> None:
-    """Make `place` a copy of `source` in one step, by hard links where the file system allows them."""
+    """Replace `place` by a copy of `source` in one step; files are hard links if possible."""
     fresh = Path(tempfile.mkdtemp(dir=place.parent))
     shutil.copytree(source, fresh / "public", copy_function=_link)
-    os.utime(fresh / "public")  # a new time, by which `archive` knows what it holds
+    os.utime(fresh / "public")  # a new time, which `archive` uses in its file name
     for old in place.parent.glob("public-*.zip"):
         old.unlink()
     if place.exists():

@@ -1,4 +1,4 @@
-"""What the board remembers: users, hosted competitions, uploads and submissions, in one SQLite file."""
+"""Database of the board: users, hosted competitions, uploads and submissions, in one SQLite file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 from sqlalchemy import Engine, ForeignKey, create_engine, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
@@ -16,11 +15,11 @@ PENDING, COMPLETE, ERROR = "PENDING", "COMPLETE", "ERROR"  # Kaggle's words
 
 
 class Table(DeclarativeBase):
-    """Moments are texts (see `times`); scores are as the competition's grade() returned them."""
+    """Base of all tables. Times are texts (see `times`); scores are unrounded results of grade()."""
 
 
 class User(Table):
-    """name: what the client logs in with; team: what the board shows; key_hash: see `users`."""
+    """A user. name: login name of the client; team: name on the board; key_hash: see `users`."""
 
     __tablename__ = "users"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -31,7 +30,11 @@ class User(Table):
 
 
 class Hosted(Table):
-    """A competition on the board. name: its folder; daily: 0 where nothing is taken; solution: hash of the answers."""
+    """A competition on the board.
+
+    name: folder below competitions/; daily: submissions per user and day, 0 if closed; solution: hash of solution and
+    split.
+    """
 
     __tablename__ = "competitions"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -51,7 +54,7 @@ class Hosted(Table):
 
 
 class Upload(Table):
-    """A file on its way. size: bytes announced; received: whether they are all on disk."""
+    """An announced file. size: bytes; received: whether all are on disk."""
 
     __tablename__ = "uploads"
     token: Mapped[str] = mapped_column(primary_key=True)
@@ -64,10 +67,10 @@ class Upload(Table):
 
 
 class Submission(Table):
-    """token: of the upload it consists of, which is used up by it."""
+    """A submission. token: of its upload, which is removed."""
 
     __tablename__ = "submissions"
-    __table_args__: ClassVar = {"sqlite_autoincrement": True}  # a reference number is never used again
+    __table_args__ = ({"sqlite_autoincrement": True},)  # reference numbers are never reused
     ref: Mapped[int] = mapped_column(primary_key=True)
     slug: Mapped[str] = mapped_column(index=True)
     user_id: Mapped[int] = mapped_column(ForeignKey(User.id), index=True)
@@ -77,7 +80,7 @@ class Submission(Table):
     file_name: Mapped[str]
     size: Mapped[int]
     status: Mapped[str] = mapped_column(default=PENDING, index=True)
-    public_score: Mapped[float | None]
+    public_score: Mapped[float | None]  # None until it is scored
     private_score: Mapped[float | None]
     error: Mapped[str] = mapped_column(default="")
     user: Mapped[User] = relationship(lazy="joined")
@@ -93,21 +96,21 @@ class Board:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """One consistent view; what is read stays usable afterwards."""
+        """Session for reading; its objects stay usable after the block."""
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """Reads and writes that no other writer comes between; on disk when the block is left, or undone."""
+        """Session for one transaction without other writers; on disk after the block, undone if it raises."""
         engine = self.engine.execution_options(begin="BEGIN IMMEDIATE")
-        # SQLite lets waiting processes poll; threads of one process queue here instead, in order and without delay
+        # waiting processes poll in SQLite; threads of one process wait for this lock instead, without delay
         with self._writes, Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
 
 
 def open_board(folder: Path) -> Board:
-    """The board kept in `folder`, begun where there is none."""
+    """Open the board in `folder`; it is created if there is none."""
     folder.mkdir(parents=True, exist_ok=True)
     engine = create_engine(f"sqlite:///{folder / 'board.sqlite'}", connect_args={"timeout": 60})
     event.listen(engine, "connect", _configure)
@@ -119,9 +122,9 @@ def open_board(folder: Path) -> Board:
 
 
 def _configure(connection, record) -> None:
-    connection.isolation_level = None  # pysqlite would begin transactions by itself, and later than we mean
+    connection.isolation_level = None  # otherwise pysqlite begins transactions itself, and too late
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")  # a commit is on disk: what was answered survives a power cut
+    connection.execute("PRAGMA synchronous = FULL")  # every commit is on disk before the board answers
     connection.execute("PRAGMA foreign_keys = ON")
 
 

@@ -15,7 +15,7 @@ from goldfold.submission import writing
 
 @dataclass(frozen=True)
 class Hosted:
-    """public, private: ids on each side of the board. rescored: whether earlier submissions are scored again."""
+    """Result of hosting. public, private: number of ids; rescored: earlier submissions are scored again."""
 
     slug: str
     public: int
@@ -24,22 +24,24 @@ class Hosted:
 
     def __str__(self) -> str:
         line = f"'{self.slug}' is on the board: {self.public:,} public and {self.private:,} private ids"
-        return f"{line}\nits answers have changed: what was submitted is scored again" if self.rescored else line
+        return f"{line}\nits solution has changed: all submissions are scored again" if self.rescored else line
 
 
 def host_competition(workspace: Workspace, name: str, daily: int = 20, deadline: str | None = None) -> Hosted:
-    """Host a competition on the board of the workspace.
+    """Host a competition on the board of the workspace, or update its terms.
 
-    daily: submissions a user may make a day. deadline: UTC, such as 2026-12-31T23:59:00Z; then the private board shows.
+    daily: submissions per user and day. deadline: UTC, such as 2026-12-31T23:59:00Z; the private board is shown after
+    it.
 
     Raises:
-        GoldfoldError: it keeps no hidden labels, its slug is not Kaggle's spelling, or the deadline is no time.
+        GoldfoldError: it has no hidden labels (`no_hidden_labels`), its slug is not valid (`slug_spelling`), or the
+            deadline is not a time (`time_invalid`).
     """
     competition = workspace.competition(name)
     ends = deadline and times.read(deadline)
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", competition.slug):
         raise GoldfoldError(
-            "slug_spelling", f"slug '{competition.slug}' of '{name}' must be of a-z, 0-9 and hyphens: change it"
+            "slug_spelling", f"slug '{competition.slug}' of '{name}' may only have a-z, 0-9 and hyphens: change it"
         )
     public = workspace.prepare(name)
     solution = workspace.data(name) / "private" / "solution.csv"

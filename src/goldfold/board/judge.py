@@ -1,7 +1,7 @@
-"""`python -m goldfold.board.judge NAME FOLDER`: scores files for the board, see delivery/host/scoring.py.
+"""`python -m goldfold.board.judge NAME FOLDER`: score files for the board; board/scoring.py describes the protocol.
 
-It imports the competition once and scores each file in a forked process of its own, which has a limit of memory and
-time, so that no file can stop it.
+The process imports the competition once. It scores each file in a forked process with limits of memory and time, so
+that no file can stop it.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ LIMITS = sandbox.Limits()
 
 def main() -> None:
     arguments = _arguments()
-    os.nice(10)  # taking submissions goes before scoring them
+    os.nice(10)  # receiving submissions has priority over scoring
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what a competition prints is no answer
+    os.dup2(2, 1)  # what a competition prints must not mix with the answers
     score = scorer(arguments.name, Workspace().competition(arguments.name), arguments.folder)
     limits = sandbox.Limits(memory=arguments.memory, cpu_s=arguments.cpu, wall_s=arguments.wall)
     for line in sys.stdin:
@@ -55,7 +55,10 @@ def _arguments() -> Namespace:
 
 
 def scorer(name: str, competition: Competition, folder: Path) -> Score:
-    """(path of a submission, how its sender calls it) -> its scores on the public and on the private rows."""
+    """Function (path of a submission, its file name) -> scores on the public and the private rows.
+
+    Messages of errors show the file name instead of the path.
+    """
     tables = carried_out(name, competition.load, folder / "public")
     sample, key = tables.sample_submission, tables.sample_submission.columns[0]
     usage = catalogue.read_usage(folder, sample)
@@ -66,7 +69,7 @@ def scorer(name: str, competition: Competition, folder: Path) -> Score:
             frame = submissions.read(Path(path), sample)
             submissions.check(frame, sample, tables.test, competition.submission)
         except GoldfoldError as error:
-            raise GoldfoldError(str(error).replace(path, called)) from None
+            raise GoldfoldError(error.code, error.message.replace(path, called)) from None
         parts = catalogue.sides(frame, key, usage)
         scores = [_graded(competition, *pair) for pair in zip(parts, truths, strict=True)]
         return dict(zip(("public", "private"), scores, strict=True))
@@ -75,14 +78,16 @@ def scorer(name: str, competition: Competition, folder: Path) -> Score:
 
 
 def _graded(competition: Competition, part: DataFrame, truth: DataFrame) -> float:
-    """The score of some rows. Whatever grade() says when it fails stays here, since it may quote the answers."""
+    """Score of some rows; the message of a failing grade() is not passed on, since it may quote the solution."""
+    if competition.grade is None:
+        raise RuntimeError("the competition has no grade()")
     try:
         score = float(competition.grade(part, truth))
     except GoldfoldError as error:
         raise RuntimeError("grade() refused a checked submission") from error
     if not np.isfinite(score):
         raise GoldfoldError(
-            "score_not_finite", f"the score of this file is {score}: send values it can be computed from"
+            "score_not_finite", f"the score of this file is {score}: submit values that give a finite score"
         )
     return score
 

@@ -1,4 +1,4 @@
-"""What the board answers when it does not do what was asked: Kaggle's status codes and words."""
+"""Errors that the board answers with, using Kaggle's status codes and messages."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from starlette.exceptions import HTTPException
 
 
 def refusal(status: int, message: str) -> HTTPException:
-    """To be raised; the client is told `{"code": status, "message": message}`."""
+    """Exception to raise; the client receives `{"code": status, "message": message}`."""
     return HTTPException(status, message)

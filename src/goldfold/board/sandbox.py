@@ -1,4 +1,4 @@
-"""One function call in a forked process that may use only so much memory, processor time and time."""
+"""Function calls in a forked process with limits of memory, CPU time and wall time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import Any
 
 from goldfold.errors import GoldfoldError
 
-LONGEST = 2000  # characters of an error; what is written must fit into a pipe that nobody reads yet
+LONGEST = 2000  # characters of an error; the answer must fit into the buffer of a pipe
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """memory: bytes beyond what the process has already; cpu_s, wall_s: whole seconds."""
+    """Limits of a call. memory: bytes in addition to those in use; cpu_s, wall_s: whole seconds."""
 
     memory: int = 2 * 2**30
     cpu_s: int = 60
@@ -27,10 +27,10 @@ class Limits:
 
 
 def call(function: Callable[[], dict[str, Any]], limits: Limits) -> dict[str, Any]:
-    """What `function` returned, in JSON's types; or {"error": one sentence} where it failed or was ended.
+    """Call `function` in a forked process; returns its result, or {"error": message} if it failed or exceeded a limit.
 
-    The process must have no other threads. The sentence holds the text of a GoldfoldError and of nothing else, since
-    other errors may quote anything the function saw; their tracebacks go to stderr.
+    The process must have no other threads. The message quotes only a GoldfoldError, since other errors may quote
+    hidden data; their tracebacks go to stderr.
     """
     read, write = os.pipe()
     child = os.fork()
@@ -47,7 +47,7 @@ def call(function: Callable[[], dict[str, Any]], limits: Limits) -> dict[str, An
 
 
 def _child(function: Callable[[], dict[str, Any]], limits: Limits, write: int) -> None:
-    """Never returns: what the parent would do next is not the child's to do."""
+    """Run the function and exit; never returns, so that the child does not continue the parent's work."""
     try:
         _restrict(limits)
         answer = _answer(function, limits)
@@ -60,22 +60,22 @@ def _answer(function: Callable[[], dict[str, Any]], limits: Limits) -> dict[str,
     try:
         return function()
     except MemoryError:
-        return {"error": f"Scoring this file takes more than the {limits.memory / 2**30:g} GiB of memory there are."}
+        return {"error": f"Scoring this file needs more than {limits.memory / 2**30:g} GiB of memory."}
     except GoldfoldError as error:
         return {"error": _sentence(error)}
     except BaseException as error:
         traceback.print_exc()
-        return {"error": f"Scoring this file failed ({type(error).__name__}); the host's terminal says where."}
+        return {"error": f"Scoring this file failed ({type(error).__name__}); see the terminal of the board."}
 
 
 def _sentence(error: GoldfoldError) -> str:
-    """Its text on one line; what the file put into it is shown as far as it can be printed."""
+    """Message on one line, with characters that cannot be printed replaced by ?."""
     text = " ".join(str(error).split())
     return "".join(letter if letter.isprintable() else "?" for letter in text)[:LONGEST]
 
 
 def _restrict(limits: Limits) -> None:
-    """Limits the kernel keeps, so that no loop in C escapes them; that of memory only on Linux."""
+    """Set limits in the operating system, so that they also stop C code; memory only on Linux."""
     used = Path("/proc/self/statm")
     if used.exists():
         memory = int(used.read_text().split()[0]) * resource.getpagesize() + limits.memory
@@ -87,8 +87,8 @@ def _restrict(limits: Limits) -> None:
 
 
 def _ended_by(number: int, limits: Limits) -> str:
-    reasons = {
-        signal.SIGXCPU: f"took more than {limits.cpu_s} s of processor time",
+    reasons: dict[int, str] = {
+        signal.SIGXCPU: f"took more than {limits.cpu_s} s of CPU time",
         signal.SIGALRM: f"took more than {limits.wall_s} s",
     }
     return f"Scoring this file {reasons.get(number, f'was ended by signal {number}')}."

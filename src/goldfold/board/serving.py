@@ -1,4 +1,4 @@
-"""Serve the local leaderboard, for the kaggle client and for browsers."""
+"""Serve the local leaderboard to the kaggle client and to browsers."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ JUDGE = (sys.executable, "-m", "goldfold.board.judge")
 
 
 def serve(folder: Path, bind: str, port: int) -> None:
-    """Serve the board in `folder` until it is interrupted; prints its address once it answers. port: 0 takes any.
+    """Serve the board in `folder` until it is interrupted; prints its address once it is ready. port: 0 takes any.
 
     Raises:
-        GoldfoldError: it is served already, the port is taken, or other machines could reach it without a key.
+        GoldfoldError: it is served already (`board_served_already`), the port is taken (`port_taken`), or other
+            machines could reach it and no user has a key (`board_without_keys`).
     """
     board = open_board(folder)
     lock = FileLock(folder / ".lock", timeout=0)
@@ -37,14 +38,14 @@ def serve(folder: Path, bind: str, port: int) -> None:
         lock.acquire()
     except Timeout:
         raise GoldfoldError(
-            "board_served_already", f"{folder} is served already: open its address, or stop that first"
+            "board_served_already", f"{folder} is already served: open its address, or stop that process first"
         ) from None
     _refuse_strangers(board, bind)
     listening = _listen(bind, port)
     address = _address(listening)
     _write_client(board, folder, address)
     for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, signal.SIG_IGN)  # uvicorn's own take over, and a second time would undo a clean end
+        signal.signal(stop, signal.SIG_IGN)  # uvicorn has its own handlers; a second signal must not interrupt it
     app = application(board, Scoring(board, JUDGE))
     config = uvicorn.Config(
         app, http="h11", ws="none", log_level="warning", access_log=False, server_header=False, proxy_headers=False
@@ -53,7 +54,7 @@ def serve(folder: Path, bind: str, port: int) -> None:
 
 
 class Announcing(uvicorn.Server):
-    """Prints its address once it answers."""
+    """Server that prints a line once it is ready."""
 
     def __init__(self, config: uvicorn.Config, sentence: str) -> None:
         super().__init__(config)
@@ -65,18 +66,18 @@ class Announcing(uvicorn.Server):
 
 
 def _refuse_strangers(board: Board, bind: str) -> None:
-    """Beyond this machine the board is for people who were given keys."""
+    """Raise GoldfoldError if other machines could reach the board and no user has a key."""
     try:
         loopback = bind == "localhost" or ip_address(bind).is_loopback
     except ValueError:
         raise GoldfoldError(
-            "not_an_address", f"'{bind}' is no address: use 127.0.0.1, or one of this machine's"
+            "not_an_address", f"'{bind}' is not an IP address: use 127.0.0.1, or another address of this machine"
         ) from None
     with board.reading() as session:
         if not loopback and not users.invited(session):
             raise GoldfoldError(
                 "board_without_keys",
-                f"{bind} can be reached from other machines, and nobody has a key: make host-user NAME=... first",
+                f"{bind} can be reached from other machines, and no user has a key: run make host-user NAME=... first",
             )
 
 
@@ -96,13 +97,13 @@ def _listen(bind: str, port: int) -> socket.socket:
 
 def _address(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
-    if ip_address(host).is_unspecified:  # all of this machine's: here by the nearest
+    if ip_address(host).is_unspecified:  # all addresses of this machine: print the loopback address
         host = "::1" if ":" in host else "127.0.0.1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def serving(board: Path) -> str | None:
-    """The address of the board in a folder while it is up."""
+    """Address of the board in a folder, or None if it is not served."""
     lock = FileLock(board / ".lock", timeout=0)
     try:
         with lock:
@@ -112,7 +113,7 @@ def serving(board: Path) -> str | None:
 
 
 def _write_client(board: Board, folder: Path, address: str) -> None:
-    """What this project's own submissions go by, and a shell's; the key stays the same while it is valid."""
+    """Write address and key of the owner for submissions of this project and for shells; a valid key is kept."""
     path = folder / "client.json"
     known = read_json(path) if path.exists() else {}
     with board.reading() as session:
@@ -130,14 +131,13 @@ def _write_client(board: Board, folder: Path, address: str) -> None:
 
 
 def shell(client: Mapping[str, str], board: Path) -> str:
-    """`service.variables` for a shell."""
+    """Shell script that sets `service.client_environment`."""
     own = board.resolve() / "client"
-    home = {"HOME": str(own), "KAGGLE_CONFIG_DIR": str(own)}  # a token in the user's own would be preferred to the key
+    home = {"HOME": str(own), "KAGGLE_CONFIG_DIR": str(own)}  # the client would prefer a token in the user's own folder
+    exported = {**home, **service.client_environment(client)}
     return (
         "# For one command, in a shell of its own: ( . board/client.env && kaggle competitions list )\n"
         "unset KAGGLE_API_TOKEN NO_PROXY no_proxy ALL_PROXY all_proxy VERBOSE VERBOSE_OUTPUT\n"
         f"mkdir -p {shlex.quote(str(own))}\n"
-        + "".join(
-            f"export {name}={shlex.quote(value)}\n" for name, value in {**home, **service.variables(client)}.items()
-        )
+        + "".join(f"export {name}={shlex.quote(value)}\n" for name, value in exported.items())
     )

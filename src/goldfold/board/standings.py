@@ -1,4 +1,4 @@
-"""Who is where: the public board, and the private one as Kaggle ranks those who select nothing themselves."""
+"""Ranks on the public and the private board; the private one as on Kaggle if a team selects no submissions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SELECTED = 2  # submissions of a team that count on the private board
 
 @dataclass(frozen=True)
 class Standing:
-    """One line of a board: the submission a team stands there with, and how many it has made."""
+    """One line of a board: a team's counted submission, its rank, and the number of its submissions."""
 
     rank: int
     user: User
@@ -26,9 +26,10 @@ class Standing:
 
 
 def board(session: Session, hosted: Hosted, *, private: bool) -> list[Standing]:
-    """The lines of a board, best first; of equal scores the earlier is the better.
+    """Rank the teams of a competition, best first; for equal scores the earlier submission ranks higher.
 
-    Public: a team's best public score. Private: of its two best public ones, the one with the better private score.
+    Public board: each team's best public score. Private board: of each team's two submissions with the best public
+    scores, the one with the better private score.
     """
     by_team = defaultdict(list)
     done = select(Submission).where(Submission.slug == hosted.slug, Submission.status == COMPLETE)
@@ -48,18 +49,23 @@ def board(session: Session, hosted: Hosted, *, private: bool) -> list[Standing]:
 def best_first(
     submissions: Iterable[Submission], hosted: Hosted, score: Callable[[Submission], float]
 ) -> list[Submission]:
+    """Sort scored submissions by a score, best first; equal scores by time of submission."""
     sign = -1 if hosted.higher_is_better else 1
     return sorted(submissions, key=lambda each: (sign * score(each), each.ref))
 
 
 def public_score(submission: Submission) -> float:
+    """Public score of a scored submission."""
+    assert submission.public_score is not None, "only scored submissions have a score"
     return submission.public_score
 
 
 def private_score(submission: Submission) -> float:
+    """Private score of a scored submission."""
+    assert submission.private_score is not None, "only scored submissions have a score"
     return submission.private_score
 
 
 def shake_up(rises: list[int]) -> float:
-    """By how many places a team moved between the boards on average, as a share of all places; 0 without teams."""
+    """Mean absolute change of rank between the boards, divided by the number of teams; 0 without teams."""
     return sum(map(abs, rises)) / len(rises) ** 2 if rises else 0.0

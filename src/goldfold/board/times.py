@@ -1,4 +1,4 @@
-"""Moments as the text that goes over the wire, `2026-11-21T20:36:14.061Z`: always UTC, and ordered like the text."""
+"""Times as text, as in Kaggle's API: `2026-11-21T20:36:14.061Z`, always UTC, so that texts sort like times."""
 
 from __future__ import annotations
 
@@ -8,35 +8,40 @@ from goldfold.errors import GoldfoldError
 
 
 def now() -> str:
+    """Current time."""
     return _text(datetime.now(UTC))
 
 
 def before_now(span: timedelta) -> str:
+    """Time `span` ago."""
     return _text(datetime.now(UTC) - span)
 
 
 def read(text: str) -> str:
-    """A date and time as a person writes it, in UTC unless it says otherwise.
+    """Read a date and time that a user wrote; UTC if it has no time zone.
 
     >>> read("2026-12-31 23:59"), read("2026-12-31T23:59:00+02:00")
     ('2026-12-31T23:59:00.000Z', '2026-12-31T21:59:00.000Z')
 
     Raises:
-        GoldfoldError: it is none.
+        GoldfoldError: it is not a date and time (`time_invalid`).
     """
     try:
         moment = datetime.fromisoformat(text)
         return _text(moment.replace(tzinfo=moment.tzinfo or UTC))
     except (ValueError, OverflowError):
-        raise GoldfoldError(f"'{text}' is no date and time: write it as 2026-12-31T23:59:00Z") from None
+        raise GoldfoldError(
+            "time_invalid", f"'{text}' is not a date and time: write it like 2026-12-31T23:59:00Z"
+        ) from None
 
 
 def moment(text: str) -> datetime:
+    """Time as a datetime."""
     return datetime.fromisoformat(text)
 
 
 def midnight(text: str) -> str:
-    """The beginning of the UTC day that `text` lies in."""
+    """Start of the UTC day of `text`."""
     return f"{text[:10]}T00:00:00.000Z"
 
 

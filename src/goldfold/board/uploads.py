@@ -1,4 +1,4 @@
-"""From an announced file to a submission: each step is on disk before it is answered."""
+"""Uploads: announce a file, receive it, submit it; each step is on disk before the board answers."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from goldfold.board.database import ERROR, Board, Hosted, Submission, Upload, Us
 from goldfold.board.refusals import refusal
 
 LARGEST = 256 * 2**20  # bytes of one submission
-OPEN_UPLOADS = 200  # of one user, announced and not yet submitted
+OPEN_UPLOADS = 200  # per user, announced and not yet submitted
 TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")
 
 
 def allowance(session: Session, hosted: Hosted, user: User, now: str) -> tuple[int, int, int]:
-    """Submissions of a user that count: since midnight UTC, ever, and how many more are allowed today.
+    """Number of a user's submissions since midnight UTC, in total, and how many are left today.
 
-    Those that ended in an error do not count, as on Kaggle.
+    Submissions with an error do not count, as on Kaggle.
     """
     valid = (Submission.slug == hosted.slug, Submission.user_id == user.id, Submission.status != ERROR)
     count = select(func.count()).select_from(Submission).where(*valid)
-    today = session.scalar(count.where(Submission.date >= times.midnight(now)))
+    today = session.scalars(count.where(Submission.date >= times.midnight(now))).one()
     left = 0 if hosted.is_over(now) else max(hosted.daily - today, 0)
-    return today, session.scalar(count), left
+    return today, session.scalars(count).one(), left
 
 
 def refuse_closed(session: Session, hosted: Hosted, user: User, now: str) -> None:
-    """Raise what Kaggle answers where a user cannot submit at this moment."""
+    """Raise Kaggle's error if a user cannot submit now."""
     if hosted.is_over(now):
         raise refusal(400, "Submission not allowed: The competition deadline has passed.")
     if hosted.daily == 0:
@@ -46,7 +46,7 @@ def refuse_closed(session: Session, hosted: Hosted, user: User, now: str) -> Non
 
 
 def start(board: Board, slug: str, user: User, file_name: str, size: int) -> str:
-    """Announce a file of `size` bytes; returns the token its bytes are sent under."""
+    """Announce a file of `size` bytes; returns the token of the upload."""
     if not file_name:
         raise refusal(400, "A file name is required")
     if not 0 <= size <= LARGEST:
@@ -56,14 +56,14 @@ def start(board: Board, slug: str, user: User, file_name: str, size: int) -> str
         now = times.now()
         refuse_closed(session, find_hosted(session, slug), user, now)
         waiting = select(func.count()).select_from(Upload).where(Upload.user_id == user.id)
-        if session.scalar(waiting) >= OPEN_UPLOADS:
-            raise refusal(429, f"{OPEN_UPLOADS} uploads were begun and not submitted: submit them, or wait a day")
+        if session.scalars(waiting).one() >= OPEN_UPLOADS:
+            raise refusal(429, f"{OPEN_UPLOADS} uploads are not submitted: submit them, or wait a day")
         session.add(Upload(token=token, user_id=user.id, slug=slug, file_name=file_name, size=size, created=now))
     return token
 
 
 async def receive(board: Board, token: str, body: AsyncIterator[bytes]) -> None:
-    """Store the bytes of an announced file; they replace what was sent under the token before."""
+    """Store the bytes of an announced file; a second upload replaces the first."""
     size = await run_in_threadpool(_announced, board, token)
     partial = path(board, f"{token}.{secrets.token_hex(4)}.partial")
     try:
@@ -76,7 +76,7 @@ async def receive(board: Board, token: str, body: AsyncIterator[bytes]) -> None:
 
 
 def submit(board: Board, slug: str, user: User, token: str, description: str) -> tuple[int, str]:
-    """Turn a received file into a submission that waits; returns its number and the competition's title."""
+    """Turn a received file into a pending submission; returns its reference number and the competition's title."""
     with board.writing() as session:
         now, hosted = times.now(), find_hosted(session, slug)
         upload = session.get(Upload, token)
@@ -93,7 +93,7 @@ def submit(board: Board, slug: str, user: User, token: str, description: str) ->
 
 
 def find_hosted(session: Session, slug: str) -> Hosted:
-    """The competition of that slug; Kaggle says no more than this where there is none."""
+    """Hosted competition with this slug; raises Kaggle's error if there is none."""
     hosted = session.scalar(select(Hosted).where(Hosted.slug == slug))
     if hosted is None:
         raise refusal(403, "Permission 'competitions.participate' was denied")
@@ -101,11 +101,12 @@ def find_hosted(session: Session, slug: str) -> Hosted:
 
 
 def path(board: Board, token: str) -> Path:
+    """File of an upload."""
     return board.folder / "uploads" / token
 
 
 def forget_abandoned(board: Board, before: str) -> None:
-    """Remove uploads that were begun before that moment and never submitted, and what crashes left of others."""
+    """Remove uploads started before this time and never submitted, and files left by crashes."""
     with board.writing() as session:
         session.execute(delete(Upload).where(Upload.created < before))
         wanted = {*session.scalars(select(Upload.token)), *session.scalars(select(Submission.token))}
@@ -123,7 +124,7 @@ def _announced(board: Board, token: str) -> int:
 
 
 def _take(board: Board, token: str, partial: Path) -> None:
-    """Put the file in its place, unless it was submitted in the meantime: a submission never changes."""
+    """Move the file to its place, unless the upload was submitted meanwhile: a submission never changes."""
     with board.writing() as session:
         upload = session.get(Upload, token)
         if upload is None:
@@ -138,12 +139,12 @@ def _take(board: Board, token: str, partial: Path) -> None:
 
 
 async def _write(file: BinaryIO, body: AsyncIterator[bytes], size: int) -> None:
-    """All of `body`, to the disk itself, if it has `size` bytes."""
+    """Write `body` to disk; raises if it does not have `size` bytes."""
     async for chunk in body:
         file.write(chunk)
         if file.tell() > size:
-            raise refusal(400, f"More bytes came than the {size:,} that were announced")
+            raise refusal(400, f"The upload has more than the announced {size:,} bytes")
     if file.tell() < size:
-        raise refusal(308, f"{file.tell():,} of {size:,} bytes came: send the whole file again")
+        raise refusal(308, f"{file.tell():,} of {size:,} bytes arrived: send the whole file again")
     file.flush()
     await run_in_threadpool(os.fsync, file.fileno())

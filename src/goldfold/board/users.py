@@ -1,4 +1,4 @@
-"""Who may submit: teams, their names for the client, and keys of which only the hash is kept."""
+"""Users of the board: teams, their login names for the client, and keys; only hashes of keys are stored."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ from goldfold.board.database import Board, User
 from goldfold.errors import GoldfoldError
 
 OWNER = "host"  # the team of whoever runs the board
-LONGEST = 60
+LONGEST = 60  # characters of a team's name
 
 
 def register(board: Board, team: str) -> tuple[User, str]:
-    """The user of `team` and a new key, told this once; a team that was there keeps all but its old key.
+    """Register a team, or give it a new key if it exists; returns the user and the key.
+
+    The key is not stored and cannot be shown again. The old key of an existing team stops working.
 
     Raises:
-        GoldfoldError: the name is empty, too long or cannot be printed.
+        GoldfoldError: the name is empty, too long or cannot be printed (`team_name_invalid`).
     """
     team = " ".join(team.split())
     if not team or len(team) > LONGEST or not team.isprintable():
         raise GoldfoldError(
-            f"a team's name has 1 to {LONGEST} characters that can be printed, not {team!r}: choose one"
+            "team_name_invalid",
+            f"team name {team!r} is not valid: choose 1 to {LONGEST} characters that can be printed",
         )
     key = secrets.token_urlsafe(32)
     with board.writing() as session:
@@ -41,29 +44,29 @@ def register(board: Board, team: str) -> tuple[User, str]:
 
 
 def by_key(session: Session, key: str) -> User | None:
-    """The user a key belongs to."""
+    """User with this key, or None."""
     return session.scalar(select(User).where(User.key_hash == _hash(key)))
 
 
 def by_login(session: Session, name: str, key: str) -> User | None:
-    """The user of that name, if the key is theirs."""
+    """User with this login name and key, or None."""
     user = session.scalar(select(User).where(User.name == name))
     return user if user and hmac.compare_digest(user.key_hash, _hash(key)) else None
 
 
 def invited(session: Session) -> bool:
-    """Whether somebody beside the owner of the board was given a key."""
+    """Whether anyone except the owner of the board has a key."""
     return session.scalar(select(User.id).where(User.name != OWNER).limit(1)) is not None
 
 
 def _hash(key: str) -> str:
-    """One round of SHA-256 is enough: keys are 256 random bits that we draw, so that there is no dictionary to try, and
-    a slow hash would only slow every request down. Looking a hash up by index tells nothing about the key."""
+    """SHA-256 of a key. One round is enough: keys are 256 random bits, so dictionary attacks are impossible, and a slow
+    hash would only slow down every request. The time of an index lookup reveals nothing about the key."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _login(session: Session, team: str) -> str:
-    """A name of a-z, 0-9 and hyphens that nobody has: HTTP's Basic scheme carries little else safely."""
+    """Unused login name of a-z, 0-9 and hyphens, since HTTP Basic authentication is only safe for ASCII."""
     plain = unicodedata.normalize("NFKD", team).encode("ascii", "ignore").decode().lower()
     stem = re.sub(r"[^a-z0-9]+", "-", plain).strip("-") or "team"
     taken = set(session.scalars(select(User.name)))

@@ -1,4 +1,4 @@
-"""Verbs between a run and a leaderboard: submit, download, notebook, ledger, rank."""
+"""Commands between a run and a leaderboard: submit, download, notebook, ledger, rank."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 from goldfold.errors import GoldfoldError
 from goldfold.kaggle.service import Lost
-from goldfold.kaggle.upload import CODES
+from goldfold.kaggle.upload import EXIT_CODES
 from goldfold.project import Project
 
 
@@ -25,12 +25,12 @@ def submit(arguments: Namespace, project: Project) -> None:
         print(json.dumps({"outcome": submitted.outcome, **asdict(submitted.attempt)}, ensure_ascii=False))
     else:
         print(submitted)
-    sys.exit(CODES[submitted.outcome])
+    sys.exit(EXIT_CODES[submitted.outcome])
 
 
 @contextmanager
 def _reported(as_json: bool) -> Iterator[None]:
-    """With `--json`, progress goes to stderr, and what ends the command early becomes the one line on stdout."""
+    """With `--json`, send progress to stderr and print an error as one JSON line on stdout."""
     try:
         with redirect_stdout(sys.stderr if as_json else sys.stdout):
             yield
@@ -42,7 +42,7 @@ def _reported(as_json: bool) -> Iterator[None]:
         if word == "refused":
             raise
         print(f"goldfold: {error}; nothing was sent", file=sys.stderr)
-        sys.exit(CODES[word])
+        sys.exit(EXIT_CODES[word])
 
 
 def download(arguments: Namespace, project: Project) -> None:

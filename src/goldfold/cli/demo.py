@@ -17,11 +17,11 @@ from goldfold.errors import GoldfoldError
 from goldfold.io.files import write_bytes
 from goldfold.io.formatting import interval, number
 from goldfold.kaggle import upload
-from goldfold.kaggle.following import Desk, Patience
+from goldfold.kaggle.tracking import SubmissionContext, Timeouts
 from goldfold.project import Project
 from goldfold.report.epochs import curves
 from goldfold.run import Run
-from goldfold.workflows.delivery.submit import order, service_of, told
+from goldfold.workflows.delivery.submit import outcome_line, service_of, submission_request
 
 COMPETITION = "solar_cells"
 DAILY = 20  # submissions
@@ -65,10 +65,10 @@ def _onto_the_board(project: Project, submitted: Sequence[Run], keep: bool) -> N
     print(host_competition(workspace, COMPETITION, DAILY), flush=True)
     with _board(project, keep) as address:
         say = lambda line: print(f"  {line}", flush=True)  # noqa: E731
-        desk = Desk(service_of(workspace, "local"), workspace.ledger, Patience(), say)
+        context = SubmissionContext(service_of(workspace, "local"), workspace.ledger, Timeouts(), say)
         for run in submitted:
-            wanted = order(workspace, run.folder, again=True)  # a demo may run twice
-            print(told(upload.submit(wanted, desk), competition.metric.name), flush=True)
+            request = submission_request(workspace, run.folder, again=True)  # a demo may run twice
+            print(outcome_line(upload.submit(request, context), competition.metric.name), flush=True)
         page = f"{address}/competitions/{competition.slug}"
         if keep:
             by_hand = _by_hand(competition.slug, submitted[-1])

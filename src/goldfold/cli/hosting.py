@@ -1,4 +1,4 @@
-"""Verbs of the local leaderboard: host, host-add, host-user."""
+"""Commands of the local leaderboard: host, host-add, host-user."""
 
 from __future__ import annotations
 
@@ -25,4 +25,4 @@ def host_user(arguments: Namespace, project: Project) -> None:
 
     user, key = users.register(open_board(project.workspace.board), arguments.name)
     print(f"{user.team}: KAGGLE_USERNAME={user.name} KAGGLE_KEY={key}")
-    print("the key is shown this once; the same command makes a new one, and the old one ends")
+    print("the key is not shown again; the same command creates a new key and ends the old one")

@@ -1,17 +1,18 @@
-"""The command line: parse the arguments, call the verb, print its result or the user's mistake."""
+"""Entry point of the command line: parse the arguments, run the command, print its result or its error."""
 
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from goldfold.cli.parser import parser_of_verbs
+from goldfold.cli.parser import build_parser
 from goldfold.errors import GoldfoldError
 
-MODULES = {  # module of goldfold.cli -> its verbs, each a function of that name
+MODULES = {  # module of goldfold.cli -> its commands, each a function of that name
     "training": ("prepare", "train", "score", "grade", "list", "new"),
     "analysis": ("epochs", "pick", "compare", "query", "gains"),
     "tuning": ("tune", "dashboard", "blend"),
@@ -22,29 +23,30 @@ MODULES = {  # module of goldfold.cli -> its verbs, each a function of that name
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one verb; a user's mistake ends in one sentence on stderr and exit code 2."""
+    """Run one command; a GoldfoldError is printed to stderr and exits with code 2."""
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # a terminal without the sign ± shall not end a run
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show ± must not stop a run
     arguments = _parsed(argv)
     try:
         _call(arguments)
     except GoldfoldError as error:
         sys.exit(_refused(str(error)))
     except MemoryError as error:
-        sys.exit(_refused(f"memory ran out ({error}): lower batch_size or image_size, or free some"))
-    except BrokenPipeError:  # the reader of our output, such as `head`, has gone
+        sys.exit(_refused(f"out of memory ({error}): lower batch_size or image_size, or free memory"))
+    except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:
         what = f"{error.strerror or error} at {error.filename}"
-        sys.exit(_refused(f"{what}: make room or allow access, and run the same command again"))
+        sys.exit(_refused(f"{what}: free disk space or fix permissions, then run the same command again"))
     except KeyboardInterrupt:
         print("\ngoldfold: interrupted; run the same command again to resume", file=sys.stderr)
         sys.exit(130)
 
 
 def _call(arguments: argparse.Namespace) -> None:
-    """Import the verb's module, which may be slow, and call the verb with the project of the current folder."""
+    """Import the command's module, which may be slow, and run the command on the project in the current folder."""
     module = next(name for name, verbs in MODULES.items() if arguments.verb in verbs)
     verb = getattr(import_module(f"goldfold.cli.{module}"), arguments.verb.replace("-", "_"))
     from goldfold.project import Project
@@ -53,8 +55,8 @@ def _call(arguments: argparse.Namespace) -> None:
 
 
 def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
-    """argparse accepts KEY=VALUE words only next to each other; those after an option are added here."""
-    parser = parser_of_verbs()
+    """Parse the arguments; argparse drops KEY=VALUE words after an option, so they are added here."""
+    parser = build_parser()
     arguments, rest = parser.parse_known_args(argv)
     if rest and (not hasattr(arguments, "overrides") or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")

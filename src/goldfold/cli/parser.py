@@ -1,89 +1,108 @@
-"""The verbs of the command line and their options."""
+"""Argument parser of the command line: commands, options and their help texts."""
 
 from __future__ import annotations
 
 import argparse
 
-OUTCOMES = """exit code and outcome, which --json prints too, since make turns every other code into 2:
-  0  scored   the public score is there
-  2  refused  by a check before anything was sent, or by the service; nothing was submitted
-  3  failed   no connection, the upload broke off, or no reference number came back: nothing was recorded
-  4  error    received, and the service could not score it
-  5  pending  received, and not scored when the wait was over; the same command goes on waiting
-  6  unknown  the answer was lost and the submission is not listed; the same command looks before it sends"""
+OUTCOMES = """exit code and outcome; --json prints the outcome too, since make turns every code but 0 into 2:
+  0  scored   the public score is known
+  2  refused  by a check before the upload, or by the service; nothing was submitted
+  3  failed   no connection, an incomplete upload, or no reference number; nothing was submitted
+  4  error    received, but the service could not score it
+  5  pending  received, but not scored within --wait seconds; run the same command again to continue waiting
+  6  unknown  the answer was lost and the submission is not listed; run the same command again to search for it"""
 
 
 def _count(text: str) -> int:
+    """Parse a whole number of 0 or more."""
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"a whole number is wanted, 0 or more, got {text}")
+        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got {text}")
     return int(text)
 
 
-def parser_of_verbs() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="goldfold", description="Folds, scores you can trust, valid submissions.")
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser with all commands."""
+    parser = argparse.ArgumentParser(
+        prog="goldfold",
+        description="Cross-validation, trustworthy scores and valid submissions for Kaggle-style competitions.",
+    )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    demo = verbs.add_parser("demo", help="the main job on real data: train, score, submit, compare with hidden labels")
-    demo.add_argument("--keep", action="store_true", help="leave the leaderboard up")
+    demo = verbs.add_parser("demo", help="train, score and submit on real data, and compare the CV with hidden labels")
+    demo.add_argument("--keep", action="store_true", help="keep the leaderboard running at the end")
     _runs_quietly(demo)
 
-    prepare = verbs.add_parser("prepare", help="make a competition's data folder ready")
-    prepare.add_argument("--comp", required=True, help="folder below competitions/")
+    prepare = verbs.add_parser("prepare", help="prepare a competition's data folder")
+    prepare.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")
 
-    train = verbs.add_parser("train", help="folds, out-of-fold scores, test predictions, a checked submission")
-    train.add_argument("--comp", required=True, help="folder below competitions/")
-    train.add_argument("--config", default="baseline", help="file below configs/<competition>/, without .yaml")
-    train.add_argument("--debug", action="store_true", help="keep every epoch's weights")
-    train.add_argument("--device", help="cpu, cuda, cuda:1 ...; the best there is by default")
+    train = verbs.add_parser(
+        "train", help="train a config on all folds: out-of-fold scores, test predictions, a checked submission"
+    )
+    train.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")
+    train.add_argument(
+        "--config", default="baseline", help="file in configs/<competition>/, without .yaml (%(default)s)"
+    )
+    train.add_argument("--debug", action="store_true", help="save the weights of every epoch")
+    train.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
     train.add_argument(
         "--data-workers",
         type=_count,
         default=0,
-        help="processes of each fit that load data (%(default)s); same results",
+        help="processes per fit that load data (%(default)s); does not change results",
     )
-    train.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change")
+    train.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change, such as epochs=3")
     _fans_out(train, "fits")
     _accepts(train)
     _runs_quietly(train)
 
-    score = verbs.add_parser("score", help="a run's local CV: folds, mean, sd, interval, chance level")
-    score.add_argument("--run", required=True, help="latest, baseline-r3, digits/baseline-r3")
+    score = verbs.add_parser(
+        "score", help="print a run's CV: score per fold, mean, standard deviation, 95 %% interval, chance level"
+    )
+    score.add_argument("--run", required=True, help="run: latest, baseline-r3 or digits/baseline-r3")
 
-    grade = verbs.add_parser("grade", help="a run's submission against the hidden labels, beside its CV")
-    grade.add_argument("--run", required=True, help="latest, baseline-r3, digits/baseline-r3")
+    grade = verbs.add_parser("grade", help="score a run's submission against the hidden labels")
+    grade.add_argument("--run", required=True, help="run: latest, baseline-r3 or digits/baseline-r3")
 
-    epochs = verbs.add_parser("epochs", help="what every kept epoch made of chosen images, and which one to choose")
-    epochs.add_argument("--run", required=True, help="latest, autoencoder-r3, magnetic_tiles/autoencoder-r3")
-    epochs.add_argument("--fold", type=_count, help="whose epochs are pictured; the first there is by default")
-    epochs.add_argument("--images", nargs="*", metavar="ID", help="ids to picture; 12 of the fold by default")
-    epochs.add_argument("--device", help="cpu, cuda, cuda:1 ...; the best there is by default")
+    epochs = verbs.add_parser("epochs", help="compare the saved epochs of a run on some images, and recommend one")
+    epochs.add_argument("--run", required=True, help="run: latest, autoencoder-r3 or magnetic_tiles/autoencoder-r3")
+    epochs.add_argument("--fold", type=_count, help="fold to show (default: the first one with saved epochs)")
+    epochs.add_argument("--images", nargs="*", metavar="ID", help="ids of images to show (default: 12 of the fold)")
+    epochs.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
     _accepts(epochs)
     _runs_quietly(epochs)
 
-    pick = verbs.add_parser("pick", help="one kept epoch predicts, in a run of its own with its own submission")
-    pick.add_argument("--run", required=True, help="latest, autoencoder-r3, magnetic_tiles/autoencoder-r3")
-    pick.add_argument("--epoch", required=True, type=_count, help="its number")
-    pick.add_argument("--device", help="cpu, cuda, cuda:1 ...; the best there is by default")
+    pick = verbs.add_parser("pick", help="predict with one saved epoch; writes a new run with its own submission")
+    pick.add_argument("--run", required=True, help="run: latest, autoencoder-r3 or magnetic_tiles/autoencoder-r3")
+    pick.add_argument("--epoch", required=True, type=_count, help="number of the epoch")
+    pick.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
     _accepts(pick)
     _runs_quietly(pick)
 
-    compare = verbs.add_parser("compare", help="runs beside each other, their differences paired over folds")
-    compare.add_argument("runs", nargs="+", metavar="RUN", help="two or more; differences are to the first")
-    compare.add_argument("--accept", nargs="*", default=(), metavar="CODE", help="findings that shall not refuse it")
+    compare = verbs.add_parser("compare", help="compare runs, with differences paired over folds")
+    compare.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs; differences are to the first")
+    compare.add_argument(
+        "--accept",
+        nargs="*",
+        default=(),
+        metavar="CODE",
+        help="finding to accept instead of stopping, such as unequal_budget",
+    )
 
-    query = verbs.add_parser("query", help="what a run's embeddings find for any image, or for rows of its tables")
-    query.add_argument("--run", required=True, help="latest, simsiam_fastap-r3, frames/simsiam_fastap-r3")
-    query.add_argument("--image", nargs="*", metavar="FILE", help="images from anywhere, of any mode and size")
-    query.add_argument("--ids", nargs="*", metavar="ID", help="ids of the train or of the test table")
-    query.add_argument("--top", type=_count, default=10, help="answers to show (%(default)s)")
-    query.add_argument("--device", help="cpu, cuda ...; the best there is by default")
+    query = verbs.add_parser(
+        "query", help="find the most similar images by a run's embeddings, for image files or table rows"
+    )
+    query.add_argument("--run", required=True, help="run: latest, simsiam_fastap-r3 or frames/simsiam_fastap-r3")
+    query.add_argument("--image", nargs="*", metavar="FILE", help="image files of any color mode and size")
+    query.add_argument("--ids", nargs="*", metavar="ID", help="ids of the train or test table")
+    query.add_argument("--top", type=_count, default=10, help="number of neighbors to show (%(default)s)")
+    query.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
     _accepts(query)
     _runs_quietly(query)
 
-    new = verbs.add_parser("new", help="a competition folder that already passes the contract tests")
-    new.add_argument("--comp", required=True, help="its name, a Python identifier")
+    new = verbs.add_parser("new", help="create a competition folder that passes the contract tests")
+    new.add_argument("--comp", required=True, help="name of the competition, a Python identifier")
 
-    verbs.add_parser("list", help="competitions, their configs and runs")
+    verbs.add_parser("list", help="list competitions, their configs and runs")
     _improve(verbs)
     _deliver(verbs)
     _host(verbs)
@@ -91,107 +110,134 @@ def parser_of_verbs() -> argparse.ArgumentParser:
 
 
 def _improve(verbs: argparse._SubParsersAction) -> None:
-    """Verbs that make better scores of what there is."""
-    tune = verbs.add_parser("tune", help="search a config's parameters over the folds; the best ones become a config")
-    tune.add_argument("--comp", required=True, help="folder below competitions/")
-    tune.add_argument("--config", default="baseline", help="file below configs/<competition>/ with a block `search:`")
+    """Commands that improve scores: tune, dashboard, blend, gains."""
+    tune = verbs.add_parser("tune", help="search hyperparameters over the folds; writes the best ones as a config")
+    tune.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")
     tune.add_argument(
-        "--trials", type=_count, default=50, help="of the whole study, earlier commands included (%(default)s)"
+        "--config",
+        default="baseline",
+        help="file in configs/<competition>/ with a block `search:`, without .yaml (%(default)s)",
     )
-    tune.add_argument("--hours", type=float, help="after which no trial begins; no limit by default")
-    tune.add_argument("--study", help="its name; the config's by default")
-    tune.add_argument("--storage", help="postgresql://user:password@host/database; a journal file by default")
     tune.add_argument(
-        "--redraws", type=_count, default=2, help="draws of new folds to re-evaluate the best trial on (%(default)s)"
+        "--trials",
+        type=_count,
+        default=50,
+        help="number of trials of the study, including those of earlier commands (%(default)s)",
     )
-    tune.add_argument("--unpruned", action="store_true", help="finish every trial")
-    tune.add_argument("--device", help="cpu, cuda ...; the best there is by default")
-    tune.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change")
+    tune.add_argument("--hours", type=float, help="hours after which no new trial starts (default: no limit)")
+    tune.add_argument("--study", help="name of the study (default: name of the config)")
+    tune.add_argument("--storage", help="postgresql://user:password@host/database (default: a journal file)")
+    tune.add_argument(
+        "--redraws",
+        type=_count,
+        default=2,
+        help="number of newly drawn folds to re-evaluate the best trial on (%(default)s)",
+    )
+    tune.add_argument("--unpruned", action="store_true", help="finish every trial: no pruning")
+    tune.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
+    tune.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change, such as epochs=3")
     _fans_out(tune, "trials")
     _runs_quietly(tune)
 
-    dashboard = verbs.add_parser("dashboard", help="a study's storage in the browser, by optuna-dashboard")
-    dashboard.add_argument("--comp", required=True, help="folder below competitions/")
-    dashboard.add_argument("--study", default="baseline", help="its name (%(default)s)")
-    dashboard.add_argument("--storage", help="as of tune")
-    dashboard.add_argument("--port", type=_count, default=8322, help="%(default)s by default")
+    dashboard = verbs.add_parser("dashboard", help="show a study in the browser with optuna-dashboard")
+    dashboard.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")
+    dashboard.add_argument("--study", default="baseline", help="name of the study (%(default)s)")
+    dashboard.add_argument("--storage", help="storage of the study, as for tune")
+    dashboard.add_argument("--port", type=_count, default=8322, help="port of the web server (%(default)s)")
 
-    blend = verbs.add_parser("blend", help="several runs' predictions as one, chosen and scored out of fold")
-    blend.add_argument("runs", nargs="+", metavar="RUN", help="two or more of one competition, on the same folds")
-    blend.add_argument("--method", help="how they are blended; all are tried by default")
+    blend = verbs.add_parser("blend", help="blend the predictions of several runs, selected and scored out of fold")
+    blend.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs of one competition, on the same folds")
+    blend.add_argument("--method", help="blending method (default: all are tried)")
     _runs_quietly(blend)
 
-    gains = verbs.add_parser("gains", help="what more views, seeds and folds gain a run, and what they cost")
-    gains.add_argument("--run", required=True, help="latest, baseline-r3, digits/baseline-r3")
-    gains.add_argument("--views", nargs="*", metavar="NAME", help="none, mirrored, flips ...; all that fit by default")
-    gains.add_argument("--device", help="cpu, cuda ...; the best there is by default")
+    gains = verbs.add_parser(
+        "gains", help="measure what test-time augmentation, more seeds and more folds gain, and their cost"
+    )
+    gains.add_argument("--run", required=True, help="run: latest, baseline-r3 or digits/baseline-r3")
+    gains.add_argument(
+        "--views", nargs="*", metavar="NAME", help="TTA views: none, mirrored, flips ... (default: all possible ones)"
+    )
+    gains.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
     _accepts(gains)
     _runs_quietly(gains)
 
 
 def _fans_out(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(
-        "--executor", help=f"what runs the {what}: processes, ray or ray://host:10001; this process by default"
+        "--executor", help=f"where {what} run: processes, ray or ray://host:10001 (default: this process)"
     )
-    parser.add_argument("--workers", type=_count, help=f"{what} at once, each on a worker of the executor")
-    parser.add_argument("--threads", type=_count, help="of each worker; the cores in even parts by default")
-    parser.add_argument("--gpus", type=float, help="of each worker, such as 0.5; the GPUs in even parts by default")
+    parser.add_argument(
+        "--workers",
+        type=_count,
+        help=f"number of {what} that run at once, one per worker (default: 1; with --executor, as many as fit)",
+    )
+    parser.add_argument("--threads", type=_count, help="CPU threads per worker (default: cores divided by workers)")
+    parser.add_argument("--gpus", type=float, help="GPUs per worker, such as 0.5 (default: GPUs divided by workers)")
 
 
 def _deliver(verbs: argparse._SubParsersAction) -> None:
-    """Verbs between a run and a leaderboard."""
+    """Commands between a run and a leaderboard: submit, download, notebook, ledger, rank."""
     submit = verbs.add_parser(
         "submit",
-        help="check a run's submission, upload it, wait for its score",
+        help="check a run's submission, upload it and wait for its score",
         epilog=OUTCOMES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    submit.add_argument("--run", required=True, help="latest, baseline-r3, digits/baseline-r3")
-    submit.add_argument("--to", choices=("kaggle", "local"), default="kaggle", help="local: the board of `host`")
-    submit.add_argument("--message", default="", help="said before the run's name and CV")
+    submit.add_argument("--run", required=True, help="run: latest, baseline-r3 or digits/baseline-r3")
+    submit.add_argument(
+        "--to",
+        choices=("kaggle", "local"),
+        default="kaggle",
+        help="kaggle, or local for the board of `host` (%(default)s)",
+    )
+    submit.add_argument("--message", default="", help="text before the run's name and CV in the description")
     submit.add_argument("--again", action="store_true", help="send a file that was sent before")
-    submit.add_argument("--late", action="store_true", help="send it after the deadline")
+    submit.add_argument("--late", action="store_true", help="submit after the deadline")
     submit.add_argument("--wait", type=_count, default=600, help="seconds to wait for the score (%(default)s)")
-    submit.add_argument("--json", action="store_true", help="one line for a program on stdout, progress on stderr")
+    submit.add_argument(
+        "--json", action="store_true", help="print the result as one JSON line on stdout, progress on stderr"
+    )
 
-    download = verbs.add_parser("download", help="a competition's data from Kaggle, unpacked and prepared")
-    download.add_argument("--comp", required=True, help="folder below competitions/")
+    download = verbs.add_parser("download", help="download a competition's data from Kaggle, unpack and prepare it")
+    download.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")
     download.add_argument("--to", choices=("kaggle", "local"), default="kaggle", help=argparse.SUPPRESS)
 
-    notebook = verbs.add_parser("notebook", help="a run as a notebook that predicts on Kaggle, without internet")
-    notebook.add_argument("--run", required=True, help="latest, baseline-r3, digits/baseline-r3")
+    notebook = verbs.add_parser("notebook", help="write a run as a notebook that predicts on Kaggle without internet")
+    notebook.add_argument("--run", required=True, help="run: latest, baseline-r3 or digits/baseline-r3")
     _accepts(notebook)
 
     ledger = verbs.add_parser(
-        "ledger", help="what was submitted: CV beside public and private scores, which two to select"
+        "ledger", help="list submissions with CV, public and private scores, and which two to select"
     )
-    ledger.add_argument("--comp", help="folder below competitions/; all by default")
+    ledger.add_argument("--comp", help="competition (default: all)")
 
-    rank = verbs.add_parser("rank", help="the rank and the medal a score would have had on a real leaderboard")
-    rank.add_argument("--run", required=True, help="latest, baseline-r3, digits/baseline-r3")
-    rank.add_argument("--board", help="a leaderboard's CSV or zip, or the folder of both boards")
-    rank.add_argument("--score", type=float, help="a score to rank instead of the run's own")
+    rank = verbs.add_parser("rank", help="rank and medal that a run would have had on Kaggle's leaderboard")
+    rank.add_argument("--run", required=True, help="run: latest, baseline-r3 or digits/baseline-r3")
+    rank.add_argument("--board", help="CSV or zip of a leaderboard, or a folder of them (default: the downloaded one)")
+    rank.add_argument("--score", type=float, help="score to rank instead of the run's own scores")
 
 
 def _host(verbs: argparse._SubParsersAction) -> None:
-    """Verbs of the local leaderboard."""
-    host = verbs.add_parser("host", help="the local leaderboard, for the kaggle client and for browsers")
-    host.add_argument("--port", type=_count, default=8321, help="0 takes a free one (%(default)s)")
+    """Commands of the local leaderboard: host, host-add, host-user."""
+    host = verbs.add_parser("host", help="serve the local leaderboard to the kaggle client and to browsers")
+    host.add_argument("--port", type=_count, default=8321, help="port; 0 takes a free one (%(default)s)")
     host.add_argument("--bind", default="127.0.0.1", help="address to listen on (%(default)s)")
 
-    add = verbs.add_parser("host-add", help="host a competition that keeps hidden labels")
-    add.add_argument("--comp", required=True, help="folder below competitions/")
-    add.add_argument("--daily", type=_count, default=20, help="submissions a user may make a day (%(default)s)")
-    add.add_argument("--deadline", help="2026-12-31T23:59:00Z; then the private board shows; none by default")
+    add = verbs.add_parser("host-add", help="add a competition that has hidden labels to the local leaderboard")
+    add.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")
+    add.add_argument("--daily", type=_count, default=20, help="submissions per user and day (%(default)s)")
+    add.add_argument(
+        "--deadline", help="such as 2026-12-31T23:59:00Z; the private board is shown after it (default: none)"
+    )
 
-    user = verbs.add_parser("host-user", help="a user of the local leaderboard, and the key to submit with")
-    user.add_argument("--name", required=True, help="how the board calls the team")
+    user = verbs.add_parser("host-user", help="add a user of the local leaderboard; prints the key to submit with")
+    user.add_argument("--name", required=True, help="name of the team on the board")
 
 
 def _accepts(parser: argparse.ArgumentParser) -> None:
-    told = "a finding that shall not stop it, such as code_changed; the record says so"
+    told = "finding to accept instead of stopping, such as code_changed; it is recorded. Can be repeated"
     parser.add_argument("--accept", action="append", default=[], metavar="CODE", help=told)
 
 
 def _runs_quietly(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--quiet", action="store_true", help="no progress bars")
+    parser.add_argument("--quiet", action="store_true", help="print no progress bars")

@@ -1,13 +1,13 @@
-"""One call of the kaggle client in a process of its own: a JSON request on stdin, a JSON reply in the file it names.
+"""Script that makes one call of the kaggle client: a JSON request on stdin, a JSON reply in the file it names.
 
-It runs as a script beside any client from 1.8.4 to 2.2, so it imports the standard library and the client alone. The
-client has no time limits, prints, and ends the process it runs in; all of that stays in here. What the client prints is
-kept as part of what it said, and nothing leaves with a credential in it.
+It supports the clients 1.8.4 to 2.2, so it imports only the standard library and the client. The client has no time
+limits, prints, and may end its process, so every call runs in a process of its own. The printed text becomes part of
+the reply, and credentials are removed from the reply.
 
 Request: {"operation", "arguments", "reply": file, "limit_s"}. Reply: {"result": ...} or {"kind", "status", "said"};
-kind is `refused` (an answer that says no), `broken` (no answer, or none to be understood), `credentials` or `client`
-(neither of them is there), or `bad` (the client itself refused to ask). The file `<reply>.sent` is there from before a
-request goes out that may create something.
+kind is `refused` (the service refused), `broken` (no answer, or an invalid one), `credentials` (there are none),
+`client` (the kaggle client is not installed) or `bad` (the client refused to send the request). The file
+`<reply>.sent` is created before a request that may create something is sent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-READS = re.compile(r"/(Get|List|Start|Introspect|Generate|Download)\w*$")  # calls that create nothing
+READS = re.compile(r"/(Get|List|Start|Introspect|Generate|Download)\w*$")  # URLs of calls that create nothing
 NOT_UPLOADED = "Could not submit to competition"  # the client's own message
 PAGE, PAGES = 100, 50
 CONNECT_S = 15
@@ -45,7 +45,7 @@ def limits(api: Any, slug: str) -> dict:
 
 
 def terms(api: Any, slug: str) -> dict:
-    """Both at once: starting the client is most of a call's time."""
+    """Competition and submission limits in one call, since starting the client takes most of the time."""
     return {"competition": competition(api, slug), "limits": limits(api, slug)}
 
 
@@ -53,7 +53,7 @@ def upload(api: Any, slug: str, path: str, message: str) -> dict:
     told = io.StringIO()
     with contextlib.redirect_stdout(told):
         reply = api.competition_submit(path, message, slug, quiet=True)
-    printed = told.getvalue().strip()  # why an upload failed is told nowhere else
+    printed = told.getvalue().strip()  # the only place with the reason of a failed upload
     return {"ref": reply.ref, "message": reply.message, "uploaded": reply.message != NOT_UPLOADED, "printed": printed}
 
 
@@ -67,7 +67,7 @@ def push_kernel(api: Any, folder: str) -> dict:
 
 
 def kernel_status(api: Any, kernel: str) -> dict:
-    """State of the last run of a notebook, and the version it is of."""
+    """State of the last run of a notebook, and its version."""
     from kagglesdk.kernels.types.kernels_api_service import ApiGetKernelRequest
 
     found, request = api.kernels_status(kernel), ApiGetKernelRequest()
@@ -78,14 +78,14 @@ def kernel_status(api: Any, kernel: str) -> dict:
 
 
 def push_dataset(api: Any, folder: str) -> dict:
-    """A new data set, or a new version of the one that the folder's metadata names."""
+    """Create the data set named in the folder's metadata, or a new version of it."""
     from requests.exceptions import HTTPError
 
     name = json.loads((Path(folder) / "dataset-metadata.json").read_text(encoding="utf-8"))["id"]
     try:
         api.dataset_status(name)
     except HTTPError as error:
-        if error.response is None or error.response.status_code not in (403, 404):  # what Kaggle says of unknown names
+        if error.response is None or error.response.status_code not in (403, 404):  # Kaggle's answers for unknown names
             raise
         return api.dataset_create_new(folder, quiet=True, dir_mode="zip").to_dict()
     return api.dataset_create_version(folder, "", quiet=True, dir_mode="zip").to_dict()
@@ -111,7 +111,7 @@ def files(api: Any, slug: str) -> dict:
 
 
 def download(api: Any, slug: str, file: str | None, folder: str) -> dict:
-    """One file, or with None all in one archive; a later call with the same folder goes on where one broke off."""
+    """Download one file, or all files as one archive if `file` is None; resumes a broken download in `folder`."""
     before = set(os.listdir(folder))
     if file is None:
         api.competition_download_files(slug, path=folder, quiet=True)
@@ -119,7 +119,7 @@ def download(api: Any, slug: str, file: str | None, folder: str) -> dict:
     else:
         api.competition_download_file(slug, file, path=folder, quiet=True)
         own = os.path.basename(file)
-        wanted = [own, f"{own}.zip", quote(own)]  # Kaggle packs some, and names are taken from addresses
+        wanted = [own, f"{own}.zip", quote(own)]  # Kaggle zips some files, and the client takes names from URLs
     names = [name for name in wanted if (Path(folder) / name).exists()]
     names += sorted(name for name in set(os.listdir(folder)) - before if not name.endswith(".kaggle-partial"))
     return {"path": str(Path(folder) / names[0])}
@@ -157,48 +157,49 @@ def _pages(api: Any, method: str, request: type, slug: str) -> Iterator[Any]:
 
 
 def _submission(found: Any) -> dict:
-    return {"status": found.status.name, **found.to_dict()}  # PENDING is a default, which is left out
+    return {"status": found.status.name, **found.to_dict()}  # the default PENDING is left out
 
 
 def _bound(limit_s: float, sent: Path) -> None:
-    """A time limit for every request, and a mark before one goes out that may create something."""
+    """Set a time limit for every request, and create `sent` before a request that may create something."""
     from requests.adapters import HTTPAdapter
 
-    send = HTTPAdapter.send
+    adapter: Any = HTTPAdapter
+    send = adapter.send
 
     def bounded(self: Any, request: Any, *, timeout: Any = None, **rest: Any) -> Any:
         if request.method == "POST" and not READS.search(request.url.partition("?")[0]):
             sent.touch()
         return send(self, request, timeout=timeout or (CONNECT_S, limit_s), **rest)
 
-    HTTPAdapter.send = bounded
+    adapter.send = bounded
 
 
 def _innermost(error: Exception) -> str:
-    """What went wrong below the layers of requests and urllib3."""
+    """Text of the error that requests and urllib3 have wrapped."""
     inner = getattr(error.args[0] if error.args else None, "reason", None) or error
     inner = getattr(inner, "original_error", inner)
     return f"{type(inner).__name__}, {inner}"
 
 
 def _status(response: Any) -> int | None:
-    """Of HTTP, or the code in the body where a refusal came as 200."""
+    """HTTP status, or the code in the body if a refusal came with status 200."""
     if response is None or response.status_code >= 400:
         return getattr(response, "status_code", None)
     return response.json().get("code")
 
 
 class _NoCredentials(Exception):  # noqa: N818
-    """The client found nobody to be."""
+    """The client found no credentials."""
 
 
 def _client() -> Any:
-    """The client's `KaggleApi` with the user's credentials; raises _NoCredentials where there are none."""
+    """The client's `KaggleApi` with the user's credentials; raises _NoCredentials if there are none."""
     try:
         import kaggle
 
         if not {"key", "token"} & kaggle.api.config_values.keys():
-            kaggle.api.authenticate()  # the import swallowed why it failed
+            kaggle.api.authenticate()  # the import hides the reason of a failure
     except SystemExit as error:
         raise _NoCredentials from error
     except OSError as error:
@@ -233,7 +234,7 @@ def _carried_out(request: dict, sent: Path) -> dict:
 
 
 def _secrets() -> list[str]:
-    """What must not be read by anybody, longest first."""
+    """Credentials that must not appear in a reply, longest first."""
     known = [os.environ.get(name, "") for name in ("KAGGLE_KEY", "KAGGLE_API_TOKEN")]
     name = os.environ.get("KAGGLE_USERNAME", "")
     client = sys.modules.get("kaggle")
@@ -246,7 +247,7 @@ def _secrets() -> list[str]:
 
 
 def scrubbed(value: Any, secrets: list[str]) -> Any:
-    """`value` with every secret in its texts replaced, and queries cut from addresses: they hold upload tokens."""
+    """Replace every secret in the strings of `value`, and remove queries from URLs, since they hold upload tokens."""
     if isinstance(value, dict):
         return {key: scrubbed(each, secrets) for key, each in value.items()}
     if isinstance(value, list):
@@ -261,7 +262,7 @@ def scrubbed(value: Any, secrets: list[str]) -> Any:
 def main() -> None:
     request = json.load(io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8"))
     reply = Path(request["reply"])
-    timer = threading.Timer(request["limit_s"] + 5, os._exit, [1])  # should nobody be left to end this process
+    timer = threading.Timer(request["limit_s"] + 5, os._exit, [1])  # in case the parent process has died
     timer.daemon = True
     timer.start()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):

@@ -1,7 +1,7 @@
-"""A competition's files from Kaggle into one folder: whole and as listed, or not there.
+"""Download a competition's files from Kaggle; the folder exists only when all files are complete.
 
-Beside `<folder>` stands `<folder>.partial` until all is done: `incoming` is what the client is at work on, `files` are
-finished and not fetched again. At last everything is renamed into its place, and `<folder>.json` tells what was listed.
+Files are first written into `<folder>.partial`: `incoming` has unfinished files, `files` has finished ones, which are
+not downloaded again. At the end the folder is renamed to its place, and `<folder>.json` records the listed files.
 """
 
 from __future__ import annotations
@@ -21,80 +21,92 @@ from goldfold.io.files import read_json, write_json
 from goldfold.kaggle import archives
 from goldfold.kaggle.service import Service, call
 
-ONE_BY_ONE = 20  # files; more come in one archive, since every file is a process of its own
-SLOWEST = 50_000  # bytes a second; a download below it is given up, and goes on where it was at the next start
-PATIENCE = 600  # seconds
-TIMES_LARGER = 100  # than its zip: no honest data set is
-SMALL = 1 << 30  # bytes that a zip may always hold
-EVERY = 10  # seconds between two lines of progress
+ONE_BY_ONE = 20  # files; more are downloaded as one archive, since every call starts a process
+MINIMUM_RATE = 50_000  # bytes a second; a slower download is stopped, and the next command resumes it
+MINIMUM_S = 600  # seconds that every download may take
+TIMES_LARGER = 100  # than its zip; a larger ratio is taken for a zip bomb
+SMALL = 1 << 30  # bytes that the content of a zip may always have
+PROGRESS_S = 10  # seconds between two progress lines
 
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Listed:
-    """A file as the service lists it. name: with its folders; bytes: 0 where the service does not tell."""
+class ListedFile:
+    """A file in the service's list. name: path with folders; bytes: size, 0 if unknown."""
 
     name: str
     bytes: int
 
 
-def fetch(service: Service, slug: str, folder: Path, report: Report) -> bool:
-    """Bring all files of a competition into `folder`, zips unpacked; False where they were there already.
+def download_files(service: Service, slug: str, folder: Path, report: Report) -> bool:
+    """Download all files of a competition into `folder` and unpack zips; False if they were complete already.
 
     Raises:
-        GoldfoldError: the service refused or gave no answer (see `service.call`), what came is not what is listed, a
-            zip is unsafe, or `folder` holds files that did not come this way.
+        GoldfoldError: the service refused or gave no answer (see `service.call`), a file differs from the list
+            (`download_incomplete`), a zip is unsafe (`archive_unsafe`), the disk is full (`disk_full`), or `folder`
+            has files that were not downloaded by this function (`folder_not_downloaded`).
     """
-    listed, known = listing(service, slug), folder.with_name(f"{folder.name}.json")
+    listed, known = list_files(service, slug), folder.with_name(f"{folder.name}.json")
     report(f"{len(listed):,} files, {_size(sum(file.bytes for file in listed))}")
     if folder.exists():
         if not known.exists():
-            raise GoldfoldError(f"{folder} holds files that were not downloaded: move it away, then start again")
+            raise GoldfoldError(
+                "folder_not_downloaded",
+                f"{folder} contains files that were not downloaded: move it away, then run the command again",
+            )
         plain = [file for file in listed if not _packed(file)]
-        if read_json(known) == [asdict(file) for file in listed] and all(_as_listed(folder / f.name, f) for f in plain):
+        if read_json(known) == [asdict(file) for file in listed] and all(_matches(folder / f.name, f) for f in plain):
             return False
     partial = folder.with_name(f"{folder.name}.partial")
     _collect(service, slug, listed, partial, report)
     _unpack_listed(listed, partial, report)
-    known.unlink(missing_ok=True)  # it describes what is about to be replaced
+    known.unlink(missing_ok=True)  # it describes files that are about to be replaced
     _install(listed, partial, folder)
     write_json(known, [asdict(file) for file in listed])
     return True
 
 
-def listing(service: Service, slug: str) -> list[Listed]:
-    """Raises GoldfoldError where there are no files, or a name leads out of the folder."""
+def list_files(service: Service, slug: str) -> list[ListedFile]:
+    """List the files of a competition.
+
+    Raises:
+        GoldfoldError: there are no files, or a name points outside the folder.
+    """
     answer = call(service, "files", slug=slug)["files"]
-    found = [Listed(file["name"], int(file.get("totalBytes", 0))) for file in answer]
+    found = [ListedFile(file["name"], int(file.get("totalBytes", 0))) for file in answer]
     if not found:
-        raise GoldfoldError(f"'{slug}' lists no files: see https://www.kaggle.com/competitions/{slug}/data")
+        raise GoldfoldError(
+            "no_files_listed", f"'{slug}' lists no files: see https://www.kaggle.com/competitions/{slug}/data"
+        )
     for file in found:
-        if not archives.safe(file.name):
+        if not archives.is_safe_name(file.name):
             raise GoldfoldError(
-                f"'{slug}' lists a file {file.name!r} that leads out of its folder: nothing was fetched"
+                "unsafe_file_name",
+                f"'{slug}' lists a file {file.name!r} that would be written outside its folder: nothing was downloaded",
             )
     return found
 
 
-def _collect(service: Service, slug: str, listed: Sequence[Listed], partial: Path, report: Report) -> None:
-    """Fill `partial/files` with everything listed; what is there already is not fetched again."""
+def _collect(service: Service, slug: str, listed: Sequence[ListedFile], partial: Path, report: Report) -> None:
+    """Download the missing files into `partial/files`."""
     files, incoming = partial / "files", partial / "incoming"
     for place in (files, incoming):
         place.mkdir(parents=True, exist_ok=True)
-    wanted = [file for file in listed if not _as_listed(files / file.name, file)]
+    wanted = [file for file in listed if not _matches(files / file.name, file)]
     if len(wanted) < len(listed):
-        report(f"{len(listed) - len(wanted):,} of them are here from before")
+        report(f"{len(listed) - len(wanted):,} of them were downloaded before")
     missing, free = sum(file.bytes for file in wanted), shutil.disk_usage(files).free
     if missing > free - archives.RESERVE:
         raise GoldfoldError(
-            f"{_size(missing)} are to be fetched and the disk has {_size(free)}: make room, start again"
+            "disk_full",
+            f"{_size(missing)} are missing and the disk has {_size(free)} free: make room, run the command again",
         )
     if len(wanted) > ONE_BY_ONE:
         _collect_all(service, slug, listed, partial, report)
         return
     for number, file in enumerate(wanted, 1):
-        with _watched(incoming, file.bytes, report):
+        with _progress_reported(incoming, file.bytes, report):
             came = _download(service, slug, file.name, incoming / f"{listed.index(file)}", file.bytes)
         _accept(came, file, files)
         report(f"{file.name}  {_size(file.bytes)}  {number} of {len(wanted)}")
@@ -102,47 +114,52 @@ def _collect(service: Service, slug: str, listed: Sequence[Listed], partial: Pat
 
 def _download(service: Service, slug: str, file: str | None, place: Path, size: int) -> Path:
     place.mkdir(parents=True, exist_ok=True)
-    limit = PATIENCE + size / SLOWEST
+    limit = MINIMUM_S + size / MINIMUM_RATE
     return Path(call(service, "download", limit_s=limit, slug=slug, file=file, folder=place.resolve())["path"])
 
 
-def _accept(came: Path, file: Listed, files: Path) -> None:
-    """Move a downloaded file to its place; Kaggle packs some into a zip of one."""
-    if Path(file.name).name not in (came.name, unquote(came.name)):  # the client takes names from addresses
+def _accept(came: Path, file: ListedFile, files: Path) -> None:
+    """Check a downloaded file and move it to its place; Kaggle zips some files one by one."""
+    if Path(file.name).name not in (came.name, unquote(came.name)):  # the client takes names from URLs
         inside = came.parent / "unpacked"
         archives.remove(inside)
-        names = archives.unpack(came, inside, _most(came, file.bytes))
+        names = archives.unpack(came, inside, _size_limit(came, file.bytes))
         if names != [Path(file.name).name]:
             raise GoldfoldError(
-                f"{came} should hold {file.name} alone, found {', '.join(names[:3])}: download it again"
+                "download_incomplete",
+                f"{came} should contain only {file.name}, found {', '.join(names[:3])}: run the command again",
             )
         came = inside / names[0]
-    if not _as_listed(came, file):
+    if not _matches(came, file):
         size = came.stat().st_size
         archives.remove(came.parent)
-        raise GoldfoldError(f"{file.name} came with {size:,} bytes, {file.bytes:,} are listed: start the command again")
+        raise GoldfoldError(
+            "download_incomplete",
+            f"{file.name} has {size:,} bytes, but {file.bytes:,} are listed: run the command again",
+        )
     (files / file.name).parent.mkdir(parents=True, exist_ok=True)
     os.replace(came, files / file.name)
 
 
-def _collect_all(service: Service, slug: str, listed: Sequence[Listed], partial: Path, report: Report) -> None:
-    """Everything in one archive, which the client takes up where it broke off."""
+def _collect_all(service: Service, slug: str, listed: Sequence[ListedFile], partial: Path, report: Report) -> None:
+    """Download all files as one archive; the client resumes a broken download."""
     total = sum(file.bytes for file in listed)
-    with _watched(partial / "incoming", total, report):
+    with _progress_reported(partial / "incoming", total, report):
         came = _download(service, slug, None, partial / "incoming" / "all", total)
     report(f"{came.name}  {_size(came.stat().st_size)}, unpacking")
     archives.remove(partial / "files")
-    archives.unpack(came, partial / "files", _most(came, total))
-    wrong = [file.name for file in listed if not _as_listed(partial / "files" / file.name, file)]
+    archives.unpack(came, partial / "files", _size_limit(came, total))
+    wrong = [file.name for file in listed if not _matches(partial / "files" / file.name, file)]
     if wrong:
         archives.remove(came)
         archives.remove(partial / "files")
         raise GoldfoldError(
-            f"{len(wrong):,} of {len(listed):,} files did not come as listed, first {wrong[0]}: start the command again"
+            "download_incomplete",
+            f"{len(wrong):,} of {len(listed):,} files differ from the list, first {wrong[0]}: run the command again",
         )
 
 
-def _unpack_listed(listed: Sequence[Listed], partial: Path, report: Report) -> None:
+def _unpack_listed(listed: Sequence[ListedFile], partial: Path, report: Report) -> None:
     """Unpack zips among the files, each into a folder of its name: train.zip becomes train/."""
     archives.remove(partial / "unpacked")
     for file in listed:
@@ -150,24 +167,27 @@ def _unpack_listed(listed: Sequence[Listed], partial: Path, report: Report) -> N
             continue
         source, place = partial / "files" / file.name, partial / "unpacked" / file.name[: -len(".zip")]
         report(f"{file.name}  unpacking")
-        archives.unpack(source, place, _most(source))
+        archives.unpack(source, place, _size_limit(source))
         inside = list(place.iterdir())
-        if [each.name for each in inside] == [place.name]:  # it holds one file or folder of its own name
+        if [each.name for each in inside] == [place.name]:  # the zip holds one file or folder with the zip's name
             shallow = place.with_name(f"{place.name}.inside")
             os.replace(place, shallow)
             os.replace(shallow / place.name, place)
             shallow.rmdir()
 
 
-def _install(listed: Sequence[Listed], partial: Path, folder: Path) -> None:
-    """Put what was unpacked beside the other files, and all of them in the place of `folder`."""
+def _install(listed: Sequence[ListedFile], partial: Path, folder: Path) -> None:
+    """Move the unpacked files to the others, and replace `folder` by all of them."""
     files, unpacked = partial / "files", partial / "unpacked"
     for source in sorted(unpacked.rglob("*")):
         target = files / source.relative_to(unpacked)
         if source.is_dir():
             target.mkdir(exist_ok=True)
         elif target.exists():
-            raise GoldfoldError(f"{target} came packed and unpacked: remove {partial} and take the files one by one")
+            raise GoldfoldError(
+                "file_listed_twice",
+                f"{target} exists both as a file and inside a zip: remove {partial} and download the files one by one",
+            )
         else:
             os.replace(source, target)
     for file in listed:
@@ -178,8 +198,8 @@ def _install(listed: Sequence[Listed], partial: Path, folder: Path) -> None:
     shutil.rmtree(partial)
 
 
-def fetch_leaderboard(service: Service, slug: str, folder: Path) -> Path:
-    """The competition's leaderboard as the zip that the client brings, in `folder`; raises as `service.call` does."""
+def download_leaderboard(service: Service, slug: str, folder: Path) -> Path:
+    """Download the competition's leaderboard as a zip into `folder`; raises as `service.call` does."""
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder) as incoming:
         came = call(service, "leaderboard", slug=slug, folder=Path(incoming).resolve())["path"]
@@ -187,26 +207,26 @@ def fetch_leaderboard(service: Service, slug: str, folder: Path) -> Path:
     return folder / f"{slug}.zip"
 
 
-def _packed(file: Listed) -> bool:
+def _packed(file: ListedFile) -> bool:
     return file.name.lower().endswith(".zip")
 
 
-def _as_listed(path: Path, file: Listed) -> bool:
+def _matches(path: Path, file: ListedFile) -> bool:
     return path.is_file() and (not file.bytes or path.stat().st_size == file.bytes)
 
 
-def _most(archive: Path, expected: int = 0) -> int:
-    """Bytes that a zip may hold: what is listed, or as many times its own size as data shrinks at the very best."""
+def _size_limit(archive: Path, expected: int = 0) -> int:
+    """Largest allowed size of a zip's content in bytes: as listed, else TIMES_LARGER times the size of the zip."""
     return expected or max(SMALL, TIMES_LARGER * archive.stat().st_size)
 
 
 @contextmanager
-def _watched(folder: Path, total: int, report: Report) -> Iterator[None]:
-    """Tell every few seconds how much has come."""
+def _progress_reported(folder: Path, total: int, report: Report) -> Iterator[None]:
+    """Report the downloaded size every PROGRESS_S seconds."""
     done = threading.Event()
 
     def watch() -> None:
-        while not done.wait(EVERY):
+        while not done.wait(PROGRESS_S):
             came = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
             report(f"  {_size(came)} of {_size(total)}")
 
@@ -220,7 +240,8 @@ def _watched(folder: Path, total: int, report: Report) -> Iterator[None]:
 
 
 def _size(count: float) -> str:
-    """
+    """Format a number of bytes.
+
     >>> _size(59_760), _size(3)
     ('59.8 KB', '3 bytes')
     """

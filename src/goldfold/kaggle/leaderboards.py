@@ -1,7 +1,7 @@
-"""Real leaderboards: read as Kaggle gives them out, and the rank and medal that a score would have had on them.
+"""Kaggle's leaderboard files: read them, and find the rank and medal that a score would have had.
 
-Medals by number of teams: https://www.kaggle.com/progression (competitions). Positions are cut to whole numbers, at
-least 1, as MLE-bench's grader does; Kaggle gives no medals in Getting Started and Playground competitions.
+Medals by number of teams: https://www.kaggle.com/progression (competitions). Ranks are rounded down, at least to
+1, as in MLE-bench's grader. Kaggle gives no medals in Getting Started and Playground competitions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from goldfold.competition import Metric
 
 MEDALS = ("gold", "silver", "bronze")
-SCORES = {  # spellings without case, spaces and underscores -> the board that the column is of, "" for the file's own
+SCORES = {  # column, lower case without spaces and underscores -> its board; "": as the file name says
     "score": "",
     "publicscore": "public",
     "privatescore": "private",
@@ -33,16 +33,16 @@ SCORES = {  # spellings without case, spaces and underscores -> the board that t
 }
 TEAMS = ("teamid", "teamname", "team")
 RANKS = ("rank", "#", "publicleaderboardrank", "privateleaderboardrank")
-ORDERED = 0.95  # of neighbours that differ: what is more mixed than that has no order
-LARGEST = 256 << 20  # bytes of one leaderboard; the largest have 30,000 lines
+ORDERED = 0.95  # share of score changes in one direction above which a column counts as sorted
+LARGEST = 256 << 20  # bytes of one file; the largest leaderboards have 30,000 lines
 
 
 @dataclass(frozen=True)
-class Board:
-    """The teams of one leaderboard that have a score.
+class Leaderboard:
+    """One leaderboard: the scores of its teams.
 
-    name: public, private, or leaderboard where the file does not tell. scores: (teams,) float64, best first, one for
-    each team. decimals: how many the board shows; None for all. notes: what was left out, a clause each.
+    name: public, private, or leaderboard if the file does not say. scores: (teams,) float64, best first, one per team.
+    decimals: number shown on the leaderboard; None for all. notes: what was left out, one clause each.
     """
 
     name: str
@@ -54,12 +54,12 @@ class Board:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a score would have come in.
+class Placement:
+    """Rank and medal that a score would have had.
 
-    rank: 1 + the teams that are better. last: the rank behind all teams of the same score too; Kaggle puts whoever came
-    first ahead, so the place lies between both. beaten: the share of teams that are worse, in [0, 1]. medal,
-    last_medal: at either rank, None for none. needed: each better medal -> the score of the last team that has it.
+    rank: 1 + number of teams with a better score. last: rank behind all teams with the same score; Kaggle ranks earlier
+    submissions first, so the real rank is between both. beaten: share of teams with a worse score, in [0, 1]. medal,
+    last_medal: medal at these two ranks, or None. needed: each better medal -> score of the last team that has it.
     """
 
     score: float
@@ -73,7 +73,7 @@ class Place:
 
 
 def medal_ranks(teams: int) -> dict[str, int]:
-    """The last rank of each medal.
+    """Last rank of each medal, by number of teams.
 
     >>> medal_ranks(50), medal_ranks(200)["gold"], medal_ranks(500), medal_ranks(2500)
     ({'gold': 5, 'silver': 10, 'bronze': 20}, 10, {'gold': 11, 'silver': 50, 'bronze': 100}, \
@@ -90,19 +90,19 @@ def medal_ranks(teams: int) -> dict[str, int]:
     return dict(zip(MEDALS, (max(1, rank) for rank in ranks), strict=True))
 
 
-def rank(score: float, board: Board) -> Place:
-    """The place of `score` beside the teams of `board`, compared with as many decimals as the board shows.
+def rank(score: float, board: Leaderboard) -> Placement:
+    """Rank `score` among the teams of `board`, rounded to the decimals that the leaderboard shows.
 
     Raises:
         GoldfoldError: the score is not finite.
     """
     if not np.isfinite(score):
-        raise GoldfoldError(f"a score of {score} has no rank: give a finite one")
+        raise GoldfoldError("score_not_finite", f"a score of {score} has no rank: give a finite score")
     shown = round(score, board.decimals) if board.decimals is not None else score
     better = board.scores > shown if board.higher_is_better else board.scores < shown
-    first, equal = 1 + np.count_nonzero(better), np.count_nonzero(board.scores == shown)
+    first, equal = 1 + int(np.count_nonzero(better)), int(np.count_nonzero(board.scores == shown))
     limits, teams = medal_ranks(len(board.scores)), len(board.scores)
-    return Place(
+    return Placement(
         score=shown,
         rank=first,
         last=first + equal,
@@ -118,38 +118,46 @@ def _medal(place: int, limits: Mapping[str, int]) -> str | None:
     return next((medal for medal in MEDALS if place <= limits[medal]), None)
 
 
-def read(path: Path, higher_is_better: bool) -> list[Board]:
-    """The boards in a CSV file, in a zip of them, or in a folder of both: private ones last.
+def read(path: Path, higher_is_better: bool) -> list[Leaderboard]:
+    """Read the leaderboards in a CSV file, a zip or a folder of both; private leaderboards come last.
 
-    Lines without a finite score are left out; of a team that has several lines the best one counts.
+    Lines without a finite score are left out. For a team with several lines, the best one counts.
 
     Raises:
-        GoldfoldError: nothing there is a leaderboard, or its order says that the other direction is better.
+        GoldfoldError: there is no leaderboard, or its order shows that the other direction is better
+            (`score_direction_differs`).
     """
-    found: dict[str, Board] = {}
+    found: dict[str, Leaderboard] = {}
     for source, name, data in _files(path):
         for board in _boards(source, name, _table(source, data), higher_is_better):
-            found[board.name] = board  # the newest of several downloads
+            found[board.name] = board  # the newest of several files
     return sorted(found.values(), key=lambda board: board.name == "private")
 
 
 def _files(path: Path) -> Iterator[tuple[Path, str, bytes]]:
-    """Each CSV file below `path`: where it is, its name, its bytes; older ones first."""
+    """Source, name and bytes of each CSV file in `path`, oldest first."""
     if path.is_dir():
         inside = sorted((each for each in path.iterdir() if each.suffix in (".csv", ".zip")), key=_age)
         if not inside:
-            raise GoldfoldError(f"{path} holds no leaderboard: put the CSV or zip there that Kaggle gives out")
+            raise GoldfoldError(
+                "no_leaderboard", f"{path} contains no leaderboard: put the CSV or zip from Kaggle there"
+            )
         for each in inside:
             yield from _files(each)
     elif not path.exists():
-        raise GoldfoldError(f"there is no leaderboard {path}: kaggle competitions leaderboard -d brings one")
+        raise GoldfoldError(
+            "no_leaderboard", f"there is no leaderboard {path}: get one with kaggle competitions leaderboard -d SLUG"
+        )
     elif zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as packed:
-            names = [each for each in packed.infolist() if each.filename.endswith(".csv")]
-            if not names or sum(each.file_size for each in names) > LARGEST:
-                raise GoldfoldError(f"{path} holds no CSV of at most {LARGEST:,} bytes: download the leaderboard again")
-            for each in names:
-                yield path, each.filename, packed.read(each)
+            members = [member for member in packed.infolist() if member.filename.endswith(".csv")]
+            if not members or sum(member.file_size for member in members) > LARGEST:
+                raise GoldfoldError(
+                    "leaderboard_invalid",
+                    f"{path} contains no CSV file of at most {LARGEST:,} bytes: download the leaderboard again",
+                )
+            for member in members:
+                yield path, member.filename, packed.read(member)
     else:
         yield path, path.name, path.read_bytes()
 
@@ -159,7 +167,7 @@ def _age(path: Path) -> tuple[int, str]:
 
 
 def _table(source: Path, data: bytes) -> DataFrame:
-    """All fields as text, columns in one spelling; lines that a client printed above the header are passed over."""
+    """Read a CSV with all fields as text and normalized column names; skips lines above the header."""
     try:
         text = data.decode("utf-8-sig")
         lines = text.splitlines(keepends=True)
@@ -169,7 +177,9 @@ def _table(source: Path, data: bytes) -> DataFrame:
             raise ValueError(f"no column Score, PublicScore or PrivateScore in '{first}'")
         table = pd.read_csv(io.StringIO("".join(lines[header:])), dtype=str, keep_default_na=False, index_col=False)
     except ValueError as error:
-        raise GoldfoldError(f"{source} is not a leaderboard ({error}): download it again") from error
+        raise GoldfoldError(
+            "leaderboard_invalid", f"{source} is not a leaderboard ({error}): download it again"
+        ) from error
     return table.set_axis([_spelling(column) for column in table.columns], axis=1)
 
 
@@ -181,19 +191,22 @@ def _spelled(columns: Sequence[str]) -> set[str]:
     return {_spelling(column) for column in columns}
 
 
-def _boards(source: Path, file: str, table: DataFrame, higher_is_better: bool) -> Iterator[Board]:
+def _boards(source: Path, file: str, table: DataFrame, higher_is_better: bool) -> Iterator[Leaderboard]:
     own = next((kind for kind in ("private", "public") if kind in Path(file).name.lower()), "leaderboard")
     for column in table.columns.intersection(list(SCORES)):
         yield _board(SCORES[column] or own, source, table, column, higher_is_better)
 
 
-def _board(name: str, source: Path, table: DataFrame, column: str, higher_is_better: bool) -> Board:
+def _board(name: str, source: Path, table: DataFrame, column: str, higher_is_better: bool) -> Leaderboard:
     scores = pd.to_numeric(table[column], errors="coerce").astype(float)
     told, notes = np.isfinite(scores), []
     if not told.all():
         notes.append(f"{_lines(int((~told).sum()))} without a score left out")
     if not told.any():
-        raise GoldfoldError(f"{source} has no line with a score in column '{column}': download the leaderboard again")
+        raise GoldfoldError(
+            "leaderboard_invalid",
+            f"{source} has no line with a score in column '{column}': download the leaderboard again",
+        )
     table, scores = table[told], scores[told]
     _check_direction(source, table, scores, higher_is_better)
     best_first = scores.sort_values(ascending=not higher_is_better, kind="stable")
@@ -203,7 +216,7 @@ def _board(name: str, source: Path, table: DataFrame, column: str, higher_is_bet
         if again.any():
             notes.append(f"{_lines(int(again.sum()))} of teams that have a better one left out")
         best_first = best_first[~again]
-    return Board(name, source, best_first.to_numpy(), higher_is_better, _decimals(table[column]), tuple(notes))
+    return Leaderboard(name, source, best_first.to_numpy(), higher_is_better, _decimals(table[column]), tuple(notes))
 
 
 def _lines(count: int) -> str:
@@ -211,7 +224,7 @@ def _lines(count: int) -> str:
 
 
 def _check_direction(source: Path, table: DataFrame, scores: Series, higher_is_better: bool) -> None:
-    """Raise GoldfoldError where the teams are listed from what would be the worst score to the best."""
+    """Raise GoldfoldError if the teams are listed from the worst score to the best."""
     ranks = table.columns.intersection(list(RANKS))
     if len(ranks):
         scores = scores.iloc[np.argsort(pd.to_numeric(table[ranks[0]], errors="coerce"), kind="stable")]
@@ -221,8 +234,9 @@ def _check_direction(source: Path, table: DataFrame, scores: Series, higher_is_b
     if len(steps) and wrong >= ORDERED * len(steps):
         words = ("higher", "lower") if higher_is_better else ("lower", "higher")
         raise GoldfoldError(
+            "score_direction_differs",
             f"{source} goes from {scores.iloc[0]:g} at the top to {scores.iloc[-1]:g}, so {words[1]} is better there,"
-            f" but {words[0]} is better by the competition's metric: give the board of the same metric"
+            f" but {words[0]} is better for the competition's metric. Use a leaderboard of the same metric",
         )
 
 
@@ -232,13 +246,13 @@ def _decimals(texts: Series) -> int | None:
     return int(texts.str.partition(".")[2].str.strip().str.len().max())
 
 
-def doubt(board: Board, metric: Metric) -> str | None:
-    """Why the board may rank by something else than `metric`: scores that its definition does not allow."""
+def out_of_bounds_note(board: Leaderboard, metric: Metric) -> str | None:
+    """Note about scores outside the range of `metric`; None if there are none."""
     low, high = metric.bounds
     outside = np.count_nonzero((board.scores < low) | (board.scores > high))
     if not outside:
         return None
     return (
-        f"{outside:,} of {len(board.scores):,} scores lie outside [{low:g}, {high:g}], where {metric.name} lies:"
-        " the board seems to rank by something else"
+        f"{outside:,} of {len(board.scores):,} scores are outside [{low:g}, {high:g}], the range of"
+        f" {metric.name}: the leaderboard seems to use another metric"
     )

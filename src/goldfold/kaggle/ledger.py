@@ -1,8 +1,8 @@
-"""The ledger: one row for every attempt to submit, in SQLite, so that a kill at any moment leaves the truth findable.
+"""The submission ledger: one row per attempt to submit, in SQLite, consistent even if the process is killed.
 
-An attempt is `prepared` and, before anything goes out, `sending`. A reference number makes it `received`, a score
-`scored`, and what rules a score out `failed`. It is `unknown` where neither an answer nor the listed submissions tell.
-Every change is one transaction on the disk; ledger.csv beside the file is written anew after it, for reading.
+An attempt is first `prepared`, and `sending` before the upload starts. With a reference number it is `received`, with a
+score `scored`, and `failed` if it cannot get a score. It is `unknown` if there was no answer and it is not listed yet.
+Every change is one transaction on disk. After each, ledger.csv next to the database is rewritten, for reading.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ from goldfold.errors import GoldfoldError
 from goldfold.io.files import write_text
 
 State = Literal["prepared", "sending", "received", "scored", "failed", "unknown"]
-BEFORE: dict[str, tuple[str, ...]] = {  # state -> those it may follow; two processes may learn of the same end
+BEFORE: dict[str, tuple[str, ...]] = {  # state -> allowed previous states; two processes may record the same end
     "sending": ("prepared",),
     "received": ("sending", "unknown"),
     "unknown": ("sending", "unknown"),
-    "scored": ("received", "scored"),  # again when the private score comes out
+    "scored": ("received", "scored"),  # a second time when the private score is released
     "failed": ("prepared", "sending", "unknown", "received", "failed"),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One row.
+    """One row of the ledger.
 
-    tag: in the message of the submission, unlike any other. began, changed: ISO, UTC. service: kaggle or local.
-    sha256: of the file. cv_sd: over folds, ddof=1, None for one fold. ref: the service's number, None before it is
-    received. public, private: scores. said: what the service said of it last, in its own words.
+    tag: unique, part of the description. began, changed: ISO times, UTC. service: kaggle or local. sha256: hash of the
+    file. message: description on the service. cv, cv_sd: mean and standard deviation (ddof=1) over folds, sd None for
+    one fold. ref: reference number of the service, None before it is received. public, private: scores. said: last
+    message of the service.
     """
 
     tag: str
@@ -61,7 +62,7 @@ class Attempt:
     said: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "higher_is_better", bool(self.higher_is_better))  # SQLite knows 0 and 1
+        object.__setattr__(self, "higher_is_better", bool(self.higher_is_better))  # SQLite stores 0 and 1
 
 
 COLUMNS = tuple(field.name for field in fields(Attempt))
@@ -77,60 +78,66 @@ CREATE TABLE IF NOT EXISTS attempts (
 
 
 def now() -> str:
+    """Current time, ISO, UTC, in seconds."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def add(book: Path, attempt: Attempt) -> Attempt:
-    """Write a new attempt into the ledger `book`, which is made where it is absent."""
-    with _opened(book) as ledger:
-        ledger.execute(f"INSERT INTO attempts VALUES ({', '.join('?' * len(COLUMNS))})", astuple(attempt))
-    export(book)
+def add_attempt(database: Path, attempt: Attempt) -> Attempt:
+    """Add a new attempt to the ledger `database`, which is created if it does not exist."""
+    with _opened(database) as connection:
+        connection.execute(f"INSERT INTO attempts VALUES ({', '.join('?' * len(COLUMNS))})", astuple(attempt))
+    export(database)
     return attempt
 
 
-def move(book: Path, tag: str, state: State, **facts: Any) -> Attempt:
-    """The attempt in its next state; facts: ref, public, private, said.
+def update_attempt(database: Path, tag: str, state: State, **facts: Any) -> Attempt:
+    """Change the state of an attempt; facts: new values of ref, public, private, said. Returns the attempt.
 
     Raises:
-        GoldfoldError: it is in no state that this one may follow, say since another process moved it.
+        GoldfoldError: its present state does not allow the change, for example because another process changed it
+            (`attempt_state_invalid`).
     """
     facts = {"state": state, "changed": now(), **facts}
     changes = ", ".join(f"{name} = ?" for name in facts)
     allowed = BEFORE[state]
-    with _opened(book) as ledger:
-        done = ledger.execute(
+    with _opened(database) as connection:
+        done = connection.execute(
             f"UPDATE attempts SET {changes} WHERE tag = ? AND state IN ({', '.join('?' * len(allowed))})",
             (*facts.values(), tag, *allowed),
         )
         if done.rowcount != 1:
-            found = ledger.execute("SELECT state FROM attempts WHERE tag = ?", (tag,)).fetchone()
-            was = f"is '{found[0]}'" if found else "is not there"
-            raise GoldfoldError(f"attempt {tag} {was} in {book} and cannot become '{state}': see make ledger")
-    export(book)
-    return next(attempt for attempt in attempts(book) if attempt.tag == tag)
+            found = connection.execute("SELECT state FROM attempts WHERE tag = ?", (tag,)).fetchone()
+            was = f"is '{found[0]}'" if found else "does not exist"
+            raise GoldfoldError(
+                "attempt_state_invalid",
+                f"attempt {tag} {was} in {database} and cannot become '{state}': see make ledger",
+            )
+    export(database)
+    return next(attempt for attempt in read_attempts(database) if attempt.tag == tag)
 
 
-def attempts(book: Path, **wanted: str) -> list[Attempt]:
-    """Attempts, oldest first, whose columns have the `wanted` values; none where there is no ledger yet."""
-    if not book.exists():
+def read_attempts(database: Path, **wanted: str) -> list[Attempt]:
+    """Attempts whose columns have the `wanted` values, oldest first; empty if there is no ledger yet."""
+    if not database.exists():
         return []
     where = " AND ".join(f"{name} = ?" for name in wanted) or "1"
-    with _opened(book) as ledger:
-        rows = ledger.execute(
+    with _opened(database) as connection:
+        rows = connection.execute(
             f"SELECT {', '.join(COLUMNS)} FROM attempts WHERE {where} ORDER BY rowid", tuple(wanted.values())
         ).fetchall()
     return [Attempt(**dict(zip(COLUMNS, row, strict=True))) for row in rows]
 
 
-def export(book: Path) -> Path:
-    """Write the ledger as CSV beside it; processes take turns, so the last one has written everything."""
-    path = book.with_suffix(".csv")
+def export(database: Path) -> Path:
+    """Write the ledger as CSV next to the database; a lock makes the last writer write all rows."""
+    path = database.with_suffix(".csv")
     with FileLock(f"{path}.lock"):
-        write_text(path, table(attempts(book)))
+        write_text(path, table(read_attempts(database)))
     return path
 
 
 def table(rows: Sequence[Attempt]) -> str:
+    """Attempts as CSV text."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -139,20 +146,25 @@ def table(rows: Sequence[Attempt]) -> str:
 
 
 @contextmanager
-def _opened(book: Path) -> Iterator[sqlite3.Connection]:
-    """One transaction, on the disk when it ends; undone where the block raises."""
-    book.parent.mkdir(parents=True, exist_ok=True)
+def _opened(database: Path) -> Iterator[sqlite3.Connection]:
+    """Connection with one transaction, which is on disk at the end of the block and undone if the block raises."""
+    database.parent.mkdir(parents=True, exist_ok=True)
     try:
-        ledger = sqlite3.connect(book, timeout=60, isolation_level=None)
+        connection = sqlite3.connect(database, timeout=60, isolation_level=None)
     except sqlite3.Error as error:
-        raise GoldfoldError(f"the ledger {book} cannot be opened ({error}): allow access to it") from error
+        raise GoldfoldError(
+            "ledger_unreadable", f"the ledger {database} cannot be opened ({error}): check its permissions"
+        ) from error
     try:
-        ledger.execute("PRAGMA synchronous = FULL")
-        ledger.execute("BEGIN IMMEDIATE")
-        ledger.execute(TABLE)
-        yield ledger
-        ledger.execute("COMMIT")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute(TABLE)
+        yield connection
+        connection.execute("COMMIT")
     except sqlite3.Error as error:
-        raise GoldfoldError(f"the ledger {book} refused ({error}): make room, or move the damaged file away") from error
+        raise GoldfoldError(
+            "ledger_write_failed",
+            f"the ledger {database} could not be written ({error}): make room, or move the damaged file away",
+        ) from error
     finally:
-        ledger.close()  # ends an open transaction without its changes
+        connection.close()  # ends an open transaction without its changes

@@ -1,8 +1,8 @@
-"""A run as a data set and a script for Kaggle, where its kept weights predict the test rows without network.
+"""A run as a Kaggle data set and script; the saved weights predict the test rows there without internet.
 
-The data set is one archive in the layout of a project: the package, the competition, the run's config, folds and
-weights, and what Kaggle's image lacks. One file, since folders, empty files and names outside ASCII do not survive
-every upload; its suffix is none that Kaggle unpacks.
+The data set is one archive with the layout of a project: the package, the competition, the run's config, folds and
+weights, and packages that Kaggle's image lacks. It is a single file, because some uploads lose folders, empty files and
+non-ASCII names. Kaggle does not unpack its suffix.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 ARCHIVE = ".goldfold"
 SCRIPT = "predict.py"
-# Of Kaggle's image (github.com/Kaggle/docker-python, installed_cpu_packages.txt), with all that these need.
+# Packages of Kaggle's image (github.com/Kaggle/docker-python, installed_cpu_packages.txt), with their dependencies.
 ON_KAGGLE = """
     torch torchvision timm albumentations opencv-python-headless torchmetrics pytorch-lightning kornia einops
     transformers datasets accelerate sentence-transformers huggingface-hub safetensors tensorboard
@@ -48,10 +48,10 @@ ON_KAGGLE = """
 """
 
 
-def submission(experiment: Experiment, run: Path) -> DataFrame:
-    """The checked submission that a run's kept weights make of the test rows; nothing is trained by epochs.
+def predict_submission(experiment: Experiment, run: Path) -> DataFrame:
+    """Predict the test rows with a run's saved weights; returns the checked submission.
 
-    What `finish` fits is fitted again, on the training rows the folds name.
+    No epochs are trained. Parts that `finish` fits are fitted again, on the training rows of each fold.
     """
     protocol, competition, data = experiment.protocol, experiment.competition, experiment.tables
     fits = [(fold, seed) for fold in fold_numbers(protocol, experiment.folds) for seed in protocol.seeds]
@@ -63,25 +63,27 @@ def submission(experiment: Experiment, run: Path) -> DataFrame:
 
 def _predicted(experiment: Experiment, place: Path, fold: int, seed: int) -> np.ndarray:
     plan, _ = build_plan(experiment, fold, seed)
-    if checkpoint := _chosen(place):
+    if plan.model is not None and (checkpoint := _chosen(place)):
         checkpoints.load_weights(checkpoint, plan.model.to(experiment.runtime.device))
     predictor = finish_plan(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
     return predictor(experiment.tables.test)
 
 
 def _chosen(place: Path) -> checkpoints.Checkpoint | None:
-    """The epoch of a fit that predicts; None where nothing was trained by epochs."""
+    """Checkpoint of the epoch that predicts; None if the fit has no epochs."""
     epoch = read_json(place / "fit.json")["epoch"]
     if epoch is None:
         return None
     found = [checkpoint for checkpoint in last_stage_checkpoints(place) if checkpoint.row["epoch"] == epoch]
     if not found:
-        raise GoldfoldError(f"{place} kept no weights of epoch {epoch}, which predicts: train the run again")
+        raise GoldfoldError(
+            "weights_missing", f"{place} has no weights of epoch {epoch}, which predicts: train the run again"
+        )
     return found[0]
 
 
-def compared(path: Path, own: Path) -> str:
-    """How the submission at `path` differs from the run's `own`, in one clause."""
+def compare_submissions(path: Path, own: Path) -> str:
+    """Describe how the submission at `path` differs from the run's `own`, in one clause."""
     if path.read_bytes() == own.read_bytes():
         return "the same bytes as the run's own submission"
     here, there = (pd.read_csv(each, keep_default_na=False) for each in (path, own))
@@ -94,10 +96,10 @@ def compared(path: Path, own: Path) -> str:
     return f"{changed:,} of {len(here):,} rows differ from the run's own submission, numbers by {largest:.1g} at most"
 
 
-def script(name: str, run: Path, slug: str, archive: str, reads_input: bool) -> str:
-    """What the notebook runs, in ASCII.
+def kernel_script(name: str, run: Path, slug: str, archive: str, reads_input: bool) -> str:
+    """Source code of the notebook, in ASCII.
 
-    reads_input: whether the test rows come from the competition's files on Kaggle, else from the archive.
+    reads_input: True if the test rows are in the competition's files on Kaggle, False if they are in the archive.
     """
     text = Template(Path(__file__).with_name("notebook.tmpl").read_text(encoding="utf-8"))
     source = ascii(slug) if reads_input else None
@@ -105,7 +107,7 @@ def script(name: str, run: Path, slug: str, archive: str, reads_input: bool) -> 
 
 
 def run_files(run: Path) -> Iterator[tuple[str, Path]]:
-    """(name in the archive, file) of what predicting needs of a run: config, folds, the weights that predict."""
+    """(name in the archive, file) of a run's files for prediction: config, folds, weights."""
     files = [run / "config.json", run / "folds.csv"]
     for fit in sorted(run.glob("fold*-seed*/fit.json")):
         files.append(fit)
@@ -115,7 +117,7 @@ def run_files(run: Path) -> Iterator[tuple[str, Path]]:
 
 
 def folder_files(folder: Path, under: str) -> Iterator[tuple[str, Path]]:
-    """(name in the archive, file) of all below `folder`, but what Python compiled and hidden files."""
+    """(name in the archive, file) of all files in `folder`, except compiled Python and hidden files."""
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
         if path.is_file() and "__pycache__" not in parts and not any(part.startswith(".") for part in parts):
@@ -123,8 +125,11 @@ def folder_files(folder: Path, under: str) -> Iterator[tuple[str, Path]]:
 
 
 def package_files() -> tuple[list[tuple[str, Path]], list[str]]:
-    """Of the packages this process has imported and Kaggle's image lacks: the files of those in Python alone, as
-    (name in the archive, file), and the names of the others, which were compiled for this machine."""
+    """Imported packages that Kaggle's image lacks.
+
+    Returns (name in the archive, file) for the pure Python packages, and the names of the compiled packages, which run
+    only on this kind of machine.
+    """
     owners = metadata.packages_distributions()
     imported = {_normal(owner) for module in list(sys.modules) for owner in owners.get(module, ())}
     files, compiled = [], []
@@ -141,7 +146,7 @@ def package_files() -> tuple[list[tuple[str, Path]], list[str]]:
 
 
 def _with_needs(names: Iterable[str]) -> set[str]:
-    """The distributions of these names, and all they depend on here."""
+    """These distributions and all their dependencies."""
     known, waiting = set(), [_normal(name) for name in names]
     while waiting:
         name = waiting.pop()
@@ -152,7 +157,7 @@ def _with_needs(names: Iterable[str]) -> set[str]:
             needs = metadata.requires(name) or ()
         except metadata.PackageNotFoundError:
             continue
-        waiting += [_normal(re.match(r"[\w.-]+", need)[0]) for need in needs if "extra ==" not in need]
+        waiting += [_normal(re.split(r"[^\w.-]", need, maxsplit=1)[0]) for need in needs if "extra ==" not in need]
     return known
 
 
@@ -164,7 +169,7 @@ def hub_files(params: BaseModel) -> list[tuple[str, Path]]:
     """(name in the archive, file) of the pretrained weights that timm downloaded for a recipe's backbone.
 
     Raises:
-        GoldfoldError: they are no longer on this machine.
+        GoldfoldError: they are no longer on this machine (`pretrained_weights_missing`).
     """
     if not any(values(params, Role.PRETRAINED).values()):
         return []
@@ -183,14 +188,15 @@ def _weights(name: str) -> list[tuple[str, Path]]:
     files = [pair for part in ("refs", "snapshots") for pair in folder_files(Path(HF_HUB_CACHE) / folder / part, part)]
     if not files:
         raise GoldfoldError(
+            "pretrained_weights_missing",
             f"the pretrained weights of backbone '{name}' are no longer on this machine: predict with the run once "
-            "more where there is a network, then start this again"
+            "more on a machine with internet, then run this command again",
         )
     return [(f"hub/{folder}/{at}", path) for at, path in files]
 
 
 def pack(path: Path, files: Iterable[tuple[str, Path]]) -> None:
-    """A zip of `files`, (name in the archive, file); equal files make equal bytes."""
+    """Write a zip of `files`, (name in the archive, file); equal files give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
         for name, file in sorted(files):
@@ -201,8 +207,8 @@ def pack(path: Path, files: Iterable[tuple[str, Path]]) -> None:
                 shutil.copyfileobj(source, target, 2**20)
 
 
-def slug(run: Path) -> str:
-    """A name for Kaggle's addresses: 10 to 45 of a-z, 0-9 and single hyphens, one to every run."""
+def kernel_slug(run: Path) -> str:
+    """Unique name of a run in Kaggle's URLs: 10 to 45 characters of a-z, 0-9 and single hyphens."""
     name = run_name(run)
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     if not name.isascii() or len(plain) > 36:
@@ -211,10 +217,10 @@ def slug(run: Path) -> str:
 
 
 def dataset_metadata(owner: str, run: Path, slug_of_competition: str) -> dict[str, Any]:
-    """dataset-metadata.json: one licence, title and slug of 6 to 50 characters, subtitle of 20 to 80."""
-    name = f"{slug(run)}-fits"
+    """Content of dataset-metadata.json: one license, title and slug of 6 to 50 characters, subtitle of 20 to 80."""
+    name = f"{kernel_slug(run)}-fits"
     return {
-        "title": name.replace("-", " "),  # Kaggle makes the slug of it again
+        "title": name.replace("-", " "),  # Kaggle derives the slug from the title
         "id": f"{owner}/{name}",
         "subtitle": "Weights and code for a notebook without network",
         "description": f"Made by goldfold for the competition {slug_of_competition}. Its code is under the MIT "
@@ -224,8 +230,8 @@ def dataset_metadata(owner: str, run: Path, slug_of_competition: str) -> dict[st
 
 
 def kernel_metadata(owner: str, run: Path, competition: str | None, gpu: bool) -> dict[str, Any]:
-    """kernel-metadata.json; competition: whose files the notebook reads, None where it reads none."""
-    name = slug(run)
+    """Content of kernel-metadata.json; competition: slug whose files the notebook reads, or None."""
+    name = kernel_slug(run)
     return {
         "id": f"{owner}/{name}",
         "title": name.replace("-", " "),

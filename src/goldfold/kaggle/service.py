@@ -1,7 +1,7 @@
 """Kaggle, or the local board that speaks its protocol, through the kaggle client: the only place that reaches it.
 
-The client waits without end, prints, may end the process it is in, and takes its orders from environment variables. So
-every call is a child process with an environment of ours, bounded by wall clock; what it brings back is JSON.
+The client has no time limit, prints, may end its process, and reads its settings from environment variables. So every
+call runs in a child process with its own environment and a time limit; the reply is JSON.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from typing import Any, Literal
 from goldfold.errors import GoldfoldError
 from goldfold.io.files import read_json
 
-CALLS = Path(__file__).with_name("kaggle_calls.py")
-NO_VERBOSE = ("VERBOSE", "VERBOSE_OUTPUT")  # they make the client print every request with its credentials
+CALLS = Path(__file__).with_name("client_calls.py")
+NO_VERBOSE = ("VERBOSE", "VERBOSE_OUTPUT")  # with these the client prints every request with its credentials
 KEPT = ("PATH", "PYTHONPATH", "LANG", "TMPDIR", "SYSTEMROOT")
-NOWHERE = "http://127.0.0.1:9"  # what strays to https ends on this machine
+NOWHERE = "http://127.0.0.1:9"  # https requests must not leave this machine
 NO_CREDENTIALS = (
-    "there are no Kaggle credentials: make an API token at https://www.kaggle.com/settings and put its file kaggle.json"
-    " into ~/.kaggle"
+    "there are no Kaggle credentials: create an API token at https://www.kaggle.com/settings and move its file"
+    " kaggle.json into ~/.kaggle"
 )
-HINTS = (  # statuses, words of what was said, what to do
-    ((), ("rule",), "accept the rules on {page}/rules, it can be done there only"),
-    ((), ("deadline", "ended", "closed", "late submission"), "see on {page} whether it takes submissions still"),
+HINTS = (  # HTTP statuses, words in the answer, what to do
+    ((), ("rule",), "accept the rules on {page}/rules in a browser; the API cannot do it"),
+    ((), ("deadline", "ended", "closed", "late submission"), "see on {page} whether it still accepts submissions"),
     (
         (401,),
         (),
-        "make a new API token at https://www.kaggle.com/settings, it takes the place of ~/.kaggle/kaggle.json",
+        "create a new API token at https://www.kaggle.com/settings and replace ~/.kaggle/kaggle.json with it",
     ),
-    ((429,), (), "wait some minutes; a daily allowance starts anew at 00:00 UTC"),
-    ((), ("limit", "allowance", "daily", "exceeded"), "a daily allowance starts anew at 00:00 UTC"),
+    ((429,), (), "wait some minutes; daily limits reset at 00:00 UTC"),
+    ((), ("limit", "allowance", "daily", "exceeded"), "daily limits reset at 00:00 UTC"),
     ((404,), ("participate",), "check that the slug is spelled as in {page}, and that you have joined it"),
     ((), (), "see {page}"),
 )
@@ -44,10 +44,10 @@ HINTS = (  # statuses, words of what was said, what to do
 
 @dataclass(frozen=True)
 class Service:
-    """Where the client of a call goes, and as whom.
+    """Kaggle or the local board, and the credentials to use there.
 
-    environment: of the child process, whole; credentials may be in it, so it is never shown.
-    python: the interpreter that has the client.
+    environment: complete environment of the child process; it may hold credentials, so it is never printed.
+    python: interpreter with the kaggle client.
     """
 
     name: Literal["kaggle", "local"]
@@ -56,58 +56,64 @@ class Service:
 
 
 class Refused(GoldfoldError):  # noqa: N818
-    """An answer that says no. status: of HTTP, None where no request was made; said: the server's own words."""
+    """The service, or the client, refused the request; nothing was created.
 
-    def __init__(self, sentence: str, status: int | None, said: str) -> None:
-        super().__init__(sentence)
+    status: HTTP status, None if no request was made. said: the server's own message.
+    """
+
+    def __init__(self, code: str, message: str, status: int | None, said: str) -> None:
+        super().__init__(code, message)
         self.status, self.said = status, said
 
 
 class Lost(GoldfoldError):  # noqa: N818
-    """No answer in time, or none to be understood. sent: whether something may have been created all the same."""
+    """There was no answer in time, or no valid one.
 
-    def __init__(self, sentence: str, said: str, sent: bool) -> None:
-        super().__init__(sentence)
+    said: what went wrong with the connection. sent: True if the service may have created something all the same.
+    """
+
+    def __init__(self, code: str, message: str, said: str, sent: bool) -> None:
+        super().__init__(code, message)
         self.said, self.sent = said, sent
 
 
 def kaggle() -> Service:
-    """Kaggle itself, with the user's credentials as they are."""
+    """Kaggle, with the user's own credentials."""
     return Service("kaggle", {name: value for name, value in os.environ.items() if name not in NO_VERBOSE})
 
 
 def local(board: Path) -> Service:
-    """The board whose folder is `board`; the environment starts from nothing, so no Kaggle credential is in reach.
+    """The local board in the folder `board`; no Kaggle credentials are passed to its client.
 
     Raises:
-        GoldfoldError: no board was ever started there.
+        GoldfoldError: no board was ever started in the folder (`no_local_board`).
     """
     path = board / "client.json"
     if not path.exists():
-        raise GoldfoldError(f"there is no local leaderboard in {board}: start one with make host")
+        raise GoldfoldError("no_local_board", f"there is no local leaderboard in {board}: start one with make host")
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    return Service("local", {"LANG": "C.UTF-8", **kept, **variables(read_json(path))})
+    return Service("local", {"LANG": "C.UTF-8", **kept, **client_environment(read_json(path))})
 
 
-def variables(client: Mapping[str, str]) -> dict[str, str]:
-    """What makes the kaggle client speak to the board and to nothing else; client: what board/client.json holds."""
+def client_environment(client: Mapping[str, str]) -> dict[str, str]:
+    """Environment variables that connect the kaggle client to the board only; client: content of board/client.json."""
     return {
         "KAGGLE_USERNAME": client["username"],
         "KAGGLE_KEY": client["key"],
-        "KAGGLE_API_ENVIRONMENT": "LOCALHOST",  # http://localhost, port 80; the proxy brings it to our port
+        "KAGGLE_API_ENVIRONMENT": "LOCALHOST",  # http://localhost, port 80; the proxy is the board
         "http_proxy": client["url"],
         "https_proxy": NOWHERE,
     }
 
 
 def call(service: Service, operation: str, limit_s: float = 120, **arguments: Any) -> dict:
-    """What the client brought back from one operation of `kaggle_calls`, in the words of Kaggle's protocol.
+    """Call one operation of `client_calls` and return its result, with the field names of Kaggle's API.
 
     Raises:
-        Refused: an answer that says no; nothing was created.
-        Lost: no answer within `limit_s` seconds, or the connection broke; its `sent` says whether anything may have
-            been created.
-        GoldfoldError: the client is not installed, there are no credentials, or the client refused to ask.
+        Refused: the service or the client refused the request, or there are no credentials; nothing was created.
+        Lost: there was no valid answer within `limit_s` seconds; its `sent` says whether something may have been
+            created.
+        GoldfoldError: the kaggle client is not installed (`kaggle_client_missing`).
     """
     with TemporaryDirectory(prefix="goldfold-") as folder:
         reply = Path(folder) / "reply.json"
@@ -125,11 +131,11 @@ def call(service: Service, operation: str, limit_s: float = 120, **arguments: An
 
 
 def _run(service: Service, request: dict, folder: Path, limit_s: float) -> bool:
-    """Carry one request out; returns whether it was ended for being late."""
+    """Run one request in a child process; returns True if it exceeded the time limit."""
     home = {"HOME": str(folder), "KAGGLE_CONFIG_DIR": str(folder)} if service.name == "local" else {}
     try:
         subprocess.run(
-            [service.python, "-P", str(CALLS)],  # -P: our modules must not stand in for the client's
+            [service.python, "-P", str(CALLS)],  # -P: modules of this folder must not shadow those of the client
             input=json.dumps(request).encode(),
             env={**service.environment, **home},
             stdout=subprocess.DEVNULL,
@@ -144,36 +150,39 @@ def _run(service: Service, request: dict, folder: Path, limit_s: float) -> bool:
 
 
 def _failed(service: Service, operation: str, answer: Mapping[str, Any], slug: str, sent: bool) -> GoldfoldError:
-    """The error for an answer without result."""
+    """Error for an answer without a result."""
     kind, status, said = answer["kind"], answer["status"], " ".join(answer["said"].split())
     if kind == "client":
-        return GoldfoldError(f"the kaggle client cannot be imported ({said}): pip install -r requirements.txt")
+        return GoldfoldError(
+            "kaggle_client_missing", f"the kaggle client cannot be imported ({said}): pip install -r requirements.txt"
+        )
     if kind == "credentials":
-        return Refused(NO_CREDENTIALS, None, said)
-    unclear = status is None or status == 408 or status >= 500  # the work may have been done before this was said
+        return Refused("no_kaggle_credentials", NO_CREDENTIALS, None, said)
+    unclear = status is None or status == 408 or status >= 500  # the request may have been carried out all the same
     if kind == "broken" or (sent and unclear):
         return _lost(service, operation, said, sent)
     if kind == "bad":
-        return Refused(f"the kaggle client would not carry out '{_words(operation)}': {said}", None, said)
+        return Refused("kaggle_client_refused", f"the kaggle client refused '{_words(operation)}': {said}", None, said)
     told = f"{_who(service)} refused '{_words(operation)}' ({status}): \"{said}\""
-    return Refused(f"{told}; {_hint(service, status, said, slug)}", status, said)
+    return Refused("service_refused", f"{told}; {_hint(service, status, said, slug)}", status, said)
 
 
 def _lost(service: Service, operation: str, said: str, sent: bool) -> Lost:
-    hint = "is the board up? make host starts it" if service.name == "local" else "check the connection"
-    return Lost(f"{_who(service)} gave no answer to '{_words(operation)}' ({said}); {hint}", said, sent)
+    hint = "is the board up? Start it with make host" if service.name == "local" else "check the connection"
+    message = f"{_who(service)} gave no answer to '{_words(operation)}' ({said}); {hint}"
+    return Lost("no_answer", message, said, sent)
 
 
 def _hint(service: Service, status: int | None, said: str, slug: str) -> str:
-    page = page_of(service, slug)
+    page = competition_page(service, slug)
     for statuses, words, hint in HINTS:
         if status in statuses or any(word in said.lower() for word in words) or not (statuses or words):
             return hint.format(page=page)
     raise AssertionError("the last hint fits everything")
 
 
-def page_of(service: Service, slug: str) -> str:
-    """Where a person looks at a competition."""
+def competition_page(service: Service, slug: str) -> str:
+    """Web page of a competition, for messages."""
     return f"https://www.kaggle.com/competitions/{slug}" if service.name == "kaggle" else "the board's page"
 
 

@@ -73,7 +73,8 @@ def _build(
 ) -> Plan:
     if len(rows) < 2:
         raise GoldfoldError(
-            f"an embedder compares images and this fold has {len(rows)}: add images, or use fewer folds"
+            "fold_too_small",
+            f"an embedder compares images and this fold has {len(rows)}: add images, or use fewer folds",
         )
     training = TrainingRows(params, rows.reset_index(drop=True), runtime, columns, gray)
     labeled = labeled_rows(training) if params.metric_epochs else None

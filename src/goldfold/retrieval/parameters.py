@@ -82,7 +82,7 @@ class EmbedderParams(Params):
     def _known_name(cls, name: Any, info: ValidationInfo) -> Any:
         known = get_args(cls.model_fields[str(info.field_name)].annotation)
         if name not in known:
-            raise ValueError(str(unknown(str(info.field_name), str(name), known)))
+            raise ValueError(str(unknown(str(info.field_name), str(name), known, code="unknown_name")))
         return name
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""What a request brings along: the board it is for, who sends it, and the address it was sent to."""
+"""Dependencies of request handlers: the board, the user, and the address of the server."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from goldfold.board.refusals import refusal
 
 
 def board_of(request: Request) -> Board:
+    """Board that the application serves."""
     return request.app.state.board
 
 
 def address_of(request: Request) -> str:
-    """`http://127.0.0.1:8321`: this server as the client calls it, so that the way back leads through its tunnels too.
+    """Address of this server as the client sees it, such as `http://127.0.0.1:8321`; links then work through tunnels.
 
-    A client that takes this server for its proxy calls it `localhost`, without a port, which no browser finds.
+    A client that uses this server as its proxy sends the host `localhost` without a port; then the socket's address is
+    used.
     """
     host = request.headers.get("host", "")
     if host not in ("", "localhost"):
@@ -30,12 +32,12 @@ def address_of(request: Request) -> str:
 
 
 def user_of(request: Request) -> User:
-    """Whose key came along, as HTTP's Basic (name and key) or Bearer (key)."""
+    """User of the key in the request, from HTTP Basic (name and key) or Bearer (key); raises 401 if there is none."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     with board_of(request).reading() as session:
         user = _user(session, scheme.lower(), secret.strip())
     if user is None:
-        raise refusal(401, "Unauthenticated: the user name or the key is not one of this board's")
+        raise refusal(401, "Unauthenticated: user name or key is not valid on this board")
     return user
 
 
@@ -51,6 +53,6 @@ def _user(session: Session, scheme: str, secret: str) -> User | None:
     return users.by_login(session, name, key)
 
 
-TheBoard = Annotated[Board, Depends(board_of)]
-TheAddress = Annotated[str, Depends(address_of)]
-TheUser = Annotated[User, Depends(user_of)]
+CurrentBoard = Annotated[Board, Depends(board_of)]
+ServerAddress = Annotated[str, Depends(address_of)]
+CurrentUser = Annotated[User, Depends(user_of)]

@@ -1,4 +1,4 @@
-"""The board as one ASGI application: Kaggle's methods, transfers, pages, and the guards before them."""
+"""The board as an ASGI application: Kaggle's API methods, file transfers, web pages, and middleware."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ABANDONED = timedelta(days=1)
 
 
 def application(board: Board, scoring: Scoring) -> FastAPI:
-    """Serves `board`; `scoring` runs as long as it does."""
+    """Create the application for `board`; `scoring` runs while it serves."""
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
@@ -36,7 +36,7 @@ def application(board: Board, scoring: Scoring) -> FastAPI:
 
     app = FastAPI(lifespan=running, openapi_url=None, redirect_slashes=False)
     app.state.board, app.state.scoring = board, scoring
-    for prefix in ("/v1", "/api/v1"):  # the client's for kaggle.com and for all other places
+    for prefix in ("/v1", "/api/v1"):  # the client uses one for kaggle.com and the other for all other hosts
         app.include_router(protocol.router, prefix=prefix)
     app.include_router(transfers.router)
     app.include_router(pages.router)
@@ -48,7 +48,7 @@ def application(board: Board, scoring: Scoring) -> FastAPI:
 
 
 def origin_form(app: ASGI) -> ASGI:
-    """A client that takes this server for its proxy asks for `http://localhost/path`: that is `/path` here."""
+    """Middleware that serves `http://localhost/path`, as clients request it from a proxy, as `/path`."""
 
     async def serve(scope: Message, receive: Receive, send) -> None:
         path = scope.get("path", "")
@@ -61,7 +61,7 @@ def origin_form(app: ASGI) -> ASGI:
 
 
 def limited(app: ASGI) -> ASGI:
-    """Nobody fills the memory: what is no upload has a short body."""
+    """Middleware that limits the body of every request but uploads to LARGEST_REQUEST bytes."""
 
     async def serve(scope: Message, receive: Receive, send) -> None:
         received = 0
@@ -80,14 +80,18 @@ def limited(app: ASGI) -> ASGI:
     return serve
 
 
-def _refused(request: Request, error: HTTPException) -> Response:
+def _refused(request: Request, error: Exception) -> Response:
+    """Answer a refused request: JSON for the client, a page for browsers."""
+    assert isinstance(error, HTTPException)
     if not request.scope["path"].startswith(("/v1/", "/api/", "/data/", "/upload/")):
         return pages.refused(error)
     answer = {"code": error.status_code, "message": error.detail}
     return JSONResponse(answer, error.status_code, error.headers)
 
 
-def _not_understood(request: Request, error: RequestValidationError) -> Response:
+def _not_understood(request: Request, error: Exception) -> Response:
+    """Answer a request with missing or wrong fields."""
+    assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:])
     return JSONResponse({"code": 400, "message": f"{where}: {first['msg']}" if where else first["msg"]}, 400)

@@ -1,4 +1,4 @@
-"""A leaderboard as Kaggle's client downloads it: a CSV in a zip."""
+"""The leaderboard file that the kaggle client downloads: a CSV in a zip."""
 
 from __future__ import annotations
 

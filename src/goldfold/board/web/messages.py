@@ -1,4 +1,4 @@
-"""What Kaggle's client sends, with the defaults it leaves out, and what it wants back, in its spelling."""
+"""Requests of the kaggle client, with the default values it leaves out, and replies with Kaggle's field names."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from goldfold.board.database import COMPLETE, Hosted, Submission
-from goldfold.board.standings import Standing
+from goldfold.board.standings import Standing, private_score, public_score
 
 Text = Annotated[str, Field(max_length=500)]
 Name = Annotated[str, Field(max_length=200)]
 
 
 class Request(BaseModel):
-    """Fields the board has no use for are passed over, as new versions of the client bring them."""
+    """A request; unknown fields are ignored, since new versions of the client add some."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="ignore")
 
 
 class Paged(Request):
-    """page_token: as handed out in `nextPageToken`, the first row's position. page: from 1; -1 from old clients."""
+    """A request for one page.
+
+    page_token: position of its first row, from `nextPageToken`. page: from 1; old clients send -1.
+    """
 
     page: int = Field(1, ge=-1, le=10**6)
     page_size: int = Field(20, ge=-1, le=1000)
@@ -72,13 +75,14 @@ class IntrospectToken(Request):
 
 
 def page(rows: list, wanted: Paged) -> tuple[list, str]:
-    """The rows that were asked for, and the token for the next page, empty after the last."""
+    """Rows of the requested page, and the token of the next page, empty after the last."""
     size = wanted.page_size if wanted.page_size > 0 else 20
     first = int(wanted.page_token) if wanted.page_token else max(wanted.page - 1, 0) * size
     return rows[first : first + size], str(first + size) if first + size < len(rows) else ""
 
 
 def competition(hosted: Hosted, teams: int, own: Standing | None, entered: bool, address: str) -> dict[str, Any]:
+    """Reply for one competition. own: the user's line on the board; entered: whether the user has submitted."""
     reply = {
         "id": hosted.id,
         "ref": f"{address}/competitions/{hosted.slug}",
@@ -106,7 +110,7 @@ def competition(hosted: Hosted, teams: int, own: Standing | None, entered: bool,
 
 
 def submission(row: Submission, hosted: Hosted, now: str, address: str) -> dict[str, Any]:
-    """The private score is told once the competition is over."""
+    """Reply for one submission; it has the private score only after the deadline."""
     done = row.status == COMPLETE
     return {
         "ref": row.ref,
@@ -115,8 +119,8 @@ def submission(row: Submission, hosted: Hosted, now: str, address: str) -> dict[
         "description": row.description,
         "errorDescription": row.error,
         "fileName": row.file_name,
-        "publicScore": score(row.public_score) if done else "",
-        "privateScore": score(row.private_score) if done and hosted.is_over(now) else "",
+        "publicScore": score(public_score(row)) if done else "",
+        "privateScore": score(private_score(row)) if done and hosted.is_over(now) else "",
         "status": row.status,
         "submittedBy": row.user.name,
         "submittedByRef": row.user.name,
@@ -126,5 +130,5 @@ def submission(row: Submission, hosted: Hosted, now: str, address: str) -> dict[
 
 
 def score(value: float) -> str:
-    """As Kaggle writes scores."""
+    """Format a score with 5 decimals, as Kaggle does."""
     return f"{value:.5f}"

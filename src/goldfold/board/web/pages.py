@@ -1,4 +1,4 @@
-"""The board in a browser: HTML made here, without scripts and without anything from elsewhere."""
+"""Web pages of the board: static HTML without scripts or external files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from goldfold.board.database import COMPLETE, PENDING, Hosted, Submission, User
 from goldfold.board.refusals import refusal
 from goldfold.board.standings import Standing
 from goldfold.board.web import messages, plot
-from goldfold.board.web.access import TheAddress, TheBoard, user_of
+from goldfold.board.web.access import CurrentBoard, ServerAddress, user_of
 
 router = APIRouter()
 TEMPLATES = Environment(
@@ -40,18 +40,19 @@ LATEST = 200  # submissions of a user that are listed
 
 @dataclass(frozen=True)
 class Line:
-    """A team on the final board: where it stood on the public one, and how many places it rose from there."""
+    """A team's standings on the private and the public board."""
 
     private: Standing
     public: Standing
 
     @property
     def rise(self) -> int:
+        """Ranks gained from the public to the private board."""
         return self.public.rank - self.private.rank
 
 
-def may_look(name: str, request: Request) -> None:
-    """Whoever sits at this machine may see what a team has sent; from elsewhere only the team itself, by its key."""
+def check_may_view(name: str, request: Request) -> None:
+    """Raise unless the request is from this machine, or has the key of the user whose page it asks for."""
     here = request.client is None or ip_address(request.client.host).is_loopback
     if here:
         return
@@ -60,11 +61,12 @@ def may_look(name: str, request: Request) -> None:
     except HTTPException as error:
         raise HTTPException(401, error.detail, {"WWW-Authenticate": 'Basic realm="board", charset="UTF-8"'}) from None
     if user.name != name:
-        raise refusal(403, "These submissions are another team's")
+        raise refusal(403, "These submissions belong to another team")
 
 
 @router.get("/")
-def competitions(board: TheBoard) -> Response:
+def competitions(board: CurrentBoard) -> Response:
+    """Page with all competitions."""
     with board.reading() as session:
         every = session.scalars(select(Hosted).order_by(Hosted.title)).all()
         shown = [_summary(session, hosted) for hosted in every]
@@ -72,7 +74,7 @@ def competitions(board: TheBoard) -> Response:
 
 
 @router.get("/competitions/{slug}")
-def competition(slug: str, board: TheBoard, address: TheAddress) -> Response:
+def competition(slug: str, board: CurrentBoard, address: ServerAddress) -> Response:
     now = times.now()
     with board.reading() as session:
         hosted = session.scalar(select(Hosted).where(Hosted.slug == slug))
@@ -94,8 +96,8 @@ def competition(slug: str, board: TheBoard, address: TheAddress) -> Response:
     )
 
 
-@router.get("/users/{name}", dependencies=[Depends(may_look)])
-def user(name: str, board: TheBoard) -> Response:
+@router.get("/users/{name}", dependencies=[Depends(check_may_view)])
+def user(name: str, board: CurrentBoard) -> Response:
     now = times.now()
     with board.reading() as session:
         found = session.scalar(select(User).where(User.name == name))
@@ -107,7 +109,7 @@ def user(name: str, board: TheBoard) -> Response:
 
 
 def refused(error: HTTPException) -> Response:
-    """A page that says what is wrong."""
+    """Page for an error."""
     return _page("refused.html", error.status_code, error.headers, status=error.status_code, message=error.detail)
 
 
@@ -128,7 +130,7 @@ def _final(session: Session, hosted: Hosted, public: list[Standing]) -> list[Lin
 
 
 def _made(session: Session, user: User) -> list[tuple[Hosted, list[Submission], plot.Plot | None]]:
-    """A user's latest submissions, newest first, by competition."""
+    """A user's latest submissions by competition, newest first, with a plot of the scores."""
     rows = session.scalars(
         select(Submission).where(Submission.user_id == user.id).order_by(Submission.ref.desc()).limit(LATEST)
     ).all()

@@ -1,4 +1,4 @@
-"""Scores over time as the geometry of a small picture; the page draws it as SVG that stretches to any width."""
+"""Coordinates of the plot of scores over time; the page draws them as an SVG that scales to any width."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from goldfold.board.database import Hosted, Submission
+from goldfold.board.standings import public_score
 from goldfold.board.times import moment
 
 WIDTH, HEIGHT = 1000, 300  # of the SVG's own coordinates, y downwards
@@ -22,7 +23,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Plot:
-    """dots: oldest first; best: the path of the best score so far; high, middle, low: scores at the margins."""
+    """Scores over time. dots: oldest first; best: SVG path of the best score so far; high, middle, low: axis labels."""
 
     dots: Sequence[Dot]
     best: str
@@ -32,11 +33,11 @@ class Plot:
 
 
 def over_time(submissions: Sequence[Submission], hosted: Hosted) -> Plot | None:
-    """The public scores of scored `submissions`, oldest first; None where fewer than two make a picture."""
+    """Plot the public scores of scored `submissions`, which are oldest first; None for fewer than two."""
     drawn = submissions[-NEWEST:]
     if len(drawn) < 2:
         return None
-    scores = [each.public_score for each in drawn]
+    scores = [public_score(each) for each in drawn]
     times = [moment(each.date).timestamp() for each in drawn]
     low, high = min(scores), max(scores)
     if low == high:
@@ -58,7 +59,7 @@ def _up(score: float, low: float, high: float) -> float:
 
 
 def _best(dots: Sequence[Dot], higher_is_better: bool) -> str:
-    """Steps through the best score so far, from the first submission to the right edge."""
+    """SVG path of the best score so far, from the first submission to the right edge."""
     better = min if higher_is_better else max  # y grows downwards
     y = dots[0].y
     steps = [f"M{dots[0].x} {y}"]

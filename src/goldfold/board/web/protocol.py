@@ -14,7 +14,7 @@ from goldfold.board import catalogue, standings, times, uploads, users
 from goldfold.board.database import COMPLETE, Hosted, Submission, User
 from goldfold.board.refusals import refusal
 from goldfold.board.web import messages
-from goldfold.board.web.access import TheAddress, TheBoard, TheUser
+from goldfold.board.web.access import CurrentBoard, CurrentUser, ServerAddress
 from goldfold.board.web.leaderboard_file import zipped
 
 router = APIRouter()
@@ -23,7 +23,7 @@ SERVICE = "/competitions.CompetitionApiService"
 
 @router.post(f"{SERVICE}/ListCompetitions")
 def list_competitions(
-    wanted: messages.ListCompetitions, board: TheBoard, user: TheUser, address: TheAddress
+    wanted: messages.ListCompetitions, board: CurrentBoard, user: CurrentUser, address: ServerAddress
 ) -> dict[str, Any]:
     with board.reading() as session:
         every = session.scalars(select(Hosted).order_by(Hosted.title))
@@ -33,13 +33,15 @@ def list_competitions(
 
 
 @router.post(f"{SERVICE}/GetCompetition")
-def get_competition(wanted: messages.OfCompetition, board: TheBoard, user: TheUser, address: TheAddress) -> dict:
+def get_competition(
+    wanted: messages.OfCompetition, board: CurrentBoard, user: CurrentUser, address: ServerAddress
+) -> dict:
     with board.reading() as session:
         return _competition(session, uploads.find_hosted(session, wanted.competition_name), user, address)
 
 
 @router.post(f"{SERVICE}/ListDataFiles")
-def list_data_files(wanted: messages.ListDataFiles, board: TheBoard, user: TheUser) -> dict[str, Any]:
+def list_data_files(wanted: messages.ListDataFiles, board: CurrentBoard, user: CurrentUser) -> dict[str, Any]:
     hosted = _hosted(board, wanted)
     rows, following = messages.page(list(catalogue.data_files(board, hosted.slug).items()), wanted)
     files = [
@@ -50,7 +52,7 @@ def list_data_files(wanted: messages.ListDataFiles, board: TheBoard, user: TheUs
 
 
 @router.post(f"{SERVICE}/DownloadDataFile")
-def download_data_file(wanted: messages.DownloadDataFile, board: TheBoard, user: TheUser) -> Response:
+def download_data_file(wanted: messages.DownloadDataFile, board: CurrentBoard, user: CurrentUser) -> Response:
     hosted = _hosted(board, wanted)
     if wanted.file_name not in catalogue.data_files(board, hosted.slug):
         raise refusal(404, f"There is no file '{wanted.file_name}' in this competition")
@@ -58,14 +60,14 @@ def download_data_file(wanted: messages.DownloadDataFile, board: TheBoard, user:
 
 
 @router.post(f"{SERVICE}/DownloadDataFiles")
-def download_data_files(wanted: messages.OfCompetition, board: TheBoard, user: TheUser) -> Response:
+def download_data_files(wanted: messages.OfCompetition, board: CurrentBoard, user: CurrentUser) -> Response:
     hosted = _hosted(board, wanted)
     return RedirectResponse(f"/data/{hosted.slug}/{hosted.slug}.zip", 302)
 
 
 @router.post(f"{SERVICE}/StartSubmissionUpload")
 def start_submission_upload(
-    wanted: messages.StartSubmissionUpload, board: TheBoard, user: TheUser, address: TheAddress
+    wanted: messages.StartSubmissionUpload, board: CurrentBoard, user: CurrentUser, address: ServerAddress
 ) -> dict[str, str]:
     token = uploads.start(board, wanted.competition_name, user, wanted.file_name, wanted.content_length)
     return {"token": token, "createUrl": f"{address}/upload/{token}"}
@@ -73,7 +75,7 @@ def start_submission_upload(
 
 @router.post(f"{SERVICE}/CreateSubmission")
 def create_submission(
-    wanted: messages.CreateSubmission, board: TheBoard, user: TheUser, request: Request
+    wanted: messages.CreateSubmission, board: CurrentBoard, user: CurrentUser, request: Request
 ) -> dict[str, Any]:
     slug, description = wanted.competition_name, wanted.submission_description
     ref, title = uploads.submit(board, slug, user, wanted.blob_file_tokens, description)
@@ -82,14 +84,14 @@ def create_submission(
 
 
 @router.post(f"{SERVICE}/CreateCodeSubmission")
-def create_code_submission(wanted: messages.OfCompetition, board: TheBoard, user: TheUser) -> None:
+def create_code_submission(wanted: messages.OfCompetition, board: CurrentBoard, user: CurrentUser) -> None:
     _hosted(board, wanted)
-    raise refusal(400, "This competition does not accept notebooks: submit a file")
+    raise refusal(400, "This competition accepts no notebooks: submit a file")
 
 
 @router.post(f"{SERVICE}/ListSubmissions")
 def list_submissions(
-    wanted: messages.ListSubmissions, board: TheBoard, user: TheUser, address: TheAddress
+    wanted: messages.ListSubmissions, board: CurrentBoard, user: CurrentUser, address: ServerAddress
 ) -> dict[str, Any]:
     with board.reading() as session:
         hosted = uploads.find_hosted(session, wanted.competition_name)
@@ -104,7 +106,9 @@ def list_submissions(
 
 
 @router.post(f"{SERVICE}/GetSubmission")
-def get_submission(wanted: messages.GetSubmission, board: TheBoard, user: TheUser, address: TheAddress) -> dict:
+def get_submission(
+    wanted: messages.GetSubmission, board: CurrentBoard, user: CurrentUser, address: ServerAddress
+) -> dict:
     with board.reading() as session:
         row = session.get(Submission, wanted.ref)
         if row is None or row.user_id != user.id:
@@ -113,7 +117,7 @@ def get_submission(wanted: messages.GetSubmission, board: TheBoard, user: TheUse
 
 
 @router.post(f"{SERVICE}/GetSubmissionLimits")
-def get_submission_limits(wanted: messages.OfCompetition, board: TheBoard, user: TheUser) -> dict[str, Any]:
+def get_submission_limits(wanted: messages.OfCompetition, board: CurrentBoard, user: CurrentUser) -> dict[str, Any]:
     with board.reading() as session:
         hosted = uploads.find_hosted(session, wanted.competition_name)
         today, total, left = uploads.allowance(session, hosted, user, times.now())
@@ -121,7 +125,7 @@ def get_submission_limits(wanted: messages.OfCompetition, board: TheBoard, user:
 
 
 @router.post(f"{SERVICE}/GetLeaderboard")
-def get_leaderboard(wanted: messages.GetLeaderboard, board: TheBoard, user: TheUser) -> dict[str, Any]:
+def get_leaderboard(wanted: messages.GetLeaderboard, board: CurrentBoard, user: CurrentUser) -> dict[str, Any]:
     with board.reading() as session:
         hosted = uploads.find_hosted(session, wanted.competition_name)
         private = hosted.is_over(times.now()) and not wanted.override_public
@@ -139,7 +143,7 @@ def get_leaderboard(wanted: messages.GetLeaderboard, board: TheBoard, user: TheU
 
 
 @router.post(f"{SERVICE}/DownloadLeaderboard")
-def download_leaderboard(wanted: messages.OfCompetition, board: TheBoard, user: TheUser) -> Response:
+def download_leaderboard(wanted: messages.OfCompetition, board: CurrentBoard, user: CurrentUser) -> Response:
     with board.reading() as session:
         hosted = uploads.find_hosted(session, wanted.competition_name)
         private = hosted.is_over(times.now())
@@ -148,14 +152,14 @@ def download_leaderboard(wanted: messages.OfCompetition, board: TheBoard, user: 
 
 
 @router.post("/security.OAuthService/IntrospectToken")
-def introspect_token(wanted: messages.IntrospectToken, board: TheBoard) -> dict[str, Any]:
-    """Asked by the client for itself, without credentials, before it uses a token."""
+def introspect_token(wanted: messages.IntrospectToken, board: CurrentBoard) -> dict[str, Any]:
+    """Tell the client whether a token is valid; it asks without credentials before it uses the token."""
     with board.reading() as session:
         user = users.by_key(session, wanted.token)
     return {"active": True, "username": user.name, "userId": user.id, "scope": ""} if user else {"active": False}
 
 
-def _hosted(board: TheBoard, wanted: messages.OfCompetition) -> Hosted:
+def _hosted(board: CurrentBoard, wanted: messages.OfCompetition) -> Hosted:
     with board.reading() as session:
         return uploads.find_hosted(session, wanted.competition_name)
 
@@ -164,7 +168,7 @@ def _competition(session: Session, hosted: Hosted, user: User, address: str) -> 
     lines = standings.board(session, hosted, private=hosted.is_over(times.now()))
     own = next((line for line in lines if line.user.id == user.id), None)
     made = select(func.count()).where(Submission.slug == hosted.slug, Submission.user_id == user.id)
-    return messages.competition(hosted, len(lines), own, session.scalar(made) > 0, address)
+    return messages.competition(hosted, len(lines), own, session.scalars(made).one() > 0, address)
 
 
 def _sorted(newest_first: list[Submission], wanted: messages.ListSubmissions, hosted: Hosted) -> list[Submission]:
@@ -175,7 +179,7 @@ def _sorted(newest_first: list[Submission], wanted: messages.ListSubmissions, ho
     if wanted.sort_by == "SUBMISSION_SORT_BY_NAME":
         return sorted(newest_first, key=lambda row: row.file_name)
     by_score = {"SUBMISSION_SORT_BY_PUBLIC_SCORE": standings.public_score}
-    if hosted.is_over(times.now()):  # before, the order would tell what the private scores are
+    if hosted.is_over(times.now()):  # before the deadline, the order would reveal private scores
         by_score["SUBMISSION_SORT_BY_PRIVATE_SCORE"] = standings.private_score
     if wanted.sort_by not in by_score:
         return newest_first

@@ -1,4 +1,4 @@
-"""Files in both directions: uploads under their tokens, and the public data; no path of a request meets the disk."""
+"""Uploads by token and downloads of public files; no path from a request is opened."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from starlette.requests import ClientDisconnect
 
 from goldfold.board import catalogue, uploads
 from goldfold.board.refusals import refusal
-from goldfold.board.web.access import TheBoard, TheUser
+from goldfold.board.web.access import CurrentBoard, CurrentUser
 
 router = APIRouter()
 
 
 @router.put("/upload/{token}")
-async def put(token: str, request: Request, board: TheBoard) -> Response:
-    """The client sends no key here: whoever has the token may fill it."""
+async def put(token: str, request: Request, board: CurrentBoard) -> Response:
+    """Receive an upload; the token authorizes it, since the client sends no key here."""
     if "content-range" in request.headers:
-        raise refusal(400, "Uploads are not taken in parts: send the whole file")
-    with suppress(ClientDisconnect):  # nobody is left to be answered
+        raise refusal(400, "Partial uploads are not supported: send the whole file")
+    with suppress(ClientDisconnect):  # there is no client left to answer
         await uploads.receive(board, token, request.stream())
     return Response()
 
 
 @router.get("/data/{slug}/file/{name:path}")
-def data_file(slug: str, name: str, board: TheBoard, user: TheUser) -> Response:
-    """The name is looked up among those of the competition's public files, never opened."""
+def data_file(slug: str, name: str, board: CurrentBoard, user: CurrentUser) -> Response:
+    """Send one public file; the name is looked up in the list of public files, never opened."""
     with board.reading() as session:
         hosted = uploads.find_hosted(session, slug)
     file = catalogue.data_files(board, hosted.slug).get(name)
@@ -37,7 +37,7 @@ def data_file(slug: str, name: str, board: TheBoard, user: TheUser) -> Response:
 
 
 @router.get("/data/{slug}/{archive}.zip")
-def all_data(slug: str, archive: str, board: TheBoard, user: TheUser) -> Response:
+def all_data(slug: str, archive: str, board: CurrentBoard, user: CurrentUser) -> Response:
     with board.reading() as session:
         hosted = uploads.find_hosted(session, slug)
     if archive != hosted.slug:

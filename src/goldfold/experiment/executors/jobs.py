@@ -68,7 +68,7 @@ def unpack_result(ended: JobResult) -> Any:
 def _sendable(error: Exception) -> Exception:
     """`error` with its traceback as a note; a RuntimeError with the same text if it cannot be pickled."""
     if isinstance(error, GoldfoldError):  # a message for the user, who needs no traceback
-        return GoldfoldError(*error.args)
+        return GoldfoldError(error.code, error.message)
     told = "".join(traceback.format_exception(error))
     try:
         error = pickle.loads(pickle.dumps(error))

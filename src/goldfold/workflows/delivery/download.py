@@ -17,18 +17,18 @@ def download(workspace: Workspace, name: str, to: str = "kaggle") -> Path:
     competition, source, say = workspace.competition(name), service_of(workspace, to), workspace.observer.line
     raw = workspace.data(name) / "raw"
     say(f"{competition.slug}: asking for its files ...")
-    new = downloads.fetch(source, competition.slug, raw, say)
-    say(f"{raw}: {'all there, as listed' if new else 'there already, as listed'}")
+    new = downloads.download_files(source, competition.slug, raw, say)
+    say(f"{raw}: {'download complete' if new else 'already complete'}")
     if new:
-        shutil.rmtree(workspace.data(name) / "public", ignore_errors=True)  # it was made from other files
+        shutil.rmtree(workspace.data(name) / "public", ignore_errors=True)  # it was prepared from other files
     _fetch_leaderboard(workspace, source, name, competition.slug)
     return workspace.prepare(name)
 
 
 def _fetch_leaderboard(workspace: Workspace, source: Service, name: str, slug: str) -> None:
-    """For `rank`; the data is worth having without it."""
+    """Download the leaderboard for `rank`; only report if that fails, since the data is useful without it."""
     try:
-        file = downloads.fetch_leaderboard(source, slug, workspace.data(name) / "leaderboard")
+        file = downloads.download_leaderboard(source, slug, workspace.data(name) / "leaderboard")
         workspace.observer.line(f"{file}: for make rank")
     except GoldfoldError as error:
         workspace.observer.line(f"no leaderboard was downloaded, so make rank needs BOARD=...: {error}")

@@ -1,4 +1,4 @@
-"""Score a run's submission against the hidden labels of a competition that hosts itself."""
+"""Score a run's submission against the hidden labels of a competition that keeps them on this machine."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def grade(workspace: Workspace, run: Path) -> float:
-    """The leaderboard's score of a run's submission, written into the run and its record.
+    """Score a run's submission with the competition's `grade`; the score is written into the run folder and its record.
 
     Raises:
-        GoldfoldError: only Kaggle has the labels, or there is no valid submission.
+        GoldfoldError: only Kaggle has the labels (`no_hidden_labels`), or there is no valid submission.
     """
     name = run.parent.name
     competition = workspace.competition(name)
@@ -36,10 +36,11 @@ def grade(workspace: Workspace, run: Path) -> float:
 
 
 def checked_submission(workspace: Workspace, run: Path) -> tuple[DataFrame, DataFrame]:
-    """A run's submission as the run wrote it, and the sample submission it was checked against.
+    """Read and check a run's submission; returns it and the sample submission.
 
     Raises:
-        GoldfoldError: the file is missing, was edited, or is not valid; or the run breaks a rule of its competition.
+        GoldfoldError: the file is missing, was edited, or is not valid; or the run breaks a rule of its competition
+            (`exploration`).
     """
     name = run.parent.name
     if any(finding["code"] == "rule_broken" for finding in read_json(run / "findings.json")):

@@ -1,4 +1,4 @@
-"""Read the ledger: every submission with its CV, public and private score, and which two to select."""
+"""Print the ledger: every submission with its CV, public and private score, and which two to select."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from goldfold.errors import unknown
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import write_bytes
-from goldfold.kaggle import ledger as books
-from goldfold.kaggle.ledger import Attempt
+from goldfold.kaggle.ledger import Attempt, export, read_attempts
 from goldfold.kaggle.upload import outcome
 from goldfold.report.run import ledger as report
 from goldfold.report.run.ledger import Point
@@ -29,7 +28,7 @@ HOW = (
 
 @dataclass(frozen=True)
 class Ledger:
-    """Submissions of one or all competitions. text: as the command prints it. pictures: CV against the boards."""
+    """Submissions of one or all competitions. text: output of the command. pictures: plots of CV against scores."""
 
     attempts: Sequence[Attempt]
     text: str
@@ -37,7 +36,7 @@ class Ledger:
 
     @property
     def table(self) -> DataFrame:
-        """A row per attempt to submit, with all columns of the ledger."""
+        """One row per attempt to submit, with all columns of the ledger."""
         import pandas as pd
 
         return pd.DataFrame([asdict(attempt) for attempt in self.attempts])
@@ -50,12 +49,12 @@ class Ledger:
 
 
 def ledger(workspace: Workspace, competition: str | None = None) -> Ledger:
-    """The submissions of a competition, or of all; writes a picture of CV against leaderboard for each.
+    """List the submissions of a competition, or of all; plots CV against leaderboard scores for each.
 
     Raises:
-        GoldfoldError: there is no such competition.
+        GoldfoldError: there is no such competition (`unknown_competition`).
     """
-    attempts = books.attempts(workspace.ledger)
+    attempts = read_attempts(workspace.ledger)
     known = {attempt.competition for attempt in attempts}
     if competition and competition not in known | set(workspace.names()):
         raise unknown("competition", competition, workspace.names(), code="unknown_competition")
@@ -68,12 +67,12 @@ def ledger(workspace: Workspace, competition: str | None = None) -> Ledger:
         told, picture = _told(workspace, name, list(own))
         lines += told
         pictures += [picture] if picture else []
-    lines += [*HOW, f"all columns {books.export(workspace.ledger)}"]
+    lines += [*HOW, f"all columns {export(workspace.ledger)}"]
     return Ledger(wanted, "\n".join(lines), pictures)
 
 
 def _told(workspace: Workspace, name: str, attempts: Sequence[Attempt]) -> tuple[list[str], Path | None]:
-    """A competition's tables, one a board, and its picture if there is a score."""
+    """A competition's tables, one per service, and its plot if there is a score."""
     metric, higher = attempts[-1].metric, attempts[-1].higher_is_better
     lines: list[str] = []
     boards: dict[str, list[Point]] = {}
@@ -91,7 +90,7 @@ def _told(workspace: Workspace, name: str, attempts: Sequence[Attempt]) -> tuple
 
 
 def points_of(attempts: Sequence[Attempt]) -> list[Point]:
-    """Scored attempts; of the same bytes sent more than once, the last."""
+    """Scored attempts; if the same file was sent several times, only the last."""
     last = {attempt.sha256: attempt for attempt in attempts if attempt.state == "scored"}
     return [
         Point(

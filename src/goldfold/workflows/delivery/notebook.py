@@ -1,4 +1,4 @@
-"""Write a run as a Kaggle data set and script that predict without internet; and what that script runs there."""
+"""Write a run as a Kaggle data set and script that predict without internet, and run that prediction on Kaggle."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOBODY = "INSERT_USER"
 
 @dataclass(frozen=True)
 class Notebook:
-    """folder: data set and kernel, to be pushed. compiled: packages that are not packed and must be on Kaggle."""
+    """The written notebook. folder: data set and kernel to push. compiled: packages that Kaggle itself must have."""
 
     folder: Path
     compiled: Sequence[str]
@@ -42,7 +42,7 @@ class Notebook:
         files = sorted(path for path in self.folder.rglob("*") if path.is_file())
         lines = [f"{path}  {path.stat().st_size:,} bytes" for path in files]
         lines += [
-            f"package {name} was compiled for this machine and is not packed: it must be there on Kaggle"
+            f"package {name} is compiled for this machine and is not included: it must be installed on Kaggle"
             for name in self.compiled
         ]
         return "\n".join([*lines, _next_steps(self.folder)])
@@ -52,16 +52,18 @@ class Notebook:
 
 
 def notebook(workspace: Workspace, run: Path, *, accept: Sequence[str] = ()) -> Notebook:
-    """Write a finished run's bundle. The kept weights predict here first, so that what is packed is known to work.
+    """Write a finished run's notebook; the saved weights predict on this machine first, to test them.
+
+    accept: codes of findings that do not stop it, such as code_changed.
 
     Raises:
-        GoldfoldError: the run has no submission, or its code or data has changed since.
+        GoldfoldError: the run has no submission (`no_submission`), or its code or data has changed since.
     """
     own = workspace.submission_path(run)
     if not own.exists():
         raise GoldfoldError(
             "no_submission",
-            f"run '{runs.run_name(run)}' has no submission that a notebook could make: choose another run",
+            f"run '{runs.run_name(run)}' has no submission, so there is nothing to predict: choose another run",
         )
     submissions.check_unchanged(own)
     found = rebuild(workspace, run, choose_device(), accept)
@@ -92,17 +94,17 @@ def predict(name: str, run: str, source: Path | None, output: Path) -> str:
 
 
 def _predict(experiment: Experiment, run: Path, output: Path, own: Path) -> str:
-    """Write the submission of a run's kept weights into `output`; says what became of it."""
+    """Write the submission that the saved weights predict into `output`; returns a summary line."""
     kept = pd.read_csv(run / "folds.csv", dtype=str, keep_default_na=False, encoding="utf-8")
-    folds = fold_tables.folds_from_table(kept, experiment.tables.train["id"])
-    frame = notebooks.submission(replace(experiment, folds=folds), run)
+    folds = fold_tables.folds_from_table(kept, experiment.tables.train["id"].tolist())
+    frame = notebooks.predict_submission(replace(experiment, folds=folds), run)
     path = output / "submission.csv"
     submissions.write(frame, path, {"run": runs.run_name(run)})
-    return f"{path.name}: {len(frame):,} rows, checked; {notebooks.compared(path, own)}"
+    return f"{path.name}: {len(frame):,} rows, checked; {notebooks.compare_submissions(path, own)}"
 
 
 def _project_files(found: Prepared) -> Iterator[tuple[str, Path]]:
-    """The package, the competition with those it imports, and the prepared data where Kaggle has not the raw one."""
+    """Files of the package, of all imported competitions, and prepared data that is not on Kaggle."""
     yield from notebooks.folder_files(Path(goldfold.__file__).parent, "src/goldfold")
     modules = [module.split(".") for module in sys.modules if module.startswith("competitions.")]
     for name in sorted({parts[1] for parts in modules}):
@@ -112,13 +114,13 @@ def _project_files(found: Prepared) -> Iterator[tuple[str, Path]]:
 
 
 def _hosts_itself(found: Prepared) -> bool:
-    """Whether the test rows were made here, so that Kaggle has none."""
+    """Whether the competition keeps its hidden labels here, so that Kaggle does not have the test rows."""
     return (found.workspace.data(found.name) / "private").exists()
 
 
 def _written(found: Prepared, run: Path, files: list[tuple[str, Path]], own: Path) -> Path:
-    """Write the bundle beside its place and rename it, so that it is whole or absent."""
-    competition, owner, slug = found.experiment.competition, _owner(), notebooks.slug(run)
+    """Write the notebook next to its final place and rename it, so that it is complete or absent."""
+    competition, owner, slug = found.experiment.competition, _owner(), notebooks.kernel_slug(run)
     reads_input = not _hosts_itself(found)
     folder = found.workspace.submissions / found.name / f"{run.name}-notebook"
     partial = folder.with_name(f"{folder.name}.partial")
@@ -129,7 +131,7 @@ def _written(found: Prepared, run: Path, files: list[tuple[str, Path]], own: Pat
     archive = f"{slug}{notebooks.ARCHIVE}"
     notebooks.pack(partial / "dataset" / archive, files)
     write_json(partial / "dataset" / "dataset-metadata.json", dataset)
-    script = notebooks.script(found.name, run, competition.slug, archive, reads_input)
+    script = notebooks.kernel_script(found.name, run, competition.slug, archive, reads_input)
     write_text(partial / "kernel" / notebooks.SCRIPT, script)
     write_json(partial / "kernel" / "kernel-metadata.json", kernel)
     facts = {
@@ -147,7 +149,7 @@ def _written(found: Prepared, run: Path, files: list[tuple[str, Path]], own: Pat
 
 
 def _owner() -> str:
-    """The user's name on Kaggle where environment or kaggle.json tells it."""
+    """Kaggle user name from the environment or kaggle.json, else NOBODY."""
     if name := os.environ.get("KAGGLE_USERNAME"):
         return name
     given = os.environ.get("KAGGLE_CONFIG_DIR")
@@ -163,13 +165,13 @@ def _next_steps(folder: Path) -> str:
     lines = [
         f"next: kaggle datasets create -p {folder / 'dataset'}",
         f"then: kaggle kernels push -p {folder / 'kernel'}, once kaggle datasets status {facts['dataset']} says ready",
-        f"only the browser can accept the competition's rules: {page}/rules",
+        f"accept the competition's rules in a browser: {page}/rules",
     ]
     if not read_json(folder / "kernel" / "kernel-metadata.json")["competition_sources"]:
-        lines[2] = "its test rows are in the data set, since they were made here: Kaggle has no such competition"
+        lines[2] = "its test rows are in the data set, because Kaggle does not have this competition"
     if facts["kernel"].startswith(NOBODY):
         lines.insert(
             0,
-            f"no Kaggle user is known: set KAGGLE_USERNAME and run this again, or replace {NOBODY} in the JSON",
+            f"the Kaggle user is unknown: set KAGGLE_USERNAME and run this again, or edit {NOBODY} in the JSON files",
         )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Rank a run on a real leaderboard: the place and the medal its scores would have had."""
+"""Rank a run on Kaggle's leaderboard: the rank and medal its scores would have had."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ CV, HIDDEN = "CV", "hidden labels"
 
 @dataclass(frozen=True)
 class Ranks:
-    """places: board -> score's name (CV, hidden labels, public score ...) -> its place. picture: where they lie."""
+    """Ranks of a run. places: leaderboard -> name of the score (CV, hidden labels, public score ...) -> placement.
 
-    places: Mapping[str, Mapping[str, leaderboards.Place]]
+    picture: plot of the scores in the distribution of all teams. text: output of the command.
+    """
+
+    places: Mapping[str, Mapping[str, leaderboards.Placement]]
     picture: Path
     text: str
 
@@ -34,13 +37,13 @@ class Ranks:
 
 
 def rank(workspace: Workspace, run: Path, board: str | Path | None = None, score: float | None = None) -> Ranks:
-    """The ranks of a run's scores.
+    """Rank a run's scores on the public and private leaderboard.
 
-    board: a leaderboard's CSV or zip, or a folder of both boards; the downloaded one by default. score: to rank
-    instead of the run's own.
+    board: a leaderboard's CSV or zip, or a folder of them; the downloaded one by default. score: ranked instead of the
+    run's own scores.
 
     Raises:
-        GoldfoldError: there is no leaderboard, or it cannot be read.
+        GoldfoldError: there is no leaderboard (`no_leaderboard`), or it cannot be read (`leaderboard_invalid`).
     """
     name = run.parent.name
     metric = workspace.competition(name).metric
@@ -48,11 +51,13 @@ def rank(workspace: Workspace, run: Path, board: str | Path | None = None, score
     found = leaderboards.read(_place(workspace, name, board), metric.higher_is_better)
     better = "higher" if metric.higher_is_better else "lower"
     lines = [f"{run_name(run)}  {metric.name}, {better} is better"]
-    ranked: dict[str, dict[str, leaderboards.Place]] = {}
+    ranked: dict[str, dict[str, leaderboards.Placement]] = {}
     for each in found:
         ranked[each.name] = {told: leaderboards.rank(value, each) for told, value in scores.items() if _of(told, each)}
         lines.append(f"{each.name} board of {len(each.scores):,} teams, {each.source}")
-        lines += [f"  note: {note}" for note in (*each.notes, *filter(None, [leaderboards.doubt(each, metric)]))]
+        lines += [
+            f"  note: {note}" for note in (*each.notes, *filter(None, [leaderboards.out_of_bounds_note(each, metric)]))
+        ]
         lines += [f"  {told:14} {place.score:g}  {_words(place)}" for told, place in ranked[each.name].items()]
     if CV in scores:
         lines.append(
@@ -60,11 +65,11 @@ def rank(workspace: Workspace, run: Path, board: str | Path | None = None, score
         )
     lines.append("medals by number of teams; Kaggle gives none in Getting Started and Playground competitions")
     path = _draw(run, found, ranked, metric.name)
-    return Ranks(ranked, path, "\n".join([*lines, f"{path}: where they lie among the teams"]))
+    return Ranks(ranked, path, "\n".join([*lines, f"{path}: plot of the scores among all teams"]))
 
 
 def _scores(workspace: Workspace, folder: Path) -> dict[str, float]:
-    """What is known of how good a run is, by the competition's metric."""
+    """Known scores of a run by the competition's metric, by name."""
     scores = {CV: next(iter(read_json(folder / "metrics.json").values()))["mean"]}
     if (folder / "grade.json").exists():
         scores[HIDDEN] = read_json(folder / "grade.json")["score"]
@@ -72,7 +77,7 @@ def _scores(workspace: Workspace, folder: Path) -> dict[str, float]:
 
 
 def _submitted(ledger: Path, run: Path) -> dict[str, float]:
-    """Public and private score of the run's last submission, as far as the ledger has them."""
+    """Public and private score of the run's last submission, if the ledger has them."""
     if not ledger.exists():
         return {}
     names = (run.name, run_name(run))
@@ -82,8 +87,8 @@ def _submitted(ledger: Path, run: Path) -> dict[str, float]:
     return {f"{side} score": float(row[side]) for row in rows for side in ("public", "private") if row.get(side)}
 
 
-def _of(told: str, board: leaderboards.Board) -> bool:
-    """A submission's public score has a rank on the public board alone, what was measured here has one on both."""
+def _of(told: str, board: leaderboards.Leaderboard) -> bool:
+    """Whether a score is ranked on a leaderboard: a public score only on the public one, local scores on both."""
     return not told.endswith(" score") or board.name in (told.split()[0], "leaderboard")
 
 
@@ -98,16 +103,16 @@ def _place(workspace: Workspace, name: str, wanted: str | Path | None) -> Path:
             return place
     raise GoldfoldError(
         "no_leaderboard",
-        f"there is no leaderboard of '{slug}' in {known[0]}: make download COMP={name} brings it, or say BOARD=file",
+        f"there is no leaderboard of '{slug}' in {known[0]}: get it with make download COMP={name}, or set BOARD=file",
     )
 
 
-def _words(place: leaderboards.Place) -> str:
+def _words(place: leaderboards.Placement) -> str:
     rank = f"rank {place.rank:,} of {place.teams:,}" + _tied(place.last - place.rank)
     medal = place.medal or "no medal"
     if place.last_medal != place.medal:
         medal += f", or {place.last_medal or 'none'} behind the teams of the same score"
-    needed = [f"{each} from {score:g}" for each, score in reversed(place.needed.items())]
+    needed = [f"{each} from {score:g}" for each, score in reversed(list(place.needed.items()))]
     return f"{rank}, better than {place.beaten:.1%} of the teams: {medal}{'; ' if needed else ''}{', '.join(needed)}"
 
 
@@ -119,8 +124,8 @@ def _tied(teams: int) -> str:
 
 def _draw(
     run: Path,
-    found: Sequence[leaderboards.Board],
-    ranked: Mapping[str, Mapping[str, leaderboards.Place]],
+    found: Sequence[leaderboards.Leaderboard],
+    ranked: Mapping[str, Mapping[str, leaderboards.Placement]],
     metric: str,
 ) -> Path:
     panels = [

@@ -11,16 +11,16 @@ from goldfold.errors import GoldfoldError
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json
 from goldfold.kaggle import service, upload
-from goldfold.kaggle.following import Desk, Patience
 from goldfold.kaggle.ledger import Attempt
-from goldfold.kaggle.orders import Kernel, Order, sha256_of
 from goldfold.kaggle.service import Service
+from goldfold.kaggle.submission_requests import Kernel, SubmissionRequest, sha256_of
+from goldfold.kaggle.tracking import SubmissionContext, Timeouts
 from goldfold.workflows.delivery.grade import checked_submission
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """What became of a submission. attempt: its line of the ledger. metric: of its CV. ledger: the file of all."""
+    """Result of a submission. attempt: its ledger row. metric: name of the CV metric. ledger: the ledger file."""
 
     attempt: Attempt
     metric: str
@@ -28,12 +28,12 @@ class Submitted:
 
     @property
     def outcome(self) -> str:
-        """scored, error, pending, unknown or failed."""
+        """One of scored, error, pending, unknown and failed."""
         return upload.outcome(self.attempt)
 
     @property
     def text(self) -> str:
-        return f"{told(self.attempt, self.metric)}\nledger {self.ledger.with_suffix('.csv')}"
+        return f"{outcome_line(self.attempt, self.metric)}\nledger {self.ledger.with_suffix('.csv')}"
 
     def __str__(self) -> str:
         return self.text
@@ -51,31 +51,36 @@ def submit(
 ) -> Submitted:
     """Upload a finished run's submission and wait for its score.
 
-    to: kaggle, or local for the board of this project. again: send a file that was sent before. late: send it after
-    the deadline. wait: seconds until a score.
+    Sends the file `submissions/<competition>/<run>.csv` unchanged, with the description `message run cv=... [tag]`; see
+    `goldfold.kaggle.upload`. The ledger records every step.
+
+    to: kaggle, or local for the board of this project. message: text before the run's name. again: send a file that
+    was sent before. late: send it after the deadline. wait: seconds to wait for the score.
 
     Raises:
-        GoldfoldError: the file is not valid, or the service would not take it; nothing was sent.
+        GoldfoldError: the file is not valid, or the service does not accept it; nothing was submitted.
     """
     place = service_of(workspace, to)
-    wanted = order(workspace, run, note=message, again=again, late=late)
-    desk = Desk(place, workspace.ledger, Patience(wait_s=wait), workspace.observer.line)
-    return Submitted(upload.submit(wanted, desk), wanted.metric, workspace.ledger)
+    request = submission_request(workspace, run, note=message, again=again, late=late)
+    context = SubmissionContext(place, workspace.ledger, Timeouts(wait_s=wait), workspace.observer.line)
+    return Submitted(upload.submit(request, context), request.metric, workspace.ledger)
 
 
 def service_of(workspace: Workspace, to: str) -> Service:
-    """Kaggle, or the local board."""
+    """Kaggle if `to` is kaggle, else the local board."""
     return service.kaggle() if to == "kaggle" else service.local(workspace.board)
 
 
-def order(workspace: Workspace, run: Path, *, note: str = "", again: bool = False, late: bool = False) -> Order:
-    """What to submit of a finished run; raises as `checked_submission` does."""
+def submission_request(
+    workspace: Workspace, run: Path, *, note: str = "", again: bool = False, late: bool = False
+) -> SubmissionRequest:
+    """Check a finished run's submission and describe it; raises as `checked_submission` does."""
     name, path = run.parent.name, workspace.submission_path(run)
     competition = workspace.competition(name)
     workspace.observer.line(f"checking {path}")
     checked_submission(workspace, run)
     own = read_json(run / "metrics.json")[competition.metric.name]
-    return Order(
+    return SubmissionRequest(
         competition=name,
         slug=competition.slug,
         run=run.name,
@@ -92,22 +97,22 @@ def order(workspace: Workspace, run: Path, *, note: str = "", again: bool = Fals
 
 
 def _kernel(path: Path) -> Kernel | None:
-    """The notebook that was made to write `path` again; None where none was, or of another file."""
+    """The notebook that `make notebook` wrote for `path`; None if there is none, or it is for another file."""
     facts: dict[str, Any] = {}
     with suppress(GoldfoldError):
         facts = read_json(path.with_name(f"{path.stem}-notebook") / "notebook.json")
     return Kernel(facts["kernel"], facts["file"]) if facts.get("sha256") == sha256_of(path) else None
 
 
-def told(attempt: Attempt, metric: str) -> str:
-    """The outcome of an attempt in a line."""
+def outcome_line(attempt: Attempt, metric: str) -> str:
+    """Outcome of an attempt in one line."""
     cv = f"{metric} CV {attempt.cv:.4f}" + ("" if attempt.cv_sd is None else f" ± {attempt.cv_sd:.4f} sd over folds")
     scores = [f"{part} {value:g}" for part in ("public", "private") if (value := getattr(attempt, part)) is not None]
     again = "run the same command again later"
     return {
-        "scored": f"scored: {', '.join(scores) or 'complete, without a score to see'}   {cv}",
+        "scored": f"scored: {', '.join(scores) or 'complete, the service shows no score'}   {cv}",
         "failed": f"not submitted: {attempt.said}",
-        "error": f"received as {attempt.ref}, and it could not be scored: {attempt.said}",
-        "pending": f"received as {attempt.ref}, not scored yet: {again}, it goes on waiting",
-        "unknown": f"unknown whether it arrived ({attempt.said or 'not listed'}): {again}, it looks before it sends",
+        "error": f"received as {attempt.ref}, but it could not be scored: {attempt.said}",
+        "pending": f"received as {attempt.ref}, not scored yet: {again} to continue waiting",
+        "unknown": f"unknown whether it arrived ({attempt.said or 'not listed'}): {again} to search for it",
     }[upload.outcome(attempt)]
