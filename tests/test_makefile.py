@@ -1,0 +1,124 @@
+"""The Makefile: every target calls goldfold with words that its parser accepts, and passes its variables on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from make_commands import goldfold_words, parsed, printed
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "Makefile").read_text(encoding="utf-8")
+TARGETS = re.findall(r"^([a-z][a-z-]*):", TEXT, re.MULTILINE)
+OTHER_PROGRAMS = {"help", "test", "test-slow", "test-clients", "test-ray", "lint", "docs"}
+NEEDED = {  # variables without a default that a target needs
+    "prepare": ["COMP=blobs"],
+    "train": ["COMP=blobs"],
+    "tune": ["COMP=blobs"],
+    "dashboard": ["COMP=blobs"],
+    "new": ["COMP=blobs"],
+    "download": ["COMP=blobs"],
+    "host-add": ["COMP=blobs"],
+    "host-user": ["NAME=team 2"],
+    "pick": ["EPOCH=15"],
+    "compare": ["RUNS=a b"],
+    "blend": ["RUNS=a b"],
+}
+PASSED = [  # target, variables, what the parser reads
+    ("demo", ["KEEP=1"], {"keep": True}),
+    ("prepare", ["COMP=blobs"], {"comp": "blobs"}),
+    (
+        "train",
+        [
+            "COMP=blobs",
+            "CONFIG=bank",
+            "DEBUG=1",
+            "QUIET=1",
+            "SET=epochs=3 seeds=[0,1]",
+            "ACCEPT=code_changed x",
+        ],
+        {"comp": "blobs", "config": "bank", "debug": True, "quiet": True, "overrides": ["epochs=3", "seeds=[0,1]"]}
+        | {"accept": ["code_changed", "x"], "data_workers": 0},
+    ),
+    ("score", ["RUN=a-r1"], {"run": "a-r1"}),
+    ("grade", ["RUN=a-r1"], {"run": "a-r1"}),
+    (
+        "epochs",
+        ["RUN=a-r1", "FOLD=0", "IMAGES=1 2", "ACCEPT=code_changed"],
+        {"run": "a-r1", "fold": 0, "images": ["1", "2"], "accept": ["code_changed"]},
+    ),
+    ("pick", ["RUN=a-r1", "EPOCH=15", "ACCEPT=code_changed"], {"epoch": 15, "accept": ["code_changed"]}),
+    ("compare", ["RUNS=a b", "ACCEPT=unequal_budget x"], {"runs": ["a", "b"], "accept": ["unequal_budget", "x"]}),
+    (
+        "query",
+        ["IMAGE=a b.jpg", "IDS=1 2", "TOP=3", "ACCEPT=code_changed"],
+        {"run": "latest", "image": ["a b.jpg"], "ids": ["1", "2"], "top": 3, "accept": ["code_changed"]},
+    ),
+    (
+        "tune",
+        ["COMP=blobs", "TRIALS=5", "HOURS=0.5", "STUDY=s", "STORAGE=postgresql://x", "REDRAWS=1", "SET=epochs=3"],
+        {"comp": "blobs", "config": "baseline", "trials": 5, "hours": 0.5, "study": "s", "storage": "postgresql://x"}
+        | {"redraws": 1, "overrides": ["epochs=3"]},
+    ),
+    ("dashboard", ["COMP=blobs", "STUDY=s", "PORT=0"], {"comp": "blobs", "study": "s", "port": 0}),
+    ("blend", ["RUNS=a b", "METHOD=mean"], {"runs": ["a", "b"], "method": "mean"}),
+    ("gains", ["VIEWS=none flips", "ACCEPT=code_changed"], {"views": ["none", "flips"], "accept": ["code_changed"]}),
+    ("new", ["COMP=my_first"], {"comp": "my_first"}),
+    (
+        "submit",
+        ["RUN=a-r1", "TO=local", "AGAIN=1", "LATE=1", "WAIT=5", "JSON=1"],
+        {"run": "a-r1", "to": "local", "again": True, "late": True, "wait": 5, "json": True},
+    ),
+    ("download", ["COMP=blobs"], {"comp": "blobs"}),
+    ("notebook", ["RUN=a-r1", "ACCEPT=code_changed"], {"run": "a-r1", "accept": ["code_changed"]}),
+    ("ledger", ["COMP=blobs"], {"comp": "blobs"}),
+    ("rank", ["BOARD=a b.csv", "SCORE=0.5"], {"run": "latest", "board": "a b.csv", "score": 0.5}),
+    ("host", ["PORT=0", "BIND=0.0.0.0"], {"port": 0, "bind": "0.0.0.0"}),
+    (
+        "host-add",
+        ["COMP=blobs", "DAILY=5", "DEADLINE=2026-12-31T23:59:00Z"],
+        {"comp": "blobs", "daily": 5, "deadline": "2026-12-31T23:59:00Z"},
+    ),
+    ("host-user", ["NAME=team 2"], {"name": "team 2"}),
+    ("list", [], {}),
+]
+
+
+@pytest.mark.parametrize("target", [target for target in TARGETS if target not in OTHER_PROGRAMS])
+def test_a_target_needs_only_its_required_variables(target: str) -> None:
+    assert parsed(goldfold_words([target, *NEEDED.get(target, [])])).verb == target
+
+
+@pytest.mark.parametrize(("target", "variables", "expected"), PASSED, ids=[target for target, *_ in PASSED])
+def test_variables_reach_the_parser(target: str, variables: list[str], expected: dict) -> None:
+    read = vars(parsed(goldfold_words([target, *variables])))
+    assert {name: read[name] for name in ("verb", *expected)} == {"verb": target, **expected}
+
+
+@pytest.mark.parametrize("target", ["train", "tune"])
+def test_fits_and_trials_at_once_are_workers_in_both(target: str) -> None:
+    variables = ["COMP=blobs", "EXECUTOR=processes", "WORKERS=2", "THREADS=1", "GPUS=0.5"]
+    read = parsed(goldfold_words([target, *variables]))
+    assert (read.executor, read.workers, read.threads, read.gpus) == ("processes", 2, 1, 0.5)
+
+
+def test_every_goldfold_target_is_checked_above() -> None:
+    assert {target for target, *_ in PASSED} == set(TARGETS) - OTHER_PROGRAMS
+
+
+def test_a_message_is_passed_through_the_environment() -> None:
+    """Quotes of a message would otherwise be read by the shell."""
+    assert '--message "$MESSAGE"' in printed(["submit", 'MESSAGE=谢谢 "first"'])
+    assert re.search(r"^export MESSAGE$", TEXT, re.MULTILINE)
+
+
+@pytest.mark.parametrize("target", sorted(OTHER_PROGRAMS))
+def test_other_targets_have_commands(target: str) -> None:
+    assert printed([target]).strip()
+
+
+def test_targets_are_phony_and_listed_by_help() -> None:
+    phony = {word for line in re.findall(r"^\.PHONY: (.*)$", TEXT, re.MULTILINE) for word in line.split()}
+    listed = set(re.findall(r"^([a-z-]+):.*## ", TEXT, re.MULTILINE))
+    assert phony == listed == set(TARGETS)
