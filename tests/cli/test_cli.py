@@ -145,7 +145,7 @@ def test_a_competition_that_lacks_a_part_says_which(refused, toy: Path) -> None:
         ("train = train[(train['label'] == 0) | (train.index < 2)].reset_index(drop=True)", "class"),
         ("test['label'] = 0", "the test table holds the target 'label'"),
         ("test = test[:0]", "the test table has no rows"),
-        ("sample = sample[:-1]", "every id must be one of the sample"),
+        ("sample = sample[:-1]", "every id must be in the sample"),
         ("sample = sample[::-1]", "order of the sample"),
         ("sample.columns = ['id', 'answer']", "lacks column 'answer'"),
     ],
@@ -159,7 +159,7 @@ def test_bad_tables_are_refused(change: str, said: str, refused, toy: Path) -> N
 @pytest.mark.parametrize(
     ("predicted", "said"),
     [
-        ("np.full(len(rows), np.nan)", "predictions must be finite"),
+        ("np.full(len(rows), np.nan)", "is NaN or infinite"),
         ("np.zeros(len(rows) - 1)", "one prediction per row"),
         ("fitted.predict_proba(rows[FEATURES])[:, 1] * 999", "column 'label'"),
     ],
@@ -187,7 +187,7 @@ def test_data_prepared_by_other_code_is_told_and_prepared_again(toy: Path, capsy
     before = Path("data/blobs/public/train.csv").read_bytes()
     edit(toy / DATA, "default_rng(0)", "default_rng(1)")
     train()
-    assert "warning  stale_data  data: data.py has changed" in capsys.readouterr().out
+    assert "warning  stale_data  data: data.py changed after it prepared these rows" in capsys.readouterr().out
     for name in ("competitions.blobs", "competitions"):
         sys.modules.pop(name, None)
     main(["prepare", "--comp", "blobs"])
@@ -247,7 +247,7 @@ def test_a_damaged_fit_is_made_again(toy: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["folds=[]"], "an empty one runs nothing"),
+        (["folds=[]"], "an empty list fits nothing"),
         (["folds=[7]"], "folds are numbered 0 to 2"),
         (["recipe=[bank]"], "there is no recipe"),
         (["--device", "gpu"], "device 'gpu' cannot be used here"),
@@ -274,7 +274,7 @@ def test_a_config_that_is_no_text_and_a_folder_without_competitions(
     refused, toy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("configs/blobs/estimator.yaml").write_bytes(b"recipe: \xff\xfe")
-    assert "cannot be read as utf-8 text" in refused("train", "--comp", "blobs", "--config", "estimator")
+    assert "cannot be read as UTF-8 text" in refused("train", "--comp", "blobs", "--config", "estimator")
     (toy / "empty").mkdir()
     monkeypatch.chdir(toy / "empty")
     assert "there is no competition below" in refused("train", "--comp", "blobs")
@@ -286,7 +286,7 @@ def test_absent_data_names_the_command(refused, toy: Path) -> None:
         "    draw = np.random.default_rng(0)\n",
         "    from goldfold.errors import GoldfoldError\n\n"
         "    if not raw.exists():\n"
-        "        raise GoldfoldError(f'{raw} is not there: put the files there, then make prepare COMP=blobs')\n"
+        "        raise GoldfoldError('raw_missing', f'{raw} is not there: put the files there, then make prepare COMP=blobs')\n"
         "    draw = np.random.default_rng(0)\n",
     )
     assert "make prepare COMP=blobs" in refused("train", "--comp", "blobs", "--config", "estimator")

@@ -423,7 +423,7 @@ def test_a_blend_is_a_run_like_any_other(three, capsys):
     hidden = run.grade()
     page = run.record
     assert "## Blend" in before
-    assert "![Scores of the runs and of each way to blend them" in before
+    assert "![Scores of the runs and of each blending method" in before
     assert f"On the hidden test labels: **{hidden:.4f}**" in page
     assert (folder / "blend.png").read_bytes().startswith(b"\x89PNG")
     assert run.submission["label"].astype(float).to_numpy() == pytest.approx(run.test["prediction"])
@@ -504,7 +504,7 @@ def test_runs_that_do_not_belong_together_are_refused(three):
         ("estimator-r1", "estimator-r2"): (None, 'different folds.*CONFIG=estimator SET="seed=0" does'),
         ("estimator-r3", "estimator-r4"): (
             None,
-            r'scored fold 1, 2 and estimator-r3 fold 0, 1.*SET="folds=\[0,1\]" does',
+            r'scored folds 1, 2 and estimator-r3 folds 0, 1.*SET="folds=\[0,1\]" does',
         ),
         ("estimator-r1", "estimator-r5"): ("equal_predictions", "estimator-r5.*estimator-r1"),
         ("two_stage-r1", "two_stage-r2"): ("predictions_not_pooled", "two_stage-r1"),

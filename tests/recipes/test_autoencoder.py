@@ -87,7 +87,7 @@ def test_the_library_score_is_the_distance_to_the_nearest_normal_image(rows, tmp
     normal, found = predict.finished, predict(rows)
     assert np.array_equal(found["score"], found["score_library"])
     if unit == "image":
-        pixels = autoencoder_diagnostics.floats(images.load_resized(list(rows["path"]), 32), CPU)
+        pixels = autoencoder_diagnostics.to_float(images.load_resized(list(rows["path"]), 32), CPU)
         with torch.no_grad():
             features = plan.model.encode(pixels).flatten(1)
         by_hand = torch.cdist(features, normal).square().min(1).values / normal.shape[1]
@@ -137,9 +137,9 @@ def test_each_sign_against_a_slow_reading(rows):
     torch.manual_seed(1)
     model = autoencoders.plain("none", (8, 16), 32).eval()
     pixels = images.load_resized(list(rows["path"][:8]), 32)
-    kept = autoencoder_diagnostics.kept_back(pixels, list(rows["id"][:8]), "cutpaste_patch", None, CPU)
+    kept = autoencoder_diagnostics.held_out(pixels, list(rows["id"][:8]), "cutpaste_patch", None, CPU)
     with torch.no_grad():
-        signs = autoencoder_diagnostics.measured(model, kept, 1.0, 1.0)
+        signs = autoencoder_diagnostics.measure(model, kept, 1.0, 1.0)
         normal = reconstruction_error.score(reconstruction_error.error_map(kept.images, model(kept.images)))
         damaged = reconstruction_error.score(reconstruction_error.error_map(kept.damaged, model(kept.damaged)))
         outputs = model(kept.images)
@@ -166,8 +166,8 @@ def test_copying_the_image_rings_an_alarm_and_so_does_grey(rows):
             return torch.full_like(shown, 0.5)
 
     pixels = images.load_resized(list(rows["path"][:8]), 32)
-    kept = autoencoder_diagnostics.kept_back(pixels, list(rows["id"][:8]), "cutpaste_scar", None, CPU)
-    copied, gray = (autoencoder_diagnostics.measured(model, kept, 1.0, 1.0) for model in (Copy(), Grey()))
+    kept = autoencoder_diagnostics.held_out(pixels, list(rows["id"][:8]), "cutpaste_scar", None, CPU)
+    copied, gray = (autoencoder_diagnostics.measure(model, kept, 1.0, 1.0) for model in (Copy(), Grey()))
     assert copied["damage_copied"].alarm == "copies damage"
     assert copied["damage_copied"].value == pytest.approx(1)
     assert copied["output_std"].alarm == ""

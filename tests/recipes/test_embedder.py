@@ -223,7 +223,7 @@ def test_the_temporal_term_is_of_frames_of_the_same_recording(rows, tmp_path):
     assert [part.requires_grad for part in plan.model(first, first, ahead)[2:]] == [False]
     assert 0 < abs(history[0]["loss"]["temporal"]) < 0.2
     assert first.shape == ahead.shape == (40, 16, 16, 3)
-    with pytest.raises(GoldfoldError, match="none has another 100 later"):
+    with pytest.raises(GoldfoldError, match="has another one 100 later"):
         planned(rows, tmp_path, simsiam_epochs=1, temporal_weight=0.2, temporal_step=100)
 
 
@@ -361,7 +361,7 @@ def test_pseudo_labels_take_the_place_of_labels(rows, tmp_path):
     plan = planned(rows, tmp_path, **given, motion_percentile=60, stable_frames=1, metric_batch_size=40)
     ((_, labels),) = plan.stages[0].batches(0)
     assert 0 < labels.sum() < 30
-    with pytest.raises(GoldfoldError, match="names no sequence and time"):
+    with pytest.raises(GoldfoldError, match="has no columns for sequence and time"):
         planned(rows, tmp_path, embedder.recipe("kind", network=Small, **SMALL), **given)
 
 
@@ -438,10 +438,10 @@ def test_fits_are_put_side_by_side(rows, tmp_path):
         ({"labels": "view"}, "did you mean 'views'"),
         ({"kernel": "gauss"}, "did you mean 'gaussian'"),
         ({"embedding": "projection"}, "did you mean 'projector'"),
-        ({"metric_epochs": 1, "freeze_backbone": True}, "nothing to train"),
+        ({"metric_epochs": 1, "freeze_backbone": True}, "the metric loss trains nothing"),
         ({"metric_loss": "fastap", "miner": "semihard"}, "set miner=none"),
         ({"labels": "views", "sampler": "m_per_class"}, "set sampler=random"),
-        ({"labels": "views", "metric_augmentation": "none"}, "must not be none"),
+        ({"labels": "views", "metric_augmentation": "none"}, "do not set metric_augmentation=none"),
         ({"metric_epochs": 1, "labels": "pseudo"}, "set reference"),
     ],
 )
@@ -453,9 +453,9 @@ def test_contradictory_parameters_raise(given, told):
 @pytest.mark.parametrize(
     ("recipe", "given", "told"),
     [
-        (embedder.recipe(network=Small, **SMALL), {"labels": "true"}, "names no column with them"),
+        (embedder.recipe(network=Small, **SMALL), {"labels": "true"}, "labels=true needs a column of labels"),
         (embedder.recipe("id", network=Small, **SMALL), {}, "each at most 1 times"),
-        (embedder.recipe("kind", network=Small, **SMALL), {"sampler": "two_category"}, "names no column: choose"),
+        (embedder.recipe("kind", network=Small, **SMALL), {"sampler": "two_category"}, "sampler=two_category needs a column of categories"),
         (RECIPE, {"sampler": "m_per_class", "m_per_class": 20}, "at least two classes"),
     ],
 )

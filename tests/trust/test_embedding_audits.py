@@ -209,7 +209,7 @@ def test_rows_of_unknown_recordings_have_no_neighbors():
     assert neighbor_leakage([fold_of((rows["frame"] % 2 == 0).to_numpy())], rows, CLOSE) == []
     with pytest.raises(GoldfoldError, match=r"no column of sequences or times 'frame'; did you mean 'frames'"):
         neighbor_leakage([], rows.rename(columns={"frame": "frames"}), CLOSE)
-    with pytest.raises(GoldfoldError, match=r"'frame' must be numbers .* and are string: turn them into"):
+    with pytest.raises(GoldfoldError, match=r"'frame' must be numbers .* but are string: convert them to"):
         neighbor_leakage([], rows.assign(frame=rows["frame"].astype(str)), CLOSE)
 
 

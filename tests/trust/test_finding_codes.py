@@ -26,6 +26,7 @@ CODES = {
     "neighbor_ranked",
     "no_gradient",
     "no_zero_shot_row",
+    "other_data",
     "orphan_parameter",
     "proxy_validation",
     "rule_broken",

@@ -144,6 +144,6 @@ def test_shipped_configs_have_spaces_that_hold_themselves(request):
         if "\nsearch:" not in path.read_text(encoding="utf-8"):
             continue
         recipes = Workspace().competition(path.parent.name).recipes
-        searched_by(configs.read(path, [], recipes), recipes)
+        searched_by(configs.read_config(path, [], recipes), recipes)
         checked += 1
     assert checked

@@ -127,8 +127,8 @@ def test_a_killed_workers_trial_goes_on_from_its_folds(searched):
     assert found[1].params == left[1].params
     assert found[1].fits == 3
     assert (first / "fit.json").stat().st_mtime_ns == before  # read, not fitted again
-    work(replace(ASKED, study="preserved_states", trials=2))
-    assert records(replace(ASKED, study="preserved_states"))[0].value == found[0].value
+    work(replace(ASKED, study="undisturbed", trials=2))
+    assert records(replace(ASKED, study="undisturbed"))[0].value == found[0].value
 
 
 def test_a_trial_that_kills_its_workers_is_given_up(searched):
@@ -198,7 +198,7 @@ def test_a_storage_that_fails_while_a_trial_runs_keeps_what_was_trained(searched
     script = script.replace("left = int", f"J = {str(journal.resolve())!r}\nleft = int")
     done = subprocess.run([sys.executable, "-c", script, "2"], capture_output=True, text=True)
     assert "cannot be reached" in done.stderr
-    assert "start the same command" in done.stderr
+    assert "Run the same command" in done.stderr
     kept = [read_json(path) for path in ASKED.folder.glob("trials/*/trial.json")]
     assert [(each["state"], len(each["folds"])) for each in kept] == [("complete", 3)]
     journal.rmdir(), journal.with_name("journal.log.away").rename(journal)
@@ -499,7 +499,7 @@ class Cluster:
 
 def test_workers_of_a_cluster_find_the_project_by_its_path(searched, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
-    monkeypatch.setattr(crew, "executor", lambda *_: Cluster(tmp_path / "elsewhere"))
+    monkeypatch.setattr(crew, "make_executor", lambda *_: Cluster(tmp_path / "elsewhere"))
     found = quick(Workspace(), redraws=0, executor=ExecutorRequest(name="ray", at_once=2))
     assert found.trials["state"].tolist() == ["complete"] * 3
     assert not list((tmp_path / "elsewhere").iterdir())

@@ -71,9 +71,9 @@ def carry_out(
     experiment, observer, accepted = found.experiment, found.workspace.observer, found.config.protocol.accept
     findings = before_training(found)
     audits.refuse_errors(findings, accepted)
+    order, metric, fits = fit_keys(experiment), experiment.competition.metric.name, []
     run = _started(found)
     begin(run)
-    order, metric, fits = fit_keys(experiment), experiment.competition.metric.name, []
     observer.fits_begin(len(order), metric)
     watch = watching(observer, accepted)
     with closing(fan_out(found, run, executor) if executor else cross_validate(experiment, run, watch)) as ended:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from goldfold.experiment.setup import CODE_CHANGED
 from goldfold.trust.audits.findings import Finding
 
 
 def code_changed(changes: Iterable[str], where: str) -> list[Finding]:
     """A warning for each change of code that was accepted. changes: sentences that name the modules."""
-    return [Finding(CODE_CHANGED, "warning", change, where) for change in changes]
+    return [Finding("code_changed", "warning", change, where) for change in changes]
