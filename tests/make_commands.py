@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from goldfold.cli.parser import parser_of_verbs
+from goldfold.cli.parser import build_parser
 
 ROOT = Path(__file__).parents[1]
 
@@ -33,7 +33,7 @@ def goldfold_words(words: Sequence[str]) -> list[str]:
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Arguments as the command line reads them; a mistake of the user fails."""
     try:
-        known, rest = parser_of_verbs().parse_known_args(arguments)
+        known, rest = build_parser().parse_known_args(arguments)
     except SystemExit:
         raise AssertionError(f"goldfold {shlex.join(arguments)}: refused by the parser") from None
     assert not rest or hasattr(known, "overrides"), f"goldfold {shlex.join(arguments)}: unknown {rest}"
