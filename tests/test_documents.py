@@ -38,6 +38,7 @@ TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding=
 MOST_LINES = 160  # of README.md
 EXECUTED = {"new", "prepare", "train", "score", "grade", "compare", "blend", "ledger", "list", "host-add"}
 FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+PLACEHOLDER = re.compile(r"\.\.\.|<\w+>")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
@@ -68,7 +69,7 @@ def commands(page: Path) -> set[tuple[str, ...]]:
     code = [block.text for block in blocks(page) if block.language in ("sh", "bash", "console")]
     outside = FENCE.sub("", text)
     code += re.findall(r"^    (make .*)$", outside, re.MULTILINE) + re.findall(r"`(make [^`\n]*)`", outside)
-    return {words for part in code for words in make_lines(part) if "..." not in " ".join(words)}
+    return {words for part in code for words in make_lines(part) if not PLACEHOLDER.search(" ".join(words))}
 
 
 @cache
