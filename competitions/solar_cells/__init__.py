@@ -12,7 +12,7 @@ COMPETITION = Competition(
     slug="solar-cells",
     metric=METRIC,
     also=(
-        auroc("probability", classes=(0.0, 1.0), others="leave_out"),
+        auroc("probability", classes=(0.0, 1.0), other_classes="leave_out"),
         average_precision("defect"),
         pseudo_auroc("probability", normal=0.0),
         routing_accuracy("type"),

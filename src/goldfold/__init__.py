@@ -18,16 +18,15 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 __all__ = ["GoldfoldError", "Predictions", "Project", "Run", "Runs", "__version__"]
 
-_HOMES = {"GoldfoldError": "errors", "Predictions": "run", "Project": "project", "Run": "run", "Runs": "run"}
-
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import goldfold` and `goldfold --help` stay fast."""
-    if name not in _HOMES:
+    homes = {"GoldfoldError": "errors", "Predictions": "run", "Project": "project", "Run": "run", "Runs": "run"}
+    if name not in homes:
         raise AttributeError(f"module 'goldfold' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"goldfold.{_HOMES[name]}"), name)
+    return getattr(import_module(f"goldfold.{homes[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -189,19 +189,19 @@ def test_a_single_normal_image_is_refused(flat):
         ("classes.csv", "file,class\n0001,a\n0002,b\n0003,b\n0004,b\n", ["names 1 of 4 images", "'0004'"]),
         ("classes.csv", "file,class\n0001,a\n0003,b\n", ["1 have none", "first '0002.png'"]),
         ("classes.csv", "file,class\n0001,a\n0002,\n0003,b\n", ["1 have none", "first '0002.png'"]),
-        ("classes.csv", "file,class\n0001,a\n0002,b\n0002,a\n0003,b\n", ["name an image once, unlike '0002'"]),
-        ("classes.csv", "name,class\n0001,a\n", ["must have the columns file, class", "has name, class"]),
+        ("classes.csv", "file,class\n0001,a\n0002,b\n0002,a\n0003,b\n", ["names the image '0002' more than once"]),
+        ("classes.csv", "name,class\n0001,a\n", ["has the columns name, class", "the columns file, class"]),
         ("classes.csv", "file,class\n", ["with 0 rows"]),
-        ("classes.csv", "", ["is no CSV file"]),
-        ("classes.csv", "file,class\n0001\n0001,a,b,c\n", ["is no CSV file"]),
-        ("classes.json", "{", ["is no JSON"]),
-        ("classes.json", "[1]", ["must be {file: class} or {class: [files]}"]),
-        ("classes.json", '{"0001": 3}', ["must be {file: class} or {class: [files]}"]),
-        ("classes.json", '{"a": ["0001", 2]}', ["must be {file: class} or {class: [files]}"]),
+        ("classes.csv", "", ["is not a CSV file"]),
+        ("classes.csv", "file,class\n0001\n0001,a,b,c\n", ["is not a CSV file"]),
+        ("classes.json", "{", ["is not JSON"]),
+        ("classes.json", "[1]", ["write {file: class} or {class: [files]}"]),
+        ("classes.json", '{"0001": 3}', ["write {file: class} or {class: [files]}"]),
+        ("classes.json", '{"a": ["0001", 2]}', ["write {file: class} or {class: [files]}"]),
         ("sample_submission.csv", "id,prediction\n1,0\n3,0\n", ["names 1 of 2 images", "not in test/", "first '3'"]),
         ("sample_submission.csv", "id,prediction\n1,0\n", ["lacks 1, first '0002.png'"]),
-        ("sample_submission.csv", "id,prediction\n1,0\n2,0\n1,0\n", ["name an image once, unlike '1'"]),
-        ("sample_submission.csv", "id,label\n1,0\n2,0\n", ["must have the columns id, prediction"]),
+        ("sample_submission.csv", "id,prediction\n1,0\n2,0\n1,0\n", ["names the image '1' more than once"]),
+        ("sample_submission.csv", "id,label\n1,0\n2,0\n", ["give it the columns id, prediction"]),
     ],
 )
 def test_tables_that_do_not_fit_the_images_are_refused(flat, name, text, words):
@@ -211,7 +211,7 @@ def test_tables_that_do_not_fit_the_images_are_refused(flat, name, text, words):
 
 def test_a_table_in_another_encoding_and_two_mappings_are_refused(flat):
     (flat / "classes.csv").write_bytes("file,class\n0001,地毯\n".encode("gbk"))
-    refused(flat, "classes.csv is no CSV file in utf-8")
+    refused(flat, "classes.csv is not a CSV file in UTF-8")
     write(flat / "classes.json", "{}")
     refused(flat, "classes.csv", "classes.json", code="two_class_mappings")
 

@@ -55,5 +55,5 @@ def test_a_value_that_is_not_finite_is_found_in_any_field():
     broken[1, 0, 2] = np.inf
     predictor._check(fields.records(score=SCORE, map=MAP, label=np.array(["a", "b", "c"])), rows)
     predictor._check(np.array(["a", "b", "c"]), rows)
-    with pytest.raises(GoldfoldError, match="that of id '乙' is not"):
+    with pytest.raises(GoldfoldError, match="the prediction for id '乙' is NaN or infinite"):
         predictor._check(fields.records(score=SCORE, map=broken), rows)

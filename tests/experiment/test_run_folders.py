@@ -80,7 +80,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from goldfold.experiment import run_folders as runs
-run = runs.start(Path(sys.argv[1]), "digits", "baseline", "a", {})
+run = runs.start_run(Path(sys.argv[1]), "digits", "baseline", "a", {})
 print(run.name, run.resumed, flush=True)
 sys.stdin.read()
 """

@@ -158,7 +158,7 @@ def test_copying_the_image_rings_an_alarm_and_so_does_grey(rows):
         def forward(self, shown):
             return shown
 
-        def both(self, shown):
+        def reconstruct_and_encode(self, shown):
             return self(shown), shown[:, :, ::8, ::8]
 
     class Grey(Copy):

@@ -82,11 +82,13 @@ def _read(name: str, path: Path, stamp: tuple[int, int], places: Places) -> Sour
 
 
 def _only_exports(statement: ast.stmt) -> bool:
-    """Whether a statement imports, defines `__all__`, or defines the module's `__getattr__`."""
+    """Whether a statement imports, or lists the module's names and version or looks its names up."""
     if isinstance(statement, ast.Assign):
-        return [getattr(each, "id", "") for each in statement.targets] == ["__all__"]
+        return {getattr(each, "id", "") for each in statement.targets} <= {"__all__", "__version__"}
     if isinstance(statement, ast.FunctionDef):
-        return statement.name == "__getattr__"
+        return statement.name in ("__getattr__", "__dir__")
+    if isinstance(statement, ast.If) and _for_type_checkers(statement):
+        return True
     return isinstance(statement, ast.Import | ast.ImportFrom) or _is_ignored(statement)
 
 
