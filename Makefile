@@ -35,7 +35,7 @@ test-ray: .venv/ready .venv/ray ## test fits and studies on a local Ray cluster;
 lint: .venv/ready     ## check style, formatting, types and imports between packages
 	$(PY) -m ruff check . && $(PY) -m ruff format --check .
 	.venv/bin/lint-imports --no-logo
-	$(PY) -m mypy | $(PY) -m mypy_baseline filter
+	$(PY) -m mypy
 
 docs: .venv/docs      ## [SERVE=1]: build the documentation in site/; SERVE=1 shows it at http://127.0.0.1:8000
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs $(if $(SERVE),serve,build --strict)
