@@ -286,7 +286,7 @@ def test_absent_data_names_the_command(refused, toy: Path) -> None:
         "    draw = np.random.default_rng(0)\n",
         "    from goldfold.errors import GoldfoldError\n\n"
         "    if not raw.exists():\n"
-        "        raise GoldfoldError('raw_missing', f'{raw} is not there: put the files there, then make prepare COMP=blobs')\n"
+        "        raise GoldfoldError('raw_missing', f'{raw} is not there: then make prepare COMP=blobs')\n"
         "    draw = np.random.default_rng(0)\n",
     )
     assert "make prepare COMP=blobs" in refused("train", "--comp", "blobs", "--config", "estimator")

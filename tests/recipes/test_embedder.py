@@ -455,7 +455,11 @@ def test_contradictory_parameters_raise(given, told):
     [
         (embedder.recipe(network=Small, **SMALL), {"labels": "true"}, "labels=true needs a column of labels"),
         (embedder.recipe("id", network=Small, **SMALL), {}, "each at most 1 times"),
-        (embedder.recipe("kind", network=Small, **SMALL), {"sampler": "two_category"}, "sampler=two_category needs a column of categories"),
+        (
+            embedder.recipe("kind", network=Small, **SMALL),
+            {"sampler": "two_category"},
+            "sampler=two_category needs a column of categories",
+        ),
         (RECIPE, {"sampler": "m_per_class", "m_per_class": 20}, "at least two classes"),
     ],
 )
