@@ -33,7 +33,7 @@ def refused(project, *arguments: str) -> str:
 
 
 def test_two_boards_do_not_share_a_folder(board):
-    assert "served already" in refused(board.project, "host", "--port", "0")
+    assert "already served" in refused(board.project, "host", "--port", "0")
 
 
 def test_the_split_is_kept_and_changed_answers_are_scored_again(tmp_path):
@@ -97,7 +97,7 @@ def test_a_new_key_ends_the_old_one(board):
 
 def test_a_competition_without_hidden_labels_is_not_hosted(toy):
     assert "keeps no hidden labels" in refused(toy, "host-add", "--comp", "neighbors")
-    assert "is no date" in refused(toy, "host-add", "--comp", "blobs", "--deadline", "tomorrow")
+    assert "is not a date" in refused(toy, "host-add", "--comp", "blobs", "--deadline", "tomorrow")
 
 
 def test_the_allowance_is_one_of_utc_days(tmp_path):
