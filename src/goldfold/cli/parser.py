@@ -28,9 +28,19 @@ def build_parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
+    for add in (_train, _read, _compare, _tune, _deliver, _host):
+        add(verbs)
+    return parser
+
+
+def _train(verbs: argparse._SubParsersAction) -> None:
+    """Commands from a new competition to a run: demo, new, prepare, train."""
     demo = verbs.add_parser("demo", help="train, score and submit on real data, and compare the CV with hidden labels")
     demo.add_argument("--keep", action="store_true", help="keep the leaderboard running at the end")
     _runs_quietly(demo)
+
+    new = verbs.add_parser("new", help="create a competition folder that passes the contract tests")
+    new.add_argument("--comp", required=True, help="name of the competition, a Python identifier")
 
     prepare = verbs.add_parser("prepare", help="prepare a competition's data folder")
     prepare.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")
@@ -55,6 +65,11 @@ def build_parser() -> argparse.ArgumentParser:
     _accepts(train)
     _runs_quietly(train)
 
+
+def _read(verbs: argparse._SubParsersAction) -> None:
+    """Commands that show what there is: list, score, grade."""
+    verbs.add_parser("list", help="list competitions, their configs and runs")
+
     score = verbs.add_parser(
         "score", help="print a run's CV: score per fold, mean, standard deviation, 95 %% interval, chance level"
     )
@@ -63,6 +78,9 @@ def build_parser() -> argparse.ArgumentParser:
     grade = verbs.add_parser("grade", help="score a run's submission against the hidden labels")
     grade.add_argument("--run", required=True, help="run: latest, baseline-r3 or digits/baseline-r3")
 
+
+def _compare(verbs: argparse._SubParsersAction) -> None:
+    """Commands that analyze finished runs: epochs, pick, compare, query, gains."""
     epochs = verbs.add_parser("epochs", help="compare the saved epochs of a run on some images, and recommend one")
     epochs.add_argument("--run", required=True, help="run: latest, autoencoder-r3 or magnetic_tiles/autoencoder-r3")
     epochs.add_argument("--fold", type=_count, help="fold to show (default: the first one with saved epochs)")
@@ -99,18 +117,20 @@ def build_parser() -> argparse.ArgumentParser:
     _accepts(query)
     _runs_quietly(query)
 
-    new = verbs.add_parser("new", help="create a competition folder that passes the contract tests")
-    new.add_argument("--comp", required=True, help="name of the competition, a Python identifier")
+    gains = verbs.add_parser(
+        "gains", help="measure what test-time augmentation, more seeds and more folds gain, and their cost"
+    )
+    gains.add_argument("--run", required=True, help="run: latest, baseline-r3 or digits/baseline-r3")
+    gains.add_argument(
+        "--views", nargs="*", metavar="NAME", help="TTA views: none, mirrored, flips ... (default: all possible ones)"
+    )
+    gains.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
+    _accepts(gains)
+    _runs_quietly(gains)
 
-    verbs.add_parser("list", help="list competitions, their configs and runs")
-    _improve(verbs)
-    _deliver(verbs)
-    _host(verbs)
-    return parser
 
-
-def _improve(verbs: argparse._SubParsersAction) -> None:
-    """Commands that improve scores: tune, dashboard, blend, gains."""
+def _tune(verbs: argparse._SubParsersAction) -> None:
+    """Commands that search: tune, dashboard, blend."""
     tune = verbs.add_parser("tune", help="search hyperparameters over the folds; writes the best ones as a config")
     tune.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")
     tune.add_argument(
@@ -149,30 +169,6 @@ def _improve(verbs: argparse._SubParsersAction) -> None:
     blend.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs of one competition, on the same folds")
     blend.add_argument("--method", help="blending method (default: all are tried)")
     _runs_quietly(blend)
-
-    gains = verbs.add_parser(
-        "gains", help="measure what test-time augmentation, more seeds and more folds gain, and their cost"
-    )
-    gains.add_argument("--run", required=True, help="run: latest, baseline-r3 or digits/baseline-r3")
-    gains.add_argument(
-        "--views", nargs="*", metavar="NAME", help="TTA views: none, mirrored, flips ... (default: all possible ones)"
-    )
-    gains.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
-    _accepts(gains)
-    _runs_quietly(gains)
-
-
-def _fans_out(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument(
-        "--executor", help=f"where {what} run: processes, ray or ray://host:10001 (default: this process)"
-    )
-    parser.add_argument(
-        "--workers",
-        type=_count,
-        help=f"number of {what} that run at once, one per worker (default: 1; with --executor, as many as fit)",
-    )
-    parser.add_argument("--threads", type=_count, help="CPU threads per worker (default: cores divided by workers)")
-    parser.add_argument("--gpus", type=float, help="GPUs per worker, such as 0.5 (default: GPUs divided by workers)")
 
 
 def _deliver(verbs: argparse._SubParsersAction) -> None:
@@ -232,6 +228,19 @@ def _host(verbs: argparse._SubParsersAction) -> None:
 
     user = verbs.add_parser("host-user", help="add a user of the local leaderboard; prints the key to submit with")
     user.add_argument("--name", required=True, help="name of the team on the board")
+
+
+def _fans_out(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--executor", help=f"where {what} run: processes, ray or ray://host:10001 (default: this process)"
+    )
+    parser.add_argument(
+        "--workers",
+        type=_count,
+        help=f"number of {what} that run at once, one per worker (default: 1; with --executor, as many as fit)",
+    )
+    parser.add_argument("--threads", type=_count, help="CPU threads per worker (default: cores divided by workers)")
+    parser.add_argument("--gpus", type=float, help="GPUs per worker, such as 0.5 (default: GPUs divided by workers)")
 
 
 def _accepts(parser: argparse.ArgumentParser) -> None:

@@ -41,7 +41,7 @@ def reproduce(project: Path, command: Sequence[str] | None = None) -> dict[str, 
     """
     return {
         "command": _typed(sys.orig_argv if command is None else command, project.resolve()),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": datetime.now(UTC).isoformat(timespec="microseconds"),
         "git": _git(project),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from goldfold.errors import GoldfoldError, unknown
+from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json, write_json
 
+NUMBERS = "numbers.json"  # in runs/<competition>: the highest run number of each config
 FINISHED = "record.md"  # the last file a run writes
 BLEND = "blend.json"  # a file that only blends have
 
@@ -36,35 +39,66 @@ class Run:
         return self.folder.name
 
 
+@contextmanager
 def start_run(
-    runs: Path, competition: str, config: str, identity: str, reproduce: dict[str, Any], other_code: bool = False
-) -> Run:
+    workspace: Workspace,
+    competition: str,
+    config: str,
+    identity: str,
+    reproduce: Mapping[str, Any],
+    *,
+    other_code: bool = False,
+) -> Iterator[Run]:
     """Resume the unfinished run of equal `identity` (a hash of config, data, folds and code), or start a new one.
+
+    The run is locked until the `with` block ends, so that no second process works on it.
 
     other_code: also resume a run that was started with other code; its reproduce.json stays unchanged.
     """
-    place = runs / competition
+    place = workspace.runs / competition
     place.mkdir(parents=True, exist_ok=True)
     with FileLock(place / ".lock"):
-        for folder in _numbered(place, config):
-            lock = FileLock(folder / ".lock")
-            if _unfinished(folder, "identity", identity) and _acquired(lock):
-                return Run(folder, True, lock)
-        other = _of_other_code(place, config, reproduce.get("inputs_hash"))
-        if other and other_code:
-            return other
-        if other:
-            other.lock.release()
-        last = _numbered(place, config)[-1:]
-        if last and {path.name for path in last[0].iterdir()} <= {".lock"}:  # killed before it wrote anything
-            folder = last[0]
-        else:
-            folder = place / f"{config}-r{_number(last[0]) + 1 if last else 1}"
-            folder.mkdir()
+        run = _unfinished_run(place, config, identity, reproduce.get("inputs_hash"), other_code)
+        if not run or not run.resumed:
+            run = _new_run(place, config, workspace.submissions / competition, run)
+            write_json(run.folder / "reproduce.json", {"identity": identity, **reproduce})
+    try:
+        yield run
+    finally:
+        run.lock.release()
+
+
+def _unfinished_run(place: Path, config: str, identity: str, inputs: str | None, other_code: bool) -> Run | None:
+    """The locked run to resume, or an unfinished run of other code that is not to be resumed."""
+    for folder in _numbered(place, config):
         lock = FileLock(folder / ".lock")
-        lock.acquire()
-        write_json(folder / "reproduce.json", {"identity": identity, **reproduce})
-        return Run(folder, False, lock, other.folder if other else None)
+        if _unfinished(folder, "identity", identity) and _acquired(lock):
+            return Run(folder, True, lock)
+    for folder in reversed(_numbered(place, config) if inputs else []):
+        lock = FileLock(folder / ".lock")
+        if _unfinished(folder, "inputs_hash", str(inputs)) and _acquired(lock):
+            if not other_code:
+                lock.release()
+            return Run(folder, other_code, lock, folder)
+    return None
+
+
+def _new_run(place: Path, config: str, submissions: Path, other: Run | None) -> Run:
+    """A locked run with the next number; the number of a deleted run, or of a submission, is not used again."""
+    counter = place / NUMBERS
+    highest = read_json(counter) if counter.exists() else {}
+    known = _numbered(place, config)
+    if known and {path.name for path in known[-1].iterdir()} <= {".lock"}:  # killed before it wrote anything
+        folder = known[-1]
+    else:
+        sent = [path.with_suffix("") for path in _numbered(submissions, config, suffix=r"\.csv")]
+        number = 1 + max([highest.get(config, 0), *map(_number, [*known, *sent])])
+        folder = place / f"{config}-r{number}"
+        folder.mkdir()
+        write_json(counter, {**highest, config: number})
+    lock = FileLock(folder / ".lock")
+    lock.acquire()
+    return Run(folder, False, lock, other.folder if other else None)
 
 
 def find_run(runs: Path, wanted: str, finished: bool = True) -> Path:
@@ -111,18 +145,19 @@ def run_name(folder: Path) -> str:
 
 
 def list_runs(runs: Path) -> Sequence[Path]:
-    """List all run folders, oldest first."""
+    """List all run folders, oldest first by the start they recorded, since copying a folder changes its file times."""
     return sorted((path.parent for path in runs.glob("*/*/reproduce.json")), key=_began)
 
 
-def _began(folder: Path) -> tuple[int, int]:
-    return (folder / "reproduce.json").stat().st_mtime_ns, _number(folder)
+def _began(folder: Path) -> tuple[str, int]:
+    return read_json(folder / "reproduce.json").get("started", ""), _number(folder)
 
 
-def _numbered(place: Path, config: str) -> list[Path]:
-    """The runs of a config, in order of their numbers."""
-    pattern = re.compile(re.escape(config) + r"-r\d+")
-    return sorted((path for path in place.iterdir() if pattern.fullmatch(path.name)), key=_number)
+def _numbered(place: Path, config: str, suffix: str = "") -> list[Path]:
+    """The runs of a config, or their files with a suffix, in order of their numbers."""
+    pattern = re.compile(re.escape(config) + r"-r\d+" + suffix)
+    found = [path for path in place.iterdir() if pattern.fullmatch(path.name)] if place.exists() else []
+    return sorted(found, key=lambda path: _number(path.with_suffix("") if suffix else path))
 
 
 def _number(folder: Path) -> int:
@@ -132,17 +167,6 @@ def _number(folder: Path) -> int:
 def _unfinished(folder: Path, key: str, value: str) -> bool:
     path = folder / "reproduce.json"
     return path.exists() and not (folder / FINISHED).exists() and read_json(path).get(key) == value
-
-
-def _of_other_code(place: Path, config: str, inputs: str | None) -> Run | None:
-    """The newest unfinished run with these inputs that no process works on."""
-    if not inputs:
-        return None
-    for folder in reversed(_numbered(place, config)):
-        lock = FileLock(folder / ".lock")
-        if _unfinished(folder, "inputs_hash", inputs) and _acquired(lock):
-            return Run(folder, True, lock, folder)
-    return None
 
 
 def _acquired(lock: FileLock) -> bool:

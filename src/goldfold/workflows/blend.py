@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,7 +29,6 @@ from goldfold.experiment.setup import sources
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import write_bytes, write_json, write_text
 from goldfold.io.progress import Observer
-from goldfold.kaggle.upload import outcome
 from goldfold.params import Params
 from goldfold.report.run import blend_pictures, blends
 from goldfold.training.settings import LoopOptions
@@ -50,17 +50,22 @@ def blend(workspace: Workspace, names: Sequence[str], method: str | None = None)
         raise unknown("method to blend by", str(method), METHODS, code="unknown_method")
     found = gathered(workspace, [runs.find_run(workspace.runs, name) for name in names])
     config = _config(found, method)
-    started = _started(workspace, found, config)
+    with _started(workspace, found, config) as run:
+        _carry_out(workspace, found, config, method, run)
+    return run
+
+
+def _carry_out(workspace: Workspace, found: Gathered, config: Mapping[str, Any], method: str | None, run: Path) -> None:
+    """Choose the blend and conclude its run."""
     trials, left_out = _tried(found.members, [method] if method else list(METHODS), workspace.observer)
     result = blending.choose_blend(found.members, trials)
     facts = blend_facts(found.members, trials, result, method is not None, left_out)
-    write_json(started.folder / BLEND, facts)
-    write_bytes(started.folder / "blend.png", blend_pictures.blend(facts))
+    write_json(run / BLEND, facts)
+    write_bytes(run / "blend.png", blend_pictures.blend(facts))
     experiment, fits = _experiment(workspace, found, config), _fits(found.members, result)
-    _save(fits, facts["by_fold"], started.folder)
+    _save(fits, facts["by_fold"], run)
     findings = found.findings + _no_better(facts)
-    conclude(workspace, experiment, fits, started.folder, findings, _outcome(found, experiment, fits, result))
-    return started.folder
+    conclude(workspace, experiment, fits, run, findings, _outcome(found, experiment, fits, result))
 
 
 def _config(found: Gathered, method: str | None) -> dict[str, Any]:
@@ -78,18 +83,19 @@ def _config(found: Gathered, method: str | None) -> dict[str, Any]:
     }
 
 
-def _started(workspace: Workspace, found: Gathered, config: Mapping[str, Any]) -> runs.Run:
-    """The run's folder, new or resumed."""
-    entries = (f"competitions.{found.name}", blending.__name__, outcome.__module__)
+@contextmanager
+def _started(workspace: Workspace, found: Gathered, config: Mapping[str, Any]) -> Iterator[Path]:
+    """The run's folder, new or resumed, locked meanwhile."""
+    entries = (f"competitions.{found.name}", blending.__name__, combine_fits.__module__)
     inputs = {"config": config, "runs": [each["identity"] for each in found.reproduce]}
     known = identity.run_identity(inputs, identity.code_hashes(entries, sources(workspace)))
     facts = {**records.reproduce(workspace.root), **known, "data_hash": found.data_hash}
-    started = runs.start_run(workspace.runs, found.name, NAME, known["identity"], facts)
-    verb = "resuming" if started.resumed else "run"
-    workspace.observer.line(f"{verb} {started.folder}: blend of {', '.join(found.members.names)}")
-    write_json(started.folder / "config.json", config)
-    write_text(started.folder / "folds.csv", found.drawn)
-    return started
+    with runs.start_run(workspace, found.name, NAME, known["identity"], facts) as started:
+        verb = "resuming" if started.resumed else "run"
+        workspace.observer.line(f"{verb} {started.folder}: blend of {', '.join(found.members.names)}")
+        write_json(started.folder / "config.json", config)
+        write_text(started.folder / "folds.csv", found.drawn)
+        yield started.folder
 
 
 def _tried(members: Members, names: Sequence[str], observer: Observer) -> tuple[list[MethodResult], dict[str, str]]:

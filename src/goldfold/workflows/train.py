@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
@@ -29,8 +27,6 @@ from goldfold.trust.audits.code import code_changed
 from goldfold.trust.run_audits import before_training, watching
 from goldfold.workflows.conclude import conclude, submission_of
 from goldfold.workflows.parallel_fits import fan_out
-
-_LOCKS: list[FileLock] = []  # a run is locked for as long as this process lives
 
 
 def train(
@@ -68,14 +64,23 @@ def carry_out(
     """
     if rank() > 0:
         found = replace(found, workspace=replace(found.workspace, observer=Observer()))
-    experiment, observer, accepted = found.experiment, found.workspace.observer, found.config.protocol.accept
     findings = before_training(found)
-    audits.refuse_errors(findings, accepted)
+    audits.refuse_errors(findings, found.config.protocol.accept)
+    with _started(found) as run:
+        begin(run)
+        fits = _fit_all(found, run, executor)
+        if rank() == 0:
+            findings += code_changed(read_json(run / "reproduce.json").get("code_changes", ()), "all folds")
+            conclude(found.workspace, found.experiment, fits, run, findings)
+    return run
+
+
+def _fit_all(found: Prepared, run: Path, executor: ExecutorRequest | None) -> list[Fit]:
+    """Make or read every fit of the run, and report each that ends; returns them in the order of their keys."""
+    experiment, observer = found.experiment, found.workspace.observer
     order, metric, fits = fit_keys(experiment), experiment.competition.metric.name, []
-    run = _started(found)
-    begin(run)
     observer.fits_begin(len(order), metric)
-    watch = watching(observer, accepted)
+    watch = watching(observer, found.config.protocol.accept)
     with closing(fan_out(found, run, executor) if executor else cross_validate(experiment, run, watch)) as ended:
         for fit in ended:
             fits.append(fit)
@@ -83,11 +88,7 @@ def carry_out(
                 submission_of(experiment, fits)  # what cannot be submitted is known before the other fits
             observer.fit_ended(_line(fit, metric))
     observer.close()
-    if rank() == 0:
-        findings += code_changed(read_json(run / "reproduce.json").get("code_changes", ()), "all folds")
-        fits.sort(key=lambda fit: order.index((fit.fold, fit.seed)))
-        conclude(found.workspace, experiment, fits, run, findings)
-    return run
+    return sorted(fits, key=lambda fit: order.index((fit.fold, fit.seed)))
 
 
 def _check_executor(executor: ExecutorRequest | None, device: str | None) -> None:
@@ -103,15 +104,19 @@ def _check_executor(executor: ExecutorRequest | None, device: str | None) -> Non
         )
 
 
-def _started(found: Prepared) -> Path:
-    """The run's folder, new or resumed; every process of a distributed run gets the same."""
-    folder = None
-    if rank() == 0:
-        workspace, hashes, config = found.workspace, found.hashes(), found.config
-        facts = {**provenance.reproduce(workspace.root), **hashes}
-        facts |= {"code_changes": found.code_changes} if found.code_changes else {}
-        mixes = CODE_CHANGED in config.protocol.accept
-        started = run_folders.start_run(workspace.runs, found.name, config.name, hashes["identity"], facts, mixes)
+@contextmanager
+def _started(found: Prepared) -> Iterator[Path]:
+    """The run's folder, new or resumed and locked meanwhile; every process of a distributed run gets the same."""
+    if rank() > 0:
+        yield from_first(None)
+        return
+    workspace, hashes, config = found.workspace, found.hashes(), found.config
+    facts = {**provenance.reproduce(workspace.root), **hashes}
+    facts |= {"code_changes": found.code_changes} if found.code_changes else {}
+    mixes = CODE_CHANGED in config.protocol.accept
+    with run_folders.start_run(
+        workspace, found.name, config.name, hashes["identity"], facts, other_code=mixes
+    ) as started:
         if started.other:
             _tell_other_code(started, started.other, facts, workspace.observer)
         elif started.resumed and found.code_changes:
@@ -120,9 +125,7 @@ def _started(found: Prepared) -> Path:
         workspace.observer.line(f"{verb} {started.folder}: recipe {config.recipe}")
         write_json(started.folder / "config.json", config.resolved())
         write_text(started.folder / "folds.csv", found.drawn)
-        _LOCKS.append(started.lock)
-        folder = started.folder
-    return from_first(folder)
+        yield from_first(started.folder)
 
 
 def _tell_other_code(started: run_folders.Run, other: Path, facts: Mapping[str, Any], observer: Observer) -> None:
