@@ -19,7 +19,8 @@ import numpy as np
 
 from goldfold.board import catalogue, sandbox
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.workspace import Workspace, carried_out
+from goldfold.experiment.failures import carried_out
+from goldfold.experiment.workspace import Workspace
 from goldfold.submission import writing as submissions
 
 if TYPE_CHECKING:

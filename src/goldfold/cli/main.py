@@ -6,6 +6,7 @@ import argparse
 import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -23,7 +24,10 @@ MODULES = {  # module of goldfold.cli -> its commands, each a function of that n
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command; a GoldfoldError is printed to stderr and exits with code 2."""
+    """Run one command; a GoldfoldError is printed to stderr and exits with code 2.
+
+    Its traceback is printed, too, if the environment variable GOLDFOLD_TRACEBACK is set.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show ± must not stop a run
@@ -31,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         _call(arguments)
     except GoldfoldError as error:
+        if os.environ.get("GOLDFOLD_TRACEBACK"):
+            traceback.print_exc()
         sys.exit(_refused(str(error)))
     except MemoryError as error:
         sys.exit(_refused(f"out of memory ({error}): lower batch_size or image_size, or free memory"))

@@ -18,6 +18,7 @@ from torch import nn
 
 from goldfold.competition import Competition, Fold, Plan, Recipe, Runtime, Tables
 from goldfold.errors import GoldfoldError
+from goldfold.experiment.failures import explained
 from goldfold.experiment.scoring import metrics_for, metrics_per_score, score_all
 from goldfold.io.files import read_array, read_json, write_array, write_json
 from goldfold.io.progress import EpochProgress
@@ -104,7 +105,9 @@ def fit(experiment: Experiment, folder: Path, fold: int, seed: int, observe: Fit
     place = fit_folder(folder, fold, seed)
     if not from_first(is_complete(place)):  # one answer for all: later processes may already see the first one's files
         watch = partial(observe, fold, seed) if observe else None
-        save_fit(_fit(experiment, fold, seed, place, watch), place)
+        with explained(f"fold {fold} seed {seed}", experiment.competition.slug):
+            done = _fit(experiment, fold, seed, place, watch)
+        save_fit(done, place)
     if dist.is_initialized():
         dist.barrier()  # until the first process has written it
     return load_fit(place)

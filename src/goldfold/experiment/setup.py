@@ -18,9 +18,10 @@ from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
 from goldfold.experiment import identity
 from goldfold.experiment.cross_validation import cross_validate
+from goldfold.experiment.failures import carried_out
 from goldfold.experiment.fits import Experiment
 from goldfold.experiment.run_folders import BLEND, run_name
-from goldfold.experiment.workspace import Workspace, carried_out
+from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json
 
 CODE_CHANGED = "code_changed"  # code of a finding, and the word that accepts it

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import sys
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module, invalidate_caches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from goldfold.errors import GoldfoldError, unknown
+from goldfold.experiment.failures import carried_out, not_importable
 from goldfold.io.files import read_json, write_json
 from goldfold.io.progress import Observer
 
@@ -75,11 +74,7 @@ class Workspace:
         except GoldfoldError:
             raise
         except Exception as error:
-            _suggest(error)
-            raise GoldfoldError(
-                "competition_import",
-                f"competition '{name}' cannot be imported, {_place(error)}: {type(error).__name__}, {error}",
-            ) from error
+            raise not_importable(name, error) from error
         if not hasattr(module, "COMPETITION"):
             raise GoldfoldError(
                 "no_competition_value",
@@ -171,24 +166,6 @@ class Workspace:
             self.observer.line(f"  {_described([*tables.train['path'], *tables.test['path']])}")
 
 
-def carried_out(name: str, part: Callable[..., Any], *arguments: Any) -> Any:
-    """`part(*arguments)`, a function of a competition.
-
-    Raises:
-        GoldfoldError: its own, or one that says where in the competition anything else went wrong.
-    """
-    try:
-        return part(*arguments)
-    except GoldfoldError:
-        raise
-    except Exception as error:
-        what = " ".join(f"{type(error).__name__}, {error}".split())
-        called = getattr(part, "__name__", "a function")
-        raise GoldfoldError(
-            "competition_failed", f"{called}() of competition '{name}' failed, {_place(error)}: {what}"
-        ) from error
-
-
 def _make_importable(root: Path) -> None:
     """Put `root` on the import path, and forget the competitions of another project."""
     known = sys.modules.get("competitions")
@@ -199,26 +176,6 @@ def _make_importable(root: Path) -> None:
     if str(root) in sys.path:
         sys.path.remove(str(root))
     sys.path.insert(0, str(root))
-
-
-def _suggest(error: Exception) -> None:
-    """Raise the near miss where a name was imported that its module does not have, such as a metric's."""
-    if not isinstance(error, ImportError):
-        return
-    wanted = re.search(r"cannot import name '(\w+)'", str(error))
-    known = getattr(sys.modules.get(error.name or ""), "__all__", ())
-    if wanted and known:
-        raise unknown(f"name in {error.name}", wanted[1], known, code="unknown_import") from error
-
-
-def _place(error: Exception) -> str:
-    """File and line of the competition's own code where `error` came up."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if "competitions" in Path(frame.filename).parts] or frames
-    file, line = own[-1].filename, own[-1].lineno
-    if isinstance(error, SyntaxError):
-        file, line = error.filename or file, error.lineno
-    return f"{Path(file).name} line {line}"
 
 
 def _described(paths: Sequence[Path]) -> str:

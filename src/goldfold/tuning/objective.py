@@ -35,8 +35,11 @@ class TrialContext:
     prune: bool = True
 
 
-class _PrunedError(Exception):
-    """Ends a trial at any point of training; the checkpoints of the current fit are complete."""
+class _Pruned(BaseException):
+    """Ends a trial at any point of training; the checkpoints of the current fit are complete.
+
+    A BaseException, as asyncio.CancelledError is, so that nothing in between takes it for a failure.
+    """
 
     def __init__(self, trial: TrialRecord, reason: str) -> None:
         super().__init__(reason)
@@ -56,7 +59,7 @@ def run_trial(experiment: Experiment, folder: Path, trial: TrialRecord, context:
             context.note(trial)
             if len(trial.folds) < len(context.order):
                 _judge(experiment, trial, context)
-    except _PrunedError as pruned:
+    except _Pruned as pruned:
         return pruned.trial
     except (GoldfoldError, MemoryError) as error:
         return replace(trial, state="failed", reason=str(error) or "memory ran out")
@@ -99,7 +102,7 @@ def _watch(experiment: Experiment, trial: TrialRecord, curve: Curve, context: Tr
             reason = pruning.prune_within_fold(fold, curve, trial.folds, context.order, context.earlier(), higher)
         if reason:
             spent = trial.fits + progress.done / seeds
-            raise _PrunedError(replace(trial, curves={**trial.curves, fold: list(curve)}, fits=spent), reason)
+            raise _Pruned(replace(trial, curves={**trial.curves, fold: list(curve)}, fits=spent), reason)
 
     return watch
 
@@ -109,7 +112,7 @@ def _judge(experiment: Experiment, trial: TrialRecord, context: TrialContext) ->
     higher = experiment.competition.metric.higher_is_better
     reason = context.prune and pruning.prune_after_fold(trial.folds, context.order, context.earlier(), higher)
     if reason:
-        raise _PrunedError(trial, reason)
+        raise _Pruned(trial, reason)
 
 
 def _curve(read: Fit) -> Curve:

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from goldfold.data import fold_checks, fold_tables
 from goldfold.experiment.cross_validation import cross_validate
+from goldfold.experiment.failures import carried_out
 from goldfold.experiment.fits import fit_keys
 from goldfold.experiment.outcome import fold_scores
 from goldfold.experiment.setup import Prepared
-from goldfold.experiment.workspace import carried_out
 from goldfold.trust.run_audits import watching
 from goldfold.tuning import objective
 from goldfold.tuning.studies import Study

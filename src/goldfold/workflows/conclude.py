@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goldfold.experiment import config as configs
+from goldfold.experiment.failures import carried_out
 from goldfold.experiment.fits import Experiment, Fit
 from goldfold.experiment.outcome import Outcome, combine_fits
 from goldfold.experiment.run_folders import BLEND, FINISHED, run_name
@@ -106,7 +107,8 @@ def write_record(workspace: Workspace, run: Path) -> None:
 
 def submission_of(experiment: Experiment, fits: Sequence[Fit]) -> DataFrame:
     """The checked submission of some fits."""
-    return _checked_submission(experiment, experiment.recipe.combine(np.stack([fit.test for fit in fits])))
+    tests = np.stack([fit.test for fit in fits])
+    return _checked_submission(experiment, carried_out(experiment.competition.slug, experiment.recipe.combine, tests))
 
 
 def _save(experiment: Experiment, whole: Outcome, run: Path) -> None:
@@ -121,7 +123,7 @@ def _save(experiment: Experiment, whole: Outcome, run: Path) -> None:
 
 def _checked_submission(experiment: Experiment, predictions: np.ndarray) -> DataFrame:
     submission, data = experiment.competition.submission, experiment.tables
-    frame = submission.write(data.test, predictions)
+    frame = carried_out(experiment.competition.slug, submission.write, data.test, predictions)
     writing.check(frame, data.sample_submission, data.test, submission)
     return frame
 

@@ -64,11 +64,11 @@ def carry_out(
     """
     if rank() > 0:
         found = replace(found, workspace=replace(found.workspace, observer=Observer()))
-    findings = before_training(found)
+    findings, order = before_training(found), fit_keys(found.experiment)
     audits.refuse_errors(findings, found.config.protocol.accept)
     with _started(found) as run:
         begin(run)
-        fits = _fit_all(found, run, executor)
+        fits = sorted(_fit_all(found, run, executor), key=lambda fit: order.index((fit.fold, fit.seed)))
         if rank() == 0:
             findings += code_changed(read_json(run / "reproduce.json").get("code_changes", ()), "all folds")
             conclude(found.workspace, found.experiment, fits, run, findings)
@@ -76,10 +76,10 @@ def carry_out(
 
 
 def _fit_all(found: Prepared, run: Path, executor: ExecutorRequest | None) -> list[Fit]:
-    """Make or read every fit of the run, and report each that ends; returns them in the order of their keys."""
+    """Make or read every fit of the run, and report each that ends; returns them in the order they ended."""
     experiment, observer = found.experiment, found.workspace.observer
-    order, metric, fits = fit_keys(experiment), experiment.competition.metric.name, []
-    observer.fits_begin(len(order), metric)
+    metric, fits = experiment.competition.metric.name, []
+    observer.fits_begin(len(fit_keys(experiment)), metric)
     watch = watching(observer, found.config.protocol.accept)
     with closing(fan_out(found, run, executor) if executor else cross_validate(experiment, run, watch)) as ended:
         for fit in ended:
@@ -88,7 +88,7 @@ def _fit_all(found: Prepared, run: Path, executor: ExecutorRequest | None) -> li
                 submission_of(experiment, fits)  # what cannot be submitted is known before the other fits
             observer.fit_ended(_line(fit, metric))
     observer.close()
-    return sorted(fits, key=lambda fit: order.index((fit.fold, fit.seed)))
+    return fits
 
 
 def _check_executor(executor: ExecutorRequest | None, device: str | None) -> None:

@@ -1,0 +1,89 @@
+"""Turn exceptions of a competition's own code into messages: what failed, in which file and line, and why."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from goldfold.errors import GoldfoldError, unknown
+
+TRACEBACK = "GOLDFOLD_TRACEBACK"  # environment variable: print tracebacks of errors, too
+MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.EIO}
+LOADING = r"shm|[Ss]hared memory|[Bb]us error|DataLoader worker .*(killed|exited)|Too many open files|received 0 items"
+
+
+@contextmanager
+def explained(what: str, name: str) -> Iterator[None]:
+    """Raise every exception of the block as a GoldfoldError that names competition, file and line.
+
+    what: what failed, such as `load()` or `fold 0 seed 0`. Errors of the machine (disk full, no permission, no memory)
+    pass unchanged, since no line of the competition is wrong.
+
+    Raises:
+        GoldfoldError: `competition_failed`, or `data_workers_failed` where processes that load data cannot run.
+    """
+    try:
+        yield
+    except (GoldfoldError, MemoryError, BrokenPipeError):
+        raise
+    except Exception as error:
+        told = " ".join(f"{type(error).__name__}, {error}".split())
+        if re.search(LOADING, told):
+            raise GoldfoldError(
+                "data_workers_failed",
+                f"{what} of competition '{name}' failed in the processes that load data ({told}): load in the training "
+                "process with --data-workers 0, or allow more shared memory and open files",
+            ) from error
+        if isinstance(error, OSError) and error.errno in MACHINE:
+            raise
+        raise GoldfoldError(
+            "competition_failed",
+            f"{what} of competition '{name}' failed, {place(error)}: {told} ({TRACEBACK}=1 prints the traceback)",
+        ) from error
+
+
+def carried_out(name: str, part: Callable[..., Any], *arguments: Any) -> Any:
+    """`part(*arguments)`, a function of a competition; see `explained` for its errors."""
+    with explained(f"{getattr(part, '__name__', 'a function')}()", name):
+        return part(*arguments)
+
+
+def not_importable(name: str, error: Exception) -> GoldfoldError:
+    """The error for a competition whose import failed; suggests the near miss for a name its module does not have."""
+    if isinstance(error, ImportError):
+        wanted = re.search(r"cannot import name '(\w+)'", str(error))
+        known = getattr(sys.modules.get(error.name or ""), "__all__", ())
+        if wanted and known:
+            return unknown(f"name in {error.name}", wanted[1], known, code="unknown_import")
+    return GoldfoldError(
+        "competition_import",
+        f"competition '{name}' cannot be imported, {place(error)}: {type(error).__name__}, {error}",
+    )
+
+
+def place(error: Exception) -> str:
+    """File and line of the competition's own code where `error` was raised, else where goldfold called a library."""
+    frames = traceback.extract_tb(error.__traceback__)
+    file, line = frames[-1].filename, frames[-1].lineno
+    for owner in ("competitions", "goldfold"):
+        own = [frame for frame in frames if owner in Path(frame.filename).parts and not _installed(frame.filename)]
+        if own:
+            file, line = own[-1].filename, own[-1].lineno
+            break
+    if isinstance(error, SyntaxError):
+        file, line = error.filename or file, error.lineno
+    parts = Path(file).parts
+    start = parts.index("competitions") if "competitions" in parts else -1
+    return f"{'/'.join(parts[start:])} line {line}"
+
+
+def _installed(file: str) -> bool:
+    """Whether a file is of an installed package other than goldfold."""
+    return "site-packages" in Path(file).parts and f"{os.sep}goldfold{os.sep}" not in file
