@@ -65,7 +65,7 @@ query: .venv/ready    ## [RUN=latest] IMAGE=any.jpg [IDS="id1 id2"] [TOP=10] [AC
 	@$(GOLDFOLD) query --run "$(RUN)" $(ACCEPTED) $(if $(IMAGE),--image "$(IMAGE)") $(if $(IDS),--ids $(IDS)) $(if $(TOP),--top "$(TOP)") $(if $(QUIET),--quiet)
 
 tune: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [TRIALS=50] [HOURS=] [WORKERS=2] [STUDY=] [STORAGE=postgresql://...]: search hyperparameters with pruning; the same command resumes
-	@$(GOLDFOLD) tune --comp "$(COMP)" --config "$(CONFIG)" $(if $(TRIALS),--trials $(TRIALS)) $(if $(HOURS),--hours $(HOURS)) $(if $(STUDY),--study "$(STUDY)") $(if $(STORAGE),--storage "$(STORAGE)") $(if $(REDRAWS),--redraws $(REDRAWS)) $(FANNED) $(if $(QUIET),--quiet) $(SET)
+	@$(GOLDFOLD) tune --comp "$(COMP)" --config "$(CONFIG)" $(if $(TRIALS),--trials $(TRIALS)) $(if $(HOURS),--hours $(HOURS)) $(if $(STUDY),--study "$(STUDY)") $(if $(STORAGE),--storage "$(STORAGE)") $(if $(REDRAWS),--redraws $(REDRAWS)) $(FANNED) $(ACCEPTED) $(if $(QUIET),--quiet) $(SET)
 
 dashboard: .venv/ready ## COMP=digits [STUDY=baseline] [STORAGE=]: show a study in the browser
 	@$(GOLDFOLD) dashboard --comp "$(COMP)" $(if $(STUDY),--study "$(STUDY)") $(if $(STORAGE),--storage "$(STORAGE)") $(if $(PORT),--port $(PORT))

@@ -148,6 +148,7 @@ class Project:
         prune: bool = True,
         overrides: Sequence[str] = (),
         device: str | None = None,
+        accept: Sequence[str] = (),
         executor: str | None = None,
         workers: int | None = None,
         threads: int | None = None,
@@ -158,7 +159,8 @@ class Project:
 
         trials: of the whole study. hours: after which no trial begins. storage: a database URL, a journal file by
         default. redraws: new draws of the folds on which the best trial is re-evaluated. prune: end hopeless trials
-        early. workers: trials at once; executor, threads, gpus as in `train`.
+        early. accept: with `code_changed`, resume a study of other code. workers: trials at once; executor, threads,
+        gpus as in `train`.
         """
         from goldfold.experiment.executors import requested
         from goldfold.workflows.tune import tune
@@ -176,6 +178,7 @@ class Project:
             prune=prune,
             device=device,
             executor=requested(executor, workers, threads, gpus),
+            accept=accept,
         )
 
     def dashboard(

@@ -178,6 +178,17 @@ def test_a_line_cut_by_a_crash_is_cut_off(searched):
     assert [record.state for record in records()] == ["complete"] * 3
 
 
+def test_a_damaged_line_in_the_middle_loses_no_trial(searched):
+    work(replace(ASKED, trials=2))
+    before = records()
+    journal = ASKED.folder / "journal.log"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    lines[len(lines) // 2] = b"\x00\xff" * 20 + b"\n"
+    journal.write_bytes(b"".join(lines))
+    assert [(record.params, record.value) for record in records()] == [(r.params, r.value) for r in before]
+    assert (ASKED.folder / "journal-damaged.log").exists()
+
+
 def test_what_lies_in_the_folder_outlives_its_storage(searched):
     work(ASKED)
     before = records()
@@ -216,6 +227,25 @@ def test_fits_of_other_code_are_made_again(searched):
     assert len(old) == 2
     work(replace(ASKED, trials=1))
     assert all(each.stat().st_mtime_ns > time for each, time in old.items())
+
+
+def test_trials_of_other_code_are_not_compared_unless_that_is_accepted(searched):
+    """The best config would name a score that the new code cannot reach."""
+    work(replace(ASKED, trials=1))
+    source = searched / "competitions" / "blobs" / "__init__.py"
+    source.write_text(source.read_text(encoding="utf-8").replace("nn.ReLU()", "nn.Tanh()"), encoding="utf-8")
+    with pytest.raises(GoldfoldError) as refused:
+        opened(ASKED)
+    assert refused.value.code == "code_changed"
+    assert "changed competitions.blobs" in str(refused.value)
+    accepted = replace(ASKED, accept=("code_changed",))
+    _, study = opened(accepted)
+    assert study.code_changes == ("changed competitions.blobs",)
+    assert opened(ASKED)[1].code_changes == study.code_changes  # told once, remembered for the record
+    path = next(ASKED.folder.glob("trials/*/trial.json"))
+    (ASKED.folder / "journal.log").unlink()
+    assert records() == []  # a lost storage is not refilled with trials of other code
+    assert path.exists()
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,7 @@ def _tune(verbs: argparse._SubParsersAction) -> None:
     tune.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
     tune.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change, such as epochs=3")
     _fans_out(tune, "trials")
+    _accepts(tune)
     _runs_quietly(tune)
 
     dashboard = verbs.add_parser("dashboard", help="show a study in the browser with optuna-dashboard")

@@ -21,6 +21,7 @@ def tune(arguments: Namespace, project: Project) -> None:
         prune=not arguments.unpruned,
         overrides=arguments.overrides,
         device=arguments.device,
+        accept=arguments.accept,
         **parallel(arguments),
     )
     print(result)

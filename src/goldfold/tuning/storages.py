@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -101,18 +102,31 @@ def _journal(path: Path) -> StudyStorage:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_suffix(".lock")
     with FileLock(lock):
-        _remove_partial_line(path)
+        _repair(path)
     backend = JournalFileBackend(str(path), lock_obj=_FileLock(lock))  # type: ignore[arg-type]  # private base class
     storage = JournalStorage(backend)
     return StudyStorage(storage, str(path), lambda: FileLock(path.with_suffix(".alone")), shared=False)
 
 
-def _remove_partial_line(path: Path) -> None:
-    """Remove an incomplete last line of a killed writer; the next line would be appended to it."""
+def _repair(path: Path) -> None:
+    """Remove an incomplete last line of a killed writer, to which the next line would be appended.
+
+    A journal with a damaged line before that is put aside: the study is filled again from the trials in its folder.
+    """
     data = path.read_bytes() if path.exists() else b""
     whole = data[: data.rfind(b"\n") + 1]
-    if whole != data:
+    if not all(map(_is_json, whole.splitlines())):
+        path.replace(path.with_name("journal-damaged.log"))
+    elif whole != data:
         path.write_bytes(whole)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _exclusive_lock(url: URL, options: dict[str, Any], folder: Path) -> Callable[[], Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,9 +15,10 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from goldfold.errors import GoldfoldError
+from goldfold.experiment.identity import code_hash
 from goldfold.io.files import read_json, write_json
 from goldfold.io.seeding import derive
+from goldfold.tuning.basis import CODE_CHANGES, Basis, check_basis, check_code
 from goldfold.tuning.search_space import Space
 from goldfold.tuning.storages import UNREACHABLE, StudyStorage
 from goldfold.tuning.trials import State, TrialRecord
@@ -32,24 +33,6 @@ STATES: dict[TrialState, State] = {
     TrialState.FAIL: "failed",
 }
 ENDS: dict[str, TrialState] = {name: state for state, name in STATES.items() if name != "running"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Basis:
-    """What all trials of a study share; a study cannot be resumed with another basis.
-
-    search: the block as written. config: the config's own values. data, folds: hashes. order: numbers of the folds in
-        the order that trials fit them.
-    """
-
-    competition: str
-    metric: str
-    higher_is_better: bool
-    search: Mapping[str, Any]
-    config: Mapping[str, Any]
-    data: str
-    folds: str
-    order: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -69,6 +52,11 @@ class Study:
     basis: Basis
     storage: StudyStorage
     folder: Path
+
+    @property
+    def code_changes(self) -> tuple[str, ...]:
+        """How the code changed between commands of the study, where that was accepted."""
+        return tuple(self.study.user_attrs.get(CODE_CHANGES, ()))
 
     def records(self) -> list[TrialRecord]:
         """Return the record of every trial that was started, by number."""
@@ -172,12 +160,16 @@ class Study:
         )
 
 
-def open_study(name: str, space: Space, basis: Basis, storage: StudyStorage, folder: Path) -> Study:
+def open_study(
+    name: str, space: Space, basis: Basis, storage: StudyStorage, folder: Path, *, mixes_code: bool = False
+) -> Study:
     """Start or resume the study `name` of a competition; trials in `folder` that the storage lacks are added.
 
+    mixes_code: resume it with other code, too: earlier trials keep their scores.
+
     Raises:
-        GoldfoldError: it was started with another basis (the message says what changed), or the storage does not
-            answer.
+        GoldfoldError: it was started with another basis or other code (the message says what changed), or the storage
+            does not answer.
     """
     with storage.reached(str(folder)), storage.exclusive():
         study = optuna.create_study(
@@ -190,7 +182,8 @@ def open_study(name: str, space: Space, basis: Basis, storage: StudyStorage, fol
         now = json.loads(json.dumps(asdict(basis)))
         if "basis" not in study.user_attrs:
             study.set_user_attr("basis", now)
-        _check_basis(name, study.user_attrs["basis"], now)
+        check_basis(name, study.user_attrs["basis"], now)
+        check_code(study, now, mixes_code)
         found = Study(study, space, basis, storage, folder)
         _add_lost_trials(found)
         if not any(trial.user_attrs.get("baseline") for trial in study.get_trials(deepcopy=False)):
@@ -198,35 +191,15 @@ def open_study(name: str, space: Space, basis: Basis, storage: StudyStorage, fol
     return found
 
 
-def _check_basis(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Check that a study's basis has not changed."""
-    changes = [
-        f"{kind} {key} was {_shown(then[part].get(key))} and is {_shown(now[part].get(key))}"
-        for part, kind in (("search", "the search of"), ("config", "the config's"))
-        for key in {**then[part], **now[part]}
-        if then[part].get(key) != now[part].get(key)
-    ]
-    changes += [f"the {part} changed" for part in ("data", "folds", "metric", "order") if then[part] != now[part]]
-    if changes:
-        raise GoldfoldError(
-            "study_changed",
-            f"study '{name}' was started with other settings, so its trials cannot be compared with new ones: "
-            f"{'; '.join(changes)}. Undo that, or start a new study with STUDY=<another name>",
-        )
-
-
-def _shown(value: Any) -> str:
-    return "absent" if value is None else json.dumps(value, ensure_ascii=False)
-
-
 def _key(params: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(dict(params), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _add_lost_trials(found: Study) -> None:
-    """Add finished trials that the storage does not know, because it was lost or did not answer."""
-    known = {_key(record.params) for record in found.records()}
+    """Add finished trials of the same code that the storage does not know, because it was lost or did not answer."""
+    known, code = {_key(record.params) for record in found.records()}, code_hash(found.basis.code)
     kept = [read_json(path) for path in found.folder.glob(f"trials/*/{TRIAL}")]
+    kept = [each for each in kept if each["code"] == code]
     for each in sorted(kept, key=lambda each: each["number"]):
         if each["state"] in ENDS and _key(each["params"]) not in known:
             found.study.add_trial(_frozen(found, each))

@@ -19,7 +19,7 @@ from filelock import FileLock
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
 from goldfold.experiment.fits import Experiment, fold_numbers
-from goldfold.experiment.setup import Prepared, prepare_experiment
+from goldfold.experiment.setup import CODE_CHANGED, Prepared, accepting, prepare_experiment
 from goldfold.experiment.workspace import Workspace
 from goldfold.io import memory
 from goldfold.io.files import read_json
@@ -27,9 +27,10 @@ from goldfold.io.progress import Observer
 from goldfold.io.seeding import derive
 from goldfold.training.settings import LoopOptions
 from goldfold.tuning import objective, storages, studies
+from goldfold.tuning.basis import Basis
 from goldfold.tuning.search_space import Space, parse_space
 from goldfold.tuning.storages import UNREACHABLE
-from goldfold.tuning.studies import Basis, Claim, Study
+from goldfold.tuning.studies import Claim, Study
 from goldfold.tuning.trials import TrialRecord
 from goldfold.tuning.workers import Worker
 
@@ -56,6 +57,7 @@ class Asked:
     until: float | None = None
     prune: bool = True
     device: str = "cpu"
+    accept: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -74,11 +76,13 @@ def opened(asked: Asked, observer: Observer | None = None) -> tuple[Prepared, St
     """
     workspace = Workspace(asked.project, observer or Observer())
     recipes = workspace.competition(asked.competition).recipes
-    config = configs.read_config(workspace.config_path(asked.competition, asked.config), asked.overrides, recipes)
+    path = workspace.config_path(asked.competition, asked.config)
+    config = accepting(configs.read_config(path, asked.overrides, recipes), asked.accept)
     found = prepare_experiment(workspace, asked.competition, config, torch.device(asked.device))
     searched = searched_by(config, recipes)
     place = storages.open_storage(asked.storage, asked.folder)
-    return found, studies.open_study(asked.study, searched, _basis(asked, found, searched), place, asked.folder)
+    mixes, basis = CODE_CHANGED in config.protocol.accept, _basis(asked, found, searched)
+    return found, studies.open_study(asked.study, searched, basis, place, asked.folder, mixes_code=mixes)
 
 
 def searched_by(config: configs.Config, recipes: Any) -> Space:
@@ -220,14 +224,15 @@ def _basis(asked: Asked, found: Prepared, searched: Space) -> Basis:
     own = own_values(found.config)
     numbers = list(fold_numbers(found.experiment.protocol, found.experiment.folds))
     random.Random(derive(asked.study, "fold order")).shuffle(numbers)
-    metric = found.experiment.competition.metric
+    metric, hashes = found.experiment.competition.metric, found.hashes()
     return Basis(
         competition=asked.competition,
         metric=metric.name,
         higher_is_better=metric.higher_is_better,
         search=dict(searched.written),
         config={key: value for key, value in own.items() if key not in ("debug", "accept")},
-        data=found.hashes()["data_hash"],
+        data=hashes["data_hash"],
         folds=hashlib.sha256(found.drawn.encode()).hexdigest(),
         order=numbers,
+        code=hashes["code"],
     )

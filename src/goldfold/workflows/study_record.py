@@ -62,6 +62,7 @@ def study_facts(found: Prepared, study: Study, asked: Asked) -> Facts:
         seconds=seconds,
         workers=workers,
         storage=study.storage.shown,
+        code_changes=study.code_changes,
     )
 
 

@@ -39,16 +39,18 @@ def tune(
     prune: bool = True,
     device: str | None = None,
     executor: ExecutorRequest | None = None,
+    accept: Sequence[str] = (),
 ) -> StudyResult:
     """Search the config's `search:` block over the folds; an existing study is resumed.
 
     overrides: `key=value` words. trials: of the whole study. hours: after which no trial begins. study: its name, the
     config's by default. storage: a database URL; None: a journal file in the study's folder. redraws: draws of new
     folds for the re-evaluation. executor: its workers run the trials; None: this process does.
+    accept: with `code_changed`, resume a study of other code.
 
     Raises:
-        GoldfoldError: the search space or an argument is not valid, the study began with other data, folds or config,
-            trials fail in a row, or the storage does not answer.
+        GoldfoldError: the search space or an argument is not valid, the study began with other data, folds, config or
+            code, trials fail in a row, or the storage does not answer.
     """
     _check(trials, hours, storage, executor)
     asked = Asked(
@@ -62,6 +64,7 @@ def tune(
         until=time.time() + 3600 * hours if hours else None,
         prune=prune,
         device=str(choose_device(device)),
+        accept=tuple(accept),
     )
     found, opened_study = opened(asked, workspace.observer)
     facts = study_facts(found, opened_study, asked)

@@ -76,7 +76,7 @@ class Facts:
     metric: its name; bounds, chance: of the metric. order: fold numbers in the order trials fit them. trials: of every
     state, by number; trial 0 is the config. space: parameter -> its entry in the config's `search:`, as written.
     seconds: in which a trial ran. workers: the most at once. storage: its URL or path, without password. reestimate:
-    None if trial 0 is the best or no folds were newly drawn.
+    None if trial 0 is the best or no folds were newly drawn. code_changes: between the study's commands, as accepted.
     """
 
     name: str
@@ -93,10 +93,19 @@ class Facts:
     workers: int
     storage: str
     reestimate: Reestimate | None = None
+    code_changes: Sequence[str] = ()
 
     @property
     def better(self) -> str:
         return "higher" if self.higher_is_better else "lower"
+
+    @property
+    def code_warning(self) -> str:
+        """That trials of different code are compared."""
+        return (
+            f"the code changed during the study ({'; then '.join(self.code_changes)}), so earlier trials were scored "
+            "with other code, and the best score may not be reached again."
+        )
 
     @property
     def baseline(self) -> TrialRecord | None:

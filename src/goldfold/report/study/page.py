@@ -56,6 +56,7 @@ def page(facts: Facts, *, train: str, go_on: str, drawn: Collection[str]) -> str
         "Pictures": "\n\n".join(f"![{told}]({name})" for name, (_, told) in PICTURES.items() if name in drawn),
     }
     parts = [f"# {facts.competition} / study {facts.name}\n\nConfig `{facts.config}`.", _result(facts)]
+    parts += [f"**Warning: {facts.code_warning}**"] if facts.code_changes else []
     parts += [f"## {heading}\n\n{text}" for heading, text in sections.items() if text]
     return "\n\n".join(parts) + "\n"
 

@@ -87,6 +87,7 @@ class StudyResult:
         lines = top(self.facts)
         if ended < self.wanted:
             lines = [f"{ended} of {self.wanted} trials ended; run the same command again to resume", *lines]
+        lines += [f"warning  code_changed: {self.facts.code_warning}"] if self.facts.code_changes else []
         lines += [self._reestimated(self.reestimate)] if self.reestimate else []
         lines += [self._config()] if self.concluded and self.facts.winner else []
         return "\n".join([*lines, f"record {self.folder / RECORD}"])
