@@ -160,6 +160,15 @@ def test_an_absent_config_names_the_near_miss(tmp_path):
     assert "did you mean 'baseline'" in str(error.value)
 
 
+def test_a_name_too_long_for_the_files_of_its_runs_is_refused(tmp_path):
+    path = tmp_path / f"{'名' * 70}.yaml"
+    path.write_text("recipe: head")
+    with pytest.raises(GoldfoldError) as error:
+        read_config(path, (), RECIPES)
+    assert error.value.code == "config_name_too_long"
+    assert "210" in str(error.value)
+
+
 def test_the_search_block_is_kept_as_written(written):
     assert written("recipe: head\nsearch:\n  epochs: {low: 1, high: 3}\n").search == {"epochs": {"low": 1, "high": 3}}
 

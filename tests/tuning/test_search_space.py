@@ -58,6 +58,11 @@ def test_types_come_from_the_parameters():
     assert {each["clip"] for each in values} == {None, 1.0}
 
 
+def test_a_step_in_decimals_reaches_its_end():
+    (entry,) = searched({"rate": {"low": 0.1, "high": 0.7, "step": 0.1}}).entries
+    assert entry.distribution == FloatDistribution(0.1, 0.7, step=0.1)
+
+
 def test_a_condition_is_searched_with_its_parameter_alone():
     """Written before what it depends on, which itself depends on another."""
     space = searched(

@@ -19,6 +19,7 @@ from goldfold.training.settings import LoopOptions
 
 # floats with an exponent as in YAML 1.2, arguments of `add_implicit_resolver`: tag, pattern, first characters
 FLOAT = ("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
+LONGEST_NAME = 200  # bytes of a config's name; file systems allow 255, and files of its runs add endings
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,12 @@ def read_config(path: Path, overrides: Sequence[str], recipes: Mapping[str, Reci
             path.stem,
             [file.stem for file in path.parent.glob("*.yaml")],
             code="unknown_config",
+        )
+    if len(path.stem.encode()) > LONGEST_NAME:
+        raise GoldfoldError(
+            "config_name_too_long",
+            f"a config's name is part of file names and may have {LONGEST_NAME} bytes, and '{path.stem[:20]}...' has "
+            f"{len(path.stem.encode())}: rename the file",
         )
     try:
         text = path.read_text(encoding="utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, get_args
 
 from optuna.distributions import FloatDistribution, IntDistribution
@@ -62,8 +63,9 @@ def parse_range(key: str, value: Mapping[str, Any], types: set[type]) -> NumberD
 
 
 def _distribution(low: Any, high: Any, log: bool, step: Any, whole: bool) -> NumberDistribution:
-    if step is not None:  # the last value that a step reaches, about which Optuna would warn
-        high = low + math.floor((high - low) / step * (1 + 1e-12)) * step
+    if step is not None:  # the last value that a step reaches; in decimals, since 0.1 + 6 * 0.1 is not 0.7 in floats
+        start, end, width = (Decimal(str(number)) for number in (low, high, step))
+        high = type(high)(start + (end - start) // width * width)
     if whole:
         return IntDistribution(low, high, log=log, step=step or 1)
     return FloatDistribution(float(low), float(high), log=log, step=step)
