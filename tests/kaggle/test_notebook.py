@@ -76,15 +76,15 @@ def bundled(run: Path) -> Path:
     return notebook(Workspace(), run).folder
 
 
-RUNS = [
-    ("blobs", "perceptron", ["select=2", "ema=0.5", "debug=true"]),
-    ("blobs", "bank", ["folds=[2,0]"]),
-    ("blobs", "estimator", ["seeds=[0,1]"]),
-    ("neighbors", "two_stage", ["select=best", "seeds=[3]"]),
-]
-
-
-@pytest.mark.parametrize(("name", "config", "overrides"), RUNS, ids=[config for _, config, _ in RUNS])
+@pytest.mark.parametrize(
+    ("name", "config", "overrides"),
+    [
+        ("blobs", "perceptron", ["select=2", "ema=0.5", "debug=true"]),
+        pytest.param("blobs", "bank", ["folds=[2,0]"], marks=pytest.mark.slow),
+        pytest.param("blobs", "estimator", ["seeds=[0,1]"], marks=pytest.mark.slow),
+        ("neighbors", "two_stage", ["select=best", "seeds=[3]"]),
+    ],
+)
 def test_the_script_alone_writes_the_runs_own_bytes(toy, tmp_path, name, config, overrides):
     """An estimator is fitted again: its sums may round otherwise, by where arrays lie in memory, on some processors."""
     bundle = bundled(trained(name, config, *overrides))

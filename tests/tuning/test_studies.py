@@ -131,6 +131,7 @@ def test_a_killed_workers_trial_goes_on_from_its_folds(searched):
     assert records(replace(ASKED, study="undisturbed"))[0].value == found[0].value
 
 
+@pytest.mark.slow
 def test_a_trial_that_kills_its_workers_is_given_up(searched):
     for _ in range(3):
         killed(after=1)
@@ -140,6 +141,7 @@ def test_a_trial_that_kills_its_workers_is_given_up(searched):
     assert found[0].reason == "3 workers were killed in it"
 
 
+@pytest.mark.slow
 def test_a_worker_that_finishes_a_fold_gives_the_trial_more_attempts(searched):
     for after in (1, 1, 2):  # the third saves a fold of trial 0 and dies in the next
         killed(after)
@@ -502,6 +504,7 @@ def test_the_result_holds_what_the_storage_holds(searched):
         assert (found.reestimate, found.config_path) == (None, None)
 
 
+@pytest.mark.slow
 def test_workers_tune_a_project_that_is_not_the_current_folder(searched, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
