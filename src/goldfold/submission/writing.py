@@ -36,16 +36,22 @@ def check(frame: DataFrame, sample: DataFrame, test: DataFrame, submission: Subm
         GoldfoldError: the first broken rule, with a code that starts with `submission_`.
     """
     sample_checks.check_columns(list(frame.columns), list(sample.columns))
+    _check_read(_read_back(frame, sample), sample, test, submission)
+
+
+def _read_back(frame: DataFrame, sample: DataFrame) -> DataFrame:
+    """Return what a reader of the file of `frame` gets, and check that this is what is written there."""
     data = _encode(frame)
-    again = _encode(_parse(data, dtype=str))
-    if again != data:
-        line = next(
-            n for n, pair in enumerate(zip_longest(data.split(b"\n"), again.split(b"\n")), 1) if pair[0] != pair[1]
+    try:
+        if (again := _encode(_parse(data, dtype=str))) == data:
+            return _parse(data, dtype=_text_columns(sample))
+        pairs = zip_longest(data.split(b"\n"), again.split(b"\n"))
+        fault = (
+            f"it has other values in line {next(line for line, (one, other) in enumerate(pairs, 1) if one != other)}"
         )
-        raise sample_checks.invalid(
-            "submission_not_read_back", f"its file is read otherwise than it was written, first in line {line}"
-        )
-    _check_read(_parse(data, dtype=_text_columns(sample)), sample, test, submission)
+    except (ValueError, pd.errors.ParserWarning) as error:
+        fault = str(error)
+    raise sample_checks.invalid("submission_not_read_back", f"its file is not read as it was written: {fault}")
 
 
 def read_checked(path: Path, sample: DataFrame, test: DataFrame, submission: Submission) -> DataFrame:
