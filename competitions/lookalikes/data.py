@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -45,7 +46,8 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
 
 def _folders(raw: Path) -> pd.DataFrame:
     """List the images below `raw`; the class is the path of the folder."""
-    files = sorted(path for path in raw.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != ".")
+    found = (Path(parent, name) for parent, _, names in os.walk(raw, followlinks=True) for name in names)
+    files = sorted(path for path in found if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != ".")
     if not files:
         raise GoldfoldError("no_images", f"{raw} has no images: put one folder of images per class there")
     reading.check(files)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from goldfold.competition import Fold, Tables
+from goldfold.data import csv_tables
 from goldfold.data.folds import stratified
 from goldfold.errors import GoldfoldError
 
@@ -39,7 +40,7 @@ def prepare(raw: Path, public: Path, private: Path) -> None:
 
 
 def load(public: Path) -> Tables:
-    """Load both tables with Kaggle's columns; PassengerId becomes id."""
+    """Load both tables with Kaggle's columns; PassengerId becomes id, as text."""
     train, test, sample = (_table(public / name) for name in COLUMNS)
     return Tables(
         train=train.rename(columns={"PassengerId": "id"}),
@@ -55,7 +56,7 @@ def split(train: pd.DataFrame, seed: int) -> Sequence[Fold]:
 
 def _table(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path)
+        return csv_tables.read(path, id_column="PassengerId")
     except ValueError as error:
         raise GoldfoldError(
             "raw_data_invalid", f"{path} is not a CSV file ({error}): put Kaggle's own file there"

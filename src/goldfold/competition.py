@@ -39,11 +39,13 @@ if TYPE_CHECKING:
 class Tables:
     """The data of a competition, one row per sample.
 
-    train: has a column `id` with unique values, and every target column. A column `path`, if there is one, holds the
-        file (pathlib.Path or str) of a sample: it is checked, hashed and shown in pictures. A column `mask_path` holds
-        the file of its mask, 0 = background: pictures outline it.
+    train: has a column `id` with unique values, and every target column. Ids are best text, as the files spell them
+        (`goldfold.data.csv_tables.read`). A column `path`, if there is one, holds the file (pathlib.Path or str) of a
+        sample: it is checked, hashed and shown in pictures. A column `mask_path` holds the file of its mask, 0 =
+        background: pictures outline it.
     test: the same columns without the targets.
-    sample_submission: Kaggle's file, unchanged; every submission is checked against it.
+    sample_submission: Kaggle's file, unchanged. Submissions are checked against the file itself, whose ids are text, if
+        it is a CSV file beside the tables.
     """
 
     train: DataFrame
@@ -190,13 +192,16 @@ class Submission:
     """How the submission file is written and checked.
 
     write: (test rows, predictions) -> a frame with the columns and ids of the sample submission.
-    checks: column -> (values, the ids beside them, test rows) -> what is wrong in one clause, or None.
-    many_per_id: whether an id may have several rows (one per object of an image).
+    checks: column -> (values, the ids beside them as text, test rows) -> what is wrong in one clause, or None.
+    keys: the columns that together name a row, such as id and class, the id first; they are text, as in the sample. If
+        empty, the first column, or as many leading columns as it takes to name each row of the sample once.
+    many_per_id: whether an id, or a key, may have several rows (one per object of an image).
     may_be_empty: columns that may have missing values (an image without objects has no run lengths).
     """
 
     write: Callable[[DataFrame, Predictions], DataFrame]
     checks: Mapping[str, Callable[[Series, Series, DataFrame], str | None]] = field(default_factory=dict)
+    keys: Sequence[str] = ()
     many_per_id: bool = False
     may_be_empty: Collection[str] = ()
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 from served_board import SECRET, SLUG, add_user, goldfold, halves, make_project, mean_error, rows, served
 
-from goldfold.board import uploads, users
+from goldfold.board import catalogue, uploads, users
 from goldfold.board.database import Hosted, Submission, open_board
 
 OF = {"competitionName": SLUG}
@@ -48,6 +48,27 @@ def test_the_split_is_kept_and_changed_answers_are_scored_again(tmp_path):
         assert "scored again" in goldfold(project, "host-add", "--comp", "sums")
         assert halves(project) == before
         assert float(board.scored(1)["publicScore"]) == pytest.approx(float(first["publicScore"]) - SECRET + 100)
+
+
+def test_a_linked_file_is_served_like_the_others_and_a_broken_link_is_named(tmp_path):
+    project = make_project(tmp_path)
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "more").mkdir(parents=True)
+    for name in ("a.csv", "more/b.csv"):
+        (elsewhere / name).write_text("x")
+    public = open_board(project / "board").folder.parent / "data" / "sums" / "public"
+    goldfold(project, "prepare", "--comp", "sums")
+    before = {path.relative_to(public).as_posix() for path in public.rglob("*") if path.is_file()}
+    (public / "linked.csv").symlink_to(elsewhere / "a.csv")
+    (public / "linked").symlink_to(elsewhere / "more")
+    goldfold(project, "host-add", "--comp", "sums")
+    board = open_board(project / "board")
+    files = catalogue.data_files(board, SLUG)
+    assert files.keys() == before | {"linked.csv", "linked/b.csv"}
+    assert files["linked.csv"].read_text() == files["linked/b.csv"].read_text() == "x"
+    (elsewhere / "a.csv").unlink()
+    assert "linked.csv leads to no file" in refused(project, "host-add", "--comp", "sums")
+    assert catalogue.data_files(board, SLUG).keys() == files.keys()  # as it was
 
 
 def test_the_deadline_closes_the_board_and_opens_the_private_one(tmp_path):

@@ -56,7 +56,7 @@ TRAIN, TEST = sound().train, sound().test
         (
             {"sample_submission": pd.DataFrame({"id": [7, 8, 9, 10]})},
             "sample_ids_unknown",
-            "2 ids .* first 9",
+            "2 ids .* first '9'",
         ),
         ({"test": TEST.assign(y=0)}, "target_in_test", "'y'"),
     ],
@@ -64,6 +64,29 @@ TRAIN, TEST = sound().train, sound().test
 def test_faulty_tables_raise(changes, code, fact):
     with raises_code(code, fact):
         tables.check(competition(), sound(**changes))
+
+
+@pytest.mark.parametrize(
+    ("sample", "fact"),
+    [
+        (pd.DataFrame({" bPassengerId": ["7", "8"], "y": 0}), "' bPassengerId' where the tables have 'PassengerId'"),
+        (pd.DataFrame({"\ufeffid": ["7", "8"], "y": 0}), "column 1"),
+        (pd.DataFrame({"id": ["7", "8"], "y ": 0}), "column 2 is called 'y ' where the tables have 'y'"),
+        (pd.DataFrame({"id": ["7", "8"], "y\x00": 0}), "column 2"),
+        (pd.DataFrame({"": [0, 1], "id": ["7", "8"], "y": 0}), "column 1"),
+        (pd.DataFrame({"row": [0, 1], "id": ["7", "8"], "y": 0}), "in its column 'id', not in the first"),
+        (pd.DataFrame({"id": ["7", " 8"], "y": 0}), "1 of its ids .* ' 8'"),
+        (pd.DataFrame({"id": ["'7'", "'8'"], "y": 0}), "2 of its ids"),
+    ],
+)
+def test_a_damaged_sample_submission_is_named_as_such(sample, fact):
+    with raises_code("sample_damaged", fact):
+        tables.check(competition(), sound(sample_submission=sample, test=TEST.assign(PassengerId=1)))
+
+
+@pytest.mark.parametrize("names", [("PassengerId", "y"), ("image_id", "y_1"), ("ID", "odd name")])
+def test_a_sample_whose_names_only_differ_from_the_tables_passes(names):
+    tables.check(competition(), sound(sample_submission=pd.DataFrame({names[0]: ["7", "8"], names[1]: 0})))
 
 
 def test_a_group_column_must_exist():

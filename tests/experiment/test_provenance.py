@@ -273,6 +273,16 @@ def test_reproduce_is_plain_json_without_none(tmp_path: Path) -> None:
     assert pd.Timestamp(found["started"]).tz is not None
 
 
+def test_a_checkout_that_git_refuses_is_not_called_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subprocess.run(["git", "init", str(tmp_path)], check=True, capture_output=True)
+    with monkeypatch.context() as other:
+        other.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git's own switch, as if somebody else owned .git
+        found = records.reproduce(tmp_path)["git"]["commit"]
+    assert "dubious ownership in repository at '.'" in found
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "git cannot be asked" in records.reproduce(tmp_path)["git"]["commit"]
+
+
 def test_git_states(tmp_path: Path) -> None:
     def git(*words: str) -> None:
         person = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main"]

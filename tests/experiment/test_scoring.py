@@ -62,6 +62,17 @@ def test_the_bootstrap_interval_is_the_means(per_row):
     assert high == pytest.approx(values.mean() + half, abs=0.1 * half)
 
 
+def test_resampled_rows_are_numbered_anew_for_metrics_that_compare_columns():
+    """A difference of two pandas columns pairs labels of an index, which must not be those of the drawn rows."""
+    rows = pd.DataFrame({"x": np.random.default_rng(2).normal(size=60)})
+    guesses = rows["x"].to_numpy() + np.linspace(-1, 1, 60)
+    by_labels, by_positions = (
+        replace(mean_of("x", False), score=lambda rows, found, wrap=wrap: float(abs(rows["x"] - wrap(found)).mean()))
+        for wrap in (pd.Series, np.asarray)
+    )
+    assert bootstrap_interval(by_labels, rows, guesses) == bootstrap_interval(by_positions, rows, guesses)
+
+
 def test_the_bootstrap_interval_covers_the_truth():
     """19 of 20 intervals should; 36 or more of 40 have a probability of 0.95."""
     draw = np.random.default_rng(0)

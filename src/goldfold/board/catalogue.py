@@ -146,23 +146,27 @@ def competition_folder(board: Board, slug: str) -> Path:
 
 
 def _replace(source: Path, place: Path) -> None:
-    """Replace `place` by a copy of `source` in one step; files are hard links if possible."""
-    fresh = Path(tempfile.mkdtemp(dir=place.parent))
-    shutil.copytree(source, fresh / "public", copy_function=_link)
-    os.utime(fresh / "public")  # a new time, which `archive` uses in its file name
-    for old in place.parent.glob("public-*.zip"):
-        old.unlink()
-    if place.exists():
-        os.replace(place, fresh / "before")
-    os.replace(fresh / "public", place)
-    shutil.rmtree(fresh)
+    """Replace `place` by a copy of `source` in one step; files are hard links if possible, links become their files."""
+    with tempfile.TemporaryDirectory(dir=place.parent) as folder:
+        fresh = Path(folder)
+        shutil.copytree(source, fresh / "public", copy_function=_link)
+        os.utime(fresh / "public")  # a new time, which `archive` uses in its file name
+        for old in place.parent.glob("public-*.zip"):
+            old.unlink()
+        if place.exists():
+            os.replace(place, fresh / "before")
+        os.replace(fresh / "public", place)
 
 
 def _link(source: str, place: str) -> None:
+    """Link or copy a file; a symbolic link is followed, since the board serves none."""
+    file = os.path.realpath(source)
+    if not os.path.isfile(file):
+        raise GoldfoldError("file_missing", f"{source} leads to no file, but to {file}: prepare the data again")
     try:
-        os.link(source, place)
+        os.link(file, place)
     except OSError:
-        shutil.copy2(source, place)
+        shutil.copy2(file, place)
 
 
 def _draw(names: Series, seed: int) -> DataFrame:

@@ -19,8 +19,7 @@ import numpy as np
 
 from goldfold.board import catalogue, sandbox
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.failures import carried_out
-from goldfold.experiment.workspace import Workspace
+from goldfold.experiment.workspace import Workspace, load_tables
 from goldfold.submission import writing as submissions
 
 if TYPE_CHECKING:
@@ -60,15 +59,14 @@ def scorer(name: str, competition: Competition, folder: Path) -> Score:
 
     Messages of errors show the file name instead of the path.
     """
-    tables = carried_out(name, competition.load, folder / "public")
+    tables = load_tables(name, competition, folder / "public")
     sample, key = tables.sample_submission, tables.sample_submission.columns[0]
     usage = catalogue.read_usage(folder, sample)
     truths = catalogue.sides(submissions.read(folder / "private" / "solution.csv", sample), key, usage)
 
     def score(path: str, called: str) -> dict[str, float]:
         try:
-            frame = submissions.read(Path(path), sample)
-            submissions.check(frame, sample, tables.test, competition.submission)
+            frame = submissions.read_checked(Path(path), sample, tables.test, competition.submission)
         except GoldfoldError as error:
             raise GoldfoldError(error.code, error.message.replace(path, called)) from None
         parts = catalogue.sides(frame, key, usage)

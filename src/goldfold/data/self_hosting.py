@@ -6,17 +6,19 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import numpy as np
 
 from goldfold.competition import Tables
+from goldfold.data import csv_tables
 from goldfold.errors import GoldfoldError
+from goldfold.io.files import write_text
 
 if TYPE_CHECKING:
-    import numpy as np
+    from pandas import DataFrame
 
 
 def write(
-    rows: pd.DataFrame,
+    rows: DataFrame,
     hidden: np.ndarray,
     targets: Collection[str],
     sample: Mapping[str, Any],
@@ -31,18 +33,23 @@ def write(
     sample: column of the submission -> the constant that fills it in the sample submission. `private/solution.csv` has
         the same columns with the true values.
     """
-    test = rows.iloc[hidden]
-    rows.drop(index=test.index).to_csv(public / "train.csv", index=False)
-    test.drop(columns=list(targets)).to_csv(public / "test.csv", index=False)
-    test[["id"]].assign(**sample).to_csv(public / "sample_submission.csv", index=False)
-    test[["id", *sample]].to_csv(private / "solution.csv", index=False)
+    test, kept = rows.iloc[hidden], np.delete(np.arange(len(rows)), hidden)  # labels of an index may repeat
+    tables = {
+        public / "train.csv": rows.iloc[kept],
+        public / "test.csv": test.drop(columns=list(targets)),
+        public / "sample_submission.csv": test[["id"]].assign(**sample),
+        private / "solution.csv": test[["id", *sample]],
+    }
+    for path, table in tables.items():
+        write_text(path, csv_tables.to_text(table))
 
 
 def read(public: Path, text: Collection[str] = ()) -> Tables:
     """Read the tables that `write` wrote; `path` and `mask_path` become paths that can be opened.
 
-    text: columns that are read as text, so that an id such as 007 keeps its zeros. If there are any, only empty fields
-        count as missing, so that a class may be called NA.
+    Ids are text, exactly as they are in the files.
+    text: other columns that are read as text. If there are any, only empty fields count as missing, so that a class may
+        be called NA.
 
     Raises:
         GoldfoldError: `table_unreadable`, a file is missing or is not a CSV file.
@@ -54,11 +61,9 @@ def read(public: Path, text: Collection[str] = ()) -> Tables:
     return Tables(train=train, test=test, sample_submission=sample)
 
 
-def _table(path: Path, text: Collection[str]) -> pd.DataFrame:
+def _table(path: Path, text: Collection[str]) -> DataFrame:
     try:
-        return pd.read_csv(
-            path, dtype=dict.fromkeys(["path", "mask_path", *text], str), keep_default_na=not text, na_values=[""]
-        )
+        return csv_tables.read(path, text=["path", "mask_path", *text], na_is_missing=not text)
     except (OSError, ValueError) as error:  # pandas raises ValueErrors for files that are not CSV
         raise GoldfoldError(
             "table_unreadable", f"{path} cannot be read ({error}): delete {path.parent} and run `make prepare` again"

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import pandas as pd
+
+from goldfold.data import csv_tables
 from goldfold.errors import GoldfoldError, unknown
 
 if TYPE_CHECKING:
@@ -21,7 +26,7 @@ def check(competition: Competition, tables: Tables) -> None:
     Raises:
         GoldfoldError: a table has no rows, or ids are missing or repeated; a target is missing in a train row or is in
             the test table; the group column does not exist or has gaps; a file in `path` is absent, empty or not an
-            image; the sample submission asks for ids that the test table lacks.
+            image; the sample submission asks for ids that the test table lacks, or looks damaged.
     """
     for name, rows in (("train", tables.train), ("test", tables.test)):
         _check_ids(name, rows)
@@ -29,7 +34,7 @@ def check(competition: Competition, tables: Tables) -> None:
             from goldfold.images import reading
 
             reading.check(rows["path"].tolist())
-    _check_sample(tables.sample_submission, tables.test["id"])
+    _check_sample(tables.sample_submission, tables, competition.targets)
     for target in competition.targets:
         _check_target(tables, target)
     if competition.group is not None:
@@ -49,7 +54,10 @@ def _check_ids(name: str, rows: DataFrame) -> None:
         )
     if rows["id"].isna().any():
         count = rows["id"].isna().sum()
-        raise GoldfoldError("id_missing", f"the {name} table has {count} rows without an id: drop them in load()")
+        raise GoldfoldError(
+            "id_missing",
+            f"the {name} table has {count} rows without an id: drop them in load(), or read ids as text if one is NA",
+        )
     repeated = rows["id"][rows["id"].duplicated()].tolist()
     if repeated:
         raise GoldfoldError(
@@ -59,17 +67,42 @@ def _check_ids(name: str, rows: DataFrame) -> None:
         )
 
 
-def _check_sample(sample: DataFrame, ids: Series) -> None:
-    """Check that the test table has all sample ids or none of them (a row may ask for a pair of images, say)."""
-    sample_ids = sample.iloc[:, 0]
-    known = sample_ids.isin(ids)
-    if known.any() and not known.all():
-        missing = sample_ids[~known].tolist()
+def _check_sample(sample: DataFrame, tables: Tables, targets: Sequence[str]) -> None:
+    """Check header and ids: the test table has all sample ids or none (a row may ask for a pair of images, say)."""
+    known = [str(name) for table in (tables.test, tables.train) for name in table.columns]
+    for at, name in enumerate(map(str, sample.columns)):
+        plain = name.strip(" \t\"'\ufeff")
+        if not name.isprintable() or not plain or (plain != name and (at == 0 or plain in targets)):
+            near = difflib.get_close_matches(plain, known, n=1, cutoff=0.8)
+            told = f" where the tables have {near[0]!r}" if near and near[0] != name else ""
+            raise _sample_damaged(f"its column {at + 1} is called {name!r}{told}")
+    ids, wanted = csv_tables.written(tables.test["id"]), csv_tables.written(sample.iloc[:, 0])
+    absent = wanted[~wanted.isin(ids)]
+    if not len(absent):
+        return
+    for name in sample.columns[1:]:
+        if len(absent) == len(sample) and csv_tables.written(sample[name]).isin(ids).all():
+            raise _sample_damaged(f"the ids of the test table are in its column {name!r}, not in the first")
+    stripped = absent[absent.str.strip(" \t\r\n\"'\ufeff").isin(ids)].tolist()
+    if stripped:
+        raise _sample_damaged(
+            f"{len(stripped)} of its ids have other characters around those of load()'s, {stripped[0]!r}"
+        )
+    if len(absent) < len(wanted):
+        respelled = pd.to_numeric(absent, errors="coerce").isin(pd.to_numeric(ids, errors="coerce").dropna())
+        first = absent[respelled].tolist()[:1] or absent.tolist()
+        hint = "read ids as text, as goldfold.data.csv_tables.read does" if respelled.any() else "read all test rows"
         raise GoldfoldError(
             "sample_ids_unknown",
-            f"the sample submission asks for {len(missing)} ids that the test table lacks, first {missing[0]!r}: "
-            "read all test rows in load()",
+            f"the sample submission asks for {len(absent)} ids that the test table lacks, first {first[0]!r}: "
+            f"{hint} in load()",
         )
+
+
+def _sample_damaged(fault: str) -> GoldfoldError:
+    return GoldfoldError(
+        "sample_damaged", f"the sample submission looks damaged: {fault}. Download it again, or mend it in load()."
+    )
 
 
 def _check_target(tables: Tables, target: str) -> None:
@@ -103,9 +136,6 @@ def content_hashes(rows: DataFrame, targets: Sequence[str]) -> Series:
 
     Rows with equal hashes are duplicates. The index is that of `rows`.
     """
-    import numpy as np
-    import pandas as pd
-
     if "path" in rows:
         return pd.Series(_file_hashes(rows["path"]), index=rows.index)
     features = without_targets(rows, targets)
@@ -130,8 +160,6 @@ def data_hash(tables: Tables, train_contents: Series, test_contents: Series) -> 
 
     train_contents, test_contents: as `content_hashes` returns them.
     """
-    import pandas as pd
-
     digest = hashlib.sha256()
     for rows, content in ((tables.train, train_contents), (tables.test, test_contents)):
         plain = rows.drop(columns="path", errors="ignore").astype(str)

@@ -113,7 +113,7 @@ def _power_mean(task: BlendTask, positions: np.ndarray) -> Blender:
     if min(each.min() for each in task.oof) < 0:
         raise GoldfoldError("predictions_negative", "it needs predictions of at least 0")
     sign = 1 if task.metric.higher_is_better else -1
-    rows, seen = task.rows.iloc[positions], [each[positions] for each in task.oof]
+    rows, seen = task.rows.iloc[positions].reset_index(drop=True), [each[positions] for each in task.oof]
     goodness = [round(sign * task.metric.score(rows, power_mean(seen, p)), 12) for p in EXPONENTS]
     best = EXPONENTS[int(np.argmax(goodness))]
     return Blender(lambda predictions: power_mean(predictions, best), description=f"p = {best:g}")

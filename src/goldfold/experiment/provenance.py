@@ -52,7 +52,11 @@ def reproduce(project: Path, command: Sequence[str] | None = None) -> dict[str, 
 
 def _typed(command: Sequence[str], project: Path) -> str:
     """The command line as one would type it in the project's folder."""
-    line = re.sub(r"://[^/\s@]+@", "://***@", shlex.join(command))
+    return _without_names(re.sub(r"://[^/\s@]+@", "://***@", shlex.join(command)), project)
+
+
+def _without_names(line: str, project: Path) -> str:
+    """A line without the paths of the project and the home folder."""
     line = _shortened(line, str(project), ".")
     return _shortened(line, os.path.expanduser("~"), "~")
 
@@ -63,13 +67,14 @@ def _shortened(line: str, folder: str, sign: str) -> str:
 
 
 def _git(project: Path) -> dict[str, str]:
-    """Commit, branch and worktree ('clean', or the number of files that differ from the commit)."""
-    if _git_output(project, "rev-parse", "--is-inside-work-tree") != "true":
-        return {"commit": NO_GIT, "branch": NO_GIT, "worktree": NO_GIT}
-    changes = _git_output(project, "status", "--porcelain")
+    """Commit, branch and worktree ('clean', or the number of files that differ from the commit); else git's reason."""
+    inside, reason = _ask_git(project, "rev-parse", "--is-inside-work-tree")
+    if inside != "true":
+        return dict.fromkeys(("commit", "branch", "worktree"), reason or NO_GIT)
+    changes, _ = _ask_git(project, "status", "--porcelain")
     return {
-        "commit": _git_output(project, "rev-parse", "--verify", "HEAD") or "no commit yet",
-        "branch": _git_output(project, "branch", "--show-current") or "detached",
+        "commit": _ask_git(project, "rev-parse", "--verify", "HEAD")[0] or "no commit yet",
+        "branch": _ask_git(project, "branch", "--show-current")[0] or "detached",
         "worktree": "unknown" if changes is None else _uncommitted(len(changes.splitlines())),
     }
 
@@ -78,14 +83,19 @@ def _uncommitted(files: int) -> str:
     return count(files, "uncommitted file") if files else "clean"
 
 
-def _git_output(project: Path, *question: str) -> str | None:
-    """The output of a git command; None if it fails, hangs, or git is not installed."""
+def _ask_git(project: Path, *question: str) -> tuple[str | None, str]:
+    """The output of a git command, and why there is none: git's own reason, such as a folder of another owner."""
     command = ["git", "-C", str(project), *question]
     try:
-        answer = subprocess.run(command, capture_output=True, timeout=GIT_SECONDS, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return answer.stdout.decode("utf-8", "replace").strip()
+        answer = subprocess.run(command, capture_output=True, timeout=GIT_SECONDS, env={**os.environ, "LC_ALL": "C"})
+    except (OSError, subprocess.SubprocessError) as error:
+        return None, _without_names(f"unknown, since git cannot be asked: {error}", project.resolve())
+    if not answer.returncode:
+        return answer.stdout.decode("utf-8", "replace").strip(), ""
+    reason = answer.stderr.decode("utf-8", "replace").strip().partition("\n")[0].removeprefix("fatal: ")
+    if reason.startswith("not a git repository"):
+        return None, NO_GIT
+    return None, _without_names(f"unknown, since git says: {reason}", project.resolve())
 
 
 def _version(package: str) -> str:

@@ -124,7 +124,7 @@ def resampling_scorer(metric: Metric, rows: DataFrame, predictions: np.ndarray) 
         return lambda index: per_row[index].mean()
     if options.resampled:
         return options.resampled(rows, predictions)
-    return lambda index: metric.score(rows.iloc[index], predictions[index])
+    return lambda index: metric.score(rows.iloc[index].reset_index(drop=True), predictions[index])
 
 
 def _members(count: int, groups: np.ndarray | None) -> Sequence[np.ndarray] | np.ndarray:

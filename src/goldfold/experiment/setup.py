@@ -13,7 +13,7 @@ from pandas import Series
 
 import goldfold
 from goldfold.competition import Runtime
-from goldfold.data import fold_checks, fold_tables, tables
+from goldfold.data import csv_tables, fold_checks, fold_tables, tables
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
 from goldfold.experiment import identity
@@ -87,7 +87,7 @@ def prepare_experiment(
         name=name,
         config=config,
         experiment=experiment,
-        drawn=fold_tables.folds_to_table(data.train["id"], drawn).to_csv(index=False),
+        drawn=csv_tables.to_text(fold_tables.folds_to_table(data.train["id"], drawn)),
         contents=(
             tables.content_hashes(data.train, competition.targets),
             tables.content_hashes(data.test, competition.targets),

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module, invalidate_caches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,7 +114,7 @@ class Workspace:
 
     def load(self, name: str) -> Tables:
         """The competition's tables; its data is prepared first where that needs no download."""
-        return carried_out(name, self.competition(name).load, self.public(name))
+        return load_tables(name, self.competition(name), self.public(name))
 
     def stale(self, name: str) -> bool:
         """Whether the competition's data.py has changed since it prepared the data."""
@@ -164,6 +164,19 @@ class Workspace:
         tables = self.load(name)
         if "path" in tables.train:
             self.observer.line(f"  {_described([*tables.train['path'], *tables.test['path']])}")
+
+
+def load_tables(name: str, competition: Competition, public: Path) -> Tables:
+    """What load() reads, rows numbered from 0, with the sample submission as its file spells it."""
+    from goldfold.submission import sample
+
+    tables = carried_out(name, competition.load, public)
+    return replace(
+        tables,
+        train=tables.train.reset_index(drop=True),
+        test=tables.test.reset_index(drop=True),
+        sample_submission=sample.from_file(public, tables.sample_submission, competition.submission),
+    )
 
 
 def _make_importable(root: Path) -> None:

@@ -86,13 +86,13 @@ def compare_submissions(path: Path, own: Path) -> str:
     """Describe how the submission at `path` differs from the run's `own`, in one clause."""
     if path.read_bytes() == own.read_bytes():
         return "the same bytes as the run's own submission"
-    here, there = (pd.read_csv(each, keep_default_na=False) for each in (path, own))
+    here, there = (pd.read_csv(each, dtype=str, keep_default_na=False) for each in (path, own))
     key = here.columns[0]
     if not here[key].equals(there[key]):
         return "other ids than in the run's own submission, as where the test set is another"
     changed = int((here != there).any(axis=1).sum())
-    numbers = here.select_dtypes("number").columns.intersection(there.select_dtypes("number").columns)
-    largest = float((here[numbers] - there[numbers]).abs().max().max()) if len(numbers) else 0.0
+    numbers = (each.drop(columns=key).apply(pd.to_numeric, errors="coerce") for each in (here, there))
+    largest = float(np.abs(np.nan_to_num(next(numbers) - next(numbers))).max(initial=0))
     return f"{changed:,} of {len(here):,} rows differ from the run's own submission, numbers by {largest:.1g} at most"
 
 

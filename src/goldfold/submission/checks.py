@@ -1,7 +1,7 @@
 """Checks of one submission column, for `Submission.checks`.
 
-A check is a function (values, their ids, test rows) -> one clause that says what is wrong, or None. Missing values are
-errors before a check sees the column, unless the column is in `Submission.may_be_empty`.
+A check is a function (values, their ids as text, test rows) -> one clause that says what is wrong, or None. Missing
+values are errors before a check sees the column, unless the column is in `Submission.may_be_empty`.
 """
 
 from __future__ import annotations
@@ -60,20 +60,20 @@ def number() -> Check:
 def run_lengths(size: Callable[[DataFrame], Mapping[Hashable, tuple[int, int]]]) -> Check:
     """Check for run lengths that decode inside their image, without two objects of an image sharing a pixel.
 
-    size: test rows -> {id: (height, width)}. An image without objects has an empty value: name the column in
-        `Submission.may_be_empty`.
+    size: test rows -> {id: (height, width)}, ids compared as text. An image without objects has an empty value: name
+        the column in `Submission.may_be_empty`.
     """
 
     def check(values: Series, ids: Series, test: DataFrame) -> str | None:
-        sizes = size(test)
-        images = _places(ids.tolist(), list(sizes))
+        sizes: dict[Hashable, tuple[int, int]] = {str(id_): pixels for id_, pixels in size(test).items()}
+        images = _places(ids.astype(str).tolist(), list(sizes))
         invalid = _invalid_images(values, images, sizes)[images]
         if not invalid.any():
             return None
         count, among = len(np.unique(images[invalid])), len(np.unique(images))
         row = int(invalid.argmax())
         id_, texts = ids.iloc[row], values[images == images[row]].astype(object)
-        fault = _fault(texts.where(texts.notna(), None).tolist(), sizes.get(id_))
+        fault = _fault(texts.where(texts.notna(), None).tolist(), sizes.get(str(id_)))
         return f"must decode inside its image; wrong in {count:,} of {among:,} images, first id {id_}: {fault}"
 
     return check

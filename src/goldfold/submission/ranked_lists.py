@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from goldfold.data import csv_tables
 from goldfold.errors import GoldfoldError
+from goldfold.io.files import write_text
 from goldfold.retrieval.pairs import by_label, count_relevant
 from goldfold.retrieval.search import nearest
 from goldfold.submission.checks import wrong_rows
@@ -94,7 +96,7 @@ class RankedLists:
             ),
         }
         for path, table in tables.items():
-            table.to_csv(path, index=False)
+            write_text(path, csv_tables.to_text(table))
 
     def grade(self, submission: DataFrame, solution: DataFrame, pairs: Pairs) -> float:
         """Return the mean average precision of the lists, in [0, 1].

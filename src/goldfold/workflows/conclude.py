@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from goldfold.data import csv_tables
 from goldfold.experiment import config as configs
 from goldfold.experiment.failures import carried_out
 from goldfold.experiment.fits import Experiment, Fit
@@ -115,9 +116,9 @@ def _save(experiment: Experiment, whole: Outcome, run: Path) -> None:
     """Out-of-fold and test predictions with their ids, and the metrics."""
     train, test = experiment.tables.train, experiment.tables.test
     write_array(run / "oof.npy", whole.oof)
-    write_text(run / "oof_ids.csv", train[["id"]].iloc[whole.rows].to_csv(index=False))
+    write_text(run / "oof_ids.csv", csv_tables.to_text(train[["id"]].iloc[whole.rows]))
     write_array(run / "test.npy", whole.test)
-    write_text(run / "test_ids.csv", test[["id"]].to_csv(index=False))
+    write_text(run / "test_ids.csv", csv_tables.to_text(test[["id"]]))
     write_json(run / "metrics.json", whole.metrics)
 
 

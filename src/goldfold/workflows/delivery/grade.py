@@ -49,6 +49,6 @@ def checked_submission(workspace: Workspace, run: Path) -> tuple[DataFrame, Data
         )
     path, data = workspace.submission_path(run), workspace.load(name)
     writing.check_unchanged(path)
-    submission = writing.read(path, data.sample_submission)
-    writing.check(submission, data.sample_submission, data.test, workspace.competition(name).submission)
+    rules = workspace.competition(name).submission
+    submission = writing.read_checked(path, data.sample_submission, data.test, rules)
     return submission, data.sample_submission
