@@ -225,3 +225,12 @@ def test_shrunk_foreground_is_what_covers_half_a_pixel(height: int, width: int) 
 def test_impossible_parameters_are_refused(wrong: dict, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         segmenter.SegmenterParams(**wrong)
+
+
+def test_a_mask_of_another_size_names_its_row(tmp_path: Path, rows: DataFrame) -> None:
+    wide = rows[:8].copy()
+    path = tmp_path / "wide.png"
+    cv2.imencode(".png", np.zeros((64, 80, 3), np.uint8))[1].tofile(path)
+    wide.loc[3, "path"] = path
+    with raises_code("mask_size_differs", "点3", "64 x 64", "80 x 64"):
+        plan(wide, tmp_path)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from goldfold.competition import Tables
 from goldfold.errors import GoldfoldError
+from goldfold.images import masks as image_masks
 from goldfold.images import names as image_names
 from goldfold.images import reading
 
@@ -63,7 +64,7 @@ def mvtec(raw: Path) -> pd.DataFrame:
 
     Raises:
         GoldfoldError: there are no images, unreadable ones, fewer than two normal training images, images in other
-            folders, a defect without a mask, or a mask whose size differs from its image.
+            folders, a defect without a mask or with an empty one, or a mask whose size differs from its image.
     """
     rows = _images(raw)
     parts = rows["name"].str.extract(r"^(?P<class>[^/]+)/(?P<part>train(?=/good/)|test|ground_truth)/(?P<kind>[^/]+)/")
@@ -138,7 +139,7 @@ def _with_sample(path: Path, test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataF
 
 
 def _masks(samples: pd.DataFrame, masks: pd.DataFrame) -> list[Path | None]:
-    """Return the mask file of each image, None for good images; masks must have their image's size."""
+    """Return the mask file of each image, None for good images; each mask is read once, so that it is sound."""
     names = [image_names.without_suffix(name).removesuffix("_mask") for name in masks["name"]]
     by_name = dict(zip(names, masks["path"], strict=True))
     wanted = [image_names.without_suffix(name.replace("/test/", "/ground_truth/", 1)) for name in samples["name"]]
@@ -147,11 +148,6 @@ def _masks(samples: pd.DataFrame, masks: pd.DataFrame) -> list[Path | None]:
     for (name, kind), path, mask, place in zip(names_and_kinds, samples["path"], found, wanted, strict=True):
         if mask is None and kind != GOOD:
             raise GoldfoldError("mask_missing", f"'{name}' shows a defect but has no mask: add '{place}_mask.png'")
-        if mask is not None and reading.size(mask) != reading.size(path):
-            (mask_height, mask_width), (height, width) = reading.size(mask), reading.size(path)
-            raise GoldfoldError(
-                "mask_size_differs",
-                f"mask '{mask}' must have its image's size, {width} x {height} pixels, but has {mask_width} x "
-                f"{mask_height}: replace it",
-            )
+        if mask is not None:
+            image_masks.read_defect(mask, path)
     return found
