@@ -72,7 +72,7 @@ def _copy(rows: pd.DataFrame, known: pd.Index, public: Path) -> None:
     for row in rows.loc[known].itertuples():
         pixels = reading.read(row.source)
         drawn = row.source.with_suffix(".png")
-        mask = image_masks.read_defect(drawn, row.source) if row.defect else np.zeros(pixels.shape[:2])
+        mask = image_masks.read(drawn, row.source) if row.defect else np.zeros(pixels.shape[:2])
         cv2.imencode(".png", (mask > EDGE).astype(np.uint8) * 255)[1].tofile(public / row.mask_path)
 
 
