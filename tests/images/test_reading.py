@@ -70,7 +70,7 @@ def bad_files(folder, picture):
         "empty.png": "is empty",
         "text.png": "not an image",
         "cut.png": "truncated",
-        "float.tif": "not an image",
+        "float.tif": "samples are floats",
     }
 
 

@@ -16,7 +16,6 @@ from goldfold.competition import Tables
 from goldfold.errors import GoldfoldError
 from goldfold.images import masks as image_masks
 from goldfold.images import names as image_names
-from goldfold.images import reading
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 UNKNOWN = "?"  # class of an image that has none: no folder is called so, and CSV files keep it, unlike an empty field
@@ -37,7 +36,7 @@ def train_test_folders(raw: Path) -> Tables:
         repeat.
 
     Raises:
-        GoldfoldError: there are no images, unreadable ones, or only one normal image; the mapping or the sample
+        GoldfoldError: there are no images, or only one normal image; the mapping or the sample
             submission has another format, names images that do not exist, names one twice, or leaves some out.
     """
     train, test = (_images(raw / part).assign(part=part) for part in ("train", "test"))
@@ -63,7 +62,7 @@ def mvtec(raw: Path) -> pd.DataFrame:
     its image.
 
     Raises:
-        GoldfoldError: there are no images, unreadable ones, fewer than two normal training images, images in other
+        GoldfoldError: there are no images, fewer than two normal training images, images in other
             folders, a defect without a mask or with an empty one, or a mask whose size differs from its image.
     """
     rows = _images(raw)
@@ -90,9 +89,7 @@ def _images(folder: Path) -> pd.DataFrame:
     found = sorted((image_names.to_nfc(path.relative_to(folder).as_posix()), path) for path in _files(folder))
     if not found:
         raise GoldfoldError("no_images", f"{folder} has no images ({', '.join(IMAGE_SUFFIXES)}): put them there")
-    rows = pd.DataFrame(found, columns=["name", "path"])
-    reading.check(rows["path"].tolist())
-    return rows
+    return pd.DataFrame(found, columns=["name", "path"])
 
 
 def _files(folder: Path) -> Iterator[Path]:

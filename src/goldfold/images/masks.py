@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from goldfold.errors import GoldfoldError
-from goldfold.images import reading
+from goldfold.images import headers
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,14 +36,14 @@ def read(path: str | Path, image: str | Path | None = None, *, alpha: bool = Fal
         GoldfoldError: the file cannot be read; colors, alpha or a lossy file leave open which pixels are background; a
             value is no whole number; the size is not the image's.
     """
-    with reading.opened(path) as opened:
+    with headers.opened(path) as opened:
         turn = _turn(path, opened, image)
         try:
             pixels = _stored(path, opened)
-        except reading.PILLOW_ERRORS as error:
-            raise reading.unreadable(path, error) from error
+        except headers.PILLOW_ERRORS as error:
+            raise headers.unreadable(path, error) from error
         values = _alpha(path, pixels) if alpha else _values(path, pixels, opened)
-    return reading.upright(values, turn)
+    return headers.upright(values, turn)
 
 
 def read_defect(path: str | Path, image: str | Path | None = None) -> np.ndarray:
@@ -63,29 +63,29 @@ def check_size(mask: str | Path, image: str | Path) -> None:
 
     Raises GoldfoldError with both sizes.
     """
-    with reading.opened(mask) as opened:
+    with headers.opened(mask) as opened:
         _turn(mask, opened, image)
 
 
 def ambiguous(mask: str | Path, image: str | Path) -> bool:
     """Whether only the image carries an EXIF orientation, and the mask fits both its stored and its upright pixels."""
-    carried = reading.orientation(image) or 1
-    height, width = reading.size(image)
-    return carried > 1 and (carried < 5 or height == width) and reading.orientation(mask) is None
+    carried = headers.orientation(image) or 1
+    height, width = headers.size(image)
+    return carried > 1 and (carried < 5 or height == width) and headers.orientation(mask) is None
 
 
 def _turn(path: str | Path, opened: Image, image: str | Path | None) -> int | None:
     """The EXIF orientation by which the stored mask is turned; its size must then be that of the image."""
-    own = reading.tag(opened)
+    own = headers.tag(opened)
     width, height = opened.size
     if opened.format == "TIFF":
         turn = None  # Pillow turns it
     else:
         turn = own
         height, width = (width, height) if (own or 1) >= 5 else (height, width)
-    if image is None or (wanted := reading.size(image)) == (height, width):
+    if image is None or (wanted := headers.size(image)) == (height, width):
         return turn
-    carried = reading.orientation(image) or 1
+    carried = headers.orientation(image) or 1
     if own is None and carried >= 5 and wanted == (width, height):
         return carried
     how = "it is transposed, so swap its axes" if wanted == (width, height) else "replace it"
@@ -98,7 +98,7 @@ def _turn(path: str | Path, opened: Image, image: str | Path | None) -> int | No
 
 def _stored(path: str | Path, opened: Image) -> np.ndarray:
     """The stored samples, (h, w) or (h, w, channels), of an image opened with Pillow."""
-    if reading.is_deep(opened):  # Pillow reads these as 8-bit
+    if headers.is_deep(opened):  # Pillow reads these as 8-bit
         content = np.frombuffer(Path(path).read_bytes(), np.uint8)
         pixels = cv2.imdecode(content, cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
         if pixels is None:
