@@ -194,10 +194,10 @@ def _optimizer(params: SegmenterParams, model: nn.Module) -> torch.optim.Optimiz
 def _predict(params: SegmenterParams, backbone: Backbone, model: nn.Module, _: None, rows: DataFrame) -> np.ndarray:
     maps = np.empty((len(rows), params.image_size, params.image_size), np.float16)
     paths = list(rows["path"])
-    for start in range(0, len(paths), params.batch_size):
-        chunk = slice(start, start + params.batch_size)
+    device = next(model.parameters()).device
+    for chunk in batches.prediction_batches(len(paths), params.batch_size, params.image_size, device):
         pixels = torch.from_numpy(reading.load_resized(paths[chunk], params.image_size))
-        inputs = [_normalize(view, backbone, model) for view in make_views(pixels, params.views)]
-        predicted = [model(view).float().sigmoid()[:, 0] for view in inputs]
+        views = make_views(pixels, params.views)
+        predicted = [model(_normalize(view, backbone, model)).float().sigmoid()[:, 0] for view in views]
         maps[chunk] = torch.stack(undo_views(predicted, params.views)).mean(dim=0).cpu().numpy()
     return maps
