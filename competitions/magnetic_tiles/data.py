@@ -15,6 +15,7 @@ from goldfold.competition import Fold, Tables
 from goldfold.data import self_hosting
 from goldfold.data.folds import stratified_grouped
 from goldfold.errors import GoldfoldError
+from goldfold.images import masks as image_masks
 from goldfold.images import matching, reading
 
 NORMAL = "Free"
@@ -70,7 +71,8 @@ def _copy(rows: pd.DataFrame, known: pd.Index, public: Path) -> None:
         shutil.copyfile(source, public / path)
     for row in rows.loc[known].itertuples():
         pixels = reading.read(row.source)
-        mask = reading.read_mask(row.source.with_suffix(".png")) if row.defect else np.zeros(pixels.shape[:2])
+        drawn = row.source.with_suffix(".png")
+        mask = image_masks.read(drawn, row.source) if row.defect else np.zeros(pixels.shape[:2])
         cv2.imencode(".png", (mask > EDGE).astype(np.uint8) * 255)[1].tofile(public / row.mask_path)
 
 
@@ -86,4 +88,4 @@ def split(train: pd.DataFrame, seed: int) -> list[Fold]:
 
 def masks(rows: pd.DataFrame) -> Iterator[np.ndarray]:
     """Read the defect mask of each tile, int32 (height, width), 0 = normal."""
-    return map(reading.read_mask, rows["mask_path"])
+    return map(image_masks.read, rows["mask_path"], rows["path"])

@@ -13,6 +13,7 @@ import pandas as pd
 from goldfold.competition import Fold, Tables
 from goldfold.data import defect_folders, fold_checks, self_hosting
 from goldfold.errors import GoldfoldError
+from goldfold.images import masks as image_masks
 from goldfold.images import reading
 
 TARGETS = ("defect", "kind", "source", "mask_path")
@@ -47,7 +48,7 @@ def _copy(rows: pd.DataFrame, known: pd.Index, public: Path) -> None:
     for row in rows.itertuples():
         shutil.copyfile(row.file, public / row.path)
     for row in rows.loc[known].itertuples():
-        mask = reading.read_mask(row.mask) > 0 if row.defect else np.zeros(reading.size(row.file), bool)
+        mask = image_masks.read_defect(row.mask, row.file) > 0 if row.defect else np.zeros(reading.size(row.file), bool)
         cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tofile(public / row.mask_path)
 
 
@@ -80,4 +81,4 @@ def split(train: pd.DataFrame, seed: int) -> list[Fold]:
 
 def masks(rows: pd.DataFrame) -> Iterator[np.ndarray]:
     """Read the defect mask of each image, int32 (height, width), 0 = normal."""
-    return map(reading.read_mask, rows["mask_path"])
+    return map(image_masks.read, rows["mask_path"], rows["path"])

@@ -14,6 +14,7 @@ from pandas import DataFrame
 from goldfold.competition import Fold, Tables
 from goldfold.data.folds import stratified
 from goldfold.errors import GoldfoldError
+from goldfold.images import masks as image_masks
 from goldfold.images import reading
 from goldfold.submission import rle
 
@@ -54,7 +55,7 @@ def _copy(source: Path, public: Path, *, labeled: bool) -> DataFrame:
         if labeled:
             merged = np.zeros(pixels.shape[:2], np.uint16)
             for number, mask in enumerate(sorted((folder / "masks").glob("*.png")), 1):
-                merged[reading.read(mask, gray=True)[..., 0] > 0] = number
+                merged[image_masks.read(mask, file) > 0] = number
             cv2.imencode(".png", merged)[1].tofile(public / "masks" / file.name)
         rows.append((folder.name, *pixels.shape[:2], _stratum(pixels)))
     return DataFrame(rows, columns=["id", "height", "width", "stratum"])
@@ -73,7 +74,7 @@ def _hide(test: DataFrame, masks_folder: Path, private: Path) -> None:
     rows = []
     for id_, height, width in test[["id", "height", "width"]].itertuples(index=False):
         file = masks_folder / f"{id_}.png"
-        rows += [(id_, code, height, width) for code in rle.encode_instances(reading.read_mask(file)) or [""]]
+        rows += [(id_, code, height, width) for code in rle.encode_instances(image_masks.read(file)) or [""]]
         file.unlink()
     DataFrame(rows, columns=[*COLUMNS, "Height", "Width"]).to_csv(private / "solution.csv", index=False)
 
@@ -94,4 +95,4 @@ def split(train: DataFrame, seed: int) -> list[Fold]:
 
 def masks(rows: DataFrame) -> Iterator[np.ndarray]:
     """Read the instance map of each image, int32 (height, width), 0 = background."""
-    return map(reading.read_mask, rows["mask_path"])
+    return map(image_masks.read, rows["mask_path"], rows["path"])

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from bisect import bisect
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+LISTED = 60  # names that a message lists in full
+NEAREST = 3  # names that it lists of more
+LIKELY = 200  # names that are compared of more
 
 
 class GoldfoldError(Exception):
@@ -27,12 +33,28 @@ class GoldfoldError(Exception):
 
 
 def unknown(kind: str, name: str, known: Iterable[str], code: str = "unknown_name") -> GoldfoldError:
-    """The error for a name that does not exist: it lists the names that do, and suggests the nearest.
+    """The error for a name that does not exist: it suggests the nearest, and lists the names that do.
+
+    Of more than `LISTED` names the nearest ones are listed.
 
     >>> str(unknown("competition", "digit", ["solar_cells", "digits"]))
     "there is no competition 'digit'; did you mean 'digits'? known: digits, solar_cells"
+    >>> str(unknown("id", "200", (f"{number:05d}" for number in range(300))))
+    "there is no id '200'; did you mean '00200'? 300 known, the nearest: 00200, 00299, 00298"
     """
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    likely = known if len(known) <= LISTED else _likely(name, known)
+    near = difflib.get_close_matches(name, likely, n=NEAREST, cutoff=0.5)
     hint = f"; did you mean '{near[0]}'?" if near else ";"
-    return GoldfoldError(code, f"there is no {kind} '{name}'{hint} known: {', '.join(known) or 'none'}")
+    if len(known) <= LISTED:
+        return GoldfoldError(code, f"there is no {kind} '{name}'{hint} known: {', '.join(known) or 'none'}")
+    shown = ("the nearest: " if near else "such as ") + ", ".join(near or likely[:NEAREST])
+    return GoldfoldError(code, f"there is no {kind} '{name}'{hint} {len(known):,} known, {shown}")
+
+
+def _likely(name: str, known: Sequence[str]) -> list[str]:
+    """Names among which the nearest are sought: those that contain `name` or sort next to it; comparing all is slow."""
+    place = bisect(known, name)
+    beside = known[max(0, place - LIKELY) : place + LIKELY]
+    containing = islice((each for each in known if name and (name in each or each in name)), LIKELY)
+    return list(dict.fromkeys([*containing, *beside]))

@@ -56,3 +56,16 @@ def test_half_precision_is_read_as_it_is():
 def test_what_tells_no_gaussian_is_refused(features, shrinkage, code):
     with raises_code(code):
         padim.fit(features, shrinkage)
+
+
+def test_positions_without_variance_have_a_narrow_gaussian():
+    """A constant background: all positions but the first are equal in all images."""
+    normal = drawn()
+    constant = normal.clone()
+    constant[:, 1:] = constant[:1, 1:]
+    gaussians = padim.fit(constant, 0.1)
+    same, rounded, moved = (padim.distances(constant[:1] + shift, gaussians)[0] for shift in (0.0, 1e-6, 0.1))
+    assert (same[1:] < 0.1).all()
+    assert (rounded[1:] < 0.1).all()
+    assert (moved[1:] > 10 * moved[0]).all()
+    assert torch.equal(padim.fit(normal[:, :1], 0.1).factor[0], gaussians.factor[0])

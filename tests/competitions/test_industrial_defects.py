@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import made_defects
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from error_codes import raises_code
 from competitions.industrial_defects import COMPETITION, data
 from goldfold.competition import Runtime, Tables
 from goldfold.data import tables
-from goldfold.errors import GoldfoldError
 from goldfold.images import reading as images
 from goldfold.submission import writing as submissions
 
@@ -96,10 +94,3 @@ def test_a_short_training_makes_the_submission(loaded: Tables, recipe: str, tmp_
 def test_absent_folders_say_where_they_belong(tmp_path: Path) -> None:
     with raises_code("no_images", "raw/train"):
         COMPETITION.prepare(tmp_path / "raw", tmp_path, tmp_path)
-
-
-def test_a_damaged_image_is_named(tmp_path: Path) -> None:
-    raw = made_defects.homework(tmp_path / "raw", train=5)
-    (raw / "test" / "0002.png").write_bytes(cv2.imencode(".png", np.zeros((4, 4), np.uint8))[1][:4].tobytes())
-    with pytest.raises(GoldfoldError, match=r"1 of 12 images cannot be read, first .*0002\.png"):
-        prepared(raw, tmp_path)

@@ -13,7 +13,7 @@ from error_codes import raises_code
 from pandas import DataFrame
 
 from competitions.nuclei import COMPETITION, data, submission
-from goldfold.images import reading as images
+from goldfold.images import masks
 from goldfold.submission import rle
 from goldfold.submission import writing as submissions
 
@@ -100,7 +100,7 @@ def test_more_nuclei_than_a_byte_counts(tmp_path: Path) -> None:
     for part in ("images", "masks"):
         (tmp_path / part).mkdir()
     data._copy(tmp_path / "train", tmp_path, labeled=True)
-    assert len(np.unique(images.read_mask(tmp_path / "masks" / "00.png"))) == 301
+    assert len(np.unique(masks.read(tmp_path / "masks" / "00.png"))) == 301
 
 
 def test_hidden_labels_are_the_truth_and_score_as_perfect(hosted: Path, truths: dict) -> None:

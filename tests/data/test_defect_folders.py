@@ -15,6 +15,7 @@ from PIL import Image
 
 from goldfold.data import defect_folders, self_hosting
 from goldfold.errors import GoldfoldError
+from goldfold.images import masks
 from goldfold.images import reading as images
 
 GREY = np.full((8, 10), 90, np.uint8)
@@ -171,10 +172,8 @@ def test_size_is_that_of_the_image_as_it_is_read(tmp_path):
     assert images.size(tmp_path / "a.jpg") == (10, 8)
 
 
-def test_folders_without_images_and_damaged_images_are_refused(flat):
+def test_folders_without_images_are_refused(flat):
     refused(flat / "nowhere", "nowhere/train", ".png", code="no_images")
-    (flat / "train" / "0002.png").write_bytes(b"no image")
-    refused(flat, "1 of 3 images", "0002.png")
 
 
 def test_a_single_normal_image_is_refused(flat):
@@ -224,7 +223,7 @@ def test_mvtecs_layout_comes_through_whole(tmp_path):
     assert (found["mask_path"].isna() == (found["kind"] == "good")).all()
     for row in found[found["kind"] != "good"].itertuples():
         dark = images.read(row.path, gray=True)[..., 0] == 5
-        assert dark[images.read_mask(row.mask_path) > 0].all(), row.name
+        assert dark[masks.read(row.mask_path) > 0].all(), row.name
 
 
 def test_masks_may_be_called_as_their_images(tmp_path):
@@ -247,6 +246,12 @@ def test_masks_that_lack_or_have_another_size_are_refused(tmp_path):
         code="mask_missing",
         layout=defect_folders.mvtec,
     )
+
+
+def test_an_empty_mask_of_a_defect_is_refused(tmp_path):
+    mask = made_defects.mvtec(tmp_path) / "地毯" / "ground_truth" / "划痕" / "002_mask.png"
+    save(mask, np.zeros((made_defects.SIDE, made_defects.SIDE), np.uint8))
+    refused(tmp_path, "划痕/002_mask.png", "no pixel", code="mask_empty", layout=defect_folders.mvtec)
 
 
 def test_images_at_another_place_and_too_few_are_refused(tmp_path):

@@ -7,7 +7,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from goldfold.errors import GoldfoldError
 from goldfold.images import reading
@@ -70,7 +70,7 @@ def bad_files(folder, picture):
         "empty.png": "is empty",
         "text.png": "not an image",
         "cut.png": "truncated",
-        "float.tif": "not an image",
+        "float.tif": "samples are floats",
     }
 
 
@@ -134,13 +134,39 @@ def test_resize_enlarges_by_cubic_interpolation(picture):
     assert np.array_equal(reading.resize(picture[:20, :20], 20), picture[:20, :20])
 
 
-def test_a_mask_keeps_sixteen_bits_and_its_first_channel(tmp_path):
-    objects = np.arange(300, dtype=np.uint16).reshape(15, 20)
-    Image.fromarray(objects).save(tmp_path / "掩码.png")
-    assert np.array_equal(reading.read_mask(tmp_path / "掩码.png"), objects)
-    cv2.imwrite(str(tmp_path / "three.png"), np.repeat((objects % 7)[..., None], 3, axis=2).astype(np.uint8))
-    assert np.array_equal(reading.read_mask(tmp_path / "three.png"), objects % 7)
-    (tmp_path / "cut.png").write_bytes((tmp_path / "three.png").read_bytes()[:40])
-    with pytest.raises(GoldfoldError, match=r"cut\.png") as error:
-        reading.read_mask(tmp_path / "cut.png")
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif", "avif"])
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_orientation_is_applied_alike_to_pixels_and_size(tmp_path, picture, suffix, tag):
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    path = tmp_path / f"turned.{suffix}"
+    Image.fromarray(picture).save(path, exif=exif)
+    with Image.open(path) as image:
+        image.load()  # turns TIFF
+        expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    assert np.array_equal(reading.read(path), expected)
+    assert reading.size(path) == expected.shape[:2]
+    assert (reading.orientation(path) or 1) == tag
+
+
+def test_orientation_in_xmp_and_behind_the_pixels_is_applied(tmp_path, picture):
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    Image.fromarray(picture).save(tmp_path / "xmp.jpg", xmp=xmp)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(picture).save(tmp_path / "late.png", exif=exif)
+    content = (tmp_path / "late.png").read_bytes()
+    start = content.index(b"eXIf") - 4
+    chunk = content[start : start + 12 + int.from_bytes(content[start : start + 4], "big")]
+    (tmp_path / "late.png").write_bytes(content.replace(chunk, b"")[:-12] + chunk + content[-12:])
+    for name in ("xmp.jpg", "late.png"):
+        assert reading.size(tmp_path / name) == reading.read(tmp_path / name).shape[:2] == (30, 20)
+
+
+def test_tiff_colors_are_not_darkened_by_alpha_and_float_maps_are_refused(tmp_path, picture):
+    Image.fromarray(np.dstack([picture, picture[..., 0] // 2])).save(tmp_path / "alpha.tif")
+    assert np.array_equal(reading.read(tmp_path / "alpha.tif"), picture)
+    Image.fromarray(picture[..., 0].astype(np.float32)).save(tmp_path / "float.pfm")
+    with pytest.raises(GoldfoldError, match=r"float\.pfm") as error:
+        reading.read(tmp_path / "float.pfm")
     assert error.value.code == "unreadable_image"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import time
+
 import cv2
 import numpy as np
 import pytest
@@ -95,3 +98,18 @@ def test_weights_hash_changes_with_one_value_or_one_name():
     assert backbones.weights_hash(torch.nn.ModuleDict({"a": model[0], "b": model[1]})) != before
     model[1].running_mean[1] = np.nextafter(np.float32(0), np.float32(1)).item()
     assert backbones.weights_hash(model) != before
+
+
+def test_without_a_network_absent_weights_are_told_at_once(monkeypatch, tmp_path):
+    """The hub's own client retries an unreachable server for most of a minute."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # nobody listens
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+        for proxy in ("http_proxy", "HTTP_PROXY"):
+            monkeypatch.delenv(proxy, raising=False)
+        started = time.monotonic()
+        with pytest.raises(GoldfoldError, match="'resnet10t'") as error:
+            backbones.create("resnet10t", pretrained=True)
+    assert error.value.code == "weights_not_downloaded"
+    assert time.monotonic() - started < 10

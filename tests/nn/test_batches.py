@@ -102,3 +102,10 @@ def test_from_dataset_does_not_change_the_global_random_state(workers):
     before = torch.get_rng_state()
     list(batches.from_dataset(sample, 5, 2, seed=0, workers=workers)(0))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_forward_passes_are_bounded_by_pixels():
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert batches.prediction_batches(5, 2, 224, cpu) == [slice(0, 2), slice(2, 4), slice(4, 6)]
+    assert (batches.rows_at_once(32, 224, cpu), batches.rows_at_once(8, 2016, cpu)) == (32, 1)
+    assert (batches.rows_at_once(8, 2016, gpu), batches.rows_at_once(8, 5000, cpu)) == (4, 1)

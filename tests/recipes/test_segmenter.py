@@ -15,7 +15,7 @@ from pandas import DataFrame
 from pydantic import ValidationError
 
 from goldfold.competition import Plan, Runtime
-from goldfold.nn import backbones
+from goldfold.nn import backbones, batches
 from goldfold.recipes import segmenter
 
 SMALL = {"image_size": 64, "crop": 32, "batch_size": 4, "decoder_channels": (16, 16, 8, 8, 8)}
@@ -225,3 +225,25 @@ def test_shrunk_foreground_is_what_covers_half_a_pixel(height: int, width: int) 
 def test_impossible_parameters_are_refused(wrong: dict, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         segmenter.SegmenterParams(**wrong)
+
+
+def test_a_mask_of_another_size_names_its_row(tmp_path: Path, rows: DataFrame) -> None:
+    wide = rows[:8].copy()
+    path = tmp_path / "wide.png"
+    cv2.imencode(".png", np.zeros((64, 80, 3), np.uint8))[1].tofile(path)
+    wide.loc[3, "path"] = path
+    with raises_code("mask_size_differs", "点3", "64 x 64", "80 x 64"):
+        plan(wide, tmp_path)
+
+
+def test_large_images_are_predicted_in_smaller_batches_with_equal_maps(
+    tmp_path: Path, rows: DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted, seen = plan(rows[:8], tmp_path), []
+    fitted.model.register_forward_pre_hook(lambda model, inputs: seen.append(len(inputs[0])))
+    expected = predicted(fitted, rows[:6])
+    assert seen == [4, 2]
+    monkeypatch.setattr(batches, "PIXELS", (64 * 64, 64 * 64))
+    found = predicted(fitted, rows[:6])
+    assert seen[2:] == [1] * 6
+    np.testing.assert_allclose(found.astype(np.float32), expected.astype(np.float32), atol=1e-3)

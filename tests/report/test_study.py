@@ -341,3 +341,11 @@ def test_the_best_config_tells_the_score_on_new_folds():
     assert told.startswith("# score: accuracy 0.7500, mean over 2 draws of 3 new folds (0.8000 on the 3 folds")
     alone = best_config(facts([trial(0, [0.7] * 3)]), "b", {"recipe": "own"}, {}, "3 s").splitlines()[2]
     assert alone == "# score: accuracy 0.7000, mean of 3 folds"
+
+
+@pytest.mark.parametrize(("low", "high"), [(1e-300, 1e300), (5e-324, 1.7e308), (1e-12, 1e12)])
+def test_a_log_range_over_all_floats_is_drawn(low, high):
+    choose, space = random.Random(0), {"rate": {"low": low, "high": high, "log": True}}
+    rates = [low, high, *(10 ** choose.uniform(math.log10(low), math.log10(high)) for _ in range(10))]
+    found = facts([trial(n, [choose.random()] * 3, {"rate": rate}) for n, rate in enumerate(rates)], space=space)
+    assert {name for name, drawn in pictures(found).items() if drawn} >= {"slices.png", "history.png"}

@@ -12,16 +12,21 @@ import goldfold
 
 SOURCE = Path(goldfold.__file__).parent
 CODES = {
+    "animated_images",
     "at_chance",
     "below_untrained",
     "blend_no_better",
+    "broken_images",
     "code_changed",
     "collapse",
     "copies_in_test",
+    "dark_sixteen_bit",
     "dead_loss_term",
     "did_not_learn",
+    "empty_masks",
     "lr_per_group",
     "lr_swings",
+    "mask_orientation_unclear",
     "neighbor_leakage",
     "neighbor_ranked",
     "no_gradient",

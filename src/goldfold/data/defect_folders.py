@@ -14,8 +14,8 @@ import pandas as pd
 
 from goldfold.competition import Tables
 from goldfold.errors import GoldfoldError
+from goldfold.images import masks as image_masks
 from goldfold.images import names as image_names
-from goldfold.images import reading
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 UNKNOWN = "?"  # class of an image that has none: no folder is called so, and CSV files keep it, unlike an empty field
@@ -36,7 +36,7 @@ def train_test_folders(raw: Path) -> Tables:
         repeat.
 
     Raises:
-        GoldfoldError: there are no images, unreadable ones, or only one normal image; the mapping or the sample
+        GoldfoldError: there are no images, or only one normal image; the mapping or the sample
             submission has another format, names images that do not exist, names one twice, or leaves some out.
     """
     train, test = (_images(raw / part).assign(part=part) for part in ("train", "test"))
@@ -62,8 +62,8 @@ def mvtec(raw: Path) -> pd.DataFrame:
     its image.
 
     Raises:
-        GoldfoldError: there are no images, unreadable ones, fewer than two normal training images, images in other
-            folders, a defect without a mask, or a mask whose size differs from its image.
+        GoldfoldError: there are no images, fewer than two normal training images, images in other
+            folders, a defect without a mask or with an empty one, or a mask whose size differs from its image.
     """
     rows = _images(raw)
     parts = rows["name"].str.extract(r"^(?P<class>[^/]+)/(?P<part>train(?=/good/)|test|ground_truth)/(?P<kind>[^/]+)/")
@@ -89,9 +89,7 @@ def _images(folder: Path) -> pd.DataFrame:
     found = sorted((image_names.to_nfc(path.relative_to(folder).as_posix()), path) for path in _files(folder))
     if not found:
         raise GoldfoldError("no_images", f"{folder} has no images ({', '.join(IMAGE_SUFFIXES)}): put them there")
-    rows = pd.DataFrame(found, columns=["name", "path"])
-    reading.check(rows["path"].tolist())
-    return rows
+    return pd.DataFrame(found, columns=["name", "path"])
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -138,7 +136,7 @@ def _with_sample(path: Path, test: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataF
 
 
 def _masks(samples: pd.DataFrame, masks: pd.DataFrame) -> list[Path | None]:
-    """Return the mask file of each image, None for good images; masks must have their image's size."""
+    """Return the mask file of each image, None for good images; each mask is read once, so that it is sound."""
     names = [image_names.without_suffix(name).removesuffix("_mask") for name in masks["name"]]
     by_name = dict(zip(names, masks["path"], strict=True))
     wanted = [image_names.without_suffix(name.replace("/test/", "/ground_truth/", 1)) for name in samples["name"]]
@@ -147,11 +145,6 @@ def _masks(samples: pd.DataFrame, masks: pd.DataFrame) -> list[Path | None]:
     for (name, kind), path, mask, place in zip(names_and_kinds, samples["path"], found, wanted, strict=True):
         if mask is None and kind != GOOD:
             raise GoldfoldError("mask_missing", f"'{name}' shows a defect but has no mask: add '{place}_mask.png'")
-        if mask is not None and reading.size(mask) != reading.size(path):
-            (mask_height, mask_width), (height, width) = reading.size(mask), reading.size(path)
-            raise GoldfoldError(
-                "mask_size_differs",
-                f"mask '{mask}' must have its image's size, {width} x {height} pixels, but has {mask_width} x "
-                f"{mask_height}: replace it",
-            )
+        if mask is not None:
+            image_masks.read_defect(mask, path)
     return found

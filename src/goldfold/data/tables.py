@@ -25,15 +25,13 @@ def check(competition: Competition, tables: Tables) -> None:
 
     Raises:
         GoldfoldError: a table has no rows, or ids are missing or repeated; a target is missing in a train row or is in
-            the test table; the group column does not exist or has gaps; a file in `path` is absent, empty or not an
-            image; the sample submission asks for ids that the test table lacks, or looks damaged.
+            the test table; the group column does not exist or has gaps; a file in `path` or `mask_path` is absent; the
+            sample submission asks for ids that the test table lacks, or looks damaged.
     """
     for name, rows in (("train", tables.train), ("test", tables.test)):
         _check_ids(name, rows)
-        if "path" in rows:
-            from goldfold.images import reading
-
-            reading.check(rows["path"].tolist())
+        for column in ("path", "mask_path"):
+            _check_files(name, rows, column)
     _check_sample(tables.sample_submission, tables, competition.targets)
     for target in competition.targets:
         _check_target(tables, target)
@@ -64,6 +62,17 @@ def _check_ids(name: str, rows: DataFrame) -> None:
             "ids_not_unique",
             f"ids must be unique, but the {name} table repeats {len(repeated)}, first {repeated[0]!r}: "
             "drop the duplicates in load(), or number them",
+        )
+
+
+def _check_files(name: str, rows: DataFrame, column: str) -> None:
+    """Check that the files of a column exist; `image_checks` decodes them."""
+    absent = [path for path in rows.get(column, ()) if not Path(path).is_file()]
+    if absent:
+        raise GoldfoldError(
+            "unreadable_image",
+            f"{len(absent)} of {len(rows)} files in {column} of the {name} table do not exist, first '{absent[0]}': "
+            "prepare or download the data again",
         )
 
 

@@ -20,7 +20,8 @@ def gain_of_views(experiment: Experiment, run: Path, fits: Sequence[Fit], names:
     """Score a run's fits with each set of views.
 
     names: sets of views, `none` among them. Each has `views`, `own` (the run was trained with it), its `cost` in
-    multiples of `none`, `seconds_per_1000_rows`, and `metrics`: folds, mean and the difference to `none`.
+    multiples of `none`, `seconds_per_1000_rows` of its `clock` ("CPU time", or "time" on a GPU), and `metrics`: folds,
+    mean and the difference to `none`.
     """
     seen = [views_and_seeds.score_views(experiment, run, fits, name) for name in names]
     plain = next(each for each in seen if each.views == PLAIN)
@@ -32,6 +33,7 @@ def gain_of_views(experiment: Experiment, run: Path, fits: Sequence[Fit], names:
             "views": each.views,
             "own": each.views == trained_with,
             "seconds_per_1000_rows": 1000 * each.seconds,
+            "clock": each.clock,
             "cost": each.seconds / plain.seconds,
             "metrics": _compared(experiment, each.folds, plain.folds),
         }

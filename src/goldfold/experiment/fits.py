@@ -17,6 +17,7 @@ from pydantic import Field, field_validator
 from torch import nn
 
 from goldfold.competition import Competition, Fold, Plan, Recipe, Runtime, Tables
+from goldfold.data.image_checks import OnBroken
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.failures import explained
 from goldfold.experiment.scoring import metrics_for, metrics_per_score, score_all
@@ -43,6 +44,11 @@ class Protocol(Params):
     folds: tuple[int, ...] | None = Field(None, description="numbers of the folds to fit; all by default")
     debug: bool = Field(False, description="keep the weights of every epoch")
     accept: tuple[str, ...] = Field((), description="codes of findings that must not stop the run")
+    on_broken: OnBroken = Field(
+        "refuse",
+        description="images that cannot be decoded: stop; skip leaves training rows out of every fold and takes gray "
+        "test images; grey takes gray images",
+    )
 
     @field_validator("seeds", "folds")
     @classmethod

@@ -13,7 +13,7 @@ from pandas import Series
 
 import goldfold
 from goldfold.competition import Runtime
-from goldfold.data import csv_tables, fold_checks, fold_tables, tables
+from goldfold.data import csv_tables, fold_checks, fold_tables, image_checks, tables
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
 from goldfold.experiment import identity
@@ -32,7 +32,8 @@ class Prepared:
     """An experiment, and what its identity is made of.
 
     name: of the competition's folder. drawn: the text of `folds.csv`. contents: a hash of every row, of the train and
-    of the test table. code_changes: how the code changed since the weights were trained, where that was accepted.
+    of the test table. images: what decoding every image found, None without images. code_changes: how the code changed
+    since the weights were trained, where that was accepted.
     """
 
     workspace: Workspace
@@ -41,6 +42,7 @@ class Prepared:
     experiment: Experiment
     drawn: str
     contents: tuple[Series, Series]
+    images: image_checks.Checked | None
     code_changes: tuple[str, ...] = ()
 
     def hashes(self) -> dict[str, Any]:
@@ -70,6 +72,13 @@ def prepare_experiment(
     tables.check(competition, data)
     drawn = carried_out(name, competition.split, data.train, config.protocol.seed)
     fold_checks.check_positions(drawn, len(data.train))
+    hashes = [tables.content_hashes(rows, competition.targets) for rows in (data.train, data.test)]
+    contents = hashes[0], hashes[1]
+    images = image_checks.decode_all(
+        data, contents, workspace.cache / "images" / f"{name}.json", workspace.observer.work
+    )
+    if images:
+        data, drawn = image_checks.apply(images, data, drawn, config.protocol.on_broken, workspace.cache)
     experiment = Experiment(
         competition=competition,
         recipe=competition.recipes[config.recipe],
@@ -88,10 +97,8 @@ def prepare_experiment(
         config=config,
         experiment=experiment,
         drawn=csv_tables.to_text(fold_tables.folds_to_table(data.train["id"], drawn)),
-        contents=(
-            tables.content_hashes(data.train, competition.targets),
-            tables.content_hashes(data.test, competition.targets),
-        ),
+        contents=contents,
+        images=images,
     )
 
 

@@ -203,10 +203,13 @@ def _described(paths: Sequence[Path]) -> str:
     """
     from goldfold.images import reading
 
-    reading.check(paths)
+    total, paths = len(paths), [path for path in paths if reading.header_problem(path) is None]
+    if not paths:
+        return f"{total:,} images, and none of them can be read"
     kinds = reading.count_modes(paths)
     counts = kinds.groupby("mode")["images"].sum().sort_values(ascending=False)
     modes = ", ".join(f"{count:,} {mode}" for mode, count in counts.items())
     ends = {side: sorted({kinds[side].min(), kinds[side].max()}) for side in ("width", "height")}
     wide, high = (" to ".join(map(str, each)) for each in ends.values())
-    return f"{len(paths):,} images: {modes}, {wide} pixels wide, {high} high; read as 8-bit RGB"
+    damaged = f"; {total - len(paths):,} cannot be read" if total > len(paths) else ""
+    return f"{total:,} images: {modes}, {wide} pixels wide, {high} high; read as 8-bit RGB{damaged}"

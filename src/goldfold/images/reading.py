@@ -1,143 +1,80 @@
-"""Read image and mask files: single files, many files at one size, header checks, content hashes."""
+"""Read image files: single files, many files at one size; content hashes; see `headers` for what a header says."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from goldfold.errors import GoldfoldError
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
-    from PIL.Image import Image
+from goldfold.images.headers import MARKED, NEXT_STEP, PILLOW_ERRORS, is_deep, reason, unreadable, upright
+from goldfold.images.headers import check as check
+from goldfold.images.headers import count_modes as count_modes
+from goldfold.images.headers import header_problem as header_problem
+from goldfold.images.headers import orientation as orientation
+from goldfold.images.headers import size as size
 
 LOGGING = cv2.utils.logging
 LOGGING.setLogLevel(LOGGING.LOG_LEVEL_SILENT)  # the errors raised here report it once
 
-MODES = {"1": "bilevel", "L": "gray", "LA": "gray with alpha", "I;16": "16-bit gray", "P": "palette"}
 THREADS = min(8, os.cpu_count() or 1)
-NEXT_STEP = "prepare or download the data again, or remove its row from the table"
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+TURNING = (b"xif", b"XIf", b"XIF", b"Orientation")  # names of EXIF in JPEG, PNG and WebP; XMP
 
 
 def read(path: str | Path, gray: bool = False) -> np.ndarray:
     """Read an image file as uint8 (height, width, 3) in RGB order, or as (height, width, 1) if `gray`.
 
     Grayscale and palette images are converted to three channels, an alpha channel is dropped, 16-bit samples keep their
-    upper 8 bits, and the EXIF orientation is applied.
+    upper 8 bits, the first frame of an animation is read, and the EXIF orientation is applied.
 
     Raises GoldfoldError for a file that is missing, empty, truncated, or in a format that cannot be read, such as float
     TIFF.
     """
-    image = _decoded(path, cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR_RGB)
+    try:
+        content = Path(path).read_bytes()  # cv2.imread cannot open Unicode paths on Windows
+        image = _by_pillow(content, gray) if _needs_pillow(content) else _by_opencv(content, gray)
+    except (*PILLOW_ERRORS, cv2.error) as error:
+        raise unreadable(path, error) from error
+    if image is None or image.dtype != np.uint8 or image.ndim != (2 if gray else 3):
+        raise unreadable(path)
     return image[..., None] if gray else image
 
 
-def read_mask(path: str | Path) -> np.ndarray:
-    """Read a mask file as int32 (height, width): the 8-bit or 16-bit values of its first channel, 0 is background.
-
-    Raises GoldfoldError as `read` does.
-    """
-    mask = _decoded(path, cv2.IMREAD_UNCHANGED)
-    return mask.reshape(*mask.shape[:2], -1)[..., 0].astype(np.int32)
-
-
-def _decoded(path: str | Path, flags: int) -> np.ndarray:
-    """Read and decode an image file with the `cv2.IMREAD_...` flags."""
-    try:
-        content = np.fromfile(path, np.uint8)  # cv2.imread cannot open Unicode paths on Windows
-        image = cv2.imdecode(content, flags) if content.size else None
-    except (OSError, cv2.error) as error:
-        raise _unreadable(path, error) from error
-    if image is None:
-        raise _unreadable(path)
-    return image
+def _by_opencv(content: bytes, gray: bool) -> np.ndarray | None:
+    """Decode to 8 bits, (h, w) if `gray`, else (h, w, 3); None if OpenCV cannot."""
+    if not content:
+        return None
+    flags = cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR_RGB
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    ends = content[:MARKED] + content[-MARKED:]  # opening it costs 0.2 ms, which most files need not pay
+    if image is None or content[:4] in TIFF or not any(mark in ends for mark in TURNING):
+        return image  # OpenCV turns TIFF itself, whatever the flags
+    return upright(image, orientation(io.BytesIO(content)))
 
 
-def _unreadable(path: str | Path, error: Exception | None = None) -> GoldfoldError:
-    """The error for an image file that cannot be read."""
-    return GoldfoldError("unreadable_image", f"image '{path}' cannot be read ({_reason(path, error)}); {NEXT_STEP}")
+def _by_pillow(content: bytes, gray: bool) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    with Image.open(io.BytesIO(content)) as image:
+        image.load()  # turns TIFF, and removes its tag
+        return np.array(ImageOps.exif_transpose(image).convert("L" if gray else "RGB"))
 
 
-def _reason(path: str | Path, error: Exception | None) -> str:
-    """Why a file cannot be read, in a few words."""
-    if not Path(path).is_file():
-        return "the file does not exist"
-    if Path(path).stat().st_size == 0:
-        return "the file is empty"
-    return error.strerror if isinstance(error, OSError) and error.strerror else "it is truncated or not an image"
-
-
-def check(paths: Sequence[str | Path]) -> None:
-    """Check that each file exists and has the header of an image; about 0.1 ms per file.
-
-    Raises GoldfoldError with the number of bad files and the first of them.
-    """
-    bad = [(path, reason) for path in paths if (reason := _header_problem(path))]
-    if bad:
-        path, reason = bad[0]
-        raise GoldfoldError(
-            "unreadable_image",
-            f"{len(bad)} of {len(paths)} images cannot be read, first '{path}' ({reason}); {NEXT_STEP}",
-        )
-
-
-def _header_problem(path: str | Path) -> str | None:
-    """Why the header cannot be read, or None if it can."""
+def _needs_pillow(content: bytes) -> bool:
+    """Whether OpenCV reads other pixels: AVIF without its orientation, JPEG 2000 in YCC, TIFF darkened by its alpha."""
     from PIL import Image
 
-    try:
-        with Image.open(path):
-            return None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return _reason(path, error)
-
-
-def count_modes(paths: Sequence[str | Path]) -> DataFrame:
-    """Count images by mode and size: columns mode ("gray", "RGB", "16-bit gray", ...), width, height, images.
-
-    Sorted by `images`, most first. Different modes and sizes can be trained on together: `read` converts each image to
-    8-bit RGB, and recipes resize it.
-    """
-    from pandas import DataFrame
-
-    kinds = DataFrame([(_mode(path), *size(path)[::-1]) for path in paths], columns=["mode", "width", "height"])
-    return kinds.value_counts(sort=True).rename("images").reset_index()
-
-
-def size(path: str | Path) -> tuple[int, int]:
-    """Return (height, width) in pixels as `read` returns them, from the file's header alone."""
-    from PIL import Image
-
-    with _opened(path) as image:
-        # PNG's own getexif would decode the whole image
-        turned = Image.Image.getexif(image).get(0x0112, 1) >= 5  # orientations 5 to 8 swap height and width
-        return image.size if turned else image.size[::-1]
-
-
-def _mode(path: str | Path) -> str:
-    """The color mode and bit depth of an image, from its header."""
-    with _opened(path) as image:
-        sixteen_bit = image.mode in ("RGB", "RGBA") and ";16" in str(
-            getattr(image, "tile", "")
-        )  # Pillow shows these as 8-bit
-        return MODES.get(image.mode, f"16-bit {image.mode}" if sixteen_bit else image.mode)
-
-
-def _opened(path: str | Path) -> Image:
-    """Open an image with Pillow, which reads its header only."""
-    from PIL import Image
-
-    try:
-        return Image.open(path)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _unreadable(path, error) from error
+    if content[:4] in TIFF:
+        with Image.open(io.BytesIO(content)) as image:
+            return image.mode in ("RGBA", "RGBX", "LA") and not is_deep(image)
+    return content[4:8] in (b"ftyp", b"jP  ") or content[:4] == b"\xff\x4f\xff\x51"
 
 
 def content_hash(path: str | Path) -> str:
@@ -150,7 +87,7 @@ def content_hash(path: str | Path) -> str:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError as error:
         raise GoldfoldError(
-            "unreadable_file", f"file '{path}' cannot be read ({_reason(path, error)}); {NEXT_STEP}"
+            "unreadable_file", f"file '{path}' cannot be read ({reason(path, error)}); {NEXT_STEP}"
         ) from error
 
 

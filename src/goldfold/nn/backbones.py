@@ -6,6 +6,7 @@ import difflib
 import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from goldfold.errors import GoldfoldError
 
+PATIENCE = 5.0  # seconds that a server may take to answer
 PACKAGED = "efficientnet_lite0"  # its pretrained weights come with a Python package
 
 
@@ -44,12 +46,46 @@ def create(name: str, pretrained: bool, in_chans: int = 3, num_classes: int = 0,
     if pretrained and name == PACKAGED:
         return _packaged(**options)
     try:
-        model = timm.create_model(name, pretrained=pretrained, **options)
+        model = _downloaded(name, **options) if pretrained else timm.create_model(name, **options)
     except (OSError, RuntimeError, ValueError) as error:  # what huggingface_hub and timm raise
         raise _creation_error(name, error) from error
     configuration: Any = model.pretrained_cfg
     mean, std = (_per_channel(configuration[key], in_chans) for key in ("mean", "std"))
     return Backbone(model, mean, std)
+
+
+def _downloaded(name: str, **options: Any) -> nn.Module:
+    """Create timm's model with the weights of this machine, else download them.
+
+    Without a network the hub's client retries for most of a minute, so the network is tried here first.
+    """
+    import timm
+    from huggingface_hub import constants
+    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    with mock.patch.object(constants, "HF_HUB_OFFLINE", True):
+        try:
+            return timm.create_model(name, pretrained=True, **options)
+        except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+            absent = error
+    if constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT):
+        raise LocalEntryNotFoundError("no weights here, and no network") from absent
+    return timm.create_model(name, pretrained=True, **options)
+
+
+def _reachable(address: str) -> bool:
+    """Whether a server answers within seconds, through the proxy if there is one."""
+    import http.client
+    import urllib.error
+    import urllib.request
+
+    try:
+        urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=PATIENCE).close()
+    except urllib.error.HTTPError:
+        return True
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
+    return True
 
 
 def _check_name(name: str) -> None:

@@ -22,6 +22,7 @@ from goldfold.io import seeding
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+PIXELS = (2**22, 2**24)  # of images in one forward pass, on a CPU and on a GPU
 GATHER_BYTES = 2**24  # blocks of 16 MiB are the fastest to gather, for rows of 80 bytes and of 270 kB
 
 
@@ -39,6 +40,20 @@ def rank_and_world_size() -> tuple[int, int]:
     if not distributed.is_available() or not distributed.is_initialized():
         return 0, 1
     return distributed.get_rank(), distributed.get_world_size()
+
+
+def rows_at_once(batch_size: int, side: int, device: torch.device) -> int:
+    """Return how many rows a forward pass takes: `batch_size`, or fewer, at least one, if images are large.
+
+    side: of an image, in pixels. A U-Net's maps of 2**22 pixels take about 1.3 GiB without gradients.
+    """
+    return max(1, min(batch_size, PIXELS[device.type != "cpu"] // side**2))
+
+
+def prediction_batches(count: int, batch_size: int, side: int, device: torch.device) -> list[slice]:
+    """Split rows 0 ... count - 1 into slices of `rows_at_once`; predictions depend on them by rounding only."""
+    size = rows_at_once(batch_size, side, device)
+    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def split_batches(

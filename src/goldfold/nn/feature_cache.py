@@ -81,10 +81,12 @@ def cached_extractor(
     import torch
 
     from goldfold.nn.backbones import weights_hash
+    from goldfold.nn.batches import rows_at_once
 
     model = model.to(runtime.device).eval()
     key = f"{weights_hash(model)} size={image_size} {note}"
-    batch_size = 4 if runtime.device.type == "cpu" else 64  # maps of more images do not fit into a CPU's cache
+    most = 4 if runtime.device.type == "cpu" else 64  # maps of more images do not fit into a CPU's cache
+    batch_size = rows_at_once(most, image_size, runtime.device)
 
     def extract(paths: Sequence[Path]) -> np.ndarray:
         pixels = reading.load_resized(paths, image_size)

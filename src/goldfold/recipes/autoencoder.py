@@ -196,8 +196,8 @@ def _predict(
     params: AutoencoderParams, device: torch.device, model: Autoencoder, library: Tensor, rows: DataFrame
 ) -> np.ndarray:
     parts = []
-    for start in range(0, len(rows), autoencoder_diagnostics.BATCH_SIZE):
-        some = rows.iloc[start : start + autoencoder_diagnostics.BATCH_SIZE]
+    for part in batches.prediction_batches(len(rows), autoencoder_diagnostics.BATCH_SIZE, params.image_size, device):
+        some = rows.iloc[part]
         pixels = reading.load_resized(list(some["path"]), params.image_size)
         predicted = _scores(params, model, library, to_float(pixels, device))
         if params.pseudo != "none":

@@ -188,8 +188,7 @@ def _predict(
     paths = tuple(rows["path"])
     kept, device = pixels(paths), next(model.parameters()).device
     parts = []
-    for start in range(0, len(paths), params.batch_size):
-        part = slice(start, start + params.batch_size)
+    for part in batches.prediction_batches(len(paths), params.batch_size, params.image_size, device):
         chunk = reading.load_resized(paths[part], params.image_size, gray) if kept is None else kept[part]
         views = make_views(torch.from_numpy(chunk).to(device), params.views)
         parts.append(torch.stack([model(view).float().softmax(1) for view in views]).mean(0))

@@ -6,7 +6,7 @@ and submission split the foreground into objects (`goldfold.images.instances`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -88,7 +88,7 @@ def build(masks: Masks, params: SegmenterParams, rows: DataFrame, runtime: Runti
     item = partial(
         _sample,
         reading.load_resized(list(rows["path"]), params.image_size),
-        np.stack([_foreground(objects, params.image_size) for objects in masks(rows)]),
+        np.stack([_foreground(objects, params.image_size) for objects in _sized(masks(rows), rows)]),
         list(rows["id"]),
         _crop_pipeline(params),
         runtime.seed,
@@ -131,6 +131,18 @@ def network(params: SegmenterParams, backbone: Backbone) -> nn.Module:
             "choose a convolutional one such as efficientnet_lite0 or resnet18",
         ) from error
     return model
+
+
+def _sized(objects: Iterable[np.ndarray], rows: DataFrame) -> Iterator[np.ndarray]:
+    """The objects of each row; a map of another size than its image raises GoldfoldError."""
+    for each, id_, path in zip(objects, rows["id"], rows["path"], strict=True):
+        if each.shape != (wanted := reading.size(path)):
+            raise GoldfoldError(
+                "mask_size_differs",
+                f"the mask of row {id_!r} has {each.shape[1]} x {each.shape[0]} pixels and its image {wanted[1]} x "
+                f"{wanted[0]}: correct what the competition's masks() returns",
+            )
+        yield each
 
 
 def _foreground(objects: np.ndarray, size: int) -> np.ndarray:
@@ -182,10 +194,10 @@ def _optimizer(params: SegmenterParams, model: nn.Module) -> torch.optim.Optimiz
 def _predict(params: SegmenterParams, backbone: Backbone, model: nn.Module, _: None, rows: DataFrame) -> np.ndarray:
     maps = np.empty((len(rows), params.image_size, params.image_size), np.float16)
     paths = list(rows["path"])
-    for start in range(0, len(paths), params.batch_size):
-        chunk = slice(start, start + params.batch_size)
+    device = next(model.parameters()).device
+    for chunk in batches.prediction_batches(len(paths), params.batch_size, params.image_size, device):
         pixels = torch.from_numpy(reading.load_resized(paths[chunk], params.image_size))
-        inputs = [_normalize(view, backbone, model) for view in make_views(pixels, params.views)]
-        predicted = [model(view).float().sigmoid()[:, 0] for view in inputs]
+        views = make_views(pixels, params.views)
+        predicted = [model(_normalize(view, backbone, model)).float().sigmoid()[:, 0] for view in views]
         maps[chunk] = torch.stack(undo_views(predicted, params.views)).mean(dim=0).cpu().numpy()
     return maps

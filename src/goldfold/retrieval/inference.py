@@ -15,6 +15,7 @@ from torch import nn
 from goldfold.competition import Runtime
 from goldfold.images import reading
 from goldfold.nn import collapse, feature_cache
+from goldfold.nn.batches import prediction_batches
 from goldfold.optional_parts import Monitored
 from goldfold.retrieval.cosines import normalize
 from goldfold.retrieval.network import Embedder
@@ -105,8 +106,9 @@ def _embed(model: Embedder, inputs: np.ndarray) -> np.ndarray:
     device = next(model.parameters()).device
     batch_size = 16 if device.type == "cpu" else 256  # maps of more images do not fit into a CPU's cache
     with torch.no_grad():
-        parts = torch.from_numpy(inputs).split(batch_size)
-        return torch.cat([model(part.to(device)).float().cpu() for part in parts]).numpy()
+        parts = prediction_batches(len(inputs), batch_size, max(inputs.shape[1:3]), device)
+        pixels = torch.from_numpy(inputs)
+        return torch.cat([model(pixels[part].to(device)).float().cpu() for part in parts]).numpy()
 
 
 def _montage(images: np.ndarray) -> np.ndarray:

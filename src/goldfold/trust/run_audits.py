@@ -26,6 +26,9 @@ def before_training(found: Prepared) -> list[Finding]:
     if column := competition.object_class:
         findings += audits.unseen_classes(data.train[column], data.test[column])
     findings += audits.copies_in_test(train_contents, ids, test_contents, data.test["id"])
+    if found.images:
+        on_broken = experiment.protocol.on_broken
+        findings += audits.images_and_masks(found.images, data.train, competition.targets, on_broken)
     return findings + (audits.stale_data(found.name) if found.workspace.stale(found.name) else [])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pandas import DataFrame
 
-from goldfold.io.formatting import change
+from goldfold.io.formatting import change, duration
 from goldfold.report.plotting.style import FAINT, FOLDS, INK, MUTED, figure, png, styled
 from goldfold.trust.comparisons import Difference, difference_text
 
@@ -82,8 +82,14 @@ def _view_lines(found: Mapping[str, Any]) -> list[tuple[str, float, str, str]]:
         own = each["metrics"][found["metric"]]
         what = f"views {each['views']}{', as trained' if each['own'] else ''}"
         gain = "" if each["views"] == PLAIN else difference_text(Difference(**own["difference"]), found["bounds"])
-        rows.append((what, own["mean"], gain, f"{each['seconds_per_1000_rows']:.3g} s per 1,000 rows"))
+        rows.append(
+            (what, own["mean"], gain, f"{_spent(each['seconds_per_1000_rows'])} of {each['clock']} per 1,000 rows")
+        )
     return rows
+
+
+def _spent(seconds: float) -> str:
+    return duration(seconds) if seconds >= 1 else f"{1000 * seconds:.0f} ms"
 
 
 def _seed_lines(found: Mapping[str, Any]) -> list[tuple[str, float, str, str]]:
@@ -129,7 +135,7 @@ def _differences(found: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Label of a line -> its difference."""
     metric = found["metric"]
     shown = {
-        f"views {each['views']}\n{each['cost']:.1f} times the cost": each["metrics"][metric]["difference"]
+        f"views {each['views']}\n{each['cost']:.1f} times the {each['clock']}": each["metrics"][metric]["difference"]
         for each in found["views"] or ()
         if each["views"] != PLAIN
     }

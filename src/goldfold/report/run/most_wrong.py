@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from goldfold.images import reading
+from goldfold.images import masks, reading
 from goldfold.io.formatting import shortened
 from goldfold.report.plotting.style import INK, MUTED, WIDTH, figure, png, styled
 
@@ -57,7 +57,7 @@ def most_wrong(
     outlines = []
     if "mask_path" in shown:
         outlines.append("blue: ground truth")
-        _draw_contours(panels, (reading.read_mask(path) > 0 for path in shown["mask_path"]), sizes, TRUE)
+        _draw_contours(panels, (mask > 0 for mask in map(masks.read, shown["mask_path"], shown["path"])), sizes, TRUE)
     if predicted.ndim == 3:
         outlines.append("orange: prediction")
         _draw_contours(panels, predicted, sizes, PREDICTED)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from unittest import mock
@@ -52,6 +54,7 @@ def history(facts: Facts) -> bytes | None:
 
 def slices(facts: Facts) -> bytes | None:
     """A PNG of the scores of complete trials by the value of each parameter; None if no parameter took two values."""
+    facts = _drawable(facts)
     params = varied_parameters(facts)
     if not params:
         return None
@@ -88,6 +91,30 @@ def varied_parameters(facts: Facts) -> list[str]:
     trials = [trial for trial in facts.ranked if np.isfinite(trial.mean)]
     taken = {key: {json.dumps(trial.params[key]) for trial in trials if key in trial.params} for key in facts.space}
     return [key for key, values in taken.items() if len(values) > 1]
+
+
+def _drawable(facts: Facts) -> Facts:
+    """The facts with exponents in place of parameters whose log axis, which Optuna pads, would leave the floats."""
+    far = {key for key, entry in facts.space.items() if choices(entry) is None and entry.get("log") and _far(entry)}
+    if not far:
+        return facts
+
+    def exponents(values: Mapping[str, Any], of: Callable[[Any], Any]) -> dict[str, Any]:
+        return {
+            f"log10({key})" if key in far else key: of(value) if key in far else value for key, value in values.items()
+        }
+
+    space = exponents(facts.space, lambda entry: {end: math.log10(entry[end]) for end in ("low", "high")})
+    return replace(
+        facts,
+        space=space,
+        trials=[replace(trial, params=exponents(trial.params, math.log10)) for trial in facts.trials],
+    )
+
+
+def _far(entry: Mapping[str, float]) -> bool:
+    low, high = math.log10(entry["low"]), math.log10(entry["high"])
+    return max(-low, high) + 0.1 * (high - low) > 300
 
 
 def as_study(facts: Facts, trials: Sequence[TrialRecord]) -> Study:

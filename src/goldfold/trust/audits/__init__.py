@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from goldfold.trust.audits.data_and_rules import rule_broken, stale_data, unseen_classes
 from goldfold.trust.audits.findings import Finding, Level, merge_places, refuse_errors
+from goldfold.trust.audits.images import images_and_masks
 from goldfold.trust.audits.leakage import (
     copies_in_test,
     neighbor_leakage,
@@ -29,6 +30,7 @@ __all__ = [
     "copies_in_test",
     "dead_loss_terms",
     "did_not_learn",
+    "images_and_masks",
     "learning_rates",
     "merge_places",
     "neighbor_leakage",

@@ -1,0 +1,95 @@
+"""Audits of images and masks: broken, dark or animated images, empty masks, masks of unknown orientation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from goldfold.trust.audits.findings import Finding, first_three
+
+if TYPE_CHECKING:
+    from pandas import DataFrame, Series
+
+    from goldfold.data.image_checks import Checked
+
+DARK_BITS = 14  # of 16; the upper 8 bits of such samples are at most 63 of 255
+
+
+def images_and_masks(checked: Checked, train: DataFrame, targets: Sequence[str], on_broken: str) -> list[Finding]:
+    """All audits of what decoding found; `train` has the targets of its rows."""
+    every = [("train", checked.train), ("test", checked.test)]
+    findings = [each for part, rows in every for each in broken_images(rows, part, on_broken)]
+    findings += dark_sixteen_bit([rows["largest"] for _, rows in every]) + animated_images([rows for _, rows in every])
+    return findings + empty_masks(checked.train, train, targets) + masks_unclear(checked.train)
+
+
+def broken_images(rows: DataFrame, part: str, on_broken: str) -> list[Finding]:
+    """Report rows whose image or mask cannot be used, and what `on_broken` makes of them."""
+    bad = rows[rows["problem"].notna()]
+    if bad.empty:
+        return []
+    left_out = part == "train" and on_broken == "skip"
+    what = "are left out of every fold" if left_out else "are gray instead"
+    message = (
+        f"{len(bad)} of {len(rows)} rows have a file that cannot be used, ids {_ids(bad)} (first: "
+        f"{bad['problem'].iloc[0]}), and {what}, since on_broken={on_broken}: replace the files"
+    )
+    return [Finding("broken_images", "warning", message, part)]
+
+
+def dark_sixteen_bit(largest: Sequence[Series]) -> list[Finding]:
+    """Report 16-bit images that use the lower bits only: the upper 8 are read, so that they are nearly black."""
+    samples = [each for each in largest if each.notna().any()]
+    count, top = sum(int(each.notna().sum()) for each in samples), int(max((each.max() for each in samples), default=0))
+    bits = top.bit_length()
+    if not 0 < bits <= DARK_BITS:
+        return []
+    message = (
+        f"the largest sample of all {count} 16-bit images is {top:,}, so they use {bits} of 16 bits, and the upper 8 "
+        f"are read: 0 to {top >> 8} of 255. Multiply them by {2 ** (16 - bits)} in prepare(): pixels << {16 - bits}"
+    )
+    return [Finding("dark_sixteen_bit", "warning", message, "data")]
+
+
+def animated_images(tables: Sequence[DataFrame]) -> list[Finding]:
+    """Report files with several frames or pages, of which the first is read."""
+    moving = [rows[rows["frames"] > 1] for rows in tables]
+    count = sum(map(len, moving))
+    if not count:
+        return []
+    first = next(rows for rows in moving if len(rows))
+    message = f"{count} images have several frames or pages, ids {_ids(first)}: only the first of each is read"
+    return [Finding("animated_images", "note", message, "data")]
+
+
+def empty_masks(checked: DataFrame, train: DataFrame, targets: Sequence[str]) -> list[Finding]:
+    """Report masks without a marked pixel: a warning where a 0/1 target is 1, else a note."""
+    binary = next((name for name in targets if train[name].isin((0, 1)).all()), None)
+    empty = (checked["marked"] == 0).to_numpy()
+    if binary is not None:
+        empty = empty & (train[binary] == 1).to_numpy()
+    if not empty.any():
+        return []
+    which = "of rows" if binary is None else f"of rows with {binary} = 1"
+    message = (
+        f"{empty.sum()} masks {which} mark no pixel, ids {_ids(checked[empty])}: if these show something, draw it; "
+        "pixel scores count all of it as background"
+    )
+    return [Finding("empty_masks", "note" if binary is None else "warning", message, "train")]
+
+
+def masks_unclear(checked: DataFrame) -> list[Finding]:
+    """Report masks without orientation whose images have one, where the sizes do not tell how they were drawn."""
+    unclear = checked[checked["unclear"] == True]  # noqa: E712
+    if unclear.empty:
+        return []
+    message = (
+        f"{len(unclear)} masks carry no EXIF orientation and their images do, ids {_ids(unclear)}: they are taken as "
+        "drawn on the image as it is shown. If they were drawn on the stored pixels, give them the image's tag or turn "
+        "them; most_wrong.png shows which"
+    )
+    return [Finding("mask_orientation_unclear", "warning", message, "train")]
+
+
+def _ids(rows: DataFrame) -> str:
+    return first_three([repr(each) for each in rows["id"]])
