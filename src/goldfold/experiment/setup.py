@@ -17,6 +17,7 @@ from goldfold.data import fold_checks, fold_tables, tables
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
 from goldfold.experiment import identity
+from goldfold.experiment.class_order import class_order
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.fits import Experiment
 from goldfold.experiment.run_folders import BLEND, run_name
@@ -69,16 +70,22 @@ def prepare_experiment(
     tables.check(competition, data)
     drawn = carried_out(name, competition.split, data.train, config.protocol.seed)
     fold_checks.check_positions(drawn, len(data.train))
+    recipe = competition.recipes[config.recipe]
     experiment = Experiment(
         competition=competition,
-        recipe=competition.recipes[config.recipe],
+        recipe=recipe,
         params=config.params,
         loop=config.loop,
         protocol=config.protocol,
         tables=data,
         folds=drawn,
         runtime=Runtime(
-            seed=0, device=device, cache=workspace.cache, workers=workers, progress=workspace.observer.work
+            seed=0,
+            device=device,
+            cache=workspace.cache,
+            workers=workers,
+            progress=workspace.observer.work,
+            classes=class_order(competition, recipe, data.train),
         ),
     )
     return Prepared(

@@ -17,6 +17,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.images.views import VIEWS, View, ViewSet
 from goldfold.metrics.inputs import class_indices
 from goldfold.nn import backbones, batches, feature_cache, schedules
+from goldfold.optional_parts import ClassLabels
 from goldfold.params import BackboneName, Epochs, Params, Pretrained, Role, with_defaults
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def recipe(target: str, classes: Sequence, **defaults: Any) -> Recipe:
     defaults: defaults of `FrozenBackboneParams` for this competition.
     """
     build = partial(_build, target=target, classes=tuple(classes))
-    return Recipe(params=with_defaults(FrozenBackboneParams, **defaults), build=build)
+    labels = ClassLabels(target, tuple(classes))
+    return Recipe(params=with_defaults(FrozenBackboneParams, **defaults), build=build, labels=labels)
 
 
 def _build(params: FrozenBackboneParams, rows: DataFrame, runtime: Runtime, target: str, classes: tuple) -> Plan:

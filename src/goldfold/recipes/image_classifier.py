@@ -20,6 +20,7 @@ from goldfold.images.augmentation import AugmentationName
 from goldfold.images.views import ViewSet, make_views
 from goldfold.metrics.inputs import class_indices
 from goldfold.nn import backbones, batches, schedules
+from goldfold.optional_parts import ClassLabels
 from goldfold.params import BackboneName, Epochs, Params, Pretrained, Role, with_defaults
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def recipe(
     defaults: defaults of `ImageClassifierParams` for this competition.
     """
     build = partial(_build, target=target, classes=tuple(classes), network=network, gray=gray)
-    return Recipe(params=with_defaults(ImageClassifierParams, **defaults), build=build)
+    labels = ClassLabels(target, tuple(classes))
+    return Recipe(params=with_defaults(ImageClassifierParams, **defaults), build=build, labels=labels)
 
 
 def _build(
