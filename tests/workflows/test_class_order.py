@@ -10,7 +10,7 @@ import pytest
 from error_codes import raises_code
 from made_tables import on_columns, train
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 import goldfold as gf
@@ -52,7 +52,7 @@ def test_the_columns_have_the_order_of_the_metrics_classes(toy: Path, classes) -
     tables = points(classes)
     run = train(metrics.accuracy("y", classes=classes), on_columns(["a", "b"]), tables, outputs=4)
     expected, order = by_hand(tables[0])
-    assert pooled(run) == accuracy_score(tables[0]["y"], np.array(order)[expected.argmax(1)])
+    assert pooled(run) == (np.array(order)[expected.argmax(1)] == tables[0]["y"]).mean()
     np.testing.assert_allclose(probabilities(run), expected[:, [order.index(each) for each in classes]], atol=1e-6)
 
 

@@ -95,8 +95,9 @@ def _optimizer(params: FrozenBackboneParams, model: nn.Module) -> torch.optim.Op
 
 
 def _predict(views_of: Callable[[tuple], Tensor], model: nn.Module, finished: None, rows: DataFrame) -> np.ndarray:
-    """Return probabilities averaged over views: (n,) of the second of two classes, otherwise (n, classes)."""
-    probabilities = model(views_of(tuple(rows["path"]))).float().softmax(-1).mean(1).cpu().numpy()
+    """Return probabilities averaged over views, float64: (n,) of the second of two classes, otherwise (n, classes)."""
+    logits = model(views_of(tuple(rows["path"]))).cpu().double()
+    probabilities = logits.softmax(-1).mean(1).numpy()  # in float32 those near 1 would be ties
     return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
 
 

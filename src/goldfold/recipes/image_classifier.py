@@ -186,7 +186,7 @@ def _optimizer(params: ImageClassifierParams, model: nn.Module) -> torch.optim.O
 def _predict(
     params: ImageClassifierParams, pixels: Pixels, gray: bool, model: nn.Module, finished: None, rows: DataFrame
 ) -> np.ndarray:
-    """Return probabilities: (n,) of the second of two classes, otherwise (n, classes)."""
+    """Return probabilities, float64: (n,) of the second of two classes, otherwise (n, classes)."""
     paths = tuple(rows["path"])
     kept, device = pixels(paths), next(model.parameters()).device
     parts = []
@@ -194,6 +194,6 @@ def _predict(
         part = slice(start, start + params.batch_size)
         chunk = reading.load_resized(paths[part], params.image_size, gray) if kept is None else kept[part]
         views = make_views(torch.from_numpy(chunk).to(device), params.views)
-        parts.append(torch.stack([model(view).float().softmax(1) for view in views]).mean(0))
-    probabilities = torch.cat(parts).cpu().numpy()
+        parts.append(torch.stack([model(view).cpu().double().softmax(1) for view in views]).mean(0))
+    probabilities = torch.cat(parts).numpy()  # in float32 those near 1 would be ties
     return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
