@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
-    from goldfold.optional_parts import Monitored, Neighbors, Retrieval, Rule, UntrainedLoss
+    from goldfold.optional_parts import ClassLabels, Monitored, Neighbors, Retrieval, Rule, UntrainedLoss
 
     Predictions = np.ndarray
 
@@ -92,6 +92,7 @@ class Runtime:
     cache: a folder shared by folds and runs, for results worth keeping (features of frozen backbones).
     workers: number of processes that load data; results must not depend on it.
     progress: called with (task, number done, total) during long work outside the stages.
+    classes: labels in the order of the predicted columns, the same in every fold; None if the recipe has no `labels`.
     """
 
     seed: int
@@ -99,6 +100,7 @@ class Runtime:
     cache: Path
     workers: int = 0
     progress: Callable[[str, int, int], None] = _silent
+    classes: tuple | None = None
 
 
 class Batches(Sized, Iterable[Any], Protocol):
@@ -178,6 +180,8 @@ class Recipe:
         sense; False for embeddings, since each fold has its own embedding space.
     other_scores: name -> field of the predicted records that holds another score of the same rows. The competition's
         metric is reported for each of them too.
+    labels: the target column and classes whose probabilities are predicted, (n, classes), or (n,) of the second of two;
+        None for other predictions. Metrics that name another order of the classes are refused before training.
     """
 
     params: type[BaseModel]
@@ -185,6 +189,7 @@ class Recipe:
     combine: Callable[[Predictions], Predictions] = mean
     pooled: bool = True
     other_scores: Mapping[str, str] = field(default_factory=dict)
+    labels: ClassLabels | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,6 +43,17 @@ class MetricOptions:
     proxy: bool = False
 
 
+class ClassLabels(NamedTuple):
+    """The labels whose probabilities a recipe predicts; `Recipe.labels`.
+
+    column: the target column that holds them. classes: all of them in the order of the predicted columns; None: in the
+        order that the competition's metric names, else sorted.
+    """
+
+    column: str
+    classes: tuple | None = None
+
+
 class PermutationTest(NamedTuple):
     """The permutation p-value of a score under random labels.
 

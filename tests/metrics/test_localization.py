@@ -124,3 +124,25 @@ def test_what_cannot_be_scored_is_refused(changed, code, fact):
         pixel_auroc(truth_of(masks), side=SIDE).score(rows, maps)
     with raises_code("limit_out_of_range", 0):
         aupro(truth_of(masks), limit=0)
+
+
+CHANGES = {
+    "x1e6": lambda maps: maps * 1e6,
+    "x1e-9": lambda maps: maps * 1e-9,
+    "+1000": lambda maps: maps + 1000,
+    "+1e9": lambda maps: maps + 1e9,
+    "saturated": lambda maps: 1 / (1 + np.exp(-maps - 25)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_scores_depend_on_the_order_of_the_maps_alone(change):
+    rows, masks, _ = scene(6)
+    draw = np.random.default_rng(6)
+    maps = change(draw.normal(size=masks.shape) + 1.5 * (masks > 0))
+    area = pixel_auroc(truth_of(masks), side=SIDE)
+    assert area.score(rows, maps) == pytest.approx(roc_auc_score(masks.ravel() > 0, maps.ravel()), abs=1e-12)
+    overlap = aupro(truth_of(masks), side=SIDE)
+    assert overlap.score(rows, maps) == pytest.approx(aupro_by_definition(masks, maps, 0.3), abs=1e-9)
+    for metric in (area, overlap):
+        assert metric.options.resampled(rows, maps)(np.arange(6)) == pytest.approx(metric.score(rows, maps), abs=2e-3)

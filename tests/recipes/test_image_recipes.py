@@ -262,3 +262,27 @@ def test_a_network_of_ones_own_sees_grey_pixels_around_zero(rows, tmp_path):
         plan.predict(plan.model, None, rows[:1])
     expected = images.read(rows["path"][0], gray=True)[..., 0] / 127.5 - 1
     assert np.allclose(seen[0][0, 0], expected, atol=1e-6)
+
+
+class Confident(nn.Module):
+    """Logits 0 and 16 to 30, whose float32 softmax is 1 for most of them; a stand-in for a model that overfits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Parameter(torch.zeros(1))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        large = torch.linspace(16, 30, len(inputs))
+        large = large[:, None] if inputs.ndim == 3 else large  # (images, views, features)
+        return torch.stack([torch.zeros_like(large), large], dim=-1)
+
+
+@pytest.mark.parametrize("recipe", [frozen_backbone.recipe, image_classifier.recipe])
+def test_probabilities_near_1_keep_their_ranks(recipe, rows, tmp_path):
+    made = recipe("striped", (0, 1))
+    plan = made.build(made.params(**TINY, batch_size=len(rows)), rows, runtime(tmp_path))
+    with torch.inference_mode():
+        found = plan.predict(Confident(), None, rows)
+    assert found.dtype == np.float64
+    assert (np.diff(found) > 0).all()
+    assert (found > 1 - 1e-6).all()

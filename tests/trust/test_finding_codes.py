@@ -44,6 +44,7 @@ CODES = {
     "tiny_sample",
     "unequal_budget",
     "unseen_class",
+    "untrained_class",
     "worse_than_chance",
 }
 

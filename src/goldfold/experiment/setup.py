@@ -17,6 +17,7 @@ from goldfold.data import csv_tables, fold_checks, fold_tables, image_checks, ta
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
 from goldfold.experiment import identity
+from goldfold.experiment.class_order import class_order
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.failures import carried_out
 from goldfold.experiment.fits import Experiment
@@ -79,16 +80,22 @@ def prepare_experiment(
     )
     if images:
         data, drawn = image_checks.apply(images, data, drawn, config.protocol.on_broken, workspace.cache)
+    recipe = competition.recipes[config.recipe]
     experiment = Experiment(
         competition=competition,
-        recipe=competition.recipes[config.recipe],
+        recipe=recipe,
         params=config.params,
         loop=config.loop,
         protocol=config.protocol,
         tables=data,
         folds=drawn,
         runtime=Runtime(
-            seed=0, device=device, cache=workspace.cache, workers=workers, progress=workspace.observer.work
+            seed=0,
+            device=device,
+            cache=workspace.cache,
+            workers=workers,
+            progress=workspace.observer.work,
+            classes=class_order(competition, recipe, data.train),
         ),
     )
     return Prepared(

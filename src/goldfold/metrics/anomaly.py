@@ -88,7 +88,7 @@ def auroc_class_mean(
         higher_is_better=True,
         bounds=within.bounds,
         chance=within.chance,
-        options=MetricOptions(row_error=error, resampled=resampled),
+        options=MetricOptions(row_error=error, resampled=resampled, classes=within.options.classes),
     )
 
 

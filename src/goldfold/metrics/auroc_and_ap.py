@@ -80,6 +80,7 @@ def auroc(target: str, *, classes: Sequence = (0, 1), other_classes: OtherClasse
             row_error=lambda rows, predictions: misranked_share(*truth_of(rows, predictions)),
             resampled=resampled,
             p_value=p_value,
+            classes=tuple(classes) if other_classes == "raise" else None,
         ),
     )
 

@@ -2,8 +2,8 @@
 
 All of them take `truth`: rows -> an (h, w) integer mask for each row, 0 = normal. Predictions are (n, H, W) maps,
 larger for more anomalous pixels, or records with such a field `map`. In `Competition.also` these metrics are computed
-only for recipes that predict records. Maps (bilinear) and masks (nearest) are resized to `side` x `side` pixels, and
-scores are rounded to float16.
+only for recipes that predict records. Maps (bilinear) and masks (nearest) are resized to `side` x `side` pixels. Scores
+are ranked exactly, so that any strictly increasing change of them changes the resizing alone.
 """
 
 from __future__ import annotations
@@ -27,17 +27,14 @@ if TYPE_CHECKING:
     Area = Callable[[np.ndarray, np.ndarray], float]
     Weights = Callable[[np.ndarray], np.ndarray]
 
-LEVELS = 2**16  # number of float16 values
-COARSE = 2000  # quantile bins that replace the levels in bootstrap draws
+BINS = 2000  # quantile bins that replace the exact ranking in bootstrap draws
+DRAWN = 2**22  # pixels that the bins are made of, evenly spaced
 
 
 class Pixels(NamedTuple):
-    """Pixels of one image, (side * side,) each.
+    """Pixels of one image, (side * side,) each. weight: 0 for normal pixels."""
 
-    level: uint16, in the order of the scores. weight: 0 for normal pixels.
-    """
-
-    level: np.ndarray
+    score: np.ndarray
     weight: np.ndarray
 
 
@@ -75,20 +72,22 @@ def aupro(truth: Truth, *, limit: float = 0.3, side: int = 256) -> Metric:
     return _over_pixels(f"aupro_{limit:g}", truth, side, _one_per_region, area, chance=limit / 2)
 
 
-def _over_pixels(name: str, truth: Truth, side: int, weights: Weights, area: Area, chance: float) -> Metric:
+def _over_pixels(name: str, truth: Truth, side: int, weights_of: Weights, area: Area, chance: float) -> Metric:
     """A metric of the weighted ranking of all pixels."""
 
     def score(rows: DataFrame, predictions: np.ndarray) -> float:
-        normal, anomalous = np.zeros(LEVELS), np.zeros(LEVELS)
-        for pixels in _images(rows, predictions, truth, side, weights):
-            counts = _counts(pixels, LEVELS)
-            normal, anomalous = normal + counts[0], anomalous + counts[1]
-        return _area(area, normal, anomalous, name)
+        normal, anomalous, weights = [], [], []
+        for scores, weight in _images(rows, predictions, truth, side, weights_of):
+            normal.append(scores[weight == 0])
+            anomalous.append(scores[weight > 0])
+            weights.append(weight[weight > 0])
+        counts = _exact_counts(*map(np.concatenate, (normal, anomalous, weights)))
+        return _area(area, *counts, name)
 
     def resampled(rows: DataFrame, predictions: np.ndarray) -> Callable[[np.ndarray], float]:
-        images = list(_images(rows, predictions, truth, side, weights))
-        coarse = _quantiles(images)
-        counts = [_counts(Pixels(coarse[level], weight), COARSE + 1) for level, weight in images]
+        images = list(_images(rows, predictions, truth, side, weights_of))
+        edges = _quantiles(images)
+        counts = [_counts(Pixels(np.searchsorted(edges, scores), weight), len(edges) + 1) for scores, weight in images]
         normal, anomalous = (np.stack(side) for side in zip(*counts, strict=True))
 
         def score_of(index: np.ndarray) -> float:
@@ -117,15 +116,10 @@ def _images(rows: DataFrame, predictions: np.ndarray, truth: Truth, side: int, w
             "wrong_prediction_shape", f"maps must have shape (n, height, width), got {maps.shape}: check `Plan.predict`"
         )
     for mask, scores in zip(truth(rows), maps, strict=True):
-        resized = cv2.resize(scores.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
+        wide = np.promote_types(scores.dtype, np.float32)  # ranks of float64 must survive
+        resized = cv2.resize(scores.astype(wide), (side, side), interpolation=cv2.INTER_LINEAR)
         anomalous = cv2.resize((mask > 0).astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST)
-        yield Pixels(_level(resized).ravel(), weights(anomalous).ravel())
-
-
-def _level(scores: np.ndarray) -> np.ndarray:
-    """Scores rounded to float16, as uint16 in the same order: the bits of negative numbers are inverted."""
-    bits = (scores.astype(np.float16) + np.float16(0)).view(np.uint16)  # adding 0 makes -0 equal to 0
-    return np.where(bits >> 15, ~bits, bits | np.uint16(1 << 15))
+        yield Pixels(resized.ravel(), weights(anomalous).ravel())
 
 
 def _one_per_pixel(mask: np.ndarray) -> np.ndarray:
@@ -142,17 +136,32 @@ def _one_per_region(mask: np.ndarray) -> np.ndarray:
     return np.where(regions > 0, 1 / areas[regions], 0).astype(np.float32)
 
 
-def _counts(pixels: Pixels, levels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Number of normal pixels and total weight of anomalous pixels at each level, (levels,) each."""
-    normal = np.bincount(pixels.level[pixels.weight == 0], minlength=levels)
-    return normal, np.bincount(pixels.level, pixels.weight, minlength=levels)
+def _exact_counts(normal: np.ndarray, anomalous: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number of normal pixels and weight of anomalous ones, ascending: below, at and above each anomalous score.
+
+    `normal` is sorted in place. Between two anomalous scores the order of normal pixels changes no area, so the k
+    different ones make 2 k + 1 levels.
+    """
+    normal.sort()
+    levels, at = np.unique(anomalous, return_inverse=True)
+    edges = [np.searchsorted(normal, levels, side) for side in ("left", "right")]
+    inner = np.stack(edges, axis=1).ravel()
+    weight = np.zeros(2 * len(levels) + 1)
+    weight[1::2] = np.bincount(at, weights, len(levels))
+    return np.diff(inner, prepend=0, append=len(normal)), weight
+
+
+def _counts(pixels: Pixels, bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """Number of normal pixels and total weight of anomalous pixels in each bin, (bins,) each; `score` holds bins."""
+    normal = np.bincount(pixels.score[pixels.weight == 0], minlength=bins)
+    return normal, np.bincount(pixels.score, pixels.weight, minlength=bins)
 
 
 def _quantiles(images: list[Pixels]) -> np.ndarray:
-    """Map from each level to one of about `COARSE` bins with equal numbers of pixels."""
-    counts = (np.bincount(pixels.level, minlength=LEVELS) for pixels in images)
-    cumulative = sum(counts, np.zeros(LEVELS, np.int64)).cumsum()
-    return (cumulative * COARSE // cumulative[-1]).astype(np.int64)
+    """Upper edges of about `BINS` bins with equal numbers of pixels, ascending; fewer where scores are tied."""
+    step = 1 + sum(len(pixels.score) for pixels in images) // DRAWN
+    ranked = np.sort(np.concatenate([pixels.score[::step] for pixels in images]))
+    return np.unique(ranked[np.linspace(0, len(ranked) - 1, BINS).astype(np.int64)])
 
 
 def _area(area: Area, normal: np.ndarray, anomalous: np.ndarray, name: str) -> float:

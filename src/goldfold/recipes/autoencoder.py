@@ -53,7 +53,7 @@ def recipe(target: str, normal: Any = 0, class_: str | None = None, **defaults: 
     defaults: defaults of `AutoencoderParams` for this competition.
 
     Predictions are records; larger scores are more anomalous. `score` is the one of `score_pixel`, `score_feature` and
-    `score_library` that the parameters choose, all float32 (n,). `map`, float16 (n, size, size), is the pixel error.
+    `score_library` that the parameters choose, all float32 (n,). `map`, float32 (n, size, size), is the pixel error.
     `pseudo`, float32 (n,), is the score of a copy with a synthetic defect, unless pseudo=none.
     """
     build = partial(_build, target=target, normal=normal, class_=class_)
@@ -222,7 +222,7 @@ def _scores(params: AutoencoderParams, model: Autoencoder, library: Tensor, imag
         SCORES["library"]: distances,
     }
     scores = {name: values.float().cpu().numpy() for name, values in tensors.items()}
-    return {"score": scores[SCORES[params.score]], **scores, "map": maps.cpu().numpy().astype(np.float16)}
+    return {"score": scores[SCORES[params.score]], **scores, "map": maps.float().cpu().numpy()}
 
 
 def _pictures(

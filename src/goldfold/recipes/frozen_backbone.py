@@ -17,6 +17,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.images.views import VIEWS, View, ViewSet
 from goldfold.metrics.inputs import class_indices
 from goldfold.nn import backbones, batches, feature_cache, schedules
+from goldfold.optional_parts import ClassLabels
 from goldfold.params import BackboneName, Epochs, Params, Pretrained, Role, with_defaults
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def recipe(target: str, classes: Sequence, **defaults: Any) -> Recipe:
     defaults: defaults of `FrozenBackboneParams` for this competition.
     """
     build = partial(_build, target=target, classes=tuple(classes))
-    return Recipe(params=with_defaults(FrozenBackboneParams, **defaults), build=build)
+    labels = ClassLabels(target, tuple(classes))
+    return Recipe(params=with_defaults(FrozenBackboneParams, **defaults), build=build, labels=labels)
 
 
 def _build(params: FrozenBackboneParams, rows: DataFrame, runtime: Runtime, target: str, classes: tuple) -> Plan:
@@ -93,8 +95,9 @@ def _optimizer(params: FrozenBackboneParams, model: nn.Module) -> torch.optim.Op
 
 
 def _predict(views_of: Callable[[tuple], Tensor], model: nn.Module, finished: None, rows: DataFrame) -> np.ndarray:
-    """Return probabilities averaged over views: (n,) of the second of two classes, otherwise (n, classes)."""
-    probabilities = model(views_of(tuple(rows["path"]))).float().softmax(-1).mean(1).cpu().numpy()
+    """Return probabilities averaged over views, float64: (n,) of the second of two classes, otherwise (n, classes)."""
+    logits = model(views_of(tuple(rows["path"]))).cpu().double()
+    probabilities = logits.softmax(-1).mean(1).numpy()  # in float32 those near 1 would be ties
     return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
 
 

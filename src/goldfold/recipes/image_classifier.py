@@ -20,6 +20,7 @@ from goldfold.images.augmentation import AugmentationName
 from goldfold.images.views import ViewSet, make_views
 from goldfold.metrics.inputs import class_indices
 from goldfold.nn import backbones, batches, schedules
+from goldfold.optional_parts import ClassLabels
 from goldfold.params import BackboneName, Epochs, Params, Pretrained, Role, with_defaults
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def recipe(
     defaults: defaults of `ImageClassifierParams` for this competition.
     """
     build = partial(_build, target=target, classes=tuple(classes), network=network, gray=gray)
-    return Recipe(params=with_defaults(ImageClassifierParams, **defaults), build=build)
+    labels = ClassLabels(target, tuple(classes))
+    return Recipe(params=with_defaults(ImageClassifierParams, **defaults), build=build, labels=labels)
 
 
 def _build(
@@ -184,13 +186,13 @@ def _optimizer(params: ImageClassifierParams, model: nn.Module) -> torch.optim.O
 def _predict(
     params: ImageClassifierParams, pixels: Pixels, gray: bool, model: nn.Module, finished: None, rows: DataFrame
 ) -> np.ndarray:
-    """Return probabilities: (n,) of the second of two classes, otherwise (n, classes)."""
+    """Return probabilities, float64: (n,) of the second of two classes, otherwise (n, classes)."""
     paths = tuple(rows["path"])
     kept, device = pixels(paths), next(model.parameters()).device
     parts = []
     for part in batches.prediction_batches(len(paths), params.batch_size, params.image_size, device):
         chunk = reading.load_resized(paths[part], params.image_size, gray) if kept is None else kept[part]
         views = make_views(torch.from_numpy(chunk).to(device), params.views)
-        parts.append(torch.stack([model(view).float().softmax(1) for view in views]).mean(0))
-    probabilities = torch.cat(parts).cpu().numpy()
+        parts.append(torch.stack([model(view).cpu().double().softmax(1) for view in views]).mean(0))
+    probabilities = torch.cat(parts).numpy()  # in float32 those near 1 would be ties
     return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities

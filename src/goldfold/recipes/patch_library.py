@@ -106,7 +106,7 @@ def recipe(target: str, normal: Any = 0, class_: str | None = None, **defaults: 
 
     Predictions are records; larger scores are more anomalous. All scores are means over the views.
     `score`, float32 (n,), is a distance; with contrast=true minus the median distance of the image, so it may be
-    negative. `map`, float16 (n, h, w), is the distance of each patch, only with unit=patch. `pseudo`, float32 (n,), is
+    negative. `map`, float32 (n, h, w), is the distance of each patch, only with unit=patch. `pseudo`, float32 (n,), is
     the score of a copy with a synthetic defect, unless pseudo=none. `routed`, <U64 (n,), is the class whose library
     was used, only with libraries=per_class.
     """
@@ -166,7 +166,7 @@ def _predict(
     scores, maps = _scores(params, whole(paths), library)
     predicted = {"score": scores}
     if params.unit == "patch":
-        predicted["map"] = maps.astype(np.float16)
+        predicted["map"] = maps
     if params.pseudo != "none":
         predicted["pseudo"], _ = _scores(params, damaged(paths), library)
     return fields.records(**predicted)

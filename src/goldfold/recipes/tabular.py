@@ -25,6 +25,8 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.errors import GoldfoldError
+from goldfold.metrics.inputs import class_indices
+from goldfold.optional_parts import ClassLabels
 from goldfold.params import Params
 
 if TYPE_CHECKING:
@@ -53,19 +55,23 @@ def recipe(
     estimator: Callable[[Any, int], BaseEstimator],
     target: str,
     kind: Literal["binary", "multiclass", "regression"],
+    classes: Sequence | None = None,
 ) -> Recipe:
     """Return a recipe that fits `estimator(params, seed)` on the training rows of a fold.
 
     params: a subclass of `TabularParams`, or any frozen pydantic model.
     target: column with the target, which is removed from the features.
-    kind: decides the predictions, all float64: binary, (n,) probabilities of the larger label; multiclass, (n, classes)
-        probabilities in the order of the sorted labels; regression, (n,) values.
+    kind: decides the predictions, all float64: binary, (n,) probabilities of the second class; multiclass, (n, classes)
+        probabilities, 0 for a class without training rows; regression, (n,) values.
+    classes: all labels, in the order of the predictions; by default in the order that the competition's metric names,
+        else sorted.
 
     Building a plan raises GoldfoldError `target_not_binary` if a binary target does not have two labels in the fold.
     """
 
     def build(params: Any, rows: DataFrame, runtime: Runtime) -> Plan:
-        features, labels = rows.drop(columns=target), rows[target]
+        features, labels = rows.drop(columns=target), rows[target].infer_objects()  # scikit-learn refuses objects
+        order = classes or runtime.classes if kind != "regression" else None
         if kind == "binary" and labels.nunique() != 2:
             found = ", ".join(map(str, labels.unique()[:5]))
             raise GoldfoldError(
@@ -74,16 +80,19 @@ def recipe(
             )
         return Plan(
             finish=lambda _: estimator(params, runtime.seed).fit(features, labels),
-            predict=lambda _, fitted, rows: _predicted(fitted, rows, kind),
+            predict=lambda _, fitted, rows: _predicted(fitted, rows, kind, order),
         )
 
-    return Recipe(params=params, build=build)
+    labels = None if kind == "regression" else ClassLabels(target, tuple(classes) if classes else None)
+    return Recipe(params=params, build=build, labels=labels)
 
 
-def _predicted(fitted: BaseEstimator, rows: DataFrame, kind: str) -> np.ndarray:
+def _predicted(fitted: BaseEstimator, rows: DataFrame, kind: str, order: Sequence | None) -> np.ndarray:
     if kind == "regression":
         return fitted.predict(rows).astype(np.float64)
-    probabilities = fitted.predict_proba(rows).astype(np.float64)
+    classes = fitted.classes_ if order is None else order
+    probabilities = np.zeros((len(rows), len(classes)))
+    probabilities[:, class_indices(fitted.classes_, classes, "the training rows")] = fitted.predict_proba(rows)
     return probabilities[:, 1] if kind == "binary" else probabilities
 
 

@@ -23,6 +23,9 @@ def before_training(found: Prepared) -> list[Finding]:
         findings += audits.shared_groups(folds, data.train[competition.group])
     if competition.neighbors:
         findings += audits.neighbor_leakage(folds, data.train, competition.neighbors) + _ranked_neighbors(experiment)
+    labels, classes = experiment.recipe.labels, experiment.runtime.classes
+    if labels and classes and labels.column in data.train:
+        findings += audits.untrained_classes(folds, data.train[labels.column], classes)
     if column := competition.object_class:
         findings += audits.unseen_classes(data.train[column], data.test[column])
     findings += audits.copies_in_test(train_contents, ids, test_contents, data.test["id"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goldfold.trust.audits.data_and_rules import rule_broken, stale_data, unseen_classes
+from goldfold.trust.audits.data_and_rules import rule_broken, stale_data, unseen_classes, untrained_classes
 from goldfold.trust.audits.findings import Finding, Level, merge_places, refuse_errors
 from goldfold.trust.audits.images import images_and_masks
 from goldfold.trust.audits.leakage import (
@@ -46,5 +46,6 @@ __all__ = [
     "stale_data",
     "tiny_sample",
     "unseen_classes",
+    "untrained_classes",
     "worse_than_chance",
 ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from goldfold.trust.audits.findings import Finding, first_three
+from goldfold.trust.audits.findings import Finding, Level, first_three
 
 if TYPE_CHECKING:
     from pandas import Series
     from pydantic import BaseModel
 
+    from goldfold.competition import Fold
     from goldfold.optional_parts import Rule
 
 
@@ -36,6 +37,25 @@ def unseen_classes(train_classes: Series, test_classes: Series) -> list[Finding]
         "the class names, or add training rows"
     )
     return [Finding("unseen_class", "warning", message, "test")]
+
+
+def untrained_classes(folds: Sequence[Fold], labels: Series, classes: Sequence) -> list[Finding]:
+    """Report classes that the training rows of a fold lack; an error if they are all of one class.
+
+    labels: of the train table. classes: all that are predicted.
+    """
+    findings = []
+    for number, fold in enumerate(folds):
+        present = set(labels.iloc[fold.train])
+        absent = [repr(label) for label in classes if label not in present]
+        if absent:
+            message = (
+                f"no training row has the class {first_three(absent)} of {len(classes)} classes: it is predicted with "
+                "probability 0 or nearly so, which log loss punishes. Stratify the split, or merge rare classes"
+            )
+            level: Level = "warning" if len(classes) - len(absent) > 1 else "error"
+            findings.append(Finding("untrained_class", level, message, f"fold {number}"))
+    return findings
 
 
 def rule_broken(rules: Sequence[Rule], params: BaseModel) -> list[Finding]:
