@@ -60,7 +60,9 @@ def checked(data: Tables, folder: Path, progress=lambda *told: None) -> Checked:
 
 def applied(data: Tables, folder: Path, on_broken: str) -> tuple[Tables, list[Fold]]:
     folds = [Fold(np.arange(3, 6), np.arange(3)), Fold(np.arange(3), np.arange(3, 6))]
-    changed, drawn = image_checks.apply(checked(data, folder), data, folds, on_broken, folder / "cache")
+    found = checked(data, folder)
+    changed = image_checks.readable(found, data, on_broken, folder / "cache")
+    drawn = image_checks.without_broken(found, folds) if on_broken == "skip" else folds
     return changed, list(drawn)
 
 

@@ -12,6 +12,7 @@ import goldfold as gf
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.failures import explained
 
+IMPORT = "from sklearn.model_selection import KFold\n"
 FAULTS = {  # a place of the toy's code -> the same place with a fault
     "build": ("    from sklearn.linear_model", "    rows['nothing']\n    from sklearn.linear_model"),
     "finish": (".fit(rows[FEATURES], rows[", ".fit(rows[FEATURES], rows[:5]["),
@@ -37,6 +38,31 @@ def test_a_fault_in_a_competition_is_told_with_its_line(toy, where):
     assert "\n" not in told
     assert error.value.code == "competition_failed"
     assert re.search(r"competitions/blobs/__init__\.py line \d+", told), told
+
+
+SPLIT = 'splits.stratified(train["label"], folds=3, seed=seed)'
+
+
+@pytest.mark.parametrize("kind", ["list(KFold(3).split(train))", "KFold(3).split(train)"])
+def test_folds_of_scikit_learn_are_folds(toy, kind):
+    source = toy / "competitions" / "blobs" / "__init__.py"
+    text = (
+        source.read_text(encoding="utf-8").replace(SPLIT, kind).replace("import torch\n", "import torch\n" + IMPORT, 1)
+    )
+    source.write_text(text, encoding="utf-8")
+    run = gf.Project(".", quiet=True).train("blobs", "estimator")
+    assert run.folds["fold"].value_counts().to_dict() == {0: 40, 1: 40, 2: 40}
+
+
+@pytest.mark.parametrize("wrong", ["[train.index]", "[(train, train)]", "[(train.index > 5, train.index < 5)]", "[3]"])
+def test_what_are_no_folds_is_refused(toy, wrong):
+    source = toy / "competitions" / "blobs" / "__init__.py"
+    source.write_text(source.read_text(encoding="utf-8").replace(SPLIT, wrong), encoding="utf-8")
+    with pytest.raises(GoldfoldError) as error:
+        gf.Project(".", quiet=True).train("blobs", "estimator")
+    assert error.value.code == "folds_malformed"
+    assert "element 0" in str(error.value)
+    assert not list(Path("runs").glob("*/*"))
 
 
 def test_the_traceback_is_printed_on_demand(toy, goldfold):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,30 @@ from goldfold.competition import Fold
 from goldfold.errors import GoldfoldError
 
 REMEDY = {"class": "merge it with another class", "label": "leave it out of the stratification"}
+
+
+def as_folds(drawn: Iterable[Any]) -> list[Fold]:
+    """Return what split() gave as folds; pairs of positions, as scikit-learn's splitters yield them, are folds, too.
+
+    >>> from sklearn.model_selection import KFold
+    >>> as_folds(KFold(2).split([[0], [0], [0]]))[0].validation
+    array([0, 1])
+
+    Raises:
+        GoldfoldError: `folds_malformed`, an element is not a pair of arrays of whole numbers.
+    """
+    folds = []
+    for number, pair in enumerate(drawn):
+        parts = [np.asarray(part) for part in pair] if isinstance(pair, Sequence) else []
+        if [part.ndim for part in parts] != [1, 1] or any(part.dtype.kind not in "iu" and part.size for part in parts):
+            raise GoldfoldError(
+                "folds_malformed",
+                f"split() must return pairs of row positions, (train, validation), and element {number} is a "
+                f"{type(pair).__name__} of {', '.join(f'{part.dtype} {part.shape}' for part in parts) or 'no pair'}: "
+                "return Fold(train=..., validation=...) with integer arrays",
+            )
+        folds.append(Fold(*(part.astype(np.int64) for part in parts)))
+    return folds
 
 
 def check_positions(folds: Sequence[Fold], rows: int) -> np.ndarray:

@@ -127,27 +127,29 @@ def _decoded(path: Path, mask: Path | None) -> dict[str, Any]:
         return {**facts, "problem": error.message, "broken_mask": True}
 
 
-def apply(
-    checked: Checked, tables: Tables, folds: Sequence[Fold], on_broken: OnBroken, cache: Path
-) -> tuple[Tables, Sequence[Fold]]:
-    """Return the tables and folds that are trained on, with broken images dealt with as `on_broken` says.
+def readable(checked: Checked, tables: Tables, on_broken: OnBroken, cache: Path) -> Tables:
+    """Return the tables that are trained on, with gray images in place of broken ones.
 
-    Rows are never dropped, since submissions and folds of other runs list them: `skip` takes broken training rows out
-    of every fold. Gray images have the size of the broken one's header, else 64 x 64, and lie in `cache`.
+    Rows are never dropped, since submissions and folds of other runs list them: see `without_broken`. Gray images have
+    the size of the broken one's header, else 64 x 64, and lie in `cache`.
 
     Raises:
         GoldfoldError: files are broken, and on_broken is `refuse`; a mask is, and it is `grey`.
     """
-    broken, masked = checked.broken("train"), checked.train["broken_mask"].to_numpy() == True  # noqa: E712
-    refused = on_broken == "refuse" and (len(broken) or len(checked.broken("test")))
+    masked = checked.train["broken_mask"].to_numpy() == True  # noqa: E712
+    refused = on_broken == "refuse" and (len(checked.broken("train")) or len(checked.broken("test")))
     if refused or (on_broken == "grey" and masked.any()):
         raise _refusal(checked, masks_only=not refused)
-    if on_broken == "skip":
-        folds = [Fold(*(np.setdiff1d(rows, broken) for rows in fold)) for fold in folds]
     replaced = {
         part: getattr(tables, part).assign(path=_with_gray(getattr(checked, part), cache)) for part in ("train", "test")
     }
-    return Tables(**replaced, sample_submission=tables.sample_submission), folds
+    return Tables(**replaced, sample_submission=tables.sample_submission)
+
+
+def without_broken(checked: Checked, folds: Sequence[Fold]) -> Sequence[Fold]:
+    """Return the folds without the training rows whose image or mask is broken."""
+    broken = checked.broken("train")
+    return [Fold(*(np.setdiff1d(rows, broken) for rows in fold)) for fold in folds]
 
 
 def _refusal(checked: Checked, *, masks_only: bool) -> GoldfoldError:

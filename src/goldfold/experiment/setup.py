@@ -9,18 +9,18 @@ from string import hexdigits
 from typing import Any
 
 import torch
-from pandas import Series
+from pandas import DataFrame, Series
 
 import goldfold
-from goldfold.competition import Runtime
+from goldfold.competition import Competition, Fold, Runtime
 from goldfold.data import csv_tables, fold_checks, fold_tables, image_checks, tables
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
 from goldfold.experiment import identity
 from goldfold.experiment.class_order import class_order
 from goldfold.experiment.cross_validation import cross_validate
-from goldfold.experiment.failures import carried_out
-from goldfold.experiment.fits import Experiment
+from goldfold.experiment.failures import explained
+from goldfold.experiment.fits import Experiment, Protocol
 from goldfold.experiment.run_folders import BLEND, run_name
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json
@@ -71,15 +71,14 @@ def prepare_experiment(
     """Load the tables, draw the folds, check both."""
     competition, data = workspace.competition(name), workspace.load(name)
     tables.check(competition, data)
-    drawn = carried_out(name, competition.split, data.train, config.protocol.seed)
-    fold_checks.check_positions(drawn, len(data.train))
     hashes = [tables.content_hashes(rows, competition.targets) for rows in (data.train, data.test)]
     contents = hashes[0], hashes[1]
     images = image_checks.decode_all(
         data, contents, workspace.cache / "images" / f"{name}.json", workspace.observer.work
     )
+    drawn = draw_folds(name, competition, data.train, config.protocol, images)
     if images:
-        data, drawn = image_checks.apply(images, data, drawn, config.protocol.on_broken, workspace.cache)
+        data = image_checks.readable(images, data, config.protocol.on_broken, workspace.cache)
     recipe = competition.recipes[config.recipe]
     experiment = Experiment(
         competition=competition,
@@ -107,6 +106,16 @@ def prepare_experiment(
         contents=contents,
         images=images,
     )
+
+
+def draw_folds(
+    name: str, competition: Competition, train: DataFrame, protocol: Protocol, images: image_checks.Checked | None
+) -> Sequence[Fold]:
+    """The folds that split() draws with the protocol's seed, checked; without broken images where they are skipped."""
+    with explained("split()", name):
+        drawn = fold_checks.as_folds(competition.split(train, protocol.seed))
+    fold_checks.check_positions(drawn, len(train))
+    return image_checks.without_broken(images, drawn) if images and protocol.on_broken == "skip" else drawn
 
 
 def config_of_run(workspace: Workspace, run: Path, **changed: Any) -> configs.Config:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from goldfold.data import fold_checks, fold_tables
+from goldfold.data import csv_tables, fold_tables
 from goldfold.experiment.cross_validation import cross_validate
-from goldfold.experiment.failures import carried_out
 from goldfold.experiment.fits import fit_keys
 from goldfold.experiment.outcome import fold_scores
-from goldfold.experiment.setup import Prepared
+from goldfold.experiment.setup import Prepared, draw_folds
 from goldfold.trust.run_audits import watching
 from goldfold.tuning import objective
 from goldfold.tuning.studies import Study
@@ -41,11 +40,10 @@ def _drawn(found: Prepared, seed: int) -> tuple[Prepared, str]:
     """The experiment on folds drawn with another seed, and those folds as text."""
     experiment = found.experiment
     competition, train = experiment.competition, experiment.tables.train
-    folds = carried_out(found.name, competition.split, train, seed)
-    fold_checks.check_positions(folds, len(train))
     protocol = experiment.protocol.model_copy(update={"seed": seed})
+    folds = draw_folds(found.name, competition, train, protocol, found.images)
     config = replace(found.config, protocol=protocol)
-    text = fold_tables.folds_to_table(train["id"], folds).to_csv(index=False)
+    text = csv_tables.to_text(fold_tables.folds_to_table(train["id"], folds))
     return replace(found, config=config, experiment=replace(experiment, protocol=protocol, folds=folds)), text
 
 
