@@ -40,8 +40,8 @@ lint: .venv/ready     ## check style, formatting, types and imports between pack
 docs: .venv/docs      ## [SERVE=1]: build the documentation in site/; SERVE=1 shows it at http://127.0.0.1:8000
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs $(if $(SERVE),serve,build --strict)
 
-prepare: .venv/ready  ## COMP=digits: prepare its data folder
-	$(GOLDFOLD) prepare --comp "$(COMP)"
+prepare: .venv/ready  ## COMP=digits [FORCE=1]: prepare its data folder, again if data.py or a raw file changed
+	$(GOLDFOLD) prepare --comp "$(COMP)" $(if $(FORCE),--force)
 
 train: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [DEBUG=1] [SET="epochs=3 seeds=[0,1]"] [WORKERS=2] [EXECUTOR=ray] [ACCEPT=code_changed]: train on all folds, score out of fold, write a submission
 	$(GOLDFOLD) train --comp "$(COMP)" $(ACCEPTED) --config "$(CONFIG)" $(if $(DEBUG),--debug) $(FANNED) $(if $(QUIET),--quiet) $(SET)

@@ -50,9 +50,9 @@ class Project:
         """Train, test and sample submission; the data is prepared first where that needs no download."""
         return self.workspace.load(competition)
 
-    def prepare(self, competition: str) -> Path:
-        """Prepare a competition's data folder; returns it."""
-        return self.workspace.prepare(competition)
+    def prepare(self, competition: str, *, force: bool = False) -> Path:
+        """Prepare a competition's data folder, again if data.py or a raw file changed or by `force`; returns it."""
+        return self.workspace.prepare(competition, force)
 
     def new(self, competition: str) -> list[Path]:
         """Scaffold a competition folder that passes the contract tests; returns the files written."""

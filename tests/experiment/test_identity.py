@@ -10,8 +10,8 @@ import pytest
 
 from goldfold.cli.main import main
 from goldfold.errors import GoldfoldError
-from goldfold.experiment import identity
 from goldfold.experiment.cross_validation import cross_validate
+from goldfold.experiment.identity import fingerprint
 from goldfold.experiment.setup import sources
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json, write_json
@@ -57,7 +57,7 @@ def house(tmp_path: Path) -> Path:
 
 
 def code(root: Path, *entries: str) -> dict[str, str]:
-    return identity.code_hashes(entries or ("house.losses",), {"house": root / "house"})
+    return fingerprint.code_hashes(entries or ("house.losses",), {"house": root / "house"})
 
 
 def edit(path: Path, *changes: tuple[str, str]) -> None:
@@ -115,8 +115,8 @@ def test_what_has_a_meaning_names_its_module(house: Path, change: tuple[str, str
     before = code(house)
     edit(house / "house" / f"{file}.py", change)
     after = code(house)
-    assert identity.describe_code_changes(before, after) == named
-    assert identity.code_hash(before) != identity.code_hash(after)
+    assert fingerprint.describe_code_changes(before, after) == named
+    assert fingerprint.code_hash(before) != fingerprint.code_hash(after)
 
 
 def test_a_moved_and_renamed_module_with_its_importers_rewritten_is_the_same_code(house: Path) -> None:
@@ -131,10 +131,10 @@ def test_a_moved_and_renamed_module_with_its_importers_rewritten_is_the_same_cod
     edit(losses, ("from house import greedy", "from house.rooms import k_center"), ("greedy.chosen", "k_center.chosen"))
     after = code(house)
     assert list(after) == ["house.losses", "house.middle", "house.rooms.k_center"]
-    assert identity.code_hash(after) == identity.code_hash(before)
-    assert identity.describe_code_changes(before, after) == ""
+    assert fingerprint.code_hash(after) == fingerprint.code_hash(before)
+    assert fingerprint.describe_code_changes(before, after) == ""
     edit(house / "house/middle.py", ("value / 2", "value / 4"))
-    assert identity.describe_code_changes(before, code(house)) == "added house.middle; removed house.deep.inner"
+    assert fingerprint.describe_code_changes(before, code(house)) == "added house.middle; removed house.deep.inner"
 
 
 def test_a_name_taken_from_another_module_is_a_change_of_the_one_that_takes_it(house: Path) -> None:
@@ -144,8 +144,8 @@ def test_a_name_taken_from_another_module_is_a_change_of_the_one_that_takes_it(h
     before = code(house)
     edit(house / "house/deep/inner.py", ("house.greedy", "house.other"))
     after = code(house)
-    assert identity.describe_code_changes(before, after) == "changed house.deep.inner"
-    assert identity.code_hash(before) != identity.code_hash(after)
+    assert fingerprint.describe_code_changes(before, after) == "changed house.deep.inner"
+    assert fingerprint.code_hash(before) != fingerprint.code_hash(after)
 
 
 def test_a_local_name_like_that_of_a_module_is_not_renamed_with_it(house: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_local_name_like_that_of_a_module_is_not_renamed_with_it(house: Path) 
     path.write_text("from house import deep\n\n\ndef chosen(value, deep):\n    return deep\n")
     before = code(house, "house.greedy")
     edit(path, ("value, deep", "deep, value"))
-    assert identity.describe_code_changes(before, code(house, "house.greedy")) == "changed house.greedy"
+    assert fingerprint.describe_code_changes(before, code(house, "house.greedy")) == "changed house.greedy"
 
 
 def test_of_a_package_that_only_imports_the_wanted_modules_count_alone(house: Path) -> None:
@@ -163,7 +163,7 @@ def test_of_a_package_that_only_imports_the_wanted_modules_count_alone(house: Pa
     assert list(before) == ["house.metrics.words", "house.user"]
     path.write_text("from house.metrics.words import word as said\n")
     assert (
-        identity.describe_code_changes(before, code(house, "house.user")) == "changed house.user"
+        fingerprint.describe_code_changes(before, code(house, "house.user")) == "changed house.user"
     )  # another name in it
     path.write_text("from house import metrics\n")
     assert {"house.metrics", "house.metrics.areas"} <= code(house, "house.user").keys()
@@ -188,13 +188,13 @@ def test_other_packages_are_left_out_and_missing_or_broken_files_told(house: Pat
 
 def test_of_many_modules_the_first_are_named_and_of_unknown_ones_none() -> None:
     now = {f"m{number}": f"{number}-0" for number in range(7)}
-    assert identity.describe_code_changes({"m": "a-0"}, now) == "added m0, m1, m2, m3, m4 and 2 more; removed m"
-    assert identity.describe_code_changes({}, now) == ""
+    assert fingerprint.describe_code_changes({"m": "a-0"}, now) == "added m0, m1, m2, m3, m4 and 2 more; removed m"
+    assert fingerprint.describe_code_changes({}, now) == ""
 
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in Path("competitions").glob("*/__init__.py")))
 def test_a_run_depends_on_its_competition_and_on_no_room_that_only_shows_or_sends(name: str) -> None:
-    modules = identity.code_hashes((f"competitions.{name}", cross_validate.__module__), sources(Workspace()))
+    modules = fingerprint.code_hashes((f"competitions.{name}", cross_validate.__module__), sources(Workspace()))
     assert {f"competitions.{name}.recipes", f"competitions.{name}.data", "goldfold.training.loop"} <= modules.keys()
     rooms = {module.split(".")[1] for module in modules}
     assert not rooms & {"cli", "workflows", "report", "kaggle", "board", "trust"}
@@ -235,7 +235,7 @@ def test_a_run_records_its_code_by_module(toy: Path) -> None:
     recorded = read_json(RUN / "reproduce.json")
     assert list(recorded["code"]) == sorted(recorded["code"])
     assert {"competitions.blobs", cross_validate.__module__} <= recorded["code"].keys()
-    assert recorded["code_hash"] == identity.code_hash(recorded["code"])
+    assert recorded["code_hash"] == fingerprint.code_hash(recorded["code"])
 
 
 def test_a_docstring_lets_old_runs_be_picked_and_resumed(toy: Path, capsys: pytest.CaptureFixture) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from goldfold.errors import GoldfoldError
-from goldfold.experiment import provenance as records
+from goldfold.experiment.identity import provenance as records
 from goldfold.experiment.scoring import fold_statistics
 from goldfold.io.formatting import difference, number
 from goldfold.report.plotting.markdown import table

@@ -44,6 +44,7 @@ def _train(verbs: argparse._SubParsersAction) -> None:
 
     prepare = verbs.add_parser("prepare", help="prepare a competition's data folder")
     prepare.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")
+    prepare.add_argument("--force", action="store_true", help="prepare it again even if nothing changed")
 
     train = verbs.add_parser(
         "train", help="train a config on all folds: out-of-fold scores, test predictions, a checked submission"

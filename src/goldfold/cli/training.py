@@ -11,9 +11,9 @@ from goldfold.run import Run
 
 
 def prepare(arguments: Namespace, project: Project) -> None:
-    folder, tables = project.prepare(arguments.comp), project.tables(arguments.comp)
+    folder, tables = project.prepare(arguments.comp, force=arguments.force), project.tables(arguments.comp)
     size = f"{len(tables.train):,} train rows, {len(tables.test):,} test rows"
-    print(f"{folder}: {size}; it is prepared again when data.py changes or this folder is removed")
+    print(f"{folder}: {size}; it is prepared again when data.py or a raw file changes")
 
 
 def train(arguments: Namespace, project: Project) -> None:

@@ -16,11 +16,11 @@ from goldfold.competition import Competition, Fold, Runtime
 from goldfold.data import csv_tables, fold_checks, fold_tables, image_checks, tables
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
-from goldfold.experiment import identity
 from goldfold.experiment.class_order import class_order
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.failures import explained
 from goldfold.experiment.fits import Experiment, Protocol
+from goldfold.experiment.identity import fingerprint
 from goldfold.experiment.run_folders import BLEND, run_name
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json
@@ -50,14 +50,14 @@ class Prepared:
         """`identity`, equal for runs that give the same result, and its parts: data, code, modules."""
         data = tables.data_hash(self.experiment.tables, *self.contents)
         config = {key: value for key, value in self.config.resolved().items() if key != "accept"}
-        known = identity.run_identity({"config": config, "data": data, "folds": self.drawn}, self._code())
+        known = fingerprint.run_identity({"config": config, "data": data, "folds": self.drawn}, self._code())
         return {**known, "data_hash": data}
 
-    def _code(self) -> identity.Code:
+    def _code(self) -> fingerprint.Code:
         build = self.experiment.recipe.build
         recipe = getattr(build, "func", build).__module__
         entries = (f"competitions.{self.name}", recipe, cross_validate.__module__, Experiment.__module__)
-        return identity.code_hashes(entries, sources(self.workspace))
+        return fingerprint.code_hashes(entries, sources(self.workspace))
 
 
 def sources(workspace: Workspace) -> Mapping[str, Path]:
@@ -173,7 +173,7 @@ def rebuild(workspace: Workspace, run: Path, device: torch.device, accept: Seque
 
 def changed_modules(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """The modules that differ between what two runs recorded, in brackets; empty if the first recorded none."""
-    told = identity.describe_code_changes(then.get("code", {}), now["code"])
+    told = fingerprint.describe_code_changes(then.get("code", {}), now["code"])
     return f" ({told})" if told else ""
 
 

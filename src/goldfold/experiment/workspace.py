@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module, invalidate_caches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock
+
 from goldfold.errors import GoldfoldError, unknown
+from goldfold.experiment import preparation
 from goldfold.experiment.failures import carried_out, not_importable
-from goldfold.io.files import read_json, write_json
+from goldfold.experiment.preparation import Sources
 from goldfold.io.progress import Observer
 
 if TYPE_CHECKING:
     from goldfold.competition import Competition, Tables
 
-PREPARED = "prepared.json"
+_LOADED: dict[str, tuple[int, int]] = {}  # module of a competition -> its file's time and size when it was imported
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,7 @@ class Workspace:
             raise
         except Exception as error:
             raise not_importable(name, error) from error
+        _remember_loaded()
         if not hasattr(module, "COMPETITION"):
             raise GoldfoldError(
                 "no_competition_value",
@@ -104,28 +105,53 @@ class Workspace:
         """
         folder = self.data(name) / "public"
         if not folder.exists():
-            from filelock import FileLock
-
-            self.data(name).mkdir(parents=True, exist_ok=True)
-            with FileLock(self.data(name) / ".lock"):
+            with self._preparing(name):
                 if not folder.exists():
                     self._prepare(name)
         return folder
+
+    def _preparing(self, name: str) -> FileLock:
+        """A lock, so that one process at a time prepares the data."""
+        self.data(name).mkdir(parents=True, exist_ok=True)
+        return FileLock(self.data(name) / ".lock")
 
     def load(self, name: str) -> Tables:
         """The competition's tables; its data is prepared first where that needs no download."""
         return load_tables(name, self.competition(name), self.public(name))
 
-    def stale(self, name: str) -> bool:
-        """Whether the competition's data.py has changed since it prepared the data."""
-        mark = self.data(name) / PREPARED
-        return mark.exists() and read_json(mark)["code"] != self._code(name)
+    def changed_inputs(self, name: str) -> str:
+        """What the competition's data was prepared from and has changed since, in words; empty if nothing has."""
+        return preparation.changed_inputs(self._sources(name))
 
-    def prepare(self, name: str) -> Path:
-        """The competition's prepared data, prepared again if data.py has changed since."""
-        if self.stale(name):
-            self._prepare(name)
-        return self.public(name)
+    def prepare(self, name: str, force: bool = False) -> Path:
+        """The competition's prepared data, prepared again if data.py or a raw file has changed since, or by `force`.
+
+        It stays as it is if its raw files are gone.
+        """
+        folder, sources = self.public(name), self._sources(name)
+        why = preparation.changed_inputs(sources) or ("asked for" if force else "")
+        if why and not preparation.repeatable(sources):
+            self.observer.line(f"{self.data(name)} is not prepared again ({why}), since {sources.raw} is gone")
+        elif why:
+            self.observer.line(f"{self.data(name)} is prepared again: {why}")
+            with self._preparing(name):
+                self._prepare(name)
+        return folder
+
+    def _prepare(self, name: str) -> None:
+        preparation.prepare(self._sources(name), self.observer)
+        tables = self.load(name)
+        if "path" in tables.train:
+            self.observer.line(f"  {preparation.described([*tables.train['path'], *tables.test['path']])}")
+
+    def _sources(self, name: str) -> Sources:
+        return Sources(
+            name=name,
+            prepare=self.competition(name).prepare,
+            raw=self.raw(name),
+            place=self.data(name),
+            competitions=self.root / "competitions",
+        )
 
     def raw(self, name: str) -> Path:
         """Where Kaggle's own files are: data/<name>/raw, else the sample data where there is any."""
@@ -134,36 +160,6 @@ class Workspace:
         if not folder.exists() and sample and competition.sample_data:
             return Path(sample) / competition.sample_data
         return folder
-
-    def _code(self, name: str) -> str:
-        """A hash of the file that prepares the data."""
-        folder = self.root / "competitions" / name
-        source = folder / "data.py" if (folder / "data.py").exists() else folder / "__init__.py"
-        return hashlib.sha256(source.read_bytes()).hexdigest()
-
-    def _prepare(self, name: str) -> None:
-        """Fill public/ and private/ in a temporary folder and rename them, so that they are whole or absent."""
-        self.observer.line(f"preparing {self.data(name)} ...")
-        partial = self.data(name) / "preparing"
-        shutil.rmtree(partial, ignore_errors=True)
-        for part in ("public", "private"):
-            (partial / part).mkdir(parents=True)
-        try:
-            prepare = self.competition(name).prepare
-            carried_out(name, prepare, self.raw(name), partial / "public", partial / "private")
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-        for part in ("public", "private"):
-            shutil.rmtree(self.data(name) / part, ignore_errors=True)
-        if any((partial / "private").iterdir()):
-            os.replace(partial / "private", self.data(name) / "private")
-        write_json(self.data(name) / PREPARED, {"code": self._code(name)})
-        os.replace(partial / "public", self.data(name) / "public")
-        shutil.rmtree(partial)
-        tables = self.load(name)
-        if "path" in tables.train:
-            self.observer.line(f"  {_described([*tables.train['path'], *tables.test['path']])}")
 
 
 def load_tables(name: str, competition: Competition, public: Path) -> Tables:
@@ -180,36 +176,33 @@ def load_tables(name: str, competition: Competition, public: Path) -> Tables:
 
 
 def _make_importable(root: Path) -> None:
-    """Put `root` on the import path, and forget the competitions of another project."""
-    known = sys.modules.get("competitions")
-    if known is not None and str(root / "competitions") not in list(known.__path__):
-        for name in [each for each in sys.modules if each.split(".")[0] == "competitions"]:
+    """Put `root` on the import path; forget competitions of another project, and those whose files were edited.
+
+    In a notebook the same process trains before and after an edit, and a run's identity is that of the files.
+    """
+    known = [name for name in sys.modules if name.split(".")[0] == "competitions"]
+    package = sys.modules.get("competitions")
+    other = package is not None and str(root / "competitions") not in list(package.__path__)
+    if other or any(_LOADED.get(name, now) != now for name in known if (now := _signature(name))):
+        for name in known:
             del sys.modules[name]
+            _LOADED.pop(name, None)
         invalidate_caches()
     if str(root) in sys.path:
         sys.path.remove(str(root))
     sys.path.insert(0, str(root))
 
 
-def _described(paths: Sequence[Path]) -> str:
-    """Modes and sizes of images in one line, since mixed ones are converted without a word afterwards.
+def _signature(module: str) -> tuple[int, int] | None:
+    """Time of change and size of a loaded module's file."""
+    file = getattr(sys.modules[module], "__file__", None)
+    if not file or not os.path.exists(file):
+        return None
+    status = os.stat(file)
+    return status.st_mtime_ns, status.st_size
 
-    >>> import cv2, numpy as np, tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> for name, shape in {"a.png": (8, 10), "b.png": (8, 10), "c.png": (9, 10, 3)}.items():
-    ...     _ = cv2.imwrite(str(folder / name), np.zeros(shape, np.uint8))
-    >>> _described([folder / name for name in ("a.png", "b.png", "c.png")])
-    '3 images: 2 gray, 1 RGB, 10 pixels wide, 8 to 9 high; read as 8-bit RGB'
-    """
-    from goldfold.images import reading
 
-    total, paths = len(paths), [path for path in paths if reading.header_problem(path) is None]
-    if not paths:
-        return f"{total:,} images, and none of them can be read"
-    kinds = reading.count_modes(paths)
-    counts = kinds.groupby("mode")["images"].sum().sort_values(ascending=False)
-    modes = ", ".join(f"{count:,} {mode}" for mode, count in counts.items())
-    ends = {side: sorted({kinds[side].min(), kinds[side].max()}) for side in ("width", "height")}
-    wide, high = (" to ".join(map(str, each)) for each in ends.values())
-    damaged = f"; {total - len(paths):,} cannot be read" if total > len(paths) else ""
-    return f"{total:,} images: {modes}, {wide} pixels wide, {high} high; read as 8-bit RGB{damaged}"
+def _remember_loaded() -> None:
+    for name in [each for each in sys.modules if each.split(".")[0] == "competitions"]:
+        if now := _signature(name):
+            _LOADED.setdefault(name, now)

@@ -32,7 +32,7 @@ def before_training(found: Prepared) -> list[Finding]:
     if found.images:
         on_broken = experiment.protocol.on_broken
         findings += audits.images_and_masks(found.images, data.train, competition.targets, on_broken)
-    return findings + (audits.stale_data(found.name) if found.workspace.stale(found.name) else [])
+    return findings + audits.stale_data(found.name, found.workspace.changed_inputs(found.name))
 
 
 def watching(observer: Observer, accepted: Sequence[str]) -> FitObserver:

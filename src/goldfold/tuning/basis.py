@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.identity import Code, code_hash, describe_code_changes
+from goldfold.experiment.identity.fingerprint import Code, code_hash, describe_code_changes
 
 CODE_CHANGES = "code_changes"  # an attribute of the study
 

@@ -15,7 +15,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from goldfold.experiment.identity import code_hash
+from goldfold.experiment.identity.fingerprint import code_hash
 from goldfold.io.files import read_json, write_json
 from goldfold.io.seeding import derive
 from goldfold.tuning.basis import CODE_CHANGES, Basis, check_basis, check_code

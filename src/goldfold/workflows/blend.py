@@ -18,10 +18,10 @@ from goldfold.ensemble.facts import blend_facts
 from goldfold.ensemble.members import Gathered, gathered
 from goldfold.ensemble.methods import METHODS
 from goldfold.errors import GoldfoldError, unknown
-from goldfold.experiment import identity
-from goldfold.experiment import provenance as records
 from goldfold.experiment import run_folders as runs
 from goldfold.experiment.fits import Experiment, Fit, Protocol, fit_folder
+from goldfold.experiment.identity import fingerprint
+from goldfold.experiment.identity import provenance as records
 from goldfold.experiment.outcome import Outcome, combine_fits
 from goldfold.experiment.run_folders import BLEND
 from goldfold.experiment.scoring import metrics_for
@@ -88,7 +88,7 @@ def _started(workspace: Workspace, found: Gathered, config: Mapping[str, Any]) -
     """The run's folder, new or resumed, locked meanwhile."""
     entries = (f"competitions.{found.name}", blending.__name__, combine_fits.__module__)
     inputs = {"config": config, "runs": [each["identity"] for each in found.reproduce]}
-    known = identity.run_identity(inputs, identity.code_hashes(entries, sources(workspace)))
+    known = fingerprint.run_identity(inputs, fingerprint.code_hashes(entries, sources(workspace)))
     facts = {**records.reproduce(workspace.root), **known, "data_hash": found.data_hash}
     with runs.start_run(workspace, found.name, NAME, known["identity"], facts) as started:
         verb = "resuming" if started.resumed else "run"

@@ -10,10 +10,11 @@ from typing import Any
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
-from goldfold.experiment import provenance, run_folders
+from goldfold.experiment import run_folders
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.executors import ExecutorRequest
 from goldfold.experiment.fits import Fit, fit_keys
+from goldfold.experiment.identity import provenance
 from goldfold.experiment.run_folders import run_name
 from goldfold.experiment.setup import CODE_CHANGED, Prepared, accepting, changed_modules, prepare_experiment
 from goldfold.experiment.workspace import Workspace
@@ -50,6 +51,8 @@ def train(
     _check_executor(executor, device)
     recipes = workspace.competition(name).recipes
     config = configs.read_config(workspace.config_path(name, config_name), overrides, recipes)
+    if rank() == 0:
+        workspace.prepare(name)
     found = prepare_experiment(workspace, name, accepting(config, accept), chosen, workers)
     return carry_out(found, executor=executor)
 

@@ -66,6 +66,7 @@ def tune(
         device=str(choose_device(device)),
         accept=tuple(accept),
     )
+    workspace.prepare(competition)
     found, opened_study = opened(asked, workspace.observer)
     facts = study_facts(found, opened_study, asked)
     _greet(asked, facts, workspace.observer)

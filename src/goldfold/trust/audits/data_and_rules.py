@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from goldfold.optional_parts import Rule
 
 
-def stale_data(name: str) -> list[Finding]:
-    """Report data that was prepared by another version of data.py; `name` is the competition's folder."""
+def stale_data(name: str, changed: str) -> list[Finding]:
+    """Report data whose code or raw files changed after it was prepared; name: of the competition's folder."""
+    if not changed:
+        return []
     message = (
-        "data.py changed after it prepared these rows, so they may not be what it would make now: prepare them again "
-        f"with make prepare COMP={name}"
+        f"{changed} after these rows were prepared, so they may not be what data.py would make now: prepare them again "
+        f"with make prepare COMP={name} FORCE=1"
     )
     return [Finding("stale_data", "warning", message, "data")]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.source_files import DIGITS, Binding, Places, Source, read_source, source_path
+from goldfold.experiment.identity.source_files import DIGITS, Binding, Places, Source, read_source, source_path
 
 Code = Mapping[str, str]  # module -> "<hash of its content>-<hash of its imports>"
 SHOWN = 5  # modules of each kind that a message names
