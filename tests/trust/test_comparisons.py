@@ -10,7 +10,7 @@ from scipy import stats
 
 from goldfold.errors import GoldfoldError
 from goldfold.io.files import write_json
-from goldfold.trust.comparisons import comparable_metrics, difference, unequal_budget
+from goldfold.trust.comparisons import comparable_metrics, difference, unequal_budget, unequal_inputs
 from goldfold.trust.run_comparison import over_seeds
 
 OWN, OTHER = [0.91, 0.93, 0.90, 0.95, 0.92], [0.90, 0.93, 0.91, 0.92, 0.90]
@@ -97,3 +97,22 @@ def test_runs_of_several_seeds_have_an_interval_over_them(tmp_path):
     assert (found["n"], found["mean"]) == (3, pytest.approx(np.mean(means)))
     assert found["interval_95_t"] == pytest.approx([low, high])
     assert over_seeds(tmp_path / "one", "auroc", (0, 1)) is None
+
+
+def test_runs_of_other_data_or_code_are_told():
+    code = {"goldfold.nn.schedules": "a-0", "goldfold.recipes.tabular": "b-0"}
+    recorded = {
+        "digits/a-r1": {"data_hash": "1", "code": code},
+        "digits/a-r2": {
+            "data_hash": "1",
+            "code": {"goldfold.nn.schedules": "a-0", "goldfold.recipes.segmenter": "c-0"},
+        },
+        "digits/a-r3": {"data_hash": "2", "code": {**code, "goldfold.nn.schedules": "d-0"}},
+        "digits/old-r1": {"data_hash": "1"},  # recorded no modules
+    }
+    found = unequal_inputs(recorded)
+    assert [(each.code, each.where) for each in found] == [
+        ("unequal_data", "digits/a-r3"),
+        ("unequal_code", "digits/a-r3"),
+    ]
+    assert "changed goldfold.nn.schedules" in found[1].message

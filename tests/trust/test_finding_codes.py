@@ -43,6 +43,8 @@ CODES = {
     "stale_data",
     "tiny_sample",
     "unequal_budget",
+    "unequal_code",
+    "unequal_data",
     "unseen_class",
     "untrained_class",
     "worse_than_chance",

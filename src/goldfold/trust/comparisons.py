@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from goldfold.errors import GoldfoldError
+from goldfold.experiment.identity.fingerprint import describe_code_changes
 from goldfold.io.formatting import change, signed_interval
 from goldfold.trust.audits import Finding
 
@@ -158,4 +159,30 @@ def unequal_budget(budgets: Mapping[str, Mapping[str, float]]) -> list[Finding]:
                 "both with the same budget"
             )
             findings.append(Finding("unequal_budget", "error", message, name))
+    return findings
+
+
+def unequal_inputs(recorded: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+    """Report runs trained on other data than the first, or with another version of a module that both depend on.
+
+    recorded: run -> its reproduce.json. Modules that only one of the runs imports belong to its recipe.
+    """
+    (first, then), *others = recorded.items()
+    findings = []
+    for name, now in others:
+        if then.get("data_hash") != now.get("data_hash"):
+            message = (
+                f"it was trained on other data than {first}, so the difference is not one of parameters alone: train "
+                "both on the same data"
+            )
+            findings.append(Finding("unequal_data", "warning", message, name))
+        one, other = then.get("code", {}), now.get("code", {})
+        both = {module for module in one.keys() & other.keys() if one[module] != other[module]}
+        if both:
+            told = describe_code_changes({key: one[key] for key in both}, {key: other[key] for key in both})
+            message = (
+                f"the code differs from that of {first} ({told}), so the difference is not one of parameters alone: "
+                "train both with the same code"
+            )
+            findings.append(Finding("unequal_code", "warning", message, name))
     return findings

@@ -13,7 +13,7 @@ from goldfold.experiment.scoring import fold_statistics
 from goldfold.io.files import read_json
 from goldfold.trust import audits
 from goldfold.trust.audits import Finding
-from goldfold.trust.comparisons import Difference, comparable_metrics, difference, unequal_budget
+from goldfold.trust.comparisons import Difference, comparable_metrics, difference, unequal_budget, unequal_inputs
 from goldfold.trust.untrained_baselines import ComparedRuns, no_better
 
 BUDGET = ("epochs", "steps", "samples", "seconds")
@@ -67,7 +67,8 @@ def compare_runs(rows: ComparedRuns, accepted: Sequence[str] = ()) -> RunCompari
     shared = comparable_metrics(list(folders), list(metrics.values()), drawn)
     budgets = {name: budget(folder) for name, folder in folders.items()}
     spent = {name: {key: own[key] for key in COMPARED} for name, own in budgets.items()}
-    findings = [*rows.findings, *unequal_budget(spent)]
+    recorded = {name: read_json(folder / "reproduce.json") for name, folder in folders.items()}
+    findings = [*rows.findings, *unequal_budget(spent), *unequal_inputs(recorded)]
     audits.refuse_errors(findings, accepted)
     compared = {}
     for metric in shared:

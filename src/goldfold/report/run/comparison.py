@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pandas import DataFrame
@@ -31,7 +31,7 @@ def text(found: RunComparison) -> str:
     lines = []
     if found.added:
         lines.append(f"added, since what was trained has to beat it: {', '.join(found.added)}")
-    lines += _unlike(found.configs)
+    lines += _unlike(found)
     for metric, own in found.metrics.items():
         lines += [*_table(found, metric), *_over_seeds(own, max(map(len, found.runs)))]
     if found.not_shared:
@@ -55,8 +55,9 @@ def _row(name: str, own: MetricComparison) -> dict[str, Any]:
     }
 
 
-def _unlike(configs: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A line per run: its parameters that differ between runs."""
+def _unlike(found: RunComparison) -> list[str]:
+    """A line per run: its parameters that differ between runs, and whether data or code are not the first run's."""
+    configs, others = found.configs, {"unequal_data": "other data", "unequal_code": "other code"}
     keys = dict.fromkeys(key for config in configs.values() for key in config)
     values = {key: {plain(config[key]) for config in configs.values() if key in config} for key in keys}
     unlike = [key for key, found in values.items() if len(found) > 1 and key != "debug"]
@@ -64,7 +65,8 @@ def _unlike(configs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     lines = []
     for name, config in configs.items():
         own = ", ".join(f"{key} {plain(config[key])}" for key in unlike if key in config)
-        lines.append(f"{name:{wide}}  {own or 'the same parameters'}")
+        unlike_inputs = [others[each.code] for each in found.findings if each.where == name and each.code in others]
+        lines.append(f"{name:{wide}}  {', '.join([own or 'the same parameters', *unlike_inputs])}")
     return lines
 
 
