@@ -16,6 +16,7 @@ from matplotlib.colors import to_rgb
 from goldfold.data.fields import records
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.scoring import fold_statistics
+from goldfold.io.formatting import shortened, shortened_apart, width
 from goldfold.report.plotting.style import DPI, FOLDS, INK, MUTED, WIDTH
 from goldfold.report.run import most_wrong as gallery
 from goldfold.report.run.figures import fold_scores, learning_curves
@@ -133,6 +134,28 @@ def test_fold_scores_put_dots_where_the_scores_are() -> None:
     assert (across[2] - across[0]) / (across[1] - across[0]) == pytest.approx(0.5, abs=0.02)
     line = np.abs(pixels - to_rgb(MUTED)).max(axis=2)[: int(down[2])] < 0.1
     assert line[:, LEFT : int(across[0])].sum(axis=0).max() > 20  # chance, left of the lowest fold
+
+
+def test_chance_within_an_interval_is_drawn() -> None:
+    """The folds are close together, and the axis reaches as far as the interval of their mean."""
+    summary = _summary([0.80, 0.801, 0.802], 0.6, pooled=False) | {"interval_95_t": [0.4, 0.99]}
+    dashed, far = (_pixels(fold_scores({"roc_auc": {**summary, "chance": chance}})) for chance in (0.6, -3.0))
+    lines = [(np.abs(each - to_rgb(MUTED)).max(axis=2) < 0.1)[:, LEFT:].sum(axis=0).max() for each in (dashed, far)]
+    assert lines[0] > 40 > lines[1]
+
+
+def test_captions_of_long_ids_stay_apart() -> None:
+    def short(text: str) -> str:
+        return shortened(text, 11)
+
+    ids = [f"patient_0017_left_{number:02d}_scan_of_the_lung" for number in range(12)]
+    assert len(set(map(short, ids))) == 1
+    for texts in (ids, [f"{name}_{'x' * 30}{name[::-1]}" for name in ids], ["图" * 40 + name for name in ids]):
+        found = shortened_apart(texts, short)
+        assert len(set(found)) == 12
+        assert all(width(each) <= 11 for each in found)
+    assert "left_07" in shortened_apart(ids, short)[7]
+    assert shortened_apart(["a", "long name of a class", "a"], short) == ["a", "long …class", "a"]
 
 
 @pytest.mark.parametrize("count", [1, 5, 12])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 ROUNDING = 1e-12  # smaller differences of scores are rounding errors of float64
@@ -138,3 +138,39 @@ def shortened(text: str, most: int) -> str:
         return text
     half = most * len(text) // width(text) // 2
     return f"{text[:half]}…{text[-half:]}"
+
+
+def shortened_apart(texts: Sequence[str], shorten: Callable[[str], str]) -> list[str]:
+    """Return `shorten` of each text; of texts that it cuts to the same, what they share is cut from the ends first.
+
+    >>> shortened_apart(["patient_17_left_a_scan", "patient_17_left_b_scan"], lambda text: shortened(text, 11))
+    ['…17_left_a…', '…17_left_b…']
+    """
+    short = [shorten(text) for text in texts]
+    for cut in {each for each in short if short.count(each) > 1}:
+        places = [place for place, each in enumerate(short) if each == cut]
+        alike = [texts[place] for place in places]
+        parts = _without_shared_ends(alike, shorten)
+        if len(set(alike)) > 1 and max(map(len, parts)) < max(map(len, alike)):
+            for place, part in zip(places, shortened_apart(parts, shorten), strict=True):
+                short[place] = part
+    return short
+
+
+def _without_shared_ends(texts: Sequence[str], shorten: Callable[[str], str]) -> list[str]:
+    """The texts without the start and end that all share, but with as much of the start as `shorten` leaves."""
+    start = _shared_start(texts)
+    rests = [text[start:] for text in texts]
+    end = _shared_start([rest[::-1] for rest in rests])
+    for kept in range(start):
+        parts = [f"…{text[start - kept : len(text) - end]}{'…' if end else ''}" for text in texts]
+        if kept and any(shorten(part) != part for part in parts):
+            break
+        found = parts
+    return found if start else [f"{rest[: len(rest) - end]}…" for rest in rests]
+
+
+def _shared_start(texts: Sequence[str]) -> int:
+    """Number of first characters that all texts share."""
+    columns = zip(*texts, strict=False)
+    return next((place for place, each in enumerate(columns) if len(set(each)) > 1), min(map(len, texts)))

@@ -106,7 +106,8 @@ def _embed(model: Embedder, inputs: np.ndarray) -> np.ndarray:
     device = next(model.parameters()).device
     batch_size = 16 if device.type == "cpu" else 256  # maps of more images do not fit into a CPU's cache
     with torch.no_grad():
-        parts = prediction_batches(len(inputs), batch_size, max(inputs.shape[1:3]), device)
+        side = max(inputs.shape[1:3]) if inputs.ndim == 4 else 1  # others are features
+        parts = prediction_batches(len(inputs), batch_size, side, device)
         pixels = torch.from_numpy(inputs)
         return torch.cat([model(pixels[part].to(device)).float().cpu() for part in parts]).numpy()
 

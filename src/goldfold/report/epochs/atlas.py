@@ -187,7 +187,8 @@ def _column(
         drawn = [canvas.tile(probes.images[probe], size), *tiles(epoch, ranges, probe, size)]
         row = hstack((canvas.centered(each, size[0], side) for each in drawn), gap=GAP)
         name = label(probes, probe, group, inside * 2 // 3)
-        name = hstack([name, text_line(probes.ids[probe], inside - name.shape[1] - 8, color=MUTED)], gap=8)
+        left = inside - name.shape[1] - 8
+        name = hstack([name, text_line(canvas.apart(probes.ids, left)[probe], left, color=MUTED)], gap=8)
         spare = blank(tallest - captions[probe].shape[0], 1)
         cells.append(vstack([name, row, captions[probe], spare], gap=2))
     body = vstack([header, *cells], gap=BETWEEN)

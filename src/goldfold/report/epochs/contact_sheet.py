@@ -163,7 +163,10 @@ def _probe(
     """One image at every epoch: the pictures one below the other, then the first score."""
     size = canvas.fit_size(probes.images.shape[1:], 3 * width // 2, width)
     stacks = [_stack(atlas.tiles(epoch, ranges, probe, size), width) for epoch in shown]
-    names = [atlas.label(probes, probe, group, INPUT), text_line(probes.ids[probe], INPUT, color=MUTED)]
+    names = [
+        atlas.label(probes, probe, group, INPUT),
+        text_line(canvas.apart(probes.ids, INPUT)[probe], INPUT, color=MUTED),
+    ]
     height = max(MIN_INPUT, stacks[0].shape[0] - sum(name.shape[0] for name in names))
     image = canvas.tile(probes.images[probe], canvas.fit_size(probes.images.shape[1:], height, INPUT))
     row = hstack([vstack([*names, image, blank(0, INPUT)]), *stacks], gap=GAP)

@@ -12,7 +12,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from goldfold.io.formatting import digits
+from goldfold.io.formatting import digits, shortened_apart
 from goldfold.report.plotting.style import DPI, INK, MUTED, WIDTH
 
 PAGE = round(WIDTH * DPI)  # pixels
@@ -108,6 +108,11 @@ def shortened(text: str, max_width: int, size: int = TEXT, weight: int = PLAIN) 
         left -= 1
         kept = f"{text[: left - left // 2]}…{text[len(text) - left // 2 :]}"
     return kept
+
+
+def apart(texts: Sequence[str], max_width: int, size: int = TEXT) -> list[str]:
+    """Cut each text to `max_width` pixels so that different texts stay different."""
+    return shortened_apart(texts, lambda text: shortened(text, max_width, size))
 
 
 def wrapped_text(pieces: Sequence[str], max_width: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goldfold.errors import GoldfoldError
-from goldfold.io.formatting import shortened
+from goldfold.io.formatting import shortened, shortened_apart
 from goldfold.report.plotting.style import FOLDS, INK, MUTED, figure, png, styled
 from goldfold.retrieval.cosines import normalize
 
@@ -85,6 +85,7 @@ def _draw(axes: Axes, points: np.ndarray, labels: Sequence[str]) -> None:
     if rest.any():
         text = f"{len(counts) - len(named):,} others ({rest.sum():,})"
         axes.scatter(points[rest, 0], points[rest, 1], s=size / 2, color=MUTED, alpha=0.5, linewidth=0, label=text)
+    short = shortened_apart(list(named), lambda name: shortened(name, LABEL))
     for number, name in enumerate(named):
         own = np.array([label == name for label in labels])
         axes.scatter(
@@ -96,5 +97,5 @@ def _draw(axes: Axes, points: np.ndarray, labels: Sequence[str]) -> None:
             edgecolor="white",
             linewidth=0.4,
             zorder=2 + number,
-            label=f"{shortened(name, LABEL)} ({counts[name]:,})",
+            label=f"{short[number]} ({counts[name]:,})",
         )

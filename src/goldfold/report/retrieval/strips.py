@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -89,7 +89,13 @@ def _legend(rows: Sequence[Strip]) -> np.ndarray:
 def _strip(strip: Strip) -> np.ndarray:
     head = vstack([text_line("query", QUERY, size=HEADING, weight=BOLD), _picture(strip.path, QUERY, INK)], gap=3)
     query = vstack([head, _caption(strip.caption, QUERY), blank(0, QUERY)], gap=3)
-    tiles = [_answer(answer, rank) for rank, answer in enumerate(strip.answers, 1)]
+    captions = [answer.caption.partition("\n") for answer in strip.answers]
+    names = canvas.apart([name for name, *_ in captions], TILE)
+    answers = [
+        replace(answer, caption="".join((name, *rest)))
+        for answer, name, (_, *rest) in zip(strip.answers, names, captions, strict=True)
+    ]
+    tiles = [_answer(answer, rank) for rank, answer in enumerate(answers, 1)]
     lines = [hstack(tiles[start : start + ACROSS], gap=GAP) for start in range(0, len(tiles), ACROSS)]
     found = vstack(lines, gap=BETWEEN // 2) if lines else text_line("nothing retrieved", TILE, color=MUTED)
     return hstack([query, blank(1, GUTTER - 2 * GAP), found], gap=GAP)

@@ -115,14 +115,15 @@ def _draw_chance(panels: Sequence[Axes], chance: float) -> Line2D:
     from matplotlib.lines import Line2D
 
     style: dict[str, Any] = {"color": MUTED, "linestyle": "--", "linewidth": 1}
-    where = ""
+    where, drawn = "", False
     for axes in panels:
         values = [float(value) for line in axes.lines for value in np.asarray(line.get_ydata())]
         if values and within_reach(chance, values):
             axes.axhline(chance, **style)
+            drawn = True
         elif values:
             where = " (far below)" if chance < min(values) else " (far above)"
-    return Line2D([], [], label=f"chance level {number(chance)}{where}", **style)
+    return Line2D([], [], label=f"chance level {number(chance)}{'' if drawn else where}", **style)
 
 
 def _draw_rates(axes: Axes, rows: Mapping[Fit, Rows]) -> None:
@@ -194,7 +195,8 @@ def _draw_forest(axes: Axes, name: str, summary: Mapping[str, Any], heights: Seq
     if "pooled" in summary:
         _draw_dot(axes, heights[-1], summary["pooled"], summary["pooled_interval_95_bootstrap"], INK, "s")
     axes.axhspan(len(summary["folds"]) - 0.4, heights[-1] + 0.9, color=FAINT, alpha=0.45, linewidth=0)
-    chance, values = summary["chance"], list(summary["folds"].values())
+    edges = [summary.get(name) or () for name in ("interval_95_t", "pooled_interval_95_bootstrap")]
+    chance, values = summary["chance"], [*summary["folds"].values(), *edges[0], *edges[1]]
     where = "dashed"
     if within_reach(chance, values):
         axes.axvline(chance, color=MUTED, linestyle="--", linewidth=1)

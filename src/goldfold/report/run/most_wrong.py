@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from goldfold.images import masks, reading
-from goldfold.io.formatting import shortened
+from goldfold.io.formatting import shortened, shortened_apart
 from goldfold.report.plotting.style import INK, MUTED, WIDTH, figure, png, styled
 
 if TYPE_CHECKING:
@@ -52,8 +52,9 @@ def most_wrong(
     drawn = figure(1)
     panels = _grid(drawn, len(worst), lines=1 + max(answer.count("\n") + 1 for answer in answers))
     sizes = [_draw_tile(axes, reading.read(path)) for axes, path in zip(panels, shown["path"], strict=False)]
-    for axes, name, fold, answer in zip(panels, shown["id"], np.asarray(folds)[worst], answers, strict=False):
-        _caption(axes, f"{_short(name)}  fold {fold}", answer)
+    names = shortened_apart([str(name) for name in shown["id"]], _short)
+    for axes, name, fold, answer in zip(panels, names, np.asarray(folds)[worst], answers, strict=False):
+        _caption(axes, f"{name}  fold {fold}", answer)
     outlines = []
     if "mask_path" in shown:
         outlines.append("blue: ground truth")
@@ -135,7 +136,8 @@ def _answer(row: Series, prediction: Any, targets: Sequence[str], classes: Seque
     if len(targets) > 1 or prediction.shape != (len(names),) or row[targets[0]] not in names:
         return ""
     right, top = names.index(row[targets[0]]), int(prediction.argmax())
-    return f"true {_short(names[right])} ({prediction[right]:.3f})\npred {_short(names[top])} ({prediction[top]:.3f})"
+    short = shortened_apart([str(name) for name in names], _short)
+    return f"true {short[right]} ({prediction[right]:.3f})\npred {short[top]} ({prediction[top]:.3f})"
 
 
 def _plain(value: Any) -> str:

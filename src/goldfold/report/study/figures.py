@@ -15,7 +15,7 @@ from unittest import mock
 import numpy as np
 
 from goldfold.io.formatting import number as score
-from goldfold.io.formatting import plain
+from goldfold.io.formatting import plain, shortened, shortened_apart
 from goldfold.report.plotting.style import DPI, FOLDS, MUTED, WIDTH, png, styled
 from goldfold.report.study.numbers import Facts, choices
 from goldfold.tuning.trials import TrialRecord
@@ -209,7 +209,7 @@ def _label_ticks(axes: Axes, fitting: int) -> None:
         axes.xaxis.set_minor_formatter(LogFormatter())
     elif isinstance(axes.xaxis.get_major_formatter(), StrCategoryFormatter):
         names = [tick.get_text().strip("'") for tick in axes.get_xticklabels()]
-        names = [name if len(name) <= LONGEST else f"{name[: LONGEST // 2]}…{name[-LONGEST // 2 :]}" for name in names]
+        names = shortened_apart(names, lambda name: shortened(name, LONGEST))
         slanted = max(map(len, names)) * len(names) > fitting
         look: dict[str, Any] = (
             {"rotation": 40, "horizontalalignment": "right", "rotation_mode": "anchor"} if slanted else {}
