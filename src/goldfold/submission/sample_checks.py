@@ -16,6 +16,8 @@ from goldfold.data.csv_tables import written
 from goldfold.errors import GoldfoldError
 from goldfold.submission.checks import wrong_rows
 
+NUMBER = r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*"
+
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
@@ -151,6 +153,8 @@ def _wrong_kind(values: Series, sample: Series, own: bool) -> tuple[str, Series]
     missing, number = is_missing(values), pd.to_numeric(values, errors="coerce")
     if kind.removeprefix("whole ") != given.removeprefix("whole "):
         no_number = ~missing & number.isna()
+        if kind.endswith("numbers") and given == "text" and _numbers_as_text(values, number):
+            return kind, missing & False
         rule = f"{kind} as in the sample ({sample.dtype}), not {given} ({values.dtype})"
         return rule, no_number if no_number.any() else ~missing
     if kind == "text" and (number.notna() | missing).all() and pd.to_numeric(sample, errors="coerce").isna().all():
@@ -161,6 +165,12 @@ def _wrong_kind(values: Series, sample: Series, own: bool) -> tuple[str, Series]
             ~missing,
         )
     return kind, missing & False
+
+
+def _numbers_as_text(values: Series, number: Series) -> bool:
+    """Return whether text is finite numbers alone, which pandas keeps as text if one has more than 64 bits."""
+    beyond = number.abs() >= 2**63
+    return bool(beyond.any() and np.isfinite(number).all() and values.astype(str).str.fullmatch(NUMBER).all())
 
 
 def _mixed(values: Series, own: bool) -> tuple[str, Series]:

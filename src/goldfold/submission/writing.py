@@ -112,14 +112,15 @@ def read(path: Path, sample: DataFrame) -> DataFrame:
     try:
         data = path.read_bytes()
         frame = _parse(data, dtype=_text_columns(sample))
-        if len(frame) and sample_checks.is_missing(frame.iloc[:, -1]).any():
-            _check_fields(data, len(frame.columns))
+        width = len(frame.columns)
+        if data.count(b",") != (len(frame) + 1) * (width - 1) or data.count(b"\r"):
+            _check_fields(data, width)
         return frame
     except FileNotFoundError:
         raise GoldfoldError(
             "submission_missing", f"there is no submission {path}: train a run first, which writes one"
         ) from None
-    except (ValueError, OSError, pd.errors.ParserWarning) as error:
+    except (ValueError, OSError, csv.Error, pd.errors.ParserWarning) as error:
         raise GoldfoldError(
             "submission_unreadable", f"{path} is not a CSV file in UTF-8 ({error}): write it again from its run"
         ) from error
@@ -150,7 +151,7 @@ def _parse(data: bytes, dtype: Mapping[str, type[str]] | type[str]) -> DataFrame
 
 
 def _check_fields(data: bytes, width: int) -> None:
-    """Raise a ValueError if a row has fewer fields than the header, which pandas takes for missing values."""
-    for number, row in enumerate(csv.reader(StringIO(data.decode("utf-8"), newline="")), 1):
-        if 0 < len(row) < width:
+    """Raise a ValueError if a row has fewer fields than the header, or empty ones beyond, which pandas ignores."""
+    for number, row in enumerate(csv.reader(StringIO(data.decode("utf-8-sig"), newline=""), strict=True), 1):
+        if row and len(row) != width:
             raise ValueError(f"row {number:,} has {len(row)} fields, not {width}")
