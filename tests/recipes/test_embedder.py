@@ -408,10 +408,10 @@ def experiment(rows: pd.DataFrame, folder: Path) -> Experiment:
 def test_a_fit_interrupted_in_its_second_stage_ends_with_the_same_bits(rows, tmp_path):
     def observe(fold: int, seed: int, progress: EpochProgress) -> None:
         if progress.row and (progress.stage, progress.epoch) == ("metric", 2):
-            raise InterruptedError
+            raise KeyboardInterrupt
 
     (expected,) = cross_validate(experiment(rows, tmp_path / "cache"), tmp_path / "whole")
-    with pytest.raises(InterruptedError):
+    with pytest.raises(KeyboardInterrupt):
         list(cross_validate(experiment(rows, tmp_path / "cache"), tmp_path / "cut", observe))
     (found,) = cross_validate(experiment(rows, tmp_path / "cache"), tmp_path / "cut")
     assert np.array_equal(found.validation, expected.validation)

@@ -85,7 +85,7 @@ def test_without_a_run_of_nothing_trained_the_command_that_makes_one_is_told(thr
     train(*settings)
     found = compare(capsys, "baseline-r1", "baseline-r2")
     assert "no_zero_shot_row" not in found
-    assert found.startswith("added, since what was trained has to beat it: twins/baseline-r3\n")
+    assert found.startswith("added, since what was trained has to beat it: twins/baseline-r4\n")
     assert "differences to twins/baseline-r1" in found
 
 
