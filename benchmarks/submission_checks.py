@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -83,18 +84,17 @@ def measure_check(kind: str, folder: Path) -> dict[str, float]:
     test = sample[["id"]].assign(height=SIDE, width=SIDE)
     rules = Submission(write=lambda rows, predictions: rows, checks=CHECKS[kind])
     started, began = time.perf_counter(), time.process_time()
-    frame = submissions.read(folder / "good.csv", sample)
-    submissions.check(frame, sample, test, rules)
+    submissions.read_checked(folder / "good.csv", sample, test, rules)
     found = {"s": time.perf_counter() - started, "CPU": time.process_time() - began, "MiB": peak()}
-    complaint = complaint_about(submissions.read(folder / "bad.csv", sample), sample, test, rules)
+    complaint = complaint_about(lambda: submissions.read_checked(folder / "bad.csv", sample, test, rules))
     assert FAULTS[kind][2] in complaint, complaint
     assert f"id {sample['id'].iloc[-1]}" in complaint, complaint
     return found
 
 
-def complaint_about(frame: pd.DataFrame, sample: pd.DataFrame, test: pd.DataFrame, rules: Submission) -> str:
+def complaint_about(action: Callable[[], object]) -> str:
     try:
-        submissions.check(frame, sample, test, rules)
+        action()
     except GoldfoldError as error:
         return str(error)
     return "none"

@@ -112,6 +112,19 @@ def test_a_row_without_its_last_field_is_refused_where_that_may_be_empty(tmp_pat
         read_checked(tmp_path / "s.csv", sample, IDS, rules)
 
 
+@pytest.mark.parametrize("text", ["id,p\na,1,\nb,1,\nc,1,\nd,1,\n", 'id,p\na,"1"5\nb,1\nc,1\nd,1\n'])
+def test_fields_beyond_the_header_and_text_behind_a_quote_are_refused(text, tmp_path):
+    (tmp_path / "s.csv").write_text(text)
+    with raises_code("submission_unreadable"):
+        read_checked(tmp_path / "s.csv", WHOLE, IDS, PLAIN)
+
+
+def test_a_quoted_cell_may_be_as_long_as_the_file(tmp_path):
+    long = '"' + "1 2 " * 50_000 + '"'
+    (tmp_path / "s.csv").write_bytes(f"id,p\r\na,{long}\r\nb,x\r\nc,x\r\nd,x\r\n".encode())
+    read_checked(tmp_path / "s.csv", IDS.assign(p="x"), IDS, PLAIN)
+
+
 # --- keys of several columns -----------------------------------------------------------------------------------------
 
 PAIRS = pd.DataFrame({"image": ["07", "07", "07", "x", "x", "x"], "class": [1, 2, 3] * 2, "p": 0.5})

@@ -149,22 +149,27 @@ def check_values(values: Series, sample: Series, ids: Series, *, own: bool, may_
 
 def _wrong_kind(values: Series, sample: Series, own: bool) -> tuple[str, Series]:
     """Return of which kind the values must be, as the sample's, and which are not."""
-    kind, given = _kind(sample), _kind(values)
-    missing, number = is_missing(values), pd.to_numeric(values, errors="coerce")
+    kind, given, missing = _kind(sample), _kind(values), is_missing(values)
     if kind.removeprefix("whole ") != given.removeprefix("whole "):
-        no_number = ~missing & number.isna()
+        number = pd.to_numeric(values, errors="coerce")
         if kind.endswith("numbers") and given == "text" and _numbers_as_text(values, number):
             return kind, missing & False
+        no_number = ~missing & number.isna()
         rule = f"{kind} as in the sample ({sample.dtype}), not {given} ({values.dtype})"
         return rule, no_number if no_number.any() else ~missing
-    if kind == "text" and (number.notna() | missing).all() and pd.to_numeric(sample, errors="coerce").isna().all():
+    if kind == "text" and _all_numbers(values[~missing]) and pd.to_numeric(sample, errors="coerce").isna().all():
         return "text as in the sample, not numbers", ~missing
-    if (kind, given, own) == ("whole numbers", "numbers", False) and not (number % 1 > 0).any() and not missing.any():
+    if (kind, given, own) == ("whole numbers", "numbers", False) and not (values % 1 > 0).any() and not missing.any():
         return (
             "whole numbers as in the sample, such as 1, not 1.0 (or give the column a check, such as number())",
             ~missing,
         )
     return kind, missing & False
+
+
+def _all_numbers(values: Series) -> bool:
+    """Return whether all texts are numbers; few of them are enough to tell that they are not."""
+    return all(pd.to_numeric(some, errors="coerce").notna().all() for some in (values[:100], values))
 
 
 def _numbers_as_text(values: Series, number: Series) -> bool:
