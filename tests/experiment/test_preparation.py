@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from goldfold.errors import GoldfoldError
 from goldfold.experiment.workspace import Workspace
+from goldfold.io.files import read_json
 from goldfold.io.progress import Observer
+from goldfold.project import Project
 
 READS_RAW = """
 def prepare(raw: Path, public: Path, private: Path) -> None:
@@ -55,12 +58,14 @@ def told(workspace: Workspace) -> str:
 
 RAW = Path("data/blobs/raw")
 PUBLIC = Path("data/blobs/public/train.csv")
+PREPARED = Path("data/blobs/prepared.json")
 
 
 def test_nothing_changed_prepares_nothing(workspace):
     assert told(workspace) == ""
     os.utime(RAW / "train.csv", ns=(10**18, 10**18))  # as copying a project does
     assert told(workspace) == ""
+    assert read_json(PREPARED)["raw"]["train.csv"][1] == 10**18  # so that it is hashed once
 
 
 def test_a_raw_file_edited_in_place_is_noticed(workspace):
@@ -102,4 +107,20 @@ def test_an_edited_competition_is_imported_again(workspace):
     """A notebook edits a file and goes on in the same process."""
     source = Path("competitions/blobs/__init__.py")
     source.write_text(source.read_text(encoding="utf-8").replace('slug="blobs"', 'slug="bubbles"'), encoding="utf-8")
-    assert workspace.competition("blobs").slug == "bubbles"
+    assert workspace.competition("blobs").slug == "blobs"
+    assert workspace.competition("blobs", edited=True).slug == "bubbles"
+
+
+def test_an_edit_while_a_run_trains_does_not_reach_it(toy):
+    """Hours of training must not end with the import of a file that is half written."""
+    source = toy / "competitions" / "blobs" / "__init__.py"
+
+    class Edits(Observer):
+        def fit_ended(self, text: str = "") -> None:
+            source.write_text("def half(", encoding="utf-8")
+
+    run = Project(toy, observer=Edits()).train("blobs", "estimator")
+    assert run.finished
+    with pytest.raises(GoldfoldError) as error:
+        Project(toy).train("blobs", "estimator")
+    assert error.value.code == "competition_import"

@@ -16,7 +16,9 @@ from goldfold.errors import GoldfoldError, unknown
 
 TRACEBACK = "GOLDFOLD_TRACEBACK"  # environment variable: print tracebacks of errors, too
 MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.EIO}
-LOADING = r"shm|[Ss]hared memory|[Bb]us error|DataLoader worker .*(killed|exited)|Too many open files|received 0 items"
+LOADING = (
+    r"\bshm\b|[Ss]hared memory|[Bb]us error|DataLoader worker .*(killed|exited)|Too many open files|received 0 items"
+)
 
 
 @contextmanager

@@ -48,14 +48,14 @@ def prepare(sources: Sources, observer: Observer) -> None:
     try:
         carried_out(sources.name, sources.prepare, sources.raw, partial / "public", partial / "private")
         mark = {"code": _code(sources), "raw": _fingerprints(sources.raw, observer)}
-        if not all(_equal(partial / part, place / part) for part in FOLDERS):
-            for part in FOLDERS:
-                shutil.rmtree(place / part, ignore_errors=True)
-            if any((partial / "private").iterdir()):
-                os.replace(partial / "private", place / "private")
-            write_json(place / PREPARED, mark)
-            os.replace(partial / "public", place / "public")
+        changed = not all(_equal(partial / part, place / part) for part in FOLDERS)
+        for part in FOLDERS if changed else ():
+            shutil.rmtree(place / part, ignore_errors=True)
+        if changed and any((partial / "private").iterdir()):
+            os.replace(partial / "private", place / "private")
         write_json(place / PREPARED, mark)
+        if changed:
+            os.replace(partial / "public", place / "public")  # last: without it everything is prepared again
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -63,7 +63,8 @@ def prepare(sources: Sources, observer: Observer) -> None:
 def changed_inputs(sources: Sources) -> str:
     """What the data was prepared from and has changed since, in words; empty if nothing has.
 
-    Raw files of equal size and time count as unchanged, others are hashed. Raw files that are all gone are no change.
+    Raw files of equal size and time count as unchanged, others are hashed; where only times differ, as after copying a
+    project, the new ones are written down. Raw files that are all gone are no change.
     """
     mark = _mark(sources)
     if not mark:
@@ -74,7 +75,12 @@ def changed_inputs(sources: Sources) -> str:
     if not now or not then:
         return ""
     names = [each for each in {**then, **now} if _differs(sources.raw / each, then.get(each), now.get(each))]
-    return f"{len(names)} of its raw files changed, first {min(names)}" if names else ""
+    if names:
+        return f"{len(names)} of its raw files changed, first {min(names)}"
+    if any(facts != then[each][:2] for each, facts in now.items()):
+        raw = {each: [*facts, then[each][2]] for each, facts in now.items()}
+        write_json(sources.place / PREPARED, {**mark, "raw": raw})
+    return ""
 
 
 def repeatable(sources: Sources) -> bool:

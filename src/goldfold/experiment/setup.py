@@ -149,6 +149,7 @@ def rebuild(workspace: Workspace, run: Path, device: torch.device, accept: Seque
         GoldfoldError: data, folds or config are no longer those of the run, or the code is not and that is not
             accepted.
     """
+    workspace.competition(run.parent.name, edited=True)
     found = prepare_experiment(workspace, run.parent.name, config_of_run(workspace, run), device)
     then, now = read_json(run / "reproduce.json"), found.hashes()
     if then["identity"] == now["identity"]:

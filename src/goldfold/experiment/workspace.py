@@ -56,8 +56,11 @@ class Workspace:
         """The competitions of this project."""
         return sorted(path.parent.name for path in (self.root / "competitions").glob("*/__init__.py"))
 
-    def competition(self, name: str) -> Competition:
+    def competition(self, name: str, *, edited: bool = False) -> Competition:
         """The `COMPETITION` of `competitions/<name>`.
+
+        edited: import it again if one of its files was edited after it was imported, as in a notebook. Only the start
+        of a run does so: an edit while it trains, however broken, must not reach it.
 
         Raises:
             GoldfoldError: there is no such folder, or importing it fails; says where.
@@ -68,7 +71,7 @@ class Workspace:
             )
         if name not in self.names():
             raise unknown("competition", name, self.names(), code="unknown_competition")
-        _make_importable(self.root.resolve())
+        _make_importable(self.root.resolve(), edited)
         try:
             module = import_module(f"competitions.{name}")
         except GoldfoldError:
@@ -128,6 +131,7 @@ class Workspace:
 
         It stays as it is if its raw files are gone.
         """
+        self.competition(name, edited=True)
         folder, sources = self.public(name), self._sources(name)
         why = preparation.changed_inputs(sources) or ("asked for" if force else "")
         if why and not preparation.repeatable(sources):
@@ -175,15 +179,13 @@ def load_tables(name: str, competition: Competition, public: Path) -> Tables:
     )
 
 
-def _make_importable(root: Path) -> None:
-    """Put `root` on the import path; forget competitions of another project, and those whose files were edited.
-
-    In a notebook the same process trains before and after an edit, and a run's identity is that of the files.
-    """
+def _make_importable(root: Path, edited: bool) -> None:
+    """Put `root` on the import path; forget competitions of another project, and if `edited` those that were edited."""
     known = [name for name in sys.modules if name.split(".")[0] == "competitions"]
     package = sys.modules.get("competitions")
     other = package is not None and str(root / "competitions") not in list(package.__path__)
-    if other or any(_LOADED.get(name, now) != now for name in known if (now := _signature(name))):
+    stale = edited and any(_LOADED.get(name, now) != now for name in known if (now := _signature(name)))
+    if other or stale:
         for name in known:
             del sys.modules[name]
             _LOADED.pop(name, None)

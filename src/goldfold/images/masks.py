@@ -58,15 +58,6 @@ def read_defect(path: str | Path, image: str | Path | None = None) -> np.ndarray
     return mask
 
 
-def check_size(mask: str | Path, image: str | Path) -> None:
-    """Check from the headers that a mask has its image's size, turned as `read` does.
-
-    Raises GoldfoldError with both sizes.
-    """
-    with headers.opened(mask) as opened:
-        _turn(mask, opened, image)
-
-
 def ambiguous(mask: str | Path, image: str | Path) -> bool:
     """Whether only the image carries an EXIF orientation, and the mask fits both its stored and its upright pixels."""
     carried = headers.orientation(image) or 1

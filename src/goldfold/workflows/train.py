@@ -49,7 +49,7 @@ def train(
     memory.keep_freed_memory()
     chosen = choose_device(device)
     _check_executor(executor, device)
-    recipes = workspace.competition(name).recipes
+    recipes = workspace.competition(name, edited=True).recipes
     config = configs.read_config(workspace.config_path(name, config_name), overrides, recipes)
     if rank() == 0:
         workspace.prepare(name)
