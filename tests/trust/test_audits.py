@@ -447,4 +447,4 @@ def test_errors_stop_unless_they_are_accepted():
         audits.refuse_errors([finding("x"), finding("y")], ("x",))
     assert error.value.code == "y"
     assert "fold 0: something leaks" in str(error.value)
-    assert "accept=[y]" in str(error.value)
+    assert "ACCEPT=y" in str(error.value)

@@ -36,7 +36,7 @@ def refused(*runs: str, code: str = "no_zero_shot_row") -> str:
     """The message with which a comparison is refused. code: of the finding that a user may accept."""
     with pytest.raises(GoldfoldError) as refusal:
         Project(quiet=True).compare(runs)
-    assert f"accept=[{code}]" in refusal.value.message
+    assert f"--accept {code}" in refusal.value.message
     return refusal.value.message
 
 

@@ -10,8 +10,9 @@ from scipy import stats
 
 from goldfold.errors import GoldfoldError
 from goldfold.io.files import write_json
-from goldfold.trust.comparisons import comparable_metrics, difference, unequal_budget, unequal_inputs
-from goldfold.trust.run_comparison import over_seeds
+from goldfold.trust.comparisons import PARTS, comparable_metrics, difference
+from goldfold.trust.run_comparison import on_folds, over_seeds
+from goldfold.trust.unequal_runs import unequal_budget, unequal_inputs, unequal_protocols
 
 OWN, OTHER = [0.91, 0.93, 0.90, 0.95, 0.92], [0.90, 0.93, 0.91, 0.92, 0.90]
 
@@ -80,6 +81,9 @@ def test_budgets_that_differ_by_more_than_a_twentieth_are_told():
     (finding,) = unequal_budget({"a": spent(20), "b": spent(30), "none": spent(0)})
     assert (finding.code, finding.level, finding.where) == ("unequal_budget", "error", "b")
     assert "30 epochs against 20" in finding.message
+    recipes = {"a": "frozen_backbone", "b": "image_classifier"}
+    (finding,) = unequal_budget({"a": spent(20), "b": spent(30)}, recipes)
+    assert finding.level == "warning"  # methods as they are
     assert not unequal_budget({"none": spent(0), "a": spent(20), "b": spent(21)})
 
 
@@ -93,10 +97,57 @@ def test_runs_of_several_seeds_have_an_interval_over_them(tmp_path):
                 write_json(tmp_path / run / f"fold{fold}-seed{seed}" / "fit.json", fit)
     means = [0.7, 0.75, 0.7]
     low, high = stats.t.interval(0.95, 2, np.mean(means), stats.sem(means))
-    found = over_seeds(tmp_path / "three", "auroc", (0, 1))
+    found = over_seeds(tmp_path / "three", "auroc", (0, 1), {"0", "1"})
     assert (found["n"], found["mean"]) == (3, pytest.approx(np.mean(means)))
     assert found["interval_95_t"] == pytest.approx([low, high])
-    assert over_seeds(tmp_path / "one", "auroc", (0, 1)) is None
+    assert over_seeds(tmp_path / "one", "auroc", (0, 1), {"0", "1"}) is None
+
+
+def test_fewer_folds_are_compared_on_those_that_all_scored(tmp_path):
+    all_folds, two = {"auroc": summary(OWN)}, {"auroc": summary(OTHER[:2])}
+    with pytest.raises(GoldfoldError) as error:
+        comparable_metrics(["a", "b"], [all_folds, two], ["", ""])
+    assert error.value.code == "different_scored_folds"
+    assert comparable_metrics(["a", "b"], [all_folds, two], ["", ""], may_differ=PARTS) == ["auroc"]
+    with pytest.raises(GoldfoldError) as error:
+        comparable_metrics(["a", "b"], [all_folds, {"auroc": {**summary(OWN), "folds": {"7": 0.5}}}], ["", ""], PARTS)
+    assert error.value.code == "different_scored_folds"
+    for fold, chance in enumerate([0.5, 0.6, 0.9, 0.9, 0.9]):
+        write_json(tmp_path / f"fold{fold}-seed0" / "fit.json", {"fold": fold, "chance": {"auroc": chance}})
+    own = {**summary(OWN), "bounds": (0, 1), "chance": 0.76, "pooled": 0.9}
+    found = on_folds(tmp_path, "auroc", own, ["0", "1"])
+    assert (found["n"], found["mean"], found["chance"]) == (2, pytest.approx(np.mean(OWN[:2])), pytest.approx(0.55))
+    assert found["sd_ddof1"] == pytest.approx(np.std(OWN[:2], ddof=1))
+    assert "pooled" not in found
+    assert on_folds(tmp_path, "auroc", own, list("01234")) is own
+
+
+def protocol(folds: int = 5, seeds: str = "1 seed a fold", end: str = ", last epoch") -> str:
+    return f"auroc, out of fold, {folds} of 5 folds drawn with seed 0, {seeds}{end}"
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (protocol(), []),
+        (protocol(end=""), []),
+        (protocol(folds=2), [("unequal_folds", "warning")]),
+        (protocol(seeds="2 seeds a fold"), [("unequal_seeds", "note")]),
+        (protocol(seeds="blend of 2 runs", end=""), []),
+        (protocol(end=", epoch 3 by hand"), [("unequal_selection", "warning")]),
+        (protocol(end=", best epoch by auroc on kept back rows"), [("unequal_selection", "note")]),
+        (protocol(end=", best epoch on the scored fold"), [("unequal_selection", "error")]),
+    ],
+)
+def test_unequal_folds_seeds_and_selection_are_findings(other, expected):
+    scored = {"a": dict.fromkeys("01234", 0.5), "b": dict.fromkeys("01" if "2 of 5" in other else "01234", 0.5)}
+    found = unequal_protocols({"a": protocol(), "b": other}, scored)
+    assert [(each.code, each.level) for each in found] == expected
+    metrics = [{"auroc": {"folds": scored[name], "protocol": told}} for name, told in (("a", protocol()), ("b", other))]
+    assert comparable_metrics(["a", "b"], metrics, ["", ""], PARTS) == ["auroc"]
+    if expected:
+        with pytest.raises(GoldfoldError):
+            comparable_metrics(["a", "b"], metrics, ["", ""])
 
 
 def test_runs_of_other_data_or_code_are_told():

@@ -129,7 +129,7 @@ def _refuse_incomparable(
     for own in range(1, len(names)):
         try:
             comparable_metrics(
-                [names[0], names[own]], [metrics[0], metrics[own]], [drawn[0], drawn[own]], any_seeds=True
+                [names[0], names[own]], [metrics[0], metrics[own]], [drawn[0], drawn[own]], may_differ=("seeds",)
             )
         except GoldfoldError as error:
             raise GoldfoldError(error.code, f"{error}{_command(name, configs[own], configs[0])}") from error

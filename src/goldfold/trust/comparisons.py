@@ -1,23 +1,25 @@
-"""Compare runs: differences paired over the same folds, and what makes a comparison unfair."""
+"""Compare runs: differences paired over the same folds, and which runs can be paired."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.identity.fingerprint import describe_code_changes
 from goldfold.io.formatting import change, signed_interval
-from goldfold.trust.audits import Finding
 
-BUDGET_TOLERANCE = 0.05  # share by which training budgets may differ
 BLEND = ", blend of "
 LAST = ", last epoch"
+PARTS = {  # part of a protocol -> its text, as `experiment.outcome.describe_protocol` writes it
+    "folds": r"\d+ of (?=\d+ folds)",
+    "seeds": rf", \d+ seeds? a fold|{BLEND}\d+ runs",
+    "selection": r", (?:best epoch [^,]*|epoch \d+ by hand)$",
+}
 
 
 @dataclass(frozen=True)
@@ -71,16 +73,16 @@ def comparable_metrics(
     names: Sequence[str],
     metrics: Sequence[Mapping[str, Any]],
     folds: Sequence[str],
-    any_seeds: bool = False,
+    may_differ: Collection[str] = (),
 ) -> list[str]:
     """Return the metrics that all runs share; of those with equal values in every fold of every run only the first.
 
-    names, metrics, folds: of each run its name, metrics.json and the text of folds.csv. any_seeds: whether the runs may
-        have different numbers of seeds per fold; a blend may be compared with any of its runs.
+    names, metrics, folds: of each run its name, metrics.json and the text of folds.csv. may_differ: parts of the
+        protocol that may differ, keys of `PARTS`; a blend may be compared with any of its runs.
 
     Raises:
         GoldfoldError: the runs differ in their folds, the scored folds, the metric that ranks them (their first), or
-            the protocol of a shared metric.
+            the protocol of a shared metric; or no fold was scored by all.
     """
     for name, own, drawn in zip(names[1:], metrics[1:], folds[1:], strict=True):
         if not _equal_folds(drawn, folds[0]):
@@ -96,18 +98,28 @@ def comparable_metrics(
                 f"{name} is ranked by {ranked} and {names[0]} by {first}, and scores of different metrics cannot be "
                 "compared: compare runs of one metric",
             )
-        scored, wanted = (", ".join(of[first]["folds"]) for of in (own, metrics[0]))
-        if scored != wanted:
+        scored, wanted = own[first]["folds"], metrics[0][first]["folds"]
+        if not scored.keys() & wanted.keys() or ("folds" not in may_differ and list(scored) != list(wanted)):
             raise GoldfoldError(
                 "different_scored_folds",
-                f"{name} scored folds {scored} and {names[0]} folds {wanted}, so their scores cannot be paired: train "
-                "both with the same `folds`",
+                f"{name} scored folds {', '.join(scored)} and {names[0]} folds {', '.join(wanted)}, so their scores "
+                "cannot be paired: train both with the same `folds`",
             )
     shared = [metric for metric in metrics[0] if all(metric in own for own in metrics)]
     for metric in shared:
-        _check_protocols(metric, names, [own[metric]["protocol"] for own in metrics], any_seeds)
+        _check_protocols(metric, names, [own[metric]["protocol"] for own in metrics], may_differ)
     values = [[own[metric]["folds"] for own in metrics] for metric in shared]
     return [metric for at, metric in enumerate(shared) if values[at] not in values[:at]]
+
+
+def protocol_part(protocol: str, part: str) -> str:
+    """The text of a part of a protocol, a key of `PARTS`; empty if it has none.
+
+    >>> protocol_part("auroc, out of fold, 5 of 5 folds drawn with seed 0, 2 seeds a fold, last epoch", "seeds")
+    '2 seeds a fold'
+    """
+    found = re.search(PARTS[part], protocol)
+    return found[0].removeprefix(", ") if found else ""
 
 
 def _equal_folds(drawn: str, other: str) -> bool:
@@ -115,11 +127,12 @@ def _equal_folds(drawn: str, other: str) -> bool:
     return drawn == other or sorted(drawn.splitlines()) == sorted(other.splitlines())
 
 
-def _check_protocols(metric: str, names: Sequence[str], protocols: Sequence[str], any_seeds: bool) -> None:
+def _check_protocols(metric: str, names: Sequence[str], protocols: Sequence[str], may_differ: Collection[str]) -> None:
     """Check that the runs have the same protocol for a metric."""
     for name, protocol in zip(names[1:], protocols[1:], strict=True):
-        seeds_may_differ = any_seeds or BLEND in protocol or BLEND in protocols[0]
-        if _normalized_protocol(protocol, seeds_may_differ) != _normalized_protocol(protocols[0], seeds_may_differ):
+        blended = ("seeds",) if BLEND in protocol or BLEND in protocols[0] else ()
+        own, first = (_without(each, {*may_differ, *blended}) for each in (protocol, protocols[0]))
+        if own != first:
             raise GoldfoldError(
                 "different_protocols",
                 f"{name} and {names[0]} have different protocols for {metric}, '{protocol}' and '{protocols[0]}': "
@@ -127,62 +140,14 @@ def _check_protocols(metric: str, names: Sequence[str], protocols: Sequence[str]
             )
 
 
-def _normalized_protocol(protocol: str, any_seeds: bool) -> str:
-    """Remove from a protocol that the last epoch predicts, since some runs train nothing.
-
-    any_seeds: also remove the numbers of seeds and of blended runs.
-    """
+def _without(protocol: str, parts: Collection[str]) -> str:
+    """Remove parts from a protocol, and that the last epoch predicts, since some runs train nothing."""
     plain = protocol.removesuffix(LAST)
-    return re.sub(rf", \d+ seeds? a fold|{BLEND}\d+ runs", "", plain) if any_seeds else plain
+    for part in parts:
+        plain = re.sub(PARTS[part], "", plain)
+    return plain
 
 
 def blend_protocol(protocol: str, runs: int) -> str:
     """The protocol of a blend of `runs` runs, from that of one of them: the number of runs replaces that of seeds."""
-    return re.sub(rf", \d+ seeds? a fold|{BLEND}\d+ runs", f"{BLEND}{runs} runs", protocol.removesuffix(LAST))
-
-
-def unequal_budget(budgets: Mapping[str, Mapping[str, float]]) -> list[Finding]:
-    """Report trained runs whose epochs, steps or samples per fit differ by more than 5 % from those of the first.
-
-    budgets: run -> `epochs`, `steps` and `samples` per fit; runs with 0 epochs are not trained.
-    """
-    trained = {name: budget for name, budget in budgets.items() if budget["epochs"]}
-    findings = []
-    for name, budget in list(trained.items())[1:]:
-        first, own = next(iter(trained.items()))
-        unlike = [key for key in own if abs(budget[key] - own[key]) > BUDGET_TOLERANCE * own[key]]
-        if unlike:
-            shares = ", ".join(f"{budget[key]:,.0f} {key} against {own[key]:,.0f}" for key in unlike)
-            message = (
-                f"{shares} of {first}: a difference between their scores may come from the training budget alone. "
-                "Train "
-                "both with the same budget"
-            )
-            findings.append(Finding("unequal_budget", "error", message, name))
-    return findings
-
-
-def unequal_inputs(recorded: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
-    """Report runs trained on other data than the first, or with another version of a module that both depend on.
-
-    recorded: run -> its reproduce.json. Modules that only one of the runs imports belong to its recipe.
-    """
-    (first, then), *others = recorded.items()
-    findings = []
-    for name, now in others:
-        if then.get("data_hash") != now.get("data_hash"):
-            message = (
-                f"it was trained on other data than {first}, so the difference is not one of parameters alone: train "
-                "both on the same data"
-            )
-            findings.append(Finding("unequal_data", "warning", message, name))
-        one, other = then.get("code", {}), now.get("code", {})
-        both = {module for module in one.keys() & other.keys() if one[module] != other[module]}
-        if both:
-            told = describe_code_changes({key: one[key] for key in both}, {key: other[key] for key in both})
-            message = (
-                f"the code differs from that of {first} ({told}), so the difference is not one of parameters alone: "
-                "train both with the same code"
-            )
-            findings.append(Finding("unequal_code", "warning", message, name))
-    return findings
+    return re.sub(PARTS["seeds"], f"{BLEND}{runs} runs", protocol.removesuffix(LAST))

@@ -73,7 +73,10 @@ def compare_queries(competition: Competition, data: Tables, folders: Sequence[Pa
     retrieval = competition.metric.retrieval
     assert retrieval is not None, "queries are those of a metric of retrieval"
     first, *others = folders
-    galleries = pairs_by_fold(first, data.train, retrieval.pairs)
+    scored = set.intersection(
+        *(set(next(iter(read_json(each / "metrics.json").values()))["folds"]) for each in folders)
+    )
+    galleries = [each for each in pairs_by_fold(first, data.train, retrieval.pairs) if str(each.fold) in scored]
     unanswered = sum(count_relevant(each.pairs).queries_without_relevant for each in galleries)
     first_fits = _fits(first, galleries)
     first_look = evaluate(galleries, first_fits)

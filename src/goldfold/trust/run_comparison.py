@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -13,7 +13,8 @@ from goldfold.experiment.scoring import fold_statistics
 from goldfold.io.files import read_json
 from goldfold.trust import audits
 from goldfold.trust.audits import Finding
-from goldfold.trust.comparisons import Difference, comparable_metrics, difference, unequal_budget, unequal_inputs
+from goldfold.trust.comparisons import PARTS, Difference, comparable_metrics, difference
+from goldfold.trust.unequal_runs import unequal_budget, unequal_inputs, unequal_protocols
 from goldfold.trust.untrained_baselines import ComparedRuns, no_better
 
 BUDGET = ("epochs", "steps", "samples", "seconds")
@@ -58,21 +59,24 @@ def compare_runs(rows: ComparedRuns, accepted: Sequence[str] = ()) -> RunCompari
     accepted: codes of findings that do not refuse the comparison.
 
     Raises:
-        GoldfoldError: folds, protocols or the metric to rank by differ; or a finding is an error and not accepted, such
-            as unequal training budgets.
+        GoldfoldError: folds, what is measured or the metric to rank by differ; or a finding is an error and not
+            accepted, such as unequal training budgets.
     """
     folders = {run_name(folder): folder for folder in rows.folders}
     metrics = {name: read_json(folder / "metrics.json") for name, folder in folders.items()}
     drawn = [(folder / "folds.csv").read_text(encoding="utf-8") for folder in folders.values()]
-    shared = comparable_metrics(list(folders), list(metrics.values()), drawn)
+    shared = comparable_metrics(list(folders), list(metrics.values()), drawn, may_differ=PARTS)
+    configs = {name: read_json(folder / "config.json") for name, folder in folders.items()}
     budgets = {name: budget(folder) for name, folder in folders.items()}
-    spent = {name: {key: own[key] for key in COMPARED} for name, own in budgets.items()}
-    recorded = {name: read_json(folder / "reproduce.json") for name, folder in folders.items()}
-    findings = [*rows.findings, *unequal_budget(spent), *unequal_inputs(recorded)]
+    findings = [
+        *rows.findings,
+        *_unequal(folders, budgets, configs, {name: own[shared[0]] for name, own in metrics.items()}),
+    ]
     audits.refuse_errors(findings, accepted)
+    scored = _scored_by_all([own[shared[0]]["folds"] for own in metrics.values()])
     compared = {}
     for metric in shared:
-        summaries = {name: own[metric] for name, own in metrics.items()}
+        summaries = {name: on_folds(folders[name], metric, own[metric], scored) for name, own in metrics.items()}
         below = no_better(rows, summaries)
         if metric == shared[0]:
             findings += below
@@ -82,12 +86,24 @@ def compare_runs(rows: ComparedRuns, accepted: Sequence[str] = ()) -> RunCompari
     return RunComparison(
         runs=tuple(folders),
         added=tuple(map(run_name, rows.added)),
-        configs={name: read_json(folder / "config.json") for name, folder in folders.items()},
+        configs=configs,
         budgets=budgets,
         metrics=compared,
         not_shared=tuple(dict.fromkeys(each for own in metrics.values() for each in own if each not in shared)),
         findings=tuple(findings),
     )
+
+
+def on_folds(run: Path, metric: str, summary: Mapping[str, Any], folds: Sequence[str]) -> Mapping[str, Any]:
+    """The summary of a run's metric on some of its folds only: mean, spread and chance level, without pooled scores."""
+    if list(summary["folds"]) == list(folds):
+        return summary
+    fits = [read_json(path) for path in sorted(run.glob("fold*-seed*/fit.json"))]
+    chance = [fit["chance"][metric] for fit in fits if str(fit["fold"]) in folds]
+    values = {fold: summary["folds"][fold] for fold in folds}
+    kept = {key: value for key, value in summary.items() if not key.startswith("pooled")}
+    own = {"folds": values, "chance": fmean(chance or [summary["chance"]])}
+    return {**kept, **own, **fold_statistics(list(values.values()), summary["bounds"])}
 
 
 def budget(run: Path) -> dict[str, float]:
@@ -97,11 +113,12 @@ def budget(run: Path) -> dict[str, float]:
     return dict(zip(BUDGET, (sum(column) / len(totals) for column in zip(*totals, strict=True)), strict=True))
 
 
-def over_seeds(run: Path, metric: str, bounds: Sequence[float]) -> dict[str, Any] | None:
-    """The `spread` over seeds of a metric's mean over folds, with its 95 % t interval; None for a run of one seed."""
+def over_seeds(run: Path, metric: str, bounds: Sequence[float], folds: Collection[str]) -> dict[str, Any] | None:
+    """The `spread` over seeds of a metric's mean over `folds`, with its 95 % t interval; None for a run of one seed."""
     by_seed: dict[int, list[float]] = {}
-    for path in sorted(run.glob("fold*-seed*/fit.json")):
-        fit = read_json(path)
+    for fit in map(read_json, sorted(run.glob("fold*-seed*/fit.json"))):
+        if str(fit["fold"]) not in folds:
+            continue
         by_seed.setdefault(fit["seed"], []).append(fit["scores"][metric])
     return fold_statistics([fmean(scores) for scores in by_seed.values()], bounds) if len(by_seed) > 1 else None
 
@@ -123,6 +140,30 @@ def _compared(
 def _seeds(
     metric: str, folders: Mapping[str, Path], summaries: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    bounds = next(iter(summaries.values()))["bounds"]
-    found = {name: over_seeds(folder, metric, bounds) for name, folder in folders.items()}
+    first = next(iter(summaries.values()))
+    found = {name: over_seeds(folder, metric, first["bounds"], first["folds"]) for name, folder in folders.items()}
     return {name: each for name, each in found.items() if each}
+
+
+def _scored_by_all(folds: Sequence[Mapping[str, float]]) -> list[str]:
+    """The folds of the first run that all runs scored."""
+    return [fold for fold in folds[0] if all(fold in own for own in folds)]
+
+
+def _unequal(
+    folders: Mapping[str, Path],
+    budgets: Mapping[str, Mapping[str, float]],
+    configs: Mapping[str, Mapping[str, Any]],
+    summaries: Mapping[str, Mapping[str, Any]],
+) -> list[Finding]:
+    """Findings on runs that differ in more than their parameters."""
+    spent = {name: {key: own[key] for key in COMPARED} for name, own in budgets.items()}
+    recipes = {name: str(config.get("recipe")) for name, config in configs.items()}
+    recorded = {name: read_json(folder / "reproduce.json") for name, folder in folders.items()}
+    protocols = {name: own["protocol"] for name, own in summaries.items()}
+    folds = {name: own["folds"] for name, own in summaries.items()}
+    return [
+        *unequal_budget(spent, recipes),
+        *unequal_inputs(recorded),
+        *unequal_protocols(protocols, folds),
+    ]

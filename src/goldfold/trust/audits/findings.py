@@ -53,7 +53,8 @@ def refuse_errors(findings: Iterable[Finding], accepted: Sequence[str]) -> None:
         if finding.level == "error" and finding.code not in accepted:
             raise GoldfoldError(
                 finding.code,
-                f"{finding.where}: {finding.message} (to continue anyway, set accept=[{finding.code}]; it is recorded)",
+                f"{finding.where}: {finding.message} (to continue anyway: ACCEPT={finding.code} after make, --accept "
+                f"{finding.code} after goldfold; it is recorded)",
             )
 
 
