@@ -24,6 +24,7 @@ import pytest
 from make_commands import goldfold_words, parsed, printed
 from matplotlib.figure import Figure
 from served_board import served
+from shipped import SHIPPED
 
 import goldfold
 from goldfold.cli.main import main
@@ -33,7 +34,9 @@ from goldfold.workflows.delivery import submit
 ROOT = Path(__file__).parents[1]
 TOY = Path(__file__).parent / "toy" / "competitions" / "blobs"
 README, TUTORIAL, CONTRIBUTING = ROOT / "README.md", ROOT / "docs" / "tutorial.md", ROOT / "CONTRIBUTING.md"
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("competitions/*/README.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *(ROOT / "competitions" / name / "README.md" for name in SHIPPED)]
+)
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 MOST_LINES = 160  # of README.md
 EXECUTED = {"new", "prepare", "train", "score", "grade", "compare", "blend", "ledger", "list", "host-add"}

@@ -12,6 +12,10 @@ def test_a_few_names_are_all_listed():
     assert message.count(",") == LISTED - 1
 
 
+def test_names_that_share_a_word_are_near():
+    assert "did you mean 'rate'" in unknown("key", "learning_rate", ["epochs", "rate", "width"]).message
+
+
 def test_of_many_ids_the_nearest_are_listed():
     ids = [f"{number:06d}_left" for number in range(200_000)]
     message = unknown("id in the train table", "001234_lef", ids, code="unknown_id").message

@@ -44,12 +44,19 @@ def unknown(kind: str, name: str, known: Iterable[str], code: str = "unknown_nam
     """
     known = sorted(known)
     likely = known if len(known) <= LISTED else _likely(name, known)
-    near = difflib.get_close_matches(name, likely, n=NEAREST, cutoff=0.5)
+    near = difflib.get_close_matches(name, likely, n=NEAREST, cutoff=0.5) or _sharing_a_word(name, likely)
     hint = f"; did you mean '{near[0]}'?" if near else ";"
     if len(known) <= LISTED:
         return GoldfoldError(code, f"there is no {kind} '{name}'{hint} known: {', '.join(known) or 'none'}")
     shown = ("the nearest: " if near else "such as ") + ", ".join(near or likely[:NEAREST])
     return GoldfoldError(code, f"there is no {kind} '{name}'{hint} {len(known):,} known, {shown}")
+
+
+def _sharing_a_word(name: str, known: Iterable[str]) -> list[str]:
+    """The names that share a word with `name`, most words first, as `rate` and `learning_rate` do."""
+    words = set(name.lower().split("_"))
+    shared = {each: len(words & set(each.lower().split("_"))) for each in known}
+    return sorted((each for each in shared if shared[each]), key=lambda each: -shared[each])[:NEAREST]
 
 
 def _likely(name: str, known: Sequence[str]) -> list[str]:

@@ -105,6 +105,27 @@ def test_runs_beside_each_other(toy: Path, refused, capsys: pytest.CaptureFixtur
     assert "two or more different runs" in refused("compare", "estimator-r1", "estimator-r1")
 
 
+def test_fewer_folds_and_more_seeds_are_compared_on_the_folds_that_all_scored(toy: Path, capsys) -> None:
+    train()
+    train("folds=[0,2]")
+    train("seeds=[0,1]", "folds=[2,0]")
+    capsys.readouterr()
+    main(["compare", "estimator-r1", "estimator-r2", "estimator-r3"])
+    told = capsys.readouterr().out
+    folds = json.loads(Path("runs/blobs/estimator-r1/metrics.json").read_text())["auroc"]["folds"]
+    assert f"estimator-r1  {np.mean([folds['0'], folds['2']]):.4f}" in told
+    assert (
+        "warning  unequal_folds  blobs/estimator-r2: it scored folds 0, 2 and blobs/estimator-r1 folds 0, 1, 2" in told
+    )
+    assert "note  unequal_seeds  blobs/estimator-r3: 2 seeds a fold against 1 seed a fold" in told
+
+
+@pytest.mark.parametrize("command", [["list"], ["ledger"], ["train", "--comp", "digits"]])
+def test_a_folder_without_a_project_is_said(command: list[str], refused, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert f"there is no folder 'competitions' or 'runs' in {tmp_path}" in refused(*command)
+
+
 def test_the_command_itself_runs_quietly(goldfold) -> None:
     done = goldfold("train", "--comp", "neighbors", "--config", "two_stage", CI="true")
     assert done.stderr == ""
@@ -275,7 +296,7 @@ def test_a_config_that_is_no_text_and_a_folder_without_competitions(
 ) -> None:
     Path("configs/blobs/estimator.yaml").write_bytes(b"recipe: \xff\xfe")
     assert "cannot be read as UTF-8 text" in refused("train", "--comp", "blobs", "--config", "estimator")
-    (toy / "empty").mkdir()
+    (toy / "empty" / "runs").mkdir(parents=True)
     monkeypatch.chdir(toy / "empty")
     assert "there is no competition below" in refused("train", "--comp", "blobs")
 

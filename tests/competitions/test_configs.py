@@ -1,4 +1,4 @@
-"""Every shipped config is parsed, says what it costs and scores, and holds only what differs from the defaults."""
+"""Every config is parsed; shipped ones say what they cost and score, and hold only what differs from the defaults."""
 
 from __future__ import annotations
 
@@ -6,16 +6,26 @@ from pathlib import Path
 
 import pytest
 import yaml
+from shipped import SHIPPED
 
 from goldfold.experiment import config as configs
 from goldfold.experiment.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
-SHIPPED = sorted((ROOT / "configs").glob("*/*.yaml"))
+OWN = [ROOT / "configs" / name / f"{config}.yaml" for name, shipped in SHIPPED.items() for config in shipped]
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_config(path: Path) -> None:
+def named(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*/*.yaml")), ids=named)
+def test_is_parsed(path: Path) -> None:
+    configs.read_config(path, [], Workspace().competition(path.parent.name).recipes)
+
+
+@pytest.mark.parametrize("path", OWN, ids=named)
+def test_a_shipped_config_says_its_command_cost_and_score(path: Path) -> None:
     recipes = Workspace().competition(path.parent.name).recipes
     config = configs.read_config(path, [], recipes)
     first, second, third = path.read_text(encoding="utf-8").splitlines()[:3]

@@ -89,7 +89,7 @@ def test_lists_become_tuples(written):
         ("flip: 1", r"flip: 1, and input should be a valid boolean"),
         ("flip: yes please", r"flip: 'yes please', and input should be a valid boolean"),
         ("name: 3", r"name: 3, and input should be a valid string"),
-        ("sizes: 3", r"sizes: 3, and input should be a valid (array|tuple)"),
+        ("sizes: 3", r"sizes: 3, and it must be a list such as \[0, 1\]"),
         ("sizes: [3, x]", r"sizes\.1: 'x', and input should be a valid integer"),
         ("precision: half", r"precision: 'half', and input should be 'auto', 'float32', 'bfloat16' or 'float16'"),
         ("seeds: []", r"seeds: \[\], and .* at least 1"),
@@ -150,6 +150,28 @@ def test_overrides_win_and_are_as_strict(written):
         written("recipe: head", "sizes=[1")
     assert error.value.code == "invalid_yaml"
     assert "override sizes=[1" in str(error.value)
+
+
+def test_a_key_of_another_recipe_names_that_recipe():
+    class Head(Params):
+        rate: float = Field(0.1, description="learning rate of the head")
+
+    class Bank(Params):
+        neighbors: int = 1
+
+    recipes = {name: Recipe(params=own, build=lambda *_: None) for name, own in (("head", Head), ("bank", Bank))}
+    with pytest.raises(GoldfoldError) as error:
+        resolve_config("baseline", {"recipe": "head", "neighbors": 3}, recipes)
+    assert error.value.code == "unknown_key"
+    assert "Recipe bank has a key 'neighbors'" in str(error.value)
+    with pytest.raises(GoldfoldError, match="did you mean 'rate'"):
+        resolve_config("baseline", {"recipe": "head", "learning_rate": 3}, recipes)
+    with pytest.raises(GoldfoldError, match=r"rate: 'x', and .*number \(learning rate of the head\): change it"):
+        resolve_config("baseline", {"recipe": "head", "rate": "x"}, recipes)
+    with pytest.raises(
+        GoldfoldError, match=r"folds: 3, and it must be a list .* \(numbers of the folds to fit"
+    ):
+        resolve_config("baseline", {"recipe": "head", "folds": 3}, recipes)
 
 
 def test_an_absent_config_names_the_near_miss(tmp_path):

@@ -138,13 +138,17 @@ SCRIPT = """
 """
 
 
-def two_at_work(folder: Path) -> tuple[subprocess.Popen, list[socket.socket]]:
-    """A process that has given two processes jobs without an end."""
+def two_at_work(
+    folder: Path, source: str = SCRIPT, count: int = 2, **streams: int
+) -> tuple[subprocess.Popen, list[socket.socket]]:
+    """A process that has given two processes jobs without an end. count: of jobs to wait for."""
     line, address = listening(folder)
     script = folder / "script.py"
-    script.write_text(textwrap.dedent(SCRIPT).format(tests=str(Path(__file__).parents[1]), address=address))
-    parent = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.PIPE, text=True, start_new_session=True)
-    return parent, callers(line, 2)
+    script.write_text(textwrap.dedent(source).format(tests=str(Path(__file__).parents[1]), address=address))
+    parent = subprocess.Popen(
+        [sys.executable, str(script)], stderr=subprocess.PIPE, text=True, start_new_session=True, **streams
+    )
+    return parent, callers(line, count)
 
 
 def test_nobody_is_left_when_the_parent_is_killed(tmp_path: Path) -> None:
@@ -160,6 +164,27 @@ def test_ctrl_c_ends_all_of_them_without_a_word(tmp_path: Path) -> None:
     assert all(gone(job) for job in working)
     told = parent.communicate(timeout=PATIENCE)[1]
     assert (parent.returncode, told) == (130, "")
+
+
+def test_ctrl_c_does_not_call_the_workers_of_a_study_dead(tmp_path: Path) -> None:
+    """They are ended by their parent; nothing is said of memory or of somebody who killed them."""
+    crew = "run_in_own_pools([Processes(Share(at_once=1, threads=1))] * 2, blocked, {address!r}, print)"
+    script = SCRIPT.replace("list(Processes(Share(at_once=2, threads=1)).run(blocked, [{address!r}] * 3))", crew)
+    script = script.replace(
+        "        try:\n", "        from goldfold.tuning.crew import run_in_own_pools\n        try:\n"
+    )
+    parent, working = two_at_work(tmp_path, script, stdout=subprocess.PIPE)
+    os.killpg(parent.pid, signal.SIGINT)
+    assert all(gone(job) for job in working)
+    assert parent.communicate(timeout=PATIENCE) == ("", "")
+    assert parent.returncode == 130
+
+
+def test_a_script_without_a_main_guard_is_refused_before_its_processes_start(tmp_path: Path) -> None:
+    without = SCRIPT.replace('if __name__ == "__main__":', "if True:")
+    parent, _ = two_at_work(tmp_path, without, count=0)
+    assert "move its code below a line `if __name__ ==" in parent.communicate(timeout=PATIENCE)[1]
+    assert parent.returncode == 1
 
 
 def test_each_job_has_its_threads(monkeypatch) -> None:

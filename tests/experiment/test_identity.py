@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from shipped import SHIPPED
 
 from goldfold.cli.main import main
 from goldfold.errors import GoldfoldError
@@ -192,7 +193,7 @@ def test_of_many_modules_the_first_are_named_and_of_unknown_ones_none() -> None:
     assert fingerprint.describe_code_changes({}, now) == ""
 
 
-@pytest.mark.parametrize("name", sorted(path.parent.name for path in Path("competitions").glob("*/__init__.py")))
+@pytest.mark.parametrize("name", SHIPPED)
 def test_a_run_depends_on_its_competition_and_on_no_room_that_only_shows_or_sends(name: str) -> None:
     modules = fingerprint.code_hashes((f"competitions.{name}", cross_validate.__module__), sources(Workspace()))
     assert {f"competitions.{name}.recipes", f"competitions.{name}.data", "goldfold.training.loop"} <= modules.keys()

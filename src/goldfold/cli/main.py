@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from goldfold.cli.parser import build_parser
 from goldfold.errors import GoldfoldError
@@ -21,6 +22,7 @@ MODULES = {  # module of goldfold.cli -> its commands, each a function of that n
     "hosting": ("host", "host-add", "host-user"),
     "demo": ("demo",),
 }
+ANYWHERE = ("new", "demo", "host", "host-add", "host-user")  # commands that need no project
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -57,6 +59,12 @@ def _call(arguments: argparse.Namespace) -> None:
     verb = getattr(import_module(f"goldfold.cli.{module}"), arguments.verb.replace("-", "_"))
     from goldfold.project import Project
 
+    if arguments.verb not in ANYWHERE and not any(Path(part).is_dir() for part in ("competitions", "runs")):
+        raise GoldfoldError(
+            "no_project",
+            f"there is no folder 'competitions' or 'runs' in {Path.cwd()}: change to the folder of your project, or "
+            "start one here with `goldfold new --comp my_competition`",
+        )
     verb(arguments, Project(quiet=getattr(arguments, "quiet", False)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from goldfold.training.settings import LoopOptions
 # floats with an exponent as in YAML 1.2, arguments of `add_implicit_resolver`: tag, pattern, first characters
 FLOAT = ("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
 LONGEST_NAME = 200  # bytes of a config's name; file systems allow 255, and files of its runs add endings
+LISTS = dict.fromkeys(("tuple_type", "list_type"), "it must be a list such as [0, 1]")  # pydantic's type of error
 
 
 @dataclass(frozen=True)
@@ -129,12 +130,20 @@ def resolve_config(name: str, values: Mapping[str, Any], recipes: Mapping[str, R
             owners[key] = part
     for key in values:
         if owners.get(key, "file") == "file":
-            raise unknown(f"key for recipe {recipe}", str(key), owners.keys() - {"config"}, code="unknown_key")
+            raise _unknown_key(str(key), recipe, owners.keys() - {"config"}, recipes)
     parts = {
         part: _validated(model, {key: value for key, value in values.items() if owners[key] == part}, name)
         for part, model in models.items()
     }
     return Config(name=name, recipe=recipe, search=search, **parts)
+
+
+def _unknown_key(key: str, recipe: str, known: Collection[str], recipes: Mapping[str, Recipe]) -> GoldfoldError:
+    error = unknown(f"key for recipe {recipe}", key, known, code="unknown_key")
+    others = [name for name, own in recipes.items() if key in own.params.model_fields]
+    if not others:
+        return error
+    return GoldfoldError(error.code, f"{error}. Recipe {' and '.join(others)} has a key '{key}': set recipe to use it")
 
 
 def _parsed(text: str, where: str) -> Any:
@@ -153,8 +162,11 @@ def _validated(model: type[BaseModel], values: dict[str, Any], name: str) -> Any
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         given = f"{key}: {first['input']!r}" if key else "the keys together"
+        field = model.model_fields.get(str(first["loc"][0])) if first["loc"] else None
+        meaning = f" ({field.description})" if field and field.description else ""
+        needed = LISTS.get(first["type"], _lower(first["msg"]))
         raise GoldfoldError(
-            "invalid_value", f"config '{name}' has {given}, and {_lower(first['msg'])}: change it"
+            "invalid_value", f"config '{name}' has {given}, and {needed}{meaning}: change it"
         ) from error
 
 

@@ -41,7 +41,9 @@ class Protocol(Params):
 
     seed: int = Field(0, ge=0, description="seed that draws the folds")
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="seeds; every fold is fitted with each")
-    folds: tuple[int, ...] | None = Field(None, description="numbers of the folds to fit; all by default")
+    folds: tuple[int, ...] | None = Field(
+        None, description="numbers of the folds to fit, such as [0, 2]; all by default"
+    )
     debug: bool = Field(False, description="keep the weights of every epoch")
     accept: tuple[str, ...] = Field((), description="codes of findings that must not stop the run")
     on_broken: OnBroken = Field(

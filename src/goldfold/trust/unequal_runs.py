@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from goldfold.experiment.identity.fingerprint import describe_code_changes
-from goldfold.trust.audits import Finding
+from goldfold.trust.audits import Finding, Level
 from goldfold.trust.comparisons import BLEND, protocol_part
 
 BUDGET_TOLERANCE = 0.05  # share by which training budgets may differ
@@ -34,7 +34,7 @@ def unequal_budget(
                 f"{shares} of {first}: a difference between their scores may come from the training budget alone. "
                 "Train both with the same budget"
             )
-            level = "error" if recipe.get(name) == recipe.get(first) else "warning"
+            level: Level = "error" if recipe.get(name) == recipe.get(first) else "warning"
             findings.append(Finding("unequal_budget", level, message, name))
     return findings
 
@@ -108,7 +108,8 @@ def _unequal_selection(name: str, protocol: str, first: str, reference: str) -> 
     own, other = protocol_part(protocol, "selection"), protocol_part(reference, "selection")
     if own == other:
         return []
-    level, why = "note", "the epochs were selected in different ways"
+    level: Level = "note"
+    why = "the epochs were selected in different ways"
     if "by hand" in own + other:
         level, why = "warning", "an epoch that was picked after a look at the scores has an optimistic score"
     if BEST_OF_SCORED in (own, other):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from threading import Thread
+from threading import Event, Thread
+from typing import Any
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.executors import ExecutorRequest, make_executor
 from goldfold.experiment.executors.processes import Processes
 from goldfold.io.progress import Observer
 from goldfold.tuning.work import Asked, work, work_elsewhere
+
+CTRL_C_SECONDS = 0.5  # the terminal sends Ctrl-C to workers, too, and they may end before this process has noticed
 
 
 def run_workers(asked: Asked, wanted: ExecutorRequest | None, observer: Observer) -> None:
@@ -37,14 +40,21 @@ def run_workers(asked: Asked, wanted: ExecutorRequest | None, observer: Observer
         list(chosen.run(work_elsewhere, [asked] * count))
         return
     alone = replace(chosen, share=replace(chosen.share, at_once=1))
-    _run_processes([replace(alone, first=number) for number in range(count)], asked, observer.line)
+    crew = [replace(alone, first=number) for number in range(count)]
+    run_in_own_pools(crew, work_elsewhere, asked, observer.line)
 
 
-def _run_processes(crew: list[Processes], asked: Asked, tell: Callable[[str], None]) -> None:
-    """Run each worker in a pool of its own: a killed one does not end the others, but an error of one does."""
+def run_in_own_pools(
+    crew: Sequence[Processes], function: Callable[[Any], Any], job: Any, tell: Callable[[str], None]
+) -> None:
+    """Run the job once by each worker in a pool of its own: a killed one does not end the others, an error of one does.
+
+    tell: is told of a worker that died, unless Ctrl-C ended them all.
+    """
     died: list[GoldfoldError] = []
     refused: list[Exception] = []
     strangers = set(multiprocessing.active_children())
+    interrupted = Event()
 
     def end_workers() -> None:
         for child in set(multiprocessing.active_children()) - strangers:
@@ -52,11 +62,11 @@ def _run_processes(crew: list[Processes], asked: Asked, tell: Callable[[str], No
 
     def run(worker: Processes) -> None:
         try:
-            list(worker.run(work_elsewhere, [asked]))
+            list(worker.run(function, [job]))
         except Exception as error:
             if isinstance(error, GoldfoldError) and isinstance(error.__cause__, BrokenProcessPool):
                 died.append(error)
-                if not refused:
+                if not refused and not interrupted.wait(CTRL_C_SECONDS):
                     tell(f"a worker died, the others resume its trial: {error}")
             else:
                 refused.append(error)
@@ -69,6 +79,7 @@ def _run_processes(crew: list[Processes], asked: Asked, tell: Callable[[str], No
         for thread in threads:
             thread.join()
     except KeyboardInterrupt:
+        interrupted.set()
         end_workers()
         raise
     if refused or len(died) == len(crew):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -12,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from goldfold.errors import GoldfoldError
@@ -30,7 +33,8 @@ class Processes:
     first: int = 0
 
     def run(self, function: Callable[[Any], Any], jobs: Iterable[Any]) -> Generator[tuple[int, Any], None, None]:
-        """See `Executor.run`."""
+        """See `Executor.run`; the script that Python runs must have a main guard."""
+        _check_main_guard()
         context = multiprocessing.get_context("spawn")
         watched, life = context.Pipe(duplex=False)  # the system also closes `life` if this process is killed
         places = context.SimpleQueue()
@@ -54,6 +58,21 @@ class Processes:
             life.close()
             pool.shutdown(cancel_futures=True)
             watched.close()
+
+
+def _check_main_guard() -> None:
+    """Refuse a script without a main guard: each spawned process would import the script and run it again."""
+    script = sys.modules["__main__"]
+    path = getattr(script, "__file__", None)
+    if getattr(script, "__spec__", None) or not path or not os.path.isfile(path):  # python -m, a notebook, a prompt
+        return
+    tests = [node.test for node in ast.parse(Path(path).read_bytes()).body if isinstance(node, ast.If)]
+    if not any(isinstance(name, ast.Name) and name.id == "__name__" for test in tests for name in ast.walk(test)):
+        raise GoldfoldError(
+            "no_main_guard",
+            f"{path} starts worker processes, each of which imports it and would run it again: move its code below "
+            'a line `if __name__ == "__main__":`, or do not set `workers`',
+        )
 
 
 def _device(number: int, devices: int) -> str:

@@ -1,0 +1,16 @@
+"""Competitions and configs that goldfold ships; style rules hold for these alone, contracts for every folder found."""
+
+from __future__ import annotations
+
+SHIPPED = {
+    "digits": ("baseline",),
+    "frames": ("fastap", "multi_similarity", "pretrained_frozen", "simsiam", "simsiam_fastap", "untrained"),
+    "industrial_defects": ("autoencoder", "patch_library"),
+    "lookalikes": ("baseline", "photographs", "untrained"),
+    "magnetic_tiles": ("autoencoder", "patch_library"),
+    "mvtec_ad": ("autoencoder", "patch_library"),
+    "nuclei": ("baseline", "mirrored"),
+    "recordings": ("baseline", "labeled", "untrained"),
+    "solar_cells": ("autoencoder", "baseline", "finetune", "patch_library"),
+    "titanic": ("alone", "baseline", "boosting", "forest"),
+}
