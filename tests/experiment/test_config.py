@@ -168,9 +168,7 @@ def test_a_key_of_another_recipe_names_that_recipe():
         resolve_config("baseline", {"recipe": "head", "learning_rate": 3}, recipes)
     with pytest.raises(GoldfoldError, match=r"rate: 'x', and .*number \(learning rate of the head\): change it"):
         resolve_config("baseline", {"recipe": "head", "rate": "x"}, recipes)
-    with pytest.raises(
-        GoldfoldError, match=r"folds: 3, and it must be a list .* \(numbers of the folds to fit"
-    ):
+    with pytest.raises(GoldfoldError, match=r"folds: 3, and it must be a list .* \(numbers of the folds to fit"):
         resolve_config("baseline", {"recipe": "head", "folds": 3}, recipes)
 
 

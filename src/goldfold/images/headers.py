@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -21,21 +21,28 @@ MODES = {"1": "bilevel", "L": "gray", "LA": "gray with alpha", "I;16": "16-bit g
 UNSUITABLE = {"F": "its samples are floats", "I": "its samples have 32 bits"}
 ORIENTATION = 0x0112  # EXIF tag
 MARKED = 2**17  # bytes at both ends of a file where EXIF and XMP are
-PILLOW_ERRORS = (OSError, SyntaxError, ValueError, TypeError, EOFError, struct.error, OverflowError)
 NEXT_STEP = "prepare or download the data again, or remove its row from the table"
 
 
-def opened(path: str | Path) -> Image:
-    """Open an image with Pillow, which reads its header only.
+@contextmanager
+def refusing(path: str | Path) -> Iterator[None]:
+    """Raise the error for an image file that cannot be read, whatever a decoder raises for a damaged one."""
+    try:
+        yield
+    except (GoldfoldError, MemoryError):
+        raise
+    except Exception as error:
+        raise unreadable(path, error) from error
 
-    Raises GoldfoldError if it cannot be opened.
-    """
+
+@contextmanager
+def opened(path: str | Path) -> Iterator[Image]:
+    """Open an image with Pillow, which reads its header only; raises GoldfoldError for what cannot be read."""
     from PIL import Image
 
-    try:
-        return Image.open(path)
-    except (*PILLOW_ERRORS, Image.DecompressionBombError) as error:
-        raise unreadable(path, error) from error
+    with refusing(path), Image.open(path) as image:
+        image.filename = ""  # Pillow maps uncompressed TIFF from a named file, and does not turn what it maps
+        yield image
 
 
 def size(path: str | Path) -> tuple[int, int]:
@@ -53,7 +60,7 @@ def orientation(source: str | Path | BinaryIO) -> int | None:
     try:
         with Image.open(source) as image:
             return tag(image)
-    except PILLOW_ERRORS:
+    except Exception:  # decoders raise many kinds for damaged files
         return None
 
 
@@ -134,13 +141,11 @@ def check(paths: Sequence[str | Path]) -> None:
 
 def header_problem(path: str | Path) -> str | None:
     """Return why the header cannot be read, or None if it can."""
-    from PIL import Image
-
     try:
-        with Image.open(path):
+        with opened(path):
             return None
-    except (*PILLOW_ERRORS, Image.DecompressionBombError) as error:
-        return reason(path, error)
+    except GoldfoldError as error:
+        return reason(path, error.__cause__)
 
 
 def unreadable(path: str | Path, error: Exception | None = None) -> GoldfoldError:
@@ -168,5 +173,5 @@ def _unsuitable(path: str | Path) -> str | None:
     try:
         with Image.open(path) as image:
             return UNSUITABLE.get(image.mode)
-    except (*PILLOW_ERRORS, Image.DecompressionBombError):
+    except Exception:  # as above
         return None

@@ -38,10 +38,7 @@ def read(path: str | Path, image: str | Path | None = None, *, alpha: bool = Fal
     """
     with headers.opened(path) as opened:
         turn = _turn(path, opened, image)
-        try:
-            pixels = _stored(path, opened)
-        except headers.PILLOW_ERRORS as error:
-            raise headers.unreadable(path, error) from error
+        pixels = _stored(path, opened)
         values = _alpha(path, pixels) if alpha else _values(path, pixels, opened)
     return headers.upright(values, turn)
 

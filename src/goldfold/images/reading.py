@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from goldfold.errors import GoldfoldError
-from goldfold.images.headers import MARKED, NEXT_STEP, PILLOW_ERRORS, is_deep, reason, unreadable, upright
+from goldfold.images.headers import MARKED, NEXT_STEP, is_deep, reason, refusing, unreadable, upright
 from goldfold.images.headers import check as check
 from goldfold.images.headers import count_modes as count_modes
 from goldfold.images.headers import header_problem as header_problem
@@ -37,11 +37,9 @@ def read(path: str | Path, gray: bool = False) -> np.ndarray:
     Raises GoldfoldError for a file that is missing, empty, truncated, or in a format that cannot be read, such as float
     TIFF.
     """
-    try:
+    with refusing(path):
         content = Path(path).read_bytes()  # cv2.imread cannot open Unicode paths on Windows
         image = _by_pillow(content, gray) if _needs_pillow(content) else _by_opencv(content, gray)
-    except (*PILLOW_ERRORS, cv2.error) as error:
-        raise unreadable(path, error) from error
     if image is None or image.dtype != np.uint8 or image.ndim != (2 if gray else 3):
         raise unreadable(path)
     return image[..., None] if gray else image
