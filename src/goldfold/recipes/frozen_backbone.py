@@ -150,7 +150,7 @@ class Tower(nn.Module):
 
     def __init__(self, params: FrozenBackboneParams) -> None:
         super().__init__()
-        self.backbone, mean, std = backbones.create(params.backbone, params.pretrained)
+        self.backbone, mean, std = backbones.create(params.backbone, params.pretrained, image_size=params.image_size)
         self.normalize = backbones.Normalize(mean, std)
         self.stages = params.stages
         known = len(self.backbone.feature_info) if hasattr(self.backbone, "forward_intermediates") else 0

@@ -102,8 +102,14 @@ def _model(params: ImageClassifierParams, classes: int, network: Network | None,
     if network is not None:
         net, mean, std = network(classes), (0.5,) * channels, (0.5,) * channels
     else:
-        options: dict[str, Any] = {"in_chans": channels, "num_classes": classes, "drop_rate": params.drop_rate}
-        net, mean, std = backbones.create(params.backbone, params.pretrained, **options)
+        net, mean, std = backbones.create(
+            params.backbone,
+            params.pretrained,
+            in_chans=channels,
+            num_classes=classes,
+            image_size=params.image_size,
+            drop_rate=params.drop_rate,
+        )
     return nn.Sequential(OrderedDict(normalize=backbones.Normalize(mean, std), network=net))
 
 
@@ -172,8 +178,9 @@ def _losses(model: nn.Module, batch: tuple[Tensor, Tensor], label_smoothing: flo
 
 def _optimizer(params: ImageClassifierParams, model: nn.Module) -> torch.optim.Optimizer:
     """Return AdamW with a separate group for the classifier's parameters, if the network has `get_classifier`."""
-    classifier = getattr(model.network, "get_classifier", nn.Identity)()
-    head = list(classifier.parameters())
+    classifiers = getattr(model.network, "get_classifier", nn.Identity)()
+    classifiers = classifiers if isinstance(classifiers, tuple) else (classifiers,)  # distilled models have two
+    head = [value for classifier in classifiers for value in classifier.parameters()]
     known = set(map(id, head))
     groups = [
         {"params": [value for value in model.parameters() if id(value) not in known], "lr": params.learning_rate},

@@ -86,7 +86,7 @@ class Embedder(nn.Module):
 
 
 def create_backbone(
-    network: Callable[[], nn.Module] | None, backbone: str, pretrained: bool, channels: int
+    network: Callable[[], nn.Module] | None, backbone: str, pretrained: bool, channels: int, image_size: int
 ) -> tuple[nn.Module, nn.Module]:
     """Create the normalization of pixels, and the backbone.
 
@@ -94,7 +94,7 @@ def create_backbone(
     """
     if network is not None:
         return backbones.Normalize((0.5,) * channels, (0.5,) * channels), network()
-    net, mean, std = backbones.create(backbone, pretrained, in_chans=channels)
+    net, mean, std = backbones.create(backbone, pretrained, in_chans=channels, image_size=image_size)
     return backbones.Normalize(mean, std), net
 
 
