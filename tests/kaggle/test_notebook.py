@@ -123,11 +123,10 @@ from dataclasses import replace
 
 
 def build(params, rows, runtime):
-    plan = embedder(params, rows, runtime)
-    return replace(
-        plan,
-        finish=lambda model: float(pixels(rows).mean()),
-        predict=lambda model, mean, rows: plan.predict(model, None, rows) - mean,
+    known = rows[rows["kind"] == "west"]
+    return Plan(
+        finish=lambda model: pixels(known),
+        predict=lambda model, known, rows: torch.cdist(pixels(rows), known)[:, :2].numpy(),
     )
 
 
@@ -225,34 +224,43 @@ def test_a_notebook_that_lacks_a_file_or_predicts_something_else_is_refused(proj
     assert not list(project.glob(f"submissions/words/{run.name}-notebook*"))
 
 
-def test_training_images_that_kept_weights_do_not_need_are_gray(project):
-    told = str(notebook(Workspace(), trained("twins", "baseline", "epochs=1", "folds=[0]")))
-    assert "the same bytes" in told
-    assert "kept weights of networks: 1 of 1 fit" in told
-    assert "training images are gray" in told
-    (archive,) = (project / "submissions" / "twins" / "baseline-r1-notebook" / "dataset").glob("*.goldfold")
-    packed, public = zipfile.ZipFile(archive), project / "data" / "twins" / "public"
-    real = {
-        part: [
-            packed.read(f"data/twins/public/{path}") == (public / path).read_bytes()
-            for path in pd.read_csv(public / f"{part}.csv")["path"]
-        ]
+def real_images(bundle: Path, name: str) -> dict[str, set[str]]:
+    """Table -> the ids of its images that are packed as they are."""
+    (archive,) = (bundle / "dataset").glob("*.goldfold")
+    packed, public = zipfile.ZipFile(archive), Path("data") / name / "public"
+    return {
+        part: {
+            row.id
+            for row in pd.read_csv(public / f"{part}.csv").itertuples()
+            if packed.read(f"data/{name}/public/{row.path}") == (public / row.path).read_bytes()
+        }
         for part in ("train", "test")
     }
-    assert not any(real["train"])
-    assert all(real["test"])
+
+
+def test_training_images_that_kept_weights_do_not_need_are_gray(project):
+    made = notebook(Workspace(), trained("twins", "baseline", "epochs=1", "folds=[0]"))
+    for fact in ("the same bytes", "kept weights of networks: 1 of 1 fit\n", "75 images of training rows are gray"):
+        assert fact in str(made)
+    real = real_images(made.folder, "twins")
+    assert (len(real["train"]), len(real["test"])) == (0, 15)
 
 
 @pytest.mark.slow
-def test_training_images_that_are_refit_from_are_packed(project):
+def test_training_images_that_a_refit_reads_are_packed_and_no_others(project):
     code = project / "competitions" / "fitted" / "__init__.py"
     shutil.copytree(project / "competitions" / "twins", code.parent)
     shutil.copytree(project / "configs" / "twins", project / "configs" / "fitted")
     code.write_text(code.read_text(encoding="utf-8") + FITTED, encoding="utf-8")
-    told = str(notebook(Workspace(), trained("fitted", "baseline", "epochs=1", "folds=[0]")))
-    assert "the same bytes" in told
-    assert "kept weights of networks: 1 of 1 fit; refit from the training data" in told
-    assert "training images are gray" not in told
+    run = trained("fitted", "baseline", "folds=[0]")
+    made = notebook(Workspace(), run)
+    for fact in ("the same bytes", "\nrefit from the training data", "images of training rows are gray"):
+        assert fact in str(made)
+    assert "kept weights" not in str(made)
+    train = pd.read_csv("data/fitted/public/train.csv").merge(pd.read_csv(run / "folds.csv"), on="id")
+    real = real_images(made.folder, "fitted")
+    assert real["train"] == set(train[(train["kind"] == "west") & (train["fold"] != 0)]["id"])
+    assert len(real["test"]) == 15
 
 
 @pytest.mark.slow
@@ -281,8 +289,8 @@ def test_a_blend_by_any_method_is_predicted(toy, method):
     assert f"blend by {method}" in told
 
 
-def isolated(place: Path, script: str, **folders: Path) -> tuple[int, dict]:
-    """Exit code and report of a script that runs with some folders hidden or visible."""
+def isolated(place: Path, script: str, **folders: Path) -> tuple[subprocess.CompletedProcess, dict]:
+    """The process and the report of a script that runs with some folders hidden or visible."""
     (place / "script.py").write_text(script)
     settings = {
         **{"script": str(place / "script.py"), "report": str(place / "report.json"), "place": str(place / "place")},
@@ -291,7 +299,7 @@ def isolated(place: Path, script: str, **folders: Path) -> tuple[int, dict]:
     (place / "settings.json").write_text(json.dumps(settings))
     command = [sys.executable, "-S", "-I", isolation.__file__, str(place / "settings.json")]
     done = subprocess.run(command, capture_output=True, text=True)
-    return done.returncode, json.loads((place / "report.json").read_text())
+    return done, json.loads((place / "report.json").read_text())
 
 
 @pytest.mark.parametrize(
@@ -313,14 +321,15 @@ def test_hidden_files_are_absent_and_the_deepest_folder_decides(tmp_path, line, 
     (hidden / "visible" / "b.txt").touch()
     (tmp_path / "link").symlink_to(hidden / "a.txt")
     script = "import os\n" + line.format(hidden=hidden, link=tmp_path / "link")
-    code, report = isolated(tmp_path, script, hidden=hidden, visible=hidden / "visible")
-    assert (code, bool(report["refused"]), bool(report["missing"])) == (refused, refused, refused)
+    done, report = isolated(tmp_path, script, hidden=hidden, visible=hidden / "visible")
+    assert (done.returncode, bool(report["refused"]), bool(report["missing"])) == (refused, refused, refused)
 
 
 def test_an_isolated_script_has_no_internet(tmp_path):
     script = "import socket\nsocket.create_connection(('192.0.2.1', 80), timeout=1)"
-    code, report = isolated(tmp_path, script, hidden=tmp_path / "a", visible=tmp_path / "b")
-    assert (code, report["refused"]) == (1, [])
+    done, _ = isolated(tmp_path, script, hidden=tmp_path / "a", visible=tmp_path / "b")
+    assert done.returncode == 1
+    assert "the notebook has no internet and asks for 192.0.2.1" in done.stderr
 
 
 PAPER = '''

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from goldfold.competition import Tables
 from goldfold.errors import GoldfoldError
 from goldfold.io.files import files_below
 
-STAND_INS = "stand_ins.txt"  # in data/<name>: the bundle's training images are gray ones
+STAND_INS = "stand_ins.txt"  # in data/<name>: says how many training images are gray
 GRAY, BLACK = 128, 0
 KINDS = {
     "src": "code",
@@ -39,19 +39,21 @@ def folder_files(folder: Path, under: str) -> Iterator[tuple[str, Path]]:
             yield "/".join((under, *parts)), path
 
 
-def data_files(place: Path, tables: Tables, stand_ins: bool) -> Iterator[tuple[str, Path | bytes]]:
+def data_files(place: Path, tables: Tables, read: Collection[str] | None) -> Iterator[tuple[str, Path | bytes]]:
     """(name in the archive, file or content) of prepared data.
 
-    place: data/<name>. stand_ins: replace images and masks of the training rows by gray and black ones of their size;
-        networks with kept weights predict without looking at them.
+    place: data/<name>. read: names in the archive of the images that are read; other images and masks of training rows
+        are replaced by gray and black ones of their size. None: all are packed as they are.
     """
-    under = f"data/{place.name}"
-    unread = _training_images(tables) if stand_ins else {}
+    under, replaced = f"data/{place.name}", 0
+    images = {} if read is None else _training_images(tables)
     for name, path in folder_files(place / "public", f"{under}/public"):
-        value = unread.get(path.resolve())
+        value = None if name in (read or ()) else images.get(path.resolve())
+        replaced += value is not None
         yield name, path if value is None else _stand_in(path, value)
-    if unread:
-        yield f"{under}/{STAND_INS}", b"Training images are gray, since nothing looks at them.\n"
+    if replaced:
+        told = f"{replaced:,} images of training rows are gray, since the notebook predicts the same without them"
+        yield f"{under}/{STAND_INS}", told.encode()
 
 
 def has_training_images(tables: Tables) -> bool:
@@ -107,6 +109,5 @@ def contents(path: Path) -> str:
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             sizes[KINDS[entry.filename.partition("/")[0]]] += entry.compress_size
-        gray = any(entry.filename.endswith(f"/{STAND_INS}") for entry in archive.infolist())
-    told = ", ".join(f"{kind} {size:,} bytes" for kind, size in sizes.most_common())
-    return f"{told}{'; training images are gray ones, since nothing looks at them' if gray else ''}"
+        notes = [archive.read(name).decode() for name in archive.namelist() if name.endswith(f"/{STAND_INS}")]
+    return "; ".join([", ".join(f"{kind} {size:,} bytes" for kind, size in sizes.most_common()), *notes])

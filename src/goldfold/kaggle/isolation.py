@@ -28,8 +28,8 @@ def main(settings: dict[str, Any]) -> None:
     """
     sys.path[:] = settings["path"]
     sys.prefix = sys.exec_prefix = settings["prefix"]
-    report: dict[str, Any] = {"refused": [], "missing": None, "modules": []}
-    sys.addaudithook(watcher(settings, report["refused"]))
+    report: dict[str, Any] = {"refused": [], "read": [], "missing": None, "modules": []}
+    sys.addaudithook(watcher(settings, report["refused"], report["read"]))
     sys.argv = [settings["script"]]
     try:
         runpy.run_path(settings["script"], run_name="__main__")
@@ -43,14 +43,15 @@ def main(settings: dict[str, Any]) -> None:
             json.dump(report, file)
 
 
-def watcher(settings: dict[str, Any], refused: list[str]) -> Callable[[str, tuple], None]:
-    """An audit hook that refuses hidden files, as if they were absent, and the internet; `refused` collects files."""
+def watcher(settings: dict[str, Any], refused: list[str], read: list[str]) -> Callable[[str, tuple], None]:
+    """An audit hook that refuses hidden files, as if they were absent, and the internet.
+
+    refused, read: collect the hidden files, and the files of `place`, that are opened to be read.
+    """
     place = os.path.join(settings["place"], "")
     decisions = {os.path.join(folder, ""): kind for kind in ("visible", "hidden") for folder in settings[kind]}
 
     def is_hidden(path: str) -> bool:
-        if path.startswith(place):
-            return False
         real = os.path.realpath(path)
         holding = [folder for folder in decisions if f"{real}{os.sep}".startswith(folder)]
         return bool(holding) and decisions[max(holding, key=len)] == "hidden"
@@ -58,7 +59,10 @@ def watcher(settings: dict[str, Any], refused: list[str]) -> Callable[[str, tupl
     def watch(event: str, arguments: tuple) -> None:
         if event in READS and arguments[0] is not None and not isinstance(arguments[0], int):
             path = os.path.abspath(os.fsdecode(arguments[0]))
-            if is_hidden(path):
+            if path.startswith(place):
+                if _reads(*arguments[1:]):
+                    read.append(path)
+            elif is_hidden(path):
                 refused.append(path)
                 raise FileNotFoundError(errno.ENOENT, "not in the notebook", path)
         elif event in CONNECTS:
@@ -67,6 +71,11 @@ def watcher(settings: dict[str, Any], refused: list[str]) -> Callable[[str, tupl
                 raise OSError(errno.ENETUNREACH, f"the notebook has no internet and asks for {address[0]}")
 
     return watch
+
+
+def _reads(mode: str | None = None, flags: int = os.O_RDONLY) -> bool:
+    """Whether a file is opened to be read, by the arguments of an audit event; unpacking opens files, too."""
+    return "r" in mode if mode else not flags & (os.O_WRONLY | os.O_RDWR)
 
 
 def missing(error: BaseException | None) -> str | None:

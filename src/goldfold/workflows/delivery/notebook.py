@@ -148,20 +148,28 @@ def _archive(bundle: Bundle, run: Path) -> Path:
 
 
 def _packed_and_checked(workspace: Workspace, bundle: Bundle, run: Path, found: Mapping[Path, Prepared]) -> Checked:
-    """Pack a bundle and run it; training images are packed only if it does not predict the same without them."""
+    """Pack a bundle and run it: without training images, then with those that a refit read, then with all.
+
+    The first one that predicts what the run did is kept, but nothing is refit without training images.
+    """
     archive, files = _archive(bundle, run), _files(workspace, run, found)
     place, tables = workspace.data(bundle.name), next(iter(found.values())).experiment.tables
-    if not bundle.slug and bundles.has_training_images(tables):
-        workspace.observer.line(
-            f"predicting with the notebook of {run} in an empty folder, without training images ..."
-        )
-        bundles.pack(archive, [*files, *bundles.data_files(place, tables, stand_ins=True)])
-        with suppress(GoldfoldError):
-            if (checked := run_notebook(bundle)).same:
-                return checked
-    bundles.pack(archive, files if bundle.slug else [*files, *bundles.data_files(place, tables, stand_ins=False)])
-    workspace.observer.line(f"predicting with the notebook of {run} in an empty folder ...")
-    return run_notebook(bundle)
+
+    def checked_with(read: Collection[str] | None) -> Checked:
+        workspace.observer.line(f"predicting with the notebook of {run} in an empty folder ...")
+        data = [] if bundle.slug else bundles.data_files(place, tables, read)
+        bundles.pack(archive, [*files, *data])
+        return run_notebook(bundle)
+
+    with suppress(GoldfoldError):  # as where gray images cannot be used: then all are needed
+        if not bundle.slug and bundles.has_training_images(tables):
+            first = checked_with(())
+            if first.same and not first.origins["refit"]:
+                return first
+            second = checked_with(first.read)
+            if second.rounded:
+                return second
+    return checked_with(None)
 
 
 def _refuse_differences(bundle: Bundle, checked: Checked, accepted: Collection[str]) -> None:

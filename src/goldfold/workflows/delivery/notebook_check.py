@@ -7,7 +7,7 @@ import site
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ class Checked:
 
     told: how its submission differs from the run's. same: whether it has the same bytes. rounded: whether they
     differ by no more than rounding. origins: what predicted. modules: names of the imported modules. reached: hidden
-    files that it looked for.
+    files that it looked for. read: files of the data set that it opened, by their names there.
     """
 
     told: str
@@ -52,6 +52,7 @@ class Checked:
     origins: Mapping[str, Any]
     modules: Sequence[str]
     reached: Sequence[str]
+    read: Collection[str]
 
 
 def run_notebook(bundle: Bundle) -> Checked:
@@ -75,6 +76,7 @@ def run_notebook(bundle: Bundle) -> Checked:
             origins=read_json(path.with_name(f"{path.name}.json")),
             modules=report["modules"],
             reached=reached,
+            read={"/".join(Path(each).relative_to(place).parts[2:]) for each in report["read"]},
         )
 
 

@@ -15,7 +15,6 @@ from goldfold.competition import Tables
 from goldfold.data import tables
 from goldfold.ensemble.kept_blender import has_weights, kept_blender, member_folders
 from goldfold.ensemble.members import alike
-from goldfold.errors import GoldfoldError
 from goldfold.experiment import run_folders as runs
 from goldfold.experiment.fits import Experiment, build_plan, fit_folder, fit_keys
 from goldfold.experiment.setup import experiment_of_fits
@@ -23,7 +22,6 @@ from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json
 from goldfold.io.formatting import count
 from goldfold.kaggle import notebooks
-from goldfold.kaggle.bundles import STAND_INS
 from goldfold.submission import writing as submissions
 from goldfold.training import checkpoints
 from goldfold.training.devices import choose_device
@@ -91,8 +89,7 @@ def _of_run(workspace: Workspace, run: Path, data: Tables, device: torch.device,
         origins.blends += (_told_of_blend(run),)
         return blender.apply(members)
     experiment = experiment_of_fits(workspace, run, data, device)
-    stand_ins = (workspace.data(run.parent.name) / STAND_INS).exists()
-    predictions = [_of_fit(experiment, run, *fit, origins, stand_ins) for fit in fit_keys(experiment)]
+    predictions = [_of_fit(experiment, run, *fit, origins) for fit in fit_keys(experiment)]
     return experiment.recipe.combine(np.stack(predictions))
 
 
@@ -101,8 +98,8 @@ def _told_of_blend(run: Path) -> str:
     return f"blend by {read_json(run / runs.BLEND)['method']}: {kept}"
 
 
-def _of_fit(experiment: Experiment, run: Path, fold: int, seed: int, origins: Origins, stand_ins: bool) -> np.ndarray:
-    """Predictions (test rows, ...) of one fit; stand_ins: whether the training images are not the real ones."""
+def _of_fit(experiment: Experiment, run: Path, fold: int, seed: int, origins: Origins) -> np.ndarray:
+    """Predictions (test rows, ...) of one fit; adds to `origins`."""
     began = perf_counter()
     plan, _ = build_plan(experiment, fold, seed)
     checkpoint = notebooks.chosen_checkpoint(fit_folder(run, fold, seed)) if plan.model is not None else None
@@ -110,11 +107,6 @@ def _of_fit(experiment: Experiment, run: Path, fold: int, seed: int, origins: Or
         checkpoints.load_weights(checkpoint, plan.model.to(experiment.runtime.device))
     predictor = finish_plan(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
     refit = _is_fitted(predictor.finished) or not checkpoint
-    if refit and stand_ins:
-        raise GoldfoldError(
-            "training_images_missing",
-            f"fold {fold} seed {seed} is refit from training images, which the notebook does not have: make it again",
-        )
     origins.fits += 1
     origins.kept += bool(checkpoint)
     origins.refit += refit
