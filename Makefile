@@ -85,7 +85,7 @@ submit: .venv/ready   ## [RUN=latest] [TO=local] [MESSAGE="..."] [AGAIN=1] [LATE
 download: .venv/ready ## COMP=nuclei: download its data with the kaggle client, unpack and prepare it
 	$(GOLDFOLD) download --comp "$(COMP)"
 
-notebook: .venv/ready ## [RUN=latest] [ACCEPT=code_changed]: write the run as a notebook that predicts on Kaggle without internet
+notebook: .venv/ready ## [RUN=latest] [ACCEPT=code_changed]: write a run or a blend as a notebook that predicts on Kaggle without internet
 	$(GOLDFOLD) notebook --run "$(RUN)" $(ACCEPTED)
 
 ledger: .venv/ready   ## [COMP=digits]: list submissions with CV, public and private scores, and which two to select

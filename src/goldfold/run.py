@@ -189,7 +189,7 @@ class Run:
         return query(self.workspace, self.folder, images, ids, top=top, device=device, accept=accept)
 
     def notebook(self, *, accept: Sequence[str] = ()) -> Notebook:
-        """The run as a Kaggle data set and notebook that predict without internet."""
+        """The run, or the blend, as a Kaggle data set and notebook that predict without internet."""
         from goldfold.workflows.delivery.notebook import notebook
 
         return notebook(self.workspace, self.folder, accept=accept)

@@ -639,10 +639,10 @@ def test_a_score_beside_other_things_is_blended_with_scores_alone():
     """A run whose records hold a score and a map, and one that predicts scores: the scores of both."""
     score = np.array([0.1, 0.9], np.float32)
     both = fields.records(score=score, map=np.zeros((2, 3, 3)))
-    found = blend_members._alike([both, score.astype(float)])
+    found = blend_members.alike([both, score.astype(float)])
     assert [each.dtype.names for each in found] == [None, None]
     np.testing.assert_array_equal(found[0], score)
-    kept = blend_members._alike([both, both])
+    kept = blend_members.alike([both, both])
     assert all(each is both for each in kept)
     other = fields.records(map=np.zeros((2, 3, 3)))
-    assert blend_members._alike([other, score])[0] is other
+    assert blend_members.alike([other, score])[0] is other

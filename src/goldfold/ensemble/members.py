@@ -64,7 +64,7 @@ def gathered(workspace: Workspace, folders: Sequence[Path]) -> Gathered:
     competition, data = workspace.competition(name), workspace.load(name)
     data_hash = _data_hash(competition, data)
     _refuse_other_data(names, [each.get("data_hash") for each in reproduce], data_hash)
-    folds = fold_tables.folds_from_table(_ids(folders[0] / "folds.csv"), data.train["id"])
+    folds = fold_tables.folds_from_table(read_ids(folders[0] / "folds.csv"), data.train["id"])
     members = _members(competition, data, folders, {number: folds[number].validation for number in numbers})
     return Gathered(
         name=name,
@@ -184,7 +184,7 @@ def _members(
         fold[positions] = number
     rows = data.train[fold >= 0].reset_index(drop=True)
     arrays = {
-        side: _alike([_read(folder, side, ids.astype(str).tolist()) for folder in folders])
+        side: alike([read_predictions(folder, side, ids.astype(str).tolist()) for folder in folders])
         for side, ids in (("oof", rows["id"]), ("test", data.test["id"]))
     }
     names = [folder.name for folder in folders]
@@ -192,12 +192,13 @@ def _members(
     return Members(competition=competition, names=names, rows=rows, fold=fold[fold >= 0], **arrays)
 
 
-def _read(folder: Path, side: str, wanted: Sequence[str]) -> np.ndarray:
+def read_predictions(folder: Path, side: str, wanted: Sequence[str]) -> np.ndarray:
+    """The `oof` or `test` predictions of a run, in the order of the ids `wanted`."""
     path = folder / f"{side}.npy"
-    return align(read_array(path), _ids(folder / f"{side}_ids.csv")["id"].tolist(), wanted, str(path))
+    return align(read_array(path), read_ids(folder / f"{side}_ids.csv")["id"].tolist(), wanted, str(path))
 
 
-def _alike(predictions: Sequence[np.ndarray]) -> list[np.ndarray]:
+def alike(predictions: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The scores alone if some runs predict records with a score and others only a score; else all as they are."""
     scores = [fields.field(each, "score") for each in predictions if "score" in (each.dtype.names or ("score",))]
     if len({each.dtype for each in predictions}) > 1 and len(scores) == len(predictions):
@@ -205,7 +206,7 @@ def _alike(predictions: Sequence[np.ndarray]) -> list[np.ndarray]:
     return list(predictions)
 
 
-def _ids(path: Path) -> pd.DataFrame:
+def read_ids(path: Path) -> pd.DataFrame:
     """A table with a column `id` as text: `NA` is an id like any other, `007` keeps its zeros."""
     return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
 

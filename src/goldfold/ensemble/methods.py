@@ -14,6 +14,7 @@ from goldfold.errors import GoldfoldError
 
 EXPONENTS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 TINY = 1e-6  # probabilities count as at least this far from 0 and 1
+WEIGHTED = ("mean", "weights", "greedy")  # methods whose blend is the weighted mean
 STRENGTH = 1.0  # inverse of the L2 penalty of stacking, on standardized features
 
 Apply = Callable[[Sequence[np.ndarray]], np.ndarray]
@@ -71,20 +72,21 @@ def check_method(method: Method, task: BlendTask) -> None:
 
 
 def _mean(task: BlendTask, positions: np.ndarray) -> Blender:
-    return _weighted_blender(np.full(len(task.oof), 1 / len(task.oof)))
+    return weighted_blender(np.full(len(task.oof), 1 / len(task.oof)))
 
 
 def _weights(task: BlendTask, positions: np.ndarray) -> Blender:
-    return _weighted_blender(optimize_weights(task.objective.on(positions), len(task.oof), task.objective.slow))
+    return weighted_blender(optimize_weights(task.objective.on(positions), len(task.oof), task.objective.slow))
 
 
 def _greedy(task: BlendTask, positions: np.ndarray) -> Blender:
     if task.objective.slow:
         raise GoldfoldError("method_too_slow", "it scores the runs hundreds of times, which takes too long for maps")
-    return _weighted_blender(ensemble_selection(task.objective.on(positions), len(task.oof)))
+    return weighted_blender(ensemble_selection(task.objective.on(positions), len(task.oof)))
 
 
-def _weighted_blender(weights: np.ndarray) -> Blender:
+def weighted_blender(weights: np.ndarray) -> Blender:
+    """The weighted mean; weights: (runs,), of sum 1."""
     return Blender(lambda predictions: weighted_mean(predictions, weights), weights)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from goldfold.experiment.failures import carried_out
 from goldfold.experiment.identity import fingerprint
-from goldfold.io.files import read_json, write_json
+from goldfold.io.files import files_below, read_json, write_json
 from goldfold.io.progress import Observer
 
 PREPARED = "prepared.json"  # beside public/: what the data was prepared from
@@ -103,7 +103,7 @@ def _code(sources: Sources) -> str:
 
 def _listed(raw: Path) -> dict[str, list[int]]:
     """Size in bytes and time of change in ns of every file below a folder, by relative path."""
-    paths = [path for path in sorted(raw.rglob("*")) if path.is_file()] if raw.exists() else []
+    paths = sorted(files_below(raw)) if raw.exists() else []
     found = [(path.relative_to(raw).as_posix(), path.stat()) for path in paths]
     return {path: [status.st_size, status.st_mtime_ns] for path, status in found}
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from string import hexdigits
 from typing import Any
 
+import pandas as pd
 import torch
 from pandas import DataFrame, Series
 
 import goldfold
-from goldfold.competition import Competition, Fold, Runtime
+from goldfold.competition import Competition, Fold, Runtime, Tables
 from goldfold.data import csv_tables, fold_checks, fold_tables, image_checks, tables
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
@@ -50,10 +51,11 @@ class Prepared:
         """`identity`, equal for runs that give the same result, and its parts: data, code, modules."""
         data = tables.data_hash(self.experiment.tables, *self.contents)
         config = {key: value for key, value in self.config.resolved().items() if key != "accept"}
-        known = fingerprint.run_identity({"config": config, "data": data, "folds": self.drawn}, self._code())
+        known = fingerprint.run_identity({"config": config, "data": data, "folds": self.drawn}, self.code())
         return {**known, "data_hash": data}
 
-    def _code(self) -> fingerprint.Code:
+    def code(self) -> fingerprint.Code:
+        """The modules that the run depends on, with their hashes."""
         build = self.experiment.recipe.build
         recipe = getattr(build, "func", build).__module__
         entries = (f"competitions.{self.name}", recipe, cross_validate.__module__, Experiment.__module__)
@@ -71,40 +73,81 @@ def prepare_experiment(
     """Load the tables, draw the folds, check both."""
     competition, data = workspace.competition(name), workspace.load(name)
     tables.check(competition, data)
-    hashes = [tables.content_hashes(rows, competition.targets) for rows in (data.train, data.test)]
-    contents = hashes[0], hashes[1]
-    images = image_checks.decode_all(
-        data, contents, workspace.cache / "images" / f"{name}.json", workspace.observer.work
-    )
+    contents, images = _decoded(workspace, name, data)
     drawn = draw_folds(name, competition, data.train, config.protocol, images)
     if images:
         data = image_checks.readable(images, data, config.protocol.on_broken, workspace.cache)
+    return Prepared(
+        workspace=workspace,
+        name=name,
+        config=config,
+        experiment=_experiment(workspace, competition, config, data, drawn, Machine(device, workers)),
+        drawn=csv_tables.to_text(fold_tables.folds_to_table(data.train["id"], drawn)),
+        contents=contents,
+        images=images,
+    )
+
+
+def experiment_of_fits(workspace: Workspace, run: Path, data: Tables, device: torch.device) -> Experiment:
+    """The experiment of a run's kept fits with its kept folds, only to predict: neither rows nor images are hashed.
+
+    data: checked tables of the competition.
+
+    Raises:
+        GoldfoldError: the training rows are not those of `folds.csv` (`fold_ids_mismatch`).
+    """
+    name, config = run.parent.name, config_of_run(workspace, run)
+    if config.protocol.on_broken != "refuse":
+        _, images = _decoded(workspace, name, data)
+        data = image_checks.readable(images, data, config.protocol.on_broken, workspace.cache) if images else data
+    kept = pd.read_csv(run / "folds.csv", dtype=str, keep_default_na=False, encoding="utf-8")
+    folds = fold_tables.folds_from_table(kept, data.train["id"].tolist())
+    return _experiment(workspace, workspace.competition(name), config, data, folds, Machine(device))
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where fits run. workers: number of processes that load data."""
+
+    device: torch.device
+    workers: int = 0
+
+
+def _decoded(
+    workspace: Workspace, name: str, data: Tables
+) -> tuple[tuple[Series, Series], image_checks.Checked | None]:
+    """Hashes of all rows, and what decoding every image found."""
+    targets = workspace.competition(name).targets
+    contents = tables.content_hashes(data.train, targets), tables.content_hashes(data.test, targets)
+    kept = workspace.cache / "images" / f"{name}.json"
+    return contents, image_checks.decode_all(data, contents, kept, workspace.observer.work)
+
+
+def _experiment(
+    workspace: Workspace,
+    competition: Competition,
+    config: configs.Config,
+    data: Tables,
+    folds: Sequence[Fold],
+    machine: Machine,
+) -> Experiment:
     recipe = competition.recipes[config.recipe]
-    experiment = Experiment(
+    return Experiment(
         competition=competition,
         recipe=recipe,
         params=config.params,
         loop=config.loop,
         protocol=config.protocol,
         tables=data,
-        folds=drawn,
+        folds=folds,
         runtime=Runtime(
             seed=0,
-            device=device,
+            device=machine.device,
             cache=workspace.cache,
-            workers=workers,
+            workers=machine.workers,
             progress=workspace.observer.work,
             classes=class_order(competition, recipe, data.train),
         ),
-    )
-    return Prepared(
-        workspace=workspace,
-        name=name,
-        config=config,
-        experiment=experiment,
-        drawn=csv_tables.to_text(fold_tables.folds_to_table(data.train["id"], drawn)),
-        contents=contents,
-        images=images,
     )
 
 

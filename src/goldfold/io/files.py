@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,3 +88,21 @@ def read_array(path: Path) -> np.ndarray:
         raise GoldfoldError(
             "file_damaged", f"{path} is not a complete array ({error}): delete it and train again"
         ) from error
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield every file below `folder`, in order of the path; linked folders are followed.
+
+    Raises:
+        GoldfoldError: `link_loop`, a linked folder holds the link itself.
+    """
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        place = Path(parent)
+        for link in filter(Path.is_symlink, (place / name for name in folders)):
+            if place.resolve().is_relative_to(link.resolve()):
+                raise GoldfoldError(
+                    "link_loop",
+                    f"{link} links to a folder that holds it, so its files have no end: remove the link",
+                )
+        folders.sort()
+        yield from (path for path in (place / name for name in sorted(files)) if path.is_file())

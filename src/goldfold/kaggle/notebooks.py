@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
-import sys
-import zipfile
+import textwrap
 from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -21,16 +19,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from goldfold.ensemble.kept_blender import has_weights, member_folders
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.fits import Experiment, build_plan, fit_folder, fold_numbers
-from goldfold.experiment.run_folders import run_name
+from goldfold.experiment.run_folders import BLEND, run_name
 from goldfold.experiment.saved_epochs import last_stage_checkpoints
 from goldfold.io.files import read_json
+from goldfold.kaggle.bundles import folder_files
 from goldfold.nn.backbones import PACKAGED
 from goldfold.params import Role, values
-from goldfold.submission import writing as submissions
 from goldfold.training import checkpoints
-from goldfold.training.predictor import finish_plan
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -38,6 +35,8 @@ if TYPE_CHECKING:
 
 ARCHIVE = ".goldfold"
 SCRIPT = "predict.py"
+CLOSE = 1e-3  # relative and absolute difference of numbers that a refit or another order of sums explains
+FLIPPED = 0.01  # share of rows whose class or pixels may flip by rounding
 # Packages of Kaggle's image (github.com/Kaggle/docker-python, installed_cpu_packages.txt), with their dependencies.
 ON_KAGGLE = """
     torch torchvision timm albumentations opencv-python-headless torchmetrics pytorch-lightning kornia einops
@@ -48,28 +47,7 @@ ON_KAGGLE = """
 """
 
 
-def predict_submission(experiment: Experiment, run: Path) -> DataFrame:
-    """Predict the test rows with a run's saved weights; returns the checked submission.
-
-    No epochs are trained. Parts that `finish` fits are fitted again, on the training rows of each fold.
-    """
-    protocol, competition, data = experiment.protocol, experiment.competition, experiment.tables
-    fits = [(fold, seed) for fold in fold_numbers(protocol, experiment.folds) for seed in protocol.seeds]
-    predictions = [_predicted(experiment, fit_folder(run, *fit), *fit) for fit in fits]
-    frame = competition.submission.write(data.test, experiment.recipe.combine(np.stack(predictions)))
-    submissions.check(frame, data.sample_submission, data.test, competition.submission)
-    return frame
-
-
-def _predicted(experiment: Experiment, place: Path, fold: int, seed: int) -> np.ndarray:
-    plan, _ = build_plan(experiment, fold, seed)
-    if plan.model is not None and (checkpoint := _chosen(place)):
-        checkpoints.load_weights(checkpoint, plan.model.to(experiment.runtime.device))
-    predictor = finish_plan(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
-    return predictor(experiment.tables.test)
-
-
-def _chosen(place: Path) -> checkpoints.Checkpoint | None:
+def chosen_checkpoint(place: Path) -> checkpoints.Checkpoint | None:
     """Checkpoint of the epoch that predicts; None if the fit has no epochs."""
     epoch = read_json(place / "fit.json")["epoch"]
     if epoch is None:
@@ -86,52 +64,68 @@ def compare_submissions(path: Path, own: Path) -> str:
     """Describe how the submission at `path` differs from the run's `own`, in one clause."""
     if path.read_bytes() == own.read_bytes():
         return "the same bytes as the run's own submission"
-    here, there = (pd.read_csv(each, dtype=str, keep_default_na=False) for each in (path, own))
+    here, there = _texts(path), _texts(own)
     key = here.columns[0]
     if not here[key].equals(there[key]):
         return "other ids than in the run's own submission, as where the test set is another"
     changed = int((here != there).any(axis=1).sum())
-    numbers = (each.drop(columns=key).apply(pd.to_numeric, errors="coerce") for each in (here, there))
+    numbers = (_numbers(each.drop(columns=key)) for each in (here, there))
     largest = float(np.abs(np.nan_to_num(next(numbers) - next(numbers))).max(initial=0))
     return f"{changed:,} of {len(here):,} rows differ from the run's own submission, numbers by {largest:.1g} at most"
 
 
-def kernel_script(name: str, run: Path, slug: str, archive: str, reads_input: bool) -> str:
+def differ_by_rounding(path: Path, own: Path) -> bool:
+    """Whether two submissions have the same ids, and at most 1 % of their rows differ by more than rounding."""
+    here, there = _texts(path), _texts(own)
+    if here.shape != there.shape or not here.iloc[:, 0].equals(there.iloc[:, 0]):
+        return False
+    close = np.isclose(_numbers(here), _numbers(there), rtol=CLOSE, atol=CLOSE)
+    return float((~close & (here != there).to_numpy()).any(axis=1).mean()) <= FLIPPED
+
+
+def _texts(path: Path) -> DataFrame:
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def _numbers(table: DataFrame) -> np.ndarray:
+    return table.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
+
+
+def kernel_script(name: str, run: Path, slug: str, archive: str, reads_input: bool, origins: str = "") -> str:
     """Source code of the notebook, in ASCII.
 
     reads_input: True if the test rows are in the competition's files on Kaggle, False if they are in the archive.
+    origins: what predicts them, such as kept weights.
     """
     text = Template(Path(__file__).with_name("notebook.tmpl").read_text(encoding="utf-8"))
     source = ascii(slug) if reads_input else None
-    return text.substitute(slug=slug, archive=ascii(archive), name=ascii(name), run=ascii(run.name), source=source)
+    names = {"archive": ascii(archive), "name": ascii(name), "run": ascii(run.name)}
+    return text.substitute(slug=slug, source=source, origins=textwrap.fill(f"What predicts: {origins}.", 118), **names)
 
 
 def run_files(run: Path) -> Iterator[tuple[str, Path]]:
-    """(name in the archive, file) of a run's files for prediction: config, folds, weights."""
+    """(name in the archive, file) of a run's files for prediction: config, folds, weights; of a blend its weights."""
     files = [run / "config.json", run / "folds.csv"]
+    if (run / BLEND).exists():
+        files = [run / "config.json", run / BLEND]
+        if not has_weights(run):
+            files += [folder / name for folder in member_folders(run) for name in ("oof.npy", "oof_ids.csv")]
+        return ((f"runs/{path.relative_to(run.parent.parent).as_posix()}", path) for path in files)
     for fit in sorted(run.glob("fold*-seed*/fit.json")):
         files.append(fit)
-        if checkpoint := _chosen(fit.parent):
+        if checkpoint := chosen_checkpoint(fit.parent):
             files += [checkpoint.path, checkpoint.path.with_suffix(".safetensors")]
     return ((f"runs/{run_name(run)}/{path.relative_to(run).as_posix()}", path) for path in files)
 
 
-def folder_files(folder: Path, under: str) -> Iterator[tuple[str, Path]]:
-    """(name in the archive, file) of all files in `folder`, except compiled Python and hidden files."""
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        if path.is_file() and "__pycache__" not in parts and not any(part.startswith(".") for part in parts):
-            yield "/".join((under, *parts)), path
-
-
-def package_files() -> tuple[list[tuple[str, Path]], list[str]]:
-    """Imported packages that Kaggle's image lacks.
+def package_files(modules: Iterable[str]) -> tuple[list[tuple[str, Path]], list[str]]:
+    """Packages of imported modules that Kaggle's image lacks.
 
     Returns (name in the archive, file) for the pure Python packages, and the names of the compiled packages, which run
     only on this kind of machine.
     """
     owners = metadata.packages_distributions()
-    imported = {_normal(owner) for module in list(sys.modules) for owner in owners.get(module, ())}
+    imported = {_normal(owner) for module in modules for owner in owners.get(module, ())}
     files, compiled = [], []
     for name in sorted(imported - _with_needs(ON_KAGGLE.split()) - {"goldfold"}):
         own = {path.as_posix(): Path(path.locate()) for path in metadata.distribution(name).files or ()}
@@ -195,18 +189,6 @@ def _weights(name: str) -> list[tuple[str, Path]]:
     return [(f"hub/{folder}/{at}", path) for at, path in files]
 
 
-def pack(path: Path, files: Iterable[tuple[str, Path]]) -> None:
-    """Write a zip of `files`, (name in the archive, file); equal files give equal bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path, "w", allowZip64=True) as archive:
-        for name, file in sorted(files):
-            entry = zipfile.ZipInfo(name)
-            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-            entry.file_size = file.stat().st_size
-            with archive.open(entry, "w") as target, file.open("rb") as source:
-                shutil.copyfileobj(source, target, 2**20)
-
-
 def kernel_slug(run: Path) -> str:
     """Unique name of a run in Kaggle's URLs: 10 to 45 characters of a-z, 0-9 and single hyphens."""
     name = run_name(run)
@@ -222,7 +204,7 @@ def dataset_metadata(owner: str, run: Path, slug_of_competition: str) -> dict[st
     return {
         "title": name.replace("-", " "),  # Kaggle derives the slug from the title
         "id": f"{owner}/{name}",
-        "subtitle": "Weights and code for a notebook without network",
+        "subtitle": "Fits and code for a notebook without network",
         "description": f"Made by goldfold for the competition {slug_of_competition}. Its code is under the MIT "
         "licence; weights and data are under the terms of what they were made from.",
         "licenses": [{"name": "other"}],

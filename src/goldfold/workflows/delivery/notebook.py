@@ -1,46 +1,54 @@
-"""Write a run as a Kaggle data set and script that predict without internet, and run that prediction on Kaggle."""
+"""Write a run or a blend as a Kaggle data set and script that predict without internet, and check them."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import shutil
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
-
 import goldfold
-from goldfold.data import fold_tables
+from goldfold.ensemble.kept_blender import member_folders
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import run_folders as runs
-from goldfold.experiment.fits import Experiment
-from goldfold.experiment.setup import Prepared, config_of_run, prepare_experiment, rebuild
+from goldfold.experiment.setup import CODE_CHANGED, Prepared, rebuild
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json, write_json, write_text
-from goldfold.kaggle import notebooks
+from goldfold.kaggle import bundles, notebooks
 from goldfold.submission import writing as submissions
 from goldfold.training.devices import choose_device
 from goldfold.trust.audits.code import code_changed
 from goldfold.workflows.conclude import add_findings
+from goldfold.workflows.delivery.notebook_check import Bundle, Checked, incomplete, run_notebook
+from goldfold.workflows.delivery.notebook_prediction import describe
 
 NOBODY = "INSERT_USER"
+DIFFERS = "notebook_differs"  # code of the error, and the word that accepts it
+
+Files = list[tuple[str, Path | bytes]]
 
 
 @dataclass(frozen=True)
 class Notebook:
-    """The written notebook. folder: data set and kernel to push. compiled: packages that Kaggle itself must have."""
+    """The written notebook.
+
+    folder: data set and kernel to push. compiled: packages that Kaggle itself must have. checked: what it predicted on
+    this machine, and with what.
+    """
 
     folder: Path
     compiled: Sequence[str]
+    checked: str
 
     @property
     def text(self) -> str:
         files = sorted(path for path in self.folder.rglob("*") if path.is_file())
-        lines = [f"{path}  {path.stat().st_size:,} bytes" for path in files]
+        lines = [self.checked, *(f"{path}  {path.stat().st_size:,} bytes" for path in files)]
+        (archive,) = (self.folder / "dataset").glob(f"*{notebooks.ARCHIVE}")
+        lines.append(f"in the data set: {bundles.contents(archive)}")
         lines += [
             f"package {name} is compiled for this machine and is not included: it must be installed on Kaggle"
             for name in self.compiled
@@ -52,12 +60,14 @@ class Notebook:
 
 
 def notebook(workspace: Workspace, run: Path, *, accept: Sequence[str] = ()) -> Notebook:
-    """Write a finished run's notebook; the saved weights predict on this machine first, to test them.
+    """Write a finished run's or blend's notebook; it predicts in an empty folder on this machine first, to check it.
 
-    accept: codes of findings that do not stop it, such as code_changed.
+    accept: codes of findings that do not stop it: code_changed, notebook_differs.
 
     Raises:
-        GoldfoldError: the run has no submission (`no_submission`), or its code or data has changed since.
+        GoldfoldError: the run has no submission (`no_submission`), its code or data has changed since, the notebook
+            needs a file that it does not have (`notebook_incomplete`), fails otherwise (`notebook_fails`), or predicts
+            something else than the run did (`notebook_differs`).
     """
     own = workspace.submission_path(run)
     if not own.exists():
@@ -66,86 +76,149 @@ def notebook(workspace: Workspace, run: Path, *, accept: Sequence[str] = ()) -> 
             f"run '{runs.run_name(run)}' has no submission, so there is nothing to predict: choose another run",
         )
     submissions.check_unchanged(own)
-    found = rebuild(workspace, run, choose_device(), accept)
-    workspace.observer.line(f"predicting with the kept weights of {run} ...")
-    with tempfile.TemporaryDirectory() as folder:
-        told = _predict(found.experiment, run, Path(folder), own)
-    workspace.observer.line(told)
-    add_findings(workspace, run, code_changed(found.code_changes, "notebook"))
-    files, compiled = notebooks.package_files()
-    files += [*notebooks.hub_files(found.config.params), *notebooks.run_files(run), *_project_files(found)]
-    files.append((f"submissions/{found.name}/{own.name}", own))
-    return Notebook(_written(found, run, files, own), compiled)
-
-
-def predict(name: str, run: str, source: Path | None, output: Path) -> str:
-    """Write `output`/submission.csv with the weights of a run, in an unpacked bundle as the current folder.
-
-    source: the competition's files as Kaggle mounts them; None if the bundle has the prepared data. Returns what became
-    of it.
-    """
-    workspace = Workspace()
-    if source:
-        workspace.data(name).mkdir(parents=True)
-        (workspace.data(name) / "raw").symlink_to(source)
-    folder = workspace.runs / name / run
-    experiment = prepare_experiment(workspace, name, config_of_run(workspace, folder), choose_device()).experiment
-    return _predict(experiment, folder, output, workspace.submission_path(folder))
-
-
-def _predict(experiment: Experiment, run: Path, output: Path, own: Path) -> str:
-    """Write the submission that the saved weights predict into `output`; returns a summary line."""
-    kept = pd.read_csv(run / "folds.csv", dtype=str, keep_default_na=False, encoding="utf-8")
-    folds = fold_tables.folds_from_table(kept, experiment.tables.train["id"].tolist())
-    frame = notebooks.predict_submission(replace(experiment, folds=folds), run)
-    path = output / "submission.csv"
-    submissions.write(frame, path, {"run": runs.run_name(run)})
-    return f"{path.name}: {len(frame):,} rows, checked; {notebooks.compare_submissions(path, own)}"
-
-
-def _project_files(found: Prepared) -> Iterator[tuple[str, Path]]:
-    """Files of the package, of all imported competitions, and prepared data that is not on Kaggle."""
-    yield from notebooks.folder_files(Path(goldfold.__file__).parent, "src/goldfold")
-    modules = [module.split(".") for module in sys.modules if module.startswith("competitions.")]
-    for name in sorted({parts[1] for parts in modules}):
-        yield from notebooks.folder_files(found.workspace.root / "competitions" / name, f"competitions/{name}")
-    if _hosts_itself(found):
-        yield from notebooks.folder_files(found.workspace.data(found.name) / "public", f"data/{found.name}/public")
-
-
-def _hosts_itself(found: Prepared) -> bool:
-    """Whether the competition keeps its hidden labels here, so that Kaggle does not have the test rows."""
-    return (found.workspace.data(found.name) / "private").exists()
-
-
-def _written(found: Prepared, run: Path, files: list[tuple[str, Path]], own: Path) -> Path:
-    """Write the notebook next to its final place and rename it, so that it is complete or absent."""
-    competition, owner, slug = found.experiment.competition, _owner(), notebooks.kernel_slug(run)
-    reads_input = not _hosts_itself(found)
-    folder = found.workspace.submissions / found.name / f"{run.name}-notebook"
+    device = choose_device()
+    found = {each: rebuild(workspace, each, device, accept) for each in _with_models(workspace, run)}
+    changes = [change for each in found.values() for change in each.code_changes]
+    folder = own.with_name(f"{run.name}-notebook")
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    dataset = notebooks.dataset_metadata(owner, run, competition.slug)
+    try:
+        bundle = _bundle(workspace, run, partial)
+        _write_metadata(bundle, run, next(iter(found.values())))
+        checked = _packed_and_checked(workspace, bundle, run, found)
+        _refuse_differences(bundle, checked, {*accept, *(CODE_CHANGED for _ in changes)})
+        compiled = _complete(bundle, run, checked)
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    add_findings(workspace, run, code_changed(changes, "notebook"))
+    return Notebook(folder, compiled, f"checked in an empty folder: {checked.told}\n{describe(checked.origins)}")
+
+
+def _with_models(workspace: Workspace, run: Path) -> list[Path]:
+    """The run, or the runs with models of a blend."""
+    if not (run / runs.BLEND).exists():
+        return [run]
+    members = [runs.find_run(workspace.runs, runs.run_name(each)) for each in member_folders(run)]
+    return list(dict.fromkeys(leaf for each in members for leaf in _with_models(workspace, each)))
+
+
+def _blends(run: Path) -> list[Path]:
+    """The run and the blends among its members, if it is a blend."""
+    if not (run / runs.BLEND).exists():
+        return []
+    return [run, *(blend for each in member_folders(run) for blend in _blends(each))]
+
+
+def _files(workspace: Workspace, run: Path, found: Mapping[Path, Prepared]) -> Files:
+    """All files of the archive but prepared data and packages."""
+    files: Files = [pair for each in [*_blends(run), *found] for pair in notebooks.run_files(each)]
+    files += [pair for each in found.values() for pair in notebooks.hub_files(each.config.params)]
+    files += bundles.folder_files(Path(goldfold.__file__).parent, "src/goldfold")
+    modules = {name for each in found.values() for name in each.code()}
+    for name in sorted({module.split(".")[1] for module in modules if module.startswith("competitions.")}):
+        files += bundles.folder_files(workspace.root / "competitions" / name, f"competitions/{name}")
+    own = workspace.submission_path(run)
+    return [*files, (f"submissions/{run.parent.name}/{own.name}", own)]
+
+
+def _bundle(workspace: Workspace, run: Path, folder: Path) -> Bundle:
+    """The bundle to write into `folder`; a competition that keeps hidden labels here is not on Kaggle."""
+    name = run.parent.name
+    hosted = (workspace.data(name) / "private").exists()
+    if not hosted and not workspace.raw(name).exists():
+        raise GoldfoldError(
+            "raw_data_missing",
+            f"a notebook prepares its data from Kaggle's files, and {workspace.raw(name)} does not exist, so it cannot "
+            f"be checked: make download COMP={name}",
+        )
+    return Bundle(
+        name=name,
+        folder=folder,
+        own=workspace.submission_path(run),
+        root=workspace.root.resolve(),
+        raw=workspace.raw(name),
+        slug=None if hosted else workspace.competition(name).slug,
+    )
+
+
+def _archive(bundle: Bundle, run: Path) -> Path:
+    return bundle.folder / "dataset" / f"{notebooks.kernel_slug(run)}{notebooks.ARCHIVE}"
+
+
+def _packed_and_checked(workspace: Workspace, bundle: Bundle, run: Path, found: Mapping[Path, Prepared]) -> Checked:
+    """Pack a bundle and run it: without training images, then with those that a refit read, then with all.
+
+    The first one that predicts what the run did is kept, but nothing is refit without training images.
+    """
+    archive, files = _archive(bundle, run), _files(workspace, run, found)
+    place, tables = workspace.data(bundle.name), next(iter(found.values())).experiment.tables
+
+    def checked_with(read: Collection[str] | None) -> Checked:
+        workspace.observer.line(f"predicting with the notebook of {run} in an empty folder ...")
+        data = [] if bundle.slug else bundles.data_files(place, tables, read)
+        bundles.pack(archive, [*files, *data])
+        return run_notebook(bundle)
+
+    with suppress(GoldfoldError):  # as where gray images cannot be used: then all are needed
+        if not bundle.slug and bundles.has_training_images(tables):
+            first = checked_with(())
+            if first.same and not first.origins["refit"]:
+                return first
+            second = checked_with(first.read)
+            if second.rounded:
+                return second
+    return checked_with(None)
+
+
+def _refuse_differences(bundle: Bundle, checked: Checked, accepted: Collection[str]) -> None:
+    """Refuse a notebook that predicts something else, since it lacks a file or for another reason."""
+    if checked.rounded:
+        return
+    for path in checked.reached:
+        raise incomplete(bundle, path)
+    if not {DIFFERS, CODE_CHANGED} & set(accepted):
+        raise GoldfoldError(
+            DIFFERS,
+            f"the notebook predicts something else in an empty folder than the run did ({checked.told}): look for what "
+            f"its recipe reads or draws anew, or add --accept {DIFFERS} to write it nevertheless",
+        )
+
+
+def _write_metadata(bundle: Bundle, run: Path, found: Prepared) -> None:
+    """Write the script, and what Kaggle's client needs to know of data set and kernel."""
+    owner, slug = _owner(), found.experiment.competition.slug
+    dataset = notebooks.dataset_metadata(owner, run, slug)
     gpu = found.experiment.runtime.device.type == "cuda"
-    kernel = notebooks.kernel_metadata(owner, run, competition.slug if reads_input else None, gpu)
-    archive = f"{slug}{notebooks.ARCHIVE}"
-    notebooks.pack(partial / "dataset" / archive, files)
-    write_json(partial / "dataset" / "dataset-metadata.json", dataset)
-    script = notebooks.kernel_script(found.name, run, competition.slug, archive, reads_input)
-    write_text(partial / "kernel" / notebooks.SCRIPT, script)
-    write_json(partial / "kernel" / "kernel-metadata.json", kernel)
+    kernel = notebooks.kernel_metadata(owner, run, bundle.slug, gpu)
+    write_json(bundle.folder / "dataset" / "dataset-metadata.json", dataset)
+    write_json(bundle.folder / "kernel" / "kernel-metadata.json", kernel)
     facts = {
         "kernel": kernel["id"],
         "file": "submission.csv",
         "run": runs.run_name(run),
-        "sha256": hashlib.sha256(own.read_bytes()).hexdigest(),
+        "sha256": hashlib.sha256(bundle.own.read_bytes()).hexdigest(),
         "dataset": dataset["id"],
-        "competition": competition.slug,
+        "competition": slug,
     }
-    write_json(partial / "notebook.json", facts)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
-    return folder
+    write_json(bundle.folder / "notebook.json", facts)
+    _write_script(bundle, run, slug, "what the check on the machine that wrote it finds")
+
+
+def _write_script(bundle: Bundle, run: Path, slug: str, origins: str) -> None:
+    script = notebooks.kernel_script(bundle.name, run, slug, _archive(bundle, run).name, bool(bundle.slug), origins)
+    write_text(bundle.folder / "kernel" / notebooks.SCRIPT, script)
+
+
+def _complete(bundle: Bundle, run: Path, checked: Checked) -> list[str]:
+    """Add the packages that the notebook imported and what predicts; returns the packages that cannot be added."""
+    packages, compiled = notebooks.package_files(checked.modules)
+    bundles.pack(_archive(bundle, run), packages, more=True)
+    facts = read_json(bundle.folder / "notebook.json")
+    _write_script(bundle, run, facts["competition"], describe(checked.origins))
+    write_json(bundle.folder / "notebook.json", {**facts, "origins": describe(checked.origins)})
+    return compiled
 
 
 def _owner() -> str:
