@@ -56,6 +56,30 @@ def by_label(labels: Sequence, *, queries: Sequence[bool] | None = None, same: S
     return Pairs(queries=query_rows, gallery=gallery_rows, relevant=relevant, left_out=left_out)
 
 
+def by_shared_label(labels: np.ndarray, *, queries: Sequence[bool] | None = None) -> Pairs:
+    """Make pairs in which the gallery rows that have one of the query's labels, or more, are relevant.
+
+    labels: bool (n, c), or 0 and 1. queries: as in `by_label`. A query itself is always left out.
+
+    Raises GoldfoldError for other values, and as `by_label`.
+    """
+    table = np.asarray(labels)
+    if table.ndim != 2 or not np.isin(table, (0, 1)).all():
+        raise GoldfoldError(
+            "labels_not_binary",
+            f"labels must be a table of 0 and 1, a row per item, got {table.dtype} {table.shape}: encode sets of "
+            "labels",
+        )
+    table = table.astype(np.float32)
+    query_rows, gallery_rows = _query_and_gallery(len(table), queries)
+    return Pairs(
+        queries=query_rows,
+        gallery=gallery_rows,
+        relevant=lambda chunk: table[query_rows[chunk]] @ table[gallery_rows].T > 0,
+        left_out=lambda chunk: query_rows[chunk, None] == gallery_rows,
+    )
+
+
 def by_time(
     sequences: Sequence,
     times: Sequence[float],
