@@ -16,7 +16,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from goldfold.retrieval import hash_codes, tied_ranks
+from goldfold.retrieval.hashing import codes as hash_codes
+from goldfold.retrieval.hashing import tied_ranks
 from goldfold.retrieval.pairs import by_shared_label
 
 RUNS = 5

@@ -7,7 +7,8 @@ import pytest
 from sklearn.metrics import average_precision_score, pairwise_distances
 
 from goldfold.errors import GoldfoldError
-from goldfold.retrieval import hash_codes, tied_ranks
+from goldfold.retrieval.hashing import codes as hash_codes
+from goldfold.retrieval.hashing import tied_ranks
 from goldfold.retrieval.pairs import by_shared_label
 
 

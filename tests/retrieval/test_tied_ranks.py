@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from goldfold.retrieval import tied_ranks
+from goldfold.retrieval.hashing import tied_ranks
 
 
 def precisions(order: list[bool]) -> list[float]:
