@@ -27,7 +27,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.images.views import VIEWS, MapViewSet, undo_views
 from goldfold.io.seeding import derive
 from goldfold.nn import feature_cache
-from goldfold.params import BackboneName, Libraries, Params, Pretrained, Role, with_defaults
+from goldfold.params import BackboneName, Libraries, Needs, Params, Pretrained, Role, with_defaults
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -56,22 +56,26 @@ class PatchLibraryParams(Params):
         "coreset",
         description="compare patches with a coreset (PatchCore), or with a Gaussian at each place (PaDiM)",
     )
-    shrinkage: float = Field(
+    shrinkage: Annotated[float, Needs(normality="gaussians")] = Field(
         0.1, gt=0, description="normality=gaussians: share of the mean variance that is added to every variance"
     )
-    coreset_candidates: int = Field(
+    coreset_candidates: Annotated[int, Needs(normality="coreset")] = Field(
         200_000, ge=1, description="normality=coreset: patches drawn at random, from which the coreset is selected"
     )
-    library: int = Field(10_000, ge=1, description="normality=coreset: size of the greedy k-center coreset, in patches")
-    score: Literal["farthest", "top"] = Field(
+    library: Annotated[int, Needs(normality="coreset")] = Field(
+        10_000, ge=1, description="normality=coreset: size of the greedy k-center coreset, in patches"
+    )
+    score: Annotated[Literal["farthest", "top"], Needs(unit="patch", normality="coreset")] = Field(
         "farthest", description="anomaly score: distance of the farthest patch, or mean of the largest distances"
     )
-    neighbors: int = Field(
+    neighbors: Annotated[int, Needs(score="farthest"), Needs(normality="coreset")] = Field(
         9, ge=1, description="score=farthest: k nearest neighbors in the coreset that re-weight the distance"
     )
-    top: float = Field(0.03, gt=0, le=1, description="score=top: share of the image's patches to average")
+    top: Annotated[float, Needs(score="top"), Needs(unit="patch")] = Field(
+        0.03, gt=0, le=1, description="score=top: share of the image's patches to average"
+    )
     contrast: bool = Field(False, description="subtract the median distance of the image from its score")
-    blur: float = Field(
+    blur: Annotated[float, Needs(unit="patch")] = Field(
         0.0, ge=0, description="sigma of the Gaussian blur of the anomaly map, in pixels of the input; 0: no blur"
     )
     pseudo: Kind | Literal["none"] = Field(
@@ -81,10 +85,10 @@ class PatchLibraryParams(Params):
     libraries: Libraries = Field(
         "one", description="one library, or per_class: one per class, with class routing of images"
     )
-    route: Literal["prototype", "library"] = Field(
+    route: Annotated[Literal["prototype", "library"], Needs(libraries="per_class")] = Field(
         "library", description="libraries=per_class: route images to the nearest mean image, or the nearest library"
     )
-    textures: tuple[str, ...] = Field(
+    textures: Annotated[tuple[str, ...], Needs(route="prototype")] = Field(
         (), description="route=prototype: classes that are routed by color statistics instead of a mean image"
     )
 
