@@ -75,12 +75,14 @@ class Role(Enum):
     VIEWS = "set of test-time views that predictions are averaged over, one of a Literal"
     MODELS = "one model for all classes, or one per class"
     LIBRARIES = "one memory bank, or one per class"
+    COLUMN = "name of a column of the train table, or None; it is checked before anything is computed"
 
 
 Epochs = Annotated[int, Role.EPOCHS]
 BackboneName = Annotated[str, Role.BACKBONE]
 Pretrained = Annotated[bool, Role.PRETRAINED]
 Models = Annotated[Literal["one", "per_class"], Role.MODELS]
+Column = Annotated[str, Role.COLUMN]
 Libraries = Annotated[Literal["one", "per_class"], Role.LIBRARIES]
 
 

@@ -56,7 +56,14 @@ def recipe(
     params = with_defaults(EmbedderParams, **defaults)
     if network is not None:
         params = mark_unused(params, "the recipe has a network of its own", "backbone", "pretrained")
-    return Recipe(params=params, build=build, combine=concatenate_fits, pooled=False)
+    return Recipe(
+        params=params,
+        build=build,
+        combine=concatenate_fits,
+        pooled=False,
+        columns=("path", *filter(None, (label, sequence, time, category))),
+        example=lambda params, rows, _: np.ones((rows, params.projector_output_dim), np.float32),
+    )
 
 
 def _build(

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.images.views import VIEWS, View, ViewSet
-from goldfold.metrics.inputs import class_indices
+from goldfold.metrics.inputs import class_indices, uniform_probabilities
 from goldfold.nn import backbones, batches, feature_cache, schedules
 from goldfold.optional_parts import ClassLabels
 from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, Role, with_defaults
@@ -60,7 +60,13 @@ def recipe(target: str, classes: Sequence, **defaults: Any) -> Recipe:
     """
     build = partial(_build, target=target, classes=tuple(classes))
     labels = ClassLabels(target, tuple(classes))
-    return Recipe(params=with_defaults(FrozenBackboneParams, **defaults), build=build, labels=labels)
+    return Recipe(
+        params=with_defaults(FrozenBackboneParams, **defaults),
+        build=build,
+        labels=labels,
+        columns=("path", target),
+        example=lambda params, rows, classes: uniform_probabilities(rows, labels.classes or ()),
+    )
 
 
 def _build(params: FrozenBackboneParams, rows: DataFrame, runtime: Runtime, target: str, classes: tuple) -> Plan:

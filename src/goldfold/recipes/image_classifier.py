@@ -19,7 +19,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.images import augmentation, reading
 from goldfold.images.augmentation import AugmentationName
 from goldfold.images.views import ViewSet, make_views
-from goldfold.metrics.inputs import class_indices
+from goldfold.metrics.inputs import class_indices, uniform_probabilities
 from goldfold.nn import backbones, batches, schedules
 from goldfold.optional_parts import ClassLabels
 from goldfold.params import (
@@ -87,7 +87,13 @@ def recipe(
     params = with_defaults(ImageClassifierParams, **defaults)
     if network is not None:
         params = mark_unused(params, "the recipe has a network of its own", "backbone", "pretrained", "drop_rate")
-    return Recipe(params=params, build=build, labels=labels)
+    return Recipe(
+        params=params,
+        build=build,
+        labels=labels,
+        columns=("path", target),
+        example=lambda params, rows, classes: uniform_probabilities(rows, labels.classes or ()),
+    )
 
 
 def _build(

@@ -93,8 +93,12 @@ def recipe(
             predict=lambda _, fitted, rows: _predicted(fitted, rows, kind, order),
         )
 
+    def example(params: Any, rows: int, classes: tuple | None) -> np.ndarray:
+        columns = len(classes or ())
+        return np.full((rows, columns), 1 / columns) if kind == "multiclass" else np.full(rows, 0.5)
+
     labels = None if kind == "regression" else ClassLabels(target, tuple(classes) if classes else None)
-    return Recipe(params=params, build=build, labels=labels)
+    return Recipe(params=params, build=build, labels=labels, columns=(target,), example=example)
 
 
 def _predicted(fitted: BaseEstimator, rows: DataFrame, kind: str, order: Sequence | None) -> np.ndarray:
