@@ -68,13 +68,9 @@ def recipe(target: str, normal: Any = 0, class_: str | None = None, **defaults: 
 
 
 def _example(params: AutoencoderParams, rows: int, _: tuple | None) -> np.ndarray:
-    every = {
-        **dict.fromkeys(("score", *SCORES.values()), ()),
-        "map": (params.image_size, params.image_size),
-        "pseudo": (),
-    }
-    names = [name for name in every if name != "pseudo" or params.pseudo != "none"]
-    parts = {name: np.ones((rows, *every[name]), np.float32) for name in names}
+    names = ["score", *SCORES.values(), "map", *(["pseudo"] if params.pseudo != "none" else [])]
+    shapes = {"map": (rows, params.image_size, params.image_size)}
+    parts = {name: np.ones(shapes.get(name, rows), np.float32) for name in names}
     return fields.records(**parts, **one_model_per_class.example(rows, params.models))
 
 
