@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -200,6 +201,15 @@ def test_a_metric_of_other_predictions_is_refused(recipe: Recipe, metric: Metric
 )
 def test_metrics_that_fit_are_accepted_although_two_rows_are_few(recipe: Recipe, metric: Metric) -> None:
     check(recipe, metric)
+
+
+def test_what_a_metric_warns_of_two_rows_is_not_shown(recwarn: pytest.WarningsRecorder) -> None:
+    def score(rows: pd.DataFrame, predictions: np.ndarray) -> float:
+        warnings.warn("too few rows", RuntimeWarning, stacklevel=1)
+        return 0.5
+
+    check(CELLS, replace(ACCURACY, score=score))
+    assert not list(recwarn)
 
 
 def test_a_recipe_that_declares_nothing_is_refused_once_a_fold_is_predicted(toy: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,8 @@ def _check_metrics(
 def _fault(part: Callable[[], Any], rows: DataFrame, refused: frozenset[str]) -> GoldfoldError | None:
     """The error of a metric that has one of the codes `refused`; others may come from scoring two rows alone."""
     try:
-        part()
+        with warnings.catch_warnings(action="ignore"):
+            part()
     except GoldfoldError as error:
         return error if error.code in refused else None
     except Exception as error:
