@@ -52,8 +52,8 @@ score: .venv/ready    ## [RUN=latest]: print the CV: score per fold, mean, stand
 grade: .venv/ready    ## [RUN=latest]: score the submission against the hidden labels
 	$(GOLDFOLD) grade --run "$(RUN)"
 
-epochs: .venv/ready   ## [RUN=latest] [FOLD=0] [IMAGES="id1 id2"] [ACCEPT=code_changed]: compare the saved epochs on some images, recommend one
-	$(GOLDFOLD) epochs --run "$(RUN)" $(ACCEPTED) $(if $(FOLD),--fold $(FOLD)) $(if $(IMAGES),--images $(IMAGES)) $(if $(QUIET),--quiet)
+epochs: .venv/ready   ## [RUN=latest] [FOLD=0] [SEED=0] [IMAGES="id1 id2"] [ACCEPT=code_changed]: compare the saved epochs on some images, recommend one
+	$(GOLDFOLD) epochs --run "$(RUN)" $(ACCEPTED) $(if $(FOLD),--fold $(FOLD)) $(if $(SEED),--seed $(SEED)) $(if $(IMAGES),--images $(IMAGES)) $(if $(QUIET),--quiet)
 
 pick: .venv/ready     ## [RUN=latest] EPOCH=15 [ACCEPT=code_changed]: predict with one saved epoch in a new run, without training
 	$(GOLDFOLD) pick --run "$(RUN)" $(ACCEPTED) --epoch "$(EPOCH)" $(if $(QUIET),--quiet)

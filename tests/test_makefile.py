@@ -45,8 +45,8 @@ PASSED = [  # target, variables, what the parser reads
     ("grade", ["RUN=a-r1"], {"run": "a-r1"}),
     (
         "epochs",
-        ["RUN=a-r1", "FOLD=0", "IMAGES=1 2", "ACCEPT=code_changed"],
-        {"run": "a-r1", "fold": 0, "images": ["1", "2"], "accept": ["code_changed"]},
+        ["RUN=a-r1", "FOLD=0", "SEED=1", "IMAGES=1 2", "ACCEPT=code_changed"],
+        {"run": "a-r1", "fold": 0, "seed": 1, "images": ["1", "2"], "accept": ["code_changed"]},
     ),
     ("pick", ["RUN=a-r1", "EPOCH=15", "ACCEPT=code_changed"], {"epoch": 15, "accept": ["code_changed"]}),
     ("compare", ["RUNS=a b", "ACCEPT=unequal_budget x"], {"runs": ["a", "b"], "accept": ["unequal_budget", "x"]}),

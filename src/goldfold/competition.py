@@ -3,9 +3,7 @@
 A competition folder defines a `Competition`. It names the data, the folds, the metrics and the recipes. A `Recipe`
 turns parameters and the training rows of one fold into a `Plan`, and the engine runs the plan: it trains the `Stage`s,
 calls `finish`, and predicts. Neither side imports the other. Types that few competitions need are in
-`goldfold.optional_parts`.
-
-Read `Competition` at the end of this file first.
+`goldfold.optional_parts`. Read `Competition` at the end of this file first.
 
 Shapes: predictions for n rows have n as their first axis. The recipe, the metric and the submission writer of a
 competition agree on the other axes: (n,) scores, (n, classes) probabilities, (n, d) embeddings, (n, height, width)
@@ -172,16 +170,17 @@ def mean(predictions: Predictions) -> Predictions:
 class Recipe:
     """A way to solve a competition.
 
-    params: a frozen pydantic model. Its fields are the config's keys, its defaults the baseline. `params.Role` marks
-        parameters that the engine reads.
+    params: a frozen pydantic model: its fields are the config's keys, its defaults the baseline (see `params.Role`).
     build: (params, the training rows of one fold, runtime) -> Plan. Training rows enter nowhere else.
     combine: (fits, n, ...) -> (n, ...), how the test predictions of the fits become one; `fields.mean` for records.
-    pooled: whether predictions of different folds share a scale, so that one score over all out-of-fold rows makes
-        sense; False for embeddings, since each fold has its own embedding space.
+    pooled: whether one score over all out-of-fold rows makes sense; False for embeddings, whose space differs by fold.
     other_scores: name -> field of the predicted records that holds another score of the same rows. The competition's
         metric is reported for each of them too.
     labels: the target column and classes whose probabilities are predicted, (n, classes), or (n,) of the second of two;
         None for other predictions. Metrics that name another order of the classes are refused before training.
+    columns: of the train table that plans read, `path` of the test table, too; checked before anything is computed.
+    example: (params, n, `Runtime.classes`) -> predictions for n rows as plans give them, with any values. Metrics that
+        cannot score them are refused before training; None: once the first fold is predicted.
     """
 
     params: type[BaseModel]
@@ -190,6 +189,8 @@ class Recipe:
     pooled: bool = True
     other_scores: Mapping[str, str] = field(default_factory=dict)
     labels: ClassLabels | None = None
+    columns: Sequence[str] = ()
+    example: Callable[[Any, int, tuple | None], Predictions] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -148,17 +148,18 @@ class Run:
         self,
         *,
         fold: int | None = None,
+        seed: int | None = None,
         ids: Sequence[str] = (),
         device: str | None = None,
         accept: Sequence[str] = (),
     ) -> Atlas:
         """The epoch atlas of one fit: pictures and scores of every kept epoch for some rows.
 
-        fold: the first there is by default. ids: of the train table; twelve rows of the fold by default.
+        fold, seed: the lowest numbers by default. ids: of the train table; twelve rows of the fold by default.
         """
         from goldfold.workflows.epochs import epochs
 
-        return epochs(self.workspace, self.folder, fold=fold, ids=ids, device=device, accept=accept)
+        return epochs(self.workspace, self.folder, fold=fold, seed=seed, ids=ids, device=device, accept=accept)
 
     def gains(
         self, views: Sequence[str] | None = None, *, device: str | None = None, accept: Sequence[str] = ()

@@ -13,10 +13,11 @@ import torch
 from shipped import SHIPPED
 
 from goldfold.competition import Competition, Fold, Runtime, Tables
-from goldfold.data import tables
+from goldfold.data import fields, tables
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
 from goldfold.experiment.cross_validation import cross_validate
+from goldfold.experiment.early_checks import check_recipe, class_order
 from goldfold.experiment.fits import Experiment
 from goldfold.experiment.outcome import combine_fits
 from goldfold.experiment.workspace import Workspace
@@ -54,7 +55,10 @@ def prepared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def test_tables_are_sound(prepared: Prepared) -> None:
-    tables.check(prepared.competition, prepared.tables)
+    competition = prepared.competition
+    tables.check(competition, prepared.tables)
+    for name, recipe in competition.recipes.items():
+        check_recipe(competition, name, recipe.params(), prepared.tables)
     assert len(prepared.tables.sample_submission) > 0
 
 
@@ -128,6 +132,7 @@ def test_two_epochs_make_a_valid_submission(name: str, recipe: str, ready, tmp_p
         runtime=Runtime(seed=0, device=torch.device("cpu"), cache=tmp_path / "cache"),
     )
     fits = list(cross_validate(experiment, tmp_path / "run"))
+    predicted_as_the_example_says(experiment, fits[0].validation)
     whole = combine_fits(experiment, fits)
     assert len(whole.test) == len(few.test)
     frame = competition.submission.write(few.test, whole.test)
@@ -135,6 +140,18 @@ def test_two_epochs_make_a_valid_submission(name: str, recipe: str, ready, tmp_p
     submissions.write(frame, tmp_path / "submission.csv", {})
     read = submissions.read(tmp_path / "submission.csv", few.sample_submission)
     submissions.check(read, few.sample_submission, few.test, competition.submission)
+
+
+def predicted_as_the_example_says(experiment: Experiment, predictions: np.ndarray) -> None:
+    recipe, train = experiment.recipe, experiment.tables.train
+    if recipe.example is None:
+        return
+    classes = class_order(experiment.competition, recipe, train)
+    example = recipe.example(experiment.params, len(predictions), classes)
+    assert example.dtype.names == predictions.dtype.names
+    for shown, real in zip(fields.parts(example), fields.parts(predictions), strict=True):
+        assert (shown.dtype, shown.ndim, len(shown)) == (real.dtype, real.ndim, len(real))
+        assert recipe.labels is None or shown.shape == real.shape
 
 
 def trimmed(competition: Competition, whole: Tables) -> tuple[Tables, list[Fold]]:

@@ -17,6 +17,7 @@ from error_codes import raises_code
 from scipy import stats
 
 from goldfold import metrics
+from goldfold.metrics.inputs import shape_of_rows
 
 RNG = np.random.default_rng(11)
 N = 400
@@ -442,7 +443,7 @@ def test_every_metric_refuses_wrong_predictions(name):
             function(ROWS, predictions[1:])
         with raises_code("no_rows"):
             function(ROWS[:0], predictions[:0])
-        with raises_code("wrong_prediction_shape", predictions[..., None].shape):
+        with raises_code("wrong_prediction_shape", shape_of_rows(predictions[..., None].shape[1:])):
             function(ROWS, predictions[..., None])
 
 

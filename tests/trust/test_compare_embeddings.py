@@ -154,6 +154,19 @@ def test_pretrained_and_untrained_weights_are_both_needed(toy: Path, capsys) -> 
     assert "beat it: twins/baseline-r3, twins/baseline-r4\n" in compare(capsys, "baseline-r1", "baseline-r2")
 
 
+def test_the_command_of_the_missing_run_leaves_out_what_only_training_uses(toy: Path, capsys) -> None:
+    edit("    epochs: Epochs = 4", "    epochs: Epochs = 4\n    rate: Annotated[float, Needs(epochs=Not(0))] = 0.01")
+    edit("from torch import nn", "from typing import Annotated\nfrom torch import nn")
+    edit("import Epochs, Params", "import Epochs, Needs, Not, Params")
+    Path("configs/twins/baseline.yaml").write_text("recipe: embedder\nrate: 0.02\n", encoding="utf-8")
+    train()
+    train("epochs=3", "epochs_views=3")
+    settings = re.search(r'SET="([^"]*)"', refused("baseline-r1", "baseline-r2"))[1].split()
+    assert sorted(settings) == sorted([*NOTHING, "rate=0.01"])
+    train(*settings)
+    assert "beat it: twins/baseline-r3\n" in compare(capsys, "baseline-r1", "baseline-r2")
+
+
 def test_a_network_without_pretrained_weights_needs_no_run_of_those(toy: Path, capsys) -> None:
     edit(
         "    epochs: Epochs = 4",

@@ -92,6 +92,21 @@ def test_the_tables_of_epochs_agree_with_the_histories(toy: Path, capsys) -> Non
     assert "its score is optimistic" in told
 
 
+def test_of_several_seeds_the_lowest_is_shown_unless_another_is_named(toy: Path, capsys) -> None:
+    train("--debug", "seeds=[5,3]", "folds=[2,1]")
+    run = Project(quiet=True).run("latest")
+    for asked, shown in (({}, (1, 3)), ({"fold": 2}, (2, 3)), ({"seed": 5}, (1, 5)), ({"fold": 2, "seed": 5}, (2, 5))):
+        atlas = run.atlas(**asked)
+        history = json.loads((RUNS / f"perceptron-r1/fold{shown[0]}-seed{shown[1]}/history.json").read_text())
+        assert (atlas.fold, atlas.seed) == shown
+        assert atlas.by_epoch["auroc"].tolist() == pytest.approx([row["metric"] for row in history])
+    capsys.readouterr()
+    main(["epochs", "--run", "latest", "--seed", "5"])
+    assert "\natlas of fold 1 seed 5 in " in capsys.readouterr().out
+    page = RUNS / "perceptron-r1/epochs-fold1-seed5/epochs.md"
+    assert "## Fold 1 seed 5, epoch by epoch" in page.read_text(encoding="utf-8")
+
+
 def test_the_atlas_shows_the_epochs_of_every_stage(toy: Path, capsys) -> None:
     main(["train", "--comp", "neighbors", "--config", "two_stage", "--debug"])
     assert "metric epoch 3 of 3, " in capsys.readouterr().out
@@ -146,6 +161,7 @@ def test_what_was_not_kept_cannot_be_picked(toy: Path, capsys) -> None:
     [
         (lambda run: run.pick(9), "epoch_not_kept", ("9", "1, 2, 3, 4")),
         (lambda run: run.atlas(fold=7), "unknown_fold", ("7", "0, 1, 2")),
+        (lambda run: run.atlas(seed=1), "unknown_seed", ("'1'", "known: 0")),
         (lambda run: run.atlas(ids=["nobody"]), "unknown_id", ("nobody",)),
     ],
 )
@@ -183,4 +199,4 @@ def test_the_atlas_is_a_value_that_the_command_prints(toy: Path, capsys) -> None
     assert str(atlas).startswith(atlas.rules)
     capsys.readouterr()
     main(["epochs", "--run", "latest", "--fold", "2"])
-    assert capsys.readouterr().out.startswith(f"{atlas.rules}\n\natlas {atlas.folder}: ")
+    assert capsys.readouterr().out.startswith(f"{atlas.rules}\n\natlas of fold 2 seed 0 in {atlas.folder}: ")

@@ -76,6 +76,11 @@ def plan(
     )
 
 
+def example(rows: int, models: str) -> dict[str, np.ndarray]:
+    """The field that `plan` adds to predictions, (rows,), where there is a model per class."""
+    return {"routed": np.full(rows, "class", "U64")} if models == "per_class" else {}
+
+
 def _member(model: nn.Module | None, at: int) -> nn.Module | None:
     """The model of one class; None if there is no model."""
     return None if model is None else cast(ClassModels, model)[at]

@@ -10,7 +10,15 @@ from goldfold.project import Project
 
 def epochs(arguments: Namespace, project: Project) -> None:
     run = project.run(arguments.run, finished=True)
-    print(run.atlas(fold=arguments.fold, ids=arguments.images or (), device=arguments.device, accept=arguments.accept))
+    print(
+        run.atlas(
+            fold=arguments.fold,
+            seed=arguments.seed,
+            ids=arguments.images or (),
+            device=arguments.device,
+            accept=arguments.accept,
+        )
+    )
 
 
 def pick(arguments: Namespace, project: Project) -> None:

@@ -84,7 +84,8 @@ def _compare(verbs: argparse._SubParsersAction) -> None:
     """Commands that analyze finished runs: epochs, pick, compare, query, gains."""
     epochs = verbs.add_parser("epochs", help="compare the saved epochs of a run on some images, and recommend one")
     epochs.add_argument("--run", required=True, help="run: latest, autoencoder-r3 or magnetic_tiles/autoencoder-r3")
-    epochs.add_argument("--fold", type=_count, help="fold to show (default: the first one with saved epochs)")
+    epochs.add_argument("--fold", type=_count, help="fold to show (default: the first one of the run)")
+    epochs.add_argument("--seed", type=_count, help="seed of the fit to show (default: the lowest one of the fold)")
     epochs.add_argument("--images", nargs="*", metavar="ID", help="ids of images to show (default: 12 of the fold)")
     epochs.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
     _accepts(epochs)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from goldfold.data import csv_tables
-from goldfold.errors import GoldfoldError, unknown
+from goldfold.data import columns, csv_tables
+from goldfold.errors import GoldfoldError
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -25,9 +25,15 @@ def check(competition: Competition, tables: Tables) -> None:
 
     Raises:
         GoldfoldError: a table has no rows, or ids are missing or repeated; a target is missing in a train row or is in
-            the test table; the group column does not exist or has gaps; a file in `path` or `mask_path` is absent; the
-            sample submission asks for ids that the test table lacks, or looks damaged.
+            the test table; a column that the competition names does not exist; the group has gaps; a file in `path` or
+            `mask_path` is absent; the sample submission asks for ids that the test table lacks, or looks damaged.
     """
+    if isinstance(competition.targets, str):
+        raise GoldfoldError(
+            "targets_not_a_tuple",
+            f"targets must be a tuple of column names, got {competition.targets!r}: write targets="
+            f"({competition.targets!r},)",
+        )
     for name, rows in (("train", tables.train), ("test", tables.test)):
         _check_ids(name, rows)
         for column in ("path", "mask_path"):
@@ -36,10 +42,20 @@ def check(competition: Competition, tables: Tables) -> None:
     for target in competition.targets:
         _check_target(tables, target)
     if competition.group is not None:
-        if competition.group not in tables.train:
-            columns = map(str, tables.train.columns)
-            raise unknown("column in the train table", competition.group, columns, code="unknown_column")
+        columns.require(tables.train, competition.group, "group column in the train table")
         _check_complete(tables.train, competition.group, "group")
+    _check_named(competition, tables)
+
+
+def _check_named(competition: Competition, tables: Tables) -> None:
+    """Check the columns that both tables must have, but for targets."""
+    close = competition.neighbors
+    named = [("object_class", competition.object_class)] if competition.object_class is not None else []
+    named += [("sequence", close.sequence), ("time", close.time)] if close else []
+    for what, column in named:
+        columns.require(tables.train, column, f"{what} column in the train table")
+        if column not in competition.targets:
+            columns.require(tables.test, column, f"{what} column in the test table")
 
 
 def _check_ids(name: str, rows: DataFrame) -> None:
@@ -115,9 +131,7 @@ def _sample_damaged(fault: str) -> GoldfoldError:
 
 
 def _check_target(tables: Tables, target: str) -> None:
-    if target not in tables.train:
-        columns = map(str, tables.train.columns)
-        raise unknown("target column in the train table", target, columns, code="unknown_column")
+    columns.require(tables.train, target, "target column in the train table")
     if target in tables.test:
         raise GoldfoldError(
             "target_in_test", f"the test table holds the target '{target}', which leaks labels: drop it in load()"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from goldfold import params
 from goldfold.competition import Recipe
 from goldfold.errors import GoldfoldError, unknown
 from goldfold.experiment.fits import Protocol
@@ -39,10 +40,15 @@ class Config:
     search: Mapping[str, Any]
 
     def resolved(self) -> dict[str, Any]:
-        """Return every key with its value, defaults included, as the run records it."""
+        """Return every key with its value, defaults included, as the run records it; without unused parameters."""
         parts = (self.protocol, self.loop, self.params)
-        flat = {key: value for part in parts for key, value in part.model_dump(mode="json").items()}
+        unused = set(params.unused(type(self.params)))
+        flat = {key: value for part in parts for key, value in part.model_dump(mode="json", exclude=unused).items()}
         return {"config": self.name, "recipe": self.recipe, **flat}
+
+    def effective(self) -> Config:
+        """The same config, with the default for each parameter that has no effect."""
+        return replace(self, params=params.effective(self.params))
 
 
 class _Loader(yaml.SafeLoader):
@@ -63,8 +69,8 @@ def read_config(path: Path, overrides: Sequence[str], recipes: Mapping[str, Reci
     """Read the config at `path` and apply `key=value` overrides.
 
     Raises:
-        GoldfoldError: the file, a key or the recipe does not exist (similar names are suggested), or a value has the
-            wrong type.
+        GoldfoldError: the file, a key or the recipe does not exist (similar names are suggested), a value has the
+            wrong type, or a parameter has no effect with the others.
     """
     if not path.exists():
         raise unknown(
@@ -100,7 +106,17 @@ def read_config(path: Path, overrides: Sequence[str], recipes: Mapping[str, Reci
                 f"an override has the form key=value, and '{override}' has no equals sign: write {override}=<value>",
             )
         values[key.strip()] = _parsed(text, f"override {override}")
-    return resolve_config(path.stem, values, recipes)
+    config = resolve_config(path.stem, values, recipes)
+    _check_effects(config, values)
+    return config
+
+
+def _check_effects(config: Config, given: Mapping[str, Any]) -> None:
+    """Refuse a given value that has no effect, unless a search space has the parameter or one that it depends on."""
+    model, searched = type(config.params), set(config.search or ())
+    for key, fault in params.without_effect(config.params).items():
+        if key in given and (key in params.unused(model) or not {key, *params.modes_of(model, key)} & searched):
+            raise GoldfoldError("parameter_without_effect", f"config '{config.name}' has {fault}")
 
 
 def resolve_config(name: str, values: Mapping[str, Any], recipes: Mapping[str, Recipe]) -> Config:

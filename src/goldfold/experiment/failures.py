@@ -10,9 +10,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from goldfold.data import columns
 from goldfold.errors import GoldfoldError, unknown
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 TRACEBACK = "GOLDFOLD_TRACEBACK"  # environment variable: print tracebacks of errors, too
 MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.EIO}
@@ -22,14 +26,15 @@ LOADING = (
 
 
 @contextmanager
-def explained(what: str, name: str) -> Iterator[None]:
+def explained(what: str, name: str, rows: DataFrame | None = None) -> Iterator[None]:
     """Raise every exception of the block as a GoldfoldError that names competition, file and line.
 
-    what: what failed, such as `load()` or `fold 0 seed 0`. Errors of the machine (disk full, no permission, no memory)
-    pass unchanged, since no line of the competition is wrong.
+    what: what failed, such as `load()` or `fold 0 seed 0`. rows: whose columns it reads, to suggest a near miss. Errors
+    of the machine (disk full, no permission, no memory) pass unchanged, since no line of the competition is wrong.
 
     Raises:
-        GoldfoldError: `competition_failed`, or `data_workers_failed` where processes that load data cannot run.
+        GoldfoldError: `competition_failed`; `unknown_column` or `column_not_a_name` for a column that `rows` lacks;
+            `data_workers_failed` where processes that load data cannot run.
     """
     try:
         yield
@@ -45,10 +50,26 @@ def explained(what: str, name: str) -> Iterator[None]:
             ) from error
         if isinstance(error, OSError) and error.errno in MACHINE:
             raise
+        if rows is not None and (absent := absent_column(error, rows)):
+            told = f"{what} of competition '{name}' failed, {place(error)}: {absent.message}"
+            raise GoldfoldError(absent.code, told) from error
         raise GoldfoldError(
             "competition_failed",
             f"{what} of competition '{name}' failed, {place(error)}: {told} ({TRACEBACK}=1 prints the traceback)",
         ) from error
+
+
+def absent_column(error: Exception, rows: DataFrame) -> GoldfoldError | None:
+    """The error that suggests the near miss, if pandas raised `error` since `rows` lacks a column; else None."""
+    key = error.args[0] if isinstance(error, KeyError) and error.args else None
+    raised_by = traceback.extract_tb(error.__traceback__)[-1].filename
+    if not isinstance(key, (str, tuple)) or "pandas" not in Path(raised_by).parts or "not in index" in str(key):
+        return None
+    try:
+        columns.require(rows, key, "column in the train table")
+    except GoldfoldError as known:
+        return known
+    return None
 
 
 def carried_out(name: str, part: Callable[..., Any], *arguments: Any) -> Any:

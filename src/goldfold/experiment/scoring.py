@@ -17,6 +17,23 @@ if TYPE_CHECKING:
     from goldfold.competition import Competition, Metric
 
 RESAMPLES = 1000
+MISFITS = frozenset(
+    {
+        "classes_not_numeric",
+        "column_not_a_name",
+        "not_probabilities",
+        "predictions_not_numeric",
+        "predictions_wrong_length",
+        "routes_not_names",
+        "threshold_needs_one_column",
+        "unknown_class",
+        "unknown_column",
+        "unknown_field",
+        "wrong_embedding_shape",
+        "wrong_prediction_shape",
+    }
+)
+"""Codes of errors of metrics for predictions or columns of another kind, whatever the values."""
 
 
 def score(metric: Metric, rows: DataFrame, predictions: np.ndarray) -> float:
@@ -24,9 +41,14 @@ def score(metric: Metric, rows: DataFrame, predictions: np.ndarray) -> float:
 
     Raises:
         GoldfoldError: the value is outside the metric's bounds, so labels or predictions are not what the metric
-            expects.
+            expects; one of `MISFITS`, with the name of the metric.
     """
-    value = float(metric.score(rows, predictions))
+    try:
+        value = float(metric.score(rows, predictions))
+    except GoldfoldError as error:
+        if error.code in MISFITS:
+            raise GoldfoldError(error.code, f"metric {metric.name}: {error.message}") from error
+        raise
     low, high = metric.bounds
     slack = 1e-9  # rounding at the edge of the range
     if not low - slack <= value <= high + slack:

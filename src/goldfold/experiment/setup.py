@@ -17,8 +17,8 @@ from goldfold.competition import Competition, Fold, Runtime, Tables
 from goldfold.data import csv_tables, fold_checks, fold_tables, image_checks, tables
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
-from goldfold.experiment.class_order import class_order
 from goldfold.experiment.cross_validation import cross_validate
+from goldfold.experiment.early_checks import check_recipe, class_order
 from goldfold.experiment.failures import explained
 from goldfold.experiment.fits import Experiment, Protocol
 from goldfold.experiment.identity import fingerprint
@@ -70,11 +70,13 @@ def sources(workspace: Workspace) -> Mapping[str, Path]:
 def prepare_experiment(
     workspace: Workspace, name: str, config: configs.Config, device: torch.device, workers: int = 0
 ) -> Prepared:
-    """Load the tables, draw the folds, check both."""
+    """Load the tables, draw the folds, check both; images are read last, since that takes longest."""
     competition, data = workspace.competition(name), workspace.load(name)
     tables.check(competition, data)
+    check_recipe(competition, config.recipe, config.params, data)
+    split = _split(name, competition, data.train, config.protocol)
     contents, images = _decoded(workspace, name, data)
-    drawn = draw_folds(name, competition, data.train, config.protocol, images)
+    drawn = _decodable(split, config.protocol, images)
     if images:
         data = image_checks.readable(images, data, config.protocol.on_broken, workspace.cache)
     return Prepared(
@@ -155,9 +157,17 @@ def draw_folds(
     name: str, competition: Competition, train: DataFrame, protocol: Protocol, images: image_checks.Checked | None
 ) -> Sequence[Fold]:
     """The folds that split() draws with the protocol's seed, checked; without broken images where they are skipped."""
-    with explained("split()", name):
+    return _decodable(_split(name, competition, train, protocol), protocol, images)
+
+
+def _split(name: str, competition: Competition, train: DataFrame, protocol: Protocol) -> Sequence[Fold]:
+    with explained("split()", name, train):
         drawn = fold_checks.as_folds(competition.split(train, protocol.seed))
     fold_checks.check_positions(drawn, len(train))
+    return drawn
+
+
+def _decodable(drawn: Sequence[Fold], protocol: Protocol, images: image_checks.Checked | None) -> Sequence[Fold]:
     return image_checks.without_broken(images, drawn) if images and protocol.on_broken == "skip" else drawn
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from goldfold.anomaly import thresholds
 from goldfold.competition import Metric
+from goldfold.data import columns
 from goldfold.data.fields import field
 from goldfold.errors import GoldfoldError, unknown
 from goldfold.metrics.auroc_and_ap import (
@@ -93,8 +94,7 @@ def auroc_class_mean(
 
 
 def _column(rows: DataFrame, by: str) -> np.ndarray:
-    if by not in rows.columns:
-        raise unknown("column", by, map(str, rows.columns), code="unknown_column")
+    columns.require(rows, by, "column")
     missing = int(rows[by].isna().sum())
     if missing:
         raise GoldfoldError(

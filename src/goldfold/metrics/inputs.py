@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from goldfold.errors import GoldfoldError, unknown
+from goldfold.data import columns
+from goldfold.errors import GoldfoldError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -18,8 +19,7 @@ ROUNDING = 1e-6  # a mean of float32 probabilities may lie this far outside [0, 
 
 def labels(rows: DataFrame, target: str) -> np.ndarray:
     """The column `target` of `rows`, (n,); GoldfoldError if it is absent or has missing values."""
-    if target not in rows.columns:
-        raise unknown("target column", target, map(str, rows.columns), code="unknown_column")
+    columns.require(rows, target, "target column")
     missing = int(rows[target].isna().sum())
     if missing:
         raise GoldfoldError(
@@ -75,11 +75,12 @@ def check_predictions(predictions: np.ndarray, rows: DataFrame, *shapes: tuple[i
             "predictions_wrong_length",
             f"{len(rows)} rows need {len(rows)} predictions, got shape {predictions.shape}: check `Plan.predict`",
         )
-    if shapes and predictions.shape[1:] not in shapes:
-        wanted = " or ".join(str((len(rows), *shape)) for shape in shapes)
+    if predictions.dtype.names is not None or (shapes and predictions.shape[1:] not in shapes):
+        wanted = f" of shape {' or '.join(map(shape_of_rows, shapes))}" if shapes else ""
+        records = f"records with the fields {', '.join(predictions.dtype.names or ())}"
+        got = records if predictions.dtype.names else f"shape {shape_of_rows(predictions.shape[1:])}"
         raise GoldfoldError(
-            "wrong_prediction_shape",
-            f"predictions must have shape {wanted}, got {predictions.shape}: check `Plan.predict`",
+            "wrong_prediction_shape", f"predictions must be an array{wanted}, got {got}: check `Plan.predict`"
         )
     if predictions.dtype.kind == "f" and not np.isfinite(predictions).all():
         bad = int((~np.isfinite(predictions)).reshape(len(rows), -1).any(axis=1).sum())
@@ -89,6 +90,20 @@ def check_predictions(predictions: np.ndarray, rows: DataFrame, *shapes: tuple[i
             "check the inputs",
         )
     return predictions
+
+
+def shape_of_rows(shape: Sequence[int]) -> str:
+    """The shape of predictions for n rows, as text; shape: of one row.
+
+    >>> shape_of_rows(()), shape_of_rows((10,))
+    ('(n,)', '(n, 10)')
+    """
+    return f"(n{''.join(f', {size}' for size in shape) or ','})"
+
+
+def uniform_probabilities(rows: int, classes: Sequence) -> np.ndarray:
+    """Equal probabilities as classifiers return them: (rows,) of the second of two classes, else (rows, classes)."""
+    return np.full(rows if len(classes) == 2 else (rows, len(classes)), 1 / len(classes))
 
 
 def scores(predictions: np.ndarray, rows: DataFrame, *shapes: tuple[int, ...]) -> np.ndarray:

@@ -17,7 +17,7 @@ from goldfold.competition import Metric
 from goldfold.data.fields import field
 from goldfold.errors import GoldfoldError
 from goldfold.metrics.auroc_and_ap import area_from_counts
-from goldfold.metrics.inputs import check_predictions
+from goldfold.metrics.inputs import check_predictions, shape_of_rows
 from goldfold.optional_parts import MetricOptions
 
 if TYPE_CHECKING:
@@ -113,7 +113,8 @@ def _images(rows: DataFrame, predictions: np.ndarray, truth: Truth, side: int, w
     maps = check_predictions(field(predictions, "map"), rows)
     if maps.ndim != 3:
         raise GoldfoldError(
-            "wrong_prediction_shape", f"maps must have shape (n, height, width), got {maps.shape}: check `Plan.predict`"
+            "wrong_prediction_shape",
+            f"maps must have shape (n, height, width), got {shape_of_rows(maps.shape[1:])}: check `Plan.predict`",
         )
     for mask, scores in zip(truth(rows), maps, strict=True):
         wide = np.promote_types(scores.dtype, np.float32)  # ranks of float64 must survive

@@ -13,7 +13,7 @@ import numpy as np
 
 from goldfold.competition import Metric
 from goldfold.errors import GoldfoldError
-from goldfold.metrics.inputs import check_predictions
+from goldfold.metrics.inputs import check_predictions, shape_of_rows
 from goldfold.optional_parts import MetricOptions
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def _pairs(rows: DataFrame, predictions: np.ndarray, truth: Truth) -> Iterator[t
     if predictions.ndim != 3:
         raise GoldfoldError(
             "wrong_prediction_shape",
-            f"masks must have shape (n, height, width), got {predictions.shape}: check `Plan.predict`",
+            f"masks must have shape (n, height, width), got {shape_of_rows(predictions.shape[1:])}: "
+            "check `Plan.predict`",
         )
     for objects, probability in zip(truth(rows), predictions, strict=True):
         height, width = objects.shape

@@ -58,8 +58,20 @@ def recipe(target: str, normal: Any = 0, class_: str | None = None, **defaults: 
     """
     build = partial(_build, target=target, normal=normal, class_=class_)
     return Recipe(
-        params=with_defaults(AutoencoderParams, **defaults), build=build, combine=fields.mean, other_scores=SCORES
+        params=with_defaults(AutoencoderParams, **defaults),
+        build=build,
+        combine=fields.mean,
+        other_scores=SCORES,
+        columns=("path", target, *filter(None, [class_])),
+        example=_example,
     )
+
+
+def _example(params: AutoencoderParams, rows: int, _: tuple | None) -> np.ndarray:
+    names = ["score", *SCORES.values(), "map", *(["pseudo"] if params.pseudo != "none" else [])]
+    shapes = {"map": (rows, params.image_size, params.image_size)}
+    parts = {name: np.ones(shapes.get(name, rows), np.float32) for name in names}
+    return fields.records(**parts, **one_model_per_class.example(rows, params.models))
 
 
 def _build(

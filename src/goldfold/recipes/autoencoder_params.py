@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from goldfold.anomaly.autoencoders import Skips
 from goldfold.anomaly.synthetic_defects import Kind
 from goldfold.nn import schedules
-from goldfold.params import BackboneName, Epochs, Models, Params, Pretrained
+from goldfold.params import BackboneName, Epochs, Models, Needs, Not, Params, Pretrained
 
 
 class AutoencoderParams(Params):
@@ -18,7 +18,9 @@ class AutoencoderParams(Params):
     backbone: BackboneName = Field(
         "efficientnet_lite0", description="timm name of the encoder; plain: a U-Net trained from scratch"
     )
-    pretrained: Pretrained = Field(True, description="start the encoder from pretrained weights")
+    pretrained: Annotated[Pretrained, Needs(backbone=Not("plain"))] = Field(
+        True, description="start the encoder from pretrained weights"
+    )
     skips: Skips = Field("none", description="skip connections: all, none, or a list of levels; level 1 is the finest")
     widths: tuple[int, ...] = Field(
         (128, 64, 48, 32, 16),
@@ -45,18 +47,20 @@ class AutoencoderParams(Params):
         "pixel",
         description="anomaly score: pixel error, feature error, or distance to the library of normal features",
     )
-    library: int = Field(256, ge=1, description="number of normal images in the library, drawn at random")
-    unit: Literal["image", "patch"] = Field(
+    library: Annotated[int, Needs(score="library")] = Field(
+        256, ge=1, description="number of normal images in the library, drawn at random"
+    )
+    unit: Annotated[Literal["image", "patch"], Needs(score="library")] = Field(
         "image", description="vectors of the library: the whole feature map of an image, or each position of it"
     )
-    neighbors: int = Field(
+    neighbors: Annotated[int, Needs(score="library")] = Field(
         1, ge=1, description="k nearest neighbors in the library: their distances are averaged, or re-weight unit=patch"
     )
     pseudo: Kind | Literal["none"] = Field(
         "cutpaste_scar", description="synthetic defect for the pseudo-anomaly AUROC of each epoch; it is not trained on"
     )
     models: Models = Field("one", description="one model, or per_class: one per class, with class routing of images")
-    textures: tuple[str, ...] = Field(
+    textures: Annotated[tuple[str, ...], Needs(models="per_class")] = Field(
         (), description="models=per_class: classes that are routed by color statistics instead of a mean image"
     )
     epochs: Epochs = Field(30, ge=1, description="number of training epochs")

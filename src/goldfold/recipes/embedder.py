@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from pydantic import create_model
 
 from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.errors import GoldfoldError
 from goldfold.io import seeding
-from goldfold.params import with_defaults
+from goldfold.params import mark_unused, with_defaults
 from goldfold.retrieval import losses as metric_losses
 from goldfold.retrieval.cosines import concatenate_fits
 from goldfold.retrieval.inference import Inference
@@ -54,12 +53,17 @@ def recipe(
     defaults = {"labels": "true" if label else "views", **defaults}
     columns = Columns(label=label, sequence=sequence, time=time, category=category)
     build = partial(_build, columns=columns, network=network, gray=gray)
-    if network is not None:
-        defaults = {"pretrained": False, **defaults}
     params = with_defaults(EmbedderParams, **defaults)
-    if network is not None:  # a network of one's own has no weights to start from, and cannot be asked for them
-        params = create_model("EmbedderParams", __base__=params, pretrained=(Literal[False], False))
-    return Recipe(params=params, build=build, combine=concatenate_fits, pooled=False)
+    if network is not None:
+        params = mark_unused(params, "the recipe has a network of its own", "backbone", "pretrained")
+    return Recipe(
+        params=params,
+        build=build,
+        combine=concatenate_fits,
+        pooled=False,
+        columns=("path", *filter(None, (label, sequence, time, category))),
+        example=lambda params, rows, _: np.ones((rows, params.projector_output_dim), np.float32),
+    )
 
 
 def _build(

@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.images.views import VIEWS, View, ViewSet
-from goldfold.metrics.inputs import class_indices
+from goldfold.metrics.inputs import class_indices, uniform_probabilities
 from goldfold.nn import backbones, batches, feature_cache, schedules
 from goldfold.optional_parts import ClassLabels
-from goldfold.params import BackboneName, Epochs, Params, Pretrained, Role, with_defaults
+from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, Role, with_defaults
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -46,7 +46,9 @@ class FrozenBackboneParams(Params):
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
     weight_decay: float = Field(1e-2, ge=0, description="weight decay of AdamW")
     schedule: schedules.Name = Field("cosine", description="learning-rate schedule")
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps in which the learning rate rises")
+    warmup: Annotated[float, Needs(schedule=Not("constant"))] = Field(
+        0.1, ge=0, lt=1, description="share of all steps in which the learning rate rises"
+    )
 
 
 def recipe(target: str, classes: Sequence, **defaults: Any) -> Recipe:
@@ -58,7 +60,13 @@ def recipe(target: str, classes: Sequence, **defaults: Any) -> Recipe:
     """
     build = partial(_build, target=target, classes=tuple(classes))
     labels = ClassLabels(target, tuple(classes))
-    return Recipe(params=with_defaults(FrozenBackboneParams, **defaults), build=build, labels=labels)
+    return Recipe(
+        params=with_defaults(FrozenBackboneParams, **defaults),
+        build=build,
+        labels=labels,
+        columns=("path", target),
+        example=lambda params, rows, classes: uniform_probabilities(rows, labels.classes or ()),
+    )
 
 
 def _build(params: FrozenBackboneParams, rows: DataFrame, runtime: Runtime, target: str, classes: tuple) -> Plan:

@@ -15,13 +15,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from goldfold.competition import Plan, Recipe, Runtime, Stage
+from goldfold.errors import GoldfoldError
 from goldfold.images import augmentation, reading
 from goldfold.images.augmentation import AugmentationName
 from goldfold.images.views import ViewSet, make_views
-from goldfold.metrics.inputs import class_indices
+from goldfold.metrics.inputs import class_indices, uniform_probabilities
 from goldfold.nn import backbones, batches, schedules
 from goldfold.optional_parts import ClassLabels
-from goldfold.params import BackboneName, Epochs, Params, Pretrained, Role, with_defaults
+from goldfold.params import (
+    BackboneName,
+    Epochs,
+    Needs,
+    Not,
+    Params,
+    Pretrained,
+    Role,
+    mark_unused,
+    with_defaults,
+)
 
 if TYPE_CHECKING:
     from albumentations import Compose
@@ -51,7 +62,9 @@ class ImageClassifierParams(Params):
     )
     weight_decay: float = Field(1e-2, ge=0, description="weight decay of AdamW")
     schedule: schedules.Name = Field("cosine", description="learning-rate schedule")
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of all steps in which the learning rate rises")
+    warmup: Annotated[float, Needs(schedule=Not("constant"))] = Field(
+        0.1, ge=0, lt=1, description="share of all steps in which the learning rate rises"
+    )
     memory: float = Field(
         2.0, ge=0, description="GiB of pixels to hold in memory; larger tables are read from disk in every epoch"
     )
@@ -64,13 +77,23 @@ def recipe(
 
     classes: all labels, in the order of the predictions: (n,) probabilities of the second of two classes, otherwise
         (n, classes).
-    network: number of classes -> a module from pixels (n, c, h, w) in [-1, 1] to logits, used instead of a timm model.
+    network: number of classes -> a module from pixels (n, c, h, w) in [-1, 1] to logits, used instead of a timm model;
+        `head_factor` applies to its `get_classifier()`, if it has one.
     gray: whether images have one channel instead of three.
     defaults: defaults of `ImageClassifierParams` for this competition.
     """
     build = partial(_build, target=target, classes=tuple(classes), network=network, gray=gray)
     labels = ClassLabels(target, tuple(classes))
-    return Recipe(params=with_defaults(ImageClassifierParams, **defaults), build=build, labels=labels)
+    params = with_defaults(ImageClassifierParams, **defaults)
+    if network is not None:
+        params = mark_unused(params, "the recipe has a network of its own", "backbone", "pretrained", "drop_rate")
+    return Recipe(
+        params=params,
+        build=build,
+        labels=labels,
+        columns=("path", target),
+        example=lambda params, rows, classes: uniform_probabilities(rows, labels.classes or ()),
+    )
 
 
 def _build(
@@ -84,6 +107,12 @@ def _build(
     gray: bool,
 ) -> Plan:
     model = _model(params, len(classes), network, channels=1 if gray else 3)
+    if params.head_factor != type(params).model_fields["head_factor"].default and not _head(model):
+        raise GoldfoldError(
+            "parameter_without_effect",
+            f"head_factor={params.head_factor} has no effect, since the recipe's network has no get_classifier(): "
+            "give the network that method or leave head_factor out",
+        )
     labels = class_indices(rows[target], classes, f"target '{target}'")
     pixels = _pixels(params, gray)
     stage = Stage(
@@ -176,11 +205,16 @@ def _losses(model: nn.Module, batch: tuple[Tensor, Tensor], label_smoothing: flo
     return {"cross_entropy": F.cross_entropy(model(pixels), labels, label_smoothing=label_smoothing)}
 
 
-def _optimizer(params: ImageClassifierParams, model: nn.Module) -> torch.optim.Optimizer:
-    """Return AdamW with a separate group for the classifier's parameters, if the network has `get_classifier`."""
+def _head(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters of the classifier; none if the network has no `get_classifier`."""
     classifiers = getattr(model.network, "get_classifier", nn.Identity)()
     classifiers = classifiers if isinstance(classifiers, tuple) else (classifiers,)  # distilled models have two
-    head = [value for classifier in classifiers for value in classifier.parameters()]
+    return [value for classifier in classifiers for value in classifier.parameters()]
+
+
+def _optimizer(params: ImageClassifierParams, model: nn.Module) -> torch.optim.Optimizer:
+    """Return AdamW with a separate group for the parameters of the classifier, if there are any."""
+    head = _head(model)
     known = set(map(id, head))
     groups = [
         {"params": [value for value in model.parameters() if id(value) not in known], "lr": params.learning_rate},

@@ -11,23 +11,23 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor
 
 from goldfold.anomaly import class_routing, k_center, memory_bank, one_model_per_class, padim, patch_features
 from goldfold.anomaly.padim import Gaussians
-from goldfold.anomaly.synthetic_defects import Kind, damage_all
+from goldfold.anomaly.synthetic_defects import damage_all
 from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.data import fields
 from goldfold.errors import GoldfoldError
-from goldfold.images.views import VIEWS, MapViewSet, undo_views
+from goldfold.images.views import VIEWS, undo_views
 from goldfold.io.seeding import derive
 from goldfold.nn import feature_cache
-from goldfold.params import BackboneName, Libraries, Params, Pretrained, Role, with_defaults
+from goldfold.params import with_defaults
+from goldfold.recipes.patch_library_params import PatchLibraryParams
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -36,65 +36,6 @@ if TYPE_CHECKING:
     UnitsOf = Callable[[Paths], Iterator[Tensor]]
 
 AT_ONCE = 16  # images whose patches are compared with the library at once
-
-
-class PatchLibraryParams(Params):
-    """Features, library of normal patches, and anomaly score."""
-
-    backbone: BackboneName = Field("efficientnet_lite0", description="timm name of the backbone")
-    pretrained: Pretrained = Field(True, description="use pretrained weights; random ones are for tests")
-    image_size: int = Field(224, ge=32, description="side of the backbone's input, in pixels")
-    strides: tuple[int, ...] = Field(
-        (8, 16), min_length=1, description="strides of the feature maps to use, in pixels of the input"
-    )
-    views: Annotated[MapViewSet, Role.VIEWS] = Field(
-        "none", description="views of an image (TTA), both in the library and when scoring; none: the image itself"
-    )
-    relative: bool = Field(False, description="subtract the mean patch of the image from its patches")
-    unit: Literal["patch", "image"] = Field("patch", description="compare patches, or the mean patch of each image")
-    normality: Literal["coreset", "gaussians"] = Field(
-        "coreset",
-        description="compare patches with a coreset (PatchCore), or with a Gaussian at each place (PaDiM)",
-    )
-    shrinkage: float = Field(
-        0.1, gt=0, description="normality=gaussians: share of the mean variance that is added to every variance"
-    )
-    coreset_candidates: int = Field(
-        200_000, ge=1, description="normality=coreset: patches drawn at random, from which the coreset is selected"
-    )
-    library: int = Field(10_000, ge=1, description="normality=coreset: size of the greedy k-center coreset, in patches")
-    score: Literal["farthest", "top"] = Field(
-        "farthest", description="anomaly score: distance of the farthest patch, or mean of the largest distances"
-    )
-    neighbors: int = Field(
-        9, ge=1, description="score=farthest: k nearest neighbors in the coreset that re-weight the distance"
-    )
-    top: float = Field(0.03, gt=0, le=1, description="score=top: share of the image's patches to average")
-    contrast: bool = Field(False, description="subtract the median distance of the image from its score")
-    blur: float = Field(
-        0.0, ge=0, description="sigma of the Gaussian blur of the anomaly map, in pixels of the input; 0: no blur"
-    )
-    pseudo: Kind | Literal["none"] = Field(
-        "none",
-        description="synthetic defect for the pseudo-anomaly AUROC, added to a scored copy of each image",
-    )
-    libraries: Libraries = Field(
-        "one", description="one library, or per_class: one per class, with class routing of images"
-    )
-    route: Literal["prototype", "library"] = Field(
-        "library", description="libraries=per_class: route images to the nearest mean image, or the nearest library"
-    )
-    textures: tuple[str, ...] = Field(
-        (), description="route=prototype: classes that are routed by color statistics instead of a mean image"
-    )
-
-    @model_validator(mode="after")
-    def _consistent(self) -> PatchLibraryParams:
-        if self.unit == "image" and (self.relative or self.contrast):
-            raise ValueError("relative and contrast compare the patches of an image: set both to false with unit=image")
-        if self.normality == "gaussians" and self.libraries == "per_class" and self.route == "library":
-            raise ValueError("route=library needs coresets: set route=prototype with normality=gaussians")
-        return self
 
 
 def recipe(target: str, normal: Any = 0, class_: str | None = None, **defaults: Any) -> Recipe:
@@ -111,7 +52,20 @@ def recipe(target: str, normal: Any = 0, class_: str | None = None, **defaults: 
     was used, only with libraries=per_class.
     """
     build = partial(_build, target=target, normal=normal, class_=class_)
-    return Recipe(params=with_defaults(PatchLibraryParams, **defaults), build=build, combine=fields.mean)
+    return Recipe(
+        params=with_defaults(PatchLibraryParams, **defaults),
+        build=build,
+        combine=fields.mean,
+        columns=("path", target, *filter(None, [class_])),
+        example=_example,
+    )
+
+
+def _example(params: PatchLibraryParams, rows: int, _: tuple | None) -> np.ndarray:
+    every = {"score": (), "map": (8, 8), "pseudo": ()}
+    absent = {"map": params.unit == "image", "pseudo": params.pseudo == "none"}
+    parts = {name: np.ones((rows, *shape), np.float32) for name, shape in every.items() if not absent.get(name)}
+    return fields.records(**parts, **one_model_per_class.example(rows, params.libraries))
 
 
 def _build(

@@ -79,7 +79,12 @@ def recipe(masks: Masks, **defaults: Any) -> Recipe:
 
     Predictions are foreground probability maps, (n, image_size, image_size) float16 in [0, 1].
     """
-    return Recipe(params=with_defaults(SegmenterParams, **defaults), build=partial(build, masks))
+    return Recipe(
+        params=with_defaults(SegmenterParams, **defaults),
+        build=partial(build, masks),
+        columns=("path",),
+        example=lambda params, rows, _: np.full((rows, params.image_size, params.image_size), 0.5, np.float16),
+    )
 
 
 def build(masks: Masks, params: SegmenterParams, rows: DataFrame, runtime: Runtime) -> Plan:

@@ -7,7 +7,7 @@ A competition writes a function (params, seed) -> estimator: a pipeline that mak
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -27,7 +27,7 @@ from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.errors import GoldfoldError
 from goldfold.metrics.inputs import class_indices
 from goldfold.optional_parts import ClassLabels
-from goldfold.params import Params
+from goldfold.params import Needs, Params
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -36,18 +36,28 @@ if TYPE_CHECKING:
 
 
 class TabularParams(Params):
-    """The estimator and its hyperparameters; those of other estimators have no effect."""
+    """The estimator and its hyperparameters; those of other estimators must not be set."""
 
     estimator: Literal["linear", "forest", "boosting"] = Field(
         "linear", description="logistic or ridge regression, random forest, or histogram gradient boosting"
     )
-    linear_strength: float = Field(1.0, gt=0, description="inverse strength of the L2 penalty (scikit-learn's C)")
-    forest_trees: int = Field(300, ge=1, description="number of trees")
-    forest_leaf: int = Field(3, ge=1, description="smallest number of rows in a leaf")
-    boosting_rounds: int = Field(150, ge=1, description="number of boosting iterations")
-    boosting_rate: float = Field(0.05, gt=0, description="learning rate")
-    boosting_leaves: int = Field(8, ge=2, description="largest number of leaves of a tree")
-    boosting_leaf: int = Field(15, ge=1, description="smallest number of rows in a leaf")
+    linear_strength: Annotated[float, Needs(estimator="linear")] = Field(
+        1.0, gt=0, description="inverse strength of the L2 penalty (scikit-learn's C)"
+    )
+    forest_trees: Annotated[int, Needs(estimator="forest")] = Field(300, ge=1, description="number of trees")
+    forest_leaf: Annotated[int, Needs(estimator="forest")] = Field(
+        3, ge=1, description="smallest number of rows in a leaf"
+    )
+    boosting_rounds: Annotated[int, Needs(estimator="boosting")] = Field(
+        150, ge=1, description="number of boosting iterations"
+    )
+    boosting_rate: Annotated[float, Needs(estimator="boosting")] = Field(0.05, gt=0, description="learning rate")
+    boosting_leaves: Annotated[int, Needs(estimator="boosting")] = Field(
+        8, ge=2, description="largest number of leaves of a tree"
+    )
+    boosting_leaf: Annotated[int, Needs(estimator="boosting")] = Field(
+        15, ge=1, description="smallest number of rows in a leaf"
+    )
 
 
 def recipe(
@@ -83,8 +93,12 @@ def recipe(
             predict=lambda _, fitted, rows: _predicted(fitted, rows, kind, order),
         )
 
+    def example(params: Any, rows: int, classes: tuple | None) -> np.ndarray:
+        columns = len(classes or ())
+        return np.full((rows, columns), 1 / columns) if kind == "multiclass" else np.full(rows, 0.5)
+
     labels = None if kind == "regression" else ClassLabels(target, tuple(classes) if classes else None)
-    return Recipe(params=params, build=build, labels=labels)
+    return Recipe(params=params, build=build, labels=labels, columns=(target,), example=example)
 
 
 def _predicted(fitted: BaseEstimator, rows: DataFrame, kind: str, order: Sequence | None) -> np.ndarray:

@@ -106,12 +106,16 @@ def _starts_from(workspace: Workspace, trained: Path, weights: bool | None) -> b
 
 def _is_valid(workspace: Workspace, run: Path, values: Mapping[str, Any]) -> bool:
     """Whether a run of the same competition could have these parameters."""
-    others = {key: value for key, value in values.items() if key != "config"}
     try:
-        configs.resolve_config(values["config"], others, workspace.competition(run.parent.name).recipes)
+        _resolved(workspace, run, values)
     except GoldfoldError:
         return False
     return True
+
+
+def _resolved(workspace: Workspace, run: Path, values: Mapping[str, Any]) -> configs.Config:
+    others = {key: value for key, value in values.items() if key != "config"}
+    return configs.resolve_config(values["config"], others, workspace.competition(run.parent.name).recipes)
 
 
 def _config(folder: Path) -> dict[str, Any]:
@@ -207,7 +211,10 @@ def _untrained(workspace: Workspace, trained: Path, weights: bool | None) -> dic
     for key in _parameters(workspace, trained, Role.EPOCHS):
         if _is_valid(workspace, trained, values | {key: 0}):  # some stages must have an epoch
             values[key] = 0
-    return values
+    if not _is_valid(workspace, trained, values):
+        return values
+    kept = _resolved(workspace, trained, values).effective().resolved()  # what only the training used is reset
+    return {key: kept.get(key, value) for key, value in values.items()}
 
 
 def _written(value: Any) -> str:

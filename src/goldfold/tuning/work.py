@@ -25,6 +25,7 @@ from goldfold.io import memory
 from goldfold.io.files import read_json
 from goldfold.io.progress import Observer
 from goldfold.io.seeding import derive
+from goldfold.params import unused
 from goldfold.training.settings import LoopOptions
 from goldfold.tuning import objective, storages, studies
 from goldfold.tuning.basis import Basis
@@ -88,7 +89,8 @@ def opened(asked: Asked, observer: Observer | None = None) -> tuple[Prepared, St
 def searched_by(config: configs.Config, recipes: Any) -> Space:
     """The search space of a config, checked."""
     models = (LoopOptions, type(config.params))
-    annotations = {key: field.annotation for model in models for key, field in model.model_fields.items()}
+    fields = {key: field for model in models for key, field in model.model_fields.items()}
+    annotations = {key: field.annotation for key, field in fields.items() if key not in unused(type(config.params))}
     return parse_space(config.search, own_values(config), annotations, lambda values: varied(config, values, recipes))
 
 

@@ -60,7 +60,8 @@ class Atlas:
     @property
     def text(self) -> str:
         files = len(list(self.folder.iterdir()))
-        return f"{self.rules}\n\natlas {self.folder}: {files} files in {self.seconds:.1f} s"
+        where = f"atlas of fold {self.fold} seed {self.seed} in {self.folder}"
+        return f"{self.rules}\n\n{where}: {files} files in {self.seconds:.1f} s"
 
     def __str__(self) -> str:
         return self.text
@@ -74,20 +75,22 @@ def epochs(
     run: Path,
     *,
     fold: int | None = None,
+    seed: int | None = None,
     ids: Sequence[str] = (),
     device: str | None = None,
     accept: Sequence[str] = (),
 ) -> Atlas:
     """Write the atlas of one fit below the run's folder; nothing is trained.
 
-    fold: whose epochs are shown; the first there is by default. ids: rows to show; twelve of the fold by default.
+    fold, seed: whose epochs are shown; the lowest numbers by default. ids: rows to show; twelve of the fold by
+    default.
 
     Raises:
-        GoldfoldError: the run kept no weights, has no such fold or id, or its code or data has changed since.
+        GoldfoldError: the run kept no weights, has no such fold, seed or id, or its code or data has changed since.
     """
     started = time.perf_counter()
     histories = _histories(run)
-    fold, seed = _fit(histories, fold)
+    fold, seed = _fit(histories, fold, seed)
     kept = kept_epochs.all_checkpoints(fit_folder(run, fold, seed))
     found = rebuild(workspace, run, choose_device(device), accept)
     rows = _shown(found.experiment, fold, [str(each) for each in ids])
@@ -121,25 +124,28 @@ def _write(atlas: Atlas) -> None:
     if len(atlas.by_image):
         write_text(atlas.folder / "scores.csv", atlas.by_image.to_csv(index=False))
     write_text(atlas.folder / "epochs.csv", atlas.by_epoch.to_csv(index=False))
-    page = tables.page(atlas.run, atlas.rules, atlas.fold, atlas.by_epoch, atlas.by_image)
+    page = tables.page(atlas.run, atlas.rules, (atlas.fold, atlas.seed), atlas.by_epoch, atlas.by_image)
     write_text(atlas.folder / "epochs.md", page + "\n")
 
 
 def _histories(run: Path) -> dict[tuple[int, int], History]:
-    """(fold, seed) -> the history of each fit that was trained."""
-    fits = sorted((read_json(path) for path in run.glob("fold*-seed*/fit.json")), key=lambda fit: fit["fold"])
-    found = {(fit["fold"], fit["seed"]): fit_folder(run, fit["fold"], fit["seed"]) for fit in fits}
-    trained = {key: read_json(place / "history.json") for key, place in found.items()}
+    """(fold, seed) -> the history of each fit, in the order of both numbers."""
+    fits = [read_json(path) for path in run.glob("fold*-seed*/fit.json")]
+    keys = sorted((fit["fold"], fit["seed"]) for fit in fits)
+    trained = {key: read_json(fit_folder(run, *key) / "history.json") for key in keys}
     if not any(trained.values()):
         raise GoldfoldError("no_epochs", f"run '{run_name(run)}' trained nothing by epochs: there is none to show")
     return trained
 
 
-def _fit(histories: Mapping[tuple[int, int], Any], fold: int | None) -> tuple[int, int]:
-    folds = {number for number, _ in histories}
+def _fit(histories: Mapping[tuple[int, int], Any], fold: int | None, seed: int | None) -> tuple[int, int]:
+    """The first fit of a fold and a seed, each any if it is None."""
+    folds, seeds = ({key[part] for key in histories} for part in (0, 1))
     if fold is not None and fold not in folds:
-        raise unknown("fold in this run", str(fold), map(str, sorted(folds)), code="unknown_fold")
-    return next(key for key in histories if fold in (None, key[0]))
+        raise unknown("fold in this run", str(fold), map(str, folds), code="unknown_fold")
+    if seed is not None and seed not in seeds:
+        raise unknown("seed in this run", str(seed), map(str, seeds), code="unknown_seed")
+    return next(key for key in histories if fold in (None, key[0]) and seed in (None, key[1]))
 
 
 def _chance(experiment: Experiment, fold: int) -> float:

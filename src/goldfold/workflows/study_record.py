@@ -81,7 +81,7 @@ def _times(records: Sequence[TrialRecord]) -> tuple[float, int]:
 def _write_config(found: Prepared, facts: Facts, winner: TrialRecord, asked: Asked, name: str) -> Path:
     """Write `configs/<competition>/<study>-best.yaml`; if that file was edited by hand, write beside the record."""
     recipes = found.experiment.competition.recipes
-    values = varied(found.config, dict(winner.params), recipes).resolved()
+    values = varied(found.config, dict(winner.params), recipes).effective().resolved()
     defaults = configs.resolve_config(name, {"recipe": found.config.recipe}, recipes).resolved()
     assert winner.started is not None, "the winner is complete"
     assert winner.ended is not None, "the winner is complete"

@@ -67,10 +67,12 @@ def by_image(looks: Sequence[EpochOutput], ids: Sequence[Any]) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def page(title: str, rules_text: str, fold: int, epochs: pd.DataFrame, images: pd.DataFrame) -> str:
-    """The whole page: the rules, then the tables of one fold. rules_text: from `rules`."""
+def page(title: str, rules_text: str, fit: tuple[int, int], epochs: pd.DataFrame, images: pd.DataFrame) -> str:
+    """The whole page: the rules, then the tables of one fit. rules_text: from `rules`. fit: its fold and seed."""
     cells = [[shown(value) for value in line] for line in epochs.itertuples(index=False)]
-    parts = [f"# Epochs of {title}", rules_text, f"## Fold {fold}, epoch by epoch", table(list(epochs.columns), cells)]
+    fold, seed = fit
+    head = f"## Fold {fold} seed {seed}, epoch by epoch"
+    parts = [f"# Epochs of {title}", rules_text, head, table(list(epochs.columns), cells)]
     for score, lines in images.groupby("score", sort=False) if len(images) else ():
         values = lines.drop(columns="score")
         rows = [[shown(value) for value in line] for line in values.itertuples(index=False)]

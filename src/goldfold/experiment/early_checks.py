@@ -1,0 +1,122 @@
+"""Checks before anything is computed: columns, one order of the classes, metrics that fit what the recipe predicts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from goldfold.data import columns
+from goldfold.errors import GoldfoldError
+from goldfold.experiment.failures import absent_column
+from goldfold.experiment.scoring import MISFITS, metrics_for
+from goldfold.metrics.inputs import class_indices
+from goldfold.params import Role, values
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+    from pydantic import BaseModel
+
+    from goldfold.competition import Competition, Recipe, Tables
+
+COLUMN_FAULTS = frozenset({"unknown_column", "column_not_a_name"})
+
+
+def check_recipe(competition: Competition, name: str, params: BaseModel, tables: Tables) -> tuple | None:
+    """Check that a recipe fits the tables and the metrics; returns the result of `class_order`.
+
+    Raises:
+        GoldfoldError: a column is absent; those of `class_order`; a metric cannot score such predictions.
+    """
+    recipe = competition.recipes[name]
+    for column in recipe.columns:
+        columns.require(tables.train, column, f"column of recipe '{name}' in the train table")
+        if column == "path":
+            columns.require(tables.test, column, f"column of recipe '{name}' in the test table")
+    for key, column in values(params, Role.COLUMN).items():
+        if column is not None:
+            columns.require(tables.train, column, f"column {key} in the train table")
+    classes = class_order(competition, recipe, tables.train)
+    _check_metrics(competition, name, params, _two_rows(tables.train, competition.targets), classes)
+    return classes
+
+
+def _check_metrics(
+    competition: Competition, name: str, params: BaseModel, rows: DataFrame, classes: tuple | None
+) -> None:
+    """Let each metric score an example of what the recipe predicts, and refuse errors that rows cannot cause."""
+    example_of = competition.recipes[name].example
+    example = np.full(len(rows), 0.5) if example_of is None else example_of(params, len(rows), classes)
+    refused = COLUMN_FAULTS if example_of is None else MISFITS
+    for metric in metrics_for(competition, example):
+        for part in (lambda metric=metric: metric.chance(rows), lambda metric=metric: metric.score(rows, example)):
+            fault = _fault(part, rows, refused)
+            if fault is not None:
+                told = f"recipe '{name}' and metric {metric.name} do not fit together: {fault.message}"
+                raise GoldfoldError(fault.code, told) from fault
+
+
+def _fault(part: Callable[[], Any], rows: DataFrame, refused: frozenset[str]) -> GoldfoldError | None:
+    """The error of a metric that has one of the codes `refused`; others may come from scoring two rows alone."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            part()
+    except GoldfoldError as error:
+        return error if error.code in refused else None
+    except Exception as error:
+        return absent_column(error, rows)
+    return None
+
+
+def _two_rows(train: DataFrame, targets: tuple[str, ...]) -> DataFrame:
+    """Two rows with different values of the first target, where there are such."""
+    target = train[targets[0]].astype(str) if targets else train["id"].astype(str)
+    other = (target != target.iloc[0]).to_numpy()
+    second = int(other.argmax()) if other.any() else len(train) - 1
+    return train.iloc[sorted({0, second})].reset_index(drop=True)
+
+
+def class_order(competition: Competition, recipe: Recipe, train: DataFrame) -> tuple | None:
+    """All labels in the order of the columns that a recipe predicts; None if it predicts no probabilities of classes.
+
+    It is the order that the recipe names, else that of the first metric that names one, else that of the sorted labels.
+
+    Raises:
+        GoldfoldError: the train table has no such column; `class_order_differs`, the recipe and a metric, or two
+            metrics, name other classes or another order; `unknown_class`, a train row has another label.
+    """
+    if recipe.labels is None:
+        return None
+    column, order = recipe.labels
+    source = "the recipe"
+    for metric in (competition.metric, *competition.also):
+        declared = metric.options.classes
+        if declared is None or metric.options.field:
+            continue
+        if order is None:
+            order, source = declared, f"metric {metric.name}"
+        elif not _agree(order, declared):
+            raise GoldfoldError(
+                "class_order_differs",
+                f"{source} has the classes {list(order)} and metric {metric.name} {list(declared)}, but the columns of "
+                "predictions have one order: give both the same `classes`",
+            )
+    columns.require(train, column, "target column of the recipe in the train table")
+    labels = train[column].to_numpy()
+    order = _sorted(set(labels.tolist())) if order is None else order
+    class_indices(labels, order, f"target '{column}'")
+    return order
+
+
+def _agree(order: tuple, other: tuple) -> bool:
+    """Whether columns of one are columns of the other: equal, or as many classes of another target column."""
+    return order == other or (len(order) == len(other) and not set(order) & set(other))
+
+
+def _sorted(labels: set) -> tuple:
+    try:
+        return tuple(sorted(labels))
+    except TypeError:  # numbers and text
+        return tuple(sorted(labels, key=str))
