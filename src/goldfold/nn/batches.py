@@ -131,7 +131,7 @@ class _Keys:
     def __init__(self) -> None:
         self.batches: list[list[tuple[int, ...]]] = []
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[tuple[int, ...]]]:
         return iter(self.batches)
 
 

@@ -101,8 +101,10 @@ def _batches(
         drawn = sampler(epoch)
         before = augmentation.occurrences(np.concatenate(drawn).tolist())  # over the parts of all processes
         counts = np.split(before, np.cumsum([len(batch) for batch in drawn])[:-1])
-        parts = zip(_own_parts(drawn), _own_parts(counts), strict=True)
-        keys = [[(epoch, *key) for key in zip(own.tolist(), count.tolist(), strict=True)] for own, count in parts]
+        keys: list[list[tuple[int, ...]]] = [
+            [(epoch, *key) for key in zip(own.tolist(), count.tolist(), strict=True)]
+            for own, count in zip(_own_parts(drawn), _own_parts(counts), strict=True)
+        ]
         return replace(dataset(epoch), batches=keys)
 
     return epoch_batches
