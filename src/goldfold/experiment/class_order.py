@@ -20,7 +20,7 @@ def class_order(competition: Competition, recipe: Recipe, train: DataFrame) -> t
 
     Raises:
         GoldfoldError: `class_order_differs`, the recipe and a metric, or two metrics, name other classes or another
-            order; `unknown_class`, a train row has another label.
+            order; `unknown_class`, a train row has another label; `single_class`; `values_not_sortable`.
     """
     if recipe.labels is None:
         return None
@@ -41,8 +41,14 @@ def class_order(competition: Competition, recipe: Recipe, train: DataFrame) -> t
     if column not in train:
         return order
     labels = train[column].to_numpy()
-    order = _sorted(set(labels.tolist())) if order is None else order
-    class_indices(labels, order, f"target '{column}'")
+    order = _sorted(labels.tolist(), column) if order is None else order
+    found = class_indices(labels, order, f"target '{column}'")
+    if (found == found[0]).all():
+        raise GoldfoldError(
+            "single_class",
+            f"target '{column}' is {order[found[0]]!r} in all {len(found)} train rows, and a classifier needs two "
+            "classes: check which rows load() reads",
+        )
     return order
 
 
@@ -51,8 +57,12 @@ def _agree(order: tuple, other: tuple) -> bool:
     return order == other or (len(order) == len(other) and not set(order) & set(other))
 
 
-def _sorted(labels: set) -> tuple:
+def _sorted(labels: list, column: str) -> tuple:
     try:
-        return tuple(sorted(labels))
-    except TypeError:  # numbers and text
-        return tuple(sorted(labels, key=str))
+        return tuple(sorted(set(labels)))
+    except TypeError as error:
+        raise GoldfoldError(
+            "values_not_sortable",
+            f"labels in '{column}' must be text, numbers or bools, got {labels[0]!r} first ({error}): convert them in "
+            "load() with .astype(str)",
+        ) from None
