@@ -3,13 +3,11 @@
 A competition folder defines a `Competition`. It names the data, the folds, the metrics and the recipes. A `Recipe`
 turns parameters and the training rows of one fold into a `Plan`, and the engine runs the plan: it trains the `Stage`s,
 calls `finish`, and predicts. Neither side imports the other. Types that few competitions need are in
-`goldfold.optional_parts`.
+`goldfold.optional_parts`. Read `Competition` at the end of this file first.
 
-Read `Competition` at the end of this file first.
-
-Shapes: predictions for n rows have n as their first axis. The recipe, the metric and the submission writer of a
-competition agree on the other axes: (n,) scores, (n, classes) probabilities, (n, d) embeddings, (n, height, width)
-probability maps, or (n,) records with named fields if a recipe predicts several values for a row.
+Shapes: predictions for n rows have n as their first axis. Recipe, metric and submission writer agree on the others:
+(n,) scores, (n, classes) probabilities, (n, d) embeddings, (n, height, width) probability maps, or (n,) records with
+named fields if a recipe predicts several values for a row.
 """
 
 from __future__ import annotations
@@ -182,6 +180,7 @@ class Recipe:
         metric is reported for each of them too.
     labels: the target column and classes whose probabilities are predicted, (n, classes), or (n,) of the second of two;
         None for other predictions. Metrics that name another order of the classes are refused before training.
+    check: (params, train rows, test rows) -> None. Raises GoldfoldError before training for tables it cannot use.
     """
 
     params: type[BaseModel]
@@ -190,6 +189,7 @@ class Recipe:
     pooled: bool = True
     other_scores: Mapping[str, str] = field(default_factory=dict)
     labels: ClassLabels | None = None
+    check: Callable[[Any, DataFrame, DataFrame], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

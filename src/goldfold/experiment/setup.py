@@ -80,6 +80,10 @@ def prepare_experiment(
     if images:
         data = image_checks.readable(images, data, config.protocol.on_broken, workspace.cache)
     recipe = competition.recipes[config.recipe]
+    classes = class_order(competition, recipe, data.train)
+    if recipe.check:
+        with explained("the check of the tables", name):
+            recipe.check(config.params, data.train, data.test)
     experiment = Experiment(
         competition=competition,
         recipe=recipe,
@@ -94,7 +98,7 @@ def prepare_experiment(
             cache=workspace.cache,
             workers=workers,
             progress=workspace.observer.work,
-            classes=class_order(competition, recipe, data.train),
+            classes=classes,
         ),
     )
     return Prepared(
