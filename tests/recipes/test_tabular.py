@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from error_codes import raises_code
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -217,6 +218,17 @@ def test_categories_are_compared_by_what_they_spell(encode):
     np.testing.assert_array_equal(strange, [[0, 0, 0], [0, 1, 0]] if encode == "onehot" else [[-1], [1]])
     made = preprocess([], ["c"], encode=encode).fit(text)
     np.testing.assert_array_equal(made.transform(pd.DataFrame({"c": [1, 2, 10]})), made.transform(text)[:3])
+
+
+def test_one_row_and_a_column_listed_twice_are_transformed():
+    made = preprocess(["age", "age"], ["deck", "deck"]).fit(FITTED)
+    assert made.transform(SEEN[:1]).shape == (1, 5)
+
+
+def test_other_transformers_of_columns_are_left_alone():
+    own = ColumnTransformer([("numeric", StandardScaler(), slice(1, 2)), ("categorical", "drop", ["c"])])
+    made = tabular.recipe(TabularParams, lambda *_: make_pipeline(own, LogisticRegression()), "y", "binary")
+    made.check(TabularParams(), TRAIN.dropna(), TEST)
 
 
 def test_columns_named_by_numbers_are_refused():

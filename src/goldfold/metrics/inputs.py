@@ -54,10 +54,13 @@ def class_indices(values: ArrayLike, classes: Sequence, source: str) -> np.ndarr
     given = np.asarray(values).tolist()
     found = np.fromiter((position.get(value, -1) for value in given), np.int64, len(given))
     if (found < 0).any():
-        stranger = given[int((found < 0).argmax())]
+        stranger, count = given[int((found < 0).argmax())], int((found < 0).sum())
+        alike = str(stranger) in map(str, classes)
+        cure = "make labels and classes numbers, or both text, in load()" if alike else "list every class"
         raise GoldfoldError(
             "unknown_class",
-            f"{source} holds {stranger!r}, which is not among the classes {list(classes)}: list every class",
+            f"{source} holds {stranger!r}, which is not among the classes {list(classes)} ({count} of {len(given)} "
+            f"values are not): {cure}",
         )
     return found
 

@@ -152,7 +152,9 @@ def _check_names(names: Sequence) -> None:
 
 
 def _is_ours(step: ColumnTransformer) -> bool:
-    return [name for name, *_ in step.transformers] == ["numeric", "categorical"]
+    """Whether `preprocess` made the transformer."""
+    first = step.transformers[0][1] if step.transformers else None
+    return isinstance(first, Pipeline) and getattr(first[0], "func", None) is _numbers
 
 
 def _predicted(fitted: BaseEstimator, rows: DataFrame, kind: str, order: Sequence | None) -> np.ndarray:
@@ -179,6 +181,7 @@ def preprocess(
         GoldfoldError: `column_name_not_text`. Fitting and transforming: `column_not_numeric`; `column_not_finite`.
     """
     _check_names((*numeric, *categorical))
+    numeric, categorical = list(dict.fromkeys(numeric)), list(dict.fromkeys(categorical))
     number = make_pipeline(
         FunctionTransformer(_numbers, feature_names_out="one-to-one"),
         SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
@@ -189,11 +192,11 @@ def preprocess(
         "ordinal": OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2),
     }
     category = make_pipeline(Categories(), encoders[encode])
-    return ColumnTransformer([("numeric", number, list(numeric)), ("categorical", category, list(categorical))])
+    return ColumnTransformer([("numeric", number, numeric), ("categorical", category, categorical)])
 
 
 def _numbers(rows: DataFrame) -> DataFrame:
-    return rows.apply(lambda values: columns.as_numbers(values, f"column '{values.name}'"))
+    return pd.DataFrame({name: columns.as_numbers(rows[name], f"column '{name}'") for name in rows}, rows.index)
 
 
 class Categories(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
@@ -201,8 +204,7 @@ class Categories(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
 
     def fit(self, rows: DataFrame, labels: Any = None) -> Categories:
         """Remember which columns hold numbers."""
-        self.feature_names_in_ = np.asarray(rows.columns, dtype=object)
-        self.n_features_in_ = rows.shape[1]
+        self.feature_names_in_, self.n_features_in_ = np.asarray(rows.columns, dtype=object), rows.shape[1]
         self.numbers_ = {name: columns.are_numbers(rows[name]) for name in rows}
         return self
 
