@@ -16,34 +16,24 @@ UNKNOWN = float(np.finfo(np.float64).min)  # a number that is no category, for t
 
 
 def check_one_kind(values: Iterable, what: str) -> None:
-    """Check that values are all numbers, or all text, or all of another type; missing ones do not count.
+    """Check that a column does not mix numbers and text.
 
-    what: the values in words, for the message.
+    what: the column in words, for the message.
 
     Raises:
         GoldfoldError: `values_mixed`; 1 and "1" would be two values.
     """
     series = pd.Series(values)
-    plain = series.cat.categories.to_series() if series.dtype == "category" else series
-    if plain.dtype != object:
+    if (series.cat.categories if series.dtype == "category" else series).dtype != object:
         return
-    firsts: dict[str, Any] = {}
-    for value in plain[plain.notna()]:
-        firsts.setdefault(_kind(value), value)
-        if len(firsts) > 1:
-            (one, first), (other, second) = firsts.items()
-            count = sum(_kind(value) == other for value in series[series.notna()])
-            raise GoldfoldError(
-                "values_mixed",
-                f"{what} mixes {one} and {other}, such as {first!r} and {second!r} ({count} of {len(series)} rows), so "
-                "that 1 and '1' would differ: make them all text in load() with .astype(str)",
-            )
-
-
-def _kind(value: Any) -> str:
-    if isinstance(value, str):
-        return "text"
-    return "numbers" if isinstance(value, (Number, np.bool_)) else f"values of type {type(value).__name__}"
+    text = [value for value in series if isinstance(value, str)]
+    numbers = [value for value in series if isinstance(value, (Number, np.bool_)) and not pd.isna(value)]
+    if text and numbers:
+        raise GoldfoldError(
+            "values_mixed",
+            f"{what} mixes numbers and text, {len(numbers)} rows such as {numbers[0]!r} and {len(text)} such as "
+            f"{text[0]!r}, so that 1 and '1' would differ: make them all text in load() with .astype(str)",
+        )
 
 
 def as_numbers(values: pd.Series, what: str) -> np.ndarray:
