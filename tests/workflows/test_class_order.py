@@ -101,6 +101,13 @@ def test_labels_of_another_type_than_the_classes_say_so(toy: Path) -> None:
         train(metrics.accuracy("y", classes=("0", "1")), on_columns(["a"], kind="binary"), points((0, 1)))
 
 
+def test_a_list_among_labels_is_no_class(toy: Path) -> None:
+    tables = points(("a", "b"))
+    tables[0].at[3, "y"] = ["a"]
+    with raises_code("unknown_class", "holds ['a']", "(1 of 200 values"):
+        train(metrics.accuracy("y", classes=("a", "b")), on_columns(["a"]), tables, outputs=2)
+
+
 def test_a_single_class_is_refused_before_training(toy: Path) -> None:
     with raises_code("single_class", "'y' is 'a' in all 200 train rows"):
         train(metrics.accuracy("y", classes=("a", "b")), on_columns(["a"]), points(("a",)), outputs=2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,7 +52,7 @@ def class_indices(values: ArrayLike, classes: Sequence, source: str) -> np.ndarr
     """
     position = {label: index for index, label in enumerate(classes)}
     given = np.asarray(values).tolist()
-    found = np.fromiter((position.get(value, -1) for value in given), np.int64, len(given))
+    found = np.fromiter((_position(position, value) for value in given), np.int64, len(given))
     if (found < 0).any():
         stranger, count = given[int((found < 0).argmax())], int((found < 0).sum())
         alike = str(stranger) in map(str, classes)
@@ -63,6 +63,13 @@ def class_indices(values: ArrayLike, classes: Sequence, source: str) -> np.ndarr
             f"values are not): {cure}",
         )
     return found
+
+
+def _position(known: Mapping, value: object) -> int:
+    try:
+        return known.get(value, -1)
+    except TypeError:  # a list, which has no hash
+        return -1
 
 
 def check_predictions(predictions: np.ndarray, rows: DataFrame, *shapes: tuple[int, ...]) -> np.ndarray:
