@@ -5,9 +5,9 @@ turns parameters and the training rows of one fold into a `Plan`, and the engine
 calls `finish`, and predicts. Neither side imports the other. Types that few competitions need are in
 `goldfold.optional_parts`. Read `Competition` at the end of this file first.
 
-Shapes: predictions for n rows have n as their first axis. The recipe, the metric and the submission writer of a
-competition agree on the other axes: (n,) scores, (n, classes) probabilities, (n, d) embeddings, (n, height, width)
-probability maps, or (n,) records with named fields if a recipe predicts several values for a row.
+Shapes: predictions for n rows have n as their first axis. Recipe, metric and submission writer agree on the others:
+(n,) scores, (n, classes) probabilities, (n, d) embeddings, (n, height, width) probability maps, or (n,) records with
+named fields if a recipe predicts several values for a row.
 """
 
 from __future__ import annotations
@@ -181,6 +181,7 @@ class Recipe:
     columns: of the train table that plans read, `path` of the test table, too; checked before anything is computed.
     example: (params, n, `Runtime.classes`) -> predictions for n rows as plans give them, with any values. Metrics that
         cannot score them are refused before training; None: once the first fold is predicted.
+    check: (params, train rows, test rows) -> None. Raises GoldfoldError before training for tables it cannot use.
     """
 
     params: type[BaseModel]
@@ -191,6 +192,7 @@ class Recipe:
     labels: ClassLabels | None = None
     columns: Sequence[str] = ()
     example: Callable[[Any, int, tuple | None], Predictions] | None = None
+    check: Callable[[Any, DataFrame, DataFrame], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

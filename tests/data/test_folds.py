@@ -111,6 +111,41 @@ def test_a_rare_class_names_itself():
         stratified(["a"] * 6, 2, 0)
 
 
+def test_all_rare_labels_are_named_at_once_and_can_be_left_out():
+    rare = PRESENT.assign(e=np.arange(ROWS) < 1, f=np.arange(ROWS) < 3)
+    with raises_code("class_too_small", "label 'e' has 1 rows and label 'f' has 3 rows for 4", "leave_out=['e', 'f']"):
+        multilabel_stratified(rare, 4, 0)
+    assert same(multilabel_stratified(rare, 4, 0, leave_out=["e", "f"]), multilabel_stratified(PRESENT, 4, 0))
+    with raises_code("unknown_column", "label to leave out 'g'"):
+        multilabel_stratified(rare, 4, 0, leave_out=["g"])
+    with raises_code("too_few_labels", "leaves ['a']"):
+        multilabel_stratified(PRESENT, 4, 0, leave_out=["b", "c", "d"])
+    with raises_code("class_too_small", "class 'b' has 2 rows and class 'c' has 1 rows for 3 folds: merge"):
+        stratified(["a"] * 9 + ["b", "b", "c"], 3, 0)
+
+
+def test_all_labels_that_folds_lack_are_named_at_once():
+    halves = [Fold(np.array([0, 1]), np.array([2, 3])), Fold(np.array([2, 3]), np.array([0, 1]))]
+    present = np.array([[1, 1, 0], [1, 1, 0], [1, 0, 1], [1, 0, 1]])
+    with raises_code(
+        "fold_lacks_class", "fold 0 has no training row of label 'z', and other .* lack 'y'", "['z', 'y']"
+    ):
+        fold_checks.check_each_present(halves, "label", list("xyz"), lambda positions: present[positions].sum(axis=0))
+
+
+@pytest.mark.parametrize("draw", [grouped, stratified], ids=["grouped", "stratified"])
+def test_numbers_and_text_in_one_column_are_refused(draw):
+    mixed = pd.Series([1, "1", 2, "2"] * 6, dtype=object)
+    for values in (mixed, mixed.astype("category"), mixed.tolist()):
+        with raises_code(
+            "values_mixed", "mixes numbers and text, 12 rows such as 1 and 12 such as '1'", ".astype(str)"
+        ):
+            draw(values, 2, 0)
+    with raises_code("values_not_sortable", "got [1]", ".astype(str)"):
+        draw([[1], [2]] * 4, 2, 0)
+    assert draw(pd.Series([1, 2.0, True, 2] * 6, dtype=object), 2, 0)
+
+
 def test_the_empty_fold_of_scikit_learn_is_an_error():
     groups = np.repeat([0, 1, 2, 3], [2, 1, 3, 6])
     labels = np.repeat(["a", "b"], [3, 9])

@@ -184,6 +184,7 @@ DATES = pd.date_range("2024-05-01", periods=3, freq="s")
         (["a"] * 3, [np.inf, 1, None], "sequence_or_time_missing", "2 of 3 have none, first row 0"),
         (["a"] * 3, [0, 1], "lengths_differ", "3 sequences and 2 times"),
         ([], [], "timeline_empty", "0 rows"),
+        ([1, "1", 2], [0, 1, 2], "values_mixed", "sequences mixes numbers and text, 2 rows such as 1"),
         (["a"] * 3, ["0", "1", "2"], "times_not_numeric", "are string"),
         (["a"] * 3, DATES, "times_not_numeric", r"are datetime64: .* \(time - time.min\(\)\).dt.total_seconds\(\)"),
         (["a"] * 3, list(DATES), "times_not_numeric", "are datetime"),

@@ -58,6 +58,14 @@ TRAIN, TEST = sound().train, sound().test
             "2 ids .* first '9'",
         ),
         ({"test": TEST.assign(y=0)}, "target_in_test", "'y'"),
+        ({"train": TRAIN.assign(id=[1, "1", 2])}, "ids_not_unique", "train table repeats 1, first '1'"),
+        ({"train": pd.concat([TRAIN, TRAIN[["x"]]], axis=1)}, "columns_not_unique", "train table has 1 .* first 'x'"),
+        ({"test": pd.concat([TEST, TEST[["x"]]], axis=1)}, "columns_not_unique", "test table"),
+        (
+            {"train": TRAIN.assign(y=[1, "1", 2])},
+            "values_mixed",
+            "'y' mixes numbers and text, 2 rows such as 1 and 1 such as '1'",
+        ),
     ],
 )
 def test_faulty_tables_raise(changes, code, fact):
@@ -98,6 +106,18 @@ def test_a_group_must_be_known_for_every_row():
         tables.check(competition(group="patient"), sound(train=TRAIN.assign(patient=["a", None, "b"])))
 
 
+@pytest.mark.parametrize(
+    ("values", "code", "fact"),
+    [
+        ([1, "1", 2], "values_mixed", "group 'g' .* 1 and 1 such as '1'"),
+        ([[1], [2], [3]], "values_not_sortable", "group 'g'"),
+    ],
+)
+def test_a_group_of_several_types_is_refused(values, code, fact):
+    with raises_code(code, fact):
+        tables.check(competition(group="g"), sound(train=TRAIN.assign(g=pd.Series(values, dtype=object))))
+
+
 def images_in(folder: Path, count: int) -> list[Path]:
     paths = [folder / f"牙刷{number}.png" for number in range(count)]
     for number, path in enumerate(paths):
@@ -112,6 +132,19 @@ def test_an_absent_file_is_named_before_training(column, tmp_path):
     train[column][1].unlink()
     with raises_code("unreadable_image", "1 of 3", "牙刷1.png"):
         tables.check(competition(), sound(train=train))
+
+
+@pytest.mark.parametrize("strange", [None, np.nan, "x" * 5000, "a\0b"])
+def test_what_cannot_be_a_path_is_named_as_an_absent_file(strange, tmp_path):
+    with raises_code("unreadable_image", "1 of 3"):
+        tables.check(competition(), sound(train=TRAIN.assign(path=[*images_in(tmp_path, 2), strange])))
+    assert hashed(sound(train=TRAIN.assign(career_path=[strange, "a", "b"])))
+
+
+def test_contents_may_be_of_any_type():
+    cells = pd.Series([(1, 2), 3, {"a": 1}], dtype=object)
+    first, second, third = tables.content_hashes(TRAIN.assign(x=cells), ("y",))
+    assert len({first, second, third}) == 3
 
 
 def test_prediction_sees_no_target():

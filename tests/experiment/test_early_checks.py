@@ -16,7 +16,7 @@ from made_tables import on_columns, train
 from goldfold import metrics
 from goldfold.competition import Competition, Fold, Metric, Plan, Recipe, Submission, Tables
 from goldfold.data import tables
-from goldfold.experiment.early_checks import check_recipe
+from goldfold.experiment.early_checks import check_recipe, class_order
 from goldfold.metrics import retrieval
 from goldfold.optional_parts import ClassLabels, Neighbors
 from goldfold.params import Column, Params
@@ -46,7 +46,8 @@ def competition(recipe: Recipe, metric: Metric, targets: tuple[str, ...] = ("Act
 def check(recipe: Recipe, metric: Metric, table: pd.DataFrame = TABLE, **own) -> tuple | None:
     both = Tables(train=table, test=table.drop(columns=["Action", "defect"]), sample_submission=table[["id"]])
     made, values = competition(recipe, metric, **own), {}
-    return check_recipe(made, "made", recipe.params(**values), both)
+    check_recipe(made, "made", recipe.params(**values), both)
+    return class_order(made, recipe, both.train)
 
 
 def masks(rows: pd.DataFrame):

@@ -40,6 +40,14 @@ def test_samples_and_epochs_differ_and_the_number_of_workers_does_not_matter():
     assert len(distinct) == 16
 
 
+def test_copies_of_a_row_differ_and_the_first_one_keeps_its_draw():
+    ids = augmentation.distinct_ids(["a", 7, "a", "b", "7", "a"])
+    assert (ids[0], ids[1], ids[3]) == ("a", 7, "b")
+    turns = A.Compose([A.Affine(rotate=(-90, 90), p=1.0)])
+    drawn = [augmentation.apply(turns, 0, 0, each, image=IMAGE)["image"].tobytes() for each in ids]
+    assert len(set(drawn)) == len(ids)
+
+
 def test_transforms_of_one_pipeline_draw_independently():
     flips = augmentation.pipeline("flips", 32)
     seen = {augmentation.apply(flips, 0, 0, sample, image=IMAGE)["image"].tobytes() for sample in range(60)}

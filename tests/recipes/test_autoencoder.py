@@ -122,6 +122,12 @@ def test_an_epoch_repeats_and_the_next_is_drawn_anew(rows, tmp_path):
     assert not torch.equal(first, other)
 
 
+def test_copies_of_a_row_are_drawn_differently(rows, tmp_path):
+    copied = pd.concat([rows, rows], ignore_index=True)
+    seen = torch.cat([batch[0] for batch in planned(copied, tmp_path, crop=0.5, batch_size=4).stages[0].batches(0)])
+    assert len(seen.flatten(1).unique(dim=0)) == len(seen)
+
+
 def test_signs_agree_with_their_bricks(rows, tmp_path):
     plan, history, _ = fitted(rows, tmp_path, epochs=1, holdout=0.4)
     with torch.no_grad():

@@ -243,6 +243,19 @@ def test_batches_depend_on_seed_and_epoch_alone(rows, tmp_path, given, change):
         assert not torch.equal(first[0], first[1])
 
 
+def test_an_image_that_a_sampler_draws_again_in_an_epoch_has_another_view(rows, tmp_path):
+    few = pd.concat([rows[rows["kind"] == kind][:count] for kind, count in zip(KINDS, (10, 2, 2), strict=False)])
+    given = {"metric_epochs": 1, "sampler": "m_per_class", "m_per_class": 2, "metric_batch_size": 4}
+
+    def views(workers: int) -> torch.Tensor:
+        stage = planned(few.reset_index(drop=True), tmp_path, workers=workers, **given).stages[0]
+        return torch.cat([batch[0] for epoch in (0, 1) for batch in stage.batches(epoch)])
+
+    found = views(0)
+    assert len(found.flatten(1).unique(dim=0)) == len(found)
+    assert torch.equal(found, views(2))
+
+
 def test_views_of_one_image_are_right_for_one_another(rows, tmp_path):
     plan = planned(rows, tmp_path, metric_epochs=1, labels="views")
     stage = plan.stages[0]

@@ -209,6 +209,17 @@ def test_augmented_batches_depend_on_neither_workers_nor_memory(rows, tmp_path, 
     assert not torch.equal(other_epoch[0], expected[0])
 
 
+def test_copies_of_a_row_are_augmented_differently_and_the_row_as_before(rows, tmp_path):
+    params = {"augmentation": "strong", "batch_size": 10}
+    copied = pd.concat([rows[:40], rows[:20], rows[:20]], ignore_index=True)
+    found, _ = all_batches(copied, runtime(tmp_path), 1, **params)
+    assert len(found.flatten(1).unique(dim=0)) == 80
+    again, _ = all_batches(copied, runtime(tmp_path, workers=2), 1, **params)
+    assert torch.equal(found, again)
+    alone, _ = all_batches(rows[:40], runtime(tmp_path), 1, **params)
+    assert len(torch.cat([found, alone]).flatten(1).unique(dim=0)) == 80
+
+
 def test_predictions_do_not_depend_on_memory(rows, tmp_path):
     recipe = image_classifier.recipe("kind", KINDS)
     some = {"train": rows, "test": rows, "where": runtime(tmp_path)}

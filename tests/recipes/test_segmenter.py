@@ -11,7 +11,7 @@ import pytest
 import timm
 import torch
 from error_codes import raises_code
-from pandas import DataFrame
+from pandas import DataFrame, concat
 from pydantic import ValidationError
 
 from goldfold.competition import Plan, Runtime
@@ -107,6 +107,12 @@ def test_batches_repeat_for_an_epoch_and_change_with_it(rows: DataFrame, tmp_pat
     first, other, again = (torch.cat([batch[0] for batch in stage.batches(epoch)]) for epoch in (0, 1, 0))
     assert torch.equal(first, again)
     assert not torch.equal(first.float().mean((1, 2, 3)).sort()[0], other.float().mean((1, 2, 3)).sort()[0])
+
+
+def test_copies_of_a_row_are_cropped_differently(rows: DataFrame, tmp_path: Path) -> None:
+    copied = concat([rows, rows], ignore_index=True)
+    images = torch.cat([batch[0] for batch in plan(copied, tmp_path, pretrained=False).stages[0].batches(0)])
+    assert len(images.flatten(1).unique(dim=0)) == len(copied)
 
 
 def test_losses_are_their_formulas(rows: DataFrame, tmp_path: Path) -> None:

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 import torch
 from error_codes import raises_code
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from goldfold.competition import Runtime
 from goldfold.recipes import tabular
@@ -98,6 +99,87 @@ def test_a_binary_target_of_one_class_is_refused():
         predicted(on_all_columns("binary"), TabularParams(), rows, rows)
 
 
+@pytest.mark.parametrize(
+    "dressed",
+    [
+        lambda labels: labels.astype("Int64"),
+        lambda labels: labels.astype("category"),
+        lambda labels: labels.astype(float),
+        lambda labels: labels.astype(object),
+        lambda labels: labels == 1,
+        lambda labels: (labels == 1).astype("boolean"),
+    ],
+)
+def test_labels_of_any_dtype_predict_alike(dressed):
+    rows = table("binary")
+    other = rows.assign(target=dressed(rows["target"]))
+    made, params = on_all_columns("binary"), TabularParams()
+    np.testing.assert_array_equal(
+        predicted(made, params, other[:120], other[120:]), predicted(made, params, rows[:120], rows[120:])
+    )
+
+
+# --- the check before training -------------------------------------------------------------------------------------
+
+TRAIN = pd.DataFrame({"id": range(6), "x": [1.0, 2, 3, 4, 5, np.nan], "c": list("abcabc"), "y": [0, 1] * 3})
+TEST = TRAIN.drop(columns="y")
+
+
+def check(train: pd.DataFrame, test: pd.DataFrame, kind: str = "binary", first=()) -> None:
+    make = tabular.regressor if kind == "regression" else tabular.classifier
+
+    def estimator(params: TabularParams, seed: int):
+        return make_pipeline(*first, preprocess(["x"], ["c"]), make(params, seed))
+
+    tabular.recipe(TabularParams, estimator, "y", kind).check(TabularParams(), train, test)
+
+
+def test_sound_tables_pass_the_check():
+    check(TRAIN, TEST)
+    check(TRAIN.assign(c=[1, "1", 2, None, 2.0, "b"]), TEST.assign(c=1.0))
+    check(TRAIN.assign(x=None, c=np.nan), TEST.assign(x=pd.NA))
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "code", "facts"),
+    [
+        (TRAIN, TEST.assign(x=["1", "viele", "2"] * 2), "column_not_numeric", "'x' of the test .* 2 of 6 .* 'viele'"),
+        (TRAIN.assign(x=["1", "viele", "2"] * 2), TEST, "column_not_numeric", "'x' of the train table"),
+        (TRAIN, TEST.assign(x=[np.inf] + [1.0] * 5), "column_not_finite", "'x' of the test .* 1 of 6 rows .* inf"),
+        (
+            TRAIN.assign(c=[1, 2, np.inf] * 2),
+            TEST,
+            "column_not_finite",
+            "categorical column 'c' of the train .* 2 of 6",
+        ),
+        (TRAIN, TEST.drop(columns="x"), "column_not_in_test", "numeric column 'x' .* 6 train rows .* 6 test rows"),
+        (TRAIN.drop(columns="c"), TEST, "unknown_column", "train table 'c'"),
+        (TRAIN, TEST.assign(z=1).rename(columns={"z": 0}), "column_name_not_text", "got 0"),
+        (TRAIN.assign(y=1), TEST, "target_not_binary", "'y' .* found 1"),
+        (TRAIN.assign(y=[0, 0.5] * 3), TEST, "target_not_classes", "'y' .* 0.5"),
+        (TRAIN.assign(y=pd.Timestamp("2024-01-01")), TEST, "target_not_classes", "'y' .* Timestamp"),
+    ],
+)
+def test_faulty_tables_are_refused_before_training(train, test, code, facts):
+    with raises_code(code, facts):
+        check(train, test)
+
+
+@pytest.mark.parametrize(
+    ("values", "code"), [(["1", "b"] * 3, "target_not_numeric"), ([1, np.inf] * 3, "target_not_finite")]
+)
+def test_a_regression_needs_finite_numbers(values, code):
+    with raises_code(code, "'y'"):
+        check(TRAIN.assign(y=values), TEST, "regression")
+
+
+def test_columns_that_earlier_steps_make_are_checked():
+    made = FunctionTransformer(lambda rows: rows.assign(x=1 / rows["z"]))
+    check(TRAIN.assign(z=2.0), TEST.assign(z=3.0), first=[made])
+    with raises_code("column_not_finite", "'x' of the test table", "6 of 6"):
+        check(TRAIN.assign(z=2.0), TEST.assign(z=0.0), first=[made])
+
+
 # --- preprocess ----------------------------------------------------------------------------------------------------
 
 FITTED = pd.DataFrame({"age": [1.0, 3.0, 8.0, np.nan], "deck": ["A", "B", None, "A"], "unused": [1, 2, 3, 4]})
@@ -124,3 +206,39 @@ def test_codes_for_trees():
 def test_a_column_without_any_value_in_a_fold_is_kept():
     empty = FITTED.assign(age=np.nan)
     assert preprocess(["age"], []).fit(empty).transform(SEEN).shape == (2, 2)
+
+
+@pytest.mark.parametrize("encode", ["onehot", "ordinal"])
+def test_categories_are_compared_by_what_they_spell(encode):
+    numbers, text = pd.DataFrame({"c": [1, 2, 10]}), pd.DataFrame({"c": pd.Series([1, "2", 10.0, "b"], dtype=object)})
+    made = preprocess([], ["c"], encode=encode).fit(numbers)
+    for same in (pd.DataFrame({"c": [1.0, 2, 10]}), pd.DataFrame({"c": ["1", "2.0", "10"]})):
+        np.testing.assert_array_equal(made.transform(same), made.transform(numbers))
+    strange = made.transform(pd.DataFrame({"c": ["b", "2"]}))
+    np.testing.assert_array_equal(strange, [[0, 0, 0], [0, 1, 0]] if encode == "onehot" else [[-1], [1]])
+    made = preprocess([], ["c"], encode=encode).fit(text)
+    np.testing.assert_array_equal(made.transform(pd.DataFrame({"c": [1, 2, 10]})), made.transform(text)[:3])
+
+
+def test_one_row_and_a_column_listed_twice_are_transformed():
+    made = preprocess(["age", "age"], ["deck", "deck"]).fit(FITTED)
+    assert made.transform(SEEN[:1]).shape == (1, 5)
+
+
+def test_other_transformers_of_columns_are_left_alone():
+    own = ColumnTransformer([("numeric", StandardScaler(), slice(1, 2)), ("categorical", "drop", ["c"])])
+    made = tabular.recipe(TabularParams, lambda *_: make_pipeline(own, LogisticRegression()), "y", "binary")
+    made.check(TabularParams(), TRAIN.dropna(), TEST)
+
+
+def test_columns_named_by_numbers_are_refused():
+    with raises_code("column_name_not_text", "got 3", "rename"):
+        preprocess([3], [])
+
+
+def test_names_of_the_features():
+    names = preprocess(["age"], ["deck"]).fit(FITTED).get_feature_names_out()
+    assert names.tolist() == [
+        *("numeric__age", "numeric__missingindicator_age"),
+        *("categorical__deck_A", "categorical__deck_B", "categorical__deck_nan"),
+    ]

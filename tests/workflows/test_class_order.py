@@ -96,6 +96,24 @@ def test_a_label_outside_the_classes_is_refused_before_training(toy: Path) -> No
     assert not list(Path("runs").glob("table/*"))
 
 
+def test_labels_of_another_type_than_the_classes_say_so(toy: Path) -> None:
+    with raises_code("unknown_class", "'y' holds 0,", "['0', '1'] (200 of 200 values", "make labels and classes"):
+        train(metrics.accuracy("y", classes=("0", "1")), on_columns(["a"], kind="binary"), points((0, 1)))
+
+
+def test_a_list_among_labels_is_no_class(toy: Path) -> None:
+    tables = points(("a", "b"))
+    tables[0].at[3, "y"] = ["a"]
+    with raises_code("unknown_class", "holds ['a']", "(1 of 200 values"):
+        train(metrics.accuracy("y", classes=("a", "b")), on_columns(["a"]), tables, outputs=2)
+
+
+def test_a_single_class_is_refused_before_training(toy: Path) -> None:
+    with raises_code("single_class", "'y' is 'a' in all 200 train rows"):
+        train(metrics.accuracy("y", classes=("a", "b")), on_columns(["a"]), points(("a",)), outputs=2)
+    assert not list(Path("runs").glob("table/*"))
+
+
 def test_a_class_that_a_fold_lacks_has_probability_0_and_is_said(toy: Path) -> None:
     classes = ("b", "a", "c")
     tables = points(classes)

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from goldfold.competition import Fold
+from goldfold.data.column_values import check_one_kind
 from goldfold.errors import GoldfoldError
 
-REMEDY = {"class": "merge it with another class", "label": "leave it out of the stratification"}
+REMEDY = {"class": "merge it with another class", "label": "leave it out of the stratification, leave_out={names}"}
 
 
 def as_folds(drawn: Iterable[Any]) -> list[Fold]:
@@ -109,9 +110,24 @@ def complete(values: Any, kind: str) -> pd.Series:
     return series
 
 
-def codes_of(values: Sequence, kind: str) -> tuple[np.ndarray, list]:
-    """Return the position of each value among the sorted distinct values, (n,), and the latter."""
-    codes, names = pd.factorize(complete(values, kind), sort=True)
+def codes_of(values: Any, kind: str) -> tuple[np.ndarray, list]:
+    """Return the position of each value among the sorted distinct values, int64 (n,), and the latter.
+
+    kind: names one value in the message, such as "group".
+
+    Raises:
+        GoldfoldError: `values_missing`; `values_mixed`, text among numbers; `values_not_sortable`, lists, for example.
+    """
+    series = complete(values, kind)
+    check_one_kind(series, f"the {kind} of the rows")
+    try:
+        codes, names = pd.factorize(series, sort=True)
+    except TypeError as error:
+        raise GoldfoldError(
+            "values_not_sortable",
+            f"the {kind} of a row must be text, a number, a bool or a date, got {series.iloc[0]!r} first ({error}): "
+            "convert it with .astype(str)",
+        ) from None
     return codes, names.tolist()
 
 
@@ -119,14 +135,20 @@ def check_each_present(
     folds: list[Fold], of: str, names: Sequence, count: Callable[[np.ndarray], np.ndarray]
 ) -> list[Fold]:
     """Return `folds` after checking that both parts hold each name; `count`: positions -> rows of each name."""
+    lacking, first = dict[Any, None](), ""
     for number, fold in enumerate(folds):
         for part, positions in zip(("training", "validation"), fold, strict=True):
-            if len(lacking := np.flatnonzero(count(positions) == 0)):
-                what = f"{part} row of {of} {names[lacking[0]]!r}"
-                raise GoldfoldError(
-                    "fold_lacks_class",
-                    f"fold {number} has no {what}: use fewer folds, another seed, or {REMEDY[of]}",
-                )
+            absent = [names[at] for at in np.flatnonzero(count(positions) == 0).tolist()]
+            lacking.update(dict.fromkeys(absent))
+            if absent and not first:
+                first = f"fold {number} has no {part} row of {of} {', '.join(map(repr, absent))}"
+    if first:
+        others = [name for name in lacking if repr(name) not in first]
+        told = f", and other folds lack {', '.join(map(repr, others))}" if others else ""
+        raise GoldfoldError(
+            "fold_lacks_class",
+            f"{first}{told}: use fewer folds, another seed, or {REMEDY[of].format(names=list(lacking))}",
+        )
     return folds
 
 

@@ -12,7 +12,7 @@ scikit-learn splitter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Sized
+from collections.abc import Collection, Iterable, Sequence, Sized
 from datetime import timedelta
 from typing import Any
 
@@ -21,7 +21,7 @@ import pandas as pd
 
 from goldfold.competition import Fold
 from goldfold.data.fold_checks import REMEDY, check_each_present, codes_of, complete, verified
-from goldfold.errors import GoldfoldError
+from goldfold.errors import GoldfoldError, unknown
 
 
 def k_fold(rows: Sized, folds: int, seed: int) -> list[Fold]:
@@ -69,11 +69,12 @@ def stratified_grouped(labels: Sequence, groups: Sequence, folds: int, seed: int
     return verified(drawn, len(codes), labels=labels, groups=groups)
 
 
-def multilabel_stratified(labels: Any, folds: int, seed: int) -> list[Fold]:
+def multilabel_stratified(labels: Any, folds: int, seed: int, leave_out: Collection = ()) -> list[Fold]:
     """Spread the positive rows of each label over the folds as evenly as their combinations allow.
 
     labels: (n, c) table or array of 0 and 1 (or bool), c >= 2. Both parts of each fold need a positive row of each
         label.
+    leave_out: columns of labels that are too rare to stratify; two others must remain. A fold may lack them.
     Source: Sechidis, Tsoumakas and Vlahavas 2011, implemented by `iterative-stratification`.
     """
     from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
@@ -83,6 +84,14 @@ def multilabel_stratified(labels: Any, folds: int, seed: int) -> list[Fold]:
         raise GoldfoldError(
             "labels_not_binary",
             "multilabel folds need two or more columns of 0 and 1 without gaps: use `stratified` for other labels",
+        )
+    if unknown_labels := [name for name in leave_out if name not in table]:
+        raise unknown("label to leave out", str(unknown_labels[0]), map(str, table.columns), code="unknown_column")
+    table = table.drop(columns=list(leave_out))
+    if table.shape[1] < 2:
+        raise GoldfoldError(
+            "too_few_labels",
+            f"multilabel folds need two labels, but leave_out leaves {list(table.columns)}: use stratified or k_fold",
         )
     present = table.to_numpy(dtype=bool)
     _enough(len(present), "rows", folds)
@@ -148,12 +157,13 @@ def _enough(count: int, what: str, folds: int, extra: int = 0) -> None:
 
 
 def _enough_of_each(counts: Iterable[int], of: str, names: Sequence, folds: int, what: str = "rows") -> None:
-    for name, count in zip(names, counts, strict=True):
-        if count < folds:
-            fewer = f"use at most {count} folds or " if count > 1 else ""
-            raise GoldfoldError(
-                "class_too_small", f"{of} {name!r} has {count} {what} for {folds} folds: {fewer}{REMEDY[of]}"
-            )
+    rare = {name: int(count) for name, count in zip(names, counts, strict=True) if count < folds}
+    if not rare:
+        return
+    told = " and ".join(f"{of} {name!r} has {count} {what}" for name, count in rare.items())
+    fewest = min(rare.values())
+    fewer = f"use at most {fewest} folds or " if fewest > 1 else ""
+    raise GoldfoldError("class_too_small", f"{told} for {folds} folds: {fewer}{REMEDY[of].format(names=list(rare))}")
 
 
 def _classes(labels: Sequence, folds: int) -> tuple[np.ndarray, list]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from goldfold.data.column_values import check_one_kind
 from goldfold.errors import GoldfoldError, unknown
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def timeline(sequences: np.ndarray | Sequence, times: np.ndarray | Sequence[floa
 
     Raises:
         GoldfoldError: `lengths_differ`; `timeline_empty`, there are no rows; `sequence_or_time_missing`, with the first
-            such row; `times_not_numeric`.
+            such row; `times_not_numeric`; `values_mixed`, numbers and text among the sequences.
     """
     line = _placed(sequences, times, "times")
     if not len(line.times):
@@ -156,7 +157,7 @@ def of_table(rows: pd.DataFrame, columns: Neighbors) -> Timeline:
     """Build the timeline of a table; rows whose sequence or time is missing or infinite have no neighbors.
 
     Raises:
-        GoldfoldError: `unknown_column`; `times_not_numeric`.
+        GoldfoldError: `unknown_column`; `times_not_numeric`; `values_mixed`.
     """
     for column in (columns.sequence, columns.time):
         if column not in rows:
@@ -170,6 +171,7 @@ def _placed(sequences: Any, times: Any, what: str) -> Timeline:
         raise GoldfoldError(
             "lengths_differ", f"got {len(owners)} sequences and {len(values)} times: give each row one of each"
         )
+    check_one_kind(owners, "the column of sequences")
     if (kind := pd.api.types.infer_dtype(values, skipna=True)) not in NUMBERS:
         raise GoldfoldError(
             "times_not_numeric",

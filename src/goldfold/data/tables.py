@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from goldfold.data import columns, csv_tables
+from goldfold.data.column_values import check_one_kind
+from goldfold.data.fold_checks import codes_of
 from goldfold.errors import GoldfoldError
 
 if TYPE_CHECKING:
@@ -24,9 +27,10 @@ def check(competition: Competition, tables: Tables) -> None:
     """Check that the tables are complete and free of target leakage.
 
     Raises:
-        GoldfoldError: a table has no rows, or ids are missing or repeated; a target is missing in a train row or is in
-            the test table; a column that the competition names does not exist; the group has gaps; a file in `path` or
-            `mask_path` is absent; the sample submission asks for ids that the test table lacks, or looks damaged.
+        GoldfoldError: a table has no rows or two columns of one name, or ids are missing or repeated; a target is
+            missing in a train row or is in the test table; a column that the competition names does not exist; the
+            group has gaps; a target or the group mixes numbers and text; a file in `path` or `mask_path` is absent; the
+            sample submission asks for ids that the test table lacks, or looks damaged.
     """
     if isinstance(competition.targets, str):
         raise GoldfoldError(
@@ -44,6 +48,7 @@ def check(competition: Competition, tables: Tables) -> None:
     if competition.group is not None:
         columns.require(tables.train, competition.group, "group column in the train table")
         _check_complete(tables.train, competition.group, "group")
+        codes_of(tables.train[competition.group], f"group '{competition.group}'")
     _check_named(competition, tables)
 
 
@@ -61,6 +66,13 @@ def _check_named(competition: Competition, tables: Tables) -> None:
 def _check_ids(name: str, rows: DataFrame) -> None:
     if not len(rows):
         raise GoldfoldError("table_empty", f"the {name} table has no rows: check which file load() reads")
+    doubled = rows.columns[rows.columns.duplicated()].tolist()
+    if doubled:
+        raise GoldfoldError(
+            "columns_not_unique",
+            f"the {name} table has {len(doubled)} columns of a name it already has, first {doubled[0]!r}: rename "
+            "or drop them in load()",
+        )
     if "id" not in rows:
         columns = ", ".join(map(str, rows.columns[:8]))
         raise GoldfoldError(
@@ -72,7 +84,7 @@ def _check_ids(name: str, rows: DataFrame) -> None:
             "id_missing",
             f"the {name} table has {count} rows without an id: drop them in load(), or read ids as text if one is NA",
         )
-    repeated = rows["id"][rows["id"].duplicated()].tolist()
+    repeated = rows["id"][csv_tables.written(rows["id"]).duplicated()].tolist()  # files do not tell 1 from "1"
     if repeated:
         raise GoldfoldError(
             "ids_not_unique",
@@ -83,13 +95,17 @@ def _check_ids(name: str, rows: DataFrame) -> None:
 
 def _check_files(name: str, rows: DataFrame, column: str) -> None:
     """Check that the files of a column exist; `image_checks` decodes them."""
-    absent = [path for path in rows.get(column, ()) if not Path(path).is_file()]
+    absent = [path for path in rows.get(column, ()) if not _is_file(path)]
     if absent:
         raise GoldfoldError(
             "unreadable_image",
             f"{len(absent)} of {len(rows)} files in {column} of the {name} table do not exist, first '{absent[0]}': "
             "prepare or download the data again",
         )
+
+
+def _is_file(path: object) -> bool:
+    return isinstance(path, str | Path) and os.path.isfile(path)  # False for text that cannot be a path, too
 
 
 def _check_sample(sample: DataFrame, tables: Tables, targets: Sequence[str]) -> None:
@@ -137,6 +153,7 @@ def _check_target(tables: Tables, target: str) -> None:
             "target_in_test", f"the test table holds the target '{target}', which leaks labels: drop it in load()"
         )
     _check_complete(tables.train, target, "target")
+    check_one_kind(tables.train[target], f"target '{target}'")
 
 
 def _check_complete(train: DataFrame, column: str, what: str) -> None:
@@ -169,7 +186,7 @@ def content_hashes(rows: DataFrame, targets: Sequence[str]) -> Series:
 
 
 def _hashable(cell: object) -> object:
-    return repr(cell) if isinstance(cell, (list, dict, set)) else cell
+    return repr(cell) if isinstance(cell, (list, tuple, dict, set, frozenset)) else cell
 
 
 def _file_hashes(paths: Series) -> list[str]:
@@ -186,7 +203,7 @@ def data_hash(tables: Tables, train_contents: Series, test_contents: Series) -> 
     digest = hashlib.sha256()
     for rows, content in ((tables.train, train_contents), (tables.test, test_contents)):
         plain = rows.drop(columns="path", errors="ignore").astype(str)
-        for column in [c for c in plain if str(c).endswith("path") and Path(plain[c].iloc[0]).is_file()]:
+        for column in [c for c in plain if str(c).endswith("path") and _is_file(plain[c].iloc[0])]:
             plain[column] = _file_hashes(plain[column])  # such as masks, which `content_hashes` does not cover
         digest.update(pd.util.hash_pandas_object(plain, index=False).to_numpy().tobytes())
         digest.update("\n".join(map(str, content)).encode())

@@ -10,7 +10,7 @@ import numpy as np
 
 from goldfold.data import columns
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.failures import absent_column
+from goldfold.experiment.failures import absent_column, explained
 from goldfold.experiment.scoring import MISFITS, metrics_for
 from goldfold.metrics.inputs import class_indices
 from goldfold.params import Role, values
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 COLUMN_FAULTS = frozenset({"unknown_column", "column_not_a_name"})
 
 
-def check_recipe(competition: Competition, name: str, params: BaseModel, tables: Tables) -> tuple | None:
-    """Check that a recipe fits the tables and the metrics; returns the result of `class_order`.
+def check_recipe(competition: Competition, name: str, params: BaseModel, tables: Tables) -> None:
+    """Check that a recipe fits the tables and the metrics.
 
     Raises:
-        GoldfoldError: a column is absent; those of `class_order`; a metric cannot score such predictions.
+        GoldfoldError: a column is absent; those of `class_order` and of the recipe's own `check`; a metric cannot score
+            such predictions.
     """
     recipe = competition.recipes[name]
     for column in recipe.columns:
@@ -39,8 +40,10 @@ def check_recipe(competition: Competition, name: str, params: BaseModel, tables:
         if column is not None:
             columns.require(tables.train, column, f"column {key} in the train table")
     classes = class_order(competition, recipe, tables.train)
+    if recipe.check:
+        with explained("the check of the tables", name):
+            recipe.check(params, tables.train, tables.test)
     _check_metrics(competition, name, params, _two_rows(tables.train, competition.targets), classes)
-    return classes
 
 
 def _check_metrics(
@@ -85,7 +88,8 @@ def class_order(competition: Competition, recipe: Recipe, train: DataFrame) -> t
 
     Raises:
         GoldfoldError: the train table has no such column; `class_order_differs`, the recipe and a metric, or two
-            metrics, name other classes or another order; `unknown_class`, a train row has another label.
+            metrics, name other classes or another order; `unknown_class`, a train row has another label;
+            `single_class`; `values_not_sortable`.
     """
     if recipe.labels is None:
         return None
@@ -105,8 +109,14 @@ def class_order(competition: Competition, recipe: Recipe, train: DataFrame) -> t
             )
     columns.require(train, column, "target column of the recipe in the train table")
     labels = train[column].to_numpy()
-    order = _sorted(set(labels.tolist())) if order is None else order
-    class_indices(labels, order, f"target '{column}'")
+    order = _sorted(labels.tolist(), column) if order is None else order
+    found = class_indices(labels, order, f"target '{column}'")
+    if (found == found[0]).all():
+        raise GoldfoldError(
+            "single_class",
+            f"target '{column}' is {order[found[0]]!r} in all {len(found)} train rows, and a classifier needs two "
+            "classes: check which rows load() reads",
+        )
     return order
 
 
@@ -115,8 +125,12 @@ def _agree(order: tuple, other: tuple) -> bool:
     return order == other or (len(order) == len(other) and not set(order) & set(other))
 
 
-def _sorted(labels: set) -> tuple:
+def _sorted(labels: list, column: str) -> tuple:
     try:
-        return tuple(sorted(labels))
-    except TypeError:  # numbers and text
-        return tuple(sorted(labels, key=str))
+        return tuple(sorted(set(labels)))
+    except TypeError as error:
+        raise GoldfoldError(
+            "values_not_sortable",
+            f"labels in '{column}' must be text, numbers or bools, got {labels[0]!r} first ({error}): convert them in "
+            "load() with .astype(str)",
+        ) from None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from goldfold.data.fold_checks import codes_of
 from goldfold.errors import GoldfoldError
 
 if TYPE_CHECKING:
@@ -152,5 +153,5 @@ def resampling_scorer(metric: Metric, rows: DataFrame, predictions: np.ndarray) 
 def _members(count: int, groups: np.ndarray | None) -> Sequence[np.ndarray] | np.ndarray:
     if groups is None:
         return np.arange(count)[:, None]
-    _, inverse, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    return np.split(np.argsort(inverse, kind="stable"), np.cumsum(sizes)[:-1])
+    codes, _ = codes_of(groups, "group")
+    return np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+import pandas as pd
 
 from goldfold.errors import unknown
 from goldfold.io import seeding
@@ -30,12 +32,36 @@ REFLECT_101 = 4  # cv2.BORDER_REFLECT_101
 def apply(pipeline: Compose, seed: int, epoch: int, sample_id: object, **targets: Any) -> dict[str, Any]:
     """Run `pipeline(**targets)` with the random state of this sample and epoch; setting it takes about 20 µs.
 
-    sample_id: anything with a stable `str`: an id, a row position.
+    sample_id: anything with a stable `str`: an id, a row position. Equal ones get equal results: see `distinct_ids`.
     targets: the inputs of albumentations, such as image=uint8 (h, w, c) and mask=(h, w).
     """
     own_seed = seeding.derive(seed, "augmentation", epoch, sample_id)
     pipeline.set_random_state(np.random.default_rng(own_seed), random.Random(own_seed))
     return pipeline(**targets)
+
+
+def occurrences(values: Iterable) -> np.ndarray:
+    """Return how often the text of each value occurred before it, int64 (n,).
+
+    >>> occurrences(["a", "b", "a", "a"]).tolist()
+    [0, 0, 1, 2]
+    """
+    text = pd.Series([str(value) for value in values])
+    return text.groupby(text).cumcount().to_numpy(np.int64)
+
+
+def distinct_ids(ids: Iterable) -> list:
+    """Return an id for `apply` for each row: copies of a row (oversampling) are augmented differently.
+
+    The first row of an id keeps it.
+    """
+    known = list(ids)
+    return [repeat(each, number) for each, number in zip(known, occurrences(known).tolist(), strict=True)]
+
+
+def repeat(sample_id: object, occurrence: int) -> object:
+    """Return the id for `apply` of an occurrence of a sample in an epoch; 0, the first, is the id itself."""
+    return f"{sample_id}\x1e{occurrence}" if occurrence else sample_id
 
 
 def pipeline(name: str, size: int) -> Compose:

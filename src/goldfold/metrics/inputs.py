@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,14 +52,24 @@ def class_indices(values: ArrayLike, classes: Sequence, source: str) -> np.ndarr
     """
     position = {label: index for index, label in enumerate(classes)}
     given = np.asarray(values).tolist()
-    found = np.fromiter((position.get(value, -1) for value in given), np.int64, len(given))
+    found = np.fromiter((_position(position, value) for value in given), np.int64, len(given))
     if (found < 0).any():
-        stranger = given[int((found < 0).argmax())]
+        stranger, count = given[int((found < 0).argmax())], int((found < 0).sum())
+        alike = str(stranger) in map(str, classes)
+        cure = "make labels and classes numbers, or both text, in load()" if alike else "list every class"
         raise GoldfoldError(
             "unknown_class",
-            f"{source} holds {stranger!r}, which is not among the classes {list(classes)}: list every class",
+            f"{source} holds {stranger!r}, which is not among the classes {list(classes)} ({count} of {len(given)} "
+            f"values are not): {cure}",
         )
     return found
+
+
+def _position(known: Mapping, value: object) -> int:
+    try:
+        return known.get(value, -1)
+    except TypeError:  # a list, which has no hash
+        return -1
 
 
 def check_predictions(predictions: np.ndarray, rows: DataFrame, *shapes: tuple[int, ...]) -> np.ndarray:

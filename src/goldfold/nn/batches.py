@@ -117,11 +117,11 @@ def in_memory(
 
 @dataclass(frozen=True)
 class _Samples(Dataset):
-    """A stateless torch dataset: its keys are (epoch, position), so workers need no other state to know the epoch."""
+    """A stateless torch dataset: its keys start with (epoch, position), so workers need no other state."""
 
-    item: Callable[[int, int], Any]
+    item: Callable[..., Any]
 
-    def __getitem__(self, key: tuple[int, int]) -> Any:
+    def __getitem__(self, key: tuple[int, ...]) -> Any:
         return self.item(*key)
 
 
@@ -129,9 +129,9 @@ class _Keys:
     """A batch sampler for persistent workers: its batches are replaced between epochs."""
 
     def __init__(self) -> None:
-        self.batches: list[list[tuple[int, int]]] = []
+        self.batches: list[list[tuple[int, ...]]] = []
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+    def __iter__(self) -> Iterator[list[tuple[int, ...]]]:
         return iter(self.batches)
 
 
@@ -141,7 +141,7 @@ class FromDataset:
 
     loader: DataLoader
     keys: _Keys
-    batches: list[list[tuple[int, int]]]
+    batches: list[list[tuple[int, ...]]]
 
     def __len__(self) -> int:
         return len(self.batches)

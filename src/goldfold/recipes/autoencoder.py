@@ -91,7 +91,9 @@ def _plan(
     holdout_pixels = reading.load_resized(list(holdout["path"]), params.image_size)
     classes = list(holdout[class_]) if class_ in rows and holdout[class_].notna().all() else None
     kept = autoencoder_diagnostics.held_out(holdout_pixels, list(holdout["id"]), params.pseudo, classes, runtime.device)
-    item = partial(_sample, pixels, list(train["id"]), _transforms(params), runtime.seed, params.damages)
+    item = partial(
+        _sample, pixels, augmentation.distinct_ids(train["id"]), _transforms(params), runtime.seed, params.damages
+    )
     drop_last = len(train) > params.batch_size  # statistics of batch norm suffer from a small last batch
     stage = Stage(
         name="reconstruct",

@@ -170,7 +170,7 @@ def _batches(
         image_of=image_of,
         pipeline=augmentation.pipeline(params.augmentation, params.image_size),
         seed=runtime.seed,
-        ids=list(rows["id"]),
+        ids=augmentation.distinct_ids(rows["id"]),
         labels=labels,
     )
     return batches.from_dataset(item, len(rows), params.batch_size, runtime.seed, runtime.workers, drop_last=drop_last)

@@ -94,7 +94,7 @@ def build(masks: Masks, params: SegmenterParams, rows: DataFrame, runtime: Runti
         _sample,
         reading.load_resized(list(rows["path"]), params.image_size),
         np.stack([_foreground(objects, params.image_size) for objects in _sized(masks(rows), rows)]),
-        list(rows["id"]),
+        augmentation.distinct_ids(rows["id"]),
         _crop_pipeline(params),
         runtime.seed,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from goldfold.competition import Stage
 from goldfold.errors import GoldfoldError
+from goldfold.images import augmentation
 from goldfold.io import seeding
 from goldfold.nn import batches, schedules
 from goldfold.optional_parts import UntrainedLoss
@@ -81,12 +82,11 @@ def _batches(
 ) -> Callable[[int], Any]:
     """epoch -> batches of (inputs, labels), or of two views if every row is a label of its own."""
     params, runtime = training.params, training.runtime
-    own_batches = partial(_own_batches, sampler)
     if params.metric_augmentation == "none":
         assert labeled.codes is not None
         values = torch.from_numpy(inputs(tuple(training.rows["path"].iloc[labeled.rows])))
         tensors = values.to(runtime.device), torch.from_numpy(labeled.codes).to(runtime.device)
-        return lambda epoch: batches.InMemory(tensors, own_batches(epoch))
+        return lambda epoch: batches.InMemory(tensors, _own_parts(sampler(epoch)))
     views = training.random_views(params.metric_augmentation)
     if labeled.codes is None:
         near = None
@@ -98,16 +98,22 @@ def _batches(
     dataset = batches.from_dataset(item, len(labeled.rows), 1, runtime.seed, runtime.workers)
 
     def epoch_batches(epoch: int) -> batches.FromDataset:
-        keys = [[(epoch, int(position)) for position in batch] for batch in own_batches(epoch)]
+        drawn = sampler(epoch)
+        before = augmentation.occurrences(np.concatenate(drawn).tolist())  # over the parts of all processes
+        counts = np.split(before, np.cumsum([len(batch) for batch in drawn])[:-1])
+        keys: list[list[tuple[int, ...]]] = [
+            [(epoch, *key) for key in zip(own.tolist(), count.tolist(), strict=True)]
+            for own, count in zip(_own_parts(drawn), _own_parts(counts), strict=True)
+        ]
         return replace(dataset(epoch), batches=keys)
 
     return epoch_batches
 
 
-def _own_batches(sampler: BatchSampler, epoch: int) -> list[np.ndarray]:
+def _own_parts(drawn: Sequence[np.ndarray]) -> list[np.ndarray]:
     """This process's part of every batch."""
     rank, world_size = batches.rank_and_world_size()
-    return [batch[: len(batch) - len(batch) % world_size][rank::world_size] for batch in sampler(epoch)]
+    return [batch[: len(batch) - len(batch) % world_size][rank::world_size] for batch in drawn]
 
 
 def _losses(name: str, device: torch.device, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Mapping[str, Tensor]:
@@ -142,7 +148,7 @@ def _untrained_loss(
 ) -> dict[str, UntrainedLoss]:
     """The loss of random embeddings in the batches of the first epoch."""
     assert model.metric is not None
-    device, first_epoch = training.runtime.device, _own_batches(sampler, 0)
+    device, first_epoch = training.runtime.device, _own_parts(sampler(0))
     codes = None if labeled.codes is None else torch.from_numpy(labeled.codes)
     labels = [(_labels_of_views(len(rows)) if codes is None else codes[rows]).to(device) for rows in first_epoch]
     seed = seeding.derive(training.runtime.seed, "random embeddings")

@@ -60,7 +60,7 @@ class TrainingRows:
 
     def random_views(self, name: str) -> two_views.RandomViews:
         """Return random views of the rows under the augmentation `name`."""
-        params, size, ids = self.params, self.params.image_size, self.rows["id"].tolist()
+        params, size, ids = self.params, self.params.image_size, augmentation.distinct_ids(self.rows["id"])
         if name == "simsiam":
             pipeline = two_views.simsiam_pipeline(
                 size, crop=params.crop, strength=params.strength, flip=params.flip, gray=self.gray

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,7 @@ def load_sources(paths: Sequence[Path], gray: bool, memory: float, size: int | N
 
 @dataclass(frozen=True)
 class RandomViews:
-    """Random views of images, each drawn from (seed, epoch, id, number of the view).
+    """Random views of images, each drawn from (seed, epoch, id, number of the view, occurrence in the epoch).
 
     images: by position. ids: of the rows. pipeline: the augmentation.
     """
@@ -94,16 +95,19 @@ class RandomViews:
     pipeline: Compose
     seed: int
 
-    def view(self, epoch: int, position: int, number: int) -> np.ndarray:
-        """Return a view of the image at `position`, uint8 (size, size, c)."""
-        sample_id = f"view {number} of {self.ids[position]}"
+    def view(self, epoch: int, position: int, number: int, occurrence: int = 0) -> np.ndarray:
+        """Return a view of the image at `position`, uint8 (size, size, c).
+
+        occurrence: how often the epoch had the position before.
+        """
+        sample_id = augmentation.repeat(f"view {number} of {self.ids[position]}", occurrence)
         augmented = augmentation.apply(self.pipeline, self.seed, epoch, sample_id, image=self.images[position])
         return np.ascontiguousarray(augmented["image"])
 
 
 @dataclass(frozen=True)
 class TwoViews:
-    """Samples for `batches.from_dataset`: (epoch, position) -> two views of a row.
+    """Samples for `batches.from_dataset`: (epoch, position, its occurrence in the epoch) -> two views of a row.
 
     later: int64 (n,), position of the later frame of each row, or -1 if there is none. If given, samples also have a
         view of the later frame, and whether it is known; if it is not, the view is of the row itself.
@@ -114,31 +118,36 @@ class TwoViews:
     later: np.ndarray | None = None
     neighbors: Sequence[np.ndarray] | None = None
 
-    def __call__(self, epoch: int, position: int) -> tuple:
-        other = position if self.neighbors is None else self._draw_neighbor(self.neighbors[position], epoch, position)
-        first, second = self.views.view(epoch, position, 0), self.views.view(epoch, other, 1)
+    def __call__(self, epoch: int, position: int, occurrence: int = 0) -> tuple:
+        view = partial(self.views.view, epoch, occurrence=occurrence)
+        own = augmentation.repeat(self.views.ids[position], occurrence)
+        other = position if self.neighbors is None else self._draw_neighbor(self.neighbors[position], epoch, own)
+        first, second = view(position, 0), view(other, 1)
         if self.later is None:
             return first, second
         later = int(self.later[position])
         known = later >= 0
-        return first, second, self.views.view(epoch, later if known else position, 2), known
+        return first, second, view(later if known else position, 2), known
 
-    def _draw_neighbor(self, neighbors: np.ndarray, epoch: int, position: int) -> int:
+    def _draw_neighbor(self, neighbors: np.ndarray, epoch: int, sample_id: object) -> int:
         """One of the neighbors of a row at random."""
-        drawn = seeding.derive(self.views.seed, "near", epoch, self.views.ids[position])
+        drawn = seeding.derive(self.views.seed, "near", epoch, sample_id)
         return int(neighbors[drawn % len(neighbors)])
 
 
 @dataclass(frozen=True)
 class OneView:
-    """Samples for `batches.from_dataset`: (epoch, position) -> a view of `rows[position]` and `labels[position]`."""
+    """Samples for `batches.from_dataset`: a view of `rows[position]` and `labels[position]`.
+
+    They are called with (epoch, position, its occurrence in the epoch).
+    """
 
     views: RandomViews
     rows: np.ndarray
     labels: np.ndarray
 
-    def __call__(self, epoch: int, position: int) -> tuple[np.ndarray, int]:
-        return self.views.view(epoch, int(self.rows[position]), 0), int(self.labels[position])
+    def __call__(self, epoch: int, position: int, occurrence: int = 0) -> tuple[np.ndarray, int]:
+        return self.views.view(epoch, int(self.rows[position]), 0, occurrence), int(self.labels[position])
 
 
 def later_frames(sequences: np.ndarray, times: np.ndarray, step: float) -> np.ndarray:

@@ -60,7 +60,7 @@ def after_training(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) 
 def _of_scores(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> list[Finding]:
     """Audit the scores against chance, selection on the scored folds, luck in small sets, and self-made defects."""
     metric, looked = experiment.competition.metric, 1
-    findings = audits.worse_than_chance(metric.name, whole.metrics[metric.name])
+    findings = _against_chance(experiment, whole)
     by_hand = experiment.loop.select.isdecimal()
     if by_hand or experiment.loop.select == "best":
         trained = [(fit.history, fit.epoch) for fit in fits if fit.epoch]
@@ -71,6 +71,15 @@ def _of_scores(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> l
     tested = test_of(rows, whole.oof) if test_of else None
     findings += audits.tiny_sample(metric.name, whole.metrics[metric.name]["mean"], tested, max(1, looked))
     return findings + audits.proxy_only(metric)
+
+
+def _against_chance(experiment: Experiment, whole: Outcome) -> list[Finding]:
+    """Every metric against its chance level; nothing without labels, where a chance level means nothing."""
+    competition, train = experiment.competition, experiment.tables.train
+    labeled = any(train[target].astype(str).nunique() > 1 for target in competition.targets)
+    if not labeled and not competition.metric.options.proxy:
+        return []
+    return [found for name, summary in whole.metrics.items() for found in audits.worse_than_chance(name, summary)]
 
 
 def _ranked_neighbors(experiment: Experiment) -> list[Finding]:
