@@ -10,7 +10,7 @@ FANNED = $(if $(EXECUTOR),--executor "$(EXECUTOR)") $(if $(WORKERS),--workers $(
 ACCEPTED = $(addprefix --accept ,$(ACCEPT))
 RAY = $(if $(filter ray%,$(EXECUTOR)),.venv/ray)
 
-.PHONY: help demo test test-slow lint docs prepare train score grade epochs pick compare query new list
+.PHONY: help demo test test-slow lint docs prepare train score grade epochs pick compare ablate query new list
 .PHONY: tune dashboard blend gains test-ray submit download notebook ledger rank host host-add host-user test-clients
 .DEFAULT_GOAL := help
 
@@ -60,6 +60,9 @@ pick: .venv/ready     ## [RUN=latest] EPOCH=15 [ACCEPT=code_changed]: predict wi
 
 compare: .venv/ready  ## RUNS="a b" [ACCEPT="unequal_budget no_zero_shot_row"]: compare runs with the first one, paired over folds
 	$(GOLDFOLD) compare $(RUNS) $(if $(ACCEPT),--accept $(ACCEPT))
+
+ablate: .venv/ready   ## COMP=digits CONFIG=baseline [SET="seeds=[0,1,2]"] [WORKERS=2] [ACCEPT=unequal_budget]: train a config and its variants in `ablation:`, compare them in one table
+	@$(GOLDFOLD) ablate --comp "$(COMP)" --config "$(CONFIG)" $(if $(WORKERS),--workers $(WORKERS)) $(ACCEPTED) $(if $(QUIET),--quiet) $(SET)
 
 query: .venv/ready    ## [RUN=latest] IMAGE=any.jpg [IDS="id1 id2"] [TOP=10] [ACCEPT=code_changed]: find the most similar images by the run's embeddings
 	@$(GOLDFOLD) query --run "$(RUN)" $(ACCEPTED) $(if $(IMAGE),--image "$(IMAGE)") $(if $(IDS),--ids $(IDS)) $(if $(TOP),--top "$(TOP)") $(if $(QUIET),--quiet)

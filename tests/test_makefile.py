@@ -51,6 +51,11 @@ PASSED = [  # target, variables, what the parser reads
     ("pick", ["RUN=a-r1", "EPOCH=15", "ACCEPT=code_changed"], {"epoch": 15, "accept": ["code_changed"]}),
     ("compare", ["RUNS=a b", "ACCEPT=unequal_budget x"], {"runs": ["a", "b"], "accept": ["unequal_budget", "x"]}),
     (
+        "ablate",
+        ["COMP=blobs", "CONFIG=fusion", "SET=seeds=[0,1]", "WORKERS=2", "ACCEPT=unequal_budget", "QUIET=1"],
+        {"comp": "blobs", "config": "fusion", "overrides": ["seeds=[0,1]"], "workers": 2, "accept": ["unequal_budget"]},
+    ),
+    (
         "query",
         ["IMAGE=a b.jpg", "IDS=1 2", "TOP=3", "ACCEPT=code_changed"],
         {"run": "latest", "image": ["a b.jpg"], "ids": ["1", "2"], "top": 3, "accept": ["code_changed"]},

@@ -14,6 +14,7 @@ from goldfold.run import Run, Runs
 if TYPE_CHECKING:
     from goldfold.competition import Competition, Tables
     from goldfold.report.study.result import StudyResult
+    from goldfold.workflows.ablate import Ablation
     from goldfold.workflows.compare import Comparison
     from goldfold.workflows.delivery.ledger import Ledger
 
@@ -128,6 +129,34 @@ class Project:
         from goldfold.workflows.compare import compare
 
         return compare(self.workspace, _names(runs), accept)
+
+    def ablate(
+        self,
+        competition: str,
+        config: str = "baseline",
+        *,
+        overrides: Sequence[str] = (),
+        device: str | None = None,
+        accept: Sequence[str] = (),
+        workers: int | None = None,
+        **values: Any,
+    ) -> Ablation:
+        """Train the config and the variants of its `ablation:` block, and compare them in one table.
+
+        Finished runs are used again. workers: fits at once; overrides, values, device, accept as in `train`.
+        """
+        from goldfold.experiment.executors import requested
+        from goldfold.workflows.ablate import ablate
+
+        return ablate(
+            self.workspace,
+            competition,
+            config,
+            [*overrides, *_overrides(values)],
+            device=device,
+            executor=requested(None, workers, None, None),
+            accept=accept,
+        )
 
     def blend(self, runs: Sequence[str | Run], *, method: str | None = None) -> Run:
         """An ensemble of runs, its weights and method chosen and scored out of fold; a run of its own."""

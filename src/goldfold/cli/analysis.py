@@ -1,4 +1,4 @@
-"""Verbs that look into finished runs: epochs, pick, compare, query, gains."""
+"""Verbs that look into finished runs: epochs, pick, compare, ablate, query, gains."""
 
 from __future__ import annotations
 
@@ -28,6 +28,18 @@ def pick(arguments: Namespace, project: Project) -> None:
 
 def compare(arguments: Namespace, project: Project) -> None:
     print(project.compare(arguments.runs, accept=arguments.accept))
+
+
+def ablate(arguments: Namespace, project: Project) -> None:
+    found = project.ablate(
+        arguments.comp,
+        arguments.config,
+        overrides=arguments.overrides,
+        device=arguments.device,
+        accept=arguments.accept,
+        workers=arguments.workers,
+    )
+    print(found)
 
 
 def query(arguments: Namespace, project: Project) -> None:

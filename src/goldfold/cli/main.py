@@ -16,7 +16,7 @@ from goldfold.errors import GoldfoldError
 
 MODULES = {  # module of goldfold.cli -> its commands, each a function of that name
     "training": ("prepare", "train", "score", "grade", "list", "new"),
-    "analysis": ("epochs", "pick", "compare", "query", "gains"),
+    "analysis": ("epochs", "pick", "compare", "ablate", "query", "gains"),
     "tuning": ("tune", "dashboard", "blend"),
     "delivery": ("submit", "download", "notebook", "ledger", "rank"),
     "hosting": ("host", "host-add", "host-user"),
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as error:
-        what = f"{error.strerror or error} at {error.filename}"
+        what = f"{error.strerror or error} at {error.filename or 'the output of the command'}"
         sys.exit(_refused(f"{what}: free disk space or fix permissions, then run the same command again"))
     except KeyboardInterrupt:
         print("\ngoldfold: interrupted; run the same command again to resume", file=sys.stderr)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from goldfold.cli.options import accepts, count, fans_out, runs_quietly
+
 OUTCOMES = """exit code and outcome; --json prints the outcome too, since make turns every code but 0 into 2:
   0  scored   the public score is known
   2  refused  by a check before the upload, or by the service; nothing was submitted
@@ -11,13 +13,6 @@ OUTCOMES = """exit code and outcome; --json prints the outcome too, since make t
   4  error    received, but the service could not score it
   5  pending  received, but not scored within --wait seconds; run the same command again to continue waiting
   6  unknown  the answer was lost and the submission is not listed; run the same command again to search for it"""
-
-
-def _count(text: str) -> int:
-    """Parse a whole number of 0 or more."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got {text}")
-    return int(text)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,7 +32,7 @@ def _train(verbs: argparse._SubParsersAction) -> None:
     """Commands from a new competition to a run: demo, new, prepare, train."""
     demo = verbs.add_parser("demo", help="train, score and submit on real data, and compare the CV with hidden labels")
     demo.add_argument("--keep", action="store_true", help="keep the leaderboard running at the end")
-    _runs_quietly(demo)
+    runs_quietly(demo)
 
     new = verbs.add_parser("new", help="create a competition folder that passes the contract tests")
     new.add_argument("--comp", required=True, help="name of the competition, a Python identifier")
@@ -57,14 +52,14 @@ def _train(verbs: argparse._SubParsersAction) -> None:
     train.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
     train.add_argument(
         "--data-workers",
-        type=_count,
+        type=count,
         default=0,
         help="processes per fit that load data (%(default)s); does not change results",
     )
     train.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change, such as epochs=3")
-    _fans_out(train, "fits")
-    _accepts(train)
-    _runs_quietly(train)
+    fans_out(train, "fits")
+    accepts(train)
+    runs_quietly(train)
 
 
 def _read(verbs: argparse._SubParsersAction) -> None:
@@ -81,22 +76,22 @@ def _read(verbs: argparse._SubParsersAction) -> None:
 
 
 def _compare(verbs: argparse._SubParsersAction) -> None:
-    """Commands that analyze finished runs: epochs, pick, compare, query, gains."""
+    """Commands that analyze finished runs: epochs, pick, compare, ablate, query, gains."""
     epochs = verbs.add_parser("epochs", help="compare the saved epochs of a run on some images, and recommend one")
     epochs.add_argument("--run", required=True, help="run: latest, autoencoder-r3 or magnetic_tiles/autoencoder-r3")
-    epochs.add_argument("--fold", type=_count, help="fold to show (default: the first one of the run)")
-    epochs.add_argument("--seed", type=_count, help="seed of the fit to show (default: the lowest one of the fold)")
+    epochs.add_argument("--fold", type=count, help="fold to show (default: the first one of the run)")
+    epochs.add_argument("--seed", type=count, help="seed of the fit to show (default: the lowest one of the fold)")
     epochs.add_argument("--images", nargs="*", metavar="ID", help="ids of images to show (default: 12 of the fold)")
     epochs.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
-    _accepts(epochs)
-    _runs_quietly(epochs)
+    accepts(epochs)
+    runs_quietly(epochs)
 
     pick = verbs.add_parser("pick", help="predict with one saved epoch; writes a new run with its own submission")
     pick.add_argument("--run", required=True, help="run: latest, autoencoder-r3 or magnetic_tiles/autoencoder-r3")
-    pick.add_argument("--epoch", required=True, type=_count, help="number of the epoch")
+    pick.add_argument("--epoch", required=True, type=count, help="number of the epoch")
     pick.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
-    _accepts(pick)
-    _runs_quietly(pick)
+    accepts(pick)
+    runs_quietly(pick)
 
     compare = verbs.add_parser("compare", help="compare runs, with differences paired over folds")
     compare.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs; differences are to the first")
@@ -108,16 +103,25 @@ def _compare(verbs: argparse._SubParsersAction) -> None:
         help="finding to accept instead of stopping, such as unequal_budget",
     )
 
+    ablate = verbs.add_parser("ablate", help="train a config and its named variants, and compare them in one table")
+    ablate.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")
+    ablate.add_argument("--config", default="baseline", help="config with a block `ablation:` (%(default)s)")
+    ablate.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
+    ablate.add_argument("--workers", type=count, help="number of fits that run at once (default: 1)")
+    ablate.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change for all variants")
+    accepts(ablate)
+    runs_quietly(ablate)
+
     query = verbs.add_parser(
         "query", help="find the most similar images by a run's embeddings, for image files or table rows"
     )
     query.add_argument("--run", required=True, help="run: latest, simsiam_fastap-r3 or frames/simsiam_fastap-r3")
     query.add_argument("--image", nargs="*", metavar="FILE", help="image files of any color mode and size")
     query.add_argument("--ids", nargs="*", metavar="ID", help="ids of the train or test table")
-    query.add_argument("--top", type=_count, default=10, help="number of neighbors to show (%(default)s)")
+    query.add_argument("--top", type=count, default=10, help="number of neighbors to show (%(default)s)")
     query.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
-    _accepts(query)
-    _runs_quietly(query)
+    accepts(query)
+    runs_quietly(query)
 
     gains = verbs.add_parser(
         "gains", help="measure what test-time augmentation, more seeds and more folds gain, and their cost"
@@ -127,8 +131,8 @@ def _compare(verbs: argparse._SubParsersAction) -> None:
         "--views", nargs="*", metavar="NAME", help="TTA views: none, mirrored, flips ... (default: all possible ones)"
     )
     gains.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
-    _accepts(gains)
-    _runs_quietly(gains)
+    accepts(gains)
+    runs_quietly(gains)
 
 
 def _tune(verbs: argparse._SubParsersAction) -> None:
@@ -142,7 +146,7 @@ def _tune(verbs: argparse._SubParsersAction) -> None:
     )
     tune.add_argument(
         "--trials",
-        type=_count,
+        type=count,
         default=50,
         help="number of trials of the study, including those of earlier commands (%(default)s)",
     )
@@ -151,27 +155,27 @@ def _tune(verbs: argparse._SubParsersAction) -> None:
     tune.add_argument("--storage", help="postgresql://user:password@host/database (default: a journal file)")
     tune.add_argument(
         "--redraws",
-        type=_count,
+        type=count,
         default=2,
         help="number of newly drawn folds to re-evaluate the best trial on (%(default)s)",
     )
     tune.add_argument("--unpruned", action="store_true", help="finish every trial: no pruning")
     tune.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
     tune.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change, such as epochs=3")
-    _fans_out(tune, "trials")
-    _accepts(tune)
-    _runs_quietly(tune)
+    fans_out(tune, "trials")
+    accepts(tune)
+    runs_quietly(tune)
 
     dashboard = verbs.add_parser("dashboard", help="show a study in the browser with optuna-dashboard")
     dashboard.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")
     dashboard.add_argument("--study", default="baseline", help="name of the study (%(default)s)")
     dashboard.add_argument("--storage", help="storage of the study, as for tune")
-    dashboard.add_argument("--port", type=_count, default=8322, help="port of the web server (%(default)s)")
+    dashboard.add_argument("--port", type=count, default=8322, help="port of the web server (%(default)s)")
 
     blend = verbs.add_parser("blend", help="blend the predictions of several runs, selected and scored out of fold")
     blend.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs of one competition, on the same folds")
     blend.add_argument("--method", help="blending method (default: all are tried)")
-    _runs_quietly(blend)
+    runs_quietly(blend)
 
 
 def _deliver(verbs: argparse._SubParsersAction) -> None:
@@ -192,7 +196,7 @@ def _deliver(verbs: argparse._SubParsersAction) -> None:
     submit.add_argument("--message", default="", help="text before the run's name and CV in the description")
     submit.add_argument("--again", action="store_true", help="send a file that was sent before")
     submit.add_argument("--late", action="store_true", help="submit after the deadline")
-    submit.add_argument("--wait", type=_count, default=600, help="seconds to wait for the score (%(default)s)")
+    submit.add_argument("--wait", type=count, default=600, help="seconds to wait for the score (%(default)s)")
     submit.add_argument(
         "--json", action="store_true", help="print the result as one JSON line on stdout, progress on stderr"
     )
@@ -205,7 +209,7 @@ def _deliver(verbs: argparse._SubParsersAction) -> None:
         "notebook", help="write a run or blend as a notebook that predicts on Kaggle without internet"
     )
     notebook.add_argument("--run", required=True, help="run: latest, baseline-r3 or digits/baseline-r3")
-    _accepts(notebook)
+    accepts(notebook)
 
     ledger = verbs.add_parser(
         "ledger", help="list submissions with CV, public and private scores, and which two to select"
@@ -221,37 +225,15 @@ def _deliver(verbs: argparse._SubParsersAction) -> None:
 def _host(verbs: argparse._SubParsersAction) -> None:
     """Commands of the local leaderboard: host, host-add, host-user."""
     host = verbs.add_parser("host", help="serve the local leaderboard to the kaggle client and to browsers")
-    host.add_argument("--port", type=_count, default=8321, help="port; 0 takes a free one (%(default)s)")
+    host.add_argument("--port", type=count, default=8321, help="port; 0 takes a free one (%(default)s)")
     host.add_argument("--bind", default="127.0.0.1", help="address to listen on (%(default)s)")
 
     add = verbs.add_parser("host-add", help="add a competition that has hidden labels to the local leaderboard")
     add.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")
-    add.add_argument("--daily", type=_count, default=20, help="submissions per user and day (%(default)s)")
+    add.add_argument("--daily", type=count, default=20, help="submissions per user and day (%(default)s)")
     add.add_argument(
         "--deadline", help="such as 2026-12-31T23:59:00Z; the private board is shown after it (default: none)"
     )
 
     user = verbs.add_parser("host-user", help="add a user of the local leaderboard; prints the key to submit with")
     user.add_argument("--name", required=True, help="name of the team on the board")
-
-
-def _fans_out(parser: argparse.ArgumentParser, what: str) -> None:
-    parser.add_argument(
-        "--executor", help=f"where {what} run: processes, ray or ray://host:10001 (default: this process)"
-    )
-    parser.add_argument(
-        "--workers",
-        type=_count,
-        help=f"number of {what} that run at once, one per worker (default: 1; with --executor, as many as fit)",
-    )
-    parser.add_argument("--threads", type=_count, help="CPU threads per worker (default: cores divided by workers)")
-    parser.add_argument("--gpus", type=float, help="GPUs per worker, such as 0.5 (default: GPUs divided by workers)")
-
-
-def _accepts(parser: argparse.ArgumentParser) -> None:
-    told = "finding to accept instead of stopping, such as code_changed; it is recorded. Can be repeated"
-    parser.add_argument("--accept", action="append", default=[], metavar="CODE", help=told)
-
-
-def _runs_quietly(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--quiet", action="store_true", help="print no progress bars")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from goldfold.training.settings import LoopOptions
 
 # floats with an exponent as in YAML 1.2, arguments of `add_implicit_resolver`: tag, pattern, first characters
 FLOAT = ("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
+REFERENCE = "reference"  # name of the config among its variants
 LONGEST_NAME = 200  # bytes of a config's name; file systems allow 255, and files of its runs add endings
 LISTS = dict.fromkeys(("tuple_type", "list_type"), "it must be a list such as [0, 1]")  # pydantic's type of error
 
@@ -29,7 +30,8 @@ class Config:
     """A resolved config; all keys are flat in the file.
 
     name: of the file. recipe: its name in the competition. params: the recipe's parameters. loop, protocol: keys of
-        every config. search: the search space for tuning, as written.
+        every config. search: the search space for tuning, as written. ablation: name of a variant -> the keys in which
+        it differs from the config, as written.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Config:
     loop: LoopOptions
     protocol: Protocol
     search: Mapping[str, Any]
+    ablation: Mapping[str, Any] = field(default_factory=dict)
 
     def resolved(self) -> dict[str, Any]:
         """Return every key with its value, defaults included, as the run records it; without unused parameters."""
@@ -72,6 +75,54 @@ def read_config(path: Path, overrides: Sequence[str], recipes: Mapping[str, Reci
         GoldfoldError: the file, a key or the recipe does not exist (similar names are suggested), a value has the
             wrong type, or a parameter has no effect with the others.
     """
+    values = _values(path, overrides)
+    config = resolve_config(path.stem, values, recipes)
+    _check_effects(config, values)
+    return config
+
+
+def read_variants(path: Path, overrides: Sequence[str], recipes: Mapping[str, Recipe]) -> dict[str, Config]:
+    """Read the config at `path` and the variants of its `ablation:` block; `REFERENCE` is the config itself.
+
+    Overrides hold for all of them, below a variant's own keys. Each keeps the config's name; parameters that a variant
+    leaves without effect have their defaults.
+
+    Raises:
+        GoldfoldError: as `read_config`; there is no such block (`no_ablation`); a variant is no mapping or changes
+            nothing (`variant_changes_nothing`), or names an unknown key.
+    """
+    values = _values(path, overrides)
+    reference = read_config(path, overrides, recipes)
+    if not isinstance(reference.ablation, Mapping) or not reference.ablation:
+        raise GoldfoldError(
+            "no_ablation",
+            f"config '{reference.name}' has no block `ablation:` of named variants: add one, such as "
+            "`ablation: {small: {learning_rate: 0.0001}}`",
+        )
+    found = {REFERENCE: reference.effective()}
+    for name, changed in reference.ablation.items():
+        if not isinstance(changed, dict) or not changed or name == REFERENCE:
+            raise GoldfoldError(
+                "variant_changes_nothing",
+                f"variant '{name}' of config '{reference.name}' must list the keys that it changes, and it has "
+                f"{changed!r}: write {name}: {{key: value}}",
+            )
+        try:
+            variant = resolve_config(reference.name, {**values, **changed}, recipes)
+            _check_effects(variant, changed)
+        except GoldfoldError as error:
+            raise GoldfoldError(error.code, f"variant '{name}': {error}") from error
+        found[str(name)] = variant.effective()
+        if found[str(name)].resolved() == found[REFERENCE].resolved():
+            raise GoldfoldError(
+                "variant_changes_nothing",
+                f"variant '{name}' of config '{reference.name}' has the values of the config: change another value",
+            )
+    return found
+
+
+def _values(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
+    """The keys of a config file with overrides applied, not yet checked."""
     if not path.exists():
         raise unknown(
             f"config in {path.parent}",
@@ -106,9 +157,7 @@ def read_config(path: Path, overrides: Sequence[str], recipes: Mapping[str, Reci
                 f"an override has the form key=value, and '{override}' has no equals sign: write {override}=<value>",
             )
         values[key.strip()] = _parsed(text, f"override {override}")
-    config = resolve_config(path.stem, values, recipes)
-    _check_effects(config, values)
-    return config
+    return values
 
 
 def _check_effects(config: Config, given: Mapping[str, Any]) -> None:
@@ -126,7 +175,7 @@ def resolve_config(name: str, values: Mapping[str, Any], recipes: Mapping[str, R
         GoldfoldError: as `read_config`.
     """
     values = dict(values)
-    search = values.pop("search", {})
+    search, ablation = values.pop("search", {}), values.pop("ablation", {})
     recipe = values.pop("recipe", None)
     if recipe is None:
         raise GoldfoldError(
@@ -135,7 +184,7 @@ def resolve_config(name: str, values: Mapping[str, Any], recipes: Mapping[str, R
     if not isinstance(recipe, str) or recipe not in recipes:
         raise unknown("recipe", str(recipe), recipes, code="unknown_recipe")
     models: dict[str, type[BaseModel]] = {"protocol": Protocol, "loop": LoopOptions, "params": recipes[recipe].params}
-    owners: dict[str, str] = dict.fromkeys(("config", "recipe", "search"), "file")
+    owners: dict[str, str] = dict.fromkeys(("config", "recipe", "search", "ablation"), "file")
     for part, model in models.items():
         for key in model.model_fields:
             if key in owners:
@@ -151,7 +200,7 @@ def resolve_config(name: str, values: Mapping[str, Any], recipes: Mapping[str, R
         part: _validated(model, {key: value for key, value in values.items() if owners[key] == part}, name)
         for part, model in models.items()
     }
-    return Config(name=name, recipe=recipe, search=search, **parts)
+    return Config(name=name, recipe=recipe, search=search, ablation=ablation, **parts)
 
 
 def _unknown_key(key: str, recipe: str, known: Collection[str], recipes: Mapping[str, Recipe]) -> GoldfoldError:

@@ -68,6 +68,16 @@ def start_run(
         run.lock.release()
 
 
+def finished_run(place: Path, identity: str) -> Path | None:
+    """The newest finished run of a competition with this identity; None if there is none.
+
+    place: the folder of the competition's runs.
+    """
+    done = [path.parent for path in place.glob(f"*/{FINISHED}") if (path.parent / "reproduce.json").exists()]
+    same = [folder for folder in done if read_json(folder / "reproduce.json").get("identity") == identity]
+    return max(same, key=_number, default=None)
+
+
 def _unfinished_run(place: Path, config: str, identity: str, inputs: str | None, other_code: bool) -> Run | None:
     """The locked run to resume, or an unfinished run of other code that is not to be resumed."""
     for folder in _numbered(place, config):

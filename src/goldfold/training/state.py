@@ -55,7 +55,12 @@ def begin_stage(
     optimizer = stage.optimizer(model)
     rates = LearningRates.of(optimizer)
     held = freeze_unoptimized(model, optimizer, trainable)
-    facts[stage.name] = {"trainable": sorted(trainable), "held": sorted(held), "rates": rates.facts()}
+    facts[stage.name] = {
+        "trainable": sorted(trainable),
+        "held": sorted(held),
+        "rates": rates.facts(),
+        "weights": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+    }
     schedule = stage.schedule(optimizer, stage.epochs, steps_per_epoch) if stage.schedule else None
     scaler = GradScaler(next(model.parameters()).device.type, enabled=False)
     return Training(stage.name, model, model, None, optimizer, schedule, scaler, rates, history, facts)
