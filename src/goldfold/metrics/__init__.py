@@ -10,6 +10,7 @@ from goldfold.metrics.anomaly import auroc_class_mean, f1_at_first_jump, f1_at_q
 from goldfold.metrics.auroc_and_ap import auroc, average_precision
 from goldfold.metrics.class_routing import routing_accuracy
 from goldfold.metrics.classification import accuracy, f1, log_loss, quadratic_kappa
+from goldfold.metrics.hash_codes import hash_map, hash_precision
 from goldfold.metrics.localization import aupro, pixel_auroc
 from goldfold.metrics.regression import rmse, rmsle
 from goldfold.metrics.retrieval import (
@@ -36,6 +37,8 @@ __all__ = [
     "f1_at_first_jump",
     "f1_at_quantile",
     "f1_best",
+    "hash_map",
+    "hash_precision",
     "hit_at",
     "instance_average_precision",
     "iou",
