@@ -1,8 +1,8 @@
-"""Feature cache of frozen models: each file is embedded once, for all folds, runs and competitions.
+"""Feature cache of frozen models: each file or text is embedded once, for all folds, runs and competitions.
 
 The cache has a folder per key; the key identifies what computed the features (weights, preprocessing). A folder
-contains shards: the content hashes of some files and the features of each. A shard is written whole or not at all, and
-named after the hash of its own bytes; a shard whose hash no longer matches is ignored.
+contains shards: the content hashes of some files or texts and the features of each. A shard is written whole or not at
+all, and named after the hash of its own bytes; a shard whose hash no longer matches is ignored.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 
     from goldfold.competition import Runtime
 
-Extract = Callable[[Sequence[Path]], np.ndarray]
+Extract = Callable[[Sequence[Any]], np.ndarray]
 Progress = Callable[[int, int], None]
 
-SHARD = 512  # files per shard
+SHARD = 512  # files or texts per shard
+SHOWN = 200  # characters of a path or text in a message
 
 
 def cached_features(
@@ -52,15 +53,32 @@ def cached_features(
 
     Raises GoldfoldError for files that cannot be read and for features that are not finite.
     """
-    hashes = reading.content_hashes(paths)
+    items = list(zip(reading.content_hashes(paths), map(Path, paths), strict=True))
+    return cached_by_hash(items, extract, key=key, cache=cache, batch_size=batch_size, progress=progress, dtype=dtype)
+
+
+def cached_by_hash(
+    items: Sequence[tuple[str, Any]],
+    extract: Extract,
+    *,
+    key: str,
+    cache: Path,
+    batch_size: int,
+    progress: Progress | None = None,
+    dtype: type[np.floating] = np.float32,
+) -> np.ndarray:
+    """Return the features of each item, `dtype` (n, d), as `cached_features` does; at least one item.
+
+    items: the hash of each item's content, and what `extract` gets.
+    """
     folder = cache / "features" / _digest(f"{key} {np.dtype(dtype)}".encode())
     known = dict(_stored(folder))
-    missing = {name: Path(path) for name, path in zip(hashes, paths, strict=True) if name not in known}
+    missing = {name: item for name, item in items if name not in known}
     shards = _extract(missing, partial(_features_of, extract, dtype), batch_size, progress)
     for names, features in shards:
         _write(folder, names, features)
         known |= zip(names, features, strict=True)
-    return np.stack([known[name] for name in hashes])
+    return np.stack([known[name] for name, _ in items])
 
 
 def cached_extractor(
@@ -108,7 +126,7 @@ def cached_extractor(
 
 
 def _stored(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Content hash and features of each file in the folder's intact shards."""
+    """Content hash and features of each item in the folder's intact shards."""
     for shard in sorted(folder.glob("*.npz")):
         content = shard.read_bytes()
         if _digest(content) != shard.stem:
@@ -118,34 +136,34 @@ def _stored(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _extract(
-    missing: dict[str, Path], extract: Extract, batch_size: int, progress: Progress | None
+    missing: dict[str, Any], extract: Extract, batch_size: int, progress: Progress | None
 ) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Names and features of each shard of about `SHARD` files, in whole batches.
+    """Names and features of each shard of about `SHARD` items, in whole batches.
 
     A run that was killed continues after its last shard with the same batches.
     """
-    names, paths = list(missing), list(missing.values())
+    names, items = list(missing), list(missing.values())
     per_shard = max(1, SHARD // batch_size) * batch_size
     for first in range(0, len(names), per_shard):
         rows = []
         stop = min(first + per_shard, len(names))
         for start in range(first, stop, batch_size):
-            rows.append(extract(paths[start : min(start + batch_size, stop)]))
+            rows.append(extract(items[start : min(start + batch_size, stop)]))
             if progress is not None:
                 progress(min(start + batch_size, stop), len(names))
         yield names[first:stop], np.concatenate(rows)
 
 
-def _features_of(extract: Extract, dtype: type[np.floating], paths: Sequence[Path]) -> np.ndarray:
+def _features_of(extract: Extract, dtype: type[np.floating], items: Sequence[Any]) -> np.ndarray:
     """Extract and check the features of a batch."""
-    features = np.asarray(extract(paths), dtype)
-    if features.ndim != 2 or len(features) != len(paths):
-        raise ValueError(f"extract must return ({len(paths)}, d) features, it returned {features.shape}")
+    features = np.asarray(extract(items), dtype)
+    if features.ndim != 2 or len(features) != len(items):
+        raise ValueError(f"extract must return ({len(items)}, d) features, it returned {features.shape}")
     if not np.isfinite(features).all():
-        bad = paths[int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])]
+        bad = items[int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])]
         raise GoldfoldError(
             "features_not_finite",
-            f"the features of '{bad}' contain NaN or infinity: look at the file, or use a higher precision",
+            f"the features of '{bad!s:.{SHOWN}}' contain NaN or infinity: look at it, or use a higher precision",
         )
     return features
 
