@@ -76,6 +76,7 @@ class Role(Enum):
     MODELS = "one model for all classes, or one per class"
     LIBRARIES = "one memory bank, or one per class"
     COLUMN = "name of a column of the train table, or None; it is checked before anything is computed"
+    TEXT = "name of the column of both tables with the text of a row; rows without text are reported"
 
 
 Epochs = Annotated[int, Role.EPOCHS]
@@ -84,6 +85,7 @@ Pretrained = Annotated[bool, Role.PRETRAINED]
 Models = Annotated[Literal["one", "per_class"], Role.MODELS]
 Column = Annotated[str, Role.COLUMN]
 Libraries = Annotated[Literal["one", "per_class"], Role.LIBRARIES]
+TextColumn = Annotated[str, Role.COLUMN, Role.TEXT]
 
 
 def names(params: type[BaseModel], role: Role) -> list[str]:

@@ -27,6 +27,7 @@ CODES = {
     "lr_per_group",
     "lr_swings",
     "mask_orientation_unclear",
+    "missing_texts",
     "neighbor_leakage",
     "neighbor_ranked",
     "no_gradient",

@@ -8,6 +8,7 @@ from goldfold.experiment.fits import Experiment, Fit, FitObserver, fold_numbers
 from goldfold.experiment.outcome import Outcome
 from goldfold.experiment.setup import Prepared
 from goldfold.io.progress import EpochProgress, Observer
+from goldfold.params import Role, values
 from goldfold.trust import audits
 from goldfold.trust.audits import Finding
 
@@ -28,6 +29,8 @@ def before_training(found: Prepared) -> list[Finding]:
         findings += audits.untrained_classes(folds, data.train[labels.column], classes)
     if column := competition.object_class:
         findings += audits.unseen_classes(data.train[column], data.test[column])
+    for text in values(experiment.params, Role.TEXT).values():
+        findings += audits.missing_texts(text, data.train, data.test)
     findings += audits.copies_in_test(train_contents, ids, test_contents, data.test["id"])
     if found.images:
         on_broken = experiment.protocol.on_broken

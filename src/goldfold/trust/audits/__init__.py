@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from goldfold.trust.audits.data_and_rules import rule_broken, stale_data, unseen_classes, untrained_classes
+from goldfold.trust.audits.data_and_rules import (
+    missing_texts,
+    rule_broken,
+    stale_data,
+    unseen_classes,
+    untrained_classes,
+)
 from goldfold.trust.audits.findings import Finding, Level, merge_places, refuse_errors
 from goldfold.trust.audits.images import images_and_masks
 from goldfold.trust.audits.leakage import (
@@ -33,6 +39,7 @@ __all__ = [
     "images_and_masks",
     "learning_rates",
     "merge_places",
+    "missing_texts",
     "neighbor_leakage",
     "neighbor_ranked",
     "orphan_parameters",

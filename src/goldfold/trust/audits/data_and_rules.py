@@ -1,14 +1,15 @@
-"""Audits of the data and the config: stale prepared data, classes only in the test rows, broken competition rules."""
+"""Audits of the data and the config: stale data, classes only in the test rows, missing texts, broken rules."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from goldfold.data import texts
 from goldfold.trust.audits.findings import Finding, Level, first_three
 
 if TYPE_CHECKING:
-    from pandas import Series
+    from pandas import DataFrame, Series
     from pydantic import BaseModel
 
     from goldfold.competition import Fold
@@ -39,6 +40,21 @@ def unseen_classes(train_classes: Series, test_classes: Series) -> list[Finding]
         "the class names, or add training rows"
     )
     return [Finding("unseen_class", "warning", message, "test")]
+
+
+def missing_texts(column: str, train: DataFrame, test: DataFrame) -> list[Finding]:
+    """Report rows without text in `column`, which are used as if their text were empty.
+
+    Raises GoldfoldError `unknown_column` if a table lacks the column.
+    """
+    absent = {part: texts.missing(rows, column) for part, rows in (("train", train), ("test", test))}
+    if not any(absent.values()):
+        return []
+    message = (
+        f"{absent['train']} of {len(train)} train rows and {absent['test']} of {len(test)} test rows have no text in "
+        f"'{column}': all of them get the features of the empty text, so only their other inputs tell them apart"
+    )
+    return [Finding("missing_texts", "warning", message, "data")]
 
 
 def untrained_classes(folds: Sequence[Fold], labels: Series, classes: Sequence) -> list[Finding]:
