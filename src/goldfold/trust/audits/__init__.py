@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from goldfold.trust.audits.data_and_rules import rule_broken, stale_data, unseen_classes, untrained_classes
+from goldfold.trust.audits.data_and_rules import (
+    rows_without_labels,
+    rule_broken,
+    stale_data,
+    unseen_classes,
+    untrained_classes,
+)
 from goldfold.trust.audits.findings import Finding, Level, merge_places, refuse_errors
 from goldfold.trust.audits.images import images_and_masks
 from goldfold.trust.audits.leakage import (
@@ -38,6 +44,7 @@ __all__ = [
     "orphan_parameters",
     "proxy_only",
     "refuse_errors",
+    "rows_without_labels",
     "rule_broken",
     "selected_on_scored_fold",
     "shared_contents",
