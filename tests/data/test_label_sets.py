@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from error_codes import raises_code
 
-from goldfold.data.label_sets import binary_columns, indicator_columns
+from goldfold.data.columns import binary_columns
+from goldfold.data.label_sets import indicator_columns
 
 SETS = pd.Series(["Drama| Comedy ", np.nan, ["Krimi", "Drama"], "", {"Drama"}, "Drama|Drama"], index=range(3, 9))
 

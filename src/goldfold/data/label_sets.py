@@ -1,4 +1,4 @@
-"""Several labels per row: sets of labels as columns of 0 and 1, and checks of such columns."""
+"""Several labels per row: sets of labels as columns of 0 and 1."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from goldfold.data import columns
 from goldfold.errors import GoldfoldError, unknown
 
 
@@ -53,30 +52,3 @@ def _members(value: Any, separator: str) -> list[str]:
             "load()",
         )
     return [label for each in value if (label := str(each).strip())]
-
-
-def binary_columns(rows: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
-    """The label columns `names` as int64 (n, labels) of 0 and 1; True is 1 and False 0.
-
-    Raises:
-        GoldfoldError: `unknown_column`; `values_missing`; `labels_not_binary`, with the value and the number of rows.
-    """
-    found = np.empty((len(rows), len(names)), np.int64)
-    for at, name in enumerate(names):
-        columns.require(rows, name, "target column")
-        values = rows[name]
-        if missing := int(values.isna().sum()):
-            raise GoldfoldError(
-                "values_missing",
-                f"target '{name}' is missing in {missing} of {len(rows)} rows: drop or fill them first",
-            )
-        wrong = ~values.isin((0, 1)).to_numpy(bool)
-        if wrong.any():
-            raise GoldfoldError(
-                "labels_not_binary",
-                f"label column '{name}' must hold 0 and 1, but {wrong.sum()} of {len(rows)} rows do not, first "
-                f"{values.tolist()[int(wrong.argmax())]!r}: make it 0 and 1 in load(), sets of labels with "
-                "goldfold.data.label_sets.indicator_columns",
-            )
-        found[:, at] = values.to_numpy().astype(np.int64)
-    return found

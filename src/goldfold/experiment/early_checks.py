@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goldfold.data import columns
-from goldfold.data.label_sets import binary_columns
+from goldfold.data.columns import binary_columns
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.failures import absent_column, explained
 from goldfold.experiment.scoring import MISFITS, metrics_for

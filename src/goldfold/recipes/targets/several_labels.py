@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, create_model
 from torch import Tensor
 
-from goldfold.data.label_sets import binary_columns
+from goldfold.data.columns import binary_columns
 from goldfold.nn import label_losses
 from goldfold.optional_parts import LabelColumns
 from goldfold.params import Needs, Params
