@@ -42,6 +42,7 @@ def models() -> dict[str, type[BaseModel]]:
     from goldfold.recipes.patch_library_params import PatchLibraryParams
     from goldfold.recipes.segmenter import SegmenterParams
     from goldfold.recipes.tabular import TabularParams
+    from goldfold.recipes.targets.several_labels import LabelLossParams
     from goldfold.retrieval.parameters import EmbedderParams
     from goldfold.training.settings import LoopOptions
 
@@ -50,6 +51,7 @@ def models() -> dict[str, type[BaseModel]]:
         "loop": LoopOptions,
         "image_classifier": ImageClassifierParams,
         "frozen_backbone": FrozenBackboneParams,
+        "several_labels": LabelLossParams,
         "segmenter": SegmenterParams,
         "autoencoder": AutoencoderParams,
         "patch_library": PatchLibraryParams,

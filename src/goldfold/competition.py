@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
-    from goldfold.optional_parts import ClassLabels, Monitored, Neighbors, Retrieval, Rule, UntrainedLoss
+    from goldfold.optional_parts import ClassLabels, LabelColumns, Monitored, Neighbors, Retrieval, Rule, UntrainedLoss
 
     Predictions = np.ndarray
 
@@ -176,8 +176,8 @@ class Recipe:
     pooled: whether one score over all out-of-fold rows makes sense; False for embeddings, whose space differs by fold.
     other_scores: name -> field of the predicted records that holds another score of the same rows. The competition's
         metric is reported for each of them too.
-    labels: the target column and classes whose probabilities are predicted, (n, classes), or (n,) of the second of two;
-        None for other predictions. Metrics that name another order of the classes are refused before training.
+    labels: the target column and classes whose probabilities are predicted, or the columns of 0 and 1; None for other
+        predictions. Metrics that name another order of the classes are refused before training.
     columns: of the train table that plans read, `path` of the test table, too; checked before anything is computed.
     example: (params, n, `Runtime.classes`) -> predictions for n rows as plans give them, with any values. Metrics that
         cannot score them are refused before training; None: once the first fold is predicted.
@@ -189,7 +189,7 @@ class Recipe:
     combine: Callable[[Predictions], Predictions] = mean
     pooled: bool = True
     other_scores: Mapping[str, str] = field(default_factory=dict)
-    labels: ClassLabels | None = None
+    labels: ClassLabels | LabelColumns | None = None
     columns: Sequence[str] = ()
     example: Callable[[Any, int, tuple | None], Predictions] | None = None
     check: Callable[[Any, DataFrame, DataFrame], None] | None = None

@@ -26,7 +26,10 @@ class MetricOptions:
         None: `Metric.score` is computed for every draw.
     row_error: the (n,) errors of single rows, larger is worse, for pictures of the worst predictions; None if the error
         of a single row is undefined.
-    classes: the labels, in the order of the columns of (n, classes) predictions; None if there are no classes.
+    per_class: the (classes,) values whose mean is the score; NaN for a class that is left out of the mean. None if the
+        score is no mean over classes.
+    classes: the labels, in the order of the columns of (n, classes) predictions: classes of one target, or the names of
+        several target columns; None if there are no classes.
     field: the field of the predicted records that the metric reads. A metric in `Competition.also` is left out for
         recipes that do not predict it.
     p_value: the permutation test of the score; None if there is none.
@@ -37,6 +40,7 @@ class MetricOptions:
     per_row: Callable[[DataFrame, Predictions], np.ndarray] | None = None
     resampled: Callable[[DataFrame, Predictions], Callable[[np.ndarray], float]] | None = None
     row_error: Callable[[DataFrame, Predictions], np.ndarray] | None = None
+    per_class: Callable[[DataFrame, Predictions], np.ndarray] | None = None
     classes: tuple | None = None
     field: str | None = None
     p_value: Callable[[DataFrame, Predictions], PermutationTest] | None = None
@@ -52,6 +56,15 @@ class ClassLabels(NamedTuple):
 
     column: str
     classes: tuple | None = None
+
+
+class LabelColumns(NamedTuple):
+    """The columns of 0 and 1 whose probabilities a recipe predicts, one column per label; `Recipe.labels`.
+
+    Predictions are float64 (n, labels) in the order of `columns`; a row may have several labels, or none.
+    """
+
+    columns: tuple[str, ...]
 
 
 class PermutationTest(NamedTuple):

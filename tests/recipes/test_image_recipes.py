@@ -16,6 +16,7 @@ from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.data.folds import stratified
 from goldfold.errors import GoldfoldError
 from goldfold.images import reading as images
+from goldfold.params import without_effect
 from goldfold.recipes import frozen_backbone, image_classifier
 
 KINDS = ("flach", "条纹", "grid")
@@ -87,6 +88,54 @@ def test_of_two_classes_the_second_is_predicted(recipe, rows, tmp_path):
     predictions = fitted(recipe("striped", (0, 1)), train, test, runtime(tmp_path), **params)
     assert predictions.shape == (21,)
     assert np.mean((predictions > 0.5) == test["striped"]) > 0.85
+
+
+SEVERAL = ("across", "down")
+
+
+@pytest.fixture(scope="module")
+def labeled(rows) -> pd.DataFrame:
+    """The pictures with two labels each; flat ones have none, and gratings have both."""
+    return rows.assign(across=rows["kind"].ne(KINDS[0]).astype(int), down=rows["kind"].eq(KINDS[2]))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "loss"),
+    [
+        (frozen_backbone.recipe, {"positive_weight": "balanced", "label_smoothing": 0.05}),
+        (frozen_backbone.recipe, {"loss": "focal"}),
+        (frozen_backbone.recipe, {"loss": "asl", "asl_gamma_positive": 0}),
+        (image_classifier.recipe, {"loss": "bce"}),
+    ],
+)
+def test_several_labels_are_learned_as_independent_probabilities(recipe, loss, labeled, tmp_path):
+    params = FROZEN if recipe is frozen_backbone.recipe else FINE_TUNED
+    train, test = labeled[:54], labeled[54:].reset_index(drop=True)
+    for targets in (SEVERAL, SEVERAL[::-1]):
+        predictions = fitted(recipe(targets=targets), train, test, runtime(tmp_path), **params, **loss)
+        assert predictions.shape == (21, 2)
+        assert predictions.dtype == np.float64
+        assert np.mean((predictions > 0.5) == test[list(targets)].to_numpy()) > 0.85
+        assert predictions.sum(1).max() > 1.2  # a grating has both labels
+
+
+@pytest.mark.parametrize("recipe", [frozen_backbone.recipe, image_classifier.recipe])
+def test_the_loss_of_labels_is_a_parameter_of_recipes_with_several_alone(recipe):
+    assert {"loss", "asl_clip", "positive_weight"} <= set(recipe(targets=SEVERAL, epochs=3).params.model_fields)
+    assert not {"loss", "asl_clip", "positive_weight"} & set(recipe("kind", KINDS).params.model_fields)
+    made = recipe(targets=SEVERAL, loss="focal").params(label_smoothing=0.1, asl_clip=0.1)
+    assert set(without_effect(made)) == {"label_smoothing", "asl_clip"}
+
+
+@pytest.mark.parametrize("recipe", [frozen_backbone.recipe, image_classifier.recipe])
+def test_a_recipe_takes_one_target_or_several(recipe):
+    for arguments in ({}, {"target": "kind"}, {"target": "kind", "classes": KINDS, "targets": SEVERAL}):
+        with raises_code("targets_unclear", "either target='column'"):
+            recipe(**arguments)
+    with raises_code("targets_not_a_tuple", "'across'"):
+        recipe(targets="across")
+    with raises_code("too_few_labels", "use target= for one"):
+        recipe(targets=["across"])
 
 
 @pytest.mark.parametrize("recipe", [frozen_backbone.recipe, image_classifier.recipe])

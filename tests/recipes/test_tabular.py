@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -242,3 +243,34 @@ def test_names_of_the_features():
         *("numeric__age", "numeric__missingindicator_age"),
         *("categorical__deck_A", "categorical__deck_B", "categorical__deck_nan"),
     ]
+
+
+def several(rows: pd.DataFrame) -> pd.DataFrame:
+    """The wines with three labels instead of a target: two of them overlap, and no wine has the third."""
+    labels = {"first": rows["target"] == 0, "old": (rows["target"] < 2).astype(int), "never": 0}
+    return rows.drop(columns="target").assign(**labels)
+
+
+def test_several_labels_are_one_classifier_each():
+    rows, names = several(table("multiclass")), ["old", "first", "never"]
+    train, held_out = rows[:120], rows[120:].drop(columns=names)
+    columns = columns_of("multiclass")
+    made = tabular.recipe(
+        TabularParams,
+        lambda params, seed: make_pipeline(preprocess(columns, []), tabular.classifier(params, seed)),
+        targets=names,
+    )
+    with warnings.catch_warnings(action="error"):
+        found = predicted(made, TabularParams(), train, held_out)
+    reference = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    for at, name in enumerate(names[:2]):
+        expected = reference.fit(train[columns], train[name].astype(int)).predict_proba(held_out[columns])
+        np.testing.assert_allclose(found[:, at], expected[:, 1], atol=1e-9)
+    assert found.dtype == np.float64
+    assert (found[:, 2] == 0).all()
+
+
+def test_a_recipe_for_tables_takes_one_target_or_several():
+    for arguments in ({}, {"target": "y"}, {"target": "y", "kind": "binary", "targets": ["a", "b"]}):
+        with raises_code("targets_unclear", "target='column' with kind="):
+            tabular.recipe(TabularParams, tabular.classifier, **arguments)

@@ -35,6 +35,7 @@ CODES = {
     "other_data",
     "orphan_parameter",
     "proxy_validation",
+    "rows_without_labels",
     "rule_broken",
     "schedule_not_finished",
     "selected_on_scored_fold",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from goldfold.errors import GoldfoldError, unknown
 
@@ -23,3 +26,30 @@ def require(rows: DataFrame, column: Any, what: str) -> None:
         )
     if column not in rows.columns:
         raise unknown(what, str(column), map(str, rows.columns), code="unknown_column")
+
+
+def binary_columns(rows: DataFrame, names: Sequence[str]) -> np.ndarray:
+    """The label columns `names` as int64 (n, labels) of 0 and 1; True is 1 and False 0.
+
+    Raises:
+        GoldfoldError: `unknown_column`; `values_missing`; `labels_not_binary`, with the value and the number of rows.
+    """
+    found = np.empty((len(rows), len(names)), np.int64)
+    for at, name in enumerate(names):
+        require(rows, name, "target column")
+        values = rows[name]
+        if missing := int(values.isna().sum()):
+            raise GoldfoldError(
+                "values_missing",
+                f"target '{name}' is missing in {missing} of {len(rows)} rows: drop or fill them first",
+            )
+        wrong = ~values.isin((0, 1)).to_numpy(bool)
+        if wrong.any():
+            raise GoldfoldError(
+                "labels_not_binary",
+                f"label column '{name}' must hold 0 and 1, but {wrong.sum()} of {len(rows)} rows do not, first "
+                f"{values.tolist()[int(wrong.argmax())]!r}: make it 0 and 1 in load(), sets of labels with "
+                "goldfold.data.label_sets.indicator_columns",
+            )
+        found[:, at] = values.to_numpy().astype(np.int64)
+    return found

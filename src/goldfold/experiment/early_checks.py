@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from goldfold.data import columns
+from goldfold.data.columns import binary_columns
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.failures import absent_column, explained
 from goldfold.experiment.scoring import MISFITS, metrics_for
 from goldfold.metrics.inputs import class_indices
+from goldfold.optional_parts import LabelColumns
 from goldfold.params import Role, values
 
 if TYPE_CHECKING:
@@ -28,8 +31,8 @@ def check_recipe(competition: Competition, name: str, params: BaseModel, tables:
     """Check that a recipe fits the tables and the metrics.
 
     Raises:
-        GoldfoldError: a column is absent; those of `class_order` and of the recipe's own `check`; a metric cannot score
-            such predictions.
+        GoldfoldError: a column is absent; those of `class_order` and of the recipe's own `check`; `label_names_differ`,
+            the sample submission spells a label in another way; a metric cannot score such predictions.
     """
     recipe = competition.recipes[name]
     for column in recipe.columns:
@@ -40,10 +43,33 @@ def check_recipe(competition: Competition, name: str, params: BaseModel, tables:
         if column is not None:
             columns.require(tables.train, column, f"column {key} in the train table")
     classes = class_order(competition, recipe, tables.train)
+    if isinstance(recipe.labels, LabelColumns):
+        _check_label_names(recipe.labels.columns, list(map(str, tables.sample_submission.columns[1:])))
     if recipe.check:
         with explained("the check of the tables", name):
             recipe.check(params, tables.train, tables.test)
     _check_metrics(competition, name, params, _two_rows(tables.train, competition.targets), classes)
+
+
+def _check_label_names(labels: Sequence[str], sample: Sequence[str]) -> None:
+    """Refuse labels that the sample submission spells in another way; columns of other names are no labels."""
+    others = [name for name in sample if name not in labels]
+    plain = {_plain(name): name for name in others}
+    near: dict[str, str] = {}
+    for label in labels:
+        if label not in sample and (found := difflib.get_close_matches(_plain(label), plain, n=1, cutoff=0.8)):
+            near[label] = plain[found[0]]
+    if near:
+        told = ", ".join(f"{label!r} there {other!r}" for label, other in near.items())
+        raise GoldfoldError(
+            "label_names_differ",
+            f"{len(near)} of {len(labels)} label columns have another name in the sample submission: {told}. Rename "
+            "the columns of the train table in load()",
+        )
+
+
+def _plain(name: str) -> str:
+    return "".join(sign for sign in name.casefold() if sign.isalnum()) or name
 
 
 def _check_metrics(
@@ -82,18 +108,37 @@ def _two_rows(train: DataFrame, targets: tuple[str, ...]) -> DataFrame:
 
 
 def class_order(competition: Competition, recipe: Recipe, train: DataFrame) -> tuple | None:
-    """All labels in the order of the columns that a recipe predicts; None if it predicts no probabilities of classes.
+    """All labels, or label columns, in the order that a recipe predicts; None if it predicts no probabilities of them.
 
     It is the order that the recipe names, else that of the first metric that names one, else that of the sorted labels.
 
     Raises:
         GoldfoldError: the train table has no such column; `class_order_differs`, the recipe and a metric, or two
             metrics, name other classes or another order; `unknown_class`, a train row has another label;
-            `single_class`; `values_not_sortable`.
+            `single_class`; `values_not_sortable`; `labels_not_binary`, a label column holds more than 0 and 1.
     """
     if recipe.labels is None:
         return None
+    if isinstance(recipe.labels, LabelColumns):
+        binary_columns(train, recipe.labels.columns)
+        return _agreed_order(competition, recipe.labels.columns)
     column, order = recipe.labels
+    order = _agreed_order(competition, order)
+    columns.require(train, column, "target column of the recipe in the train table")
+    labels = train[column].to_numpy()
+    order = _sorted(labels.tolist(), column) if order is None else order
+    found = class_indices(labels, order, f"target '{column}'")
+    if (found == found[0]).all():
+        raise GoldfoldError(
+            "single_class",
+            f"target '{column}' is {order[found[0]]!r} in all {len(found)} train rows, and a classifier needs two "
+            "classes: check which rows load() reads",
+        )
+    return order
+
+
+def _agreed_order(competition: Competition, order: tuple | None) -> tuple | None:
+    """The order that the recipe names, else that of the first metric; raises `class_order_differs`."""
     source = "the recipe"
     for metric in (competition.metric, *competition.also):
         declared = metric.options.classes
@@ -105,18 +150,8 @@ def class_order(competition: Competition, recipe: Recipe, train: DataFrame) -> t
             raise GoldfoldError(
                 "class_order_differs",
                 f"{source} has the classes {list(order)} and metric {metric.name} {list(declared)}, but the columns of "
-                "predictions have one order: give both the same `classes`",
+                "predictions have one order: give both the same `classes`, or `targets`",
             )
-    columns.require(train, column, "target column of the recipe in the train table")
-    labels = train[column].to_numpy()
-    order = _sorted(labels.tolist(), column) if order is None else order
-    found = class_indices(labels, order, f"target '{column}'")
-    if (found == found[0]).all():
-        raise GoldfoldError(
-            "single_class",
-            f"target '{column}' is {order[found[0]]!r} in all {len(found)} train rows, and a classifier needs two "
-            "classes: check which rows load() reads",
-        )
     return order
 
 

@@ -91,6 +91,7 @@ def describe_protocol(experiment: Experiment, metric: Metric, fits: Sequence[Fit
     seeds, folds = len(experiment.protocol.seeds), len({fit.fold for fit in fits})
     parts = [
         f"{metric.name}, out of fold",
+        *_empty_classes(experiment, metric),
         *([metric.retrieval.protocol] if metric.retrieval and metric.retrieval.protocol else []),
         f"{folds} of {len(experiment.folds)} folds drawn with seed {experiment.protocol.seed}",
         f"{count(seeds, 'seed')} a fold",
@@ -101,3 +102,13 @@ def describe_protocol(experiment: Experiment, metric: Metric, fits: Sequence[Fit
         other = f"epoch {select} by hand" if select.isdecimal() else f"best epoch by {select} on kept back rows"
         parts.append(rules.get(select, other))
     return ", ".join(parts)
+
+
+def _empty_classes(experiment: Experiment, metric: Metric) -> list[str]:
+    """How many classes a mean leaves out in the fold that lacks most; the same whichever folds are fitted."""
+    classes, per_class = metric.options.classes, metric.options.per_class
+    if per_class is None or classes is None:
+        return []
+    scored = [experiment.tables.train.iloc[fold.validation].reset_index(drop=True) for fold in experiment.folds]
+    most = max(int(np.isnan(per_class(rows, np.zeros((len(rows), len(classes))))).sum()) for rows in scored)
+    return [f"up to {most} of {len(classes)} classes empty in a fold"] if most else []

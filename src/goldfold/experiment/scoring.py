@@ -22,6 +22,7 @@ MISFITS = frozenset(
     {
         "classes_not_numeric",
         "column_not_a_name",
+        "labels_not_binary",
         "not_probabilities",
         "predictions_not_numeric",
         "predictions_wrong_length",

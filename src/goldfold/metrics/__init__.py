@@ -7,11 +7,23 @@ from __future__ import annotations
 
 from goldfold.errors import unknown
 from goldfold.metrics.anomaly import auroc_class_mean, f1_at_first_jump, f1_at_quantile, f1_best, pseudo_auroc
-from goldfold.metrics.auroc_and_ap import auroc, average_precision
+from goldfold.metrics.auroc import auroc
 from goldfold.metrics.class_routing import routing_accuracy
 from goldfold.metrics.classification import accuracy, f1, log_loss, quadratic_kappa
 from goldfold.metrics.hash_codes import hash_map, hash_precision
 from goldfold.metrics.localization import aupro, pixel_auroc
+from goldfold.metrics.multilabel import (
+    hamming_loss,
+    multilabel_f1,
+    multilabel_precision,
+    multilabel_recall,
+    subset_accuracy,
+)
+from goldfold.metrics.multilabel_ranking import (
+    average_precision,
+    label_ranking_average_precision,
+    multilabel_auroc,
+)
 from goldfold.metrics.regression import rmse, rmsle
 from goldfold.metrics.retrieval import (
     hit_at,
@@ -37,15 +49,21 @@ __all__ = [
     "f1_at_first_jump",
     "f1_at_quantile",
     "f1_best",
+    "hamming_loss",
     "hash_map",
     "hash_precision",
     "hit_at",
     "instance_average_precision",
     "iou",
+    "label_ranking_average_precision",
     "log_loss",
     "map_at",
     "map_at_r",
     "mean_average_precision",
+    "multilabel_auroc",
+    "multilabel_f1",
+    "multilabel_precision",
+    "multilabel_recall",
     "pixel_auroc",
     "precision_at",
     "pseudo_auroc",
@@ -56,6 +74,7 @@ __all__ = [
     "rmse",
     "rmsle",
     "routing_accuracy",
+    "subset_accuracy",
 ]
 
 

@@ -16,7 +16,7 @@ from goldfold.competition import Metric
 from goldfold.data import columns
 from goldfold.data.fields import field
 from goldfold.errors import GoldfoldError, unknown
-from goldfold.metrics.auroc_and_ap import (
+from goldfold.metrics.auroc import (
     OtherClasses,
     area_from_counts,
     auroc,

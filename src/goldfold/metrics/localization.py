@@ -16,7 +16,7 @@ import numpy as np
 from goldfold.competition import Metric
 from goldfold.data.fields import field
 from goldfold.errors import GoldfoldError
-from goldfold.metrics.auroc_and_ap import area_from_counts
+from goldfold.metrics.auroc import area_from_counts
 from goldfold.metrics.inputs import check_predictions, shape_of_rows
 from goldfold.optional_parts import MetricOptions
 

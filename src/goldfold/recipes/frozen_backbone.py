@@ -10,18 +10,18 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.images.views import VIEWS, View, ViewSet
-from goldfold.metrics.inputs import class_indices, uniform_probabilities
 from goldfold.nn import backbones, batches, feature_cache, schedules
-from goldfold.optional_parts import ClassLabels
 from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, Role, with_defaults
+from goldfold.recipes.targets import Targets, create
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    Loss = Callable[[Tensor, Tensor], dict[str, Tensor]]
 
 
 class FrozenBackboneParams(Params):
@@ -51,62 +51,66 @@ class FrozenBackboneParams(Params):
     )
 
 
-def recipe(target: str, classes: Sequence, **defaults: Any) -> Recipe:
-    """Return the recipe for rows with a column `path` and labels in the column `target`.
+def recipe(
+    target: str | None = None, classes: Sequence | None = None, *, targets: Sequence[str] | None = None, **defaults: Any
+) -> Recipe:
+    """Return the recipe for rows with a column `path` and labels in the column `target`, or in several columns.
 
     classes: all labels, in the order of the predictions: (n,) probabilities of the second of two classes, otherwise
         (n, classes).
+    targets: instead of `target` and `classes`, columns of 0 and 1: a row may have several labels. Predictions are
+        (n, labels) independent probabilities in this order; `LabelLossParams` are parameters, too.
     defaults: defaults of `FrozenBackboneParams` for this competition.
     """
-    build = partial(_build, target=target, classes=tuple(classes))
-    labels = ClassLabels(target, tuple(classes))
+    labels = create(target, classes, targets, by_row=True)
     return Recipe(
-        params=with_defaults(FrozenBackboneParams, **defaults),
-        build=build,
-        labels=labels,
-        columns=("path", target),
-        example=lambda params, rows, classes: uniform_probabilities(rows, labels.classes or ()),
+        params=with_defaults(labels.params(FrozenBackboneParams), **defaults),
+        build=partial(_build, targets=labels),
+        labels=labels.declared,
+        columns=("path", *labels.columns),
+        example=lambda params, rows, classes: labels.example(rows),
     )
 
 
-def _build(params: FrozenBackboneParams, rows: DataFrame, runtime: Runtime, target: str, classes: tuple) -> Plan:
+def _build(params: FrozenBackboneParams, rows: DataFrame, runtime: Runtime, targets: Targets) -> Plan:
     views_of = _views(params, runtime)
     features = views_of(tuple(rows["path"]))  # (n, views, d)
-    labels = torch.from_numpy(class_indices(rows[target], classes, f"target '{target}'")).to(runtime.device)
-    samples = features.flatten(0, 1), labels.repeat_interleave(features.shape[1])
+    labels = targets.labels(rows)
+    known = torch.from_numpy(labels).to(runtime.device)
+    samples = features.flatten(0, 1), known.repeat_interleave(features.shape[1], dim=0)
     return Plan(
-        model=Head(samples[0], params.hidden, len(classes), params.dropout),
-        stages=[_stage(params, samples, runtime.seed)],
-        predict=partial(_predict, views_of),
+        model=Head(samples[0], params.hidden, targets.outputs, params.dropout),
+        stages=[_stage(params, samples, runtime.seed, targets.loss(params, labels))],
+        predict=partial(_predict, views_of, targets),
     )
 
 
-def _stage(params: FrozenBackboneParams, samples: tuple[Tensor, Tensor], seed: int) -> Stage:
+def _stage(params: FrozenBackboneParams, samples: tuple[Tensor, Tensor], seed: int, loss: Loss) -> Stage:
     return Stage(
         name="head",
         epochs=params.epochs,
         batches=batches.in_memory(samples, params.batch_size, seed),
-        losses=partial(_losses, label_smoothing=params.label_smoothing),
+        losses=partial(_losses, loss=loss),
         optimizer=partial(_optimizer, params),
         schedule=schedules.create(params.schedule, params.warmup),
     )
 
 
-def _losses(model: nn.Module, batch: tuple[Tensor, Tensor], label_smoothing: float) -> dict[str, Tensor]:
+def _losses(model: nn.Module, batch: tuple[Tensor, Tensor], loss: Loss) -> dict[str, Tensor]:
     features, labels = batch
-    per_row = F.cross_entropy(model(features), labels, label_smoothing=label_smoothing, reduction="none")
-    return {"cross_entropy": per_row.mean()}  # reduction="mean" rounds label smoothing differently
+    return loss(model(features), labels)
 
 
 def _optimizer(params: FrozenBackboneParams, model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
 
 
-def _predict(views_of: Callable[[tuple], Tensor], model: nn.Module, finished: None, rows: DataFrame) -> np.ndarray:
-    """Return probabilities averaged over views, float64: (n,) of the second of two classes, otherwise (n, classes)."""
-    logits = model(views_of(tuple(rows["path"]))).cpu().double()
-    probabilities = logits.softmax(-1).mean(1).numpy()  # in float32 those near 1 would be ties
-    return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
+def _predict(
+    views_of: Callable[[tuple], Tensor], targets: Targets, model: nn.Module, finished: None, rows: DataFrame
+) -> np.ndarray:
+    """Return probabilities averaged over views, float64, as `targets.predictions` says."""
+    logits = model(views_of(tuple(rows["path"]))).cpu().double()  # in float32 probabilities near 1 would be ties
+    return targets.predictions(targets.probabilities(logits).mean(1).numpy())
 
 
 class Head(nn.Module):

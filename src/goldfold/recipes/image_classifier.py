@@ -12,16 +12,13 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.images import augmentation, reading
 from goldfold.images.augmentation import AugmentationName
 from goldfold.images.views import ViewSet, make_views
-from goldfold.metrics.inputs import class_indices, uniform_probabilities
 from goldfold.nn import backbones, batches, schedules
-from goldfold.optional_parts import ClassLabels
 from goldfold.params import (
     BackboneName,
     Epochs,
@@ -33,6 +30,7 @@ from goldfold.params import (
     mark_unused,
     with_defaults,
 )
+from goldfold.recipes.targets import Targets, create
 
 if TYPE_CHECKING:
     from albumentations import Compose
@@ -71,28 +69,36 @@ class ImageClassifierParams(Params):
 
 
 def recipe(
-    target: str, classes: Sequence, *, network: Network | None = None, gray: bool = False, **defaults: Any
+    target: str | None = None,
+    classes: Sequence | None = None,
+    *,
+    targets: Sequence[str] | None = None,
+    network: Network | None = None,
+    gray: bool = False,
+    **defaults: Any,
 ) -> Recipe:
-    """Return the recipe for rows with a column `path` and labels in the column `target`.
+    """Return the recipe for rows with a column `path` and labels in the column `target`, or in several columns.
 
     classes: all labels, in the order of the predictions: (n,) probabilities of the second of two classes, otherwise
         (n, classes).
+    targets: instead of `target` and `classes`, columns of 0 and 1: a row may have several labels. Predictions are
+        (n, labels) independent probabilities in this order; `LabelLossParams` are parameters, too.
     network: number of classes -> a module from pixels (n, c, h, w) in [-1, 1] to logits, used instead of a timm model;
         `head_factor` applies to its `get_classifier()`, if it has one.
     gray: whether images have one channel instead of three.
     defaults: defaults of `ImageClassifierParams` for this competition.
     """
-    build = partial(_build, target=target, classes=tuple(classes), network=network, gray=gray)
-    labels = ClassLabels(target, tuple(classes))
-    params = with_defaults(ImageClassifierParams, **defaults)
+    labels = create(target, classes, targets)
+    build = partial(_build, targets=labels, network=network, gray=gray)
+    params = with_defaults(labels.params(ImageClassifierParams), **defaults)
     if network is not None:
         params = mark_unused(params, "the recipe has a network of its own", "backbone", "pretrained", "drop_rate")
     return Recipe(
         params=params,
         build=build,
-        labels=labels,
-        columns=("path", target),
-        example=lambda params, rows, classes: uniform_probabilities(rows, labels.classes or ()),
+        labels=labels.declared,
+        columns=("path", *labels.columns),
+        example=lambda params, rows, classes: labels.example(rows),
     )
 
 
@@ -101,29 +107,28 @@ def _build(
     rows: DataFrame,
     runtime: Runtime,
     *,
-    target: str,
-    classes: tuple,
+    targets: Targets,
     network: Network | None,
     gray: bool,
 ) -> Plan:
-    model = _model(params, len(classes), network, channels=1 if gray else 3)
+    model = _model(params, targets.outputs, network, channels=1 if gray else 3)
     if params.head_factor != type(params).model_fields["head_factor"].default and not _head(model):
         raise GoldfoldError(
             "parameter_without_effect",
             f"head_factor={params.head_factor} has no effect, since the recipe's network has no get_classifier(): "
             "give the network that method or leave head_factor out",
         )
-    labels = class_indices(rows[target], classes, f"target '{target}'")
+    labels = targets.labels(rows)
     pixels = _pixels(params, gray)
     stage = Stage(
         name="fit",
         epochs=params.epochs,
         batches=_batches(params, rows, labels, pixels, gray, runtime),
-        losses=partial(_losses, label_smoothing=params.label_smoothing),
+        losses=partial(_losses, loss=targets.loss(params, labels)),
         optimizer=partial(_optimizer, params),
         schedule=schedules.create(params.schedule, params.warmup),
     )
-    return Plan(model=model, stages=[stage], predict=partial(_predict, params, pixels, gray))
+    return Plan(model=model, stages=[stage], predict=partial(_predict, params, pixels, gray, targets))
 
 
 def _model(params: ImageClassifierParams, classes: int, network: Network | None, channels: int) -> nn.Module:
@@ -185,8 +190,8 @@ def _sample(
     seed: int,
     ids: Sequence,
     labels: np.ndarray,
-) -> tuple[np.ndarray, int]:
-    """Return one augmented image of an epoch, uint8 (size, size, c), and its label."""
+) -> tuple[np.ndarray, Any]:
+    """Return one augmented image of an epoch, uint8 (size, size, c), and its label or labels."""
     changed = augmentation.apply(pipeline, seed, epoch, ids[position], image=image_of(position))
     return changed["image"], labels[position]
 
@@ -199,10 +204,12 @@ def _read(paths: Sequence[Path], size: int, gray: bool, position: int) -> np.nda
     return reading.resize(reading.read(paths[position], gray), size)
 
 
-def _losses(model: nn.Module, batch: tuple[Tensor, Tensor], label_smoothing: float) -> dict[str, Tensor]:
+def _losses(
+    model: nn.Module, batch: tuple[Tensor, Tensor], loss: Callable[[Tensor, Tensor], dict[str, Tensor]]
+) -> dict[str, Tensor]:
     device = next(model.parameters()).device
     pixels, labels = (part.to(device, non_blocking=True) for part in batch)
-    return {"cross_entropy": F.cross_entropy(model(pixels), labels, label_smoothing=label_smoothing)}
+    return loss(model(pixels), labels)
 
 
 def _head(model: nn.Module) -> list[nn.Parameter]:
@@ -225,15 +232,20 @@ def _optimizer(params: ImageClassifierParams, model: nn.Module) -> torch.optim.O
 
 
 def _predict(
-    params: ImageClassifierParams, pixels: Pixels, gray: bool, model: nn.Module, finished: None, rows: DataFrame
+    params: ImageClassifierParams,
+    pixels: Pixels,
+    gray: bool,
+    targets: Targets,
+    model: nn.Module,
+    finished: None,
+    rows: DataFrame,
 ) -> np.ndarray:
-    """Return probabilities, float64: (n,) of the second of two classes, otherwise (n, classes)."""
+    """Return probabilities, float64, as `targets.predictions` says."""
     paths = tuple(rows["path"])
     kept, device = pixels(paths), next(model.parameters()).device
     parts = []
     for part in batches.prediction_batches(len(paths), params.batch_size, params.image_size, device):
         chunk = reading.load_resized(paths[part], params.image_size, gray) if kept is None else kept[part]
         views = make_views(torch.from_numpy(chunk).to(device), params.views)
-        parts.append(torch.stack([model(view).cpu().double().softmax(1) for view in views]).mean(0))
-    probabilities = torch.cat(parts).numpy()  # in float32 those near 1 would be ties
-    return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities
+        parts.append(torch.stack([targets.probabilities(model(view).cpu().double()) for view in views]).mean(0))
+    return targets.predictions(torch.cat(parts).numpy())  # in float32 probabilities near 1 would be ties

@@ -6,35 +6,37 @@ A competition writes a function (params, seed) -> estimator: a pipeline that mak
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import Field
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.compose import ColumnTransformer
+from sklearn.base import BaseEstimator
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
     RandomForestClassifier,
     RandomForestRegressor,
 )
-from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.multiclass import OneVsRestClassifier
 
 from goldfold.competition import Plan, Recipe, Runtime
-from goldfold.data import column_values
-from goldfold.errors import GoldfoldError, unknown
+from goldfold.data.preprocessing import check_columns, preprocess
+from goldfold.errors import GoldfoldError
 from goldfold.metrics.inputs import class_indices, numeric_target
 from goldfold.optional_parts import ClassLabels
 from goldfold.params import Needs, Params
+from goldfold.recipes.targets import SeveralLabels, several
 
 if TYPE_CHECKING:
     from pandas import DataFrame
     from pydantic import BaseModel
+
+
+__all__ = ["TabularParams", "classifier", "preprocess", "recipe", "regressor"]
 
 
 class TabularParams(Params):
@@ -65,14 +67,19 @@ class TabularParams(Params):
 def recipe(
     params: type[BaseModel],
     estimator: Callable[[Any, int], BaseEstimator],
-    target: str,
-    kind: Literal["binary", "multiclass", "regression"],
+    target: str | None = None,
+    kind: Literal["binary", "multiclass", "regression"] | None = None,
     classes: Sequence | None = None,
+    *,
+    targets: Sequence[str] | None = None,
 ) -> Recipe:
     """Return a recipe that fits `estimator(params, seed)` on the training rows of a fold.
 
     params: a subclass of `TabularParams`, or any frozen pydantic model.
     target: column with the target, which is removed from the features.
+    targets: instead of `target`, `kind` and `classes`, columns of 0 and 1: one classifier per label, each a clone of
+        `estimator(params, seed)`. Predictions are (n, labels) independent probabilities, float64, in this order; a
+        label with one value in the training rows has that value.
     kind: decides the predictions, all float64: binary, (n,) probabilities of the second class; multiclass, (n, classes)
         probabilities, 0 for a class without training rows; regression, (n,) values.
     classes: all labels, in the order of the predictions; by default in the order that the competition's metric names,
@@ -83,6 +90,12 @@ def recipe(
     `target_not_finite` for values of a regression. Before training it also raises `column_name_not_text`, and
     `unknown_column`, `column_not_in_test`, `column_not_numeric` or `column_not_finite` for columns of `preprocess`.
     """
+    if targets is not None:
+        if (target, kind, classes) != (None, None, None):
+            raise _unclear(target, kind, targets)
+        return _of_several_labels(params, estimator, several(targets))
+    if target is None or kind is None:
+        raise _unclear(target, kind, targets)
 
     def build(params: Any, rows: DataFrame, runtime: Runtime) -> Plan:
         features, labels = rows.drop(columns=target), _labels(rows, target, kind)
@@ -97,10 +110,47 @@ def recipe(
         return np.full((rows, columns), 1 / columns) if kind == "multiclass" else np.full(rows, 0.5)
 
     def check(params: Any, train: DataFrame, test: DataFrame) -> None:
-        _check_columns(estimator(params, 0), train.drop(columns=target), _labels(train, target, kind), test)
+        check_columns(estimator(params, 0), train.drop(columns=target), _labels(train, target, kind), test)
 
     labels = None if kind == "regression" else ClassLabels(target, tuple(classes) if classes else None)
     return Recipe(params=params, build=build, labels=labels, columns=(target,), example=example, check=check)
+
+
+def _unclear(target: str | None, kind: str | None, targets: Sequence[str] | None) -> GoldfoldError:
+    return GoldfoldError(
+        "targets_unclear",
+        "a recipe for tables needs either target='column' with kind=..., or targets=['column', ...] of 0 and 1: got "
+        f"target={target!r}, kind={kind!r}, targets={targets!r}",
+    )
+
+
+def _of_several_labels(
+    params: type[BaseModel], estimator: Callable[[Any, int], BaseEstimator], targets: SeveralLabels
+) -> Recipe:
+    """The recipe for columns of 0 and 1: `estimator` is fitted once per label."""
+    columns = list(targets.columns)
+
+    def build(params: Any, rows: DataFrame, runtime: Runtime) -> Plan:
+        features, labels = rows.drop(columns=columns), targets.labels(rows).astype(np.int64)
+
+        def finish(_: Any) -> OneVsRestClassifier:
+            with warnings.catch_warnings():  # of a label with one value, which the audit of the folds names
+                warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
+                return OneVsRestClassifier(estimator(params, runtime.seed)).fit(features, labels)
+
+        return Plan(finish=finish, predict=lambda _, fitted, rows: fitted.predict_proba(rows).astype(np.float64))
+
+    def check(params: Any, train: DataFrame, test: DataFrame) -> None:
+        check_columns(estimator(params, 0), train.drop(columns=columns), train[columns[0]], test)
+
+    return Recipe(
+        params=params,
+        build=build,
+        labels=targets.declared,
+        columns=columns,
+        example=lambda params, rows, classes: targets.example(rows),
+        check=check,
+    )
 
 
 def _labels(rows: DataFrame, target: str, kind: str) -> pd.Series:
@@ -124,53 +174,6 @@ def _labels(rows: DataFrame, target: str, kind: str) -> pd.Series:
     return labels
 
 
-def _check_columns(made: BaseEstimator, features: DataFrame, labels: pd.Series, asked: DataFrame) -> None:
-    """Check the columns that `preprocess` gets of the train and the test table; other steps check their own."""
-    steps = [step for _, step in made.steps] if isinstance(made, Pipeline) else [made]
-    places = [at for at, step in enumerate(steps) if isinstance(step, ColumnTransformer) and _is_ours(step)]
-    if not places:
-        return
-    if places[0]:
-        before = made[: places[0]]
-        features, asked = before.fit_transform(features, labels), before.transform(asked)
-    _check_names((*features.columns, *asked.columns))
-    for name, _, wanted in steps[places[0]].transformers:
-        for column in wanted:
-            _check_column(name, column, features, asked)
-
-
-def _check_column(kind: str, column: str, features: DataFrame, asked: DataFrame) -> None:
-    if column not in features:
-        raise unknown("column in the train table", column, map(str, features.columns), code="unknown_column")
-    if column not in asked:
-        raise GoldfoldError(
-            "column_not_in_test",
-            f"{kind} column '{column}' is in the {len(features)} train rows and not in the {len(asked)} test rows: add "
-            "it in load(), or take it out of preprocess()",
-        )
-    for table, rows in (("train", features), ("test", asked)):
-        what = f"{kind} column '{column}' of the {table} table"
-        if kind == "numeric":
-            column_values.as_numbers(rows[column], what)
-        else:
-            column_values.as_categories(rows[column], column_values.are_numbers(features[column]), what)
-
-
-def _check_names(names: Sequence) -> None:
-    for name in names:
-        if not isinstance(name, str):  # scikit-learn takes numbers for positions, and refuses them beside text
-            raise GoldfoldError(
-                "column_name_not_text",
-                f"columns must be named by text, got {name!r}: rename them in load() with rows.rename(columns=str)",
-            )
-
-
-def _is_ours(step: ColumnTransformer) -> bool:
-    """Whether `preprocess` made the transformer."""
-    first = step.transformers[0][1] if step.transformers else None
-    return isinstance(first, Pipeline) and getattr(first[0], "func", None) is _numbers
-
-
 def _predicted(fitted: BaseEstimator, rows: DataFrame, kind: str, order: Sequence | None) -> np.ndarray:
     if kind == "regression":
         return fitted.predict(rows).astype(np.float64)
@@ -178,57 +181,6 @@ def _predicted(fitted: BaseEstimator, rows: DataFrame, kind: str, order: Sequenc
     probabilities = np.zeros((len(rows), len(classes)))
     probabilities[:, class_indices(fitted.classes_, classes, "the training rows")] = fitted.predict_proba(rows)
     return probabilities[:, 1] if kind == "binary" else probabilities
-
-
-def preprocess(
-    numeric: Sequence[str], categorical: Sequence[str], *, encode: Literal["onehot", "ordinal"] = "onehot"
-) -> ColumnTransformer:
-    """Return a transformer from columns to numbers without missing values.
-
-    numeric: of any dtype of numbers or bools, or text that spells numbers. Missing values become the median, with an
-        added indicator column; then mean 0, standard deviation 1.
-    categorical: encoded as one column per category ("onehot"), or as one column of codes ("ordinal", better for
-        trees). A missing value is a category; a category unseen in fitting is all 0, or code -1. A column that holds
-        numbers only in fitting is compared as numbers, any other as text, so that 2, 2.0 and "2" are one category.
-
-    Raises:
-        GoldfoldError: `column_name_not_text`. Fitting and transforming: `column_not_numeric`; `column_not_finite`.
-    """
-    _check_names((*numeric, *categorical))
-    numeric, categorical = list(dict.fromkeys(numeric)), list(dict.fromkeys(categorical))
-    number = make_pipeline(
-        FunctionTransformer(_numbers, feature_names_out="one-to-one"),
-        SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
-        StandardScaler(),
-    )
-    encoders = {
-        "onehot": OneHotEncoder(handle_unknown="ignore", sparse_output=False),
-        "ordinal": OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2),
-    }
-    category = make_pipeline(Categories(), encoders[encode])
-    return ColumnTransformer([("numeric", number, numeric), ("categorical", category, categorical)])
-
-
-def _numbers(rows: DataFrame) -> DataFrame:
-    return pd.DataFrame({name: column_values.as_numbers(rows[name], f"column '{name}'") for name in rows}, rows.index)
-
-
-class Categories(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Columns as categories, numbers where a column held numbers only in fitting, else text."""
-
-    def fit(self, rows: DataFrame, labels: Any = None) -> Categories:
-        """Remember which columns hold numbers."""
-        self.feature_names_in_, self.n_features_in_ = np.asarray(rows.columns, dtype=object), rows.shape[1]
-        self.numbers_ = {name: column_values.are_numbers(rows[name]) for name in rows}
-        return self
-
-    def transform(self, rows: DataFrame) -> DataFrame:
-        """Return the same columns, each of numbers or of text."""
-        found = {
-            name: column_values.as_categories(rows[name], numbers, f"column '{name}'")
-            for name, numbers in self.numbers_.items()
-        }
-        return pd.DataFrame(found, rows.index)
 
 
 def classifier(params: TabularParams, seed: int) -> BaseEstimator:

@@ -6,7 +6,7 @@ values are errors before a check sees the column, unless the column is in `Submi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,6 +43,19 @@ def one_of(*options: Hashable) -> Check:
         if whole and values.dtype.kind not in "iu":
             return f"must be one of {names}, written as an integer, but has the dtype {values.dtype}"
         return None
+
+    return check
+
+
+def one_of_each(options: Sequence[str], separator: str) -> Check:
+    """Check for sets of labels, each among `options`, with `separator` between them; an empty set is an empty value."""
+    known = set(options)
+
+    def check(values: Series, ids: Series, test: DataFrame) -> str | None:
+        wrong = np.array([bool(set(str(value).split(separator)) - known) for value in values.fillna("")])
+        wrong &= (values.fillna("") != "").to_numpy()
+        names = f"labels among {len(known)} such as {next(iter(options))!r}, with {separator!r} between them"
+        return f"must be {names}; {wrong_rows(wrong, ids, values)}" if wrong.any() else None
 
     return check
 

@@ -8,6 +8,7 @@ from goldfold.experiment.fits import Experiment, Fit, FitObserver, fold_numbers
 from goldfold.experiment.outcome import Outcome
 from goldfold.experiment.setup import Prepared
 from goldfold.io.progress import EpochProgress, Observer
+from goldfold.optional_parts import LabelColumns
 from goldfold.params import Role, values
 from goldfold.trust import audits
 from goldfold.trust.audits import Finding
@@ -25,7 +26,10 @@ def before_training(found: Prepared) -> list[Finding]:
     if competition.neighbors:
         findings += audits.neighbor_leakage(folds, data.train, competition.neighbors) + _ranked_neighbors(experiment)
     labels, classes = experiment.recipe.labels, experiment.runtime.classes
-    if labels and classes and labels.column in data.train:
+    if isinstance(labels, LabelColumns):
+        several = data.train[list(labels.columns)]
+        findings += audits.untrained_classes(folds, several, labels.columns) + audits.rows_without_labels(several)
+    elif labels and classes and labels.column in data.train:
         findings += audits.untrained_classes(folds, data.train[labels.column], classes)
     if column := competition.object_class:
         findings += audits.unseen_classes(data.train[column], data.test[column])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from goldfold.trust.audits.data_and_rules import (
     missing_texts,
+    rows_without_labels,
     rule_broken,
     stale_data,
     unseen_classes,
@@ -45,6 +46,7 @@ __all__ = [
     "orphan_parameters",
     "proxy_only",
     "refuse_errors",
+    "rows_without_labels",
     "rule_broken",
     "selected_on_scored_fold",
     "shared_contents",

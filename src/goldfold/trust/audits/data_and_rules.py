@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pandas import DataFrame
+
 from goldfold.data import texts
 from goldfold.trust.audits.findings import Finding, Level, first_three
 
@@ -57,23 +59,43 @@ def missing_texts(column: str, train: DataFrame, test: DataFrame) -> list[Findin
     return [Finding("missing_texts", "warning", message, "data")]
 
 
-def untrained_classes(folds: Sequence[Fold], labels: Series, classes: Sequence) -> list[Finding]:
+def untrained_classes(folds: Sequence[Fold], labels: Series | DataFrame, classes: Sequence) -> list[Finding]:
     """Report classes that the training rows of a fold lack; an error if they are all of one class.
 
-    labels: of the train table. classes: all that are predicted.
+    labels: of the train table; a column of 0 and 1 per class if a row may have several. classes: all that are
+        predicted.
     """
+    several = isinstance(labels, DataFrame)
     findings = []
     for number, fold in enumerate(folds):
-        present = set(labels.iloc[fold.train])
-        absent = [repr(label) for label in classes if label not in present]
+        if isinstance(labels, DataFrame):
+            known = labels.iloc[fold.train].any().to_numpy(bool)
+            total = labels.sum().astype(int).tolist()
+            absent = [f"{name!r} ({total[at]} in all rows)" for at, name in enumerate(classes) if not known[at]]
+        else:
+            present = set(labels.iloc[fold.train])
+            absent = [repr(label) for label in classes if label not in present]
         if absent:
             message = (
-                f"no training row has the class {first_three(absent)} of {len(classes)} classes: it is predicted with "
-                "probability 0 or nearly so, which log loss punishes. Stratify the split, or merge rare classes"
+                f"no training row has the class {', '.join(absent) if several else first_three(absent)} of "
+                f"{len(classes)} classes: it is predicted with probability 0 or nearly so, which log loss punishes. "
+                "Stratify the split, or merge rare classes"
             )
-            level: Level = "warning" if len(classes) - len(absent) > 1 else "error"
+            level: Level = "warning" if several or len(classes) - len(absent) > 1 else "error"
             findings.append(Finding("untrained_class", level, message, f"fold {number}"))
     return findings
+
+
+def rows_without_labels(labels: DataFrame) -> list[Finding]:
+    """Report train rows that have none of several labels; labels: a column of 0 and 1 per label."""
+    count = int((~labels.any(axis=1)).sum())
+    if not count:
+        return []
+    message = (
+        f"{count} of {len(labels)} train rows have none of the {labels.shape[1]} labels: they are negatives of every "
+        "label in training, and LRAP counts each as 1. Drop them in load() if their labels are unknown"
+    )
+    return [Finding("rows_without_labels", "note", message, "train")]
 
 
 def rule_broken(rules: Sequence[Rule], params: BaseModel) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""AUROC and average precision: metrics that depend only on the order of the predicted scores."""
+"""AUROC of two classes: a metric that depends only on the order of the predicted scores."""
 
 from __future__ import annotations
 
@@ -187,64 +187,3 @@ def area_from_counts(negatives: np.ndarray, positives: np.ndarray) -> float:
     """Area under the ROC curve from counts per score level, (levels,) each, in ascending order of the score."""
     below = negatives.cumsum() - negatives / 2  # ties count one half
     return float(positives @ below / (positives.sum() * negatives.sum()))
-
-
-def average_precision(targets: str | Sequence[str], *, empty: Literal["skip", "zero"] = "skip") -> Metric:
-    """Mean over classes of the average precision, the step-wise sum of (R_k - R_{k-1}) P_k over score thresholds.
-
-    Range: [0, 1], higher is better. Chance: the mean share of positives, which is the exact score of a constant and the
-    limit of a random ranking.
-    Ties: rows with equal scores share one threshold, as in scikit-learn.
-    Empty classes: "skip" leaves a class without positive rows out of the mean; "zero" counts it as 0, as scikit-learn
-    and torchmetrics do. The metric's name says which. GoldfoldError if no class has a positive row under "skip".
-
-    targets: one column of 0 and 1 (or bool) per class. Predictions: (n, classes) scores; for one class (n,), or records
-        with a field `score`.
-
-    `row_error` is the mean of |y - score| over classes; it is meant for probabilities.
-    """
-    targets = (targets,) if isinstance(targets, str) else tuple(targets)
-    if empty not in ("skip", "zero"):
-        raise unknown("treatment of empty classes", empty, ("skip", "zero"), code="unknown_option")
-
-    def truth_of(rows: DataFrame) -> np.ndarray:
-        return np.stack(
-            [class_indices(labels(rows, target), (0, 1), f"target '{target}'") for target in targets], axis=1
-        )
-
-    def scores_of(rows: DataFrame, predictions: np.ndarray) -> np.ndarray:
-        shapes = [(len(targets),), *([()] if len(targets) == 1 else [])]
-        return scores(field(predictions, "score"), rows, *shapes).reshape(len(rows), len(targets))
-
-    def macro(truth: np.ndarray, per_class: np.ndarray) -> float:
-        filled = truth.any(axis=0)
-        if empty == "zero":
-            return float(np.where(filled, per_class, 0.0).mean())
-        if not filled.any():
-            raise GoldfoldError(
-                "metric_no_positives",
-                f"average precision needs a positive row, but {len(truth)} rows have none: check the split",
-            )
-        return float(per_class[filled].mean())
-
-    def score(rows: DataFrame, predictions: np.ndarray) -> float:
-        from sklearn.metrics import average_precision_score
-
-        truth, ranked = truth_of(rows), scores_of(rows, predictions)
-        pairs = zip(truth.T, ranked.T, strict=True)
-        return macro(truth, np.array([average_precision_score(y, s) if y.any() else 0.0 for y, s in pairs]))
-
-    def chance(rows: DataFrame) -> float:
-        truth = truth_of(rows)
-        return macro(truth, truth.mean(axis=0))
-
-    return Metric(
-        name=f"average_precision_macro_{empty}_empty",
-        score=score,
-        higher_is_better=True,
-        bounds=(0.0, 1.0),
-        chance=chance,
-        options=MetricOptions(
-            row_error=lambda rows, predictions: np.abs(truth_of(rows) - scores_of(rows, predictions)).mean(axis=1)
-        ),
-    )

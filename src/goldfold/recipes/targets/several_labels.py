@@ -1,0 +1,116 @@
+"""Several labels per row, each a column of 0 and 1: independent sigmoids and losses over cells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, create_model
+from torch import Tensor
+
+from goldfold.data.columns import binary_columns
+from goldfold.nn import label_losses
+from goldfold.optional_parts import LabelColumns
+from goldfold.params import Needs, Params
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class LabelLossParams(Params):
+    """The loss of several labels per row, a mean over cells; a recipe with several labels has these parameters too."""
+
+    loss: Literal["bce", "focal", "asl"] = Field(
+        "bce", description="binary cross-entropy, focal loss, or asymmetric loss; each a mean over rows and labels"
+    )
+    positive_weight: Annotated[Literal["none", "balanced"], Needs(loss="bce")] = Field(
+        "none", description="weight of positives; balanced: negatives / positives of each label in the training rows"
+    )
+    label_smoothing: Annotated[float, Needs(loss="bce")] = Field(
+        0.0, ge=0, lt=1, description="label smoothing e: labels become e/2 and 1 - e/2"
+    )
+    focal_alpha: Annotated[float, Needs(loss="focal")] = Field(
+        0.25, ge=0, le=1, description="weight of positives; that of negatives is 1 - focal_alpha"
+    )
+    focal_gamma: Annotated[float, Needs(loss="focal")] = Field(
+        2.0, ge=0, description="exponent that lowers the weight of easy cells"
+    )
+    asl_gamma_negative: Annotated[float, Needs(loss="asl")] = Field(
+        4.0, ge=0, description="exponent that lowers the weight of easy negatives"
+    )
+    asl_gamma_positive: Annotated[float, Needs(loss="asl")] = Field(
+        1.0, ge=0, description="exponent that lowers the weight of easy positives"
+    )
+    asl_clip: Annotated[float, Needs(loss="asl")] = Field(
+        0.05, ge=0, lt=1, description="probability up to which a negative costs nothing"
+    )
+
+
+@dataclass(frozen=True)
+class SeveralLabels:
+    """Columns of 0 and 1, one per label; predictions have their order."""
+
+    columns: tuple[str, ...]
+
+    @property
+    def outputs(self) -> int:
+        """Number of logits of a row."""
+        return len(self.columns)
+
+    @property
+    def declared(self) -> LabelColumns:
+        """What `Recipe.labels` says."""
+        return LabelColumns(self.columns)
+
+    def params(self, params: type[Params]) -> type[Params]:
+        """The parameters of a recipe with those of the loss."""
+        return create_model(params.__name__, __base__=(LabelLossParams, params))
+
+    def labels(self, rows: DataFrame) -> np.ndarray:
+        """Labels as float32 (n, labels), 0 or 1; raises GoldfoldError `labels_not_binary`."""
+        return binary_columns(rows, self.columns).astype(np.float32)
+
+    def loss(self, params: Any, labels: np.ndarray) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
+        """Return a function: logits and labels, (n, labels) each -> {name of the loss: mean over cells}.
+
+        labels: of all training rows, which the weights of positives are taken from.
+        """
+        cells = _loss(params, labels)
+        return lambda logits, labels: {params.loss: cells(logits, labels)}
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Independent probabilities of logits (..., labels), of the same shape."""
+        return logits.sigmoid()
+
+    def predictions(self, probabilities: np.ndarray) -> np.ndarray:
+        """What a plan predicts: the (n, labels) probabilities."""
+        return probabilities
+
+    def example(self, rows: int) -> np.ndarray:
+        """Predictions for `rows` rows, all labels alike."""
+        return np.full((rows, self.outputs), 0.5)
+
+
+def _loss(params: Any, labels: np.ndarray) -> Callable[[Tensor, Tensor], Tensor]:
+    if params.loss == "focal":
+        return partial(label_losses.focal, alpha=params.focal_alpha, gamma=params.focal_gamma)
+    if params.loss == "asl":
+        return partial(
+            label_losses.asymmetric,
+            gamma_negative=params.asl_gamma_negative,
+            gamma_positive=params.asl_gamma_positive,
+            clip=params.asl_clip,
+        )
+    weights = label_losses.balanced_weights(torch.from_numpy(labels)) if params.positive_weight == "balanced" else None
+
+    def weighted(logits: Tensor, labels: Tensor) -> Tensor:
+        weight = None if weights is None else weights.to(logits.device)
+        return label_losses.binary_cross_entropy(
+            logits, labels, positive_weight=weight, smoothing=params.label_smoothing
+        )
+
+    return weighted
