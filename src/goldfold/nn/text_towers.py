@@ -1,0 +1,243 @@
+"""Frozen text towers: text -> features, from a folder in the layout of transformers or from packaged token vectors.
+
+| family | tokens | pooling |
+|---|---|---|
+| siglip, siglip2 | lower case, padded to the full length (64), no attention mask | the last position, even if padding |
+| clip | padded to the longest text of a batch | the position of the end-of-text token |
+| bert, distilbert, mpnet, roberta, xlm-roberta | padded to the longest text of a batch | mean without padding |
+| wordllama | no special tokens | mean without padding |
+
+Longer texts lose their end. Features are not normalized: their length carries information that directions lack.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from goldfold.errors import GoldfoldError
+from goldfold.nn import feature_cache, tower_folders
+from goldfold.nn.backbones import weights_hash
+from goldfold.nn.tower_folders import TowerFolder
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from goldfold.competition import Runtime
+
+Pooling = Literal["last", "end_of_text", "mean"]
+TokenIds = tuple[Tensor, Tensor]  # ids and mask, both int64 (n, t); padding has mask 0
+Tokenize = Callable[[Sequence[str]], TokenIds]
+
+PACKAGED = "wordllama"  # its token vectors come with a Python package
+POOLING: dict[str, Pooling] = {
+    **{"siglip": "last", "siglip2": "last", "clip": "end_of_text"},
+    **{"bert": "mean", "distilbert": "mean", "mpnet": "mean", "roberta": "mean", "xlm-roberta": "mean"},
+}
+COUNTED = ("mpnet", "roberta", "xlm-roberta")  # number positions from the id of the padding token + 1
+UNUSED = ("vision_model.", "visual_projection.", "logit_", "pooler.")
+LARGEST = 2  # the id of the end that CLIP's older configs name; their end is the token with the largest id
+AT_ONCE = {"cpu": 32}  # texts in a forward pass
+AT_ONCE_ELSEWHERE = 256
+
+
+def pool(states: Tensor, ids: Tensor, mask: Tensor, pooling: Pooling, end: int | None = None) -> Tensor:
+    """Pool the hidden states of texts: (n, t, d) -> (n, d).
+
+    ids, mask: int64 (n, t); padding has mask 0.
+    pooling: `last`: the last position, even if it is padding; `end_of_text`: the first position with the token `end`,
+        for `end` 2 that with the largest id; `mean`: the mean over positions with mask 1, zeros if there are none.
+    """
+    if pooling == "last":
+        return states[:, -1]
+    if pooling == "end_of_text":
+        ends = ids if end == LARGEST else ids.eq(-1 if end is None else end).int()
+        return states[torch.arange(len(ids), device=ids.device), ends.argmax(1)]
+    weights = mask.unsqueeze(-1).to(states.dtype)
+    return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
+class TextTower(nn.Module):
+    """Token ids and mask, both int64 (n, t) -> features float32 (n, d), not normalized.
+
+    encode: (ids, mask) -> hidden states (n, t, h). project: pooled states (n, h) -> features.
+    tokenize: texts -> (ids, mask) on the CPU.
+    note: everything that the features depend on besides weights and text.
+    """
+
+    def __init__(
+        self,
+        encode: nn.Module,
+        pooled: Callable[[Tensor, Tensor, Tensor], Tensor],
+        project: nn.Module,
+        tokenize: Tokenize,
+        note: str,
+    ) -> None:
+        super().__init__()
+        self.encode, self.project = encode, project
+        self.pooled, self.tokenize, self.note = pooled, tokenize, note
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        return self.project(self.pooled(self.encode(ids, mask), ids, mask))
+
+
+def load(tower: str | Path) -> TextTower:
+    """Load a text tower in evaluation mode, on the CPU.
+
+    tower: `wordllama`, the static token vectors (256) of the package of this name, which need no download; else a
+        folder in the layout of transformers whose config.json names a family of `POOLING`.
+
+    Raises:
+        GoldfoldError: `package_missing`; or the folder is refused: `tower_not_found`, `unknown_tower_family`,
+            `tower_weights_missing`, `tokenizer_missing`, `tower_not_loaded`, `other_pooling`.
+    """
+    if str(tower) == PACKAGED:
+        return _packaged()
+    if not Path(tower).exists():
+        raise GoldfoldError(
+            "tower_not_found", f"the folder '{tower}' does not exist: give that of a text tower, or the name {PACKAGED}"
+        )
+    folder = tower_folders.open_folder(tower, tuple(POOLING))
+    pooling = POOLING[folder.family]
+    _check_pooling(folder)
+    model = tower_folders.load_model(folder, UNUSED)
+    encoder, project = model, nn.Identity()
+    if pooling != "mean":
+        encoder = model.text_model
+        project = model.text_projection if pooling == "end_of_text" else encoder.head
+    config, longest = encoder.config, _longest(folder, encoder.config)
+    tokenizer = tower_folders.load_tokenizer(folder)
+    note = f"{folder.family} {pooling} {longest} {tower_folders.small_files_hash(folder)}"
+    return TextTower(
+        Encoder(encoder, masked=pooling != "last"),
+        partial(pool, pooling=pooling, end=getattr(config, "eos_token_id", None)),
+        project,
+        partial(_tokens, folder, tokenizer, config, longest),
+        note,
+    ).eval()
+
+
+class Encoder(nn.Module):
+    """Token ids and mask (n, t) -> hidden states (n, t, h) of a model of transformers."""
+
+    def __init__(self, model: nn.Module, masked: bool) -> None:
+        super().__init__()
+        self.model, self.masked = model, masked
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        return self.model(input_ids=ids, attention_mask=mask if self.masked else None).last_hidden_state
+
+
+class TokenVectors(nn.Embedding):
+    """Token ids (n, t) -> the vectors of the tokens, float32 (n, t, d), whatever is beside them."""
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]  # as `Encoder`
+        return super().forward(ids)
+
+
+def cached_texts(tower: TextTower, runtime: Runtime) -> Callable[[tuple[str, ...]], np.ndarray]:
+    """Return a function from texts, at least one, to a tower's features, float32 (n, d), cached in `runtime.cache`.
+
+    A text is computed once, whatever the fold, run or competition. The tower is moved to `runtime.device`.
+    """
+    tower = tower.to(runtime.device).eval()
+    key = f"text {weights_hash(tower)} {tower.note}"
+    batch_size = AT_ONCE.get(runtime.device.type, AT_ONCE_ELSEWHERE)
+
+    def extract(texts: Sequence[str]) -> np.ndarray:
+        ids, mask = (each.to(runtime.device) for each in tower.tokenize(texts))
+        # cached values must not depend on the caller's precision
+        with torch.inference_mode(), torch.autocast(runtime.device.type, enabled=False):
+            return tower(ids, mask).cpu().numpy()
+
+    @lru_cache(maxsize=3)  # training, validation and test rows
+    def features_of(texts: tuple[str, ...]) -> np.ndarray:
+        items = [(hashlib.blake2b(text.encode(), digest_size=16).hexdigest(), text) for text in texts]
+        progress = partial(runtime.progress, "text features")
+        return feature_cache.cached_by_hash(
+            items, extract, key=key, cache=runtime.cache, batch_size=batch_size, progress=progress
+        )
+
+    return features_of
+
+
+def _tokens(folder: TowerFolder, tokenizer: Any, config: Any, longest: int, texts: Sequence[str]) -> TokenIds:
+    """Ids and mask of texts, with at most `longest` tokens, checked against the config of the text model."""
+    fully = POOLING[folder.family] == "last"
+    found = tokenizer(
+        [text.lower() for text in texts] if fully else list(texts),
+        padding="max_length" if fully else True,
+        truncation=True,
+        max_length=longest,
+        return_attention_mask=True,
+        return_token_type_ids=False,
+        return_tensors="pt",
+    )
+    ids = found["input_ids"]
+    if ids.max() >= config.vocab_size:
+        what = f"knows {config.vocab_size:,} tokens, but its tokenizer gives more: take both from one model"
+        raise folder.error("tower_not_loaded", what)
+    end = config.eos_token_id
+    if POOLING[folder.family] == "end_of_text" and end != LARGEST and not (ids == end).any(1).all():
+        what = f"pools the token {end}, which its tokenizer does not give: take both from one model"
+        raise folder.error("tower_not_loaded", what)
+    return ids, found["attention_mask"]
+
+
+def _longest(folder: TowerFolder, config: Any) -> int:
+    """Number of tokens that a text may have: as many as the model takes, or the limit of sentence-transformers."""
+    positions = config.max_position_embeddings
+    if folder.family in COUNTED:
+        positions -= config.pad_token_id + 1
+    return min(positions, folder.read_json("sentence_bert_config.json").get("max_seq_length") or positions)
+
+
+def _check_pooling(folder: TowerFolder) -> None:
+    """Refuse a folder of sentence-transformers that was trained with another pooling than the mean."""
+    told = folder.read_json("1_Pooling/config.json")
+    modes = {name for name, on in told.items() if name.startswith("pooling_mode_") and on}
+    others = (modes | {str(told.get("pooling_mode", "mean"))}) - {"pooling_mode_mean_tokens", "mean"}
+    if others and POOLING[folder.family] == "mean":
+        raise folder.error(
+            "other_pooling",
+            f"was trained with the pooling {', '.join(sorted(others))}, says its 1_Pooling/config.json, but only the "
+            "mean is known: choose a tower with it, such as all-MiniLM-L6-v2",
+        )
+
+
+def _packaged() -> TextTower:
+    """The token vectors of wordllama, read from its files: the package itself downloads its tokenizer."""
+    package = find_spec(PACKAGED)
+    if package is None or package.origin is None:
+        raise GoldfoldError(
+            "package_missing", f"the text tower '{PACKAGED}' needs the package {PACKAGED}: pip install {PACKAGED}"
+        )
+    from safetensors.torch import load_file
+    from tokenizers import Tokenizer
+
+    folder = Path(package.origin).parent
+    vectors = load_file(folder / "weights" / "l2_supercat_256.safetensors")["embedding.weight"].float()
+    file = folder / "tokenizers" / "l2_supercat_tokenizer_config.json"
+    tokenizer = Tokenizer.from_file(str(file))
+    tokenizer.enable_padding()
+    note = f"{PACKAGED} mean {hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()}"
+    return TextTower(
+        TokenVectors.from_pretrained(vectors),
+        partial(pool, pooling="mean"),
+        nn.Identity(),
+        partial(_packaged_tokens, tokenizer),
+        note,
+    ).eval()
+
+
+def _packaged_tokens(tokenizer: Any, texts: Sequence[str]) -> TokenIds:
+    found = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    ids, mask = ([getattr(each, name) for each in found] for name in ("ids", "attention_mask"))
+    return torch.tensor(ids, dtype=torch.int64), torch.tensor(mask, dtype=torch.int64)
