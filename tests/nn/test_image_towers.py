@@ -11,8 +11,10 @@ import pytest
 import torch
 from nn import tower_checkpoints
 from nn.tower_checkpoints import reference
+from PIL import Image
 
-from goldfold.nn import image_towers
+from goldfold.competition import Runtime
+from goldfold.nn import feature_cache, image_towers
 
 NEEDED = "needs packages: pip install transformers sentencepiece"
 transformers: Any = pytest.importorskip("transformers", reason=NEEDED)
@@ -53,3 +55,17 @@ def test_the_image_processor_of_the_folder_sets_the_normalization(checkpoint, tm
         assert torch.allclose(normalize.mean.flatten(), torch.tensor([25.5, 51, 76.5]))
         assert torch.allclose(normalize.std.flatten(), torch.tensor([255.0, 510, 1020]))
         (folder / name).unlink()
+
+
+def test_the_feature_cache_takes_an_image_tower_as_it_is(checkpoint, tmp_path):
+    pixels = np.random.default_rng(0).integers(
+        0, 256, (3, tower_checkpoints.IMAGE, tower_checkpoints.IMAGE, 3), np.uint8
+    )
+    paths = tuple(tmp_path / f"{number}.png" for number in range(3))
+    for path, image in zip(paths, pixels, strict=True):
+        Image.fromarray(image).save(path)
+    tower = image_towers.load(checkpoint("siglip"))
+    runtime = Runtime(seed=0, device=torch.device("cpu"), cache=tmp_path)
+    got = feature_cache.cached_extractor(tower, tower.image_size, runtime)(paths)
+    with torch.inference_mode():
+        assert np.allclose(got, tower(torch.from_numpy(pixels)).numpy(), atol=1e-5)

@@ -1,0 +1,246 @@
+"""Several labels per row from frozen features of image and text: direction/magnitude fusion with a hash layer.
+
+Towers run once per image and text. A head fuses both and classifies, through a layer of hash codes if the model has
+one; the codes of the training rows also tag a row by its nearest neighbors.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from goldfold.competition import Plan, Recipe, Runtime, Stage
+from goldfold.data.fields import records
+from goldfold.data.texts import texts
+from goldfold.errors import GoldfoldError
+from goldfold.nn import backbones, batches, feature_cache, hash_fusion, image_towers, schedules, text_towers
+from goldfold.nn.hash_fusion import FusionHead
+from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, TextColumn, with_defaults
+from goldfold.recipes.targets import SeveralLabels, several
+from goldfold.retrieval.hashing import codes as hash_codes
+from goldfold.retrieval.hashing.codes import Vote
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+    Features = Callable[[DataFrame], list[Tensor]]
+
+HASHED = ("hash_bce", "full", "no_decompose")  # models with a hash layer
+WITH_LOSSES = ("full", "no_decompose")  # models with the losses of alignment and hash codes
+SHARPEST = 10.0  # of annealed codes at the end of training
+FLAT = 1e-4  # standard deviation of a logarithm of lengths that says nothing
+
+
+class FusionParams(Params):
+    """Towers, head, losses, training, and the vote of the neighbors."""
+
+    model: Literal["mlp_baseline", "no_hash", "hash_bce", "full", "no_decompose"] = Field(
+        "full",
+        description="mlp_baseline: one hidden layer on both features; no_hash: direction/magnitude fusion; hash_bce: "
+        "with a hash layer; full: and with the losses of alignment and hash codes; no_decompose: full, on the features",
+    )
+    towers: str = Field(
+        "", description="folder of CLIP, SigLIP or SigLIP2 with both towers; empty: backbone and text_tower"
+    )
+    backbone: Annotated[BackboneName, Needs(towers="")] = Field(
+        "efficientnet_lite0", description="timm name of the image tower"
+    )
+    pretrained: Annotated[Pretrained, Needs(towers="")] = Field(
+        True, description="use pretrained weights; random ones are for tests"
+    )
+    image_size: Annotated[int, Needs(towers="")] = Field(
+        224, ge=32, description="side of the backbone's input, in pixels"
+    )
+    text_tower: Annotated[str, Needs(towers="")] = Field(
+        text_towers.PACKAGED, description="packaged token vectors, a folder of a text model, or none: the image alone"
+    )
+    text_column: TextColumn = Field("text", description="column with the text of a row")
+    bits: Annotated[int, Needs(model="hash_bce"), Needs(model="full"), Needs(model="no_decompose")] = Field(
+        64, ge=1, description="bits of a hash code"
+    )
+    codes: hash_fusion.Codes = Field(
+        "tanh", description="how the hash layer becomes codes: tanh, straight_through signs, or annealed tanh"
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout rate of the head")
+    alignment_weight: float = Field(
+        1.0, ge=0, description="weight of 1 - cosine of image and text; without gradient, since both are frozen"
+    )
+    hash_weight: float = Field(0.1, ge=0, description="weight of quantization, balance and correlation of the codes")
+    neighbors: int = Field(20, ge=1, description="nearest training codes that vote for their labels")
+    vote: Vote = Field("softmax", description="weights of the neighbors: softmax of similarity, uniform, or 1 / rank")
+    temperature: Annotated[float, Needs(vote="softmax")] = Field(
+        0.07, gt=0, description="temperature of the softmax of similarities"
+    )
+    epochs: Epochs = Field(20, ge=1, description="number of training epochs")
+    batch_size: int = Field(32, ge=1, description="samples per batch")
+    learning_rate: float = Field(2e-4, gt=0, description="peak learning rate of AdamW")
+    weight_decay: float = Field(1e-2, ge=0, description="weight decay of AdamW")
+    schedule: schedules.Name = Field("cosine", description="learning-rate schedule")
+    warmup: Annotated[float, Needs(schedule=Not("constant"))] = Field(
+        0.1, ge=0, lt=1, description="share of all steps in which the learning rate rises"
+    )
+
+
+class Index(NamedTuple):
+    """Codes of the training rows and their labels, bool (n, labels)."""
+
+    codes: hash_codes.Codes
+    labels: np.ndarray
+
+
+def recipe(targets: Sequence[str], **defaults: Any) -> Recipe:
+    """Return the recipe for rows with a column `path`, a column of texts, and a column of 0 and 1 per label.
+
+    targets: the label columns; predictions have their order.
+    defaults: defaults of `FusionParams` for this competition.
+
+    Predictions are (n, labels) probabilities of the head; of models with a hash layer records with them as `score`, the
+    votes of the nearest training codes as `knn`, and the code before its sign as `code`, float32 (n, bits). A metric is
+    also reported for `knn`.
+    """
+    labels = several(targets)
+    return Recipe(
+        params=with_defaults(labels.params(FusionParams), **defaults),
+        build=partial(_build, targets=labels),
+        labels=labels.declared,
+        columns=("path", *labels.columns),
+        example=partial(_example, labels),
+        other_scores={"KNN": "knn"},
+    )
+
+
+def _example(targets: SeveralLabels, params: FusionParams, rows: int, classes: tuple | None) -> np.ndarray:
+    scores = targets.example(rows)
+    if params.model not in HASHED:
+        return scores
+    return records(score=scores, knn=scores, code=np.ones((rows, params.bits), np.float32))
+
+
+def _build(params: FusionParams, rows: DataFrame, runtime: Runtime, targets: SeveralLabels) -> Plan:
+    features = _features(params, runtime)
+    inputs, labels = features(rows), targets.labels(rows)
+    decompose = params.model not in ("mlp_baseline", "no_decompose")
+    if decompose:
+        _check_magnitudes(inputs)
+    known = torch.from_numpy(labels).to(runtime.device)
+    model = FusionHead(
+        (inputs[0].shape[1], inputs[1].shape[1] if len(inputs) > 1 else 0),
+        targets.outputs,
+        decompose=decompose,
+        hidden=(512,) if params.model == "mlp_baseline" else (1024, 512),
+        bits=params.bits if params.model in HASHED else None,
+        dropout=params.dropout,
+        codes=params.codes,
+    )
+    steps = params.epochs * max(1, len(rows) // params.batch_size)
+    stage = Stage(
+        name="fuse",
+        epochs=params.epochs,
+        batches=batches.in_memory((*inputs, known), params.batch_size, runtime.seed),
+        losses=partial(_losses, params, targets.loss(params, labels), SHARPEST ** (1 / steps)),
+        optimizer=partial(_optimizer, params),
+        schedule=schedules.create(params.schedule, params.warmup),
+    )
+    return Plan(
+        model=model,
+        stages=[stage],
+        finish=partial(_index, inputs, labels),
+        predict=partial(_predict, params, features, targets),
+    )
+
+
+def _losses(
+    params: FusionParams,
+    loss: Callable[[Tensor, Tensor], dict[str, Tensor]],
+    growth: float,
+    model: Any,
+    batch: Sequence[Tensor],
+) -> dict[str, Tensor]:
+    *inputs, labels = batch
+    own: FusionHead = getattr(model, "module", model)
+    if own.training and params.codes == "annealed":
+        own.sharpness.mul_(growth)
+    found = model(*inputs)
+    terms = loss(found.logits, labels)
+    if params.model in WITH_LOSSES:
+        if params.alignment_weight and len(inputs) > 1:
+            terms["alignment"] = params.alignment_weight * own.alignment(*inputs)
+        if params.hash_weight:
+            terms["hash"] = params.hash_weight * hash_fusion.hash_loss(found.codes)
+    return terms
+
+
+def _optimizer(params: FusionParams, model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
+
+
+def _index(inputs: Sequence[Tensor], labels: np.ndarray, model: nn.Module) -> Index | None:
+    """The index of the training rows; None without a hash layer."""
+    found = model(*inputs).codes
+    return None if found is None else Index(hash_codes.pack(found.float().cpu().numpy()), labels > 0)
+
+
+def _predict(
+    params: FusionParams,
+    features: Features,
+    targets: SeveralLabels,
+    model: nn.Module,
+    index: Index | None,
+    rows: DataFrame,
+) -> np.ndarray:
+    """Return what `recipe` says."""
+    found = model(*features(rows))
+    scores = targets.probabilities(found.logits.cpu().double()).numpy()
+    if index is None:
+        return scores
+    outputs = found.codes.float().cpu().numpy()
+    near = hash_codes.nearest(hash_codes.pack(outputs), index.codes, min(params.neighbors, len(index.codes)))
+    votes = hash_codes.tag_scores(*near, index.labels, params.bits, vote=params.vote, temperature=params.temperature)
+    return records(score=scores, knn=votes, code=outputs)
+
+
+def _features(params: FusionParams, runtime: Runtime) -> Features:
+    """Return a function: rows -> features of images and, with a text tower, of texts, on the runtime's device."""
+    if params.towers:
+        image = image_towers.load(params.towers)
+        of_images = feature_cache.cached_extractor(image, image.image_size, runtime)
+    else:
+        of_images = feature_cache.cached_extractor(_backbone(params), params.image_size, runtime)
+    of_texts = None
+    if params.towers or params.text_tower != "none":
+        of_texts = text_towers.cached_texts(text_towers.load(params.towers or params.text_tower), runtime)
+
+    def features(rows: DataFrame) -> list[Tensor]:
+        found = [of_images(tuple(map(Path, rows["path"])))]
+        if of_texts is not None:
+            found.append(of_texts(texts(rows, params.text_column)))
+        return [torch.from_numpy(each).to(runtime.device) for each in found]
+
+    return features
+
+
+def _backbone(params: FusionParams) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)  # every fold uses the same backbone, with random weights too
+        net, mean, std = backbones.create(params.backbone, params.pretrained, image_size=params.image_size)
+    return nn.Sequential(OrderedDict(normalize=backbones.Normalize(mean, std), network=net))
+
+
+def _check_magnitudes(inputs: Sequence[Tensor]) -> None:
+    """Refuse features of constant length, as normalized ones have: their magnitude says nothing."""
+    for name, features in zip(("image", "text"), inputs, strict=False):
+        lengths = hash_fusion.magnitudes(features)
+        if len(features) > 1 and lengths.std() < FLAT:
+            raise GoldfoldError(
+                "constant_feature",
+                f"the {name} features of all {len(features)} rows have the length {lengths.exp().mean():.4g}, so their "
+                "magnitude says nothing: use a tower that does not normalize, or model=no_decompose",
+            )
