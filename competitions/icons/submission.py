@@ -7,6 +7,7 @@ import pandas as pd
 
 from competitions.icons.data import LABELS
 from goldfold.competition import Submission
+from goldfold.data.fields import field
 from goldfold.metrics import average_precision
 from goldfold.submission.checks import between
 
@@ -14,8 +15,10 @@ METRIC = average_precision(LABELS)
 
 
 def write(test: pd.DataFrame, predictions: np.ndarray) -> pd.DataFrame:
-    """Write the probability of each category; predictions: (n, 64) probabilities in the order of `LABELS`."""
-    return pd.DataFrame(predictions, columns=list(LABELS)).assign(id=test["id"].to_numpy())[["id", *LABELS]]
+    """Write the probability of each category; predictions: (n, 64) probabilities in the order of `LABELS`, or records with them as `score`."""
+    return pd.DataFrame(field(predictions, "score"), columns=list(LABELS)).assign(id=test["id"].to_numpy())[
+        ["id", *LABELS]
+    ]
 
 
 def grade(submission: pd.DataFrame, solution: pd.DataFrame) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nn import tower_checkpoints
+import tower_checkpoints
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from nn import tower_checkpoints
-from nn.tower_checkpoints import reference
+import tower_checkpoints
 from PIL import Image
+from tower_checkpoints import reference
 
 from goldfold.competition import Runtime
 from goldfold.nn import feature_cache, image_towers

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from nn import tower_checkpoints
-from nn.tower_checkpoints import CLIP_END, LENGTH, TEXTS, features, reference
+import tower_checkpoints
 from torch.nn import functional as F
+from tower_checkpoints import CLIP_END, LENGTH, TEXTS, features, reference
 
 from goldfold.competition import Runtime
 from goldfold.nn import text_towers

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from error_codes import raises_code
-from nn.tower_checkpoints import features
+from tower_checkpoints import features
 
 from goldfold.nn import image_towers, text_towers
 

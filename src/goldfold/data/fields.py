@@ -41,11 +41,13 @@ def parts(predictions: np.ndarray) -> list[np.ndarray]:
 
 
 def mean(predictions: np.ndarray) -> np.ndarray:
-    """Average the records of several fits field by field: (fits, n) -> (n,).
+    """Average the records of several fits field by field, or plain arrays: (fits, n, ...) -> (n, ...).
 
     Float fields get the arithmetic mean. Other fields, such as class names, get the majority vote; of equally frequent
     values that of the earliest fit.
     """
+    if predictions.dtype.names is None:
+        return predictions.mean(axis=0)
     return records(**{name: _mean_or_vote(predictions[name]) for name in _names(predictions)})
 
 

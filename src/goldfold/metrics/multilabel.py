@@ -14,6 +14,7 @@ import numpy as np
 
 from goldfold.competition import Metric
 from goldfold.data.columns import binary_columns
+from goldfold.data.fields import field
 from goldfold.errors import unknown
 from goldfold.metrics.inputs import probabilities
 from goldfold.optional_parts import MetricOptions
@@ -109,12 +110,14 @@ def subset_accuracy(targets: Sequence[str]) -> Metric:
 
 def decided(rows: DataFrame, predictions: np.ndarray, targets: Sequence[str]) -> np.ndarray:
     """Which labels are predicted, bool (n, labels): those with a probability above 0.5."""
-    return probabilities(predictions, rows, (len(targets),)) > THRESHOLD
+    return probabilities(field(predictions, "score"), rows, (len(targets),)) > THRESHOLD
 
 
 def _row_error(targets: Sequence[str]) -> Callable[[DataFrame, np.ndarray], np.ndarray]:
     def error(rows: DataFrame, predictions: np.ndarray) -> np.ndarray:
-        return np.abs(binary_columns(rows, targets) - probabilities(predictions, rows, (len(targets),))).mean(axis=1)
+        return np.abs(
+            binary_columns(rows, targets) - probabilities(field(predictions, "score"), rows, (len(targets),))
+        ).mean(axis=1)
 
     return error
 

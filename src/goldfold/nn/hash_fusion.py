@@ -87,6 +87,8 @@ class FusionHead(nn.Module):
     """
 
     sharpness: Tensor
+    mean: Tensor
+    std: Tensor
     projection: Tensor | None
 
     def __init__(
@@ -107,6 +109,7 @@ class FusionHead(nn.Module):
         width = sum(widths)
         if decompose:
             width += min(widths) + (2 if text else 1)
+        inputs = width
         layers: list[nn.Module] = []
         for size in hidden:
             layers += [nn.Linear(width, size), nn.ReLU(), nn.Dropout(dropout)]
@@ -115,11 +118,22 @@ class FusionHead(nn.Module):
         self.hash = nn.Linear(width, bits) if bits else None
         self.classifier = nn.Linear(bits or width, classes)
         self.register_buffer("sharpness", torch.ones(()))
+        self.register_buffer("mean", torch.zeros(inputs))
+        self.register_buffer("std", torch.ones(inputs))
+
+    def standardize(self, image: Tensor, text: Tensor | None = None) -> None:
+        """Take mean and standard deviation of the head's input from the training rows; arguments as of `forward`."""
+        inputs = self._inputs(image, text)
+        std = inputs.std(dim=0, correction=0)
+        self.mean.copy_(inputs.mean(dim=0))
+        self.std.copy_(torch.where(std > EPSILON, std, 1.0))  # constant inputs must not be amplified
+
+    def _inputs(self, image: Tensor, text: Tensor | None) -> Tensor:
+        return decomposed(image, text, self.projection) if self.decompose else joined(image, text)
 
     def forward(self, image: Tensor, text: Tensor | None = None) -> Fused:
         """image, text: float32 features (n, d_image) and (n, d_text)."""
-        inputs = decomposed(image, text, self.projection) if self.decompose else joined(image, text)
-        found = self.layers(inputs)
+        found = self.layers((self._inputs(image, text) - self.mean) / self.std)
         if self.hash is None:
             return Fused(self.classifier(found), None)
         soft = torch.tanh(self.hash(found) * self.sharpness)

@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from goldfold.competition import Plan, Recipe, Runtime, Stage
-from goldfold.data.fields import records
+from goldfold.data import fields
 from goldfold.data.texts import texts
 from goldfold.errors import GoldfoldError
 from goldfold.nn import backbones, batches, feature_cache, hash_fusion, image_towers, schedules, text_towers
@@ -63,19 +63,29 @@ class FusionParams(Params):
         text_towers.PACKAGED, description="packaged token vectors, a folder of a text model, or none: the image alone"
     )
     text_column: TextColumn = Field("text", description="column with the text of a row")
-    bits: Annotated[int, Needs(model="hash_bce"), Needs(model="full"), Needs(model="no_decompose")] = Field(
-        64, ge=1, description="bits of a hash code"
-    )
-    codes: hash_fusion.Codes = Field(
+    bits: Annotated[int, Needs(model=HASHED)] = Field(64, ge=1, description="bits of a hash code")
+    codes: Annotated[hash_fusion.Codes, Needs(model=HASHED)] = Field(
         "tanh", description="how the hash layer becomes codes: tanh, straight_through signs, or annealed tanh"
     )
-    dropout: float = Field(0.1, ge=0, lt=1, description="dropout rate of the head")
-    alignment_weight: float = Field(
-        1.0, ge=0, description="weight of 1 - cosine of image and text; without gradient, since both are frozen"
+    standardize: bool = Field(
+        False, description="standardize the head's input by mean and standard deviation of the training rows"
     )
-    hash_weight: float = Field(0.1, ge=0, description="weight of quantization, balance and correlation of the codes")
-    neighbors: int = Field(20, ge=1, description="nearest training codes that vote for their labels")
-    vote: Vote = Field("softmax", description="weights of the neighbors: softmax of similarity, uniform, or 1 / rank")
+    prior_bias: bool = Field(
+        False, description="start the classifier's biases at the log-odds of each label in the training rows"
+    )
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout rate of the head")
+    alignment_weight: Annotated[float, Needs(model=WITH_LOSSES)] = Field(
+        0.0, ge=0, description="weight of 1 - cosine of image and text, which has no gradient: both are frozen"
+    )
+    hash_weight: Annotated[float, Needs(model=WITH_LOSSES)] = Field(
+        0.1, ge=0, description="weight of quantization, balance and correlation of the codes"
+    )
+    neighbors: Annotated[int, Needs(model=HASHED)] = Field(
+        20, ge=1, description="nearest training codes that vote for their labels"
+    )
+    vote: Annotated[Vote, Needs(model=HASHED)] = Field(
+        "softmax", description="weights of the neighbors: softmax of similarity, uniform, or 1 / rank"
+    )
     temperature: Annotated[float, Needs(vote="softmax")] = Field(
         0.07, gt=0, description="temperature of the softmax of similarities"
     )
@@ -114,6 +124,7 @@ def recipe(targets: Sequence[str], **defaults: Any) -> Recipe:
         columns=("path", *labels.columns),
         example=partial(_example, labels),
         other_scores={"KNN": "knn"},
+        combine=fields.mean,
     )
 
 
@@ -121,7 +132,7 @@ def _example(targets: SeveralLabels, params: FusionParams, rows: int, classes: t
     scores = targets.example(rows)
     if params.model not in HASHED:
         return scores
-    return records(score=scores, knn=scores, code=np.ones((rows, params.bits), np.float32))
+    return fields.records(score=scores, knn=scores, code=np.ones((rows, params.bits), np.float32))
 
 
 def _build(params: FusionParams, rows: DataFrame, runtime: Runtime, targets: SeveralLabels) -> Plan:
@@ -140,6 +151,11 @@ def _build(params: FusionParams, rows: DataFrame, runtime: Runtime, targets: Sev
         dropout=params.dropout,
         codes=params.codes,
     )
+    if params.prior_bias:
+        shares = torch.from_numpy(labels).mean(dim=0).clamp(0.5 / len(rows), 1 - 0.5 / len(rows))
+        model.classifier.bias.data.copy_(torch.logit(shares))
+    if params.standardize:
+        model.standardize(*(each.cpu() for each in inputs))
     steps = params.epochs * max(1, len(rows) // params.batch_size)
     stage = Stage(
         name="fuse",
@@ -204,7 +220,7 @@ def _predict(
     outputs = found.codes.float().cpu().numpy()
     near = hash_codes.nearest(hash_codes.pack(outputs), index.codes, min(params.neighbors, len(index.codes)))
     votes = hash_codes.tag_scores(*near, index.labels, params.bits, vote=params.vote, temperature=params.temperature)
-    return records(score=scores, knn=votes, code=outputs)
+    return fields.records(score=scores, knn=votes, code=outputs)
 
 
 def _features(params: FusionParams, runtime: Runtime) -> Features:
