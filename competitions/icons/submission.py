@@ -15,10 +15,12 @@ METRIC = average_precision(LABELS)
 
 
 def write(test: pd.DataFrame, predictions: np.ndarray) -> pd.DataFrame:
-    """Write the probability of each category; predictions: (n, 64) probabilities in the order of `LABELS`, or records with them as `score`."""
-    return pd.DataFrame(field(predictions, "score"), columns=list(LABELS)).assign(id=test["id"].to_numpy())[
-        ["id", *LABELS]
-    ]
+    """Write the probability of each category.
+
+    predictions: (n, 64) probabilities in the order of `LABELS`, or records with them as `score`.
+    """
+    frame = pd.DataFrame(field(predictions, "score"), columns=list(LABELS))
+    return frame.assign(id=test["id"].to_numpy())[["id", *LABELS]]
 
 
 def grade(submission: pd.DataFrame, solution: pd.DataFrame) -> float:
