@@ -96,7 +96,7 @@ def picture(scores: DataFrame) -> bytes:
         part = slice(at * height, (at + 1) * height)
         _draw_bars(axes, shown.iloc[part], names[part], height)
     which = "each label" if len(shown) == len(scores) else f"the {MOST} of {len(scores)} labels with the most positives"
-    panels[0].set_title(f"Average precision of {which}, out of fold", fontsize=10, loc="left")
+    drawn.suptitle(f"Average precision of {which}, out of fold", fontsize=10, x=0.01, horizontalalignment="left")
     drawn.supxlabel("bar and line: average precision, 95 % bootstrap interval; tick: chance level", fontsize=8)
     return png(drawn)
 
