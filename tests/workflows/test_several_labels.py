@@ -93,3 +93,12 @@ def test_labels_that_the_sample_submission_spells_in_another_way_are_refused(toy
             outputs=4,
             targets=names,
         )
+
+
+def test_runs_and_blends_score_each_label(toy: Path) -> None:
+    runs = [trained(tables()), trained(tables(), estimator="forest", forest_trees=20)]
+    for run in (*runs, gf.Project(".").blend(runs, method="mean")):
+        scores = pd.read_csv(run.folder / "classes.csv")
+        assert scores["class"].tolist() == list(NAMES)
+        assert scores["average_precision"].mean() == pytest.approx(next(iter(run.metrics.values()))["pooled"])
+        assert "## Classes" in run.record

@@ -28,8 +28,8 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
         chance = whole.metrics[metric.name]["chance"]
         chosen = {(fit.fold, fit.seed): fit.epoch for fit in fits}
         write_bytes(run / "learning_curves.png", figures.learning_curves(histories, metric.name, chance, chosen))
-    if isinstance(experiment.recipe.labels, LabelColumns):
-        _draw_classes(experiment, whole, experiment.recipe.labels.columns, run)
+    if labels := _label_columns(experiment, whole.oof):
+        _draw_classes(experiment, whole, labels, run)
     if metric.retrieval:
         _draw_retrieval(experiment, whole, metric.retrieval, run)
     elif "path" in train and metric.options.row_error:
@@ -43,6 +43,16 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
             classes=next(filter(None, (each.options.classes for each in (metric, *competition.also))), None),
         )
         write_bytes(run / "most_wrong.png", wrong)
+
+
+def _label_columns(experiment: Experiment, predictions: np.ndarray) -> Sequence[str]:
+    """The label columns that are predicted, as the recipe or, for a blend, a metric names them; else empty."""
+    competition, labels = experiment.competition, experiment.recipe.labels
+    named = [labels.columns] if isinstance(labels, LabelColumns) else []
+    named += [metric.options.classes or () for metric in (competition.metric, *competition.also)]
+    of_targets = (each for each in named if len(each) > 1 and set(each) <= set(competition.targets))
+    columns = next(of_targets, ())
+    return columns if predictions.shape[1:] == (len(columns),) else ()
 
 
 def _draw_classes(experiment: Experiment, whole: Outcome, labels: Sequence[str], run: Path) -> None:
