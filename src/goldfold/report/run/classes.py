@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 
 from goldfold.data.columns import binary_columns
+from goldfold.experiment.run_folders import THRESHOLDS
 from goldfold.experiment.scoring import RESAMPLES, resamples
+from goldfold.io.files import read_json
 from goldfold.io.formatting import interval, number, shortened, shortened_apart
 from goldfold.metrics import label_ranks
 from goldfold.report.plotting.markdown import table
@@ -152,7 +154,30 @@ def section(run: Path) -> str:
         f"Pooled out-of-fold rows; {empty} of {len(scores)} classes have no positive row. AP: average precision, whose "
         "chance level is the share of positives; precision, recall and F1 at p > 0.5."
     )
-    return f"{table(header, lines)}\n\n{note}"
+    return f"{table(header, lines)}\n\n{note}{_nested(run)}"
+
+
+def _nested(run: Path) -> str:
+    """The scores at thresholds that the scored fold did not see, beside those at 0.5."""
+    found = read_json(run / THRESHOLDS)["nested"] if (run / THRESHOLDS).exists() else {}
+    if not found:
+        return ""
+    header = ["metric", "mean over folds", "sd (ddof=1)", "at 0.5", "better"]
+    lines = [
+        [
+            name,
+            number(each["mean"]),
+            number(each["sd_ddof1"]),
+            number(each["at_one_half"]),
+            "higher" if each["higher_is_better"] else "lower",
+        ]
+        for name, each in found.items()
+    ]
+    note = (
+        "Each fold is decided at the thresholds with the highest F1 of each label on the out-of-fold predictions of "
+        f"the other folds. `{THRESHOLDS}` holds those of all folds, for test rows."
+    )
+    return f"\n\n{table(header, lines)}\n\n{note}"
 
 
 def _text(value: float) -> str:

@@ -10,10 +10,11 @@ import numpy as np
 from goldfold.data import csv_tables
 from goldfold.data.fold_tables import folds_to_table
 from goldfold.experiment.fits import Experiment, Fit, fold_numbers
+from goldfold.experiment.label_thresholds import label_columns
 from goldfold.experiment.outcome import Outcome
 from goldfold.experiment.run_folders import run_name
 from goldfold.io.files import write_bytes, write_json, write_text
-from goldfold.optional_parts import LabelColumns, Retrieval
+from goldfold.optional_parts import Retrieval
 from goldfold.report.retrieval import page as retrieval
 from goldfold.report.run import classes, figures, most_wrong
 
@@ -28,7 +29,7 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
         chance = whole.metrics[metric.name]["chance"]
         chosen = {(fit.fold, fit.seed): fit.epoch for fit in fits}
         write_bytes(run / "learning_curves.png", figures.learning_curves(histories, metric.name, chance, chosen))
-    if labels := _label_columns(experiment, whole.oof):
+    if labels := label_columns(experiment, whole.oof):
         _draw_classes(experiment, whole, labels, run)
     if metric.retrieval:
         _draw_retrieval(experiment, whole, metric.retrieval, run)
@@ -43,16 +44,6 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
             classes=next(filter(None, (each.options.classes for each in (metric, *competition.also))), None),
         )
         write_bytes(run / "most_wrong.png", wrong)
-
-
-def _label_columns(experiment: Experiment, predictions: np.ndarray) -> Sequence[str]:
-    """The label columns that are predicted, as the recipe or, for a blend, a metric names them; else empty."""
-    competition, labels = experiment.competition, experiment.recipe.labels
-    named = [labels.columns] if isinstance(labels, LabelColumns) else []
-    named += [metric.options.classes or () for metric in (competition.metric, *competition.also)]
-    of_targets = (each for each in named if len(each) > 1 and set(each) <= set(competition.targets))
-    columns = next(of_targets, ())
-    return columns if predictions.shape[1:] == (len(columns),) else ()
 
 
 def _draw_classes(experiment: Experiment, whole: Outcome, labels: Sequence[str], run: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from goldfold.experiment.run_folders import BLEND
+from goldfold.experiment.run_folders import BLEND, THRESHOLDS
 from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
 from goldfold.report.plotting.markdown import code, folded, table
@@ -35,6 +35,7 @@ FILES = {
     "test_ids.csv": "ids of the rows of test.npy",
     "metrics.json": "fold scores, mean, sd, intervals and chance level of each metric",
     classes.CLASSES: "scores of each label on the pooled out-of-fold rows",
+    THRESHOLDS: "threshold of each label, learned on all folds, and scores at nested thresholds",
     "findings.json": "findings of the audits",
     "grade.json": "the submission's score on the hidden labels",
     BLEND: "runs, blending methods, nested scores and weights",
