@@ -1,9 +1,8 @@
 """The seam between a competition and the engine: frozen dataclasses of plain functions, without logic.
 
-A competition folder defines a `Competition`. It names the data, the folds, the metrics and the recipes. A `Recipe`
-turns parameters and the training rows of one fold into a `Plan`, and the engine runs the plan: it trains the `Stage`s,
-calls `finish`, and predicts. Neither side imports the other. Types that few competitions need are in
-`goldfold.optional_parts`. Read `Competition` at the end of this file first.
+A competition folder defines a `Competition`. A `Recipe` turns parameters and the training rows of one fold into a
+`Plan`, and the engine runs the plan: it trains the `Stage`s, calls `finish`, and predicts. Neither side imports the
+other. Types that few competitions need are in `goldfold.optional_parts`. Read `Competition` at the end first.
 
 Shapes: predictions for n rows have n as their first axis. Recipe, metric and submission writer agree on the others:
 (n,) scores, (n, classes) probabilities, (n, d) embeddings, (n, height, width) probability maps, or (n,) records with
@@ -147,10 +146,9 @@ class Plan:
         the training rows of the plan. It must be deterministic, since it runs again for the weights of other epochs.
     predict: (model, state from finish, rows without targets) -> predictions, one per row. Under autocast outputs may
         be bfloat16: call `.float()` before `.numpy()`. Both run without gradients.
-    monitor: model -> {name: value} after every validated epoch, measured on training rows held out of the stages, so
-        that early stopping by it does not use the scored fold. Names are words without spaces.
-    pictures: (model, state from finish, rows) -> {name: (n, h, w) heatmaps or (n, h, w, 3) colors in [0, 1]}, the
-        output of the model for each row as images.
+    monitor: model -> {name: value} after every validated epoch, on training rows held out of the stages, so that early
+        stopping by it does not use the scored fold. Names are words without spaces.
+    pictures: (model, state from finish, rows) -> {name: (n, h, w) heatmaps or (n, h, w, 3) colors in [0, 1]}.
     """
 
     model: nn.Module | None = None
@@ -174,8 +172,7 @@ class Recipe:
     build: (params, the training rows of one fold, runtime) -> Plan. Training rows enter nowhere else.
     combine: (fits, n, ...) -> (n, ...), how the test predictions of the fits become one; `fields.mean` for records.
     pooled: whether one score over all out-of-fold rows makes sense; False for embeddings, whose space differs by fold.
-    other_scores: name -> field of the predicted records that holds another score of the same rows. The competition's
-        metric is reported for each of them too.
+    other_scores: name -> field of the predicted records with another score, for which the metric is reported, too.
     labels: the target column and classes whose probabilities are predicted, or the columns of 0 and 1; None for other
         predictions. Metrics that name another order of the classes are refused before training.
     columns: of the train table that plans read, `path` of the test table, too; checked before anything is computed.
@@ -205,6 +202,8 @@ class Submission:
         empty, the first column, or as many leading columns as it takes to name each row of the sample once.
     many_per_id: whether an id, or a key, may have several rows (one per object of an image).
     may_be_empty: columns that may have missing values (an image without objects has no run lengths).
+    at_thresholds: whether `write` gets probabilities of several labels shifted so that the threshold of each label,
+        learned on all out-of-fold predictions, is 0.5.
     """
 
     write: Callable[[DataFrame, Predictions], DataFrame]
@@ -212,6 +211,7 @@ class Submission:
     keys: Sequence[str] = ()
     many_per_id: bool = False
     may_be_empty: Collection[str] = ()
+    at_thresholds: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,8 +223,7 @@ class Competition:
     targets: the target columns of the train table; they are removed before anything predicts. Pictures of retrieval
         label a row by the first one.
     group: a column whose values must not be on both sides of a fold (patient, recording, person).
-    prepare: (raw, public, private) -> None. Writes the folder `public`, and `solution.csv` in `private` only if the
-        competition hosts itself, that is if it has test labels of its own.
+    prepare: (raw, public, private) -> None. Writes `public`, and `solution.csv` in `private` only with test labels.
     load: public -> Tables.
     split: (train rows, seed) -> folds; a pure function.
     grade: (submission, solution) -> the leaderboard's score of a submission against `private/solution.csv`; None if

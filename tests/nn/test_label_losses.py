@@ -47,6 +47,9 @@ def test_a_loss_is_the_mean_of_the_published_cells(loss, cell) -> None:
     [
         partial(label_losses.focal, gamma=0.5),
         partial(label_losses.asymmetric, gamma_negative=0.5),
+        partial(
+            label_losses.asymmetric, gamma_negative=0.5, clip=0.5
+        ),  # the last logit is where a negative costs nothing
         label_losses.asymmetric,
     ],
 )

@@ -10,11 +10,14 @@ import pandas as pd
 import pytest
 from error_codes import raises_code
 from made_tables import train
+from sklearn.metrics import f1_score
 from sklearn.pipeline import make_pipeline
 
 import goldfold as gf
 from goldfold import metrics
 from goldfold.competition import Recipe
+from goldfold.io.files import read_json
+from goldfold.metrics.label_thresholds import best_f1
 from goldfold.recipes import tabular
 
 NAMES = ("p0", "p1", "p2", "p3")
@@ -93,3 +96,26 @@ def test_labels_that_the_sample_submission_spells_in_another_way_are_refused(toy
             outputs=4,
             targets=names,
         )
+
+
+def test_runs_and_blends_score_each_label(toy: Path) -> None:
+    runs = [trained(tables()), trained(tables(), estimator="forest", forest_trees=20)]
+    for run in (*runs, gf.Project(".").blend(runs, method="mean")):
+        scores = pd.read_csv(run.folder / "classes.csv")
+        assert scores["class"].tolist() == list(NAMES)
+        assert scores["average_precision"].mean() == pytest.approx(next(iter(run.metrics.values()))["pooled"])
+        assert "## Classes" in run.record
+
+
+def test_a_fold_is_decided_at_thresholds_of_the_other_folds(toy: Path) -> None:
+    run, rows = trained(tables(), also=(metrics.multilabel_f1(NAMES),)), tables()[0]
+    kept, oof = read_json(run.folder / "thresholds.json"), run.oof.drop(columns="id").to_numpy()
+    truth = rows[list(NAMES)].to_numpy()
+    assert kept["thresholds"] == dict(zip(NAMES, best_f1(truth, oof).tolist(), strict=True))
+    nested = kept["nested"]["multilabel_f1_macro_nested_thresholds"]
+    for fold, own in ((0, slice(1, None, 2)), (1, slice(0, None, 2))):  # `halves` validates on odd rows first
+        others = slice(1 - own.start, None, 2)
+        decided = oof[own] > best_f1(truth[others], oof[others])
+        assert nested["folds"][str(fold)] == pytest.approx(f1_score(truth[own], decided, average="macro"))
+    assert nested["at_one_half"] == pytest.approx(run.metrics["multilabel_f1_macro"]["mean"])
+    assert "multilabel_f1_macro_nested_thresholds" in run.record

@@ -18,6 +18,7 @@ from goldfold.io.files import read_json, write_json
 NUMBERS = "numbers.json"  # in runs/<competition>: the highest run number of each config
 FINISHED = "record.md"  # the last file a run writes
 BLEND = "blend.json"  # a file that only blends have
+THRESHOLDS = "thresholds.json"  # a file of runs that predict several labels
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -124,13 +124,9 @@ def bootstrap_interval(
 
     Returns [low, high], or None if fewer than half of the draws can be scored (a tiny set that often lacks a class).
     """
-    generator = np.random.default_rng(0)
-    members = _members(len(rows), groups)
     score_of = resampling_scorer(metric, rows, predictions)
     values = []
-    for _ in range(RESAMPLES):
-        drawn = generator.integers(0, len(members), len(members))
-        index = drawn if groups is None else np.concatenate([members[i] for i in drawn])
+    for index in resamples(len(rows), groups):
         try:
             values.append(score_of(index))
         except GoldfoldError:
@@ -138,6 +134,15 @@ def bootstrap_interval(
     if len(values) < RESAMPLES / 2:
         return None
     return [float(edge) for edge in np.percentile(values, [2.5, 97.5])]
+
+
+def resamples(count: int, groups: np.ndarray | None = None) -> Iterator[np.ndarray]:
+    """Draw positions of `count` rows with repeats, or of whole groups, `RESAMPLES` times; always the same draws."""
+    generator = np.random.default_rng(0)
+    members = _members(count, groups)
+    for _ in range(RESAMPLES):
+        drawn = generator.integers(0, len(members), len(members))
+        yield drawn if groups is None else np.concatenate([members[i] for i in drawn])
 
 
 def resampling_scorer(metric: Metric, rows: DataFrame, predictions: np.ndarray) -> Callable[[np.ndarray], float]:

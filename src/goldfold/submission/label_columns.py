@@ -31,10 +31,12 @@ def submission(targets: Sequence[str]) -> Submission:
     return Submission(write=write, checks=dict.fromkeys(names, between(0, 1)))
 
 
-def label_sets(column: str, targets: Sequence[str], *, separator: str = " ") -> Submission:
+def label_sets(column: str, targets: Sequence[str], *, separator: str = " ", at_thresholds: bool = True) -> Submission:
     """Describe a file with `id` and `column`: the names of the labels with a probability above 0.5; none is empty.
 
     Predictions are (n, labels) in the order of `targets`.
+    at_thresholds: shift probabilities before, so that 0.5 is the threshold of each label with the highest F1 on all
+        out-of-fold predictions; False: as they are predicted.
 
     >>> labels = label_sets("genres", ["Drama", "War"], separator="|")
     >>> labels.write(pd.DataFrame({"id": ["a", "b"]}), np.array([[0.75, 0.9], [0.5, 0.2]])).to_dict("list")
@@ -45,7 +47,8 @@ def label_sets(column: str, targets: Sequence[str], *, separator: str = " ") -> 
     def write(test: pd.DataFrame, predictions: np.ndarray) -> pd.DataFrame:
         return pd.DataFrame({"id": test["id"], column: [separator.join(names[row > 0.5]) for row in predictions]})
 
-    return Submission(write=write, checks={column: one_of_each(targets, separator)}, may_be_empty=(column,))
+    checks = {column: one_of_each(targets, separator)}
+    return Submission(write=write, checks=checks, may_be_empty=(column,), at_thresholds=at_thresholds)
 
 
 def grade(metric: Metric, targets: Sequence[str]) -> Grade:

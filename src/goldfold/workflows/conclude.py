@@ -10,10 +10,11 @@ import numpy as np
 
 from goldfold.data import csv_tables
 from goldfold.experiment import config as configs
+from goldfold.experiment import label_thresholds
 from goldfold.experiment.failures import carried_out
 from goldfold.experiment.fits import Experiment, Fit
 from goldfold.experiment.outcome import Outcome, combine_fits
-from goldfold.experiment.run_folders import BLEND, FINISHED, run_name
+from goldfold.experiment.run_folders import BLEND, FINISHED, THRESHOLDS, run_name
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json, write_array, write_json, write_text
 from goldfold.report.run.draw import draw
@@ -109,17 +110,20 @@ def write_record(workspace: Workspace, run: Path) -> None:
 def submission_of(experiment: Experiment, fits: Sequence[Fit]) -> DataFrame:
     """The checked submission of some fits."""
     tests = np.stack([fit.test for fit in fits])
-    return _checked_submission(experiment, carried_out(experiment.competition.slug, experiment.recipe.combine, tests))
+    combined = carried_out(experiment.competition.slug, experiment.recipe.combine, tests)
+    return _checked_submission(experiment, label_thresholds.for_submission(experiment, fits, combined))
 
 
 def _save(experiment: Experiment, whole: Outcome, run: Path) -> None:
-    """Out-of-fold and test predictions with their ids, and the metrics."""
+    """Out-of-fold and test predictions with their ids, the metrics, and thresholds of several labels."""
     train, test = experiment.tables.train, experiment.tables.test
     write_array(run / "oof.npy", whole.oof)
     write_text(run / "oof_ids.csv", csv_tables.to_text(train[["id"]].iloc[whole.rows]))
     write_array(run / "test.npy", whole.test)
     write_text(run / "test_ids.csv", csv_tables.to_text(test[["id"]]))
     write_json(run / "metrics.json", whole.metrics)
+    if facts := label_thresholds.facts(experiment, whole):
+        write_json(run / THRESHOLDS, facts)
 
 
 def _checked_submission(experiment: Experiment, predictions: np.ndarray) -> DataFrame:
@@ -131,7 +135,10 @@ def _checked_submission(experiment: Experiment, predictions: np.ndarray) -> Data
 
 def _submit(experiment: Experiment, whole: Outcome, run: Path, path: Path) -> None:
     """Write the checked submission with its provenance."""
-    competition, frame = experiment.competition, _checked_submission(experiment, whole.test)
+    competition, predictions = experiment.competition, whole.test
+    if competition.submission.at_thresholds:
+        predictions = label_thresholds.of_run(run, predictions)
+    frame = _checked_submission(experiment, predictions)
     own = whole.metrics[competition.metric.name]
     provenance: dict[str, Any] = {
         "competition": competition.slug,

@@ -7,18 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
+from goldfold.data import csv_tables
 from goldfold.data.fold_tables import folds_to_table
 from goldfold.experiment.fits import Experiment, Fit, fold_numbers
+from goldfold.experiment.label_thresholds import label_columns
 from goldfold.experiment.outcome import Outcome
 from goldfold.experiment.run_folders import run_name
 from goldfold.io.files import write_bytes, write_json, write_text
 from goldfold.optional_parts import Retrieval
 from goldfold.report.retrieval import page as retrieval
-from goldfold.report.run import figures, most_wrong
+from goldfold.report.run import classes, figures, most_wrong
 
 
 def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path) -> None:
-    """Draw fold scores, learning curves (if something was trained), largest errors or retrieval results."""
+    """Draw fold scores, learning curves (if something was trained), several labels, largest errors or retrieval."""
     competition, train = experiment.competition, experiment.tables.train
     metric = competition.metric
     write_bytes(run / "fold_scores.png", figures.fold_scores(whole.metrics))
@@ -27,6 +29,8 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
         chance = whole.metrics[metric.name]["chance"]
         chosen = {(fit.fold, fit.seed): fit.epoch for fit in fits}
         write_bytes(run / "learning_curves.png", figures.learning_curves(histories, metric.name, chance, chosen))
+    if labels := label_columns(experiment, whole.oof):
+        _draw_classes(experiment, whole, labels, run)
     if metric.retrieval:
         _draw_retrieval(experiment, whole, metric.retrieval, run)
     elif "path" in train and metric.options.row_error:
@@ -40,6 +44,14 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
             classes=next(filter(None, (each.options.classes for each in (metric, *competition.also))), None),
         )
         write_bytes(run / "most_wrong.png", wrong)
+
+
+def _draw_classes(experiment: Experiment, whole: Outcome, labels: Sequence[str], run: Path) -> None:
+    """Write the scores of each of several labels, and their picture."""
+    rows, group = experiment.tables.train.iloc[whole.rows].reset_index(drop=True), experiment.competition.group
+    scores = classes.per_class(rows, whole.oof, labels, rows[group].to_numpy() if group else None)
+    write_text(run / classes.CLASSES, csv_tables.to_text(scores))
+    write_bytes(run / classes.PICTURE, classes.picture(scores))
 
 
 def _draw_retrieval(experiment: Experiment, whole: Outcome, measured: Retrieval, run: Path) -> None:

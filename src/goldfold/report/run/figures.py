@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     Line = Mapping[int, float]  # epoch -> value
 
 TERMS = (INK, "#b5402f", "#3b6ea5", "#7a8b2f", "#7a5195", "#c98a2b")
+SHORT_NAME = 25  # characters of a metric's name beside others
 MAX_PANELS = 3  # metrics side by side; more would be too narrow to read
 
 
@@ -203,11 +205,22 @@ def _draw_forest(axes: Axes, name: str, summary: Mapping[str, Any], heights: Seq
     else:
         where = "far to the left" if chance < min(values) else "far to the right"
     better = "higher" if summary["higher_is_better"] else "lower"
-    axes.set_xlabel(f"{name} ({better} is better)\nchance level {number(chance)} ({where})")
+    told = f"{name} ({better} is better)" if len(name) <= SHORT_NAME else f"{_in_lines(name)}\n({better} is better)"
+    axes.set_xlabel(f"{told}\nchance level {number(chance)} ({where})")
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.12)
     axes.locator_params(axis="x", nbins=5)
+
+
+def _in_lines(name: str) -> str:
+    """A long name of a metric in lines as short as a panel, broken behind underscores."""
+    lines = [""]
+    for part in re.split(r"(?<=[_ ])", name):
+        if lines[-1] and len(lines[-1] + part) > SHORT_NAME:
+            lines.append("")
+        lines[-1] += part
+    return "\n".join(lines)
 
 
 def _draw_dot(axes: Axes, y: float, score: float, edges: Sequence[float] | None, color: str, marker: str) -> None:

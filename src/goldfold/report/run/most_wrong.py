@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 COLUMNS, ROWS = 6, 4
 GAP, TITLE = 0.06, 0.3  # inches
 BOX = 200  # pixels of the longer side of an image
+WORST_LABELS = 3  # of several
 CAPTION = 11  # characters of a name or class that fit below a tile
 PREDICTED, TRUE = "#e69f00", "#56b4e9"
 
@@ -63,6 +64,8 @@ def most_wrong(
         outlines.append("orange: prediction")
         _draw_contours(panels, predicted, sizes, PREDICTED)
     title = f"The {len(worst)} largest errors of {len(rows):,} out-of-fold predictions, largest first"
+    if any(answer.startswith(("missed", "extra")) for answer in answers):
+        title += " (missed: p ≤ 0.5, extra: p > 0.5)"
     if outlines:
         title += f" ({', '.join(outlines)})"
     panels[0].set_title(title, fontsize=10, loc="left")
@@ -129,15 +132,22 @@ def _answer(row: Series, prediction: Any, targets: Sequence[str], classes: Seque
     if len(targets) == 1 and prediction.ndim == 0:
         return f"true {_plain(row[targets[0]])}, pred {_plain(prediction.item())}"
     if len(targets) > 1 and prediction.shape == (len(targets),) and row[list(targets)].isin((0, 1)).all():
-        true = ", ".join(name for name in targets if row[name])
-        positive = ", ".join(name for name, value in zip(targets, prediction, strict=True) if value > 0.5)
-        return f"true {_short(true or 'none')}\npred {_short(positive or 'none')}"
+        return _wrong_labels(row[list(targets)].to_numpy(float), prediction, targets)
     names = list(classes or ())
     if len(targets) > 1 or prediction.shape != (len(names),) or row[targets[0]] not in names:
         return ""
     right, top = names.index(row[targets[0]]), int(prediction.argmax())
     short = shortened_apart([str(name) for name in names], _short)
     return f"true {short[right]} ({prediction[right]:.3f})\npred {short[top]} ({prediction[top]:.3f})"
+
+
+def _wrong_labels(truth: np.ndarray, prediction: np.ndarray, targets: Sequence[str]) -> str:
+    """The labels that are most wrong, each with its probability: missed ones, and ones that are not there."""
+    short = shortened_apart([str(name) for name in targets], _short)
+    worst = np.argsort(-np.abs(truth - prediction), kind="stable")[:WORST_LABELS]
+    told = ("missed" if truth[at] else "extra" for at in worst if (prediction[at] > 0.5) != truth[at])
+    lines = [f"{word} {short[at]} {prediction[at]:.2f}" for word, at in zip(told, worst, strict=False)]
+    return "\n".join(lines) or "all labels right"
 
 
 def _plain(value: Any) -> str:

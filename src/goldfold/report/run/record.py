@@ -8,17 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from goldfold.experiment.run_folders import BLEND
+from goldfold.experiment.run_folders import BLEND, THRESHOLDS
 from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
 from goldfold.report.plotting.markdown import code, folded, table
 from goldfold.report.retrieval import page as retrieval
-from goldfold.report.run import blends, fits
+from goldfold.report.run import blends, classes, fits
 
 LEVELS = ("error", "warning", "note")
 PICTURES = {
     "fold_scores.png": "Score of each fold, their mean with its 95 % interval, and the chance level",
     "learning_curves.png": "Training losses, metric and learning rates of each fold, with the selected epochs",
+    classes.PICTURE: "Average precision of each label, with its 95 % bootstrap interval and chance level",
     "most_wrong.png": "Training images with the largest out-of-fold errors",
     "blend.png": "Scores of the runs and of each blending method, differences to the best run, and weights",
     **retrieval.PICTURES,
@@ -33,6 +34,8 @@ FILES = {
     "test.npy": "test predictions, combined over all fits, in the order of test_ids.csv",
     "test_ids.csv": "ids of the rows of test.npy",
     "metrics.json": "fold scores, mean, sd, intervals and chance level of each metric",
+    classes.CLASSES: "scores of each label on the pooled out-of-fold rows",
+    THRESHOLDS: "threshold of each label, learned on all folds, and scores at nested thresholds",
     "findings.json": "findings of the audits",
     "grade.json": "the submission's score on the hidden labels",
     BLEND: "runs, blending methods, nested scores and weights",
@@ -66,6 +69,7 @@ def record(
         "Blend": blends.section(run),
         "Folds": fits.scores(trained, metrics, rows, config.get("select", "last")),
         "Metrics": _metrics(metrics),
+        "Classes": classes.section(run),
         "Retrieval": _retrieval(run, metrics),
         "Budget": "" if blended else fits.budget(trained, reproduce["hardware"]),
         "Config": _config(config, defaults),
