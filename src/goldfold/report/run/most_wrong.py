@@ -127,7 +127,9 @@ def _caption(axes: Axes, name: str, answer: str) -> None:
 def _answer(row: Series, prediction: Any, targets: Sequence[str], classes: Sequence[Any] | None) -> str:
     """Target and prediction as text, with probabilities if there are any; empty if their shapes are not known."""
     if "score" in (prediction.dtype.names or ()):
-        return f"true {_plain(row[targets[0]])}, score {_plain(prediction['score'].item())}"
+        prediction = prediction["score"]
+        if prediction.ndim == 0:
+            return f"true {_plain(row[targets[0]])}, score {_plain(prediction.item())}"
     prediction = np.squeeze(prediction)
     if len(targets) == 1 and prediction.ndim == 0:
         return f"true {_plain(row[targets[0]])}, pred {_plain(prediction.item())}"
