@@ -202,8 +202,7 @@ class Submission:
         empty, the first column, or as many leading columns as it takes to name each row of the sample once.
     many_per_id: whether an id, or a key, may have several rows (one per object of an image).
     may_be_empty: columns that may have missing values (an image without objects has no run lengths).
-    at_thresholds: whether `write` gets probabilities of several labels shifted so that the threshold of each label,
-        learned on all out-of-fold predictions, is 0.5.
+    at_thresholds: whether `write` gets probabilities of labels shifted so that thresholds learned out of fold are 0.5.
     """
 
     write: Callable[[DataFrame, Predictions], DataFrame]

@@ -8,17 +8,22 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from error_codes import raises_code
-from made_tables import train
+from made_tables import halves, train
 from sklearn.metrics import f1_score
 from sklearn.pipeline import make_pipeline
 
 import goldfold as gf
 from goldfold import metrics
-from goldfold.competition import Recipe
+from goldfold.competition import Competition, Recipe, Runtime, Submission, Tables
+from goldfold.experiment.fits import Experiment, Fit, Protocol
+from goldfold.experiment.label_thresholds import for_submission
 from goldfold.io.files import read_json
 from goldfold.metrics.label_thresholds import best_f1
 from goldfold.recipes import tabular
+from goldfold.submission import label_columns
+from goldfold.training.settings import LoopOptions
 
 NAMES = ("p0", "p1", "p2", "p3")
 
@@ -119,3 +124,37 @@ def test_a_fold_is_decided_at_thresholds_of_the_other_folds(toy: Path) -> None:
         assert nested["folds"][str(fold)] == pytest.approx(f1_score(truth[own], decided, average="macro"))
     assert nested["at_one_half"] == pytest.approx(run.metrics["multilabel_f1_macro"]["mean"])
     assert "multilabel_f1_macro_nested_thresholds" in run.record
+
+
+def experiment_of(data: tuple[pd.DataFrame, pd.DataFrame], submission: Submission) -> Experiment:
+    whole = Tables(train=data[0], test=data[1], sample_submission=data[1][["id"]])
+    competition = Competition(
+        slug="made",
+        metric=metrics.hamming_loss(NAMES),
+        targets=NAMES,
+        prepare=lambda *_: None,
+        load=lambda _: whole,
+        split=halves,
+        recipes={"made": of_labels()},
+        submission=submission,
+    )
+    return Experiment(
+        competition=competition,
+        recipe=competition.recipes["made"],
+        params=tabular.TabularParams(),
+        loop=LoopOptions(),
+        protocol=Protocol(),
+        tables=whole,
+        folds=halves(data[0], 0),
+        runtime=Runtime(seed=0, device=torch.device("cpu"), cache=Path()),
+    )
+
+
+def test_some_fits_are_submitted_at_thresholds_of_their_own_validation_rows() -> None:
+    draw, data = np.random.default_rng(1), tables()
+    guess, test = draw.random((60, 4)), draw.random((40, 4))
+    experiment = experiment_of(data, label_columns.label_sets("genres", NAMES))
+    known = {"seed": 0, "scores": {}, "chance": {}, "epoch": None, "history": [], "facts": {}}
+    shifted = for_submission(experiment, [Fit(fold=1, validation=guess, test=test, **known)], test)
+    truth = data[0].iloc[experiment.folds[1].validation][list(NAMES)].to_numpy()
+    assert ((shifted > 0.5) == (test > best_f1(truth, guess))).all()

@@ -79,8 +79,7 @@ def recipe(
 ) -> Recipe:
     """Return the recipe for rows with a column `path` and labels in the column `target`, or in several columns.
 
-    classes: all labels, in the order of the predictions: (n,) probabilities of the second of two classes, otherwise
-        (n, classes).
+    classes: all labels, in the order of predictions: (n,) probabilities of the second of two, otherwise (n, classes).
     targets: instead of `target` and `classes`, columns of 0 and 1: a row may have several labels. Predictions are
         (n, labels) independent probabilities in this order; `LabelLossParams` are parameters, too.
     network: number of classes -> a module from pixels (n, c, h, w) in [-1, 1] to logits, used instead of a timm model;
