@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,12 @@ def label_columns(experiment: Experiment, predictions: np.ndarray) -> Sequence[s
     named += [metric.options.classes or () for metric in (competition.metric, *competition.also)]
     of_targets = (each for each in named if len(each) > 1 and set(each) <= set(competition.targets))
     columns = next(of_targets, ())
-    return columns if predictions.shape[1:] == (len(columns),) else ()
+    return columns if probabilities_of(predictions).shape[1:] == (len(columns),) else ()
+
+
+def probabilities_of(predictions: np.ndarray) -> np.ndarray:
+    """The predictions of labels: the field `score` of records, or plain predictions."""
+    return predictions["score"] if "score" in (predictions.dtype.names or ()) else predictions
 
 
 def facts(experiment: Experiment, whole: Outcome) -> dict[str, Any]:
@@ -38,6 +44,7 @@ def facts(experiment: Experiment, whole: Outcome) -> dict[str, Any]:
     over folds at 0.5; empty for one fold.
     """
     labels = label_columns(experiment, whole.oof)
+    whole = replace(whole, oof=probabilities_of(whole.oof))
     if not labels or whole.oof.min() < 0 or whole.oof.max() > 1:
         return {}
     learned = _learned(experiment, labels, whole.rows, whole.oof)
@@ -94,12 +101,22 @@ def for_submission(experiment: Experiment, fits: Sequence[Fit], predictions: np.
     if not experiment.competition.submission.at_thresholds or not labels:
         return predictions
     rows = np.concatenate([experiment.folds[fit.fold].validation for fit in fits])
-    known = np.concatenate([fit.validation for fit in fits])
-    return at_one_half(predictions, _learned(experiment, labels, rows, known))
+    known = np.concatenate([probabilities_of(fit.validation) for fit in fits])
+    return _shifted(predictions, _learned(experiment, labels, rows, known))
 
 
 def of_run(run: Path, predictions: np.ndarray) -> np.ndarray:
     """Test predictions as the submission's writer gets them, at the thresholds that a run keeps; unchanged if none."""
     if not (run / THRESHOLDS).exists():
         return predictions
-    return at_one_half(predictions, np.array(list(read_json(run / THRESHOLDS)["thresholds"].values())))
+    return _shifted(predictions, np.array(list(read_json(run / THRESHOLDS)["thresholds"].values())))
+
+
+def _shifted(predictions: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """The predictions with probabilities for which 0.5 is what the thresholds were."""
+    shifted = at_one_half(probabilities_of(predictions), thresholds)
+    if predictions.dtype.names is None:
+        return shifted
+    found = predictions.copy()
+    found["score"] = shifted
+    return found

@@ -10,7 +10,7 @@ import numpy as np
 from goldfold.data import csv_tables
 from goldfold.data.fold_tables import folds_to_table
 from goldfold.experiment.fits import Experiment, Fit, fold_numbers
-from goldfold.experiment.label_thresholds import label_columns
+from goldfold.experiment.label_thresholds import label_columns, probabilities_of
 from goldfold.experiment.outcome import Outcome
 from goldfold.experiment.run_folders import run_name
 from goldfold.io.files import write_bytes, write_json, write_text
@@ -49,7 +49,7 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
 def _draw_classes(experiment: Experiment, whole: Outcome, labels: Sequence[str], run: Path) -> None:
     """Write the scores of each of several labels, and their picture."""
     rows, group = experiment.tables.train.iloc[whole.rows].reset_index(drop=True), experiment.competition.group
-    scores = classes.per_class(rows, whole.oof, labels, rows[group].to_numpy() if group else None)
+    scores = classes.per_class(rows, probabilities_of(whole.oof), labels, rows[group].to_numpy() if group else None)
     write_text(run / classes.CLASSES, csv_tables.to_text(scores))
     write_bytes(run / classes.PICTURE, classes.picture(scores))
 
