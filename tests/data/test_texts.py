@@ -6,19 +6,19 @@ import numpy as np
 import pandas as pd
 from error_codes import raises_code
 
-from goldfold.data.texts import missing, texts
+from goldfold.data.column_values import as_texts, count_without_text
 
 
 def test_missing_texts_are_empty_and_counted():
     rows = pd.DataFrame({"text": ["a cat", None, np.nan, "  ", "", "NA"]})
-    assert texts(rows, "text") == ("a cat", "", "", "  ", "", "NA")
-    assert missing(rows, "text") == 4
+    assert as_texts(rows, "text") == ("a cat", "", "", "  ", "", "NA")
+    assert count_without_text(rows, "text") == 4
 
 
 def test_numbers_are_text_too():
-    assert texts(pd.DataFrame({"year": [1998, 2020]}), "year") == ("1998", "2020")
+    assert as_texts(pd.DataFrame({"year": [1998, 2020]}), "year") == ("1998", "2020")
 
 
 def test_a_missing_column_is_named_with_the_nearest():
     with raises_code("unknown_column", "'captoin'", "did you mean 'caption'", "id"):
-        texts(pd.DataFrame({"id": [1], "caption": ["a"]}), "captoin")
+        as_texts(pd.DataFrame({"id": [1], "caption": ["a"]}), "captoin")

@@ -1,4 +1,4 @@
-"""Columns of a table as numbers or as categories, whatever their dtype; a value that fits neither is named."""
+"""Columns of a table as numbers, categories or texts, whatever their dtype; a value that does not fit is named."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from goldfold.data import columns, csv_tables
 from goldfold.errors import GoldfoldError
 
 LARGEST = float(np.finfo(np.float32).max)  # forests compute in float32
@@ -119,3 +120,18 @@ def _text(value: Any) -> Any:
     if isinstance(value, (float, np.floating)) and float(value).is_integer():
         return str(int(value))
     return str(value)
+
+
+def as_texts(rows: pd.DataFrame, column: str) -> tuple[str, ...]:
+    """Return the text of each row of a table, such as captions or search terms; a missing one is the empty text.
+
+    Raises:
+        GoldfoldError: `unknown_column`, the rows have no such column.
+    """
+    columns.require(rows, column, "text column")
+    return tuple(csv_tables.written(rows[column]).fillna("").tolist())
+
+
+def count_without_text(rows: pd.DataFrame, column: str) -> int:
+    """Return how many rows have no text: a missing value, or nothing but spaces. Raises as `as_texts` does."""
+    return sum(not text.strip() for text in as_texts(rows, column))

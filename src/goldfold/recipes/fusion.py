@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.data import fields
-from goldfold.data.texts import texts
+from goldfold.data.column_values import as_texts
 from goldfold.errors import GoldfoldError
 from goldfold.nn import backbones, batches, feature_cache, hash_fusion, image_towers, schedules, text_towers
 from goldfold.nn.hash_fusion import FusionHead
@@ -237,7 +237,7 @@ def _features(params: FusionParams, runtime: Runtime) -> Features:
     def features(rows: DataFrame) -> list[Tensor]:
         found = [of_images(tuple(map(Path, rows["path"])))]
         if of_texts is not None:
-            found.append(of_texts(texts(rows, params.text_column)))
+            found.append(of_texts(as_texts(rows, params.text_column)))
         return [torch.from_numpy(each).to(runtime.device) for each in found]
 
     return features

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pandas import DataFrame
 
-from goldfold.data import texts
+from goldfold.data.column_values import count_without_text
 from goldfold.trust.audits.findings import Finding, Level, first_three
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def missing_texts(column: str, train: DataFrame, test: DataFrame) -> list[Findin
 
     Raises GoldfoldError `unknown_column` if a table lacks the column.
     """
-    absent = {part: texts.missing(rows, column) for part, rows in (("train", train), ("test", test))}
+    absent = {part: count_without_text(rows, column) for part, rows in (("train", train), ("test", test))}
     if not any(absent.values()):
         return []
     message = (
