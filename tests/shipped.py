@@ -12,6 +12,7 @@ SHIPPED = {
     "mvtec_ad": ("autoencoder", "patch_library"),
     "nuclei": ("baseline", "mirrored"),
     "recordings": ("baseline", "labeled", "untrained"),
+    "road_scenes": ("baseline",),
     "solar_cells": ("autoencoder", "baseline", "finetune", "patch_library"),
     "titanic": ("alone", "baseline", "boosting", "forest"),
 }

@@ -102,8 +102,8 @@ def names(params: type[BaseModel], role: Role) -> list[str]:
 
 
 def values(params: BaseModel, role: Role) -> dict[str, Any]:
-    """Names and values of the parameters with this role."""
-    return {name: getattr(params, name) for name in names(type(params), role)}
+    """Names and values of the parameters with this role that have an effect with the others."""
+    return {name: getattr(params, name) for name in names(type(params), role) if not _lacking(params, name)}
 
 
 def with_defaults(params: type[Model], **defaults: Any) -> type[Model]:

@@ -14,6 +14,7 @@ import torch
 
 from goldfold.competition import Plan, Runtime
 from goldfold.errors import GoldfoldError
+from goldfold.params import Role, values
 from goldfold.recipes import fusion
 from goldfold.retrieval.hashing import codes
 
@@ -140,10 +141,13 @@ def test_texts_of_one_length_are_refused(rows, runtime) -> None:
 
 
 def test_the_image_alone(rows, runtime) -> None:
-    _, made = plan(rows[:45], runtime, text_tower="none", model="no_hash", **LEARNS)
+    """Then no column of texts is needed."""
+    params, made = plan(rows[:45], runtime, text_tower="none", model="no_hash", **LEARNS)
     trained(made)
     with torch.no_grad():
         scores = made.predict(made.model, None, rows[45:])
+    assert values(params, Role.TEXT) == {}
+    assert values(plan(rows, runtime, epochs=1)[0], Role.TEXT) == {"text_column": "text"}
     assert average_precision(rows[45:][["dark"]].assign(animal=1, tool=1), scores) > 0.9
 
 

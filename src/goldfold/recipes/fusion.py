@@ -62,7 +62,9 @@ class FusionParams(Params):
     text_tower: Annotated[str, Needs(towers="")] = Field(
         text_towers.PACKAGED, description="packaged token vectors, a folder of a text model, or none: the image alone"
     )
-    text_column: TextColumn = Field("text", description="column with the text of a row")
+    text_column: Annotated[TextColumn, Needs(towers=Not(""), text_tower=Not("none"))] = Field(
+        "text", description="column with the text of a row"
+    )
     bits: Annotated[int, Needs(model=HASHED)] = Field(64, ge=1, description="bits of a hash code")
     codes: Annotated[hash_fusion.Codes, Needs(model=HASHED)] = Field(
         "tanh", description="how the hash layer becomes codes: tanh, straight_through signs, or annealed tanh"

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from goldfold.competition import Metric, Submission
+from goldfold.data.fields import field
 from goldfold.submission.checks import between, one_of_each
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def submission(targets: Sequence[str]) -> Submission:
     """Describe a file with `id` and a column of probabilities per label.
 
-    Predictions are (n, labels) in the order of `targets`.
+    Predictions are (n, labels) in the order of `targets`, or records with them as `score`.
 
     >>> submission(["Drama", "War"]).write(pd.DataFrame({"id": ["a"]}), np.array([[0.75, 0.5]])).to_dict("list")
     {'id': ['a'], 'Drama': [0.75], 'War': [0.5]}
@@ -26,7 +27,8 @@ def submission(targets: Sequence[str]) -> Submission:
     names = list(targets)
 
     def write(test: pd.DataFrame, predictions: np.ndarray) -> pd.DataFrame:
-        return pd.concat([test[["id"]], pd.DataFrame(predictions, test.index, names)], axis=1)
+        probabilities = pd.DataFrame(field(predictions, "score"), test.index, names)
+        return pd.concat([test[["id"]], probabilities], axis=1)
 
     return Submission(write=write, checks=dict.fromkeys(names, between(0, 1)))
 
@@ -45,7 +47,9 @@ def label_sets(column: str, targets: Sequence[str], *, separator: str = " ", at_
     names = np.array(targets, dtype=object)
 
     def write(test: pd.DataFrame, predictions: np.ndarray) -> pd.DataFrame:
-        return pd.DataFrame({"id": test["id"], column: [separator.join(names[row > 0.5]) for row in predictions]})
+        return pd.DataFrame(
+            {"id": test["id"], column: [separator.join(names[row > 0.5]) for row in field(predictions, "score")]}
+        )
 
     checks = {column: one_of_each(targets, separator)}
     return Submission(write=write, checks=checks, may_be_empty=(column,), at_thresholds=at_thresholds)

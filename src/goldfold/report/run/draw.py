@@ -29,7 +29,8 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
         chance = whole.metrics[metric.name]["chance"]
         chosen = {(fit.fold, fit.seed): fit.epoch for fit in fits}
         write_bytes(run / "learning_curves.png", figures.learning_curves(histories, metric.name, chance, chosen))
-    if labels := label_columns(experiment, whole.oof):
+    labels = label_columns(experiment, whole.oof)
+    if labels:
         _draw_classes(experiment, whole, labels, run)
     if metric.retrieval:
         _draw_retrieval(experiment, whole, metric.retrieval, run)
@@ -40,7 +41,7 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
             whole.oof,
             metric.options.row_error(rows, whole.oof),
             folds=folds_to_table(train["id"].tolist(), experiment.folds)["fold"].to_numpy()[whole.rows],
-            targets=competition.targets,
+            targets=labels or competition.targets,
             classes=next(filter(None, (each.options.classes for each in (metric, *competition.also))), None),
         )
         write_bytes(run / "most_wrong.png", wrong)
