@@ -107,7 +107,7 @@ def test_each_fold_has_positives_of_every_label(loaded, seed):
 def test_the_hidden_labels_have_positives_and_grade_a_submission(loaded, solution):
     truth = solution[LABELS].to_numpy()
     assert truth.sum(axis=0).min() >= 2
-    written = submission.write(loaded.test, truth)
+    written = submission.SUBMISSION.write(loaded.test, truth)
     assert submission.grade(written.sample(frac=1, random_state=0), solution) == 1
     sample = submission.grade(loaded.sample_submission, solution)
     assert sample == pytest.approx(submission.METRIC.chance(solution))

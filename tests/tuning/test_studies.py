@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import pwd
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
@@ -396,6 +398,9 @@ def postgresql() -> Iterator[str]:
         call("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "gold", "tuning")
         yield f"postgresql://gold:geheim@127.0.0.1:{port}/tuning"
     finally:
+        with warnings.catch_warnings():  # open connections of studies, which would fail a later test when collected
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
         call("pg_ctl", "-D", str(folder / "data"), "-m", "immediate", "stop")
         shutil.rmtree(folder)
 
