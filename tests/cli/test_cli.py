@@ -105,7 +105,7 @@ def test_runs_beside_each_other(toy: Path, refused, capsys: pytest.CaptureFixtur
     assert "two or more different runs" in refused("compare", "estimator-r1", "estimator-r1")
 
 
-def test_fewer_folds_and_more_seeds_are_compared_on_the_folds_that_all_scored(toy: Path, capsys) -> None:
+def test_fewer_folds_and_more_seeds_are_compared_on_the_folds_that_all_scored(toy: Path, refused, capsys) -> None:
     train()
     train("folds=[0,2]")
     train("seeds=[0,1]", "folds=[2,0]")
@@ -118,6 +118,8 @@ def test_fewer_folds_and_more_seeds_are_compared_on_the_folds_that_all_scored(to
         "warning  unequal_folds  blobs/estimator-r2: it scored folds 0, 2 and blobs/estimator-r1 folds 0, 1, 2" in told
     )
     assert "note  unequal_seeds  blobs/estimator-r3: 2 seeds a fold against 1 seed a fold" in told
+    train("folds=[1]")
+    assert "no fold was scored by all runs" in refused("compare", "estimator-r1", "estimator-r2", "estimator-r4")
 
 
 @pytest.mark.parametrize("command", [["list"], ["ledger"], ["train", "--comp", "digits"]])

@@ -19,6 +19,7 @@ import numpy as np
 from goldfold.competition import Metric
 from goldfold.data.fields import field as field_of
 from goldfold.errors import GoldfoldError
+from goldfold.metrics.retrieval import mean_over_queries
 from goldfold.optional_parts import MetricOptions, Pairs
 
 if TYPE_CHECKING:
@@ -103,18 +104,18 @@ def _metric(name: str, pairs: PairsOf, values: Counted, chance: Counted, field: 
 
     def resampled(rows: DataFrame, predictions: np.ndarray) -> Callable[[np.ndarray], float]:
         of_rows = by_row(rows, predictions)
-        return lambda index: _mean(of_rows[index], name)
+        return lambda index: mean_over_queries(of_rows[index], name)
 
     def expected(rows: DataFrame) -> float:
         from goldfold.retrieval.pairs import count_relevant
 
         found = count_relevant(pairs(rows))
         scored = found.relevant > 0
-        return _mean(chance(found.gallery[scored, None], found.relevant[scored, None]), name)
+        return mean_over_queries(chance(found.gallery[scored, None], found.relevant[scored, None]), name)
 
     return Metric(
         name=name,
-        score=lambda rows, predictions: _mean(by_row(rows, predictions), name),
+        score=lambda rows, predictions: mean_over_queries(by_row(rows, predictions), name),
         higher_is_better=True,
         bounds=(0.0, 1.0),
         chance=expected,
@@ -124,14 +125,3 @@ def _metric(name: str, pairs: PairsOf, values: Counted, chance: Counted, field: 
             field=field,
         ),
     )
-
-
-def _mean(values: np.ndarray, name: str) -> float:
-    scored = values[~np.isnan(values)]
-    if not len(scored):
-        raise GoldfoldError(
-            "no_relevant_rows",
-            f"{name} needs queries that share a label with another row, but none of {len(values)} rows does: check the "
-            "labels and the split",
-        )
-    return float(scored.mean())

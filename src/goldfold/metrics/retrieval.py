@@ -192,7 +192,7 @@ def _metric(
 
     def resampled(rows: DataFrame, predictions: np.ndarray) -> Callable[[np.ndarray], float]:
         of_rows = by_row(rows, predictions)
-        return lambda index: _mean(of_rows[index], name)
+        return lambda index: mean_over_queries(of_rows[index], name)
 
     def error(rows: DataFrame, predictions: np.ndarray) -> np.ndarray:
         return np.nan_to_num(1 - by_row(rows, predictions, lambda found: found.average_precision), nan=0.0)
@@ -203,13 +203,13 @@ def _metric(
             scored = found.relevant > 0
             values = np.full(len(scored), np.nan)
             values[scored] = of(found.relevant[scored], found.gallery[scored])
-            return _mean(values, name)
+            return mean_over_queries(values, name)
 
         return mean
 
     return Metric(
         name=name,
-        score=lambda rows, predictions: _mean(by_row(rows, predictions), name),
+        score=lambda rows, predictions: mean_over_queries(by_row(rows, predictions), name),
         higher_is_better=True,
         bounds=(0.0, 1.0),
         chance=over_queries(chance),
@@ -227,7 +227,7 @@ def _check_k(k: int) -> None:
         raise GoldfoldError("k_too_small", f"k must be at least 1, got {k}: 1, 5 and 10 are usual")
 
 
-def _mean(values: np.ndarray, name: str) -> float:
+def mean_over_queries(values: np.ndarray, name: str) -> float:
     """Mean over the queries with a relevant row; GoldfoldError if there are none."""
     scored = values[~np.isnan(values)]
     if not len(scored):

@@ -53,7 +53,7 @@ def create(
         model = _downloaded(name, **options) if pretrained else timm.create_model(name, **options)
     except (OSError, RuntimeError, ValueError) as error:  # what huggingface_hub and timm raise
         raise _creation_error(name, error) from error
-    if image_size:
+    if image_size and "img_size" not in options:
         _check_size(model, name, in_chans, image_size)
     configuration: Any = model.pretrained_cfg
     mean, std = (_per_channel(configuration[key], in_chans) for key in ("mean", "std"))

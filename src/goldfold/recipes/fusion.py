@@ -158,7 +158,7 @@ def _build(params: FusionParams, rows: DataFrame, runtime: Runtime, targets: Sev
         model.classifier.bias.data.copy_(torch.logit(shares))
     if params.standardize:
         model.standardize(*(each.cpu() for each in inputs))
-    steps = params.epochs * max(1, len(rows) // params.batch_size)
+    steps = params.epochs * -(-len(rows) // params.batch_size)
     stage = Stage(
         name="fuse",
         epochs=params.epochs,

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from goldfold.errors import GoldfoldError
 from goldfold.experiment.run_folders import run_name
 from goldfold.experiment.scoring import fold_statistics
 from goldfold.io.files import read_json
@@ -146,8 +147,16 @@ def _seeds(
 
 
 def _scored_by_all(folds: Sequence[Mapping[str, float]]) -> list[str]:
-    """The folds of the first run that all runs scored."""
-    return [fold for fold in folds[0] if all(fold in own for own in folds)]
+    """The folds of the first run that all runs scored; GoldfoldError `different_scored_folds` if there is none."""
+    shared = [fold for fold in folds[0] if all(fold in own for own in folds)]
+    if not shared:
+        told = "; ".join(", ".join(own) for own in folds)
+        raise GoldfoldError(
+            "different_scored_folds",
+            f"no fold was scored by all runs ({told}), so their scores cannot be paired: compare two at a time, or "
+            "train all with the same `folds`",
+        )
+    return shared
 
 
 def _unequal(

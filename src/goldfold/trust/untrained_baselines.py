@@ -47,6 +47,11 @@ def embedding_competition(workspace: Workspace, folders: Sequence[Path]) -> Comp
     return competition if competition.metric.retrieval else None
 
 
+def compared(workspace: Workspace, folders: Sequence[Path]) -> ComparedRuns:
+    """The runs of a comparison; those of embeddings with their untrained baselines."""
+    return with_baselines(workspace, folders) if embedding_competition(workspace, folders) else ComparedRuns(folders)
+
+
 def with_baselines(workspace: Workspace, folders: Sequence[Path]) -> ComparedRuns:
     """Add finished untrained baselines, of pretrained and of untrained weights, where none is named."""
     added: list[Path] = []

@@ -22,15 +22,15 @@ from goldfold.report.plotting import markdown
 from goldfold.report.run import ablation
 from goldfold.training.devices import choose_device
 from goldfold.trust.run_comparison import RunComparison, compare_runs
-from goldfold.trust.untrained_baselines import ComparedRuns
+from goldfold.trust.untrained_baselines import compared
+from goldfold.workflows.compare import PLACE
 from goldfold.workflows.train import carry_out
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-PLACE = "comparisons"  # folder beside a competition's runs
 UNEQUAL_BUDGET = "unequal_budget"
-SHARED = ("seed", "seeds", "folds")  # keys that variants share, or their scores could not be paired
+SHARED = ("seed", "seeds", "folds", "select")  # keys that variants share, or their scores could not be paired
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def ablate(
         if finished:
             workspace.observer.line(f"finished before: {run_name(finished)}")
         runs[variant] = finished or carry_out(prepared, executor=executor)
-    found = compare_runs(ComparedRuns(list(runs.values())), [*accept, UNEQUAL_BUDGET])
+    found = compare_runs(compared(workspace, list(runs.values())), [*accept, UNEQUAL_BUDGET])
     return _written(workspace.runs / name / PLACE / f"{config_name}-ablation", variants, runs, found)
 
 
@@ -101,7 +101,7 @@ def _check_shared(variants: Mapping[str, configs.Config], recipes: Mapping[str, 
             if own[key] != first[key]:
                 raise GoldfoldError(
                     "variant_not_paired",
-                    f"variant '{variant}' changes {key}, and variants are compared on the same folds and seeds: leave "
+                    f"variant '{variant}' changes {key}, and variants share folds, seeds and selection: leave "
                     "it out, and set it for all with SET",
                 )
         epochs = [key for key in names(recipes[config.recipe].params, Role.EPOCHS) if own.get(key) != first.get(key)]

@@ -98,12 +98,6 @@ def _histograms(found: np.ndarray, counted: np.ndarray, bits: int) -> np.ndarray
     return np.stack([np.bincount(row[mask], minlength=bits + 1) for row, mask in rows])
 
 
-def precision_within(pairs: Pairs, codes: Codes, radius: int = 2) -> np.ndarray:
-    """Share of relevant rows among the gallery rows within a Hamming radius, float64 (q,); 0 where there are none."""
-    items, relevant = (each[:, : radius + 1].sum(axis=1) for each in counts_by_distance(pairs, codes))
-    return relevant / np.maximum(items, 1)
-
-
 def nearest(queries: Codes, database: Codes, k: int, *, use_faiss: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest codes of each query: distances int32 (q, k), ascending, and positions int64 (q, k).
 
