@@ -10,7 +10,7 @@ FANNED = $(if $(EXECUTOR),--executor "$(EXECUTOR)") $(if $(WORKERS),--workers $(
 ACCEPTED = $(addprefix --accept ,$(ACCEPT))
 RAY = $(if $(filter ray%,$(EXECUTOR)),.venv/ray)
 
-.PHONY: help demo test test-slow lint docs prepare train score grade epochs pick compare ablate query new list
+.PHONY: help demo test test-slow lint docs prepare train score grade refit epochs pick compare ablate query new list
 .PHONY: tune dashboard blend gains test-ray submit download notebook ledger rank host host-add host-user test-clients
 .DEFAULT_GOAL := help
 
@@ -52,6 +52,9 @@ score: .venv/ready    ## [RUN=latest]: print the CV: score per fold, mean, stand
 grade: .venv/ready    ## [RUN=latest]: score the submission against the hidden labels
 	$(GOLDFOLD) grade --run "$(RUN)"
 
+refit: .venv/ready    ## [RUN=latest] [EPOCHS=median] [SEEDS="0 1 2"] [WITH_FOLDS=1] [ACCEPT=code_changed]: train a run's config on all rows, write a second submission
+	$(GOLDFOLD) refit --run "$(RUN)" $(ACCEPTED) $(if $(EPOCHS),--epochs "$(EPOCHS)") $(if $(SEEDS),--seeds $(SEEDS)) $(if $(WITH_FOLDS),--with-folds) $(if $(QUIET),--quiet)
+
 epochs: .venv/ready   ## [RUN=latest] [FOLD=0] [SEED=0] [IMAGES="id1 id2"] [ACCEPT=code_changed]: compare the saved epochs on some images, recommend one
 	$(GOLDFOLD) epochs --run "$(RUN)" $(ACCEPTED) $(if $(FOLD),--fold $(FOLD)) $(if $(SEED),--seed $(SEED)) $(if $(IMAGES),--images $(IMAGES)) $(if $(QUIET),--quiet)
 
@@ -61,8 +64,8 @@ pick: .venv/ready     ## [RUN=latest] EPOCH=15 [ACCEPT=code_changed]: predict wi
 compare: .venv/ready  ## RUNS="a b" [ACCEPT="unequal_budget no_zero_shot_row"]: compare runs with the first one, paired over folds
 	$(GOLDFOLD) compare $(RUNS) $(if $(ACCEPT),--accept $(ACCEPT))
 
-ablate: .venv/ready   ## COMP=digits CONFIG=baseline [SET="seeds=[0,1,2]"] [WORKERS=2] [ACCEPT=unequal_budget]: train a config and its variants in `ablation:`, compare them in one table
-	@$(GOLDFOLD) ablate --comp "$(COMP)" --config "$(CONFIG)" $(if $(WORKERS),--workers $(WORKERS)) $(ACCEPTED) $(if $(QUIET),--quiet) $(SET)
+ablate: .venv/ready   ## COMP=digits CONFIG=baseline [SET="seeds=[0,1,2]"] [WORKERS=2] [HIDDEN=1] [ACCEPT=unequal_budget]: train a config and its variants in `ablation:`, compare them in one table
+	@$(GOLDFOLD) ablate --comp "$(COMP)" --config "$(CONFIG)" $(if $(HIDDEN),--hidden) $(if $(WORKERS),--workers $(WORKERS)) $(ACCEPTED) $(if $(QUIET),--quiet) $(SET)
 
 query: .venv/ready    ## [RUN=latest] IMAGE=any.jpg [IDS="id1 id2"] [TOP=10] [ACCEPT=code_changed]: find the most similar images by the run's embeddings
 	@$(GOLDFOLD) query --run "$(RUN)" $(ACCEPTED) $(if $(IMAGE),--image "$(IMAGE)") $(if $(IDS),--ids $(IDS)) $(if $(TOP),--top "$(TOP)") $(if $(QUIET),--quiet)
@@ -82,8 +85,8 @@ gains: .venv/ready    ## [RUN=latest] [VIEWS="none flips"] [ACCEPT=code_changed]
 new: .venv/ready      ## COMP=my_first: create a competition folder that passes the contract tests
 	$(GOLDFOLD) new --comp "$(COMP)"
 
-submit: .venv/ready   ## [RUN=latest] [TO=local] [MESSAGE="..."] [AGAIN=1] [LATE=1]: check the submission, upload it, wait for the score, record it in the ledger
-	@$(GOLDFOLD) submit --run "$(RUN)" $(if $(TO),--to "$(TO)") $(if $(MESSAGE),--message "$$MESSAGE") $(if $(AGAIN),--again) $(if $(LATE),--late) $(if $(WAIT),--wait $(WAIT)) $(if $(JSON),--json)
+submit: .venv/ready   ## [RUN=latest] [TO=local] [MESSAGE="..."] [REFIT=1] [AGAIN=1] [LATE=1]: check the submission, upload it, wait for the score, record it in the ledger
+	@$(GOLDFOLD) submit --run "$(RUN)" $(if $(TO),--to "$(TO)") $(if $(MESSAGE),--message "$$MESSAGE") $(if $(REFIT),--refit) $(if $(AGAIN),--again) $(if $(LATE),--late) $(if $(WAIT),--wait $(WAIT)) $(if $(JSON),--json)
 
 download: .venv/ready ## COMP=nuclei: download its data with the kaggle client, unpack and prepare it
 	$(GOLDFOLD) download --comp "$(COMP)"

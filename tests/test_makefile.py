@@ -27,6 +27,11 @@ NEEDED = {  # variables without a default that a target needs
 }
 PASSED = [  # target, variables, what the parser reads
     ("demo", ["KEEP=1"], {"keep": True}),
+    (
+        "refit",
+        ["RUN=a", "EPOCHS=same-steps", "SEEDS=0 1", "WITH_FOLDS=1", "ACCEPT=code_changed", "QUIET=1"],
+        {"run": "a", "epochs": "same-steps", "seeds": [0, 1], "with_folds": True, "accept": ["code_changed"]},
+    ),
     ("prepare", ["COMP=blobs"], {"comp": "blobs"}),
     (
         "train",

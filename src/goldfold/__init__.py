@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from goldfold.project import Project as Project
     from goldfold.run import Predictions as Predictions
     from goldfold.run import Run as Run
-    from goldfold.run import Runs as Runs
+    from goldfold.runs import Runs as Runs
 
 __version__ = "0.2.0"
 __all__ = ["GoldfoldError", "Predictions", "Project", "Run", "Runs", "__version__"]
@@ -21,7 +21,7 @@ __all__ = ["GoldfoldError", "Predictions", "Project", "Run", "Runs", "__version_
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used, so that `import goldfold` and `goldfold --help` stay fast."""
-    homes = {"GoldfoldError": "errors", "Predictions": "run", "Project": "project", "Run": "run", "Runs": "run"}
+    homes = {"GoldfoldError": "errors", "Predictions": "run", "Project": "project", "Run": "run", "Runs": "runs"}
     if name not in homes:
         raise AttributeError(f"module 'goldfold' has no attribute {name!r}")
     from importlib import import_module

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from goldfold.experiment import run_folders
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.progress import Display, Observer
-from goldfold.run import Run, Runs
+from goldfold.run import Run
+from goldfold.runs import Runs
 
 if TYPE_CHECKING:
     from goldfold.competition import Competition, Tables
@@ -135,6 +136,7 @@ class Project:
         competition: str,
         config: str = "baseline",
         *,
+        hidden: bool = False,
         overrides: Sequence[str] = (),
         device: str | None = None,
         accept: Sequence[str] = (),
@@ -143,7 +145,8 @@ class Project:
     ) -> Ablation:
         """Train the config and the variants of its `ablation:` block, and compare them in one table.
 
-        Finished runs are used again. workers: fits at once; overrides, values, device, accept as in `train`.
+        Finished runs are used again. hidden: refit each on all rows, and score its folds' models and its refit on the
+        hidden labels. workers: fits at once; overrides, values, device, accept as in `train`.
         """
         from goldfold.experiment.executors import requested
         from goldfold.workflows.ablate import ablate
@@ -153,6 +156,7 @@ class Project:
             competition,
             config,
             [*overrides, *_overrides(values)],
+            hidden=hidden,
             device=device,
             executor=requested(None, workers, None, None),
             accept=accept,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import run_results
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from goldfold.workflows.epochs import Atlas
     from goldfold.workflows.gains import Gains
     from goldfold.workflows.query import Answers
+    from goldfold.workflows.refit import Refit
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,32 @@ class Run:
 
         display.show(self.folder)
 
+    def refit(
+        self,
+        *,
+        epochs: int | Literal["median", "same-steps"] = "median",
+        seeds: Sequence[int] = (),
+        with_folds: bool = False,
+        device: str | None = None,
+        accept: Sequence[str] = (),
+    ) -> Refit:
+        """Train the config on all rows and write a second submission; its CV is that of the run's folds.
+
+        epochs: the median of those that the folds selected, as many optimizer steps as in a fold, or a number. seeds:
+        the run's by default. with_folds: the submission combines the folds' models and the refits.
+        """
+        from goldfold.workflows.refit import refit
+
+        return refit(
+            self.workspace,
+            self.folder,
+            epochs=epochs,
+            seeds=seeds,
+            with_folds=with_folds,
+            device=device,
+            accept=accept,
+        )
+
     def grade(self) -> float:
         """The submission's score on the hidden labels of a competition that keeps them."""
         from goldfold.workflows.delivery.grade import grade
@@ -195,13 +222,14 @@ class Run:
 
         return notebook(self.workspace, self.folder, accept=accept)
 
-    def submit(
-        self, to: str = "kaggle", message: str = "", *, again: bool = False, late: bool = False, wait: int = 600
-    ) -> Submitted:
-        """Upload the submission through the kaggle client and wait for its score. to: `kaggle` or `local`."""
+    def submit(self, to: str = "kaggle", message: str = "", **options: Any) -> Submitted:
+        """Upload the submission through the kaggle client and wait for its score. to: `kaggle` or `local`.
+
+        options: refit, again, late (bool), and wait (seconds), as in `goldfold.workflows.delivery.submit.submit`.
+        """
         from goldfold.workflows.delivery.submit import submit
 
-        return submit(self.workspace, self.folder, to=to, message=message, again=again, late=late, wait=wait)
+        return submit(self.workspace, self.folder, to=to, message=message, **options)
 
     def rank(self, board: str | Path | None = None, score: float | None = None) -> Ranks:
         """The rank and medal the run's scores would have had on a real leaderboard."""
@@ -217,34 +245,3 @@ class Run:
 
     def _repr_markdown_(self) -> str:
         return self.record if self.finished else f"`{self!r}`"
-
-
-@dataclass(frozen=True)
-class Runs(Sequence[Run]):
-    """Runs in the order they began; a table when printed and in Jupyter."""
-
-    items: tuple[Run, ...]
-
-    @overload
-    def __getitem__(self, index: int) -> Run: ...
-    @overload
-    def __getitem__(self, index: slice) -> Runs: ...
-    def __getitem__(self, index: int | slice) -> Run | Runs:
-        return Runs(self.items[index]) if isinstance(index, slice) else self.items[index]
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __iter__(self) -> Iterator[Run]:
-        return iter(self.items)
-
-    @property
-    def table(self) -> DataFrame:
-        """A row per run: metric, mean over folds, sd, number of folds, chance level, findings."""
-        return run_results.run_table([run.folder for run in self.items])
-
-    def __repr__(self) -> str:
-        return self.table.to_string(index=False) if self.items else "no runs yet: project.train('digits')"
-
-    def _repr_html_(self) -> str:
-        return self.table.to_html(index=False) if self.items else f"<p>{self!r}</p>"

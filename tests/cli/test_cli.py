@@ -72,7 +72,7 @@ def test_a_run_holds_everything_and_is_never_overwritten(toy: Path, capsys: pyte
     assert "perceptron-r2" in told
     assert "chance  0.5000, range [0, 1], higher is better" in told
     main(["grade", "--run", "perceptron-r1"])
-    assert "hidden labels 0." in capsys.readouterr().out
+    assert "| folds combined |" in capsys.readouterr().out
     assert "hidden test labels" in (first / "record.md").read_text(encoding="utf-8")
     main(["list"])
     assert "blobs/perceptron-r1  auroc 0." in capsys.readouterr().out

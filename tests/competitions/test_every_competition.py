@@ -16,10 +16,9 @@ from goldfold.competition import Competition, Fold, Runtime, Tables
 from goldfold.data import fields, tables
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
-from goldfold.experiment.cross_validation import cross_validate
+from goldfold.experiment.cross_validation import combine_fits, cross_validate
 from goldfold.experiment.early_checks import check_recipe, class_order
 from goldfold.experiment.fits import Experiment
-from goldfold.experiment.outcome import combine_fits
 from goldfold.experiment.workspace import Workspace
 from goldfold.params import Role, names
 from goldfold.submission import writing as submissions

@@ -215,7 +215,7 @@ def test_each_fit_and_all_together_are_graded_by_the_hidden_labels(arrows: Path,
     assert found["better"] == (together > alone).sum()
     capsys.readouterr()
     main(["grade", "--run", "latest"])
-    assert f"hidden labels {together:.4f}" in capsys.readouterr().out
+    assert f"| folds combined |          {together:.4f} |" in capsys.readouterr().out
 
 
 def test_what_cannot_be_measured_is_said(arrows: Path, capsys) -> None:

@@ -161,7 +161,8 @@ def test_no_findings_says_what_was_looked_at(run: Path) -> None:
 
 
 def test_the_hidden_score_is_compared_in_the_metrics_own_unit(run: Path) -> None:
-    text = _text(run, hidden_score=0.9001, submission="submissions/x.csv")
+    _write(run / "grade.json", {"score": 0.9001})
+    text = _text(run, submission="submissions/x.csv")
     apart = np.mean(SCORES["roc_auc"]) - 0.9001
     assert f"**0.9001**, {apart:.4f} lower than the mean over folds (absolute)" in text
     assert "submissions/x.csv" in text
@@ -169,7 +170,7 @@ def test_the_hidden_score_is_compared_in_the_metrics_own_unit(run: Path) -> None
 
 def test_percent_marks_intervals_only_never_a_difference(run: Path) -> None:
     _write(run / "findings.json", SAID)
-    text = _text(run, hidden_score=0.95)
+    text = _text(run)
     assert {text[max(0, mark.start() - 3) : mark.end()] for mark in re.finditer("%", text)} == {"95 %"}
 
 

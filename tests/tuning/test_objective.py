@@ -14,9 +14,8 @@ from torch.nn import functional as F
 
 from goldfold import metrics
 from goldfold.competition import Competition, Fold, Plan, Recipe, Runtime, Stage, Tables
-from goldfold.experiment.cross_validation import cross_validate
+from goldfold.experiment.cross_validation import combine_fits, cross_validate
 from goldfold.experiment.fits import Experiment, Protocol
-from goldfold.experiment.outcome import combine_fits
 from goldfold.nn.batches import in_memory
 from goldfold.params import Params
 from goldfold.training.settings import LoopOptions

@@ -34,6 +34,7 @@ def ablate(arguments: Namespace, project: Project) -> None:
     found = project.ablate(
         arguments.comp,
         arguments.config,
+        hidden=arguments.hidden,
         overrides=arguments.overrides,
         device=arguments.device,
         accept=arguments.accept,

@@ -18,9 +18,8 @@ from goldfold.project import Project
 def submit(arguments: Namespace, project: Project) -> None:
     with _reported(arguments.json):
         run = project.run(arguments.run, finished=True)
-        submitted = run.submit(
-            arguments.to, arguments.message, again=arguments.again, late=arguments.late, wait=arguments.wait
-        )
+        options = {name: getattr(arguments, name) for name in ("refit", "again", "late", "wait")}
+        submitted = run.submit(arguments.to, arguments.message, **options)
     if arguments.json:
         print(json.dumps({"outcome": submitted.outcome, **asdict(submitted.attempt)}, ensure_ascii=False))
     else:

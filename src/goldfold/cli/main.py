@@ -15,7 +15,7 @@ from goldfold.cli.parser import build_parser
 from goldfold.errors import GoldfoldError
 
 MODULES = {  # module of goldfold.cli -> its commands, each a function of that name
-    "training": ("prepare", "train", "score", "grade", "list", "new"),
+    "training": ("prepare", "train", "refit", "score", "grade", "list", "new"),
     "analysis": ("epochs", "pick", "compare", "ablate", "query", "gains"),
     "tuning": ("tune", "dashboard", "blend"),
     "delivery": ("submit", "download", "notebook", "ledger", "rank"),

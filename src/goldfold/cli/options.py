@@ -12,6 +12,15 @@ def count(text: str) -> int:
     return int(text)
 
 
+def epochs_of_refit(text: str) -> int | str:
+    """Parse `median`, `same-steps` or a whole number of 1 or more."""
+    if text in ("median", "same-steps"):
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected median, same-steps or a number of epochs, got {text}")
+    return int(text)
+
+
 def fans_out(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(
         "--executor", help=f"where {what} run: processes, ray or ray://host:10001 (default: this process)"

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from goldfold.cli.options import accepts, count, fans_out, runs_quietly
-
-OUTCOMES = """exit code and outcome; --json prints the outcome too, since make turns every code but 0 into 2:
-  0  scored   the public score is known
-  2  refused  by a check before the upload, or by the service; nothing was submitted
-  3  failed   no connection, an incomplete upload, or no reference number; nothing was submitted
-  4  error    received, but the service could not score it
-  5  pending  received, but not scored within --wait seconds; run the same command again to continue waiting
-  6  unknown  the answer was lost and the submission is not listed; run the same command again to search for it"""
+from goldfold.cli.delivery_parser import delivery, hosting
+from goldfold.cli.options import accepts, count, epochs_of_refit, fans_out, runs_quietly
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -23,7 +16,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    for add in (_train, _read, _compare, _tune, _deliver, _host):
+    for add in (_train, _read, _compare, _tune, delivery, hosting):
         add(verbs)
     return parser
 
@@ -63,7 +56,7 @@ def _train(verbs: argparse._SubParsersAction) -> None:
 
 
 def _read(verbs: argparse._SubParsersAction) -> None:
-    """Commands that show what there is: list, score, grade."""
+    """Commands on one run: list, score, grade, refit."""
     verbs.add_parser("list", help="list competitions, their configs and runs")
 
     score = verbs.add_parser(
@@ -73,6 +66,20 @@ def _read(verbs: argparse._SubParsersAction) -> None:
 
     grade = verbs.add_parser("grade", help="score a run's submission against the hidden labels")
     grade.add_argument("--run", required=True, help="run: latest, baseline-r3 or digits/baseline-r3")
+
+    refit = verbs.add_parser("refit", help="train a run's config again on all rows; writes a second submission")
+    refit.add_argument("--run", required=True, help="run: latest, baseline-r3 or digits/baseline-r3")
+    refit.add_argument(
+        "--epochs",
+        type=epochs_of_refit,
+        default="median",
+        help="median of those that the folds selected, same-steps as in a fold, or a number (%(default)s)",
+    )
+    refit.add_argument("--seeds", nargs="*", type=count, help="a fit on all rows with each (default: the run's seeds)")
+    refit.add_argument("--with-folds", action="store_true", help="combine with the models of the folds")
+    refit.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
+    accepts(refit)
+    runs_quietly(refit)
 
 
 def _compare(verbs: argparse._SubParsersAction) -> None:
@@ -106,6 +113,9 @@ def _compare(verbs: argparse._SubParsersAction) -> None:
     ablate = verbs.add_parser("ablate", help="train a config and its named variants, and compare them in one table")
     ablate.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")
     ablate.add_argument("--config", default="baseline", help="config with a block `ablation:` (%(default)s)")
+    ablate.add_argument(
+        "--hidden", action="store_true", help="refit each on all rows, and score folds and refit on the hidden labels"
+    )
     ablate.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
     ablate.add_argument("--workers", type=count, help="number of fits that run at once (default: 1)")
     ablate.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change for all variants")
@@ -176,64 +186,3 @@ def _tune(verbs: argparse._SubParsersAction) -> None:
     blend.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs of one competition, on the same folds")
     blend.add_argument("--method", help="blending method (default: all are tried)")
     runs_quietly(blend)
-
-
-def _deliver(verbs: argparse._SubParsersAction) -> None:
-    """Commands between a run and a leaderboard: submit, download, notebook, ledger, rank."""
-    submit = verbs.add_parser(
-        "submit",
-        help="check a run's submission, upload it and wait for its score",
-        epilog=OUTCOMES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    submit.add_argument("--run", required=True, help="run: latest, baseline-r3 or digits/baseline-r3")
-    submit.add_argument(
-        "--to",
-        choices=("kaggle", "local"),
-        default="kaggle",
-        help="kaggle, or local for the board of `host` (%(default)s)",
-    )
-    submit.add_argument("--message", default="", help="text before the run's name and CV in the description")
-    submit.add_argument("--again", action="store_true", help="send a file that was sent before")
-    submit.add_argument("--late", action="store_true", help="submit after the deadline")
-    submit.add_argument("--wait", type=count, default=600, help="seconds to wait for the score (%(default)s)")
-    submit.add_argument(
-        "--json", action="store_true", help="print the result as one JSON line on stdout, progress on stderr"
-    )
-
-    download = verbs.add_parser("download", help="download a competition's data from Kaggle, unpack and prepare it")
-    download.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")
-    download.add_argument("--to", choices=("kaggle", "local"), default="kaggle", help=argparse.SUPPRESS)
-
-    notebook = verbs.add_parser(
-        "notebook", help="write a run or blend as a notebook that predicts on Kaggle without internet"
-    )
-    notebook.add_argument("--run", required=True, help="run: latest, baseline-r3 or digits/baseline-r3")
-    accepts(notebook)
-
-    ledger = verbs.add_parser(
-        "ledger", help="list submissions with CV, public and private scores, and which two to select"
-    )
-    ledger.add_argument("--comp", help="competition (default: all)")
-
-    rank = verbs.add_parser("rank", help="rank and medal that a run would have had on Kaggle's leaderboard")
-    rank.add_argument("--run", required=True, help="run: latest, baseline-r3 or digits/baseline-r3")
-    rank.add_argument("--board", help="CSV or zip of a leaderboard, or a folder of them (default: the downloaded one)")
-    rank.add_argument("--score", type=float, help="score to rank instead of the run's own scores")
-
-
-def _host(verbs: argparse._SubParsersAction) -> None:
-    """Commands of the local leaderboard: host, host-add, host-user."""
-    host = verbs.add_parser("host", help="serve the local leaderboard to the kaggle client and to browsers")
-    host.add_argument("--port", type=count, default=8321, help="port; 0 takes a free one (%(default)s)")
-    host.add_argument("--bind", default="127.0.0.1", help="address to listen on (%(default)s)")
-
-    add = verbs.add_parser("host-add", help="add a competition that has hidden labels to the local leaderboard")
-    add.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")
-    add.add_argument("--daily", type=count, default=20, help="submissions per user and day (%(default)s)")
-    add.add_argument(
-        "--deadline", help="such as 2026-12-31T23:59:00Z; the private board is shown after it (default: none)"
-    )
-
-    user = verbs.add_parser("host-user", help="add a user of the local leaderboard; prints the key to submit with")
-    user.add_argument("--name", required=True, help="name of the team on the board")

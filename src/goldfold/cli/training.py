@@ -1,4 +1,4 @@
-"""Verbs that make runs and show their results: prepare, train, score, grade, list, new."""
+"""Verbs that make runs and show their results: prepare, train, refit, score, grade, list, new."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from argparse import Namespace
 from typing import Any
 
 from goldfold.project import Project
-from goldfold.report.run import summary
+from goldfold.report.run import hidden_scores, summary
 from goldfold.run import Run
 
 
@@ -49,10 +49,23 @@ def score(arguments: Namespace, project: Project) -> None:
 
 def grade(arguments: Namespace, project: Project) -> None:
     run = project.run(arguments.run, finished=True)
-    hidden = run.grade()
-    metric, own = next(iter(run.metrics.items()))
-    print(f"{run.name}  {metric}: hidden labels {hidden:.4f}, CV {own['mean']:.4f}")
+    run.grade()
+    metric = next(iter(run.metrics))
+    print(f"{run.name}  {metric}\n{hidden_scores.text(run.folder)}")
     print("choose between runs by CV: each look at the hidden labels makes their score more optimistic")
+
+
+def refit(arguments: Namespace, project: Project) -> None:
+    run = project.run(arguments.run, finished=True)
+    print(
+        run.refit(
+            epochs=arguments.epochs,
+            seeds=arguments.seeds or (),
+            with_folds=arguments.with_folds,
+            device=arguments.device,
+            accept=arguments.accept,
+        )
+    )
 
 
 def list(arguments: Namespace, project: Project) -> None:

@@ -1,11 +1,34 @@
-"""Cross-validation: run every fit of an experiment, one after the other."""
+"""Cross-validation: every fit, out-of-fold and test predictions, and scores with their protocol."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from goldfold.experiment.fits import Experiment, Fit, FitObserver, fit, fit_keys
+import numpy as np
+
+from goldfold.competition import Metric
+from goldfold.experiment.fits import Experiment, Fit, FitObserver, fit_keys
+from goldfold.experiment.fits import fit as fit_one
+from goldfold.experiment.scoring import bootstrap_interval, fold_statistics, metrics_for, score
+from goldfold.io.formatting import count
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The combined result of all fits.
+
+    rows: positions in the train table that were out of fold, ascending. oof: their predictions, mean over seeds. test:
+        the recipe's combination of all fits' test predictions. metrics: metric name -> its summary, the competition's
+        own first.
+    """
+
+    rows: np.ndarray
+    oof: np.ndarray
+    test: np.ndarray
+    metrics: dict[str, dict[str, Any]]
 
 
 def cross_validate(
@@ -16,4 +39,89 @@ def cross_validate(
     observe: called with fold, seed and progress of the training.
     """
     for fold, seed in fit_keys(experiment):
-        yield fit(experiment, folder, fold, seed, observe)
+        yield fit_one(experiment, folder, fold, seed, observe)
+
+
+def combine_fits(experiment: Experiment, fits: Sequence[Fit]) -> Outcome:
+    """Combine the fits of an experiment."""
+    combine = experiment.recipe.combine
+    by_fold: dict[int, list[np.ndarray]] = {}
+    for fit in fits:
+        by_fold.setdefault(fit.fold, []).append(fit.validation)
+    positions = np.concatenate([experiment.folds[number].validation for number in by_fold])
+    parts = [parts[0] if len(parts) == 1 else combine(np.stack(parts)) for parts in by_fold.values()]
+    order = np.argsort(positions, kind="stable")
+    oof = np.concatenate(parts)[order]
+    test = combine(np.stack([fit.test for fit in fits]))
+    rows = positions[order]
+    metrics = {
+        metric.name: _summary(experiment, metric, fits, rows, oof)
+        for metric in metrics_for(experiment.competition, oof)
+    }
+    return Outcome(rows, oof, test, metrics)
+
+
+def fold_scores(fits: Sequence[Fit], metric: str) -> dict[int, float]:
+    """Fold number, ascending -> mean of a metric over the seeds of that fold."""
+    folds = sorted({fit.fold for fit in fits})
+    return {fold: float(np.mean([fit.scores[metric] for fit in fits if fit.fold == fold])) for fold in folds}
+
+
+def _summary(
+    experiment: Experiment, metric: Metric, fits: Sequence[Fit], rows: np.ndarray, oof: np.ndarray
+) -> dict[str, Any]:
+    """Summarize one metric: fits, mean over folds, pooled score, intervals, chance level and protocol."""
+    by_fold = fold_scores(fits, metric.name)
+    chance = float(np.mean([fit.chance[metric.name] for fit in fits]))
+    summary = {
+        "protocol": describe_protocol(experiment, metric, fits),
+        "higher_is_better": metric.higher_is_better,
+        "bounds": list(metric.bounds),
+        "chance": chance,
+        **_best_possible(experiment, metric, fits),
+        "folds": {str(fold): score for fold, score in by_fold.items()},
+        **fold_statistics(list(by_fold.values()), metric.bounds),
+    }
+    if experiment.recipe.pooled or len(by_fold) == 1:
+        known = experiment.tables.train.iloc[rows].reset_index(drop=True)
+        groups = known[experiment.competition.group].to_numpy() if experiment.competition.group else None
+        summary["pooled"] = score(metric, known, oof)
+        summary["pooled_interval_95_bootstrap"] = bootstrap_interval(metric, known, oof, groups)
+    return summary
+
+
+def _best_possible(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) -> dict[str, float]:
+    """The best score that the rows of the folds allow, mean over fits; empty if it is the metric's bound."""
+    if metric.retrieval is None or metric.retrieval.best_possible is None:
+        return {}
+    train, folds = experiment.tables.train, experiment.folds
+    scored = [train.iloc[folds[fit.fold].validation].reset_index(drop=True) for fit in fits]
+    return {"best_possible": float(np.mean([metric.retrieval.best_possible(rows) for rows in scored]))}
+
+
+def describe_protocol(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) -> str:
+    """Describe how a score was measured; scores with different protocols are never ranked together."""
+    seeds, folds = len(experiment.protocol.seeds), len({fit.fold for fit in fits})
+    parts = [
+        f"{metric.name}, out of fold",
+        *_empty_classes(experiment, metric),
+        *([metric.retrieval.protocol] if metric.retrieval and metric.retrieval.protocol else []),
+        f"{folds} of {len(experiment.folds)} folds drawn with seed {experiment.protocol.seed}",
+        f"{count(seeds, 'seed')} a fold",
+    ]
+    if any(fit.epoch for fit in fits):
+        rules = {"last": "last epoch", "best": "best epoch on the scored fold"}
+        select = experiment.loop.select
+        other = f"epoch {select} by hand" if select.isdecimal() else f"best epoch by {select} on kept back rows"
+        parts.append(rules.get(select, other))
+    return ", ".join(parts)
+
+
+def _empty_classes(experiment: Experiment, metric: Metric) -> list[str]:
+    """How many classes a mean leaves out in the fold that lacks most; the same whichever folds are fitted."""
+    classes, per_class = metric.options.classes, metric.options.per_class
+    if per_class is None or classes is None:
+        return []
+    scored = [experiment.tables.train.iloc[fold.validation].reset_index(drop=True) for fold in experiment.folds]
+    most = max(int(np.isnan(per_class(rows, np.zeros((len(rows), len(classes))))).sum()) for rows in scored)
+    return [f"up to {most} of {len(classes)} classes empty in a fold"] if most else []

@@ -145,12 +145,15 @@ def fold_numbers(protocol: Protocol, folds: Sequence[Fold]) -> Sequence[int]:
 
 def build_plan(experiment: Experiment, number: int, seed: int) -> tuple[Plan, DataFrame]:
     """Build one fit's plan from its training rows and seed; return it with the validation rows."""
-    fold = experiment.folds[number]
-    rows = experiment.tables.train.iloc[fold.train].reset_index(drop=True)
-    held_out = experiment.tables.train.iloc[fold.validation].reset_index(drop=True)
-    fit_seed = derive(seed, "fold", number)
-    seed_everything(fit_seed)
-    return experiment.recipe.build(experiment.params, rows, replace(experiment.runtime, seed=fit_seed)), held_out
+    fold, train_rows = experiment.folds[number], experiment.tables.train
+    rows, held_out = (train_rows.iloc[part].reset_index(drop=True) for part in (fold.train, fold.validation))
+    return build_from(experiment, rows, derive(seed, "fold", number)), held_out
+
+
+def build_from(experiment: Experiment, rows: DataFrame, seed: int) -> Plan:
+    """Build a plan from training rows; all random generators are seeded with `seed` before."""
+    seed_everything(seed)
+    return experiment.recipe.build(experiment.params, rows, replace(experiment.runtime, seed=seed))
 
 
 def _fit(

@@ -12,8 +12,8 @@ import numpy as np
 from goldfold import metrics
 from goldfold.data.columns import binary_columns
 from goldfold.data.fold_tables import folds_to_table
+from goldfold.experiment.cross_validation import Outcome
 from goldfold.experiment.fits import Experiment, Fit
-from goldfold.experiment.outcome import Outcome
 from goldfold.experiment.run_folders import THRESHOLDS
 from goldfold.experiment.scoring import fold_statistics, score
 from goldfold.io.files import read_json

@@ -19,6 +19,9 @@ NUMBERS = "numbers.json"  # in runs/<competition>: the highest run number of eac
 FINISHED = "record.md"  # the last file a run writes
 BLEND = "blend.json"  # a file that only blends have
 THRESHOLDS = "thresholds.json"  # a file of runs that predict several labels
+REFIT = "refit.json"  # a file of runs that were trained again on all rows
+REFIT_FITS = "refit"  # the folder of these fits
+GRADE = "grade.json"  # a file of runs that were scored on hidden labels
 
 
 @dataclass(frozen=True)

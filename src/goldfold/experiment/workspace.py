@@ -100,6 +100,10 @@ class Workspace:
         """Where the submission of a run folder is, or would be."""
         return self.submissions / run.parent.name / f"{run.name}.csv"
 
+    def refit_submission_path(self, run: Path) -> Path:
+        """Where the submission of a run's refit on all rows is, or would be."""
+        return self.submissions / run.parent.name / f"{run.name}-refit.csv"
+
     def public(self, name: str) -> Path:
         """The folder of the competition's prepared data; it is prepared first where that needs no download.
 

@@ -37,11 +37,15 @@ def check(frame: DataFrame, sample: DataFrame, test: DataFrame, submission: Subm
         GoldfoldError: the first broken rule, with a code that starts with `submission_`.
     """
     sample_checks.check_columns(list(frame.columns), list(sample.columns))
-    _check_read(_read_back(frame, sample), sample, test, submission)
+    _check_read(read_back(frame, sample), sample, test, submission)
 
 
-def _read_back(frame: DataFrame, sample: DataFrame) -> DataFrame:
-    """Return what a reader of the file of `frame` gets, and check that this is what is written there."""
+def read_back(frame: DataFrame, sample: DataFrame) -> DataFrame:
+    """What a reader of the file of `frame` gets.
+
+    Raises:
+        GoldfoldError: it is not what is written there (`submission_not_read_back`).
+    """
     data = _encode(frame)
     try:
         if (again := _encode(_parse(data, dtype=str))) == data:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from goldfold.experiment.cross_validation import Outcome
 from goldfold.experiment.fits import Experiment, Fit, FitObserver, fold_numbers
-from goldfold.experiment.outcome import Outcome
 from goldfold.experiment.setup import Prepared
 from goldfold.io.progress import EpochProgress, Observer
 from goldfold.optional_parts import LabelColumns
@@ -58,10 +58,15 @@ def after_training(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) 
     findings: list[Finding] = []
     for fit in fits:
         where = f"fold {fit.fold} seed {fit.seed}"
-        findings += audits.orphan_parameters(fit.facts, where) if fit.facts else []
-        findings += audits.dead_loss_terms(fit.history, where) + audits.learning_rates(fit.facts, where)
-        findings += audits.collapse(fit.history, where, fit.epoch) + audits.did_not_learn(fit.facts, fit.history, where)
+        findings += of_training(fit, where) + audits.learning_rates(fit.facts, where)
     return audits.merge_places(findings + _of_scores(experiment, fits, whole))
+
+
+def of_training(fit: Fit, where: str) -> list[Finding]:
+    """Audit what one fit trained, whatever its planned length. where: the place of findings."""
+    findings = audits.orphan_parameters(fit.facts, where) if fit.facts else []
+    findings += audits.dead_loss_terms(fit.history, where) + audits.collapse(fit.history, where, fit.epoch)
+    return findings + audits.did_not_learn(fit.facts, fit.history, where)
 
 
 def _of_scores(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> list[Finding]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from goldfold.errors import GoldfoldError
+from goldfold.experiment.cross_validation import fold_scores
 from goldfold.experiment.fits import CHECKPOINTS, Experiment, Fit, FitObserver, fit
-from goldfold.experiment.outcome import fold_scores
 from goldfold.io.progress import EpochProgress
 from goldfold.tuning import pruning
 from goldfold.tuning.trials import TrialRecord

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from goldfold.data import csv_tables, fold_tables
-from goldfold.experiment.cross_validation import cross_validate
+from goldfold.experiment.cross_validation import cross_validate, fold_scores
 from goldfold.experiment.fits import fit_keys
-from goldfold.experiment.outcome import fold_scores
 from goldfold.experiment.setup import Prepared, draw_folds
 from goldfold.trust.run_audits import watching
 from goldfold.tuning import objective

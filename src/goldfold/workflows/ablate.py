@@ -24,6 +24,8 @@ from goldfold.training.devices import choose_device
 from goldfold.trust.run_comparison import RunComparison, compare_runs
 from goldfold.trust.untrained_baselines import compared
 from goldfold.workflows.compare import PLACE
+from goldfold.workflows.delivery.grade import grade, hidden_labels
+from goldfold.workflows.refit import refit
 from goldfold.workflows.train import carry_out
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ def ablate(
     config_name: str = "baseline",
     overrides: Sequence[str] = (),
     *,
+    hidden: bool = False,
     device: str | None = None,
     executor: ExecutorRequest | None = None,
     accept: Sequence[str] = (),
@@ -68,18 +71,21 @@ def ablate(
 
     Finished runs of equal config, data and code are used again, and an interrupted one is resumed.
 
-    overrides: `key=value` words, for all variants. executor: the fits of a variant run in parallel on it. accept: codes
-        of findings that do not stop a run or the comparison.
+    overrides: `key=value` words, for all variants. hidden: refit every variant on all rows, and score its folds' models
+        and its refit on the hidden labels. executor: the fits of a variant run in parallel on it. accept: codes of
+        findings that do not stop a run or the comparison.
 
     Raises:
         GoldfoldError: the config has no variants, or a variant is invalid, changes seeds or folds, or trains for
-            another number of epochs and `unequal_budget` is not accepted; and as `train`.
+            another number of epochs and `unequal_budget` is not accepted; and as `train`, `refit` and `grade`.
     """
     memory.keep_freed_memory()
     recipes = workspace.competition(name, edited=True).recipes
     variants = configs.read_variants(workspace.config_path(name, config_name), overrides, recipes)
     _check_shared(variants, recipes, accept)
     workspace.prepare(name)
+    if hidden:
+        hidden_labels(workspace, name)
     runs = {}
     for variant, config in variants.items():
         workspace.observer.line(f"variant {variant}: {ablation.changed_keys(variants, variant)}")
@@ -88,6 +94,9 @@ def ablate(
         if finished:
             workspace.observer.line(f"finished before: {run_name(finished)}")
         runs[variant] = finished or carry_out(prepared, executor=executor)
+        if hidden:
+            refit(workspace, runs[variant], device=device, accept=accept)
+            grade(workspace, runs[variant])
     found = compare_runs(compared(workspace, list(runs.values())), [*accept, UNEQUAL_BUDGET])
     return _written(workspace.runs / name / PLACE / f"{config_name}-ablation", variants, runs, found)
 

@@ -19,10 +19,10 @@ from goldfold.ensemble.members import Gathered, gathered
 from goldfold.ensemble.methods import METHODS
 from goldfold.errors import GoldfoldError, unknown
 from goldfold.experiment import run_folders as runs
+from goldfold.experiment.cross_validation import Outcome, combine_fits
 from goldfold.experiment.fits import Experiment, Fit, Protocol, fit_folder
 from goldfold.experiment.identity import fingerprint
 from goldfold.experiment.identity import provenance as records
-from goldfold.experiment.outcome import Outcome, combine_fits
 from goldfold.experiment.run_folders import BLEND
 from goldfold.experiment.scoring import metrics_for
 from goldfold.experiment.setup import sources

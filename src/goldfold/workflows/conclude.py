@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,9 @@ import numpy as np
 from goldfold.data import csv_tables
 from goldfold.experiment import config as configs
 from goldfold.experiment import label_thresholds
+from goldfold.experiment.cross_validation import Outcome, combine_fits
 from goldfold.experiment.failures import carried_out
 from goldfold.experiment.fits import Experiment, Fit
-from goldfold.experiment.outcome import Outcome, combine_fits
 from goldfold.experiment.run_folders import BLEND, FINISHED, THRESHOLDS, run_name
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json, write_array, write_json, write_text
@@ -71,7 +71,7 @@ def conclude(
     write_json(run / "findings.json", [vars(finding) for finding in findings])
     audits.refuse_errors(findings, experiment.protocol.accept)
     if not any(finding.code == "rule_broken" for finding in findings):
-        _submit(experiment, whole, run, workspace.submission_path(run))
+        write_submission(experiment, whole.test, run, workspace.submission_path(run), {})
     draw(experiment, fits, whole, run)
     write_record(workspace, run)
 
@@ -95,13 +95,11 @@ def write_record(workspace: Workspace, run: Path) -> None:
     else:
         recipes = workspace.competition(run.parent.name).recipes
         defaults = configs.resolve_config(config["config"], {"recipe": config["recipe"]}, recipes).resolved()
-    graded = read_json(run / "grade.json")["score"] if (run / "grade.json").exists() else None
     csv = workspace.submission_path(run)
     text = record(
         run,
         defaults=defaults,
         checked=CHECKED_OF_BLENDS if blended else CHECKED,
-        hidden_score=graded,
         submission=str(csv) if csv.exists() else None,
     )
     write_text(run / FINISHED, text)
@@ -133,13 +131,21 @@ def _checked_submission(experiment: Experiment, predictions: np.ndarray) -> Data
     return frame
 
 
-def _submit(experiment: Experiment, whole: Outcome, run: Path, path: Path) -> None:
-    """Write the checked submission with its provenance."""
-    competition, predictions = experiment.competition, whole.test
+def write_submission(
+    experiment: Experiment, predictions: np.ndarray, run: Path, path: Path, facts: Mapping[str, Any]
+) -> None:
+    """Write a checked submission of a run whose metrics are written, with its provenance.
+
+    predictions: of the test rows. facts: more of the provenance.
+
+    Raises:
+        GoldfoldError: the submission is not valid.
+    """
+    competition = experiment.competition
     if competition.submission.at_thresholds:
         predictions = label_thresholds.of_run(run, predictions)
     frame = _checked_submission(experiment, predictions)
-    own = whole.metrics[competition.metric.name]
+    own = read_json(run / "metrics.json")[competition.metric.name]
     provenance: dict[str, Any] = {
         "competition": competition.slug,
         "run": run_name(run),
@@ -147,4 +153,4 @@ def _submit(experiment: Experiment, whole: Outcome, run: Path, path: Path) -> No
         "identity": read_json(run / "reproduce.json")["identity"],
         "test_rows": len(experiment.tables.test),
     }
-    writing.write(frame, path, provenance)
+    writing.write(frame, path, {**provenance, **facts})

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from goldfold.ensemble.gains import PLAIN, gain_of_folds, gain_of_seeds, gain_of_views
@@ -23,6 +22,7 @@ from goldfold.submission import writing
 from goldfold.training.devices import choose_device
 from goldfold.trust.audits.code import code_changed
 from goldfold.workflows.conclude import add_findings, submission_of
+from goldfold.workflows.delivery.grade import has_hidden_labels, hidden_labels
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -114,7 +114,7 @@ def _not_measured(workspace: Workspace, experiment: Experiment, run: Path, fits:
         why["views"] = "the fits keep no weights to predict with again: train with other views, and compare the runs"
     if len(experiment.protocol.seeds) == 1:
         why["seeds"] = "the run has one seed a fold: train it with seeds=[0,1] to see what two give together"
-    if experiment.competition.grade is None or not _solution(workspace, name).exists():
+    if not has_hidden_labels(workspace, name):
         why["folds"] = f"'{name}' keeps no hidden labels here, and no row is new to all folds: only Kaggle can tell"
     elif any(finding["code"] == "rule_broken" for finding in read_json(run / "findings.json")):
         why["folds"] = f"the run breaks a rule of '{name}': an exploration has no submission"
@@ -123,21 +123,12 @@ def _not_measured(workspace: Workspace, experiment: Experiment, run: Path, fits:
     return why
 
 
-def _solution(workspace: Workspace, name: str) -> Path:
-    return workspace.data(name) / "private" / "solution.csv"
-
-
 def _gain_of_folds(workspace: Workspace, experiment: Experiment, run: Path, fits: Sequence[Fit]) -> dict[str, Any]:
-    competition, sample = experiment.competition, experiment.tables.sample_submission
-    solution = writing.read(_solution(workspace, run.parent.name), sample)
-
-    assert competition.grade is not None, "a competition with a solution grades itself"
-    of_file = competition.grade
+    sample = experiment.tables.sample_submission
+    score, path = hidden_labels(workspace, run.parent.name)
+    solution = writing.read(path, sample)
 
     def grade(some: Sequence[Fit]) -> float:
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "submission.csv"  # as the board would read it
-            writing.write(submission_of(experiment, some), path, {})
-            return float(of_file(writing.read(path, sample), solution))
+        return float(score(writing.read_back(submission_of(experiment, some), sample), solution))
 
     return gain_of_folds(experiment, fits, grade)

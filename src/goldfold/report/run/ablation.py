@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from pandas import DataFrame
 
-from goldfold.experiment.run_folders import run_name
+from goldfold.experiment.run_folders import GRADE, run_name
 from goldfold.io.files import read_json
 from goldfold.io.formatting import interval, number, plain, signed, signed_interval
 from goldfold.report.plotting import markdown
 from goldfold.report.plotting.style import INK, MUTED, figure, fold_color, png, styled, within_reach
+from goldfold.report.run import hidden_scores
 
 if TYPE_CHECKING:
     from goldfold.experiment.config import Config
@@ -29,16 +30,27 @@ def table(found: RunComparison, runs: Mapping[str, Path]) -> DataFrame:
     number), low and high (95 % t interval of the mean over folds), chance; difference to the reference, paired over
     folds, its 95 % interval (difference_low, difference_high), relative (difference / reference), better (number of
     folds); epochs, steps, samples and seconds of a fit; weights (trained ones); gradient_norm_<term>, mean over fits
-    and epochs, empty for a term without gradient.
+    and epochs, empty for a term without gradient. Of graded runs also the competition's metric on the hidden labels,
+    see `hidden_scores`: hidden_one_fold (mean over fits), hidden_one_fold_sd, hidden_best_fold, hidden_folds_combined,
+    hidden_refit.
     """
-    rows = []
+    rows, first = [], next(iter(found.metrics))
     for metric, own in found.metrics.items():
         for variant, folder in runs.items():
             name = run_name(folder)
             costs = {**found.budgets[name], "weights": trained_weights(folder)}
             norms = {f"gradient_norm_{term}": norm for term, norm in gradient_norms(folder).items()}
-            rows.append({"metric": metric, "variant": variant, "run": name, **_scores(own, name), **costs, **norms})
+            known = {"metric": metric, "variant": variant, "run": name, **_scores(own, name), **costs, **norms}
+            rows.append(known | (_hidden(folder) if metric == first else {}))
     return DataFrame(rows)
+
+
+def _hidden(run: Path) -> dict[str, float | None]:
+    """Column -> score of a graded run on the hidden labels; empty if it was not graded."""
+    found = hidden_scores.scores(run)
+    columns = {f"hidden_{model.replace(' ', '_')}": each.score for model, each in found.items()}
+    one = found.get(hidden_scores.ONE_FOLD)
+    return columns | ({"hidden_one_fold_sd": one.sd} if one else {})
 
 
 def _scores(own: MetricComparison, name: str) -> dict[str, Any]:
@@ -108,6 +120,9 @@ def _tables(found: RunComparison, runs: Mapping[str, Path], variants: Mapping[st
         better = "higher" if first["higher_is_better"] else "lower"
         heading = f"{metric}, {better} is better, chance {number(first['chance'])}; paired over {first['n']} folds"
         tables[heading] = _scores_table(own, runs)
+    if any((folder / GRADE).exists() for folder in runs.values()):
+        told = f"{next(iter(found.metrics))} on the hidden labels; the best fold was selected by its validation score"
+        tables[told] = _hidden_table(found, runs)
     tables["Variants and what a fit costs"] = _costs_table(found, runs, variants)
     return tables
 
@@ -135,6 +150,16 @@ def _scores_table(own: MetricComparison, runs: Mapping[str, Path]) -> str:
         shown = "one fold" if paired is None else _edges(paired, unit)
         rows.append([variant, *scores, difference, shown, relative, f"{change.better} of {change.folds}"])
     return markdown.table((*header, "relative", "better in folds"), rows)
+
+
+def _hidden_table(found: RunComparison, runs: Mapping[str, Path]) -> str:
+    own = next(iter(found.metrics.values()))
+    rows = []
+    for variant, folder in runs.items():
+        scores = hidden_scores.scores(folder)
+        cells = [hidden_scores.score_text(scores[model]) if model in scores else "-" for model in hidden_scores.MODELS]
+        rows.append([variant, number(own.summaries[run_name(folder)]["mean"]), *cells])
+    return markdown.table(("variant", "CV", *hidden_scores.MODELS), rows)
 
 
 def _edges(edges: Sequence[float], unit: str) -> str:

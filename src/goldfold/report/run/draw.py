@@ -9,9 +9,9 @@ import numpy as np
 
 from goldfold.data import csv_tables
 from goldfold.data.fold_tables import folds_to_table
+from goldfold.experiment.cross_validation import Outcome
 from goldfold.experiment.fits import Experiment, Fit, fold_numbers
 from goldfold.experiment.label_thresholds import label_columns, probabilities_of
-from goldfold.experiment.outcome import Outcome
 from goldfold.experiment.run_folders import run_name
 from goldfold.io.files import write_bytes, write_json, write_text
 from goldfold.optional_parts import Retrieval

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from goldfold.experiment.run_folders import BLEND, THRESHOLDS
+from goldfold.experiment.run_folders import BLEND, GRADE, REFIT, REFIT_FITS, THRESHOLDS
 from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
 from goldfold.report.plotting.markdown import code, folded, table
 from goldfold.report.retrieval import page as retrieval
-from goldfold.report.run import blends, classes, fits
+from goldfold.report.run import blends, classes, fits, hidden_scores
+from goldfold.report.run.hidden_scores import HiddenScore
 
 LEVELS = ("error", "warning", "note")
 PICTURES = {
@@ -37,7 +38,8 @@ FILES = {
     classes.CLASSES: "scores of each label on the pooled out-of-fold rows",
     THRESHOLDS: "threshold of each label, learned on all folds, and scores at nested thresholds",
     "findings.json": "findings of the audits",
-    "grade.json": "the submission's score on the hidden labels",
+    GRADE: "scores on the hidden labels: of the submission, of each fit, of the refit",
+    REFIT: "rows, epochs and seeds of the refit on all rows",
     BLEND: "runs, blending methods, nested scores and weights",
     retrieval.QUERIES: "average precision, rank of the first relevant row and top 5 ids of each query",
     retrieval.FACTS: "size of query set and gallery in each fold, and the spread of its embeddings",
@@ -50,13 +52,12 @@ def record(
     *,
     defaults: Mapping[str, Any],
     checked: Sequence[str],
-    hidden_score: float | None = None,
     submission: str | None = None,
 ) -> str:
     """The text of `record.md`, made from the other files of the run's folder.
 
     defaults: the resolved config of the same recipe with nothing set. checked: what was audited, a phrase each.
-    hidden_score: the submission's score on the hidden test labels. submission: path of that file.
+    submission: path of that file.
 
     Raises:
         GoldfoldError: a file of the folder is missing or damaged.
@@ -67,6 +68,7 @@ def record(
     sections = {
         "Findings": _findings(read_json(run / "findings.json"), checked),
         "Blend": blends.section(run),
+        "Hidden labels and refit": hidden_scores.section(run),
         "Folds": fits.scores(trained, metrics, rows, config.get("select", "last")),
         "Metrics": _metrics(metrics),
         "Classes": classes.section(run),
@@ -78,7 +80,7 @@ def record(
         "Files": _files(run),
     }
     title = f"# {run.parent.name} / {run.name}\n\nRecipe `{config['recipe']}`, config `{config['config']}`."
-    parts = [title, _result(metrics, rows, hidden_score, submission)]
+    parts = [title, _result(metrics, rows, hidden_scores.scores(run).get(hidden_scores.TOGETHER), submission)]
     parts += [f"## {heading}\n\n{text}" for heading, text in sections.items() if text]
     return "\n\n".join(parts) + "\n"
 
@@ -91,7 +93,7 @@ def _scored_rows(run: Path) -> Mapping[int, int]:
 
 
 def _result(
-    metrics: Mapping[str, Any], rows: Mapping[int, int], hidden_score: float | None, submission: str | None
+    metrics: Mapping[str, Any], rows: Mapping[int, int], hidden: HiddenScore | None, submission: str | None
 ) -> str:
     """Score with interval and chance level, pooled score, hidden score, and submission."""
     name, summary = next(iter(metrics.items()))
@@ -101,9 +103,9 @@ def _result(
         count, edges = sum(rows[int(fold)] for fold in summary["folds"]), summary["pooled_interval_95_bootstrap"]
         spread = f"95 % bootstrap interval over rows {interval(edges)}" if edges else "too few rows for an interval"
         lines.append(f"Pooled over all {count:,} out-of-fold rows: {number(summary['pooled'])}, {spread}.")
-    if hidden_score is not None:
-        distance = difference(hidden_score, summary["mean"], "the mean over folds")
-        lines.append(f"On the hidden test labels: **{number(hidden_score)}**, {distance}.")
+    if hidden:
+        distance = difference(hidden.score, summary["mean"], "the mean over folds")
+        lines.append(f"On the hidden test labels: **{number(hidden.score)}**, {distance}.")
     lines.append(f"Submission: `{submission}`." if submission else "No submission: this run is an exploration.")
     return "\n\n".join([*lines, f"Protocol: {summary['protocol']}."])
 
@@ -206,4 +208,5 @@ def _files(run: Path) -> str:
     if BLEND in names:
         kept = "the score of each fold, with method and weights learned on the other folds"
     lines.append(f"- `fold<k>-seed<s>/`: {kept}")
+    lines += [f"- `{REFIT_FITS}/`: test predictions and fits of the refit on all rows"] if REFIT in names else []
     return "\n".join(lines)

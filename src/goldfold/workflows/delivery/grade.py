@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from goldfold.errors import GoldfoldError
+from goldfold.experiment import label_thresholds
+from goldfold.experiment.failures import carried_out
+from goldfold.experiment.run_folders import GRADE, REFIT
 from goldfold.experiment.workspace import Workspace
-from goldfold.io.files import read_json, write_json
+from goldfold.io.files import read_array, read_json, write_json
 from goldfold.submission import writing
 from goldfold.workflows.conclude import write_record
 
@@ -16,27 +20,65 @@ if TYPE_CHECKING:
 
 
 def grade(workspace: Workspace, run: Path) -> float:
-    """Score a run's submission with the competition's `grade`; the score is written into the run folder and its record.
+    """Score a run's submission with the competition's `grade`, and return that score.
+
+    What each fit alone, and a refit on all rows, would have scored is written beside it into grade.json and the record.
 
     Raises:
         GoldfoldError: only Kaggle has the labels (`no_hidden_labels`), or there is no valid submission.
     """
-    name = run.parent.name
-    competition = workspace.competition(name)
-    solution = workspace.data(name) / "private" / "solution.csv"
-    if competition.grade is None or not solution.exists():
+    score, solution_file = hidden_labels(workspace, run.parent.name)
+    submission, sample = checked_submission(workspace, run)
+    solution = writing.read(solution_file, sample)
+    found: dict[str, Any] = {"score": score(submission, solution)}
+    refit = workspace.refit_submission_path(run)
+    if (run / REFIT).exists() and refit.exists():
+        found["refit"] = score(checked_submission(workspace, run, refit)[0], solution)
+    found["fits"] = [{**fit, "score": score(frame, solution)} for fit, frame in _submissions_of_fits(workspace, run)]
+    write_json(run / GRADE, found)
+    write_record(workspace, run)
+    return found["score"]
+
+
+def hidden_labels(workspace: Workspace, name: str) -> tuple[Callable[[DataFrame, DataFrame], float], Path]:
+    """A competition's `grade`, and the file with its hidden labels.
+
+    Raises:
+        GoldfoldError: only Kaggle has the labels (`no_hidden_labels`).
+    """
+    score = workspace.competition(name).grade
+    if score is None or not has_hidden_labels(workspace, name):
         raise GoldfoldError(
             "no_hidden_labels", f"'{name}' keeps no hidden labels here: only Kaggle can score its submissions"
         )
-    submission, sample = checked_submission(workspace, run)
-    score = competition.grade(submission, writing.read(solution, sample))
-    write_json(run / "grade.json", {"score": score})
-    write_record(workspace, run)
-    return score
+    return score, _solution(workspace, name)
 
 
-def checked_submission(workspace: Workspace, run: Path) -> tuple[DataFrame, DataFrame]:
+def has_hidden_labels(workspace: Workspace, name: str) -> bool:
+    """Whether a competition can score submissions on this machine."""
+    return workspace.competition(name).grade is not None and _solution(workspace, name).exists()
+
+
+def _solution(workspace: Workspace, name: str) -> Path:
+    return workspace.data(name) / "private" / "solution.csv"
+
+
+def _submissions_of_fits(workspace: Workspace, run: Path) -> Iterator[tuple[dict[str, int], DataFrame]]:
+    """fold and seed of each fit, with the checked submission of its model alone; a blend has none."""
+    competition, data = workspace.competition(run.parent.name), workspace.load(run.parent.name)
+    for place in sorted(path.parent for path in run.glob("fold*-seed*/test.npy")):
+        facts, predictions = read_json(place / "fit.json"), read_array(place / "test.npy")
+        if competition.submission.at_thresholds:
+            predictions = label_thresholds.of_run(run, predictions)
+        frame = carried_out(competition.slug, competition.submission.write, data.test, predictions)
+        writing.check(frame, data.sample_submission, data.test, competition.submission)
+        yield {"fold": facts["fold"], "seed": facts["seed"]}, writing.read_back(frame, data.sample_submission)
+
+
+def checked_submission(workspace: Workspace, run: Path, path: Path | None = None) -> tuple[DataFrame, DataFrame]:
     """Read and check a run's submission; returns it and the sample submission.
+
+    path: of the submission, that of the folds by default.
 
     Raises:
         GoldfoldError: the file is missing, was edited, or is not valid; or the run breaks a rule of its competition
@@ -47,7 +89,7 @@ def checked_submission(workspace: Workspace, run: Path) -> tuple[DataFrame, Data
         raise GoldfoldError(
             "exploration", f"run '{run.name}' breaks a rule of '{name}': an exploration has no submission"
         )
-    path, data = workspace.submission_path(run), workspace.load(name)
+    path, data = path or workspace.submission_path(run), workspace.load(name)
     writing.check_unchanged(path)
     rules = workspace.competition(name).submission
     submission = writing.read_checked(path, data.sample_submission, data.test, rules)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.run_folders import run_name
+from goldfold.experiment.run_folders import GRADE, run_name
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json, write_bytes
 from goldfold.kaggle import leaderboards
@@ -71,8 +71,8 @@ def rank(workspace: Workspace, run: Path, board: str | Path | None = None, score
 def _scores(workspace: Workspace, folder: Path) -> dict[str, float]:
     """Known scores of a run by the competition's metric, by name."""
     scores = {CV: next(iter(read_json(folder / "metrics.json").values()))["mean"]}
-    if (folder / "grade.json").exists():
-        scores[HIDDEN] = read_json(folder / "grade.json")["score"]
+    if (folder / GRADE).exists():
+        scores[HIDDEN] = read_json(folder / GRADE)["score"]
     return scores | _submitted(workspace.ledger.with_suffix(".csv"), folder)
 
 

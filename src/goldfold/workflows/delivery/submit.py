@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from goldfold.errors import GoldfoldError
+from goldfold.experiment.run_folders import run_name
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json
 from goldfold.kaggle import service, upload
@@ -45,6 +46,7 @@ def submit(
     *,
     to: str = "kaggle",
     message: str = "",
+    refit: bool = False,
     again: bool = False,
     late: bool = False,
     wait: int = 600,
@@ -54,14 +56,15 @@ def submit(
     Sends the file `submissions/<competition>/<run>.csv` unchanged, with the description `message run cv=... [tag]`; see
     `goldfold.kaggle.upload`. The ledger records every step.
 
-    to: kaggle, or local for the board of this project. message: text before the run's name. again: send a file that
-    was sent before. late: send it after the deadline. wait: seconds to wait for the score.
+    to: kaggle, or local for the board of this project. message: text before the run's name. refit: send the submission
+    of the refit on all rows, `<run>-refit.csv`, named so in the ledger, with the CV of the folds. again: send a file
+    that was sent before. late: send it after the deadline. wait: seconds to wait for the score.
 
     Raises:
         GoldfoldError: the file is not valid, or the service does not accept it; nothing was submitted.
     """
     place = service_of(workspace, to)
-    request = submission_request(workspace, run, note=message, again=again, late=late)
+    request = submission_request(workspace, run, note=message, refit=refit, again=again, late=late)
     context = SubmissionContext(place, workspace.ledger, Timeouts(wait_s=wait), workspace.observer.line)
     return Submitted(upload.submit(request, context), request.metric, workspace.ledger)
 
@@ -72,18 +75,28 @@ def service_of(workspace: Workspace, to: str) -> Service:
 
 
 def submission_request(
-    workspace: Workspace, run: Path, *, note: str = "", again: bool = False, late: bool = False
+    workspace: Workspace,
+    run: Path,
+    *,
+    note: str = "",
+    refit: bool = False,
+    again: bool = False,
+    late: bool = False,
 ) -> SubmissionRequest:
-    """Check a finished run's submission and describe it; raises as `checked_submission` does."""
-    name, path = run.parent.name, workspace.submission_path(run)
+    """Check a finished run's submission, or that of its refit, and describe it; raises as `checked_submission` does."""
+    name, path = run.parent.name, workspace.refit_submission_path(run) if refit else workspace.submission_path(run)
+    if refit and not path.exists():
+        raise GoldfoldError(
+            "no_refit", f"run '{run.name}' has no refit on all rows: make refit RUN={run_name(run)} first"
+        )
     competition = workspace.competition(name)
     workspace.observer.line(f"checking {path}")
-    checked_submission(workspace, run)
+    checked_submission(workspace, run, path)
     own = read_json(run / "metrics.json")[competition.metric.name]
     return SubmissionRequest(
         competition=name,
         slug=competition.slug,
-        run=run.name,
+        run=path.stem,
         path=path,
         metric=competition.metric.name,
         higher_is_better=competition.metric.higher_is_better,
