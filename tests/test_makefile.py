@@ -121,6 +121,8 @@ def test_a_message_is_passed_through_the_environment() -> None:
     """Quotes of a message would otherwise be read by the shell."""
     assert '--message "$MESSAGE"' in printed(["submit", 'MESSAGE=谢谢 "first"'])
     assert re.search(r"^export MESSAGE$", TEXT, re.MULTILINE)
+    assert '--text "$TEXT"' in printed(["query", "IMAGE=any.jpg", 'TEXT=часы "one"'])
+    assert re.search(r"^export TEXT$", TEXT, re.MULTILINE)
 
 
 @pytest.mark.parametrize("target", sorted(OTHER_PROGRAMS))

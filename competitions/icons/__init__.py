@@ -23,6 +23,7 @@ COMPETITION = Competition(
         metrics.label_ranking_average_precision(data.LABELS),
         metrics.hash_map(sharing, field="code"),
         metrics.hash_precision(sharing, field="code"),
+        metrics.hash_map(sharing, field="code", database="training_rows"),
     ),
     prepare=data.prepare,
     load=data.load,

@@ -27,7 +27,16 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
-    from goldfold.optional_parts import ClassLabels, LabelColumns, Monitored, Neighbors, Retrieval, Rule, UntrainedLoss
+    from goldfold.optional_parts import (
+        ClassLabels,
+        Codes,
+        LabelColumns,
+        Monitored,
+        Neighbors,
+        Retrieval,
+        Rule,
+        UntrainedLoss,
+    )
 
     Predictions = np.ndarray
 
@@ -149,6 +158,7 @@ class Plan:
     monitor: model -> {name: value} after every validated epoch, on training rows held out of the stages, so that early
         stopping by it does not use the scored fold. Names are words without spaces.
     pictures: (model, state from finish, rows) -> {name: (n, h, w) heatmaps or (n, h, w, 3) colors in [0, 1]}.
+    codes: short codes of rows, by which it finds the nearest training rows; None if it has none.
     """
 
     model: nn.Module | None = None
@@ -157,6 +167,7 @@ class Plan:
     predict: Callable[[nn.Module | None, Any, DataFrame], Predictions]
     monitor: Callable[[nn.Module], Mapping[str, Monitored]] | None = None
     pictures: Callable[[nn.Module | None, Any, DataFrame], Mapping[str, np.ndarray]] | None = None
+    codes: Codes | None = None
 
 
 def mean(predictions: Predictions) -> Predictions:

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +35,10 @@ class MetricOptions:
     p_value: the permutation test of the score; None if there is none.
     proxy: whether the score is of synthetic samples only, so that it says nothing about real ones. An audit warns if
         runs are ranked by such a metric.
+    by_distance: (rows, predictions) -> the gallery rows, and the relevant ones, at each distance of each query, int64
+        (q, distances) both; the report draws precision and recall by them. None if nothing is retrieved by codes.
+    training_database: for a metric whose queries search the training rows of their fit, so that predictions alone do
+        not tell its score; it is left out where there is no code index, as in blends.
     """
 
     per_row: Callable[[DataFrame, Predictions], np.ndarray] | None = None
@@ -45,6 +49,21 @@ class MetricOptions:
     field: str | None = None
     p_value: Callable[[DataFrame, Predictions], PermutationTest] | None = None
     proxy: bool = False
+    by_distance: Callable[[DataFrame, Predictions], tuple[np.ndarray, np.ndarray]] | None = None
+    training_database: TrainingDatabase | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingDatabase:
+    """How validation rows are scored as queries to the training rows of their fit; `MetricOptions.training_database`.
+
+    by_distance: (rows, predictions, training rows, code index of the fit) -> as `MetricOptions.by_distance`. score: the
+        same arguments -> float. chance: (rows, training rows) -> float.
+    """
+
+    by_distance: Callable[[DataFrame, Predictions, DataFrame, Mapping[str, np.ndarray]], tuple[np.ndarray, np.ndarray]]
+    score: Callable[[DataFrame, Predictions, DataFrame, Mapping[str, np.ndarray]], float]
+    chance: Callable[[DataFrame, DataFrame], float]
 
 
 class ClassLabels(NamedTuple):
@@ -107,6 +126,27 @@ class Pairs:
     gallery: np.ndarray
     relevant: Callable[[slice], np.ndarray]
     left_out: Callable[[slice], np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Codes:
+    """Short codes of rows, by which a plan finds the nearest training rows; `Plan.codes`.
+
+    They are kept with every fit for its training rows, and are what a query searches.
+
+    kind: "hash", bits packed into bytes, or "product_quantization", a byte per sub-space. bits: of a code.
+    distance: what `distances` measure, in words.
+    encode: (model, state from finish, rows without targets) -> uint8 (n, ceil(bits / 8)).
+    distances: (model, state from finish, rows without targets, codes (m, ceil(bits / 8))) -> (n, m), smaller is nearer.
+    arrays: state from finish -> what another program needs beside codes to compute distances, such as centroids.
+    """
+
+    kind: Literal["hash", "product_quantization"]
+    bits: int
+    distance: str
+    encode: Callable[[Any, Any, DataFrame], np.ndarray]
+    distances: Callable[[Any, Any, DataFrame, np.ndarray], np.ndarray]
+    arrays: Callable[[Any], Mapping[str, np.ndarray]]
 
 
 class Monitored(NamedTuple):

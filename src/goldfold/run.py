@@ -204,17 +204,19 @@ class Run:
         images: Sequence[str | Path] = (),
         ids: Sequence[str] = (),
         *,
-        top: int = 10,
+        text: str | None = None,
+        top: int | None = None,
         device: str | None = None,
         accept: Sequence[str] = (),
     ) -> Answers:
-        """The gallery rows nearest to images or to rows of the tables, by the run's embeddings.
+        """The rows nearest to images or to rows of the tables, by embeddings or codes, and tags by a classifier.
 
-        images: files of any mode and size. ids: of the train or of the test table. top: rows per query.
+        images: files of any mode and size. ids: of the train or of the test table. text: of the images, for a run that
+        reads texts. top: rows per query, 10 or all of fewer by default.
         """
         from goldfold.workflows.query import query
 
-        return query(self.workspace, self.folder, images, ids, top=top, device=device, accept=accept)
+        return query(self.workspace, self.folder, images, ids, text=text, top=top, device=device, accept=accept)
 
     def notebook(self, *, accept: Sequence[str] = ()) -> Notebook:
         """The run, or the blend, as a Kaggle data set and notebook that predict without internet."""

@@ -12,7 +12,7 @@ from error_codes import raises_code
 from goldfold.competition import Fold
 from goldfold.data import neighbors, time_folds
 from goldfold.errors import GoldfoldError
-from goldfold.experiment import embedding_search
+from goldfold.experiment.queries import asked
 from goldfold.optional_parts import Neighbors, Pairs
 from goldfold.retrieval import batch_samplers, two_views
 from goldfold.retrieval.pairs import by_time
@@ -50,7 +50,7 @@ def said_by_callers(rows: pd.DataFrame, guard: float) -> dict[str, np.ndarray]:
     """Which pairs of rows are within the guard, bool (n, n), as each caller has it."""
     every, close = np.arange(len(rows)), Neighbors("recording", "time", guard)
     sequences, times = rows["recording"], rows["time"]
-    near = [embedding_search.near_duplicates(rows, row, close) | (every == row) for row in every]
+    near = [asked.near_duplicates(rows, row, close) | (every == row) for row in every]
     kept = [time_folds.outside_guard(sequences, times, np.array([row]), guard) for row in every]
     views = two_views.neighbors_in_time(sequences.to_numpy(), times.to_numpy(), guard)
     return {
@@ -143,7 +143,7 @@ def test_query_and_metric_leave_out_the_same_rows_at_the_edge_of_the_guard() -> 
     assert 0.4 - 0.3 > 0.1  # by rounding alone
     rows = pd.DataFrame({"id": [0, 1], "recording": ["a", "a"], "second": [0.3, 0.4]})
     left_out = by_time(rows["recording"], rows["second"], within=1.0, guard=0.1).left_out(slice(None))
-    near = embedding_search.near_duplicates(rows, 0, Neighbors("recording", "second", 0.1))
+    near = asked.near_duplicates(rows, 0, Neighbors("recording", "second", 0.1))
     assert near.tolist() == [False, True]
     assert left_out[0].tolist() == [True, True]
 

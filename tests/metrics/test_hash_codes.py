@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import average_precision_score
+from error_codes import raises_code
+from sklearn.metrics import average_precision_score, precision_recall_curve
 
 from goldfold import metrics
 from goldfold.data.fields import records
 from goldfold.errors import GoldfoldError
+from goldfold.retrieval.hashing.radius_curves import radius_curve
 from goldfold.retrieval.pairs import by_shared_label
 
 LABELS = ["cat", "dog", "tree"]
@@ -84,3 +86,59 @@ def test_rows_that_share_nothing_are_refused() -> None:
     with pytest.raises(GoldfoldError) as error:
         metrics.hash_map(pairs).score(rows, OUTPUTS[:3])
     assert error.value.code == "no_relevant_rows"
+
+
+def test_validation_rows_search_the_training_rows_of_their_fit() -> None:
+    """As a metric of all rows in which the validation rows ask and the training rows answer."""
+    asks = np.arange(40) < 15
+    whole = metrics.hash_map(lambda rows: by_shared_label(rows[LABELS].to_numpy(), queries=asks))
+    within = metrics.hash_precision(lambda rows: by_shared_label(rows[LABELS].to_numpy(), queries=asks))
+    validation, training = ROWS[:15], ROWS[15:].reset_index(drop=True)
+    index = {"codes": np.packbits(OUTPUTS[15:] > 0, axis=1)}
+    for made, wanted in (
+        (metrics.hash_map(pairs, database="training_rows"), whole),
+        (metrics.hash_precision(pairs, database="training_rows"), within),
+    ):
+        assert made.name == f"{wanted.name}, training rows in database"
+        database = made.options.training_database
+        assert database.score(validation, OUTPUTS[:15], training, index) == pytest.approx(wanted.score(ROWS, OUTPUTS))
+        assert database.chance(validation, training) == pytest.approx(wanted.chance(ROWS))
+        with raises_code("training_rows_needed", "`also`"):
+            made.score(validation, OUTPUTS[:15])
+
+
+def test_rows_that_ask_already_cannot_be_chosen_again() -> None:
+    asking = metrics.hash_map(
+        lambda rows: by_shared_label(rows[LABELS].to_numpy(), queries=np.arange(len(rows)) < 3),
+        database="training_rows",
+    )
+    index = {"codes": np.packbits(OUTPUTS[15:] > 0, axis=1)}
+    with raises_code("pairs_not_of_all_rows", "3 queries"):
+        asking.options.training_database.score(ROWS[:15], OUTPUTS[:15], ROWS[15:], index)
+
+
+def test_the_curve_of_a_query_is_scikit_learns() -> None:
+    items, relevant = metrics.hash_map(pairs).options.by_distance(ROWS, OUTPUTS)
+    bits = OUTPUTS > 0
+    for query in range(6):
+        others = np.delete(np.arange(40), query)
+        distance = (bits[query] != bits[others]).sum(axis=1)
+        shared = (ROWS.to_numpy()[query] * ROWS.to_numpy()[others]).any(axis=1)
+        if not shared.any():
+            continue
+        curve = radius_curve(items[[query]], relevant[[query]])
+        precision, recall, thresholds = precision_recall_curve(shared, -distance)
+        for one, other, threshold in zip(precision, recall, thresholds, strict=False):
+            assert curve.precision[-threshold] == pytest.approx(one)
+            assert curve.recall[-threshold] == pytest.approx(other)
+
+
+def test_the_curve_ends_at_chance_and_passes_the_metric() -> None:
+    made = metrics.hash_precision(pairs, radius=2)
+    curve = radius_curve(*made.options.by_distance(ROWS, OUTPUTS))
+    assert len(curve.precision) == 9
+    assert curve.precision[2] == pytest.approx(made.score(ROWS, OUTPUTS))
+    assert curve.precision[-1] == pytest.approx(made.chance(ROWS))
+    assert curve.recall[-1] == 1
+    assert (np.diff(curve.recall) >= 0).all()
+    assert curve.empty[-1] == 0

@@ -97,8 +97,8 @@ def test_neighbors_of_the_codes_vote_for_their_labels(rows, runtime, model: str)
     assert found["code"].shape == (15, 12)
     assert average_precision(rows[45:], found["score"]) > 0.8
     assert average_precision(rows[45:], found["knn"]) > 0.8
-    assert np.array_equal(codes.pack(own["code"]).words, index.codes.words)
-    distances, near = codes.nearest(codes.pack(found["code"]), index.codes, 5)
+    assert np.array_equal(codes.to_bytes(codes.pack(own["code"])), index.codes)
+    distances, near = codes.nearest(codes.pack(found["code"]), codes.from_bytes(index.codes, 12), 5)
     weights = np.exp(-distances / 12 / params.temperature)
     labels = rows[list(LABELS)].to_numpy()[near]
     votes = (labels * (weights / weights.sum(axis=1, keepdims=True))[..., None]).sum(axis=1)

@@ -69,7 +69,7 @@ def test_votes_of_the_neighbors() -> None:
     weights = np.exp(np.array([1, 1 - 2 / 8, 1 - 2 / 8]) / 0.07)
     weights /= weights.sum()
     softmax, uniform, rank = (
-        hash_codes.tag_scores(found, positions, labels, 8, vote=vote)[0] for vote in ("softmax", "uniform", "rank")
+        hash_codes.tag_scores(1 - found / 8, positions, labels, vote=vote)[0] for vote in ("softmax", "uniform", "rank")
     )
     assert np.allclose(softmax, [weights[1] + weights[2], weights[0] + weights[2]])
     assert np.allclose(uniform, [2 / 3, 2 / 3])

@@ -44,6 +44,7 @@ CODES = {
     "shared_rows",
     "stale_data",
     "tiny_sample",
+    "training_rows_in_database",
     "unequal_budget",
     "unequal_code",
     "unequal_data",

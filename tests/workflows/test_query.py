@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from goldfold.cli.main import main
 from goldfold.errors import GoldfoldError
-from goldfold.experiment import embedding_search
+from goldfold.experiment.queries import asked
 from goldfold.project import Project
 from goldfold.workflows.query import Answers
 
@@ -112,14 +112,15 @@ def test_an_internal_query_finds_what_the_weights_say_and_never_itself(trained: 
 
 
 def test_chance_is_the_share_of_right_rows_among_those_that_count(trained: Path, capsys) -> None:
-    ask(ids=["帧4-2"], top=200)
+    assert refused(ids=["帧4-2"], top=90).code == "top_too_large"
+    ask(ids=["帧4-2"], top=89)
     train = rows().dropna(subset="kind")
     others = train[train["recording"] != 4]
     right = int((others["kind"] == train.set_index("id")["kind"]["帧4-2"]).sum())
     assert f"are right; at random {right:.1f} would be" in (out := capsys.readouterr().out)
     assert f"{right} of the first {len(others)} that count, ranks " in out
     found = written("帧4-2")
-    assert sorted(found["id"]) == sorted(set(rows()["id"]) - {"帧4-2"})  # TOP is more than there are
+    assert sorted(found["id"]) == sorted(set(rows()["id"]) - {"帧4-2"})
     assert (found["note"] == "near-duplicate").sum() == 2
 
 
@@ -247,7 +248,9 @@ def test_long_names_are_cut_and_told_apart(trained: Path, tmp_path: Path) -> Non
 
 def test_what_is_no_embedder_and_what_changed_since_is_refused(toy: Path) -> None:
     main(["train", "--comp", "blobs", "--config", "estimator"])
-    assert "metric" in refused(run="estimator-r1", ids=["点1"]).message
+    error = refused(run="estimator-r1", ids=["点1"])
+    assert error.code == "nothing_to_answer"
+    assert "predicts float64 of shape (120,)" in error.message
     main(["train", "--comp", "twins", "--config", "baseline", "epochs=1", "folds=[0]"])
     with Path("competitions/twins/__init__.py").open("a", encoding="utf-8") as file:
         file.write("\nANOTHER = 1\n")
@@ -276,6 +279,6 @@ def test_near_duplicates_are_those_within_the_guard_of_one_sequence() -> None:
     from goldfold.optional_parts import Neighbors
 
     table = pd.DataFrame({"video": ["a", "a", "a", "b", "a"], "second": [0.0, 1.0, 2.5, 1.0, 1.5]})
-    near = embedding_search.near_duplicates(table, 1, Neighbors("video", "second", 1.0))
+    near = asked.near_duplicates(table, 1, Neighbors("video", "second", 1.0))
     assert near.tolist() == [True, False, False, False, True]
-    assert not embedding_search.near_duplicates(table, 1, None).any()
+    assert not asked.near_duplicates(table, 1, None).any()

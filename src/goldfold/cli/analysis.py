@@ -49,6 +49,7 @@ def query(arguments: Namespace, project: Project) -> None:
         run.query(
             arguments.image or (),
             arguments.ids or (),
+            text=arguments.text,
             top=arguments.top,
             device=arguments.device,
             accept=arguments.accept,

@@ -123,12 +123,13 @@ def _compare(verbs: argparse._SubParsersAction) -> None:
     runs_quietly(ablate)
 
     query = verbs.add_parser(
-        "query", help="find the most similar images by a run's embeddings, for image files or table rows"
+        "query", help="tag image files or table rows by a run, find the most similar rows by its embeddings or codes"
     )
     query.add_argument("--run", required=True, help="run: latest, simsiam_fastap-r3 or frames/simsiam_fastap-r3")
     query.add_argument("--image", nargs="*", metavar="FILE", help="image files of any color mode and size")
     query.add_argument("--ids", nargs="*", metavar="ID", help="ids of the train or test table")
-    query.add_argument("--top", type=count, default=10, help="number of neighbors to show (%(default)s)")
+    query.add_argument("--text", help="text of the image files, for a run with a text tower (empty)")
+    query.add_argument("--top", type=count, help="number of neighbors to show (10, or all of fewer)")
     query.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
     accepts(query)
     runs_quietly(query)

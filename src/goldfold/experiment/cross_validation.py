@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from goldfold.competition import Metric
+from goldfold.competition import Competition, Metric
 from goldfold.experiment.fits import Experiment, Fit, FitObserver, fit_keys
 from goldfold.experiment.fits import fit as fit_one
-from goldfold.experiment.scoring import bootstrap_interval, fold_statistics, metrics_for, score
+from goldfold.experiment.scoring import bootstrap_interval, fold_statistics, metrics_for, metrics_of_index, score
 from goldfold.io.formatting import count
 
 
@@ -56,9 +56,15 @@ def combine_fits(experiment: Experiment, fits: Sequence[Fit]) -> Outcome:
     rows = positions[order]
     metrics = {
         metric.name: _summary(experiment, metric, fits, rows, oof)
-        for metric in metrics_for(experiment.competition, oof)
+        for metric in _scored(experiment.competition, fits, oof)
     }
     return Outcome(rows, oof, test, metrics)
+
+
+def _scored(competition: Competition, fits: Sequence[Fit], oof: np.ndarray) -> list[Metric]:
+    """The metrics that the fits were scored by."""
+    of_index = metrics_of_index(competition, oof) if all(fit.index for fit in fits) else []
+    return [*metrics_for(competition, oof), *of_index]
 
 
 def fold_scores(fits: Sequence[Fit], metric: str) -> dict[int, float]:
@@ -82,7 +88,8 @@ def _summary(
         "folds": {str(fold): score for fold, score in by_fold.items()},
         **fold_statistics(list(by_fold.values()), metric.bounds),
     }
-    if experiment.recipe.pooled or len(by_fold) == 1:
+    pooled = metric.options.training_database is None  # each fold has another database
+    if pooled and (experiment.recipe.pooled or len(by_fold) == 1):
         known = experiment.tables.train.iloc[rows].reset_index(drop=True)
         groups = known[experiment.competition.group].to_numpy() if experiment.competition.group else None
         summary["pooled"] = score(metric, known, oof)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from torch import nn
 from goldfold.competition import Competition, Fold, Plan, Recipe, Runtime, Tables
 from goldfold.data.image_checks import OnBroken
 from goldfold.errors import GoldfoldError
+from goldfold.experiment import code_index
 from goldfold.experiment.failures import explained
-from goldfold.experiment.scoring import metrics_for, metrics_per_score, score_all
-from goldfold.io.files import read_array, read_json, write_array, write_json
+from goldfold.experiment.scoring import metrics_for, metrics_of_index, metrics_per_score, score_all, score_in_index
+from goldfold.io.files import read_array, read_arrays, read_json, write_array, write_arrays, write_json
 from goldfold.io.progress import EpochProgress
 from goldfold.io.seeding import derive
 from goldfold.params import Params
@@ -85,7 +86,7 @@ class Fit:
 
     scores, chance: metric name -> score and chance level on the validation rows. epoch: number of the one that
         predicts; None without training. facts: for audits. validation: (rows of the fold, ...) and test: (test rows,
-        ...) predictions.
+        ...) predictions. index: of codes of the training rows, see `code_index.of_fit`; empty without codes.
     """
 
     fold: int
@@ -97,6 +98,7 @@ class Fit:
     facts: dict[str, Any]
     validation: np.ndarray
     test: np.ndarray
+    index: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 FitObserver = Callable[[int, int, EpochProgress], None]
@@ -180,7 +182,9 @@ def _fit(
     if history:
         epoch = _select(plan, history, experiment, place / CHECKPOINTS)
     predict = finish_plan(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
-    known = {"fold": number, "seed": seed, "epoch": epoch, "history": history, "facts": facts}
+    train_rows = experiment.tables.train.iloc[experiment.folds[number].train]
+    index = code_index.of_fit(predict, train_rows, experiment.recipe.labels, experiment.runtime.classes)
+    known = {"fold": number, "seed": seed, "epoch": epoch, "history": history, "facts": facts, "index": index}
     return predict_and_score(experiment, predict, held_out, known)
 
 
@@ -198,12 +202,16 @@ def _validation(experiment: Experiment, plan: Plan, held_out: DataFrame) -> Call
 def predict_and_score(experiment: Experiment, predict: Predictor, held_out: DataFrame, known: Mapping[str, Any]) -> Fit:
     """Predict with a finished plan, score it, and return the fit.
 
-    known: the other fields of the fit: fold, seed, epoch, history, facts.
+    known: the other fields of the fit: fold, seed, epoch, history, facts, index.
     """
     competition, validation = experiment.competition, predict(held_out)
     metrics = metrics_for(competition, validation)
     scores = score_all(metrics, held_out, validation)
     chance = {metric.name: float(metric.chance(held_out)) for metric in metrics}
+    training = experiment.tables.train.iloc[experiment.folds[known["fold"]].train].reset_index(drop=True)
+    for metric in metrics_of_index(competition, validation) if known["index"] else ():
+        found = score_in_index(metric, held_out, validation, training, known["index"])
+        scores[metric.name], chance[metric.name] = found
     test = predict(experiment.tables.test)
     return Fit(**known, scores=scores, chance=chance, validation=validation, test=test)
 
@@ -232,8 +240,10 @@ def save_fit(fit: Fit, place: Path) -> None:
     write_array(place / "validation.npy", fit.validation)
     write_array(place / "test.npy", fit.test)
     write_json(place / "history.json", fit.history)
-    plain = {name: value for name, value in vars(fit).items() if name not in ("history", "validation", "test")}
-    write_json(place / "fit.json", plain)
+    if fit.index:
+        write_arrays(place / code_index.FILE, fit.index)
+    apart = ("history", "validation", "test", "index")
+    write_json(place / "fit.json", {name: value for name, value in vars(fit).items() if name not in apart})
 
 
 def is_complete(place: Path) -> bool:
@@ -252,6 +262,6 @@ def load_fit(place: Path) -> Fit:
         GoldfoldError: it is missing or damaged.
     """
     validation, test = (read_array(place / f"{name}.npy") for name in ("validation", "test"))
-    return Fit(
-        **read_json(place / "fit.json"), history=read_json(place / "history.json"), validation=validation, test=test
-    )
+    index = read_arrays(place / code_index.FILE) if (place / code_index.FILE).exists() else {}
+    history = read_json(place / "history.json")
+    return Fit(**read_json(place / "fit.json"), history=history, validation=validation, test=test, index=index)

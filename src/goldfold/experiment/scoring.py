@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +45,25 @@ def score(metric: Metric, rows: DataFrame, predictions: np.ndarray) -> float:
         GoldfoldError: the value is outside the metric's bounds, so labels or predictions are not what the metric
             expects; one of `MISFITS`, with the name of the metric.
     """
+    return _checked(metric, lambda: metric.score(rows, predictions))
+
+
+def score_in_index(
+    metric: Metric, rows: DataFrame, predictions: np.ndarray, training: DataFrame, index: Mapping[str, np.ndarray]
+) -> tuple[float, float]:
+    """Score and chance level of a metric of `metrics_of_index` on validation rows; raises as `score`.
+
+    training, index: the training rows of their fit and its code index.
+    """
+    database = metric.options.training_database
+    assert database is not None, "other metrics are scored by `score`"
+    value = _checked(metric, lambda: database.score(rows, predictions, training, index))
+    return value, float(database.chance(rows, training))
+
+
+def _checked(metric: Metric, compute: Callable[[], float]) -> float:
     try:
-        value = float(metric.score(rows, predictions))
+        value = float(compute())
     except GoldfoldError as error:
         if error.code in MISFITS:
             raise GoldfoldError(error.code, f"metric {metric.name}: {error.message}") from error
@@ -66,7 +83,17 @@ def metrics_for(competition: Competition, predictions: np.ndarray) -> list[Metri
     """The metrics of `predictions`: the competition's own, the same for other scores, and those of `also`."""
     held = predictions.dtype.names or ()
     also = [metric for metric in competition.also if metric.options.field in (None, *held)]
-    return [*metrics_per_score(competition, predictions), *also]
+    return [*metrics_per_score(competition, predictions), *(each for each in also if not _of_training_rows(each))]
+
+
+def metrics_of_index(competition: Competition, predictions: np.ndarray) -> list[Metric]:
+    """The metrics of `also` whose queries search the training rows, if `predictions` have what they read."""
+    held = predictions.dtype.names or ()
+    return [each for each in competition.also if _of_training_rows(each) and each.options.field in (None, *held)]
+
+
+def _of_training_rows(metric: Metric) -> bool:
+    return metric.options.training_database is not None
 
 
 def metrics_per_score(competition: Competition, predictions: np.ndarray) -> list[Metric]:

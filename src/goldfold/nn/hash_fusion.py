@@ -17,10 +17,15 @@ EPSILON = 1e-6
 
 
 class Fused(NamedTuple):
-    """What a head makes of a batch: logits (n, classes), and codes (n, bits) in [-1, 1], None without a hash layer."""
+    """What a head makes of a batch.
+
+    logits: (n, classes). codes: (n, bits) in [-1, 1], None without a hash layer. hidden: (n, width) of the last hidden
+    layer, before the hash layer.
+    """
 
     logits: Tensor
     codes: Tensor | None
+    hidden: Tensor
 
 
 def directions(features: Tensor) -> Tensor:
@@ -135,12 +140,12 @@ class FusionHead(nn.Module):
         """image, text: float32 features (n, d_image) and (n, d_text)."""
         found = self.layers((self._inputs(image, text) - self.mean) / self.std)
         if self.hash is None:
-            return Fused(self.classifier(found), None)
+            return Fused(self.classifier(found), None, found)
         soft = torch.tanh(self.hash(found) * self.sharpness)
         if self.kind == "straight_through":
             hard = torch.where(soft > 0, 1.0, -1.0)
             soft = soft + (hard - soft).detach()
-        return Fused(self.classifier(soft), soft)
+        return Fused(self.classifier(soft), soft, found)
 
     def alignment(self, image: Tensor, text: Tensor) -> Tensor:
         """1 - the mean cosine of image and text; it has no gradient, since towers and projection are frozen."""

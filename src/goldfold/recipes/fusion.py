@@ -1,7 +1,8 @@
 """Several labels per row from frozen features of image and text: direction/magnitude fusion with a hash layer.
 
 Towers run once per image and text. A head fuses both and classifies, through a layer of hash codes if the model has
-one; the codes of the training rows also tag a row by its nearest neighbors.
+one; the codes of the training rows also tag a row by its nearest neighbors. Product quantization of the head's last
+hidden features is the alternative to a hash layer.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from goldfold.competition import Plan, Recipe, Runtime, Stage
@@ -22,89 +22,29 @@ from goldfold.data import fields
 from goldfold.data.column_values import as_texts
 from goldfold.errors import GoldfoldError
 from goldfold.nn import backbones, batches, feature_cache, hash_fusion, image_towers, schedules, text_towers
-from goldfold.nn.hash_fusion import FusionHead
-from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, TextColumn, with_defaults
+from goldfold.nn.hash_fusion import Fused, FusionHead
+from goldfold.optional_parts import Codes
+from goldfold.params import with_defaults
+from goldfold.recipes.fusion_params import HASHED, HIDDEN, WITH_LOSSES, FusionParams
 from goldfold.recipes.targets import SeveralLabels, several
-from goldfold.retrieval.hashing import codes as hash_codes
-from goldfold.retrieval.hashing.codes import Vote
+from goldfold.retrieval.hashing import codebooks, product_quantization
+from goldfold.retrieval.hashing.codebooks import Codebook
+from goldfold.retrieval.hashing.codes import tag_scores
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     Features = Callable[[DataFrame], list[Tensor]]
 
-HASHED = ("hash_bce", "full", "no_decompose")  # models with a hash layer
-WITH_LOSSES = ("full", "no_decompose")  # models with the losses of alignment and hash codes
 SHARPEST = 10.0  # of annealed codes at the end of training
 FLAT = 1e-4  # standard deviation of a logarithm of lengths that says nothing
 
 
-class FusionParams(Params):
-    """Towers, head, losses, training, and the vote of the neighbors."""
-
-    model: Literal["mlp_baseline", "no_hash", "hash_bce", "full", "no_decompose"] = Field(
-        "full",
-        description="mlp_baseline: one hidden layer on both features; no_hash: direction/magnitude fusion; hash_bce: "
-        "with a hash layer; full: and with the losses of alignment and hash codes; no_decompose: full, on the features",
-    )
-    towers: str = Field(
-        "", description="folder of CLIP, SigLIP or SigLIP2 with both towers; empty: backbone and text_tower"
-    )
-    backbone: Annotated[BackboneName, Needs(towers="")] = Field(
-        "efficientnet_lite0", description="timm name of the image tower"
-    )
-    pretrained: Annotated[Pretrained, Needs(towers="")] = Field(
-        True, description="use pretrained weights; random ones are for tests"
-    )
-    image_size: Annotated[int, Needs(towers="")] = Field(
-        224, ge=32, description="side of the backbone's input, in pixels"
-    )
-    text_tower: Annotated[str, Needs(towers="")] = Field(
-        text_towers.PACKAGED, description="packaged token vectors, a folder of a text model, or none: the image alone"
-    )
-    text_column: Annotated[TextColumn, Needs(towers=Not(""), text_tower=Not("none"))] = Field(
-        "text", description="column with the text of a row"
-    )
-    bits: Annotated[int, Needs(model=HASHED)] = Field(64, ge=1, description="bits of a hash code")
-    codes: Annotated[hash_fusion.Codes, Needs(model=HASHED)] = Field(
-        "tanh", description="how the hash layer becomes codes: tanh, straight_through signs, or annealed tanh"
-    )
-    standardize: bool = Field(
-        False, description="standardize the head's input by mean and standard deviation of the training rows"
-    )
-    prior_bias: bool = Field(
-        False, description="start the classifier's biases at the log-odds of each label in the training rows"
-    )
-    dropout: float = Field(0.1, ge=0, lt=1, description="dropout rate of the head")
-    alignment_weight: Annotated[float, Needs(model=WITH_LOSSES)] = Field(
-        0.0, ge=0, description="weight of 1 - cosine of image and text, which has no gradient: both are frozen"
-    )
-    hash_weight: Annotated[float, Needs(model=WITH_LOSSES)] = Field(
-        0.1, ge=0, description="weight of quantization, balance and correlation of the codes"
-    )
-    neighbors: Annotated[int, Needs(model=HASHED)] = Field(
-        20, ge=1, description="nearest training codes that vote for their labels"
-    )
-    vote: Annotated[Vote, Needs(model=HASHED)] = Field(
-        "softmax", description="weights of the neighbors: softmax of similarity, uniform, or 1 / rank"
-    )
-    temperature: Annotated[float, Needs(vote="softmax")] = Field(
-        0.07, gt=0, description="temperature of the softmax of similarities"
-    )
-    epochs: Epochs = Field(20, ge=1, description="number of training epochs")
-    batch_size: int = Field(32, ge=1, description="samples per batch")
-    learning_rate: float = Field(2e-4, gt=0, description="peak learning rate of AdamW")
-    weight_decay: float = Field(1e-2, ge=0, description="weight decay of AdamW")
-    schedule: schedules.Name = Field("cosine", description="learning-rate schedule")
-    warmup: Annotated[float, Needs(schedule=Not("constant"))] = Field(
-        0.1, ge=0, lt=1, description="share of all steps in which the learning rate rises"
-    )
-
-
 class Index(NamedTuple):
-    """Codes of the training rows and their labels, bool (n, labels)."""
+    """The training rows: codes, uint8 (n, ceil(bits / 8)), made by the codebook, and labels, bool (n, labels)."""
 
-    codes: hash_codes.Codes
+    codebook: Codebook
+    codes: np.ndarray
     labels: np.ndarray
 
 
@@ -114,9 +54,9 @@ def recipe(targets: Sequence[str], **defaults: Any) -> Recipe:
     targets: the label columns; predictions have their order.
     defaults: defaults of `FusionParams` for this competition.
 
-    Predictions are (n, labels) probabilities of the head; of models with a hash layer records with them as `score`, the
-    votes of the nearest training codes as `knn`, and the code before its sign as `code`, float32 (n, bits). A metric is
-    also reported for `knn`.
+    Predictions are (n, labels) probabilities of the head; with codes records with them as `score` and the votes of the
+    nearest training codes as `knn`, for which the metric is also reported. Of models with a hash layer they also have
+    the code before its sign as `code`, float32 (n, bits).
     """
     labels = several(targets)
     return Recipe(
@@ -132,12 +72,16 @@ def recipe(targets: Sequence[str], **defaults: Any) -> Recipe:
 
 def _example(targets: SeveralLabels, params: FusionParams, rows: int, classes: tuple | None) -> np.ndarray:
     scores = targets.example(rows)
-    if params.model not in HASHED:
-        return scores
-    return fields.records(score=scores, knn=scores, code=np.ones((rows, params.bits), np.float32))
+    return _records(params, scores, scores, np.ones((rows, params.bits), np.float32)) if params.coded else scores
+
+
+def _records(params: FusionParams, scores: np.ndarray, votes: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    code = {"code": outputs} if params.model in HASHED else {}
+    return fields.records(score=scores, knn=votes, **code)
 
 
 def _build(params: FusionParams, rows: DataFrame, runtime: Runtime, targets: SeveralLabels) -> Plan:
+    _check_codes(params, len(rows))
     features = _features(params, runtime)
     inputs, labels = features(rows), targets.labels(rows)
     decompose = params.model not in ("mlp_baseline", "no_decompose")
@@ -148,7 +92,7 @@ def _build(params: FusionParams, rows: DataFrame, runtime: Runtime, targets: Sev
         (inputs[0].shape[1], inputs[1].shape[1] if len(inputs) > 1 else 0),
         targets.outputs,
         decompose=decompose,
-        hidden=(512,) if params.model == "mlp_baseline" else (1024, 512),
+        hidden=(HIDDEN,) if params.model == "mlp_baseline" else (1024, HIDDEN),
         bits=params.bits if params.model in HASHED else None,
         dropout=params.dropout,
         codes=params.codes,
@@ -170,8 +114,9 @@ def _build(params: FusionParams, rows: DataFrame, runtime: Runtime, targets: Sev
     return Plan(
         model=model,
         stages=[stage],
-        finish=partial(_index, inputs, labels),
+        finish=partial(_index, params, inputs, labels, runtime.seed),
         predict=partial(_predict, params, features, targets),
+        codes=_codes(params, features) if params.coded else None,
     )
 
 
@@ -200,10 +145,21 @@ def _optimizer(params: FusionParams, model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
 
 
-def _index(inputs: Sequence[Tensor], labels: np.ndarray, model: nn.Module) -> Index | None:
-    """The index of the training rows; None without a hash layer."""
-    found = model(*inputs).codes
-    return None if found is None else Index(hash_codes.pack(found.float().cpu().numpy()), labels > 0)
+def _index(
+    params: FusionParams, inputs: Sequence[Tensor], labels: np.ndarray, seed: int, model: nn.Module
+) -> Index | None:
+    """The index of the training rows; None without codes."""
+    if not params.coded:
+        return None
+    outputs = _outputs(model(*inputs))
+    hashed = params.model in HASHED
+    book = codebooks.Signs(params.bits) if hashed else codebooks.products(outputs, params.bits, seed)
+    return Index(book, book.encode(outputs), labels > 0)
+
+
+def _outputs(found: Fused) -> np.ndarray:
+    """What codes are made of, float32 (n, d): the hash layer's outputs, or the last hidden features without one."""
+    return (found.hidden if found.codes is None else found.codes).float().cpu().numpy()
 
 
 def _predict(
@@ -219,10 +175,30 @@ def _predict(
     scores = targets.probabilities(found.logits.cpu().double()).numpy()
     if index is None:
         return scores
-    outputs = found.codes.float().cpu().numpy()
-    near = hash_codes.nearest(hash_codes.pack(outputs), index.codes, min(params.neighbors, len(index.codes)))
-    votes = hash_codes.tag_scores(*near, index.labels, params.bits, vote=params.vote, temperature=params.temperature)
-    return fields.records(score=scores, knn=votes, code=outputs)
+    outputs = _outputs(found)
+    near = index.codebook.nearest(outputs, index.codes, params.neighbors)
+    votes = tag_scores(*near, index.labels, vote=params.vote, temperature=params.temperature)
+    return _records(params, scores, votes, outputs)
+
+
+def _codes(params: FusionParams, features: Features) -> Codes:
+    """How the engine makes and compares codes."""
+
+    def encode(model: nn.Module, index: Index, rows: DataFrame) -> np.ndarray:
+        return index.codebook.encode(_outputs(model(*features(rows))))
+
+    def distances(model: nn.Module, index: Index, rows: DataFrame, codes: np.ndarray) -> np.ndarray:
+        return index.codebook.distances(_outputs(model(*features(rows))), codes)
+
+    hashed = params.model in HASHED
+    return Codes(
+        kind="hash" if hashed else "product_quantization",
+        bits=params.bits,
+        distance="Hamming distance" if hashed else "squared distance of directions",
+        encode=encode,
+        distances=distances,
+        arrays=lambda index: index.codebook.arrays(),
+    )
 
 
 def _features(params: FusionParams, runtime: Runtime) -> Features:
@@ -250,6 +226,14 @@ def _backbone(params: FusionParams) -> nn.Module:
         torch.manual_seed(0)  # every fold uses the same backbone, with random weights too
         net, mean, std = backbones.create(params.backbone, params.pretrained, image_size=params.image_size)
     return nn.Sequential(OrderedDict(normalize=backbones.Normalize(mean, std), network=net))
+
+
+def _check_codes(params: FusionParams, rows: int) -> None:
+    """Refuse what codes cannot have, before anything is computed."""
+    if params.coded:
+        codebooks.check_neighbors(params.neighbors, rows)
+        if params.model not in HASHED:
+            product_quantization.check(params.bits, HIDDEN)
 
 
 def _check_magnitudes(inputs: Sequence[Tensor]) -> None:

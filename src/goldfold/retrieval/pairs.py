@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,6 +112,27 @@ def by_time(
         relevant=lambda chunk: far.pairs(chunk) & ~near.pairs(chunk),
         left_out=near.pairs,  # the query itself included
     )
+
+
+def between(pairs: Pairs, queries: np.ndarray, gallery: np.ndarray) -> Pairs:
+    """The part of pairs whose every row is a query to all others in which some rows ask and others answer.
+
+    queries, gallery: int64 row positions.
+
+    Raises GoldfoldError if the pairs have rows that only ask or only answer.
+    """
+    every = np.arange(len(pairs.queries))
+    if not (np.array_equal(pairs.queries, every) and np.array_equal(pairs.gallery, every)):
+        raise GoldfoldError(
+            "pairs_not_of_all_rows",
+            f"queries and gallery are to be chosen here, and the pairs have {len(pairs.queries)} queries and "
+            f"{len(pairs.gallery)} gallery rows already: make pairs of all rows",
+        )
+
+    def part(of: Callable[[slice], np.ndarray]) -> Callable[[slice], np.ndarray]:
+        return lambda chunk: np.stack([of(slice(row, row + 1))[0, gallery] for row in queries[chunk].tolist()])
+
+    return Pairs(queries=queries, gallery=gallery, relevant=part(pairs.relevant), left_out=part(pairs.left_out))
 
 
 def count_relevant(pairs: Pairs) -> RelevantCounts:

@@ -39,6 +39,18 @@ class Predictor:
         _check(predictions, rows)
         return predictions
 
+    def encode(self, rows: DataFrame) -> np.ndarray:
+        """Codes of rows, uint8 (n, bytes); only for a plan with `codes`."""
+        assert self.plan.codes is not None, "a plan without codes has nothing to encode by"
+        with torch.no_grad(), autocast_for(self.precision, self.model):
+            return self.plan.codes.encode(self.model, self.finished, without_targets(rows, self.targets))
+
+    def distances(self, rows: DataFrame, codes: np.ndarray) -> np.ndarray:
+        """Distances of rows to codes (m, bytes), (n, m); only for a plan with `codes`."""
+        assert self.plan.codes is not None, "a plan without codes has no distances"
+        with torch.no_grad(), autocast_for(self.precision, self.model):
+            return self.plan.codes.distances(self.model, self.finished, without_targets(rows, self.targets), codes)
+
     def pictures(self, rows: DataFrame) -> Mapping[str, np.ndarray]:
         """The model's output for each row as images, by name; empty if the plan has none."""
         if self.plan.pictures is None:

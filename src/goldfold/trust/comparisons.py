@@ -15,7 +15,7 @@ from goldfold.io.formatting import change, signed_interval
 
 BLEND = ", blend of "
 LAST = ", last epoch"
-PARTS = {  # part of a protocol -> its text, as `experiment.outcome.describe_protocol` writes it
+PARTS = {  # part of a protocol -> its text, as `experiment.cross_validation.describe_protocol` writes it
     "folds": r"\d+ of (?=\d+ folds)",
     "seeds": rf", \d+ seeds? a fold|{BLEND}\d+ runs",
     "selection": r", (?:best epoch [^,]*|epoch \d+ by hand)$",

@@ -82,6 +82,9 @@ def _of_scores(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> l
     test_of = metric.options.p_value if experiment.recipe.pooled else None
     tested = test_of(rows, whole.oof) if test_of else None
     findings += audits.tiny_sample(metric.name, whole.metrics[metric.name]["mean"], tested, max(1, looked))
+    for each in experiment.competition.also:
+        if each.name in whole.metrics:
+            findings += audits.training_rows_in_database(each, whole.metrics[each.name])
     return findings + audits.proxy_only(metric)
 
 

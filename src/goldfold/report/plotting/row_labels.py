@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
     from pandas import DataFrame
 
 
@@ -24,3 +25,13 @@ def labels(rows: DataFrame, targets: Sequence[str]) -> list[str]:
     if texts:
         return [", ".join(values) for values in zip(*(rows[name] for name in texts), strict=True)]
     return [f"{known[0]} {value}" for value in rows[known[0]]] if known else [""] * len(rows)
+
+
+def label_sets(names: Sequence[str], known: np.ndarray) -> list[str]:
+    """Label each row by the names of its labels, separated by commas. known: bool (rows, names).
+
+    >>> import numpy as np
+    >>> label_sets(["cat", "dog"], np.array([[True, True], [False, False]]))
+    ['cat, dog', '']
+    """
+    return [", ".join(name for name, on in zip(names, own, strict=True) if on) for own in known]

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from pandas import DataFrame, Series
+from pandas import DataFrame
 
-from goldfold.experiment import embedding_search
-from goldfold.experiment.embedding_search import Gallery, Query
-from goldfold.experiment.fits import Experiment, Fit
+from goldfold.experiment.queries import asked as asking
+from goldfold.experiment.queries import embedding_search
+from goldfold.experiment.queries.asked import Asked, Query
+from goldfold.experiment.queries.embedding_search import Gallery
 from goldfold.io.formatting import count
 from goldfold.nn import collapse
 from goldfold.report.plotting import markdown
+from goldfold.report.retrieval.reply import Reply, asks, place
 from goldfold.report.retrieval.strips import Answer, Strip, strips
 
+COLUMNS = ["query", "rank", "id", "similarity", "label", "fold", "right", "note"]
 DRAWN = 500  # rows whose pairs are measured for collapse
 HAIR, NEAR = 0.01, 0.98  # answers whose cosines span less, and are all above
 WORDS = {1: "right", 0: "wrong", -1: ""}
@@ -28,46 +32,55 @@ class Found:
     tables: the results of each query, from `embedding_search.nearest_rows`.
     """
 
-    experiment: Experiment
-    fits: Sequence[Fit]
+    asked: Asked
     gallery: Gallery
-    queries: Sequence[Query]
     tables: Sequence[DataFrame]
+
+
+def answer(asked: Asked, title: str) -> Reply:
+    """Search the rows of both tables by the mean cosine of all fits; raises as `embedding_search.gallery`."""
+    top = asked.shown(len(asked.rows))
+    gallery = embedding_search.gallery(asked)
+    found = Found(asked, gallery, [embedding_search.nearest_rows(gallery, each, top) for each in asked.queries])
+    nearest = [
+        table.assign(query=query.name, right=table["right"].map(WORDS))[COLUMNS]
+        for query, table in zip(asked.queries, found.tables, strict=True)
+    ]
+    return Reply(nearest=nearest, page=page(title, found), picture=partial(picture, title, found))
 
 
 def page(title: str, found: Found) -> str:
     """Each query with its results, and how to read them."""
-    gallery, seen = found.gallery, embedding_search.trained_rows(found.experiment, found.fits)
+    asked, gallery = found.asked, found.gallery
+    seen = asking.trained_rows(asked.experiment, asked.fits)
     often = seen.sum(axis=0)
     times = " to ".join(dict.fromkeys([str(often.min()), str(often.max())]))
-    can = f"{title}: {len(gallery.rows):,} rows can be found by the mean cosine of {count(len(found.fits), 'fit')}"
+    can = f"{title}: {len(gallery.rows):,} rows can be found by the mean cosine of {count(len(asked.fits), 'fit')}"
     known = f"each train row was trained on by {times} of {len(seen)}, so that rows seem more alike than they are"
     lines = [can, known]
     drawn = np.random.default_rng(0).permutation(len(gallery.rows))[:DRAWN]
     cosine = collapse.measure_features(gallery.units[drawn]).median_cosine
     reference = embedding_search.best_similarities(gallery) if len(gallery.units) > len(gallery.rows) else np.empty(0)
-    for query, table in zip(found.queries, found.tables, strict=True):
-        lines += ["", _asks(found, query, seen), _table(table)]
+    for query, table in zip(asked.queries, found.tables, strict=True):
+        lines += ["", f"{asks(asked, query)}{_trained_on(asked, query, seen)}", _table(table)]
         lines += [_right(found, query, table), *_standing(found, query, reference), *_alike(table, cosine)]
     return "\n".join(lines)
 
 
 def picture(title: str, found: Found) -> bytes:
     """A PNG of each query and the images it retrieved."""
-    rows = [_strip(found, query, table) for query, table in zip(found.queries, found.tables, strict=True)]
+    rows = [_strip(found, query, table) for query, table in zip(found.asked.queries, found.tables, strict=True)]
     return strips(f"{title}: what {count(len(rows), 'query', 'queries')} found", rows)
 
 
-def _asks(found: Found, query: Query, seen: np.ndarray) -> str:
-    """The query, and which fits were trained on it."""
-    if query.position >= len(found.gallery.rows):
-        return f"query {query.name}: an image from elsewhere"
-    row = found.gallery.rows.iloc[query.position]
-    if query.position >= seen.shape[1]:
-        return f"query {query.name}: a row of the test table, trained on by no fit"
-    folds = sorted({fit.fold for fit, own in zip(found.fits, seen, strict=True) if own[query.position]})
-    told = f"the fits of folds {', '.join(map(str, folds))} trained on it" if folds else "trained on by no fit"
-    return f"query {query.name}: {row['label']}, validated in fold {row['fold']}; {told}"
+def _trained_on(asked: Asked, query: Query, seen: np.ndarray) -> str:
+    """Which fits were trained on the query."""
+    if asked.from_elsewhere(query):
+        return ""
+    if not asked.of_train(query):
+        return ", trained on by no fit"
+    folds = sorted({fit.fold for fit, own in zip(asked.fits, seen, strict=True) if own[query.position]})
+    return f"; the fits of folds {', '.join(map(str, folds))} trained on it" if folds else "; trained on by no fit"
 
 
 def _table(table: DataFrame) -> str:
@@ -92,9 +105,9 @@ def _right(found: Found, query: Query, table: DataFrame) -> str:
 
 
 def _why_unknown(found: Found, query: Query) -> str:
-    if query.position >= len(found.gallery.rows):
+    if found.asked.from_elsewhere(query):
         return "an image from elsewhere has no label here"
-    if query.position >= len(found.experiment.tables.train):
+    if not found.asked.of_train(query):
         return "labels of the test table are hidden"
     asks = query.position in found.gallery.pairs.queries
     return "the metric leaves all of them out" if asks else "the metric lets this row answer and not ask"
@@ -105,7 +118,7 @@ def _standing(found: Found, query: Query, reference: np.ndarray) -> list[str]:
 
     reference: from `embedding_search.best_similarities`.
     """
-    if query.position < len(found.gallery.rows) or not len(reference):
+    if not found.asked.from_elsewhere(query) or not len(reference):
         return []
     own = embedding_search.best_similarity(found.gallery, query)
     below = 100 * float((reference < own).mean())
@@ -132,14 +145,10 @@ def _alike(table: DataFrame, cosine: float) -> list[str]:
 
 def _strip(found: Found, query: Query, table: DataFrame) -> Strip:
     rows, verdict = found.gallery.rows, {1: True, 0: False, -1: None}
-    place = _place(rows.iloc[query.position]) if query.position < len(rows) else "from elsewhere"
+    below = place(rows.iloc[query.position]) if query.position < len(rows) else "from elsewhere"
     shown = [
-        Answer(row["path"], f"{row['id']}\n{_place(row)}\n{row['note']}", row["similarity"], verdict[row["right"]])
+        Answer(row["path"], f"{row['id']}\n{place(row)}\n{row['note']}", row["similarity"], verdict[row["right"]])
         for _, row in table.iterrows()
     ]
     assert query.path is not None, "only queries with an image are drawn"
-    return Strip(query.path, f"{query.name}\n{place}", shown)
-
-
-def _place(row: Series) -> str:
-    return row["label"] if row["fold"] == "-" else f"{row['label']}, fold {row['fold']}"
+    return Strip(query.path, f"{query.name}\n{below}", shown)

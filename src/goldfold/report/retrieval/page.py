@@ -11,7 +11,7 @@ import pandas as pd
 from pandas import DataFrame
 
 from goldfold.competition import Metric
-from goldfold.experiment.embedding_search import no_such_id
+from goldfold.experiment.queries.asked import no_such_id
 from goldfold.io.formatting import number
 from goldfold.nn import collapse
 from goldfold.optional_parts import Pairs

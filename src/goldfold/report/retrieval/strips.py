@@ -1,10 +1,11 @@
-"""Picture of retrieval results: each query at the left, and the images it retrieved by rank, marked if relevant."""
+"""Picture of queries: each at the left with its tags, and the images it retrieved by rank, marked if relevant."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from goldfold.errors import GoldfoldError
 from goldfold.images import reading
 from goldfold.report.plotting import canvas
-from goldfold.report.plotting.canvas import BOLD, HEADING, PAGE, TEXT, TITLE, blank, hstack, text_line, vstack
+from goldfold.report.plotting.canvas import BOLD, HEADING, PAGE, TEXT, TITLE, blank, hstack, rgb, text_line, vstack
 from goldfold.report.plotting.style import FAINT, FOLDS, INK, MUTED
 
 ACROSS = 5  # answers side by side; further ones continue below
@@ -20,7 +21,7 @@ MARGIN, GAP, GUTTER, BETWEEN = 14, 8, 22, 20  # pixels: page margin, between til
 QUERY = 190  # pixels of the first column
 TILE = (PAGE - 2 * MARGIN - QUERY - GUTTER + GAP) // ACROSS - GAP
 FRAME = 3  # pixels
-BADGE = 19  # pixels
+BADGE, BAR = 19, 4  # pixels
 SIGNS = {  # relevant -> name, color of the frame, strokes of a sign in the unit square (so that color is not alone)
     True: ("relevant", FOLDS[2], (((0.22, 0.55), (0.42, 0.75), (0.78, 0.28)),)),
     False: ("irrelevant", FOLDS[5], (((0.27, 0.27), (0.73, 0.73)), ((0.73, 0.27), (0.27, 0.73)))),
@@ -32,7 +33,7 @@ SIGNS = {  # relevant -> name, color of the frame, strokes of a sign in the unit
 class Answer:
     """A retrieved image.
 
-    similarity: its cosine to the query. relevant: None if unknown, or if the metric does not count the image.
+    similarity: its cosine to the query, or a distance. relevant: None if unknown, or if the metric does not count it.
     """
 
     path: Path
@@ -41,26 +42,40 @@ class Answer:
     relevant: bool | None
 
 
+class Tag(NamedTuple):
+    """A label with its score in [0, 1]. true: whether the query has it; None if that is unknown."""
+
+    label: str
+    score: float
+    true: bool | None
+
+
 @dataclass(frozen=True)
 class Strip:
-    """A query and the images it retrieved, the most similar first. Captions may have several lines."""
+    """A query and the images it retrieved, the most similar first. Captions may have several lines.
+
+    tags: source -> its first tags, drawn as bars below the query, or beside it if nothing is retrieved.
+    """
 
     path: Path
     caption: str
     answers: Sequence[Answer]
+    tags: Mapping[str, Sequence[Tag]] = field(default_factory=dict)
 
 
-def strips(title: str, rows: Sequence[Strip]) -> bytes:
+def strips(title: str, rows: Sequence[Strip], measure: str = "cosine similarity", decimals: int = 3) -> bytes:
     """A PNG 1020 pixels wide: a strip for each query, its answers in rows of five with rank, similarity and mark.
+
+    measure, decimals: what `Answer.similarity` is, and how many decimals of it are written.
 
     Raises:
         GoldfoldError: there is no query, or an image cannot be read.
     """
     if not rows:
         raise GoldfoldError("nothing_to_draw", "a picture of retrieval results needs at least one query: name its id")
-    parts = [_title(title, PAGE - 2 * MARGIN), _legend(rows)]
+    parts = [_title(title, PAGE - 2 * MARGIN), _legend(rows, measure)]
     for strip in rows:
-        parts += [blank(1, PAGE - 2 * MARGIN, FAINT), _strip(strip)]
+        parts += [blank(1, PAGE - 2 * MARGIN, FAINT), _strip(strip, decimals)]
     page = vstack(parts, gap=BETWEEN // 2)
     whole = blank(page.shape[0] + 2 * MARGIN, PAGE)
     whole[MARGIN:-MARGIN, MARGIN:-MARGIN] = page
@@ -79,33 +94,58 @@ def _title(title: str, max_width: int) -> np.ndarray:
     return vstack(text_line(line, max_width, size=TITLE, weight=BOLD) for line in lines)
 
 
-def _legend(rows: Sequence[Strip]) -> np.ndarray:
-    """Meaning of the marks that the picture has."""
+def _legend(rows: Sequence[Strip], measure: str) -> np.ndarray:
+    """Meaning of the numbers and marks that the picture has."""
     found = {answer.relevant for strip in rows for answer in strip.answers}
+    texts = [f"above each image: rank, {measure}"] if found else []
+    if tags := [tag for strip in rows for each in strip.tags.values() for tag in each]:
+        texts.append(
+            "bars: scores of labels" + (", green if the label is true" if any(tag.true for tag in tags) else "")
+        )
     entries = [hstack([_badge(sign), text_line(SIGNS[sign][0], PAGE)], gap=5) for sign in SIGNS if sign in found]
-    return hstack([text_line("above each image: rank, cosine similarity", PAGE, color=MUTED), *entries], gap=GUTTER)
+    lines = [text_line(text, PAGE - 2 * MARGIN, color=MUTED) for text in texts]
+    return vstack([hstack([lines[0], *entries], gap=GUTTER), *lines[1:]], gap=3) if lines else blank(0, 1)
 
 
-def _strip(strip: Strip) -> np.ndarray:
+def _strip(strip: Strip, decimals: int) -> np.ndarray:
     head = vstack([text_line("query", QUERY, size=HEADING, weight=BOLD), _picture(strip.path, QUERY, INK)], gap=3)
     query = vstack([head, _caption(strip.caption, QUERY), blank(0, QUERY)], gap=3)
+    tags = [_tags(source, each) for source, each in strip.tags.items()]
+    if tags and not strip.answers:
+        return hstack([query, blank(1, GUTTER - 2 * GAP), hstack(tags, gap=GUTTER)], gap=GAP)
+    query = vstack([query, *tags], gap=BETWEEN // 2)
     captions = [answer.caption.partition("\n") for answer in strip.answers]
     names = canvas.apart([name for name, *_ in captions], TILE)
     answers = [
         replace(answer, caption="".join((name, *rest)))
         for answer, name, (_, *rest) in zip(strip.answers, names, captions, strict=True)
     ]
-    tiles = [_answer(answer, rank) for rank, answer in enumerate(answers, 1)]
+    tiles = [_answer(answer, rank, decimals) for rank, answer in enumerate(answers, 1)]
     lines = [hstack(tiles[start : start + ACROSS], gap=GAP) for start in range(0, len(tiles), ACROSS)]
     found = vstack(lines, gap=BETWEEN // 2) if lines else text_line("nothing retrieved", TILE, color=MUTED)
     return hstack([query, blank(1, GUTTER - 2 * GAP), found], gap=GAP)
 
 
-def _answer(answer: Answer, rank: int) -> np.ndarray:
+def _tags(source: str, tags: Sequence[Tag]) -> np.ndarray:
+    """The source, then a line and a bar for each tag."""
+    lines = [text_line(f"tags by {source}", QUERY, size=HEADING, weight=BOLD)]
+    for tag in tags:
+        score = text_line(f"{tag.score:.2f}", QUERY)
+        name = text_line(tag.label, QUERY - score.shape[1] - GAP)
+        line = blank(name.shape[0] + BAR, QUERY)
+        line[: name.shape[0], : name.shape[1]] = name
+        line[: score.shape[0], QUERY - score.shape[1] :] = score
+        line[-BAR:] = rgb(FAINT)
+        line[-BAR:, : round(QUERY * min(max(tag.score, 0), 1))] = rgb(SIGNS[True][1] if tag.true else MUTED)
+        lines.append(line)
+    return vstack(lines, gap=4)
+
+
+def _answer(answer: Answer, rank: int, decimals: int) -> np.ndarray:
     """Rank and similarity on one line, then the image in its frame with its mark, then the caption."""
     _, color, _ = SIGNS[answer.relevant]
     number = text_line(f"{rank}", TILE, size=HEADING, weight=BOLD)
-    similarity = text_line(f"{answer.similarity:.3f}", TILE, size=HEADING)
+    similarity = text_line(f"{answer.similarity:.{decimals}f}", TILE, size=HEADING)
     head = blank(number.shape[0], TILE)
     head[:, : number.shape[1]] = number
     head[:, TILE - similarity.shape[1] :] = similarity

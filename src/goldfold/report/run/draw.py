@@ -15,12 +15,13 @@ from goldfold.experiment.label_thresholds import label_columns, probabilities_of
 from goldfold.experiment.run_folders import run_name
 from goldfold.io.files import write_bytes, write_json, write_text
 from goldfold.optional_parts import Retrieval
+from goldfold.report.retrieval import hash_curves
 from goldfold.report.retrieval import page as retrieval
 from goldfold.report.run import classes, figures, most_wrong
 
 
 def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path) -> None:
-    """Draw fold scores, learning curves (if something was trained), several labels, largest errors or retrieval."""
+    """Draw fold scores, learning curves, several labels, curves of hash codes, largest errors or retrieval."""
     competition, train = experiment.competition, experiment.tables.train
     metric = competition.metric
     write_bytes(run / "fold_scores.png", figures.fold_scores(whole.metrics))
@@ -32,6 +33,10 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
     labels = label_columns(experiment, whole.oof)
     if labels:
         _draw_classes(experiment, whole, labels, run)
+    curves = hash_curves.table(experiment, fits)
+    if len(curves):
+        write_text(run / hash_curves.TABLE, csv_tables.to_text(curves))
+        write_bytes(run / hash_curves.PICTURE, hash_curves.picture(curves))
     if metric.retrieval:
         _draw_retrieval(experiment, whole, metric.retrieval, run)
     elif "path" in train and metric.options.row_error:

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from goldfold.experiment import code_index
 from goldfold.experiment.run_folders import BLEND, GRADE, REFIT, REFIT_FITS, THRESHOLDS
 from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
 from goldfold.report.plotting.markdown import code, folded, table
+from goldfold.report.retrieval import hash_curves
 from goldfold.report.retrieval import page as retrieval
 from goldfold.report.run import blends, classes, fits, hidden_scores
 from goldfold.report.run.hidden_scores import HiddenScore
@@ -21,6 +23,7 @@ PICTURES = {
     "fold_scores.png": "Score of each fold, their mean with its 95 % interval, and the chance level",
     "learning_curves.png": "Training losses, metric and learning rates of each fold, with the selected epochs",
     classes.PICTURE: "Average precision of each label, with its 95 % bootstrap interval and chance level",
+    hash_curves.PICTURE: "Precision and recall of hash codes within each Hamming radius, with the chance level",
     "most_wrong.png": "Training images with the largest out-of-fold errors",
     "blend.png": "Scores of the runs and of each blending method, differences to the best run, and weights",
     **retrieval.PICTURES,
@@ -37,6 +40,7 @@ FILES = {
     "metrics.json": "fold scores, mean, sd, intervals and chance level of each metric",
     classes.CLASSES: "scores of each label on the pooled out-of-fold rows",
     THRESHOLDS: "threshold of each label, learned on all folds, and scores at nested thresholds",
+    hash_curves.TABLE: "precision and recall of hash codes within each Hamming radius, of every fit",
     "findings.json": "findings of the audits",
     GRADE: "scores on the hidden labels: of the submission, of each fit, of the refit",
     REFIT: "rows, epochs and seeds of the refit on all rows",
@@ -205,6 +209,8 @@ def _files(run: Path) -> str:
     lines = [f"- `{name}`: {FILES[name]}" for name in FILES if name in names]
     lines += [f"- `{name}`" for name in sorted(names - FILES.keys())]
     kept = "each fit's fit.json, history.json, validation.npy, test.npy, checkpoints/"
+    if any(run.glob(f"fold*/{code_index.FILE}")):
+        kept += f", {code_index.FILE} (codes, ids and labels of its training rows)"
     if BLEND in names:
         kept = "the score of each fold, with method and weights learned on the other folds"
     lines.append(f"- `fold<k>-seed<s>/`: {kept}")

@@ -19,6 +19,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.optional_parts import Pairs
 
 Vote = Literal["softmax", "uniform", "rank"]
+WORD = 64  # bits
 CHUNK_CELLS = 2**24  # distances of one chunk
 SAMPLE = 4096  # values whose k-th smallest bounds that of all
 
@@ -51,10 +52,19 @@ def pack(values: np.ndarray) -> Codes:
             f"hash outputs must be numbers, and {int(np.isnan(values).any(axis=1).sum()):,} of {len(values):,} rows "
             "have NaN: look at the training loss",
         )
-    packed = np.packbits(values > 0, axis=1)
-    padded = np.zeros((len(packed), -(-packed.shape[1] // 8) * 8), np.uint8)
+    return from_bytes(np.packbits(values > 0, axis=1), values.shape[1])
+
+
+def to_bytes(codes: Codes) -> np.ndarray:
+    """Codes as uint8 (n, ceil(bits / 8)), the first bit the highest of its byte; faiss.IndexBinaryFlat reads them."""
+    return np.ascontiguousarray(codes.words.view(np.uint8)[:, : -(-codes.bits // 8)])
+
+
+def from_bytes(packed: np.ndarray, bits: int) -> Codes:
+    """The codes of `to_bytes`."""
+    padded = np.zeros((len(packed), -(-bits // WORD) * WORD // 8), np.uint8)
     padded[:, : packed.shape[1]] = packed
-    return Codes(padded.view(np.uint64), values.shape[1])
+    return Codes(padded.view(np.uint64), bits)
 
 
 def distances(queries: Codes, database: Codes) -> np.ndarray:
@@ -125,28 +135,28 @@ def nearest(queries: Codes, database: Codes, k: int, *, use_faiss: bool = False)
 
 
 def tag_scores(
-    found: np.ndarray,
+    similarities: np.ndarray,
     positions: np.ndarray,
     labels: np.ndarray,
-    bits: int,
     *,
     vote: Vote = "softmax",
     temperature: float = 0.07,
 ) -> np.ndarray:
     """Scores of labels from the labels of the nearest codes: sum of w_j * labels_j, float64 (q, c) in [0, 1].
 
-    found, positions: results of `nearest`. labels: bool (n, c), of the database.
-    vote: weights of the neighbors, which sum to 1: softmax of the similarity 1 - distance / bits divided by
-        `temperature`, the same for all (uniform), or proportional to 1 / rank.
+    similarities, positions: (q, k), of the k nearest codes of a database, the nearest first. The similarity of hash
+        codes is 1 - distance / bits. labels: bool (n, c), of the database.
+    vote: weights of the neighbors, which sum to 1: softmax of the similarity divided by `temperature`, the same for all
+        (uniform), or proportional to 1 / rank.
     """
-    k = found.shape[1]
+    count, k = similarities.shape
     if vote == "softmax":
-        similar = (1 - found / bits) / temperature
+        similar = similarities / temperature
         weights = np.exp(similar - similar.max(axis=1, keepdims=True))
     else:
-        weights = np.ones(found.shape) if vote == "uniform" else np.tile(1 / np.arange(1, k + 1), (len(found), 1))
+        weights = np.ones((count, k)) if vote == "uniform" else np.tile(1 / np.arange(1, k + 1), (count, 1))
     weights /= weights.sum(axis=1, keepdims=True)
-    scores = np.empty((len(found), labels.shape[1]))
+    scores = np.empty((count, labels.shape[1]))
     for query, (own, near) in enumerate(zip(weights, positions, strict=True)):
         scores[query] = own @ labels[near]
     return scores.clip(0, 1)
@@ -183,11 +193,7 @@ def _by_faiss(queries: Codes, database: Codes, k: int) -> tuple[np.ndarray, np.n
     import faiss
 
     index = faiss.IndexBinaryFlat(database.bits)
-    index.add(_bytes(database))
-    found, positions = index.search(_bytes(queries), k)
+    index.add(to_bytes(database))
+    found, positions = index.search(to_bytes(queries), k)
     order = np.lexsort((positions, found), axis=1)
     return np.take_along_axis(found, order, axis=1), np.take_along_axis(positions, order, axis=1)
-
-
-def _bytes(codes: Codes) -> np.ndarray:
-    return np.ascontiguousarray(codes.words.view(np.uint8)[:, : codes.bits // 8])

@@ -25,6 +25,7 @@ from goldfold.trust.audits.scores import (
     proxy_only,
     selected_on_scored_fold,
     tiny_sample,
+    training_rows_in_database,
     worse_than_chance,
 )
 from goldfold.trust.audits.training import collapse, dead_loss_terms, did_not_learn, learning_rates, orphan_parameters
@@ -54,6 +55,7 @@ __all__ = [
     "shared_rows",
     "stale_data",
     "tiny_sample",
+    "training_rows_in_database",
     "unseen_classes",
     "untrained_classes",
     "worse_than_chance",

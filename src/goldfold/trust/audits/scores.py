@@ -43,6 +43,20 @@ def worse_than_chance(name: str, summary: Mapping[str, Any]) -> list[Finding]:
     return []
 
 
+def training_rows_in_database(metric: Metric, summary: Mapping[str, Any]) -> list[Finding]:
+    """Report a score of retrieval whose database holds the rows that the model trained on.
+
+    summary: of the metric, as in metrics.json.
+    """
+    if metric.options.training_database is None:
+        return []
+    message = (
+        f"{metric.name} is {number(summary['mean'])}, where queries search the rows that their model trained on, as in "
+        "papers on hashing: compare it with papers alone, and judge the codes by the same metric of held-out rows"
+    )
+    return [Finding("training_rows_in_database", "note", message, "all folds")]
+
+
 def below_untrained(
     name: str, summary: Mapping[str, Any], references: Mapping[str, Mapping[str, Any]]
 ) -> list[Finding]:

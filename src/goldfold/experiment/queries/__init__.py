@@ -1,0 +1,1 @@
+"""Queries by image or row: nearest rows by embeddings, or tags and nearest codes of classifiers."""
