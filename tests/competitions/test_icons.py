@@ -110,8 +110,8 @@ def test_the_hidden_labels_have_positives_and_grade_a_submission(loaded, solutio
     written = submission.SUBMISSION.write(loaded.test, truth)
     assert submission.grade(written.sample(frac=1, random_state=0), solution) == 1
     sample = submission.grade(loaded.sample_submission, solution)
-    assert sample == pytest.approx(submission.METRIC.chance(solution))
-    assert submission.METRIC.chance(loaded.train) == pytest.approx(0.031, abs=0.001)
+    assert sample == pytest.approx(truth.mean())  # a constant scores the share of positives, below a random ranking
+    assert sample < submission.METRIC.chance(solution) < 0.06
 
 
 def test_the_readme_says_how_often_the_text_names_the_category(icons):

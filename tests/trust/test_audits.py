@@ -18,13 +18,14 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 from goldfold import metrics
 from goldfold.competition import Fold, Plan, Stage
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.scoring import fold_statistics
+from goldfold.experiment.scoring import bootstrap_interval, fold_statistics
 from goldfold.nn import schedules
 from goldfold.optional_parts import Monitored, PermutationTest, Rule
 from goldfold.params import Params
 from goldfold.training.loop import train
 from goldfold.training.settings import LoopOptions
 from goldfold.trust import audits
+from goldfold.trust.permutations import permutation_test
 
 
 def codes(findings: list[audits.Finding]) -> list[str]:
@@ -362,6 +363,52 @@ def test_scores_against_chance(values, chance, higher, expected):
     assert codes(audits.worse_than_chance("x", summary(values, chance, higher))) == expected
 
 
+def test_two_folds_are_judged_by_the_interval_over_rows():
+    """Mean IoU .199, far above chance .030 on every resample of rows, though t over two folds spans [0, .41]."""
+    scored = summary([0.183, 0.215], 0.030) | {"pooled": 0.199, "pooled_interval_95_bootstrap": [0.191, 0.205]}
+    assert scored["interval_95_t"][0] < 0.030
+    assert audits.worse_than_chance("iou", scored) == []
+    noisy = scored | {"pooled_interval_95_bootstrap": [0.02, 0.4]}
+    (finding,) = audits.worse_than_chance("iou", noisy)
+    assert (finding.code, "over rows" in finding.message) == ("at_chance", True)
+    five = summary([0.4, 0.9, 0.5, 0.8, 0.45], 0.5) | {"pooled": 0.6, "pooled_interval_95_bootstrap": [0.55, 0.65]}
+    assert codes(audits.worse_than_chance("auroc", five)) == ["at_chance"]
+
+
+def test_folds_on_different_scales_are_told_by_their_pooled_score():
+    """Each fold ranks its rows well, and an offset per fold spoils the ranking of all rows together."""
+    draw, rows = np.random.default_rng(0), []
+    for fold in range(5):
+        truth = draw.random(200) < 0.2 + 0.15 * fold
+        rows.append((truth, draw.normal(size=200) + truth, fold))
+
+    def scored(offset: float) -> dict:
+        metric = metrics.auroc("y")
+        parts = [(pd.DataFrame({"y": truth.astype(int)}), noise - offset * fold) for truth, noise, fold in rows]
+        whole, pooled = pd.concat([part for part, _ in parts], ignore_index=True), np.concatenate([p for _, p in parts])
+        found = summary([metric.score(*part) for part in parts], 0.5)
+        edges = bootstrap_interval(metric, whole, pooled)
+        return found | {"pooled": metric.score(whole, pooled), "pooled_interval_95_bootstrap": edges}
+
+    (finding,) = audits.pooled_apart("auroc", scored(3))
+    assert (finding.code, finding.level) == ("pooled_apart", "warning")
+    assert audits.pooled_apart("auroc", scored(0)) == []
+
+
+def test_any_metric_has_a_permutation_test_in_small_sets():
+    rows, classes = pd.DataFrame({"y": [0, 0, 0, 1, 1, 1]}), (0, 1)
+    tested = permutation_test(metrics.accuracy("y", classes=classes), rows, np.array([0, 0, 0, 1, 1, 1]), 3)
+    assert tested is not None
+    assert tested.p_value == pytest.approx(1 / 20, abs=0.02)  # C(6, 3) orders of the same labels
+    (finding,) = audits.tiny_sample("accuracy", 1.0, tested, 1)
+    assert finding.code == "tiny_sample"
+    numbers = pd.DataFrame({"y": np.arange(8.0)})
+    sure = permutation_test(metrics.rmse("y"), numbers, np.arange(8.0), 8)
+    assert sure is not None
+    assert sure.p_value == 1 / 1000
+    assert permutation_test(metrics.rmse("y"), numbers, np.arange(8.0), 30) is None
+
+
 def history(*scores):
     return [{"stage": "fit", "epoch": epoch, "metric": score} for epoch, score in enumerate(scores, 1)]
 
@@ -389,7 +436,9 @@ def test_few_rows_are_too_few():
     (finding,) = audits.tiny_sample(metric.name, 1.0, tested, 90)
     assert (finding.code, finding.level, finding.where) == ("tiny_sample", "warning", "all folds")
     assert finding.message.startswith("auroc 1.0000 rests on 3 rows of the rarest class: ")
-    assert "once in 20, and the best of 90 (epochs x scores looked at) with probability up to 1." in finding.message
+    assert (
+        "once in 20, and the best of 90 (runs x epochs x scores looked at) with probability up to 1." in finding.message
+    )
     (finding,) = audits.tiny_sample(metric.name, 1.0, PermutationTest(1e-9, 8), 1, "fold 0")
     assert (finding.where, "once in a million" in finding.message) == ("fold 0", True)
 

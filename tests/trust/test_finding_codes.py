@@ -34,6 +34,7 @@ CODES = {
     "no_zero_shot_row",
     "other_data",
     "orphan_parameter",
+    "pooled_apart",
     "proxy_validation",
     "rows_without_labels",
     "rule_broken",

@@ -54,10 +54,19 @@ def signed_interval(edges: Sequence[float] | None, none: str = "no interval") ->
     return f"[{signed(edges[0])}, {signed(edges[1])}]" if edges else none
 
 
+def relative_change(difference: float, reference: float) -> float | None:
+    """A difference divided by the absolute value of its reference; None for a reference near 0, a tenth of it or less.
+
+    >>> relative_change(-0.02, 0.8), relative_change(0.5, -2.0), relative_change(0.86, 0.01)
+    (-0.025, 0.25, None)
+    """
+    return difference / abs(reference) if abs(difference) < 10 * abs(reference) else None
+
+
 def change(mean: float, relative: float | None, bounds: Sequence[float]) -> str:
     """Format a difference, absolute and relative: percentage points (pp) for scores in [0, 1], and percent.
 
-    mean: the difference. relative: difference / reference, None if the reference is 0. bounds: of the metric.
+    mean: the difference. relative: as `relative_change` gives it. bounds: of the metric.
 
     >>> change(0.0123, 0.0135, (0, 1)), change(-1.5, -0.25, (0, float("inf")))
     ('+0.0123 (+1.23 pp, +1.4 %)', '-1.5000 (-25.0 %)')

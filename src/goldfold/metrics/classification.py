@@ -146,31 +146,43 @@ def f1(
     target: str,
     *,
     classes: Sequence = (0, 1),
-    average: Literal["macro", "micro"] = "macro",
+    average: Literal["macro", "micro", "binary"] = "macro",
     threshold: float = 0.5,
 ) -> Metric:
-    """F1 = 2 TP / (2 TP + FP + FN), as the mean over `classes` ("macro") or of the summed counts ("micro").
+    """F1 = 2 TP / (2 TP + FP + FN): mean over `classes` ("macro"), summed counts ("micro"), or of the second class of
+    two alone ("binary").
 
     Range: [0, 1], higher is better.
     Chance: the best score of predictions that know only the class shares p_c. Micro: the largest share. Macro:
         1 / classes. Predicting c at random with rate q_c gives it 2 p_c q_c / (p_c + q_c) in the limit of many rows,
-        and the sum over c is greatest at q = p, where it is 1.
+        and the sum over c is greatest at q = p, where it is 1. Binary: 2 p / (1 + p), with p the share of the second
+        class: the score of calling every row positive.
     Ties: the first of equally probable classes is predicted; a probability equal to `threshold` means the first class.
     Empty classes: a class that is neither present nor predicted counts 0.
 
     Micro F1 equals accuracy.
     """
-    if average not in ("macro", "micro"):
-        raise unknown("average of F1", average, ("macro", "micro"), code="unknown_option")
+    if average not in ("macro", "micro", "binary"):
+        raise unknown("average of F1", average, ("macro", "micro", "binary"), code="unknown_option")
+    if average == "binary" and len(classes) != 2:
+        raise GoldfoldError(
+            "binary_needs_two_classes",
+            f"binary F1 is that of the second of two classes, and there are {len(classes)}: use average='macro'",
+        )
 
     def score(rows: DataFrame, predictions: np.ndarray) -> float:
         from sklearn.metrics import f1_score
 
         truth, predicted = _truth(rows, target, classes), _predicted_class(predictions, rows, classes, threshold)
-        return float(f1_score(truth, predicted, labels=range(len(classes)), average=average, zero_division=0))
+        scored = [1] if average == "binary" else range(len(classes))
+        averaged = "macro" if average == "binary" else average
+        return float(f1_score(truth, predicted, labels=scored, average=averaged, zero_division=0))
 
     def chance(rows: DataFrame) -> float:
-        return 1 / len(classes) if average == "macro" else float(_class_shares(rows, target, classes).max())
+        if average == "macro":
+            return 1 / len(classes)
+        shares = _class_shares(rows, target, classes)
+        return float(2 * shares[1] / (1 + shares[1]) if average == "binary" else shares.max())
 
     return Metric(
         name=_metric_name(f"f1_{average}", threshold),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from goldfold.errors import GoldfoldError
-from goldfold.io.formatting import change, signed_interval
+from goldfold.io.formatting import change, relative_change, signed_interval
 
 BLEND = ", blend of "
 LAST = ", last epoch"
@@ -27,7 +27,7 @@ class Difference:
     """One run's score minus another's on the same folds.
 
     mean: over folds. interval: its 95 % interval; None for one fold. better: in how many of the `folds` it was better.
-        relative: mean / the other's mean; None if that is 0.
+        relative: see `io.formatting.relative_change`.
     """
 
     mean: float
@@ -53,8 +53,8 @@ def difference(summary: Mapping[str, Any], reference: Mapping[str, Any]) -> Diff
     if k > 1:
         half = float(stats.t.ppf(0.975, k - 1)) * float(differences.std(ddof=1)) * math.sqrt(1 / k + 1 / (k - 1))
         interval = mean - half, mean + half
-    relative = mean / reference["mean"] if reference["mean"] else None
-    return Difference(mean, interval, int((sign * differences > 0).sum()), k, relative)
+    better = int((sign * differences > 0).sum())
+    return Difference(mean, interval, better, k, relative_change(mean, reference["mean"]))
 
 
 def difference_text(found: Difference, bounds: Sequence[float], level: str = "") -> str:

@@ -12,6 +12,7 @@ from goldfold.optional_parts import LabelColumns
 from goldfold.params import Role, values
 from goldfold.trust import audits
 from goldfold.trust.audits import Finding
+from goldfold.trust.permutations import permutation_test
 
 
 def before_training(found: Prepared) -> list[Finding]:
@@ -53,13 +54,13 @@ def watching(observer: Observer, accepted: Sequence[str]) -> FitObserver:
     return epoch
 
 
-def after_training(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> list[Finding]:
-    """Audit the fits and the scores."""
+def after_training(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, runs: int = 1) -> list[Finding]:
+    """Audit the fits and the scores. runs: finished ones of the competition, this one included."""
     findings: list[Finding] = []
     for fit in fits:
         where = f"fold {fit.fold} seed {fit.seed}"
         findings += of_training(fit, where) + audits.learning_rates(fit.facts, where)
-    return audits.merge_places(findings + _of_scores(experiment, fits, whole))
+    return audits.merge_places(findings + _of_scores(experiment, fits, whole, runs))
 
 
 def of_training(fit: Fit, where: str) -> list[Finding]:
@@ -69,7 +70,7 @@ def of_training(fit: Fit, where: str) -> list[Finding]:
     return findings + audits.did_not_learn(fit.facts, fit.history, where)
 
 
-def _of_scores(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> list[Finding]:
+def _of_scores(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, runs: int) -> list[Finding]:
     """Audit the scores against chance, selection on the scored folds, luck in small sets, and self-made defects."""
     metric, looked = experiment.competition.metric, 1
     findings = _against_chance(experiment, whole)
@@ -78,14 +79,23 @@ def _of_scores(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> l
         trained = [(fit.history, fit.epoch) for fit in fits if fit.epoch]
         findings += audits.selected_on_scored_fold(trained, metric.higher_is_better, by_hand)
         looked = sum(bool(row["scores"]) * len(row["scores"]) for row in fits[0].history)
-    rows = experiment.tables.train.iloc[whole.rows].reset_index(drop=True)
-    test_of = metric.options.p_value if experiment.recipe.pooled else None
-    tested = test_of(rows, whole.oof) if test_of else None
-    findings += audits.tiny_sample(metric.name, whole.metrics[metric.name]["mean"], tested, max(1, looked))
     for each in experiment.competition.also:
         if each.name in whole.metrics:
             findings += audits.training_rows_in_database(each, whole.metrics[each.name])
-    return findings + audits.proxy_only(metric)
+    return findings + _luck(experiment, whole, runs * max(1, looked)) + audits.proxy_only(metric)
+
+
+def _luck(experiment: Experiment, whole: Outcome, tries: int) -> list[Finding]:
+    """Whether the pooled score rests on few rows."""
+    metric = experiment.competition.metric
+    pooled = whole.metrics[metric.name].get("pooled")
+    if pooled is None or not experiment.recipe.pooled:
+        return []
+    rows = experiment.tables.train.iloc[whole.rows].reset_index(drop=True)
+    targets, smallest = experiment.competition.targets, len(rows)
+    if metric.options.classes and len(targets) == 1:
+        smallest = int(rows[targets[0]].value_counts().min())
+    return audits.tiny_sample(metric.name, pooled, permutation_test(metric, rows, whole.oof, smallest), tries)
 
 
 def _against_chance(experiment: Experiment, whole: Outcome) -> list[Finding]:
@@ -94,7 +104,8 @@ def _against_chance(experiment: Experiment, whole: Outcome) -> list[Finding]:
     labeled = any(train[target].astype(str).nunique() > 1 for target in competition.targets)
     if not labeled and not competition.metric.options.proxy:
         return []
-    return [found for name, summary in whole.metrics.items() for found in audits.worse_than_chance(name, summary)]
+    checks = (audits.worse_than_chance, audits.pooled_apart)
+    return [found for name, summary in whole.metrics.items() for check in checks for found in check(name, summary)]
 
 
 def _ranked_neighbors(experiment: Experiment) -> list[Finding]:

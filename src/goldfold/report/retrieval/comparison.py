@@ -10,7 +10,7 @@ import numpy as np
 from pandas import DataFrame
 
 from goldfold.io.files import write_bytes, write_text
-from goldfold.io.formatting import number
+from goldfold.io.formatting import number, relative_change
 from goldfold.report.plotting.markdown import table
 from goldfold.report.plotting.row_labels import labels
 from goldfold.report.retrieval.similarities import histogram, median, overlap
@@ -109,7 +109,8 @@ def _by_fold(found: Compared) -> str:
     for fold, own in found.queries.groupby("fold"):
         first, other, counts = own["first"].mean(), own["other"].mean(), sign_test(own["change"].to_numpy())
         change = f"{100 * (other - first):+.2f} pp"
-        relative = f"{100 * (other / first - 1):+.1f} %" if first else ""
+        share = relative_change(other - first, first)
+        relative = "" if share is None else f"{100 * share:+.1f} %"
         signed = (f"{count:,}" for count in (counts.improved, counts.degraded, counts.unchanged))
         rows.append([f"{fold}", f"{len(own):,}", number(first), number(other), change, relative, *signed])
     header = ["fold", "queries", found.first, found.other, "absolute", "relative", "better", "worse", "alike"]

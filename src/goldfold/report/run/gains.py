@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pandas import DataFrame
 
-from goldfold.io.formatting import change, duration
+from goldfold.io.formatting import change, duration, relative_change
 from goldfold.report.plotting.style import FAINT, FOLDS, INK, MUTED, figure, png, styled
 from goldfold.trust.comparisons import Difference, difference_text
 
@@ -108,7 +108,8 @@ def _fold_lines(found: Mapping[str, Any]) -> list[tuple[str, float, str, str]]:
     if not (folds := found["folds"]):
         return []
     members, mean = folds["members"], folds["mean"]
-    gain = change(folds["together"] - mean, folds["together"] / mean - 1 if mean else None, found["bounds"])
+    apart = folds["together"] - mean
+    gain = change(apart, relative_change(apart, mean), found["bounds"])
     told = f"{gain}, better than {folds['better']} of {members} fits"
     spread = f"sd {folds['sd_ddof1']:.4f} over fits"
     return [

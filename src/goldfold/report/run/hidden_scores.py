@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from goldfold.experiment.run_folders import GRADE, REFIT
 from goldfold.io.files import read_json
-from goldfold.io.formatting import change, count, number, plain
+from goldfold.io.formatting import change, count, number, plain, relative_change
 from goldfold.report.plotting.markdown import table
 
 MODELS = ONE_FOLD, BEST, TOGETHER, ALL_ROWS = "one fold", "best fold", "folds combined", "refit"
@@ -76,8 +76,8 @@ def section(run: Path) -> str:
 def _rows(found: Mapping[str, HiddenScore], bounds: Sequence[float]) -> list[list[str]]:
     rows = []
     for model, each in found.items():
-        relative = (each.score - each.validation) / abs(each.validation) if each.validation else None
-        difference = change(each.score - each.validation, relative, bounds)
+        apart = each.score - each.validation
+        difference = change(apart, relative_change(apart, each.validation), bounds)
         rows.append([model, score_text(each), number(each.validation), difference])
     return rows
 

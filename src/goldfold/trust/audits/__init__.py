@@ -22,6 +22,7 @@ from goldfold.trust.audits.leakage import (
 )
 from goldfold.trust.audits.scores import (
     below_untrained,
+    pooled_apart,
     proxy_only,
     selected_on_scored_fold,
     tiny_sample,
@@ -45,6 +46,7 @@ __all__ = [
     "neighbor_leakage",
     "neighbor_ranked",
     "orphan_parameters",
+    "pooled_apart",
     "proxy_only",
     "refuse_errors",
     "rows_without_labels",

@@ -9,20 +9,22 @@ import numpy as np
 
 from goldfold.io.formatting import interval, number
 from goldfold.trust.audits.findings import Finding
+from goldfold.trust.permutations import MANY
 
 if TYPE_CHECKING:
     from goldfold.competition import Metric
     from goldfold.optional_parts import PermutationTest
 
 FEW = 10  # rows of the rarest class below which a score is always reported
-MANY = 30  # rows of the rarest class from which the interval over rows is enough
+FEW_FOLDS = 5  # below this, the interval over rows says more than that over folds
 SIGNIFICANCE = 0.05
 
 
 def worse_than_chance(name: str, summary: Mapping[str, Any]) -> list[Finding]:
     """Report a score that is not better than chance: below it, or with chance inside its 95 % interval.
 
-    summary: of the metric `name`, as in metrics.json. The interval is that over folds, or over rows for one fold.
+    summary: of the metric `name`, as in metrics.json. The interval is that over folds; for fewer than five folds that
+    over rows where there is one, since Student's t over two folds spans most of the range whatever the scores are.
     """
     chance, mean, sign = summary["chance"], summary["mean"], 1 if summary["higher_is_better"] else -1
     if sign * (mean - chance) <= 0:
@@ -31,9 +33,9 @@ def worse_than_chance(name: str, summary: Mapping[str, Any]) -> list[Finding]:
             "well. Look for swapped labels, a wrong positive class, or training that did not happen"
         )
         return [Finding("worse_than_chance", "warning", message, "all folds")]
-    edges, over = summary["interval_95_t"], "folds"
-    if edges is None:
-        edges, over = summary.get("pooled_interval_95_bootstrap"), "rows"
+    edges, over, of_rows = summary["interval_95_t"], "folds", summary.get("pooled_interval_95_bootstrap")
+    if summary["n"] < FEW_FOLDS and of_rows:
+        edges, over = of_rows, "rows"
     if edges and edges[0] <= chance <= edges[1]:
         message = (
             f"{name} {number(mean)} is not significantly better than the chance level {number(chance)}: its 95 % "
@@ -55,6 +57,25 @@ def training_rows_in_database(metric: Metric, summary: Mapping[str, Any]) -> lis
         "papers on hashing: compare it with papers alone, and judge the codes by the same metric of held-out rows"
     )
     return [Finding("training_rows_in_database", "note", message, "all folds")]
+
+
+def pooled_apart(name: str, summary: Mapping[str, Any]) -> list[Finding]:
+    """Report a pooled score that lies outside the interval over folds, as their mean lies outside that over rows.
+
+    summary: of the metric `name`, as in metrics.json.
+    """
+    pooled, mean = summary.get("pooled"), summary["mean"]
+    over_folds, over_rows = summary["interval_95_t"], summary.get("pooled_interval_95_bootstrap")
+    if pooled is None or not over_folds or not over_rows:
+        return []
+    if over_folds[0] <= pooled <= over_folds[1] or over_rows[0] <= mean <= over_rows[1]:
+        return []
+    message = (
+        f"{name} is {number(mean)} on average within folds and {number(pooled)} over all rows pooled, each outside the "
+        "other's 95 % interval: predictions of different folds are not on one scale, so one threshold, a blend or a "
+        "ranking across folds works less well than each fold says. Calibrate the predictions or blend them by ranks"
+    )
+    return [Finding("pooled_apart", "warning", message, "all folds")]
 
 
 def below_untrained(
@@ -115,8 +136,8 @@ def tiny_sample(
     It is reported below 10 rows of the rarest class, and below 30 if the p-value, corrected for the number of `tries`
     by Bonferroni's bound (p x tries), exceeds 5 %.
 
-    tested: the permutation test of the score; None, for a metric without one, reports nothing. tries: epochs x scores
-        that were looked at before this one was reported.
+    score: of all rows pooled, as it was tested. tested: its permutation test; None reports nothing. tries: runs x
+        epochs x scores that were looked at before this one was reported.
     """
     if tested is None:
         return []
@@ -126,8 +147,8 @@ def tiny_sample(
     odds = f"once in {1 / tested.p_value:,.0f}" if tested.p_value > 1e-6 else "less than once in a million"
     message = (
         f"{name} {score:.4f} rests on {tested.smallest_class} rows of the rarest class: random predictions score as "
-        f"well {odds}, and the best of {tries} (epochs x scores looked at) with probability up to {corrected:.2g}. "
-        "Label more rows before this score decides anything"
+        f"well {odds}, and the best of {tries:,} (runs x epochs x scores looked at) with probability up to "
+        f"{corrected:.2g}. Label more rows before this score decides anything"
     )
     return [Finding("tiny_sample", "warning", message, where)]
 
