@@ -85,6 +85,7 @@ def _summary(
         "bounds": list(metric.bounds),
         "chance": chance,
         **_best_possible(experiment, metric, fits),
+        "validation_per_training_row": _validation_share(experiment, list(by_fold)),
         "folds": {str(fold): score for fold, score in by_fold.items()},
         **fold_statistics(list(by_fold.values()), metric.bounds),
     }
@@ -95,6 +96,12 @@ def _summary(
         summary["pooled"] = score(metric, known, oof)
         summary["pooled_interval_95_bootstrap"] = bootstrap_interval(metric, known, oof, groups)
     return summary
+
+
+def _validation_share(experiment: Experiment, fitted: Sequence[int]) -> float:
+    """Validation rows per training row, mean over the fitted folds; comparisons correct their intervals by it."""
+    folds = [experiment.folds[number] for number in fitted]
+    return float(np.mean([len(fold.validation) / len(fold.train) for fold in folds]))
 
 
 def _best_possible(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) -> dict[str, float]:

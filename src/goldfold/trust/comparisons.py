@@ -27,7 +27,8 @@ class Difference:
     """One run's score minus another's on the same folds.
 
     mean: over folds. interval: its 95 % interval; None for one fold. better: in how many of the `folds` it was better.
-        relative: see `io.formatting.relative_change`.
+        relative: see `io.formatting.relative_change`. verdict: "better" or "worse" if the interval excludes 0, else
+        "not shown to differ"; "one fold" for one.
     """
 
     mean: float
@@ -35,14 +36,18 @@ class Difference:
     better: int
     folds: int
     relative: float | None
+    verdict: str = ""
 
 
-def difference(summary: Mapping[str, Any], reference: Mapping[str, Any]) -> Difference:
+def difference(summary: Mapping[str, Any], reference: Mapping[str, Any], compared: int = 1) -> Difference:
     """Compute the paired difference of a metric between two runs with the same protocol and folds.
 
-    summary, reference: of the metric, as in metrics.json. The interval is Student's t over folds, with the variance
-        corrected for training rows that folds share: the factor 1/k becomes 1/k + 1/(k - 1) (Nadeau and Bengio,
-        Inference for the Generalization Error, 2003, for k-fold cross-validation).
+    summary, reference: of the metric, as in metrics.json. The interval is Student's t over k folds, with the variance
+        corrected for training rows that folds share: the factor 1/k becomes 1/k + v, with v the validation rows per
+        training row of a fold (Nadeau and Bengio, Inference for the Generalization Error, 2003). v is 1/(k - 1) in
+        plain cross-validation on all folds, less where some folds were left out, more in folds of time.
+    compared: number of differences that are shown together; the intervals contain all of the true differences with
+        95 % probability (Bonferroni: each has the level 1 - 0.05 / compared).
     """
     from scipy import stats
 
@@ -51,10 +56,20 @@ def difference(summary: Mapping[str, Any], reference: Mapping[str, Any]) -> Diff
     sign, k, mean = (1 if summary["higher_is_better"] else -1), len(pairs), float(differences.mean())
     interval = None
     if k > 1:
-        half = float(stats.t.ppf(0.975, k - 1)) * float(differences.std(ddof=1)) * math.sqrt(1 / k + 1 / (k - 1))
+        share = summary.get("validation_per_training_row", 1 / (k - 1))  # runs of older versions did not record it
+        quantile = float(stats.t.ppf(1 - 0.025 / compared, k - 1))
+        half = quantile * float(differences.std(ddof=1)) * math.sqrt(1 / k + share)
         interval = mean - half, mean + half
-    better = int((sign * differences > 0).sum())
-    return Difference(mean, interval, better, k, relative_change(mean, reference["mean"]))
+    better, relative = int((sign * differences > 0).sum()), relative_change(mean, reference["mean"])
+    return Difference(mean, interval, better, k, relative, _verdict(interval, sign))
+
+
+def _verdict(interval: tuple[float, float] | None, sign: int) -> str:
+    if interval is None:
+        return "one fold"
+    if interval[0] <= 0 <= interval[1]:
+        return "not shown to differ"
+    return "better" if sign * interval[0] > 0 else "worse"
 
 
 def difference_text(found: Difference, bounds: Sequence[float], level: str = "") -> str:

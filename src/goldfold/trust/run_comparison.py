@@ -132,7 +132,7 @@ def _compared(
     first, *others = summaries
     return MetricComparison(
         summaries=summaries,
-        differences={name: difference(summaries[name], summaries[first]) for name in others},
+        differences={name: difference(summaries[name], summaries[first], len(others)) for name in others},
         below=frozenset(finding.where for finding in below),
         seeds=seeds or {},
     )

@@ -15,6 +15,7 @@ from goldfold.io.formatting import interval, number, plain, signed, signed_inter
 from goldfold.report.plotting import markdown
 from goldfold.report.plotting.style import INK, MUTED, figure, fold_color, png, styled, within_reach
 from goldfold.report.run import hidden_scores
+from goldfold.report.run.comparison import together
 
 if TYPE_CHECKING:
     from goldfold.experiment.config import Config
@@ -29,9 +30,10 @@ def table(found: RunComparison, runs: Mapping[str, Path]) -> DataFrame:
     runs: name of a variant -> its run. Columns: metric, variant, run; mean over folds, sd (ddof=1), folds (their
     number), low and high (95 % t interval of the mean over folds), chance; difference to the reference, paired over
     folds, its 95 % interval (difference_low, difference_high), relative (difference / reference), better (number of
-    folds); epochs, steps, samples and seconds of a fit; weights (trained ones); gradient_norm_<term>, mean over fits
-    and epochs, empty for a term without gradient. Of graded runs also the competition's metric on the hidden labels,
-    see `hidden_scores`: hidden_one_fold (mean over fits), hidden_one_fold_sd, hidden_best_fold, hidden_folds_combined,
+    folds), verdict; epochs, steps, samples and seconds of a fit; weights (trained ones); gradient_norm_<term>, mean
+    over fits and epochs, empty for a term without gradient. Of graded runs also the competition's metric on the hidden
+    labels, see `hidden_scores`: hidden_one_fold (mean over fits), hidden_one_fold_sd, hidden_best_fold,
+    hidden_folds_combined,
     hidden_refit.
     """
     rows, first = [], next(iter(found.metrics))
@@ -69,6 +71,7 @@ def _scores(own: MetricComparison, name: str) -> dict[str, Any]:
         "difference_high": edges[1],
         "relative": change.relative if change else None,
         "better": change.better if change else None,
+        "verdict": change.verdict if change else None,
     }
 
 
@@ -131,7 +134,8 @@ def _scores_table(own: MetricComparison, runs: Mapping[str, Path]) -> str:
     first = next(iter(own.summaries.values()))
     unit = "pp" if tuple(first["bounds"]) == (0, 1) else "difference"
     scale = 100 if unit == "pp" else 1
-    header = ("variant", "mean", f"sd (ddof=1, n={first['n']})", "95 % t interval", unit, f"95 % interval, {unit}")
+    edges = f"95 % interval{together(len(own.differences))}, {unit}"
+    header = ("variant", "mean", f"sd (ddof=1, n={first['n']})", "95 % t interval", unit, edges)
     rows = []
     for variant, folder in runs.items():
         summary, change = own.summaries[run_name(folder)], own.differences.get(run_name(folder))
@@ -142,14 +146,16 @@ def _scores_table(own: MetricComparison, runs: Mapping[str, Path]) -> str:
             interval(edges) if edges else "-",
         ]
         if change is None:
-            rows.append([variant, *scores, "", "", "", ""])
+            rows.append([variant, *scores, "", "", "", "", ""])
             continue
         paired = [scale * edge for edge in change.interval] if change.interval else None
         relative = "-" if change.relative is None else f"{100 * change.relative:+.1f} %"
         difference = f"{100 * change.mean:+.2f}" if unit == "pp" else signed(change.mean)
         shown = "one fold" if paired is None else _edges(paired, unit)
-        rows.append([variant, *scores, difference, shown, relative, f"{change.better} of {change.folds}"])
-    return markdown.table((*header, "relative", "better in folds"), rows)
+        rows.append(
+            [variant, *scores, difference, shown, relative, f"{change.better} of {change.folds}", change.verdict]
+        )
+    return markdown.table((*header, "relative", "better in folds", "verdict"), rows)
 
 
 def _hidden_table(found: RunComparison, runs: Mapping[str, Path]) -> str:

@@ -11,13 +11,15 @@ from goldfold.io.formatting import interval, number, plain
 from goldfold.trust.comparisons import difference_text
 from goldfold.trust.run_comparison import MetricComparison, RunComparison
 
+TOLD = 84  # columns of a difference in words
+
 
 def table(found: RunComparison, metric: str) -> DataFrame:
     """A row per run: one metric, its difference to the first run, and the budget of a fit.
 
     The index is the run's name. Columns: mean over folds, sd (ddof=1), chance level; difference, its 95 % interval
-    (low, high), relative difference, number of folds where it is better, number of folds; epochs, steps, samples and
-    seconds of a fit; above_untrained, which is false for runs no better than an untrained baseline.
+    (low, high), relative difference, number of folds where it is better, verdict in words, number of folds; epochs,
+    steps, samples and seconds of a fit; above_untrained, which is false for runs no better than an untrained baseline.
     """
     own = found.metrics[metric]
     rows = {name: _row(name, own) | dict(found.budgets[name]) for name in found.runs}
@@ -51,6 +53,7 @@ def _row(name: str, own: MetricComparison) -> dict[str, Any]:
         "high": high,
         "relative": found.relative if found else None,
         "better": found.better if found else None,
+        "verdict": found.verdict if found else None,
         "folds": summary["n"],
     }
 
@@ -78,14 +81,22 @@ def _table(found: RunComparison, metric: str) -> list[str]:
     lines = [
         f"{metric}, {better} is better, chance {first['chance']:.4f}; differences to {found.runs[0]}, paired over folds"
     ]
-    lines.append(f"  {'run':{wide}}  mean    {'difference, 95 % interval, better in':62}  epochs  samples  s per fit")
+    edges = "95 % interval" + together(len(own.differences))
+    lines.append(f"  {'run':{wide}}  mean    {f'difference, {edges}, better in':{TOLD}}  epochs  samples  s per fit")
     for name, summary in own.summaries.items():
-        told = difference_text(own.differences[name], first["bounds"]) if name in own.differences else ""
+        told = ""
+        if change := own.differences.get(name):
+            told = f"{difference_text(change, first['bounds'])}: {change.verdict}"
         spent = found.budgets[name]
         figures = f"{spent['epochs']:6.0f}  {spent['samples']:7,.0f}  {spent['seconds']:9.1f}"
         mark = "  no better than nothing trained" if name in own.below else ""
-        lines.append(f"  {name:{wide}}  {summary['mean']:.4f}  {told:62}  {figures}{mark}")
+        lines.append(f"  {name:{wide}}  {summary['mean']:.4f}  {told:{TOLD}}  {figures}{mark}")
     return lines
+
+
+def together(differences: int) -> str:
+    """What intervals of so many differences have in common, after "interval"."""
+    return f" ({differences} at once)" if differences > 1 else ""
 
 
 def _over_seeds(own: MetricComparison, wide: int) -> Sequence[str]:
