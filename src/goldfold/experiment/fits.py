@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from goldfold.experiment.failures import explained
 from goldfold.experiment.scoring import metrics_for, metrics_per_score, score_all
 from goldfold.io.files import read_array, read_json, write_array, write_json
 from goldfold.io.progress import EpochProgress
+from goldfold.io.random_states import preserved_states
 from goldfold.io.seeding import derive
 from goldfold.params import Params
 from goldfold.training import checkpoints
@@ -85,7 +86,7 @@ class Fit:
 
     scores, chance: metric name -> score and chance level on the validation rows. epoch: number of the one that
         predicts; None without training. facts: for audits. validation: (rows of the fold, ...) and test: (test rows,
-        ...) predictions.
+        ...) predictions. untrained: metric name -> score of the model before its first step; only of embeddings.
     """
 
     fold: int
@@ -97,6 +98,7 @@ class Fit:
     facts: dict[str, Any]
     validation: np.ndarray
     test: np.ndarray
+    untrained: dict[str, float] = field(default_factory=dict)
 
 
 FitObserver = Callable[[int, int, EpochProgress], None]
@@ -162,8 +164,9 @@ def _fit(
     plan, held_out = build_plan(experiment, number, seed)
     history: History = []
     facts: dict[str, Any] = {}
-    epoch = None
+    epoch, untrained = None, {}
     if plan.stages:
+        untrained = _untrained_scores(experiment, plan, held_out)
         history, facts = train(
             plan,
             loop=experiment.loop,
@@ -177,8 +180,23 @@ def _fit(
     if history:
         epoch = _select(plan, history, experiment, place / CHECKPOINTS)
     predict = finish_plan(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
-    known = {"fold": number, "seed": seed, "epoch": epoch, "history": history, "facts": facts}
+    known = {"fold": number, "seed": seed, "epoch": epoch, "history": history, "facts": facts, "untrained": untrained}
     return predict_and_score(experiment, predict, held_out, known)
+
+
+def _untrained_scores(experiment: Experiment, plan: Plan, held_out: DataFrame) -> dict[str, float]:
+    """The scores of a plan's model before its first step, which training has to beat; only where embeddings are scored.
+
+    Other models predict nothing before they are trained. Random states are restored.
+    """
+    competition = experiment.competition
+    trains = any(stage.epochs for stage in plan.stages)
+    if competition.metric.retrieval is None or plan.model is None or not trains:
+        return {}
+    with preserved_states():
+        model = plan.model.to(experiment.runtime.device)
+        predictions = finish_plan(plan, model, competition.targets, experiment.loop.precision)(held_out)
+        return score_all(metrics_for(competition, predictions), held_out, predictions)
 
 
 def _validation(experiment: Experiment, plan: Plan, held_out: DataFrame) -> Callable[[nn.Module], dict[str, float]]:

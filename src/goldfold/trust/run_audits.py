@@ -12,6 +12,7 @@ from goldfold.optional_parts import LabelColumns
 from goldfold.params import Role, values
 from goldfold.trust import audits
 from goldfold.trust.audits import Finding
+from goldfold.trust.audits.scores import OWN_START
 
 
 def before_training(found: Prepared) -> list[Finding]:
@@ -67,7 +68,7 @@ def after_training(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) 
 def _of_scores(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> list[Finding]:
     """Audit the scores against chance, selection on the scored folds, luck in small sets, and self-made defects."""
     metric, looked = experiment.competition.metric, 1
-    findings = _against_chance(experiment, whole)
+    findings = _against_chance(experiment, whole) + _against_untrained(whole)
     by_hand = experiment.loop.select.isdecimal()
     if by_hand or experiment.loop.select == "best":
         trained = [(fit.history, fit.epoch) for fit in fits if fit.epoch]
@@ -78,6 +79,13 @@ def _of_scores(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> l
     tested = test_of(rows, whole.oof) if test_of else None
     findings += audits.tiny_sample(metric.name, whole.metrics[metric.name]["mean"], tested, max(1, looked))
     return findings + audits.proxy_only(metric)
+
+
+def _against_untrained(whole: Outcome) -> list[Finding]:
+    """The competition's metric against that of the models before training, where they were scored."""
+    summary = next(iter(whole.metrics.values()))
+    start = {OWN_START: summary["untrained"]} if "untrained" in summary else {}
+    return audits.below_untrained("all folds", summary, start)
 
 
 def _against_chance(experiment: Experiment, whole: Outcome) -> list[Finding]:

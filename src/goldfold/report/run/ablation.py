@@ -26,10 +26,11 @@ def table(found: RunComparison, runs: Mapping[str, Path]) -> DataFrame:
     """A row per metric and variant, the reference first.
 
     runs: name of a variant -> its run. Columns: metric, variant, run; mean over folds, sd (ddof=1), folds (their
-    number), low and high (95 % t interval of the mean over folds), chance; difference to the reference, paired over
-    folds, its 95 % interval (difference_low, difference_high), relative (difference / reference), better (number of
-    folds); epochs, steps, samples and seconds of a fit; weights (trained ones); gradient_norm_<term>, mean over fits
-    and epochs, empty for a term without gradient.
+    number), low and high (95 % t interval of the mean over folds), chance, untrained (the mean of the model before its
+    first step, empty if it was not scored); difference to the reference, paired over folds, its 95 % interval
+    (difference_low, difference_high), relative (difference / reference), better (number of folds); epochs, steps,
+    samples and seconds of a fit; weights (trained ones); gradient_norm_<term>, mean over fits and epochs, empty for a
+    term without gradient.
     """
     rows = []
     for metric, own in found.metrics.items():
@@ -52,12 +53,17 @@ def _scores(own: MetricComparison, name: str) -> dict[str, Any]:
         "low": low,
         "high": high,
         "chance": summary["chance"],
+        "untrained": _untrained(summary),
         "difference": change.mean if change else None,
         "difference_low": edges[0],
         "difference_high": edges[1],
         "relative": change.relative if change else None,
         "better": change.better if change else None,
     }
+
+
+def _untrained(summary: Mapping[str, Any]) -> float | None:
+    return summary["untrained"]["mean"] if "untrained" in summary else None
 
 
 def trained_weights(run: Path) -> int:
@@ -116,7 +122,10 @@ def _scores_table(own: MetricComparison, runs: Mapping[str, Path]) -> str:
     first = next(iter(own.summaries.values()))
     unit = "pp" if tuple(first["bounds"]) == (0, 1) else "difference"
     scale = 100 if unit == "pp" else 1
-    header = ("variant", "mean", f"sd (ddof=1, n={first['n']})", "95 % t interval", unit, f"95 % interval, {unit}")
+    scored = any("untrained" in own.summaries[run_name(folder)] for folder in runs.values())
+    middle = ["untrained"] if scored else []
+    spread = f"sd (ddof=1, n={first['n']})"
+    header = ("variant", "mean", spread, "95 % t interval", *middle, unit, f"95 % interval, {unit}")
     rows = []
     for variant, folder in runs.items():
         summary, change = own.summaries[run_name(folder)], own.differences.get(run_name(folder))
@@ -125,6 +134,7 @@ def _scores_table(own: MetricComparison, runs: Mapping[str, Path]) -> str:
             number(summary["mean"]),
             number(summary["sd_ddof1"] or 0) if edges else "-",
             interval(edges) if edges else "-",
+            *([number(summary["untrained"]["mean"]) if "untrained" in summary else "-"] if scored else []),
         ]
         if change is None:
             rows.append([variant, *scores, "", "", "", ""])

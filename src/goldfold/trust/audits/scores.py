@@ -43,6 +43,9 @@ def worse_than_chance(name: str, summary: Mapping[str, Any]) -> list[Finding]:
     return []
 
 
+OWN_START = "the model it started from"  # as the reference of `below_untrained`
+
+
 def below_untrained(
     name: str, summary: Mapping[str, Any], references: Mapping[str, Mapping[str, Any]]
 ) -> list[Finding]:
