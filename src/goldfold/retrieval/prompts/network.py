@@ -63,6 +63,7 @@ class PromptedEmbedder(nn.Module):
         unfreeze(self.image, params.unfreeze_blocks)  # fails, too, where the image stage is left out
         if not in_image:
             self.image.requires_grad_(False)
+            self.losses.requires_grad_(False)
         learns = towers.learned and params.trains_prompts
         self.project_image.requires_grad_(learns or (in_image and self.losses.uses_projection))
         self.project_text.requires_grad_(learns or (towers.learned and not self.keeps_texts))
@@ -143,7 +144,7 @@ class PromptedEmbedder(nn.Module):
         super().train(mode)
         for module in self.modules():
             own = list(module.parameters())
-            if own and not any(parameter.requires_grad for parameter in own):
+            if module is not self and own and not any(parameter.requires_grad for parameter in own):
                 module.train(False)
         return self
 

@@ -166,7 +166,7 @@ class PromptedEmbedderParams(Params):
     @field_validator("templates", mode="before")
     @classmethod
     def _several(cls, templates: Any) -> Any:
-        return (templates,) if isinstance(templates, str) else templates
+        return (templates,) if isinstance(templates, str) else tuple(templates)
 
     @field_validator("templates")
     @classmethod

@@ -92,11 +92,10 @@ def _tokens(texts: Sequence[str], tower: TextTower, n_ctx: int) -> tuple[Tensor,
     """
     halves = [tuple(part.strip() for part in text.split("{}")) for text in texts]
     empty = _of_text("", tower)
-    found = []
+    lead = _common_prefix(empty, _of_text("a", tower))
+    tail, found = len(empty) - lead, []
     for before, after in halves:
         first, second = _of_text(before, tower), _of_text(after, tower)
-        lead = _common_prefix(empty, first if before else second)
-        tail = len(empty) - lead
         head = first[: len(first) - tail] if before else empty[:lead]
         rest = second[lead:] if after else empty[lead:]
         found.append((head, rest))
