@@ -23,7 +23,7 @@ from goldfold.data.column_values import as_texts
 from goldfold.errors import GoldfoldError
 from goldfold.nn import backbones, batches, feature_cache, hash_fusion, image_towers, schedules, text_towers
 from goldfold.nn.hash_fusion import FusionHead
-from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, TextColumn, with_defaults
+from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, TextColumn, Towers, with_defaults
 from goldfold.recipes.targets import SeveralLabels, several
 from goldfold.retrieval.hashing import codes as hash_codes
 from goldfold.retrieval.hashing.codes import Vote
@@ -47,7 +47,7 @@ class FusionParams(Params):
         description="mlp_baseline: one hidden layer on both features; no_hash: direction/magnitude fusion; hash_bce: "
         "with a hash layer; full: and with the losses of alignment and hash codes; no_decompose: full, on the features",
     )
-    towers: str = Field(
+    towers: Towers = Field(
         "", description="folder of CLIP, SigLIP or SigLIP2 with both towers; empty: backbone and text_tower"
     )
     backbone: Annotated[BackboneName, Needs(towers="")] = Field(

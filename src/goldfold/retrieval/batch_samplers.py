@@ -69,7 +69,7 @@ def m_per_class(labels: np.ndarray, m: int, batch_size: int, seed: int, epoch: i
         raise GoldfoldError(
             "batch_not_fillable",
             f"a batch of {batch_size} needs at least two classes with up to {m} images each, and the {len(counts)} "
-            f"classes give at most {capacity} images: change m_per_class or metric_batch_size",
+            f"classes give at most {capacity} images: change m_per_class or the batch size",
         )
     rng = np.random.default_rng(seeding.derive(seed, "m per class", epoch))
     images = [_Rounds(np.flatnonzero(codes == code), rng) for code in range(len(counts))]

@@ -15,7 +15,7 @@ from goldfold.experiment import run_folders as runs
 from goldfold.experiment.run_folders import BLEND, run_name
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json
-from goldfold.params import Role, names
+from goldfold.params import Role, names, values
 from goldfold.trust.audits import Finding, below_untrained, merge_places
 from goldfold.trust.audits.scores import OWN_START
 from goldfold.trust.comparisons import comparable_metrics
@@ -112,9 +112,15 @@ def _weights_of_own_row(workspace: Workspace, run: Path) -> tuple[bool | None, .
 
 
 def _parameters(workspace: Workspace, run: Path, role: Role) -> list[str]:
-    """The parameters with this role of a run's recipe; none if the competition no longer has the recipe."""
-    recipe = workspace.competition(run.parent.name).recipes.get(_config(run)["recipe"])
-    return names(recipe.params, role) if recipe else []
+    """The parameters with this role that have an effect in a run; none if the competition no longer has its recipe."""
+    config = _config(run)
+    recipe = workspace.competition(run.parent.name).recipes.get(config["recipe"])
+    if recipe is None:
+        return []
+    try:
+        return list(values(_resolved(workspace, run, config).params, role))
+    except GoldfoldError:  # made with parameters of an earlier version
+        return names(recipe.params, role)
 
 
 def _parameter(workspace: Workspace, run: Path, role: Role) -> str | None:
@@ -149,7 +155,8 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _alike(workspace: Workspace, trained: Path) -> tuple[str, ...]:
-    return (*ALIKE, *_parameters(workspace, trained, Role.BACKBONE)[:1])
+    towers = _parameters(workspace, trained, Role.TOWERS)
+    return (*ALIKE, *_parameters(workspace, trained, Role.BACKBONE)[:1], *towers)
 
 
 def _trained(folder: Path) -> bool:

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from goldfold.images.augmentation import AugmentationName
 from goldfold.nn import schedules, text_towers
-from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained
+from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, Towers
 from goldfold.retrieval.prompts import templates as prompt_templates
 
 StageMode = Literal["prompt_only", "image_only", "prompt_then_image"]
@@ -18,6 +18,7 @@ Heads = Literal["feature", "both"]
 TWO_PARTS = Needs(towers="")
 IN_PROMPTS = Needs(prompt_epochs=Not(0))
 IN_IMAGE = Needs(image_epochs=Not(0))
+LEARNS_PROMPTS = Needs(prompt_epochs=Not(0), freeze_prompt=False)
 RISES = Not("constant")
 
 
@@ -28,7 +29,7 @@ def _used(weight: str) -> Needs:
 class PromptedEmbedderParams(Params):
     """Two towers, the prompts of stage one, the losses of stage two; the defaults are those of CLIP-ReID for a ViT."""
 
-    towers: str = Field("", description="folder of a CLIP with both towers; empty: backbone and text_tower")
+    towers: Towers = Field("", description="folder of a CLIP with both towers; empty: backbone and text_tower")
     backbone: Annotated[BackboneName, TWO_PARTS] = Field(
         "efficientnet_lite0", description="timm's name of the image tower"
     )
@@ -60,8 +61,10 @@ class PromptedEmbedderParams(Params):
         120, ge=0, description="epochs of the stage that learns prompts; 0: none"
     )
     prompt_batch_size: Annotated[int, IN_PROMPTS] = Field(64, ge=2, description="images per batch")
-    prompt_learning_rate: float = Field(3.5e-4, gt=0, description="peak learning rate of the prompts")
-    prompt_weight_decay: float = Field(1e-4, ge=0, description="weight decay of the prompts")
+    prompt_learning_rate: Annotated[float, LEARNS_PROMPTS] = Field(
+        3.5e-4, gt=0, description="peak learning rate of the prompts"
+    )
+    prompt_weight_decay: Annotated[float, LEARNS_PROMPTS] = Field(1e-4, ge=0, description="weight decay of the prompts")
     prompt_schedule: Annotated[schedules.Name, IN_PROMPTS] = Field("cosine", description="schedule of the prompts")
     prompt_warmup: Annotated[float, IN_PROMPTS, Needs(prompt_schedule=RISES)] = Field(
         5 / 120, ge=0, lt=1, description="share of the steps in which the rate rises"
