@@ -150,6 +150,18 @@ def test_the_second_stage_tunes_the_image_tower_against_texts_computed_once(plan
     assert facts["image"]["without_gradient"] == []
 
 
+def test_vectors_stand_where_their_slot_is_as_transformers_reads_the_text(planned, clip):
+    model = planned(stage_mode="image_only", templates=("a photo of a {} red house",)).model.eval()
+    reference, tokenizer = tower_checkpoints.reference(clip)
+    words = ("cat", "dog", "tree")
+    tokens = [tokenizer(word)["input_ids"][1] for word in words]
+    with torch.no_grad():
+        model.contexts[4] = reference.text_model.embeddings.token_embedding.weight[tokens]
+        written = tokenizer([f"a photo of a {' '.join(words)} red house"], return_tensors="pt")
+        expected = reference.get_text_features(**written).pooler_output
+        torch.testing.assert_close(model.identities()[4:5], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_texts_are_a_mean_over_templates_and_follow_the_columns(planned):
     model = planned(templates=TWO, stage_mode="image_only").model.eval()
     with torch.no_grad():
@@ -384,6 +396,7 @@ def test_a_fit_interrupted_in_or_between_its_stages_ends_with_the_same_bits(rows
     for key in ("loss", "monitored", "learning_rate"):
         assert [row[key] for row in found.history] == [row[key] for row in expected.history]
     assert found.untrained == expected.untrained
+    assert found.untrained.keys() == found.scores.keys()
     assert found.untrained != expected.scores
 
 
