@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,10 @@ def test_values_of_columns_make_prompts_of_their_own(folders):
     assert templates.columns(["{aspect} {} {side}", "{} {aspect}"]) == ("aspect", "side")
 
 
+@pytest.mark.skipif(
+    importlib.util.find_spec("wordllama") is None, reason="the packaged text tower needs the package wordllama"
+)
 def test_words_without_a_transformer_are_averaged_with_the_vectors():
-    pytest.importorskip("wordllama", reason="the packaged text tower needs the package wordllama")
     tower = text_towers.load("wordllama")
     made = prompts(tower, "a photo of a {} hand", n_ctx=3)
     contexts = torch.randn(3, 256)
