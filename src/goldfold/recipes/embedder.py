@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.errors import GoldfoldError
-from goldfold.io import seeding
 from goldfold.params import mark_unused, with_defaults
 from goldfold.retrieval import losses as metric_losses
 from goldfold.retrieval.cosines import concatenate_fits
@@ -27,8 +26,6 @@ from goldfold.retrieval.training_rows import Columns, TrainingRows, labeled_rows
 if TYPE_CHECKING:
     from pandas import DataFrame
     from torch import nn
-
-WATCHED = 200  # training rows whose embeddings are watched for collapse
 
 
 def recipe(
@@ -88,14 +85,7 @@ def _build(
         inference = inference.with_cached_backbone(model, runtime)
     stages = [simsiam_stage(training)] if params.simsiam_epochs else []
     stages += [metric_stage(training, labeled, inference.inputs)] if labeled else []
-    watched = np.random.default_rng(seeding.derive(runtime.seed, "watched")).permutation(len(rows))[:WATCHED]
-    return Plan(
-        model=model,
-        stages=stages,
-        predict=cast(Callable[..., np.ndarray], inference.predict),  # of the plan's own model
-        monitor=partial(inference.monitor, tuple(rows["path"].iloc[np.sort(watched)])),
-        pictures=partial(inference.pictures, tuple(rows["path"])),
-    )
+    return inference.plan(model, stages, rows, runtime.seed)
 
 
 def _trains_backbone(params: EmbedderParams) -> bool:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from goldfold.nn import hash_fusion, schedules, text_towers
-from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, TextColumn
+from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, TextColumn, Towers
 from goldfold.retrieval.hashing.codes import Vote
 
 HASHED = ("hash_bce", "full", "no_decompose")  # models with a hash layer
@@ -24,7 +24,7 @@ class FusionParams(Params):
         description="mlp_baseline: one hidden layer on both features; no_hash: direction/magnitude fusion; hash_bce: "
         "with a hash layer; full: and with the losses of alignment and hash codes; no_decompose: full, on the features",
     )
-    towers: str = Field(
+    towers: Towers = Field(
         "", description="folder of CLIP, SigLIP or SigLIP2 with both towers; empty: backbone and text_tower"
     )
     backbone: Annotated[BackboneName, Needs(towers="")] = Field(

@@ -1,18 +1,49 @@
 """Batch samplers for metric learning: random, m images per class, two categories per batch, apart in time.
 
-Every function returns the batches of an epoch, int64 arrays of positions; equal (seed, epoch) give equal batches.
+Every sampler returns the batches of an epoch, int64 arrays of positions; equal (seed, epoch) give equal batches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from goldfold.data import neighbors
 from goldfold.errors import GoldfoldError
+from goldfold.images import augmentation
 from goldfold.io import seeding
 from goldfold.nn import batches
+
+BatchSampler = Callable[[int], list[np.ndarray]]  # epoch -> positions of the rows, batch by batch
+
+
+def own_parts(drawn: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Return this process's part of every batch; all processes together see the batches of a single one."""
+    rank, world_size = batches.rank_and_world_size()
+    return [batch[: len(batch) - len(batch) % world_size][rank::world_size] for batch in drawn]
+
+
+def sampled(
+    dataset: Callable[[int], batches.FromDataset], sampler: BatchSampler
+) -> Callable[[int], batches.FromDataset]:
+    """Return epoch -> batches of a dataset whose positions a sampler draws.
+
+    dataset: of `batches.from_dataset`, whose samples are called with (epoch, position, its occurrence in the epoch).
+    """
+
+    def epoch_batches(epoch: int) -> batches.FromDataset:
+        drawn = sampler(epoch)
+        before = augmentation.occurrences(np.concatenate(drawn).tolist())  # over the parts of all processes
+        counts = np.split(before, np.cumsum([len(batch) for batch in drawn])[:-1])
+        keys: list[list[tuple[int, ...]]] = [
+            [(epoch, *key) for key in zip(own.tolist(), count.tolist(), strict=True)]
+            for own, count in zip(own_parts(drawn), own_parts(counts), strict=True)
+        ]
+        return replace(dataset(epoch), batches=keys)
+
+    return epoch_batches
 
 
 def random_batches(n: int, batch_size: int, seed: int, epoch: int) -> list[np.ndarray]:
@@ -38,7 +69,7 @@ def m_per_class(labels: np.ndarray, m: int, batch_size: int, seed: int, epoch: i
         raise GoldfoldError(
             "batch_not_fillable",
             f"a batch of {batch_size} needs at least two classes with up to {m} images each, and the {len(counts)} "
-            f"classes give at most {capacity} images: change m_per_class or metric_batch_size",
+            f"classes give at most {capacity} images: change m_per_class or the batch size",
         )
     rng = np.random.default_rng(seeding.derive(seed, "m per class", epoch))
     images = [_Rounds(np.flatnonzero(codes == code), rng) for code in range(len(counts))]

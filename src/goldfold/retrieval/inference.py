@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 from torch import nn
 
-from goldfold.competition import Runtime
+from goldfold.competition import Plan, Runtime, Stage
 from goldfold.images import reading
+from goldfold.io import seeding
 from goldfold.nn import collapse, feature_cache
 from goldfold.nn.batches import prediction_batches
 from goldfold.optional_parts import Monitored
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 Paths = tuple[Path, ...]
 InputsOf = Callable[[Paths], np.ndarray]
+WATCHED = 200  # training rows whose embeddings are watched for collapse
 NEAREST = 4  # nearest training images in a picture, two by two
 
 
@@ -63,17 +65,17 @@ class Inference:
         """Return the network's inputs: pixels, or cached features float32 (n, f) if the backbone is frozen."""
         return self.backbone_features(paths) if self.backbone_features else self.pixels(paths)
 
-    def embeddings(self, model: Embedder, paths: Paths) -> np.ndarray:
+    def embeddings(self, model: nn.Module, paths: Paths) -> np.ndarray:
         """Embed files, float32 (n, d); the model must be in evaluation mode."""
         block = max(1, len(paths) if self.backbone_features else self._capacity())
         parts = [paths[start : start + block] for start in range(0, len(paths), block)]
         return np.concatenate([_embed(model, self.inputs(part)) for part in parts])
 
-    def predict(self, model: Embedder, finished: None, rows: DataFrame) -> np.ndarray:
+    def predict(self, model: nn.Module, finished: None, rows: DataFrame) -> np.ndarray:
         """Embed rows with a column `path`, float32 (n, d); for `Plan.predict`."""
         return self.embeddings(model, tuple(rows["path"]))
 
-    def monitor(self, paths: Paths, model: Embedder) -> dict[str, Monitored]:
+    def monitor(self, paths: Paths, model: nn.Module) -> dict[str, Monitored]:
         """Measure how much of their space the embeddings of files use; a collapse is an alarm. For `Plan.monitor`."""
         statistics = collapse.measure_features(self.embeddings(model, paths))
         alarm = ", ".join(statistics.verdicts)
@@ -83,7 +85,7 @@ class Inference:
             "median_cosine": Monitored(statistics.median_cosine),
         }
 
-    def pictures(self, train_paths: Paths, model: Embedder, finished: None, rows: DataFrame) -> dict[str, np.ndarray]:
+    def pictures(self, train_paths: Paths, model: nn.Module, finished: None, rows: DataFrame) -> dict[str, np.ndarray]:
         """Draw the four training images nearest to each row, without the row itself; for `Plan.pictures`.
 
         Returns {"nearest": float32 (n, 2 size, 2 size, 3)}, the nearest at the top left, the second at its right.
@@ -96,12 +98,23 @@ class Inference:
         images = [reading.load_resized([train_paths[k] for k in each], self.size, self.gray) for each in nearest]
         return {"nearest": np.stack([_montage(each) for each in images])}
 
+    def plan(self, model: nn.Module, stages: Sequence[Stage], rows: DataFrame, seed: int) -> Plan:
+        """Return the plan that trains the stages and predicts embeddings; some training rows watch for collapse."""
+        watched = np.random.default_rng(seeding.derive(seed, "watched")).permutation(len(rows))[:WATCHED]
+        return Plan(
+            model=model,
+            stages=stages,
+            predict=cast(Callable[..., np.ndarray], self.predict),  # of the plan's own model
+            monitor=partial(self.monitor, tuple(rows["path"].iloc[np.sort(watched)])),
+            pictures=partial(self.pictures, tuple(rows["path"])),
+        )
+
     def _capacity(self) -> int:
         """Number of images whose pixels fit into `memory`."""
         return int(self.memory * 2**30 / (self.size**2 * (1 if self.gray else 3))) or 64
 
 
-def _embed(model: Embedder, inputs: np.ndarray) -> np.ndarray:
+def _embed(model: nn.Module, inputs: np.ndarray) -> np.ndarray:
     """Embeddings of the network's inputs, float32 (n, d)."""
     device = next(model.parameters()).device
     batch_size = 16 if device.type == "cpu" else 256  # maps of more images do not fit into a CPU's cache

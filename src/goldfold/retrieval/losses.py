@@ -46,22 +46,23 @@ def create(
     bins: int = 10,
     kernel: Kernel = "triangular",
     sigma: float = 0.05,
-    **margin: float,
+    **margin_and_scale: float,
 ) -> MetricLoss:
     """Create the loss `name`.
 
     classes, width: number of labels, which are 0 to classes - 1, and dimensions of the embeddings. Only ArcFace needs
         them; its class weights are parameters of the loss.
     bins, kernel, sigma: of FastAP.
-    margin: of triplet in Euclidean distance of unit vectors, of arcface in degrees; the library's default if not given.
+    margin_and_scale: `margin` of triplet in Euclidean distance of unit vectors, of arcface in degrees; `scale` of
+        arcface; the library's default if not given.
     """
     from pytorch_metric_learning import losses
 
     makers: dict[str, Callable[..., nn.Module]] = {
         "fastap": lambda: losses.FastAPLoss(bins) if kernel == "triangular" else GaussianFastAP(bins, sigma),
-        "triplet": lambda: losses.TripletMarginLoss(**margin),
+        "triplet": lambda: losses.TripletMarginLoss(**margin_and_scale),
         "contrastive": lambda: losses.ContrastiveLoss(),
-        "arcface": lambda: losses.ArcFaceLoss(classes, width, **margin),
+        "arcface": lambda: losses.ArcFaceLoss(classes, width, **margin_and_scale),
         "multi_similarity": lambda: losses.MultiSimilarityLoss(),
     }
     return MetricLoss(makers[name](), _miner(miner))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -14,18 +13,16 @@ from torch import Tensor, nn
 
 from goldfold.competition import Stage
 from goldfold.errors import GoldfoldError
-from goldfold.images import augmentation
 from goldfold.io import seeding
 from goldfold.nn import batches, schedules
 from goldfold.optional_parts import UntrainedLoss
 from goldfold.retrieval import batch_samplers, two_views
 from goldfold.retrieval import losses as metric_losses
+from goldfold.retrieval.batch_samplers import BatchSampler
 from goldfold.retrieval.inference import InputsOf
 from goldfold.retrieval.network import Embedder
 from goldfold.retrieval.parameters import EmbedderParams
 from goldfold.retrieval.training_rows import LabeledRows, TrainingRows
-
-BatchSampler = Callable[[int], list[np.ndarray]]  # epoch -> positions among the labeled rows, batch by batch
 
 
 def metric_stage(training: TrainingRows, labeled: LabeledRows, inputs: InputsOf) -> Stage:
@@ -86,7 +83,7 @@ def _batches(
         assert labeled.codes is not None
         values = torch.from_numpy(inputs(tuple(training.rows["path"].iloc[labeled.rows])))
         tensors = values.to(runtime.device), torch.from_numpy(labeled.codes).to(runtime.device)
-        return lambda epoch: batches.InMemory(tensors, _own_parts(sampler(epoch)))
+        return lambda epoch: batches.InMemory(tensors, batch_samplers.own_parts(sampler(epoch)))
     views = training.random_views(params.metric_augmentation)
     if labeled.codes is None:
         near = None
@@ -96,24 +93,7 @@ def _batches(
     else:
         item = two_views.OneView(views, labeled.rows, labeled.codes)
     dataset = batches.from_dataset(item, len(labeled.rows), 1, runtime.seed, runtime.workers)
-
-    def epoch_batches(epoch: int) -> batches.FromDataset:
-        drawn = sampler(epoch)
-        before = augmentation.occurrences(np.concatenate(drawn).tolist())  # over the parts of all processes
-        counts = np.split(before, np.cumsum([len(batch) for batch in drawn])[:-1])
-        keys: list[list[tuple[int, ...]]] = [
-            [(epoch, *key) for key in zip(own.tolist(), count.tolist(), strict=True)]
-            for own, count in zip(_own_parts(drawn), _own_parts(counts), strict=True)
-        ]
-        return replace(dataset(epoch), batches=keys)
-
-    return epoch_batches
-
-
-def _own_parts(drawn: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """This process's part of every batch."""
-    rank, world_size = batches.rank_and_world_size()
-    return [batch[: len(batch) - len(batch) % world_size][rank::world_size] for batch in drawn]
+    return batch_samplers.sampled(dataset, sampler)
 
 
 def _losses(name: str, device: torch.device, model: nn.Module, batch: tuple[Tensor, Tensor]) -> Mapping[str, Tensor]:
@@ -148,7 +128,7 @@ def _untrained_loss(
 ) -> dict[str, UntrainedLoss]:
     """The loss of random embeddings in the batches of the first epoch."""
     assert model.metric is not None
-    device, first_epoch = training.runtime.device, _own_parts(sampler(0))
+    device, first_epoch = training.runtime.device, batch_samplers.own_parts(sampler(0))
     codes = None if labeled.codes is None else torch.from_numpy(labeled.codes)
     labels = [(_labels_of_views(len(rows)) if codes is None else codes[rows]).to(device) for rows in first_epoch]
     seed = seeding.derive(training.runtime.seed, "random embeddings")

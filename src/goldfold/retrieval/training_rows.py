@@ -99,13 +99,22 @@ def labeled_rows(training: TrainingRows) -> LabeledRows:
         raise GoldfoldError(
             "no_label_column", "labels=true needs a column of labels, and this recipe has none: choose labels=views"
         )
-    codes, known = pd.factorize(training.rows[training.columns.label])
+    return rows_with_labels(training.rows[training.columns.label], "choose labels=views or metric_epochs=0")
+
+
+def rows_with_labels(labels: pd.Series, instead: str) -> LabeledRows:
+    """Return the rows that have a label, and their labels as numbers.
+
+    instead: what to do without enough labels, for the error. Raises GoldfoldError if no two labels are there of which
+    one occurs twice.
+    """
+    codes, known = pd.factorize(labels)
     counts = np.bincount(codes[codes >= 0], minlength=1)
     if len(known) < 2 or counts.max() < 2:
         raise GoldfoldError(
             "too_few_labels",
-            f"a metric loss needs two labels, one of them twice, and the column '{training.columns.label}' has "
-            f"{len(known)} labels, each at most {counts.max()} times: choose labels=views or metric_epochs=0",
+            f"a metric loss needs two labels, one of them twice, and the column '{labels.name}' has {len(known)} "
+            f"labels, each at most {counts.max()} times: {instead}",
         )
     return LabeledRows(rows=np.flatnonzero(codes >= 0), codes=codes[codes >= 0].astype(np.int64))
 

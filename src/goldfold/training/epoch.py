@@ -100,7 +100,8 @@ def _step(training: Training, stage: Stage, loop: LoopOptions) -> None:
     optimizer, facts = training.optimizer, training.facts[stage.name]
     if loop.clip:
         training.scaler.unscale_(optimizer)
-        nn.utils.clip_grad_norm_(training.model.parameters(), loop.clip)
+        clipped = [each for group in optimizer.param_groups if group.get("clip", True) for each in group["params"]]
+        nn.utils.clip_grad_norm_(clipped, loop.clip)
     training.scaler.step(optimizer)
     training.scaler.update()
     if "without_gradient" not in facts:

@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from goldfold.competition import Stage
 from goldfold.io import random_states
+from goldfold.nn.optimizers import refuse_duplicates
 from goldfold.training.diagnostics import LearningRates, freeze_unoptimized
 
 History = list[dict[str, Any]]
@@ -53,6 +54,7 @@ def begin_stage(
 ) -> Training:
     """Build a stage's optimizer and schedule, and freeze parameters that the optimizer does not hold."""
     optimizer = stage.optimizer(model)
+    refuse_duplicates(optimizer.param_groups)
     rates = LearningRates.of(optimizer)
     held = freeze_unoptimized(model, optimizer, trainable)
     facts[stage.name] = {

@@ -12,6 +12,7 @@ from goldfold.optional_parts import LabelColumns
 from goldfold.params import Role, values
 from goldfold.trust import audits
 from goldfold.trust.audits import Finding
+from goldfold.trust.audits.scores import OWN_START
 from goldfold.trust.permutations import permutation_test
 
 
@@ -73,7 +74,7 @@ def of_training(fit: Fit, where: str) -> list[Finding]:
 def _of_scores(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, runs: int) -> list[Finding]:
     """Audit the scores against chance, selection on the scored folds, luck in small sets, and self-made defects."""
     metric, looked = experiment.competition.metric, 1
-    findings = _against_chance(experiment, whole)
+    findings = _against_chance(experiment, whole) + _against_untrained(whole)
     by_hand = experiment.loop.select.isdecimal()
     if by_hand or experiment.loop.select == "best":
         trained = [(fit.history, fit.epoch) for fit in fits if fit.epoch]
@@ -96,6 +97,13 @@ def _luck(experiment: Experiment, whole: Outcome, tries: int) -> list[Finding]:
     if metric.options.classes and len(targets) == 1:
         smallest = int(rows[targets[0]].value_counts().min())
     return audits.tiny_sample(metric.name, pooled, permutation_test(metric, rows, whole.oof, smallest), tries)
+
+
+def _against_untrained(whole: Outcome) -> list[Finding]:
+    """The competition's metric against that of the models before training, where they were scored."""
+    summary = next(iter(whole.metrics.values()))
+    start = {OWN_START: summary["untrained"]} if "untrained" in summary else {}
+    return audits.below_untrained("all folds", summary, start)
 
 
 def _against_chance(experiment: Experiment, whole: Outcome) -> list[Finding]:

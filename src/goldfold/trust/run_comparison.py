@@ -103,7 +103,10 @@ def on_folds(run: Path, metric: str, summary: Mapping[str, Any], folds: Sequence
     chance = [fit["chance"][metric] for fit in fits if str(fit["fold"]) in folds]
     values = {fold: summary["folds"][fold] for fold in folds}
     kept = {key: value for key, value in summary.items() if not key.startswith("pooled")}
-    own = {"folds": values, "chance": fmean(chance or [summary["chance"]])}
+    own: dict[str, Any] = {"folds": values, "chance": fmean(chance or [summary["chance"]])}
+    if "untrained" in summary:
+        start = {fold: summary["untrained"]["folds"][fold] for fold in folds}
+        own["untrained"] = {"folds": start, "mean": fmean(start.values())}
     return {**kept, **own, **fold_statistics(list(values.values()), summary["bounds"])}
 
 

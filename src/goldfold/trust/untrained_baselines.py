@@ -15,8 +15,9 @@ from goldfold.experiment import run_folders as runs
 from goldfold.experiment.run_folders import BLEND, run_name
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json
-from goldfold.params import Role, names
+from goldfold.params import Role, names, values
 from goldfold.trust.audits import Finding, below_untrained, merge_places
+from goldfold.trust.audits.scores import OWN_START
 from goldfold.trust.comparisons import comparable_metrics
 
 WEIGHTS = {True: "pretrained weights", False: "untrained weights", None: "the weights it starts from"}
@@ -76,9 +77,19 @@ def no_better(rows: ComparedRuns, summaries: Mapping[str, Mapping[str, Any]]) ->
     """Trained runs whose mean is not above that of an untrained baseline. summaries: run -> one metric's."""
     return [
         finding
-        for name, baselines in rows.baselines.items()
-        for finding in below_untrained(name, summaries[name], {each: summaries[each] for each in baselines})
+        for name in summaries
+        for finding in below_untrained(
+            name, summaries[name], _references(rows.baselines.get(name, ()), summaries, name)
+        )
     ]
+
+
+def _references(
+    baselines: Sequence[str], summaries: Mapping[str, Mapping[str, Any]], name: str
+) -> dict[str, Mapping[str, Any]]:
+    """What a run has to beat, by name: the model it started from, and untrained baselines."""
+    start = summaries[name].get("untrained")
+    return ({OWN_START: start} if start else {}) | {each: summaries[each] for each in baselines}
 
 
 def _wanted(workspace: Workspace, folders: Sequence[Path]) -> list[tuple[Path, bool | None]]:
@@ -86,14 +97,30 @@ def _wanted(workspace: Workspace, folders: Sequence[Path]) -> list[tuple[Path, b
     pairs = []
     for folder in filter(_trained, folders):
         kinds = (True, False) if _parameter(workspace, folder, Role.PRETRAINED) else (None,)
-        pairs += [(folder, weights) for weights in kinds]
+        own = _weights_of_own_row(workspace, folder)
+        pairs += [(folder, weights) for weights in kinds if weights not in own]
     return [(folder, weights) for folder, weights in pairs if _starts_from(workspace, folder, weights)]
 
 
+def _weights_of_own_row(workspace: Workspace, run: Path) -> tuple[bool | None, ...]:
+    """The weights whose score before training is in the run itself; none in runs of versions that did not score it."""
+    first = next(iter(read_json(run / "metrics.json").values()))
+    if "untrained" not in first:
+        return ()
+    key = _parameter(workspace, run, Role.PRETRAINED)
+    return (_config(run).get(key) if key else None,)
+
+
 def _parameters(workspace: Workspace, run: Path, role: Role) -> list[str]:
-    """The parameters with this role of a run's recipe; none if the competition no longer has the recipe."""
-    recipe = workspace.competition(run.parent.name).recipes.get(_config(run)["recipe"])
-    return names(recipe.params, role) if recipe else []
+    """The parameters with this role that have an effect in a run; none if the competition no longer has its recipe."""
+    config = _config(run)
+    recipe = workspace.competition(run.parent.name).recipes.get(config["recipe"])
+    if recipe is None:
+        return []
+    try:
+        return list(values(_resolved(workspace, run, config).params, role))
+    except GoldfoldError:  # made with parameters of an earlier version
+        return names(recipe.params, role)
 
 
 def _parameter(workspace: Workspace, run: Path, role: Role) -> str | None:
@@ -128,7 +155,8 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _alike(workspace: Workspace, trained: Path) -> tuple[str, ...]:
-    return (*ALIKE, *_parameters(workspace, trained, Role.BACKBONE)[:1])
+    towers = _parameters(workspace, trained, Role.TOWERS)
+    return (*ALIKE, *_parameters(workspace, trained, Role.BACKBONE)[:1], *towers)
 
 
 def _trained(folder: Path) -> bool:

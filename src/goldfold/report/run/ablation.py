@@ -28,13 +28,12 @@ def table(found: RunComparison, runs: Mapping[str, Path]) -> DataFrame:
     """A row per metric and variant, the reference first.
 
     runs: name of a variant -> its run. Columns: metric, variant, run; mean over folds, sd (ddof=1), folds (their
-    number), low and high (95 % t interval of the mean over folds), chance; difference to the reference, paired over
-    folds, its 95 % interval (difference_low, difference_high), relative (difference / reference), better (number of
-    folds), verdict; epochs, steps, samples and seconds of a fit; weights (trained ones); gradient_norm_<term>, mean
-    over fits and epochs, empty for a term without gradient. Of graded runs also the competition's metric on the hidden
-    labels, see `hidden_scores`: hidden_one_fold (mean over fits), hidden_one_fold_sd, hidden_best_fold,
-    hidden_folds_combined,
-    hidden_refit.
+    number), low and high (95 % t interval of the mean over folds), chance, untrained (the mean of the model before its
+    first step, empty if it was not scored); difference to the reference, paired over folds, its 95 % interval
+    (difference_low, difference_high), relative (difference / reference), better (number of folds), verdict; epochs,
+    steps, samples and seconds of a fit; weights (trained ones); gradient_norm_<term>, mean over fits and epochs, empty
+    for a term without gradient. Of graded runs also the competition's metric on the hidden labels, see `hidden_scores`:
+    hidden_one_fold (mean over fits), hidden_one_fold_sd, hidden_best_fold, hidden_folds_combined, hidden_refit.
     """
     rows, first = [], next(iter(found.metrics))
     for metric, own in found.metrics.items():
@@ -66,6 +65,7 @@ def _scores(own: MetricComparison, name: str) -> dict[str, Any]:
         "low": low,
         "high": high,
         "chance": summary["chance"],
+        "untrained": _untrained(summary),
         "difference": change.mean if change else None,
         "difference_low": edges[0],
         "difference_high": edges[1],
@@ -73,6 +73,10 @@ def _scores(own: MetricComparison, name: str) -> dict[str, Any]:
         "better": change.better if change else None,
         "verdict": change.verdict if change else None,
     }
+
+
+def _untrained(summary: Mapping[str, Any]) -> float | None:
+    return summary["untrained"]["mean"] if "untrained" in summary else None
 
 
 def trained_weights(run: Path) -> int:
@@ -135,7 +139,10 @@ def _scores_table(own: MetricComparison, runs: Mapping[str, Path]) -> str:
     unit = "pp" if tuple(first["bounds"]) == (0, 1) else "difference"
     scale = 100 if unit == "pp" else 1
     edges = f"95 % interval{together(len(own.differences))}, {unit}"
-    header = ("variant", "mean", f"sd (ddof=1, n={first['n']})", "95 % t interval", unit, edges)
+    scored = any("untrained" in own.summaries[run_name(folder)] for folder in runs.values())
+    middle = ["untrained"] if scored else []
+    spread = f"sd (ddof=1, n={first['n']})"
+    header = ("variant", "mean", spread, "95 % t interval", *middle, unit, edges)
     rows = []
     for variant, folder in runs.items():
         summary, change = own.summaries[run_name(folder)], own.differences.get(run_name(folder))
@@ -144,6 +151,7 @@ def _scores_table(own: MetricComparison, runs: Mapping[str, Path]) -> str:
             number(summary["mean"]),
             number(summary["sd_ddof1"] or 0) if edges else "-",
             interval(edges) if edges else "-",
+            *([number(summary["untrained"]["mean"]) if "untrained" in summary else "-"] if scored else []),
         ]
         if change is None:
             rows.append([variant, *scores, "", "", "", "", ""])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pandas import DataFrame
@@ -18,13 +18,14 @@ def table(found: RunComparison, metric: str) -> DataFrame:
     """A row per run: one metric, its difference to the first run, and the budget of a fit.
 
     The index is the run's name. Columns: mean over folds, sd (ddof=1), chance level; difference, its 95 % interval
-    (low, high), relative difference, number of folds where it is better, verdict in words, number of folds; epochs,
-    steps, samples and seconds of a fit; above_untrained, which is false for runs no better than an untrained baseline.
+    (low, high), relative difference, number of folds where it is better, verdict in words, number of folds; untrained,
+    the mean of the model before its first step; epochs, steps, samples and seconds of a fit; above_untrained, which is
+    false for runs no better than an untrained baseline.
     """
     own = found.metrics[metric]
     rows = {name: _row(name, own) | dict(found.budgets[name]) for name in found.runs}
     frame = DataFrame.from_dict(rows, orient="index").rename_axis("run")
-    frame = frame.astype(dict.fromkeys(("difference", "low", "high", "relative", "better"), float))
+    frame = frame.astype(dict.fromkeys(("difference", "low", "high", "relative", "better", "untrained"), float))
     return frame.assign(above_untrained=[name not in own.below for name in found.runs])
 
 
@@ -55,6 +56,7 @@ def _row(name: str, own: MetricComparison) -> dict[str, Any]:
         "better": found.better if found else None,
         "verdict": found.verdict if found else None,
         "folds": summary["n"],
+        "untrained": summary["untrained"]["mean"] if "untrained" in summary else None,
     }
 
 
@@ -91,7 +93,18 @@ def _table(found: RunComparison, metric: str) -> list[str]:
         figures = f"{spent['epochs']:6.0f}  {spent['samples']:7,.0f}  {spent['seconds']:9.1f}"
         mark = "  no better than nothing trained" if name in own.below else ""
         lines.append(f"  {name:{wide}}  {summary['mean']:.4f}  {told:{TOLD}}  {figures}{mark}")
-    return lines
+    return lines + _starts(own.summaries, wide)
+
+
+def _starts(summaries: Mapping[str, Mapping[str, Any]], wide: int) -> list[str]:
+    """A line per model that runs started from: its score with nothing trained, on the same folds."""
+    starts: dict[float, list[str]] = {}
+    for name, summary in summaries.items():
+        if "untrained" in summary:
+            starts.setdefault(summary["untrained"]["mean"], []).append(name)
+    return [
+        f"  {'(untrained)':{wide}}  {mean:.4f}  what {', '.join(runs)} started from" for mean, runs in starts.items()
+    ]
 
 
 def together(differences: int) -> str:

@@ -37,6 +37,8 @@ def scores(fits: Sequence[Fit], metrics: Mapping[str, Any], rows: Mapping[int, i
         columns["epoch"] = [f"{fit['epoch']} of {_last_stage(fit)[-1]['epoch']}" for fit in fits]
     for metric in metrics:
         columns[metric] = [number(fit["scores"][metric]) for fit in fits]
+    if all(fit.get("untrained") for fit in fits):
+        columns[f"{name}, untrained"] = [number(fit["untrained"][name]) for fit in fits]
     columns[f"chance level of {name}"] = [number(fit["chance"][name]) for fit in fits]
     others = [_unchosen(fit, select, summary["higher_is_better"]) for fit in fits]
     note = ""

@@ -18,6 +18,7 @@ from goldfold.report.retrieval import page as retrieval
 from goldfold.report.run import blends, classes, fits, hidden_scores
 from goldfold.report.run.hidden_scores import HiddenScore
 
+OPTIONAL = ("untrained", "best_possible")  # of the summary of a metric
 LEVELS = ("error", "warning", "note")
 PICTURES = {
     "fold_scores.png": "Score of each fold, their mean with its 95 % interval, and the chance level",
@@ -103,6 +104,12 @@ def _result(
     name, summary = next(iter(metrics.items()))
     better = _better(summary)
     lines = [f"{_headline(name, summary)}; chance level {number(summary['chance'])}, {better} is better."]
+    if "untrained" in summary:
+        distance = difference(summary["mean"], summary["untrained"]["mean"], "it")
+        lines.append(
+            f"Untrained, scored on the same folds by the same protocol: {number(summary['untrained']['mean'])}; the "
+            f"trained model is {distance}."
+        )
     if "pooled" in summary:
         count, edges = sum(rows[int(fold)] for fold in summary["folds"]), summary["pooled_interval_95_bootstrap"]
         spread = f"95 % bootstrap interval over rows {interval(edges)}" if edges else "too few rows for an interval"
@@ -150,6 +157,7 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
             "pooled": number(summary["pooled"]) if "pooled" in summary else "-",
             "95 % bootstrap interval of pooled": interval(bootstrap) if bootstrap else "-",
             "chance level": number(summary["chance"]),
+            "untrained": number(summary["untrained"]["mean"]) if "untrained" in summary else "-",
             "best possible": number(summary["best_possible"]) if "best_possible" in summary else "-",
             "range": "[{:g}, {:g}]".format(*summary["bounds"]),
             "better": _better(summary),
@@ -159,8 +167,8 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
         "The t interval is over folds, which share training rows, so it is somewhat too narrow. The bootstrap "
         "resamples the pooled out-of-fold rows, in whole groups if the competition has groups."
     )
-    if not any("best_possible" in summary for summary in metrics.values()):
-        lines = [{key: value for key, value in columns.items() if key != "best possible"} for columns in lines]
+    absent = {key.replace("_", " ") for key in OPTIONAL if not any(key in summary for summary in metrics.values())}
+    lines = [{key: value for key, value in columns.items() if key not in absent} for columns in lines]
     return f"{table(list(lines[0]), [list(columns.values()) for columns in lines])}\n\n{note}"
 
 

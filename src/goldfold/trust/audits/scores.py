@@ -78,6 +78,9 @@ def pooled_apart(name: str, summary: Mapping[str, Any]) -> list[Finding]:
     return [Finding("pooled_apart", "warning", message, "all folds")]
 
 
+OWN_START = "the model it started from"  # as the reference of `below_untrained`
+
+
 def below_untrained(
     name: str, summary: Mapping[str, Any], references: Mapping[str, Mapping[str, Any]]
 ) -> list[Finding]:
