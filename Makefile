@@ -5,12 +5,14 @@ GOLDFOLD := $(PY) -m goldfold
 RUN ?= latest
 JOBS ?= 2
 CONFIG ?= baseline
-export MESSAGE
+TEXTS := MESSAGE TEXT CONCLUSION NEXT AGAINST CATEGORY NAME
+$(foreach text,$(TEXTS),$(eval override $(text) := $$(value $(text)))$(eval export $(text))) # in full, a dollar sign too
 FANNED = $(if $(EXECUTOR),--executor "$(EXECUTOR)") $(if $(WORKERS),--workers $(WORKERS)) $(if $(THREADS),--threads $(THREADS)) $(if $(GPUS),--gpus $(GPUS))
 ACCEPTED = $(addprefix --accept ,$(ACCEPT))
 RAY = $(if $(filter ray%,$(EXECUTOR)),.venv/ray)
 
 .PHONY: help demo test test-slow lint docs prepare train score grade refit epochs pick compare ablate query new list
+.PHONY: log remark
 .PHONY: tune dashboard blend gains test-ray submit download notebook ledger rank host host-add host-user test-clients
 .DEFAULT_GOAL := help
 
@@ -67,6 +69,12 @@ compare: .venv/ready  ## RUNS="a b" [ACCEPT="unequal_budget no_zero_shot_row"]: 
 ablate: .venv/ready   ## COMP=digits CONFIG=baseline [SET="seeds=[0,1,2]"] [WORKERS=2] [HIDDEN=1] [ACCEPT=unequal_budget]: train a config and its variants in `ablation:`, compare them in one table
 	@$(GOLDFOLD) ablate --comp "$(COMP)" --config "$(CONFIG)" $(if $(HIDDEN),--hidden) $(if $(WORKERS),--workers $(WORKERS)) $(ACCEPTED) $(if $(QUIET),--quiet) $(SET)
 
+log: .venv/ready      ## COMP=digits: write the experiment log: every run, what changed, differences, remarks checked again
+	@$(GOLDFOLD) log --comp "$(COMP)"
+
+remark: .venv/ready   ## [RUN=latest] TEXT="..." [AGAINST=run] [CATEGORY=] [NAME=] [CONCLUSION="..."] [NEXT="..."] [ACCEPT=remark_untrue]: add a remark to a run, checked against the log
+	@$(GOLDFOLD) remark --run "$(RUN)" --text="$$TEXT" --conclusion="$$CONCLUSION" --next="$$NEXT" --against="$$AGAINST" --category="$$CATEGORY" --name="$$NAME" $(ACCEPTED)
+
 query: .venv/ready    ## [RUN=latest] IMAGE=any.jpg [IDS="id1 id2"] [TOP=10] [ACCEPT=code_changed]: find the most similar images by the run's embeddings
 	@$(GOLDFOLD) query --run "$(RUN)" $(ACCEPTED) $(if $(IMAGE),--image "$(IMAGE)") $(if $(IDS),--ids $(IDS)) $(if $(TOP),--top "$(TOP)") $(if $(QUIET),--quiet)
 
@@ -85,8 +93,8 @@ gains: .venv/ready    ## [RUN=latest] [VIEWS="none flips"] [ACCEPT=code_changed]
 new: .venv/ready      ## COMP=my_first: create a competition folder that passes the contract tests
 	$(GOLDFOLD) new --comp "$(COMP)"
 
-submit: .venv/ready   ## [RUN=latest] [TO=local] [MESSAGE="..."] [REFIT=1] [AGAIN=1] [LATE=1]: check the submission, upload it, wait for the score, record it in the ledger
-	@$(GOLDFOLD) submit --run "$(RUN)" $(if $(TO),--to "$(TO)") $(if $(MESSAGE),--message "$$MESSAGE") $(if $(REFIT),--refit) $(if $(AGAIN),--again) $(if $(LATE),--late) $(if $(WAIT),--wait $(WAIT)) $(if $(JSON),--json)
+submit: .venv/ready   ## [RUN=latest] [TO=local] [MESSAGE="..."] [REFIT=1] [AGAIN=1] [LATE=1] [ACCEPT=remark_untrue]: check the submission, upload it, wait for the score, record it in the ledger
+	@$(GOLDFOLD) submit --run "$(RUN)" $(if $(TO),--to "$(TO)") $(if $(MESSAGE),--message="$$MESSAGE") $(if $(REFIT),--refit) $(if $(AGAIN),--again) $(if $(LATE),--late) $(ACCEPTED) $(if $(WAIT),--wait $(WAIT)) $(if $(JSON),--json)
 
 download: .venv/ready ## COMP=nuclei: download its data with the kaggle client, unpack and prepare it
 	$(GOLDFOLD) download --comp "$(COMP)"

@@ -15,6 +15,7 @@ from goldfold.report.plotting.markdown import code, folded, table
 from goldfold.report.retrieval import page as retrieval
 from goldfold.report.run import blends, classes, fits, hidden_scores
 from goldfold.report.run.hidden_scores import HiddenScore
+from goldfold.trust.experiment_log.remarks import REMARKS
 
 LEVELS = ("error", "warning", "note")
 PICTURES = {
@@ -38,6 +39,7 @@ FILES = {
     classes.CLASSES: "scores of each label on the pooled out-of-fold rows",
     THRESHOLDS: "threshold of each label, learned on all folds, and scores at nested thresholds",
     "findings.json": "findings of the audits",
+    REMARKS: "remarks of the experiment log, with their times",
     GRADE: "scores on the hidden labels: of the submission, of each fit, of the refit",
     REFIT: "rows, epochs and seeds of the refit on all rows",
     BLEND: "runs, blending methods, nested scores and weights",
