@@ -5,8 +5,10 @@ GOLDFOLD := $(PY) -m goldfold
 RUN ?= latest
 JOBS ?= 2
 CONFIG ?= baseline
+# These reach the program through the environment, as they were typed: neither make nor the shell reads what is in them.
 TEXTS := MESSAGE TEXT CONCLUSION NEXT AGAINST CATEGORY NAME
-$(foreach text,$(TEXTS),$(eval override $(text) := $$(value $(text)))$(eval export $(text))) # in full, a dollar sign too
+typed = $(if $(findstring command,$(origin $(1))),$(value $(1)))
+$(foreach text,$(TEXTS),$(eval override $(text) := $$(call typed,$(text)))$(eval export $(text)))
 FANNED = $(if $(EXECUTOR),--executor "$(EXECUTOR)") $(if $(WORKERS),--workers $(WORKERS)) $(if $(THREADS),--threads $(THREADS)) $(if $(GPUS),--gpus $(GPUS))
 ACCEPTED = $(addprefix --accept ,$(ACCEPT))
 RAY = $(if $(filter ray%,$(EXECUTOR)),.venv/ray)

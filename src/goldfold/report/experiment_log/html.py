@@ -32,10 +32,15 @@ def html(competition: str, log: Log) -> str:
 
 def _row(entry: Entry, metrics: Sequence[str]) -> dict[str, str]:
     """Column -> HTML of a cell."""
-    found = {name: escape(text) for name, text in cells.cells(entry, list(metrics)).items()}
+    found = {name: _computed(text) for name, text in cells.cells(entry, list(metrics)).items()}
     found["id"] = f'<a href="#{escape(entry.row.run.name)}">{found["id"]}</a>'
     remark = entry.standing("text")
     return {**found, "remark": _struck(remark) if remark else "", SAYS: escape(remark.told) if remark else ""}
+
+
+def _computed(text: str) -> str:
+    """A text that is not the user's; its arrows are not broken at the end of a line."""
+    return escape(text).replace("-&gt;", "→")
 
 
 def _struck(found: Standing) -> str:
@@ -55,7 +60,7 @@ def _cells(header: Sequence[str], row: Sequence[str]) -> str:
 
 
 def _section(found: Section) -> str:
-    facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in found.facts.items())
+    facts = "".join(f"<dt>{escape(name)}</dt><dd>{_computed(text)}</dd>" for name, text in found.facts.items())
     parts = [f"<h2>{escape(found.id)}</h2>", f"<dl>{facts}</dl>"]
     if found.config:
         parts += ["<h3>Configuration</h3>", _escaped_table(CONFIG, found.config)]

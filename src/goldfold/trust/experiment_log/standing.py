@@ -10,12 +10,12 @@ from goldfold.trust.experiment_log.checks import NOTHING, Check, check
 from goldfold.trust.experiment_log.rows import Row
 from goldfold.trust.experiment_log.runs import LoggedRun
 
-TEXT_OF = {
+TEXT_OF = {  # field -> what messages call it
     "text": "remark",
     "conclusion": "conclusion",
     "next": "next step",
     "message": "message",
-}  # field -> what messages call it
+}
 
 
 @dataclass(frozen=True)
