@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from goldfold.trust.experiment_log import words
 from goldfold.trust.experiment_log.changes import Changes, changes
 from goldfold.trust.experiment_log.claims import Claim, Verdict
-from goldfold.trust.experiment_log.mentions import mentioned
+from goldfold.trust.experiment_log.mentions import THE_REFERENCE, mentioned
 from goldfold.trust.experiment_log.rows import Row
 from goldfold.trust.experiment_log.runs import LoggedRun
 
@@ -19,7 +19,11 @@ SHORTEST = 4  # letters by which a word of a text may name a key that has more w
 
 def checked(claim: Claim, row: Row, runs: Sequence[LoggedRun]) -> tuple[Verdict, str]:
     """Whether what changed is what the remark lists, compared with the run it names, else with that of the row."""
-    reference = mentioned(claim.sentence, row.run, runs) or row.reference
+    named = mentioned(claim.sentence, row.run, runs)
+    alike = re.search(r"(?<!\w)(?:same as|identical to|unchanged from)\s+(\S.*)", claim.sentence, re.IGNORECASE)
+    if alike and not named and not re.match(THE_REFERENCE, alike[1], re.IGNORECASE):
+        return "unchecked", f"no run of the log is called '{alike[1].split()[0]}'"
+    reference = named or row.reference
     if reference is None:
         return "unchecked", "there is no run to compare with"
     found = changes(reference, row.run)

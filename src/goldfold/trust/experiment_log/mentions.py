@@ -9,6 +9,7 @@ from goldfold.experiment.run_folders import run_name
 from goldfold.trust.experiment_log.claims import Claim
 from goldfold.trust.experiment_log.runs import LoggedRun
 
+THE_REFERENCE = r"(?:the |our |my )?(?:baseline|reference|before|previous|last|it|that|earlier|one before)\b"
 AGAINST = r"(?:than|compared (?:to|with)|vs\.?|versus|relative to|against|over|als|que|比)"
 
 

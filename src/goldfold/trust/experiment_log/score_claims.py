@@ -11,13 +11,12 @@ from goldfold.io.formatting import change as change_text
 from goldfold.trust.comparisons import Difference, difference
 from goldfold.trust.experiment_log import words
 from goldfold.trust.experiment_log.claims import Claim, Verdict
-from goldfold.trust.experiment_log.mentions import compared, mentioned
+from goldfold.trust.experiment_log.mentions import THE_REFERENCE, compared, mentioned
 from goldfold.trust.experiment_log.rows import Pair, Row, paired, sign
 from goldfold.trust.experiment_log.runs import LoggedRun
 
 NAMING = ("config", "recipe")  # with the backbone: keys whose value a text uses as a name, as in `best perceptron`
 NO_NAMES = {"so", "far", "yet", "all", "the", "score", "result", "until", "now", "run", "runs", "model", "date"}
-THAN_REFERENCE = r"(?:the |our |my )?(?:baseline|reference|before|previous|last|it|that|earlier|one before)\b"
 BACKBONE = "backbone"
 
 
@@ -84,7 +83,7 @@ def direction(claim: Claim, metric: str, row: Row, runs: Sequence[LoggedRun]) ->
     if mentioned(claim.clause[: claim.place], row.run, runs) and not mentioned(after, row.run, runs):
         return "unchecked", "it is about another run"
     other, than = compared(claim, row.run, runs), re.match(r"\s*\w*\s*(?:than|als)\s+(.+)", after, re.IGNORECASE)
-    if than and not other and not re.match(THAN_REFERENCE, than[1], re.IGNORECASE):
+    if than and not other and not re.match(THE_REFERENCE, than[1], re.IGNORECASE):
         return "unchecked", f"no run of the log is called '{than[1].strip()}'"
     reference = other or row.reference
     if reference is None:

@@ -62,9 +62,9 @@ NOUNS = "epochs?|folds?|seeds?|checkpoints?|practices?|guess|class(?:es)?|images
 GENERAL = ("model", "recipe", "method", "metric", "score", "config", "runs", "run")  # keys that also name a whole run
 EXCEPT = "except(?: for)?|but|apart from|other than|besides|außer|bis auf"
 SAME = "unchanged|unverändert|nothing (?:was |has )?changed|(?:the )?same|identical"
-ONLY_BEFORE = (
-    r"(?:only|just|nur) (?:the |der |die |das )?(.+?) (?:\w+ ){0,2}?(?:changed|differs?|different|modified|geändert)"
-)
+CHANGED = "changed|differs?|different|modified|geändert"
+AUXILIARY = "(?:(?:was|were|is|are|has|have|been|wurden?|ist|sind) ){0,2}"
+ONLY_BEFORE = rf"(?:only|just|nur) (?:the |der |die |das )?(.+?) {AUXILIARY}(?:{CHANGED})"
 ONLY_AFTER = r"(?:changed|changes|modified|differs? in|differs? by) (?:only|just) (?:the )?(.+)"
 
 
