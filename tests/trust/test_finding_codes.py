@@ -35,6 +35,8 @@ CODES = {
     "other_data",
     "orphan_parameter",
     "proxy_validation",
+    "remark_outdated",
+    "remark_untrue",
     "rows_without_labels",
     "rule_broken",
     "schedule_not_finished",

@@ -74,12 +74,14 @@ def difference_text(row: Row, metric: str) -> str:
 
 
 def interval_and_verdict(row: Row, metric: str) -> str:
-    """The interval of the difference, whether it is significant, and whether an untrained run scores as well."""
+    """The interval of the difference, whether it is significant, and what speaks against it, such as the budgets."""
     found = row.differences.get(metric)
     if found is None:
         return NONE
-    beaten = "; no better than nothing trained" if row.untrained and metric == row.run.metric else ""
-    return f"{signed_interval(found.interval)} {verdict(found, sign(row.run.metrics[metric]))}{beaten}"
+    told = [verdict(found, sign(row.run.metrics[metric]))]
+    told += ["no better than nothing trained"] if row.untrained and metric == row.run.metric else []
+    told += [each.code for each in row.unequal if each.level != "note"]
+    return f"{signed_interval(found.interval)} {'; '.join(told)}"
 
 
 def verdict(found: Difference, turn: int) -> str:

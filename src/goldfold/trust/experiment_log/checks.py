@@ -45,14 +45,20 @@ def _checked(claim: Claim, row: Row, runs: Sequence[LoggedRun]) -> tuple[Verdict
     metric = mention.metric if mention and mention.metric else row.run.metric
     if claim.kind == "superlative":
         return score_claims.superlative(claim, metric, row.run, runs)
-    if claim.kind == "direction":
-        return score_claims.direction(claim, metric, row, runs)
     reference = compared(claim, row.run, runs) or row.reference
+    if claim.kind == "direction":
+        return _with_caveat(score_claims.direction(claim, metric, row, runs), row, reference)
     if reference is None:
         return "unchecked", "there is no run to compare with"
     pairs = paired(row.run, reference)
     wanted = {metric: pairs[metric]} if mention and metric in pairs else {} if mention else pairs
-    return delta_claims.checked(claim, wanted, reference.name)
+    return _with_caveat(delta_claims.checked(claim, wanted, reference.name), row, reference)
+
+
+def _with_caveat(found: tuple[Verdict, str], row: Row, reference: LoggedRun | None) -> tuple[Verdict, str]:
+    """A verdict on a difference, with the codes of what else is unequal between the two runs."""
+    codes = [each.code for each in row.unequal if each.level != "note"] if reference is row.reference else []
+    return (found[0], f"{found[1]} ({', '.join(codes)})") if codes and found[0] != "unchecked" else found
 
 
 def _same_score(claim: Claim, mention: Named | None, row: Row, runs: Sequence[LoggedRun]) -> tuple[Verdict, str]:

@@ -7,20 +7,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from goldfold.trust.experiment_log import words
+from goldfold.trust.experiment_log import context, words
 
 Kind = Literal["superlative", "direction", "delta", "config"]
 Verdict = Literal["true", "untrue", "not_shown", "unchecked"]
 SENTENCES = re.compile(r"(?<!\d)\.(?=\s|$)|\.(?=\s+\D|\s*$)|[!;\n。！；]|(?<=\?)|(?<=？)")
 CLAUSES = re.compile(r",(?!\d)|[，、：]|\s[-–—]\s|(?<![\w-])(?:and|but|while|whereas|und|aber|y|pero|et|mais)(?![\w-])")
 DELTA = re.compile(
-    r"(?P<by>(?<!\w)(?:by|um|de) )?(?<![\w.,@/=\[+\-−–])(?P<sign>[+\-−–])?"
+    r"(?P<by>(?<!\w)(?:by|um|de) )?(?<![\w.,@/=\[+\-−–])(?P<sign>[+\-−–＋－])?"
     r"(?P<digits>\d[\d,]*(?:\.\d+)?|\.\d+)(?P<exponent>[eE][+-]?\d+)?"
     r"\s?(?P<unit>pp|p\.p\.|percentage points?|points?|%|％|percent|per cent)?(?![\w%\]])",
     re.IGNORECASE,
 )
-BEFORE = 4  # words before a claim in which a negation counts
-MINUS = "-−–"
+MINUS = "-−–－"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +28,7 @@ class Claim:
 
     text: its words. sense: best, worst, highest, lowest, better, worse, higher, lower; of a delta better, worse or
     nothing. sentence, clause: the text around it. place: of the claim in the clause. negated, so_far: what the clause
-    says.
+    says. rank: 2 of `second best`.
     value, digits, unit, signed: of a delta; digits after the point, unit pp, % or nothing. named: what a config claim
     lists as changed; None if it says that nothing changed.
     """
@@ -42,6 +41,7 @@ class Claim:
     sense: str = ""
     negated: bool = False
     so_far: bool = False
+    rank: int = 1
     value: float = 0.0
     digits: int = 0
     unit: str = ""
@@ -64,7 +64,8 @@ def find_claims(text: str, keys: Sequence[str] = ()) -> list[Claim]:
         own: list[Claim] = []
         for clause in _clauses(sentence):
             own += sorted([*_words(clause, keys), *_deltas(clause, keys)], key=lambda claim: claim.place)
-        found += [replace(claim, sentence=sentence) for claim in (*own, *_config_claims(sentence))]
+        for claim in (*own, *_config_claims(sentence)):
+            found.append(replace(claim, sentence=sentence, so_far=context.so_far(claim.clause, sentence)))
     return found
 
 
@@ -88,7 +89,7 @@ def _words(clause: str, keys: Sequence[str]) -> list[Claim]:
 
 def _word(kind: str, sense: str, match: re.Match[str], clause: str, keys: Sequence[str]) -> list[Claim]:
     before, after = clause[: match.start()], clause[match.end() :]
-    if words.pattern(words.PERHAPS).search(before) or _describes(match[0], before, after, keys):
+    if context.supposed(clause, before) or context.elsewhere(match[0], before, after, keys):
         return []
     if kind == "direction" and words.pattern(words.EVERY_OTHER).match(after.lstrip()):
         kind, sense = "superlative", {"better": "best", "worse": "worst", "higher": "highest", "lower": "lowest"}[sense]
@@ -98,28 +99,10 @@ def _word(kind: str, sense: str, match: re.Match[str], clause: str, keys: Sequen
         clause=clause,
         place=match.start(),
         sense=sense,
-        negated=_negated(before),
-        so_far=bool(words.pattern(words.SO_FAR).search(clause)),
+        negated=context.negated(before, after),
+        rank=context.rank(before),
     )
     return [claim]
-
-
-def _describes(word: str, before: str, after: str, keys: Sequence[str]) -> bool:
-    """Whether a word is about the config or about another thing than a run: `higher dropout`, `best epoch`, `top-5`."""
-    if words.pattern(words.NOUNS).match(after.lstrip()) or re.match(r"[ -]?\d", after):
-        return True
-    following = after.lstrip().lower().replace("_", " ")
-    named = [key.replace("_", " ").lower() for key in keys if key not in words.GENERAL]
-    if any(re.match(rf"{re.escape(name)}(?!\w)", following) for name in named):
-        return True
-    return any(re.search(rf"(?<!\w){re.escape(name)} (?:is |was )?$", before.lower()) for name in named) and bool(
-        re.fullmatch("higher|lower|höher|niedriger", word, re.IGNORECASE)
-    )
-
-
-def _negated(before: str) -> bool:
-    near = " ".join(before.split()[-BEFORE:])
-    return bool(words.pattern(words.NOT).search(near)) and not re.search(r"not only", near, re.IGNORECASE)
 
 
 def _deltas(clause: str, keys: Sequence[str]) -> list[Claim]:
@@ -128,11 +111,10 @@ def _deltas(clause: str, keys: Sequence[str]) -> list[Claim]:
 
 
 def _delta(match: re.Match[str], clause: str, keys: Sequence[str]) -> Claim | None:
-    before = clause[: match.start()]
-    named = [key.replace("_", "[ _]") for key in keys if key not in words.GENERAL]
-    if any(re.search(rf"(?<!\w){name}(?: of| to| is)? ?$", before, re.IGNORECASE) for name in named):
-        return None  # the value of a parameter
-    if words.pattern(words.PERHAPS).search(before) or re.match(r"[.,]?\d", clause[match.end() :]):
+    before, after = clause[: match.start()], clause[match.end() :]
+    if context.parameter_value(before, keys) or context.supposed(clause, before) or re.match(r"[.,]?\d", after):
+        return None
+    if before.rstrip().endswith("±") or re.match(r"\s*(?:below|behind|short of) the best", after, re.IGNORECASE):
         return None
     unit = _unit(match["unit"])
     if not match["sign"] and not (unit == "pp" or (unit and match["by"])):
@@ -166,9 +148,11 @@ def _config_claims(sentence: str) -> list[Claim]:
         if found := re.search(rf"{words.START}{form}{words.END}", sentence, re.IGNORECASE):
             return [Claim(kind="config", text=found[0], clause=sentence, named=found[1])]
     same = re.search(rf"{words.START}(?:{words.SAME}){words.END}", sentence, re.IGNORECASE)
-    if not same or words.pattern(words.PERHAPS).search(sentence[: same.start()]) or _negated(sentence[: same.start()]):
+    if not same:
         return []
-    rest = sentence[same.end() :]
+    before, rest = sentence[: same.start()], sentence[same.end() :]
+    if context.supposed(sentence, before) or context.negated(before, rest):
+        return []
     but = re.search(rf"{words.START}(?:{words.EXCEPT}){words.END}\s*(?:the )?(.+)", rest, re.IGNORECASE)
     if but:
         return [Claim(kind="config", text=sentence[same.start() :], clause=sentence, named=but[1])]

@@ -34,6 +34,9 @@ def superlative(claim: Claim, metric: str, run: LoggedRun, runs: Sequence[Logged
     when = ", up to this row" if claim.so_far else ""
     among = f"of {len(pairs) + 1} comparable runs{group}{when}"
     ahead = _ahead(pairs, turn[claim.sense])
+    if claim.rank > 1 and pairs:
+        told = f"number {len(ahead) + 1} {among}, from the {claim.sense}"
+        return ("true" if (len(ahead) + 1 == claim.rank) != claim.negated else "untrue"), told
     if ahead:
         name, (own, other) = next(iter(ahead.items()))
         told = f"{name} has {number(other['mean'])} and {subject.name} {number(own['mean'])} of {metric}"

@@ -46,19 +46,25 @@ SO_FAR = (
     "so far|yet|until now|to date|bisher|bisherige[rsnm]?|bislang|hasta ahora|jusqu['’]ici|jusqu['’]à présent",
     "迄今|目前|至今|到目前为止|これまで|今まで|今のところ",
 )
-NOT = (
-    "not|no|never|cannot|nothing|neither|nor|without|hardly|nicht|kein|keine[rsnm]?|nie|ne|pas|aucune?|ningún|ninguna|nunca"
-    r"|\w+n['’]t",
-    "不|没有|未|ない",
+NOT = r"not|no|never|cannot|nor|nicht|kein(?:e[rsnm]?)?|nie|pas|aucune?|nunca|\w+n['’]t"  # before a claim, or before:
+FILLERS = (
+    "the|a|an|any|our|my|this|it|that|be|been|is|was|are|were|so|yet|really|clearly|significantly|necessarily|much|always"
+    "|longer|even|still|also|well|far|by|significant|das|die|der|ein|eine|deutlich|le|la|les|el|los|las|es|est|plus"
 )
-PERHAPS = (  # a plan or a guess, not a claim
-    "may|might|could|should|would|will|can|try|trying|hope|hoping|expect|expected|maybe|perhaps|whether|if|goal|aim"
-    "|sollte|könnte|vielleicht|ob|podría|quizás|pourrait|peut-être",
-    "也许|可能|是否|希望|かもしれない",
+NOT_BEFORE, NOT_AFTER = "(?:并不是|不是|并非|不|没有|未)", r"\w{0,4}(?:では|じゃ)(?:ない|なかった|ありません)"
+PERHAPS = "may|might|could|should|would|will|can|sollte|könnte|wird|podría|pourrait"  # a guess, as `may be the best`
+WISHES = "(?:try|trying|need|want|hope for|aim for|look for|search for)(?: (?:a|an|the|something|for))*"
+CONDITIONS = (
+    "if|whether|maybe|perhaps|possibly|ob|vielleicht|quizás|peut-être|也许|可能|是否|もし"  # near a clause's start
 )
+ORDINALS = {"second": 2, "2nd": 2, "third": 3, "3rd": 3, "zweit": 2, "dritt": 3}
+OF_OTHERS = "(?:than|below|behind|under|to|of|from|near|among|against|beside)(?: (?:the|our|my))?"  # `than the best`
 EVERY_OTHER = "than (?:all|any|every|everything|ever|the (?:others|rest))"
 CHANCE = "than (?:chance|random|guessing)"
-NOUNS = "epochs?|folds?|seeds?|checkpoints?|practices?|guess|class(?:es)?|images?|queries|query|of (?:both|two)"
+NOUNS = (
+    "loss(?:es)?|variance|spread|sd|memory|time|cost|speed|resolution"
+    "|epochs?|folds?|seeds?|checkpoints?|practices?|guess|class(?:es)?|images?|queries|query|of (?:both|two)"
+)
 GENERAL = ("model", "recipe", "method", "metric", "score", "config", "runs", "run")  # keys that also name a whole run
 EXCEPT = "except(?: for)?|but|apart from|other than|besides|außer|bis auf"
 SAME = "unchanged|unverändert|nothing (?:was |has )?changed|(?:the )?same|identical"
