@@ -120,6 +120,9 @@ def verdicts(project: Project, run: str, text: str) -> list[str]:
         ("ab3-r1", "worse by 6.53 pp", ["true", "true"]),
         ("ab3-r1", "loses 6.5 pp", "true"),
         ("ab3-r1", "loses 9.4 pp", "untrue"),
+        ("ab3-r1", "-6.53e-2", "true"),
+        ("ab3-r1", "-6.53e-1", "untrue"),
+        ("ab3-r1", "-1e999", []),
         ("v3-r1", "+6.07 pp compared to v1-r1", "true"),
         ("v1-r1", "+1 pp", "unchecked"),
         # what was changed: ab3 one key, v3 two

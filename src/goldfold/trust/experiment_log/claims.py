@@ -15,7 +15,7 @@ SENTENCES = re.compile(r"(?<!\d)\.(?=\s|$)|\.(?=\s+\D|\s*$)|[!;\n。！；]|(?<=
 CLAUSES = re.compile(r",(?!\d)|[，、：]|\s[-–—]\s|(?<![\w-])(?:and|but|while|whereas|und|aber|y|pero|et|mais)(?![\w-])")
 DELTA = re.compile(
     r"(?P<by>(?<!\w)(?:by|um|de) )?(?<![\w.,@/=\[+\-−–])(?P<sign>[+\-−–＋－])?"
-    r"(?P<digits>\d[\d,]*(?:\.\d+)?|\.\d+)(?P<exponent>[eE][+-]?\d+)?"
+    r"(?P<digits>\d[\d,]*(?:\.\d+)?|\.\d+)(?P<exponent>[eE][+-]?\d{1,2}(?!\d))?"
     r"\s?(?P<unit>pp|p\.p\.|percentage points?|points?|%|％|percent|per cent)?(?![\w%\]])",
     re.IGNORECASE,
 )
