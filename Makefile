@@ -9,6 +9,8 @@ CONFIG ?= baseline
 TEXTS := MESSAGE TEXT CONCLUSION NEXT AGAINST CATEGORY NAME
 typed = $(if $(findstring command,$(origin $(1))),$(value $(1)))
 $(foreach text,$(TEXTS),$(eval override $(text) := $$(call typed,$(text)))$(eval export $(text)))
+given = $(if $($(2)),--$(1)="$$$(2)")
+REMARKED = $(call given,text,TEXT) $(call given,conclusion,CONCLUSION) $(call given,next,NEXT) $(call given,against,AGAINST) $(call given,category,CATEGORY) $(call given,name,NAME)
 FANNED = $(if $(EXECUTOR),--executor "$(EXECUTOR)") $(if $(WORKERS),--workers $(WORKERS)) $(if $(THREADS),--threads $(THREADS)) $(if $(GPUS),--gpus $(GPUS))
 ACCEPTED = $(addprefix --accept ,$(ACCEPT))
 RAY = $(if $(filter ray%,$(EXECUTOR)),.venv/ray)
@@ -75,7 +77,7 @@ log: .venv/ready      ## COMP=digits: write the experiment log: every run, what 
 	@$(GOLDFOLD) log --comp "$(COMP)"
 
 remark: .venv/ready   ## [RUN=latest] TEXT="..." [AGAINST=run] [CATEGORY=] [NAME=] [CONCLUSION="..."] [NEXT="..."] [ACCEPT=remark_untrue]: add a remark to a run, checked against the log
-	@$(GOLDFOLD) remark --run "$(RUN)" --text="$$TEXT" --conclusion="$$CONCLUSION" --next="$$NEXT" --against="$$AGAINST" --category="$$CATEGORY" --name="$$NAME" $(ACCEPTED)
+	@$(GOLDFOLD) remark --run "$(RUN)" $(REMARKED) $(ACCEPTED)
 
 query: .venv/ready    ## [RUN=latest] IMAGE=any.jpg [IDS="id1 id2"] [TOP=10] [ACCEPT=code_changed]: find the most similar images by the run's embeddings
 	@$(GOLDFOLD) query --run "$(RUN)" $(ACCEPTED) $(if $(IMAGE),--image "$(IMAGE)") $(if $(IDS),--ids $(IDS)) $(if $(TOP),--top "$(TOP)") $(if $(QUIET),--quiet)
@@ -96,7 +98,7 @@ new: .venv/ready      ## COMP=my_first: create a competition folder that passes 
 	$(GOLDFOLD) new --comp "$(COMP)"
 
 submit: .venv/ready   ## [RUN=latest] [TO=local] [MESSAGE="..."] [REFIT=1] [AGAIN=1] [LATE=1] [ACCEPT=remark_untrue]: check the submission, upload it, wait for the score, record it in the ledger
-	@$(GOLDFOLD) submit --run "$(RUN)" $(if $(TO),--to "$(TO)") $(if $(MESSAGE),--message="$$MESSAGE") $(if $(REFIT),--refit) $(if $(AGAIN),--again) $(if $(LATE),--late) $(ACCEPTED) $(if $(WAIT),--wait $(WAIT)) $(if $(JSON),--json)
+	@$(GOLDFOLD) submit --run "$(RUN)" $(if $(TO),--to "$(TO)") $(call given,message,MESSAGE) $(if $(REFIT),--refit) $(if $(AGAIN),--again) $(if $(LATE),--late) $(ACCEPTED) $(if $(WAIT),--wait $(WAIT)) $(if $(JSON),--json)
 
 download: .venv/ready ## COMP=nuclei: download its data with the kaggle client, unpack and prepare it
 	$(GOLDFOLD) download --comp "$(COMP)"
