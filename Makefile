@@ -5,13 +5,18 @@ GOLDFOLD := $(PY) -m goldfold
 RUN ?= latest
 JOBS ?= 2
 CONFIG ?= baseline
-export MESSAGE
-export TEXT
+# These reach the program through the environment, as they were typed: neither make nor the shell reads what is in them.
+TEXTS := MESSAGE TEXT CONCLUSION NEXT AGAINST CATEGORY NAME
+typed = $(if $(findstring command,$(origin $(1))),$(value $(1)))
+$(foreach text,$(TEXTS),$(eval override $(text) := $$(call typed,$(text)))$(eval export $(text)))
+given = $(if $($(2)),--$(1)="$$$(2)")
+REMARKED = $(call given,text,TEXT) $(call given,conclusion,CONCLUSION) $(call given,next,NEXT) $(call given,against,AGAINST) $(call given,category,CATEGORY) $(call given,name,NAME)
 FANNED = $(if $(EXECUTOR),--executor "$(EXECUTOR)") $(if $(WORKERS),--workers $(WORKERS)) $(if $(THREADS),--threads $(THREADS)) $(if $(GPUS),--gpus $(GPUS))
 ACCEPTED = $(addprefix --accept ,$(ACCEPT))
 RAY = $(if $(filter ray%,$(EXECUTOR)),.venv/ray)
 
 .PHONY: help demo test test-slow lint docs prepare train score grade refit epochs pick compare ablate query new list
+.PHONY: log remark
 .PHONY: tune dashboard blend gains test-ray submit download notebook ledger rank host host-add host-user test-clients
 .DEFAULT_GOAL := help
 
@@ -68,8 +73,14 @@ compare: .venv/ready  ## RUNS="a b" [ACCEPT="unequal_budget no_zero_shot_row"]: 
 ablate: .venv/ready   ## COMP=digits CONFIG=baseline [SET="seeds=[0,1,2]"] [WORKERS=2] [HIDDEN=1] [ACCEPT=unequal_budget]: train a config and its variants in `ablation:`, compare them in one table
 	@$(GOLDFOLD) ablate --comp "$(COMP)" --config "$(CONFIG)" $(if $(HIDDEN),--hidden) $(if $(WORKERS),--workers $(WORKERS)) $(ACCEPTED) $(if $(QUIET),--quiet) $(SET)
 
+log: .venv/ready      ## COMP=digits: write the experiment log: every run, what changed, differences, remarks checked again
+	@$(GOLDFOLD) log --comp "$(COMP)"
+
+remark: .venv/ready   ## [RUN=latest] TEXT="..." [AGAINST=run] [CATEGORY=] [NAME=] [CONCLUSION="..."] [NEXT="..."] [ACCEPT=remark_untrue]: add a remark to a run, checked against the log
+	@$(GOLDFOLD) remark --run "$(RUN)" $(REMARKED) $(ACCEPTED)
+
 query: .venv/ready    ## [RUN=latest] IMAGE=any.jpg [IDS="id1 id2"] [TEXT="..."] [TOP=10] [ACCEPT=code_changed]: tag images by a run, find the most similar by its embeddings or codes
-	@$(GOLDFOLD) query --run "$(RUN)" $(ACCEPTED) $(if $(IMAGE),--image "$(IMAGE)") $(if $(IDS),--ids $(IDS)) $(if $(TEXT),--text "$$TEXT") $(if $(TOP),--top "$(TOP)") $(if $(QUIET),--quiet)
+	@$(GOLDFOLD) query --run "$(RUN)" $(ACCEPTED) $(if $(IMAGE),--image "$(IMAGE)") $(if $(IDS),--ids $(IDS)) $(call given,text,TEXT) $(if $(TOP),--top "$(TOP)") $(if $(QUIET),--quiet)
 
 tune: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [TRIALS=50] [HOURS=] [WORKERS=2] [STUDY=] [STORAGE=postgresql://...]: search hyperparameters with pruning; the same command resumes
 	@$(GOLDFOLD) tune --comp "$(COMP)" --config "$(CONFIG)" $(if $(TRIALS),--trials $(TRIALS)) $(if $(HOURS),--hours $(HOURS)) $(if $(STUDY),--study "$(STUDY)") $(if $(STORAGE),--storage "$(STORAGE)") $(if $(REDRAWS),--redraws $(REDRAWS)) $(FANNED) $(ACCEPTED) $(if $(QUIET),--quiet) $(SET)
@@ -86,8 +97,8 @@ gains: .venv/ready    ## [RUN=latest] [VIEWS="none flips"] [ACCEPT=code_changed]
 new: .venv/ready      ## COMP=my_first: create a competition folder that passes the contract tests
 	$(GOLDFOLD) new --comp "$(COMP)"
 
-submit: .venv/ready   ## [RUN=latest] [TO=local] [MESSAGE="..."] [REFIT=1] [AGAIN=1] [LATE=1]: check the submission, upload it, wait for the score, record it in the ledger
-	@$(GOLDFOLD) submit --run "$(RUN)" $(if $(TO),--to "$(TO)") $(if $(MESSAGE),--message "$$MESSAGE") $(if $(REFIT),--refit) $(if $(AGAIN),--again) $(if $(LATE),--late) $(if $(WAIT),--wait $(WAIT)) $(if $(JSON),--json)
+submit: .venv/ready   ## [RUN=latest] [TO=local] [MESSAGE="..."] [REFIT=1] [AGAIN=1] [LATE=1] [ACCEPT=remark_untrue]: check the submission, upload it, wait for the score, record it in the ledger
+	@$(GOLDFOLD) submit --run "$(RUN)" $(if $(TO),--to "$(TO)") $(call given,message,MESSAGE) $(if $(REFIT),--refit) $(if $(AGAIN),--again) $(if $(LATE),--late) $(ACCEPTED) $(if $(WAIT),--wait $(WAIT)) $(if $(JSON),--json)
 
 download: .venv/ready ## COMP=nuclei: download its data with the kaggle client, unpack and prepare it
 	$(GOLDFOLD) download --comp "$(COMP)"

@@ -39,7 +39,8 @@ PAGES = sorted(
 )
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 MOST_LINES = 160  # of README.md
-EXECUTED = {"new", "prepare", "train", "score", "grade", "compare", "blend", "ledger", "list", "host-add"}
+EXECUTED = {"new", "prepare", "train", "score", "grade", "compare", "blend", "log", "remark", "ledger", "list"}
+EXECUTED |= {"host-add"}
 FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 PLACEHOLDER = re.compile(r"\.\.\.|<\w+>")
 LINK = re.compile(r"\]\(([^)\s]+)\)")

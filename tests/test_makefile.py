@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,7 @@ NEEDED = {  # variables without a default that a target needs
     "pick": ["EPOCH=15"],
     "compare": ["RUNS=a b"],
     "blend": ["RUNS=a b"],
+    "log": ["COMP=blobs"],
 }
 PASSED = [  # target, variables, what the parser reads
     ("demo", ["KEEP=1"], {"keep": True}),
@@ -60,6 +63,8 @@ PASSED = [  # target, variables, what the parser reads
         ["COMP=blobs", "CONFIG=fusion", "SET=seeds=[0,1]", "WORKERS=2", "ACCEPT=unequal_budget", "QUIET=1"],
         {"comp": "blobs", "config": "fusion", "overrides": ["seeds=[0,1]"], "workers": 2, "accept": ["unequal_budget"]},
     ),
+    ("log", ["COMP=blobs"], {"comp": "blobs"}),
+    ("remark", ["RUN=a", "TEXT=x", "ACCEPT=remark_untrue"], {"run": "a", "text": "$TEXT", "accept": ["remark_untrue"]}),
     (
         "query",
         ["IMAGE=a b.jpg", "IDS=1 2", "TOP=3", "ACCEPT=code_changed"],
@@ -77,8 +82,9 @@ PASSED = [  # target, variables, what the parser reads
     ("new", ["COMP=my_first"], {"comp": "my_first"}),
     (
         "submit",
-        ["RUN=a-r1", "TO=local", "AGAIN=1", "LATE=1", "WAIT=5", "JSON=1"],
-        {"run": "a-r1", "to": "local", "again": True, "late": True, "wait": 5, "json": True},
+        ["RUN=a-r1", "TO=local", "AGAIN=1", "LATE=1", "WAIT=5", "JSON=1", "ACCEPT=remark_untrue"],
+        {"run": "a-r1", "to": "local", "again": True, "late": True, "wait": 5, "json": True}
+        | {"accept": ["remark_untrue"]},
     ),
     ("download", ["COMP=blobs"], {"comp": "blobs"}),
     ("notebook", ["RUN=a-r1", "ACCEPT=code_changed"], {"run": "a-r1", "accept": ["code_changed"]}),
@@ -117,12 +123,24 @@ def test_every_goldfold_target_is_checked_above() -> None:
     assert {target for target, *_ in PASSED} == set(TARGETS) - OTHER_PROGRAMS
 
 
-def test_a_message_is_passed_through_the_environment() -> None:
-    """Quotes of a message would otherwise be read by the shell."""
-    assert '--message "$MESSAGE"' in printed(["submit", 'MESSAGE=谢谢 "first"'])
-    assert re.search(r"^export MESSAGE$", TEXT, re.MULTILINE)
-    assert '--text "$TEXT"' in printed(["query", "IMAGE=any.jpg", 'TEXT=часы "one"'])
-    assert re.search(r"^export TEXT$", TEXT, re.MULTILINE)
+TYPED = ["MESSAGE", "TEXT", "CONCLUSION", "NEXT", "AGAINST", "CATEGORY", "NAME"]
+
+
+@pytest.mark.parametrize("variable", TYPED)
+def test_texts_reach_the_program_as_they_were_typed(variable: str) -> None:
+    """Through the environment: quotes and signs of a text are read neither by make nor by the shell."""
+    text = "-6.5 % 谢谢 \"a\" 'b' `id` $5 $(shell echo read) # \\ |\nsecond line"
+    command = ["make", "-s", "-C", str(ROOT), "--no-print-directory", f"--eval=show:;@printenv {variable}", "show"]
+    typed = subprocess.run([*command, f"{variable}={text}"], capture_output=True, text=True, check=True)
+    assert typed.stdout == f"{text}\n"
+    other = subprocess.run(command, env={**os.environ, variable: "of the shell"}, capture_output=True, text=True)
+    assert other.stdout.strip() == "", "a variable of the shell, such as WSL's NAME, is not taken for a text"
+    target = "submit" if variable == "MESSAGE" else "remark"
+    assert f'--{variable.lower()}="${variable}"' in printed([target, f"{variable}=x"])
+
+
+def test_the_text_of_a_query_is_passed_as_it_was_typed() -> None:
+    assert '--text="$TEXT"' in printed(["query", "IMAGE=any.jpg", 'TEXT=часы "one"'])
 
 
 @pytest.mark.parametrize("target", sorted(OTHER_PROGRAMS))

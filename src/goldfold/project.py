@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from goldfold.workflows.ablate import Ablation
     from goldfold.workflows.compare import Comparison
     from goldfold.workflows.delivery.ledger import Ledger
+    from goldfold.workflows.experiment_log.log import ExperimentLog
 
 
 class Project:
@@ -130,6 +131,12 @@ class Project:
         from goldfold.workflows.compare import compare
 
         return compare(self.workspace, _names(runs), accept)
+
+    def log(self, competition: str) -> ExperimentLog:
+        """Write the experiment log of a competition: every finished run, what changed, and remarks checked again."""
+        from goldfold.workflows.experiment_log.log import log
+
+        return log(self.workspace, competition)
 
     def ablate(
         self,

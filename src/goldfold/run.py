@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from goldfold.workflows.delivery.rank import Ranks
     from goldfold.workflows.delivery.submit import Submitted
     from goldfold.workflows.epochs import Atlas
+    from goldfold.workflows.experiment_log.remark import Remarked
     from goldfold.workflows.gains import Gains
     from goldfold.workflows.query import Answers
     from goldfold.workflows.refit import Refit
@@ -99,9 +100,7 @@ class Run:
             GoldfoldError: the run wrote none, since it breaks a rule of its competition.
         """
         if not self.submission_path.exists():
-            raise GoldfoldError(
-                "no_submission", f"run '{self.name}' wrote no submission to {self.submission_path}: see its findings"
-            )
+            raise GoldfoldError("no_submission", f"run '{self.name}' wrote no {self.submission_path}: see its findings")
         return run_results.text_table(self.submission_path)
 
     @property
@@ -150,13 +149,7 @@ class Run:
         from goldfold.workflows.refit import refit
 
         return refit(
-            self.workspace,
-            self.folder,
-            epochs=epochs,
-            seeds=seeds,
-            with_folds=with_folds,
-            device=device,
-            accept=accept,
+            self.workspace, self.folder, epochs=epochs, seeds=seeds, with_folds=with_folds, device=device, accept=accept
         )
 
     def grade(self) -> float:
@@ -224,10 +217,19 @@ class Run:
 
         return notebook(self.workspace, self.folder, accept=accept)
 
+    def remark(self, text: str = "", *, accept: Sequence[str] = (), **fields: str) -> Remarked:
+        """Add a remark to the experiment log; what it claims is checked, and refused where the table contradicts it.
+
+        fields: conclusion, next, against (a run), category, name. accept: `remark_untrue` stores it, struck through.
+        """
+        from goldfold.workflows.experiment_log.remark import remark
+
+        return remark(self.workspace, self.folder, {"text": text, **fields}, accept)
+
     def submit(self, to: str = "kaggle", message: str = "", **options: Any) -> Submitted:
         """Upload the submission through the kaggle client and wait for its score. to: `kaggle` or `local`.
 
-        options: refit, again, late (bool), and wait (seconds), as in `goldfold.workflows.delivery.submit.submit`.
+        options: refit, again, late (bool), wait (seconds), accept: see `goldfold.workflows.delivery.submit.submit`.
         """
         from goldfold.workflows.delivery.submit import submit
 

@@ -36,6 +36,8 @@ CODES = {
     "orphan_parameter",
     "pooled_apart",
     "proxy_validation",
+    "remark_outdated",
+    "remark_untrue",
     "rows_without_labels",
     "rule_broken",
     "schedule_not_finished",

@@ -1,4 +1,4 @@
-"""Verbs that look into finished runs: epochs, pick, compare, ablate, query, gains."""
+"""Verbs that look into finished runs: epochs, pick, compare, ablate, query, gains, log, remark."""
 
 from __future__ import annotations
 
@@ -60,3 +60,13 @@ def query(arguments: Namespace, project: Project) -> None:
 def gains(arguments: Namespace, project: Project) -> None:
     run = project.run(arguments.run, finished=True)
     print(run.gains(arguments.views, device=arguments.device, accept=arguments.accept))
+
+
+def log(arguments: Namespace, project: Project) -> None:
+    print(project.log(arguments.comp))
+
+
+def remark(arguments: Namespace, project: Project) -> None:
+    run = project.run(arguments.run, finished=True)
+    fields = {name: getattr(arguments, name) for name in ("conclusion", "next", "against", "category", "name")}
+    print(run.remark(arguments.text, accept=arguments.accept, **fields))

@@ -18,7 +18,7 @@ from goldfold.project import Project
 def submit(arguments: Namespace, project: Project) -> None:
     with _reported(arguments.json):
         run = project.run(arguments.run, finished=True)
-        options = {name: getattr(arguments, name) for name in ("refit", "again", "late", "wait")}
+        options = {name: getattr(arguments, name) for name in ("refit", "again", "late", "wait", "accept")}
         submitted = run.submit(arguments.to, arguments.message, **options)
     if arguments.json:
         print(json.dumps({"outcome": submitted.outcome, **asdict(submitted.attempt)}, ensure_ascii=False))

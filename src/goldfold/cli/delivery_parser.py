@@ -34,6 +34,7 @@ def delivery(verbs: argparse._SubParsersAction) -> None:
     submit.add_argument("--refit", action="store_true", help="send the submission of the refit on all rows")
     submit.add_argument("--again", action="store_true", help="send a file that was sent before")
     submit.add_argument("--late", action="store_true", help="submit after the deadline")
+    accepts(submit)
     submit.add_argument("--wait", type=count, default=600, help="seconds to wait for the score (%(default)s)")
     submit.add_argument(
         "--json", action="store_true", help="print the result as one JSON line on stdout, progress on stderr"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from goldfold.cli.delivery_parser import delivery, hosting
+from goldfold.cli.log_parser import log
 from goldfold.cli.options import accepts, count, epochs_of_refit, fans_out, runs_quietly
 
 
@@ -16,7 +17,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    for add in (_train, _read, _compare, _tune, delivery, hosting):
+    for add in (_train, _read, _compare, log, _tune, delivery, hosting):
         add(verbs)
     return parser
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,12 +159,18 @@ def run_name(folder: Path) -> str:
 
 
 def list_runs(runs: Path) -> Sequence[Path]:
-    """List all run folders, oldest first by the start they recorded, since copying a folder changes its file times."""
+    """List all run folders, oldest first by the start they recorded, since copying a folder changes its file times.
+
+    Those whose record is damaged come first.
+    """
     return sorted((path.parent for path in runs.glob("*/*/reproduce.json")), key=_began)
 
 
 def _began(folder: Path) -> tuple[str, int]:
-    return read_json(folder / "reproduce.json").get("started", ""), _number(folder)
+    recorded: Any = None
+    with suppress(GoldfoldError):
+        recorded = read_json(folder / "reproduce.json")
+    return str(recorded.get("started", "")) if isinstance(recorded, dict) else "", _number(folder)
 
 
 def _numbered(place: Path, config: str, suffix: str = "") -> list[Path]:

@@ -53,16 +53,23 @@ def unequal_inputs(recorded: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
                 "both on the same data"
             )
             findings.append(Finding("unequal_data", "warning", message, name))
-        one, other = then.get("code", {}), now.get("code", {})
-        both = {module for module in one.keys() & other.keys() if one[module] != other[module]}
-        if both:
-            told = describe_code_changes({key: one[key] for key in both}, {key: other[key] for key in both})
+        if told := shared_code_changes(then, now):
             message = (
                 f"the code differs from that of {first} ({told}), so the difference is not one of parameters alone: "
                 "train both with the same code"
             )
             findings.append(Finding("unequal_code", "warning", message, name))
     return findings
+
+
+def shared_code_changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Name the modules that two runs both depend on, in different versions; empty if there is none.
+
+    then, now: their reproduce.json.
+    """
+    one, other = then.get("code", {}), now.get("code", {})
+    both = {module for module in one.keys() & other.keys() if one[module] != other[module]}
+    return describe_code_changes({key: one[key] for key in both}, {key: other[key] for key in both}) if both else ""
 
 
 def unequal_protocols(protocols: Mapping[str, str], folds: Mapping[str, Mapping[str, float]]) -> list[Finding]:

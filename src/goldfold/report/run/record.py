@@ -17,6 +17,7 @@ from goldfold.report.retrieval import hash_curves
 from goldfold.report.retrieval import page as retrieval
 from goldfold.report.run import blends, classes, fits, hidden_scores
 from goldfold.report.run.hidden_scores import HiddenScore
+from goldfold.trust.experiment_log.remarks import REMARKS
 
 OPTIONAL = ("untrained", "best_possible")  # of the summary of a metric
 LEVELS = ("error", "warning", "note")
@@ -43,6 +44,7 @@ FILES = {
     THRESHOLDS: "threshold of each label, learned on all folds, and scores at nested thresholds",
     hash_curves.TABLE: "precision and recall of hash codes within each Hamming radius, of every fit",
     "findings.json": "findings of the audits",
+    REMARKS: "remarks of the experiment log, with their times",
     GRADE: "scores on the hidden labels: of the submission, of each fit, of the refit",
     REFIT: "rows, epochs and seeds of the refit on all rows",
     BLEND: "runs, blending methods, nested scores and weights",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from goldfold.kaggle.service import Service
 from goldfold.kaggle.submission_requests import Kernel, SubmissionRequest, sha256_of
 from goldfold.kaggle.tracking import SubmissionContext, Timeouts
 from goldfold.workflows.delivery.grade import checked_submission
+from goldfold.workflows.experiment_log.remark import check_message
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ def submit(
     again: bool = False,
     late: bool = False,
     wait: int = 600,
+    accept: Sequence[str] = (),
 ) -> Submitted:
     """Upload a finished run's submission and wait for its score.
 
@@ -58,11 +61,14 @@ def submit(
 
     to: kaggle, or local for the board of this project. message: text before the run's name. refit: send the submission
     of the refit on all rows, `<run>-refit.csv`, named so in the ledger, with the CV of the folds. again: send a file
-    that was sent before. late: send it after the deadline. wait: seconds to wait for the score.
+    that was sent before. late: send it after the deadline. wait: seconds to wait for the score. accept: `remark_untrue`
+    sends a message that the experiment log contradicts.
 
     Raises:
-        GoldfoldError: the file is not valid, or the service does not accept it; nothing was submitted.
+        GoldfoldError: the message is untrue, the file is not valid, or the service does not accept it; nothing was
+            submitted.
     """
+    check_message(workspace, run, message, accept)
     place = service_of(workspace, to)
     request = submission_request(workspace, run, note=message, refit=refit, again=again, late=late)
     context = SubmissionContext(place, workspace.ledger, Timeouts(wait_s=wait), workspace.observer.line)

@@ -1,0 +1,1 @@
+"""The experiment log as table, Markdown, HTML and CSV."""

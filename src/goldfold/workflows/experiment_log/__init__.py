@@ -1,0 +1,1 @@
+"""Write the experiment log, and add remarks to it."""
