@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from goldfold.competition import Metric
-from goldfold.experiment.fits import Experiment, Fit
+from goldfold.experiment.fits import OWN_SPLIT, Experiment, Fit
 from goldfold.experiment.scoring import bootstrap_interval, fold_statistics, metrics_for, score
 from goldfold.io.formatting import count
 
@@ -88,12 +88,13 @@ def _best_possible(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) 
 
 def describe_protocol(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) -> str:
     """Describe how a score was measured; scores with different protocols are never ranked together."""
-    seeds, folds = len(experiment.protocol.seeds), len({fit.fold for fit in fits})
+    seeds, folds, split = len(experiment.protocol.seeds), len({fit.fold for fit in fits}), experiment.protocol.split
     parts = [
         f"{metric.name}, out of fold",
         *_empty_classes(experiment, metric),
         *([metric.retrieval.protocol] if metric.retrieval and metric.retrieval.protocol else []),
-        f"{folds} of {len(experiment.folds)} folds drawn with seed {experiment.protocol.seed}",
+        f"{folds} of {len(experiment.folds)} folds{f' of split {split}' if split != OWN_SPLIT else ''} drawn with seed "
+        f"{experiment.protocol.seed}",
         f"{count(seeds, 'seed')} a fold",
     ]
     if any(fit.epoch for fit in fits):
