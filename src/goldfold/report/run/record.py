@@ -13,13 +13,14 @@ from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
 from goldfold.report.plotting.markdown import code, folded, table
 from goldfold.report.retrieval import page as retrieval
-from goldfold.report.run import blends, classes, fits
+from goldfold.report.run import blends, classes, confusion, fits
 
 LEVELS = ("error", "warning", "note")
 PICTURES = {
     "fold_scores.png": "Score of each fold, their mean with its 95 % interval, and the chance level",
     "learning_curves.png": "Training losses, metric and learning rates of each fold, with the selected epochs",
     classes.PICTURE: "Average precision of each label, with its 95 % bootstrap interval and chance level",
+    confusion.PICTURE: "Confusion matrix: share of each true class's rows that are predicted as each class",
     "most_wrong.png": "Training images with the largest out-of-fold errors",
     "blend.png": "Scores of the runs and of each blending method, differences to the best run, and weights",
     **retrieval.PICTURES,
@@ -35,6 +36,7 @@ FILES = {
     "test_ids.csv": "ids of the rows of test.npy",
     "metrics.json": "fold scores, mean, sd, intervals and chance level of each metric",
     classes.CLASSES: "scores of each label on the pooled out-of-fold rows",
+    confusion.CONFUSION: "rows of each true class that are predicted as each class",
     THRESHOLDS: "threshold of each label, learned on all folds, and scores at nested thresholds",
     "findings.json": "findings of the audits",
     "grade.json": "the submission's score on the hidden labels",
@@ -69,7 +71,7 @@ def record(
         "Blend": blends.section(run),
         "Folds": fits.scores(trained, metrics, rows, config.get("select", "last")),
         "Metrics": _metrics(metrics),
-        "Classes": classes.section(run),
+        "Classes": classes.section(run) or confusion.section(run),
         "Retrieval": _retrieval(run, metrics),
         "Budget": "" if blended else fits.budget(trained, reproduce["hardware"]),
         "Config": _config(config, defaults),
