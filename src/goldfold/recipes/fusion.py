@@ -202,8 +202,9 @@ def _optimizer(params: FusionParams, model: nn.Module) -> torch.optim.Optimizer:
 
 def _index(inputs: Sequence[Tensor], labels: np.ndarray, model: nn.Module) -> Index | None:
     """The index of the training rows; None without a hash layer."""
-    found = model(*inputs).codes
-    return None if found is None else Index(hash_codes.pack(found.float().cpu().numpy()), labels > 0)
+    if model.hash is None:
+        return None
+    return Index(hash_codes.pack(model(*inputs).codes.float().cpu().numpy()), labels > 0)
 
 
 def _predict(
