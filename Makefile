@@ -11,7 +11,7 @@ ACCEPTED = $(addprefix --accept ,$(ACCEPT))
 RAY = $(if $(filter ray%,$(EXECUTOR)),.venv/ray)
 
 .PHONY: help demo test test-slow lint docs prepare train score grade epochs pick compare ablate query new list
-.PHONY: tune dashboard blend gains test-ray submit download notebook ledger rank host host-add host-user test-clients
+.PHONY: tune dashboard blend gains test-ray submit download notebook ledger rank environment host host-add host-user test-clients
 .DEFAULT_GOAL := help
 
 help:                 ## print this list
@@ -108,6 +108,9 @@ host-user: .venv/ready ## NAME="team": add a user of the local leaderboard, prin
 
 list: .venv/ready     ## list competitions, their configs and runs
 	@$(GOLDFOLD) list
+
+environment: .venv/ready ## show versions, device, memory, and whether there are Kaggle credentials
+	@$(GOLDFOLD) environment
 
 .venv/ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "goldfold needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...")'

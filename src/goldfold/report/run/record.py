@@ -181,23 +181,35 @@ def _pictures(run: Path) -> str:
 
 def _reproduce(reproduce: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     """The command to repeat the run, and the code, packages and machine it ran with."""
-    git, hardware = reproduce["git"], reproduce["hardware"]
+    git = reproduce["git"]
     checkout = [f"git checkout {git['commit']}"] if re.fullmatch(r"[0-9a-f]{40,64}", git["commit"]) else []
     command = code("\n".join([*checkout, reproduce["command"]]), "sh")
     texts = {
         key.replace("_", " "): text for key, text in reproduce.items() if isinstance(text, str) and key != "command"
     }
-    cards = [f"{card['name']} ({card['memory_gib']} GiB)" for card in hardware["gpus"]]
     facts = {
         "code": f"{git['commit']}, branch {git['branch']}, {git['worktree']}" if checkout else git["commit"],
         "seeds": f"folds {config['seed']}, fits {plain(config['seeds'])}",
         **texts,
-        "packages": ", ".join(f"{name} {version}" for name, version in reproduce["packages"].items()),
-        "processor": f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['torch_threads']} torch threads",
-        "memory": f"{hardware['memory_gib']} GiB",
-        "GPUs": ", ".join(cards) or "none",
+        **machine_facts(reproduce),
     }
     return command + "\n\n" + "\n".join(f"- {name}: {text}" for name, text in facts.items())
+
+
+def machine_facts(found: Mapping[str, Any]) -> dict[str, str]:
+    """Packages, processor, memory and GPUs as text; found: from `provenance.machine`, perhaps of an older version."""
+    hardware = found["hardware"]
+    cards = [f"{card['name']} ({_sizes(card['memory_gib'], card.get('free_gib'))})" for card in hardware["gpus"]]
+    return {
+        "packages": ", ".join(f"{name} {version}" for name, version in found["packages"].items()),
+        "processor": f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['torch_threads']} torch threads",
+        "memory": _sizes(hardware["memory_gib"], hardware.get("memory_free_gib")),
+        "GPUs": ", ".join(cards) + f"; CUDA {hardware.get('cuda', 'unknown')}" if cards else "none",
+    }
+
+
+def _sizes(total: float | str, free: float | str | None) -> str:
+    return f"{total} GiB" + (f", {free} GiB free" if free is not None and free != "unknown" else "")
 
 
 def _files(run: Path) -> str:
