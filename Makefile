@@ -16,7 +16,7 @@ ACCEPTED = $(addprefix --accept ,$(ACCEPT))
 RAY = $(if $(filter ray%,$(EXECUTOR)),.venv/ray)
 
 .PHONY: help demo test test-slow lint docs prepare train score grade refit epochs pick compare ablate query new list
-.PHONY: log remark
+.PHONY: log remark environment
 .PHONY: tune dashboard blend gains test-ray submit download notebook ledger rank host host-add host-user test-clients
 .DEFAULT_GOAL := help
 
@@ -123,6 +123,9 @@ host-user: .venv/ready ## NAME="team": add a user of the local leaderboard, prin
 
 list: .venv/ready     ## list competitions, their configs and runs
 	@$(GOLDFOLD) list
+
+environment: .venv/ready ## show versions, device, memory, and whether there are Kaggle credentials
+	@$(GOLDFOLD) environment
 
 .venv/ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "goldfold needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...")'

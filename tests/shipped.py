@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 SHIPPED = {
+    "captions": ("baseline", "fusion", "mlp_baseline"),
     "digits": ("baseline",),
     "frames": ("fastap", "multi_similarity", "pretrained_frozen", "simsiam", "simsiam_fastap", "untrained"),
     "icons": ("baseline", "fusion", "mlp_baseline"),

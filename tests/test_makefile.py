@@ -49,6 +49,7 @@ PASSED = [  # target, variables, what the parser reads
         {"comp": "blobs", "config": "bank", "debug": True, "quiet": True, "overrides": ["epochs=3", "seeds=[0,1]"]}
         | {"accept": ["code_changed", "x"], "data_workers": 0},
     ),
+    ("environment", [], {}),
     ("score", ["RUN=a-r1"], {"run": "a-r1"}),
     ("grade", ["RUN=a-r1"], {"run": "a-r1"}),
     (

@@ -9,7 +9,7 @@ import pandas as pd
 
 from goldfold.competition import Fold, Tables
 from goldfold.data import self_hosting, time_folds
-from goldfold.data.defect_folders import IMAGE_SUFFIXES
+from goldfold.data.layouts.defect_folders import IMAGE_SUFFIXES
 from goldfold.errors import GoldfoldError
 from goldfold.optional_parts import Neighbors, Pairs
 from goldfold.retrieval.pairs import by_time

@@ -28,6 +28,7 @@ COMPETITION = Competition(
     prepare=data.prepare,
     load=data.load,
     split=data.split,
+    other_splits={"by_text": data.by_text},
     recipes=recipes.RECIPES,
     submission=submission.SUBMISSION,
     targets=data.LABELS,

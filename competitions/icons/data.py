@@ -10,7 +10,7 @@ import yaml
 
 from goldfold.competition import Fold, Tables
 from goldfold.data import self_hosting
-from goldfold.data.folds import multilabel_stratified
+from goldfold.data.folds import grouped, multilabel_stratified
 
 MIN_ICONS = 10  # of a category; fewer leave folds without a positive row
 SIDE, GLYPH = 64, 48  # pixels of a picture and of its icon, which is at most 63 wide
@@ -71,3 +71,8 @@ def load(public: Path) -> Tables:
 def split(train: pd.DataFrame, seed: int) -> list[Fold]:
     """Draw five folds, stratified over all labels."""
     return multilabel_stratified(train[list(LABELS)], folds=5, seed=seed)
+
+
+def by_text(train: pd.DataFrame, seed: int) -> list[Fold]:
+    """Draw five folds that keep icons with the same search terms together; rare labels may be absent from one."""
+    return grouped(train["text"], folds=5, seed=seed)

@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from goldfold.competition import Fold, Tables
-from goldfold.data import defect_folders, self_hosting
+from goldfold.data import self_hosting
 from goldfold.data.folds import k_fold, stratified
+from goldfold.data.layouts import defect_folders
 
 TARGETS = ("defect",)
 NORMAL = 0

@@ -10,8 +10,8 @@ import pandas as pd
 
 from goldfold.competition import Fold, Tables
 from goldfold.data import self_hosting
-from goldfold.data.defect_folders import IMAGE_SUFFIXES
 from goldfold.data.folds import grouped
+from goldfold.data.layouts.defect_folders import IMAGE_SUFFIXES
 from goldfold.errors import GoldfoldError
 from goldfold.images import reading
 from goldfold.optional_parts import Pairs

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from goldfold.competition import Fold, Tables
-from goldfold.data import defect_folders, fold_checks, self_hosting
+from goldfold.data import fold_checks, self_hosting
+from goldfold.data.layouts import defect_folders
 from goldfold.errors import GoldfoldError
 from goldfold.images import masks as image_masks
 from goldfold.images import reading

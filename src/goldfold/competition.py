@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
 
     Predictions = np.ndarray
+    Split = Callable[[DataFrame, int], Sequence["Fold"]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +48,7 @@ class Tables:
 
     train: has a column `id` with unique values, and every target column. Ids are best text, as the files spell them
         (`goldfold.data.csv_tables.read`). A column `path`, if there is one, holds the file (pathlib.Path or str) of a
-        sample: it is checked, hashed and shown in pictures. A column `mask_path` holds the file of its mask, 0 =
-        background: pictures outline it.
+        sample: it is checked, hashed and shown in pictures, which outline a mask (0 = background) in `mask_path`.
     test: the same columns without the targets.
     sample_submission: Kaggle's file, unchanged. Submissions are checked against the file itself, whose ids are text, if
         it is a CSV file beside the tables.
@@ -231,14 +231,13 @@ class Competition:
 
     slug: Kaggle's name of the competition; the folder's name is a Python identifier.
     metric: the metric of the leaderboard; `also` is reported beside it.
-    targets: the target columns of the train table; they are removed before anything predicts. Pictures of retrieval
-        label a row by the first one.
+    targets: columns of the train table, removed before anything predicts. Pictures of retrieval show the first one.
     group: a column whose values must not be on both sides of a fold (patient, recording, person).
     prepare: (raw, public, private) -> None. Writes `public`, and `solution.csv` in `private` only with test labels.
     load: public -> Tables.
-    split: (train rows, seed) -> folds; a pure function.
-    grade: (submission, solution) -> the leaderboard's score of a submission against `private/solution.csv`; None if
-        only Kaggle can compute it. The solution is a sample submission with the true values, perhaps with more columns.
+    split: (train rows, seed) -> folds; a pure function. other_splits: name, for a config's key `split` -> another one.
+    grade: (submission, solution) -> the leaderboard's score against `private/solution.csv`, a sample submission
+        with the true values, perhaps with more columns; None if only Kaggle can compute it.
     object_class: a column of both tables with the class of the object in a row, "?" if unknown; None if all are alike.
     neighbors: the time order of rows that are near-duplicates of their neighbors; None if there are none.
     rules: a run that breaks one is refused, or is an exploration that writes no submission.
@@ -250,10 +249,11 @@ class Competition:
     targets: tuple[str, ...]
     prepare: Callable[[Path, Path, Path], None]
     load: Callable[[Path], Tables]
-    split: Callable[[DataFrame, int], Sequence[Fold]]
+    split: Split
     recipes: Mapping[str, Recipe]
     submission: Submission
     also: Sequence[Metric] = ()
+    other_splits: Mapping[str, Split] = field(default_factory=dict)
     group: str | None = None
     grade: Callable[[DataFrame, DataFrame], float] | None = None
     object_class: str | None = None

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from goldfold.workflows.ablate import Ablation
     from goldfold.workflows.compare import Comparison
     from goldfold.workflows.delivery.ledger import Ledger
+    from goldfold.workflows.environment import Environment
     from goldfold.workflows.experiment_log.log import ExperimentLog
 
 
@@ -234,6 +235,12 @@ class Project:
         from goldfold.workflows.delivery.ledger import ledger
 
         return ledger(self.workspace, competition)
+
+    def environment(self) -> Environment:
+        """Versions, device, memory, and whether there are Kaggle credentials; nothing secret."""
+        from goldfold.workflows.environment import environment
+
+        return environment()
 
     def __repr__(self) -> str:
         return f"Project({str(self.workspace.root)!r}, {len(self.competitions())} competitions)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import made_coco
 import made_defects
 import made_recordings
 import numpy as np
@@ -27,7 +28,7 @@ from goldfold.workflows.new import scaffold
 ROOT = Path(__file__).parents[2]
 NAMES = Workspace().names()
 FEW = 48  # train rows of the short training
-LAYOUTS = made_defects.LAYOUTS | made_recordings.LAYOUTS
+LAYOUTS = made_coco.LAYOUTS | made_defects.LAYOUTS | made_recordings.LAYOUTS
 FOUR_FILES = ("__init__.py", "data.py", "recipes.py", "submission.py")
 
 
@@ -62,15 +63,16 @@ def test_tables_are_sound(prepared: Prepared) -> None:
 
 
 def test_folds_part_the_rows_and_repeat_for_a_seed(prepared: Prepared) -> None:
-    train = prepared.tables.train
-    folds, again = (prepared.competition.split(train, 0) for _ in range(2))
-    assert len(folds) >= 2
-    for fold, same in zip(folds, again, strict=True):
-        assert not np.intersect1d(fold.train, fold.validation).size
-        assert np.array_equal(fold.train, same.train)
-        assert np.array_equal(fold.validation, same.validation)
-    validated = np.concatenate([fold.validation for fold in folds])
-    assert len(np.unique(validated)) == len(validated)
+    train, competition = prepared.tables.train, prepared.competition
+    for split in (competition.split, *competition.other_splits.values()):
+        folds, again = (split(train, 0) for _ in range(2))
+        assert len(folds) >= 2
+        for fold, same in zip(folds, again, strict=True):
+            assert not np.intersect1d(fold.train, fold.validation).size
+            assert np.array_equal(fold.train, same.train)
+            assert np.array_equal(fold.validation, same.validation)
+        validated = np.concatenate([fold.validation for fold in folds])
+        assert len(np.unique(validated)) == len(validated)
 
 
 def test_gold_submission_is_perfect_and_the_sample_is_known(prepared: Prepared) -> None:

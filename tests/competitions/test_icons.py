@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from competitions.icons import data, submission
+from competitions.icons import COMPETITION, data, submission
 from goldfold.competition import Tables
 from goldfold.images import reading
 from goldfold.submission import writing as submissions
@@ -102,6 +102,14 @@ def test_each_fold_has_positives_of_every_label(loaded, seed):
         assert labels[fold.validation].sum(axis=0).min() >= 1
         assert np.abs(labels[fold.validation].mean(axis=0) - labels.mean(axis=0)).max() < 0.02
         assert abs(len(fold.validation) - len(labels) / 5) < 20
+
+
+def test_folds_by_text_keep_icons_with_the_same_search_terms_together(loaded):
+    train = loaded.train
+    drawn, by_labels = COMPETITION.other_splits["by_text"](train, 0), data.split(train, 0)
+    shared = [len({*train["text"].iloc[fold.train]} & {*train["text"].iloc[fold.validation]}) for fold in drawn]
+    assert shared == [0] * 5
+    assert any({*train["text"].iloc[fold.train]} & {*train["text"].iloc[fold.validation]} for fold in by_labels)
 
 
 def test_the_hidden_labels_have_positives_and_grade_a_submission(loaded, solution):

@@ -13,7 +13,8 @@ import pytest
 from made_defects import save
 from PIL import Image
 
-from goldfold.data import defect_folders, self_hosting
+from goldfold.data import self_hosting
+from goldfold.data.layouts import defect_folders
 from goldfold.errors import GoldfoldError
 from goldfold.images import masks
 from goldfold.images import reading as images

@@ -36,7 +36,8 @@ def test_a_number_is_no_set() -> None:
 @pytest.mark.parametrize(
     ("column", "told"),
     [
-        ([0, 1, 2, 2], ("labels_not_binary", "'b'", "2 of 4 rows", "first 2")),
+        ([0, 1, 2, 2], ("labels_not_binary", "'b'", "2 of 4 rows", "first 2 in the row with id 'C'")),
+        ([0, 1, -1, 1], ("labels_not_binary", "1 of 4 rows", "first -1 in the row with id 'C'")),
         (["0", "1", "0", "1"], ("labels_not_binary", "4 of 4 rows", "first '0'")),
         ([0, 0.5, 1, 1], ("labels_not_binary", "1 of 4 rows", "first 0.5")),
         ([0, None, 1, 1], ("values_missing", "'b'", "1 of 4 rows")),
@@ -44,7 +45,7 @@ def test_a_number_is_no_set() -> None:
 )
 def test_a_column_that_is_not_binary_is_named(column, told) -> None:
     with raises_code(*told):
-        binary_columns(pd.DataFrame({"a": [True, False, True, False], "b": column}), ["a", "b"])
+        binary_columns(pd.DataFrame({"id": list("ABCD"), "a": [True, False, True, False], "b": column}), ["a", "b"])
 
 
 def test_bools_and_numbers_are_binary() -> None:

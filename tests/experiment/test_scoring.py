@@ -62,6 +62,16 @@ def test_the_bootstrap_interval_is_the_means(per_row):
     assert high == pytest.approx(values.mean() + half, abs=0.1 * half)
 
 
+@pytest.mark.parametrize(("rows", "labels", "draws"), [(50, 4, 1000), (2600, 400, 200)])
+def test_fewer_resamples_are_ranked_of_many_labels(rows, labels, draws):
+    names, scored = tuple(range(labels)), []
+    options = MetricOptions(resampled=lambda *_: lambda index: scored.append(len(index)) or 0.5, classes=names)
+    bootstrap_interval(
+        replace(mean_of("x", False), options=options), pd.DataFrame({"x": np.zeros(rows)}), np.zeros(rows)
+    )
+    assert scored == [rows] * draws
+
+
 def test_resampled_rows_are_numbered_anew_for_metrics_that_compare_columns():
     """A difference of two pandas columns pairs labels of an index, which must not be those of the drawn rows."""
     rows = pd.DataFrame({"x": np.random.default_rng(2).normal(size=60)})

@@ -16,7 +16,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.kaggle import leaderboards
 from goldfold.kaggle.leaderboards import Leaderboard
 from goldfold.metrics import auroc
-from goldfold.report.run import leaderboard as picture
+from goldfold.report.delivery import leaderboard as picture
 
 SAMPLE = os.environ.get("GOLDFOLD_SAMPLE_DATA")
 REAL = Path(SAMPLE, "kaggle_leaderboards") if SAMPLE else Path("nowhere")

@@ -22,7 +22,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.experiment.workspace import Workspace
 from goldfold.kaggle import ledger
 from goldfold.kaggle.ledger import Attempt, State
-from goldfold.report.run.ledger import Point, agreement, agreement_text, cv_against_leaderboard, two_to_select
+from goldfold.report.delivery.ledger import Point, agreement, agreement_text, cv_against_leaderboard, two_to_select
 from goldfold.workflows.delivery.ledger import ledger as ledger_of
 
 FACTS = {

@@ -15,14 +15,14 @@ from goldfold.cli.parser import build_parser
 from goldfold.errors import GoldfoldError
 
 MODULES = {  # module of goldfold.cli -> its commands, each a function of that name
-    "training": ("prepare", "train", "refit", "score", "grade", "list", "new"),
+    "training": ("prepare", "train", "refit", "score", "grade", "list", "new", "environment"),
     "analysis": ("epochs", "pick", "compare", "ablate", "query", "gains", "log", "remark"),
     "tuning": ("tune", "dashboard", "blend"),
     "delivery": ("submit", "download", "notebook", "ledger", "rank"),
     "hosting": ("host", "host-add", "host-user"),
     "demo": ("demo",),
 }
-ANYWHERE = ("new", "demo", "host", "host-add", "host-user")  # commands that need no project
+ANYWHERE = ("new", "environment", "demo", "host", "host-add", "host-user")  # commands that need no project
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -57,8 +57,9 @@ def _train(verbs: argparse._SubParsersAction) -> None:
 
 
 def _read(verbs: argparse._SubParsersAction) -> None:
-    """Commands on one run: list, score, grade, refit."""
+    """Commands on one run or on this machine: list, environment, score, grade, refit."""
     verbs.add_parser("list", help="list competitions, their configs and runs")
+    verbs.add_parser("environment", help="show versions, device, memory, and whether there are Kaggle credentials")
 
     score = verbs.add_parser(
         "score", help="print a run's CV: score per fold, mean, standard deviation, 95 %% interval, chance level"

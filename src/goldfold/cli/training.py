@@ -1,4 +1,4 @@
-"""Verbs that make runs and show their results: prepare, train, refit, score, grade, list, new."""
+"""Verbs that make runs and show results: prepare, train, refit, score, grade, list, new, environment."""
 
 from __future__ import annotations
 
@@ -80,6 +80,10 @@ def _state(run: Run) -> str:
         return "not finished: run its command again to resume"
     metric, own = next(iter(run.metrics.items()))
     return f"{metric} {own['mean']:.4f} (mean of {own['n']} folds)"
+
+
+def environment(arguments: Namespace, project: Project) -> None:
+    print(project.environment())
 
 
 def new(arguments: Namespace, project: Project) -> None:

@@ -32,24 +32,28 @@ def binary_columns(rows: DataFrame, names: Sequence[str]) -> np.ndarray:
     """The label columns `names` as int64 (n, labels) of 0 and 1; True is 1 and False 0.
 
     Raises:
-        GoldfoldError: `unknown_column`; `values_missing`; `labels_not_binary`, with the value and the number of rows.
+        GoldfoldError: `unknown_column`; `values_missing`; `labels_not_binary`, with a value, its row and their number.
     """
     found = np.empty((len(rows), len(names)), np.int64)
     for at, name in enumerate(names):
         require(rows, name, "target column")
         values = rows[name]
-        if missing := int(values.isna().sum()):
+        if values.hasnans and (missing := int(values.isna().sum())):
             raise GoldfoldError(
                 "values_missing",
                 f"target '{name}' is missing in {missing} of {len(rows)} rows: drop or fill them first",
             )
-        wrong = ~values.isin((0, 1)).to_numpy(bool)
+        plain = values.to_numpy()
+        fast = plain.dtype.kind in "iub"  # `isin` takes a hundred times as long, in every validation
+        wrong = (plain != 0) & (plain != 1) if fast else ~values.isin((0, 1)).to_numpy(bool)
         if wrong.any():
+            first = int(wrong.argmax())
+            where = f" in the row with id {rows['id'].tolist()[first]!r}" if "id" in rows else ""
             raise GoldfoldError(
                 "labels_not_binary",
                 f"label column '{name}' must hold 0 and 1, but {wrong.sum()} of {len(rows)} rows do not, first "
-                f"{values.tolist()[int(wrong.argmax())]!r}: make it 0 and 1 in load(), sets of labels with "
+                f"{values.tolist()[first]!r}{where}: make it 0 and 1 in load(), sets of labels with "
                 "goldfold.data.label_sets.indicator_columns",
             )
-        found[:, at] = values.to_numpy().astype(np.int64)
+        found[:, at] = plain.astype(np.int64)
     return found

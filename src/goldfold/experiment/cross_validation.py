@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from goldfold.competition import Competition, Metric
-from goldfold.experiment.fits import Experiment, Fit, FitObserver, fit_keys
+from goldfold.experiment.fits import OWN_SPLIT, Experiment, Fit, FitObserver, fit_keys
 from goldfold.experiment.fits import fit as fit_one
 from goldfold.experiment.scoring import bootstrap_interval, fold_statistics, metrics_for, metrics_of_index, score
 from goldfold.io.formatting import count
@@ -127,12 +127,13 @@ def _untrained(metric: Metric, fits: Sequence[Fit]) -> dict[str, dict[str, Any]]
 
 def describe_protocol(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) -> str:
     """Describe how a score was measured; scores with different protocols are never ranked together."""
-    seeds, folds = len(experiment.protocol.seeds), len({fit.fold for fit in fits})
+    seeds, folds, split = len(experiment.protocol.seeds), len({fit.fold for fit in fits}), experiment.protocol.split
     parts = [
         f"{metric.name}, out of fold",
         *_empty_classes(experiment, metric),
         *([metric.retrieval.protocol] if metric.retrieval and metric.retrieval.protocol else []),
-        f"{folds} of {len(experiment.folds)} folds drawn with seed {experiment.protocol.seed}",
+        f"{folds} of {len(experiment.folds)} folds{f' of split {split}' if split != OWN_SPLIT else ''} drawn with seed "
+        f"{experiment.protocol.seed}",
         f"{count(seeds, 'seed')} a fold",
     ]
     if any(fit.epoch for fit in fits):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import torch.distributed as dist
 from pandas import DataFrame
 from pydantic import Field, field_validator
@@ -24,7 +22,7 @@ from goldfold.experiment.failures import explained
 from goldfold.experiment.scoring import metrics_for, metrics_of_index, metrics_per_score, score_all, score_in_index
 from goldfold.io.files import read_array, read_arrays, read_json, write_array, write_arrays, write_json
 from goldfold.io.progress import EpochProgress
-from goldfold.io.random_states import preserved_states
+from goldfold.io.random_states import preserved_states, seed_all
 from goldfold.io.seeding import derive
 from goldfold.params import Params
 from goldfold.training import checkpoints
@@ -36,11 +34,13 @@ from goldfold.training.settings import LoopOptions
 from goldfold.training.state import History
 
 CHECKPOINTS = "checkpoints"  # subfolder of a fit's folder
+OWN_SPLIT = "default"  # name of `Competition.split` beside those of `Competition.other_splits`
 
 
 class Protocol(Params):
     """Keys of every config: which fits make the score."""
 
+    split: str = Field(OWN_SPLIT, description="name of one of the competition's splits; default: its own")
     seed: int = Field(0, ge=0, description="seed that draws the folds")
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="seeds; every fold is fitted with each")
     folds: tuple[int, ...] | None = Field(
@@ -157,7 +157,7 @@ def build_plan(experiment: Experiment, number: int, seed: int) -> tuple[Plan, Da
 
 def build_from(experiment: Experiment, rows: DataFrame, seed: int) -> Plan:
     """Build a plan from training rows; all random generators are seeded with `seed` before."""
-    seed_everything(seed)
+    seed_all(seed)
     return experiment.recipe.build(experiment.params, rows, replace(experiment.runtime, seed=seed))
 
 
@@ -244,13 +244,6 @@ def _select(plan: Plan, history: History, experiment: Experiment, folder: Path) 
         assert plan.model is not None, "a fit with a history has a model"
         checkpoints.load_weights(saved[row["stage"], row["epoch"]], plan.model)
     return row["epoch"]
-
-
-def seed_everything(seed: int) -> None:
-    """Seed the random generators of Python, NumPy and PyTorch."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
 
 
 def save_fit(fit: Fit, place: Path) -> None:

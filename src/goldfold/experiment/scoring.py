@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from goldfold.competition import Competition, Metric
 
 RESAMPLES = 1000
+MANY_CELLS = 1_000_000  # rows x classes, beyond which only `FEW_RESAMPLES` are drawn, where each is ranked again
+FEW_RESAMPLES = 200
 MISFITS = frozenset(
     {
         "classes_not_numeric",
@@ -152,15 +155,22 @@ def bootstrap_interval(
     Returns [low, high], or None if fewer than half of the draws can be scored (a tiny set that often lacks a class).
     """
     score_of = resampling_scorer(metric, rows, predictions)
+    options = metric.options
+    draws = RESAMPLES if options.per_row else draws_for(len(rows) * max(1, len(options.classes or ())))
     values = []
-    for index in resamples(len(rows), groups):
+    for index in islice(resamples(len(rows), groups), draws):
         try:
             values.append(score_of(index))
         except GoldfoldError:
             continue
-    if len(values) < RESAMPLES / 2:
+    if len(values) < draws / 2:
         return None
     return [float(edge) for edge in np.percentile(values, [2.5, 97.5])]
+
+
+def draws_for(cells: int) -> int:
+    """The number of resamples of so many rows x classes: fewer of many, since each is ranked again."""
+    return RESAMPLES if cells <= MANY_CELLS else FEW_RESAMPLES
 
 
 def resamples(count: int, groups: np.ndarray | None = None) -> Iterator[np.ndarray]:

@@ -15,12 +15,12 @@ from pandas import DataFrame, Series
 import goldfold
 from goldfold.competition import Competition, Fold, Runtime, Tables
 from goldfold.data import csv_tables, fold_checks, fold_tables, image_checks, tables
-from goldfold.errors import GoldfoldError
+from goldfold.errors import GoldfoldError, unknown
 from goldfold.experiment import config as configs
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.early_checks import check_recipe, class_order
 from goldfold.experiment.failures import explained
-from goldfold.experiment.fits import Experiment, Protocol
+from goldfold.experiment.fits import OWN_SPLIT, Experiment, Protocol
 from goldfold.experiment.identity import fingerprint
 from goldfold.experiment.run_folders import BLEND, run_name
 from goldfold.experiment.workspace import Workspace
@@ -161,8 +161,11 @@ def draw_folds(
 
 
 def _split(name: str, competition: Competition, train: DataFrame, protocol: Protocol) -> Sequence[Fold]:
+    splits = {OWN_SPLIT: competition.split, **competition.other_splits}
+    if protocol.split not in splits:
+        raise unknown("split", protocol.split, splits, code="unknown_split")
     with explained("split()", name, train):
-        drawn = fold_checks.as_folds(competition.split(train, protocol.seed))
+        drawn = fold_checks.as_folds(splits[protocol.split](train, protocol.seed))
     fold_checks.check_positions(drawn, len(train))
     return drawn
 

@@ -1,4 +1,4 @@
-"""Save and restore the states of the random generators of PyTorch, NumPy and Python."""
+"""Seed the random generators of PyTorch, NumPy and Python, save and restore their states."""
 
 from __future__ import annotations
 
@@ -30,6 +30,13 @@ def set_states(saved: dict[str, Any]) -> None:
     keys, position, has_gauss, gauss = saved["numpy"]
     np.random.set_state(("MT19937", keys.numpy().astype(np.uint32), position, has_gauss, gauss))
     random.setstate(saved["python"])
+
+
+def seed_all(seed: int) -> None:
+    """Seed all generators."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
 
 
 @contextmanager

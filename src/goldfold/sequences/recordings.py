@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from goldfold.data.defect_folders import IMAGE_SUFFIXES
+from goldfold.data.layouts.defect_folders import IMAGE_SUFFIXES
 from goldfold.errors import GoldfoldError, unknown
 from goldfold.images import reading
 

@@ -26,11 +26,13 @@ PACKAGES = (
     "timm",
     "segmentation-models-pytorch",
     "albumentations",
+    "transformers",
     "optuna",
+    "kaggle",
     "opencv-python-headless",
 )
 NO_GIT = "not a git checkout"
-GIT_SECONDS = 10
+ASKED_SECONDS = 10  # of another program, git or nvidia-smi
 
 
 def reproduce(project: Path, command: Sequence[str] | None = None) -> dict[str, Any]:
@@ -43,6 +45,16 @@ def reproduce(project: Path, command: Sequence[str] | None = None) -> dict[str, 
         "command": _typed(sys.orig_argv if command is None else command, project.resolve()),
         "started": datetime.now(UTC).isoformat(timespec="microseconds"),
         "git": _git(project),
+        **machine(),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """Return `python`, `packages`, `hardware` and `os` as JSON values without None.
+
+    Memory is in GiB; `cores` may be used by this process, which a container may limit.
+    """
+    return {
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "hardware": _hardware(),
@@ -87,7 +99,7 @@ def _ask_git(project: Path, *question: str) -> tuple[str | None, str]:
     """The output of a git command, and why there is none: git's own reason, such as a folder of another owner."""
     command = ["git", "-C", str(project), *question]
     try:
-        answer = subprocess.run(command, capture_output=True, timeout=GIT_SECONDS, env={**os.environ, "LC_ALL": "C"})
+        answer = subprocess.run(command, capture_output=True, timeout=ASKED_SECONDS, env={**os.environ, "LC_ALL": "C"})
     except (OSError, subprocess.SubprocessError) as error:
         return None, _without_names(f"unknown, since git cannot be asked: {error}", project.resolve())
     if not answer.returncode:
@@ -106,16 +118,50 @@ def _version(package: str) -> str:
 
 
 def _hardware() -> dict[str, Any]:
+    import joblib
+    import torch
+
+    total, free = _memory()
+    return {
+        "cpu": _cpu(),
+        "cores": joblib.cpu_count(),  # within affinity and the quota of a container
+        "torch_threads": torch.get_num_threads(),
+        "memory_gib": total,
+        "memory_free_gib": free,
+        "cuda": torch.version.cuda or "none",
+        "gpus": _gpus(),
+    }
+
+
+def _gpus() -> list[dict[str, Any]]:
+    """Name, compute capability, total and free memory of each GPU that torch sees."""
     import torch
 
     cards = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
-    return {
-        "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        "torch_threads": torch.get_num_threads(),
-        "memory_gib": _memory(),
-        "gpus": [{"name": card.name, "memory_gib": round(card.total_memory / 2**30, 1)} for card in cards],
-    }
+    free = _free_gpu_memory() if cards else {}
+    return [
+        {
+            "name": card.name,
+            "capability": f"{card.major}.{card.minor}",
+            "memory_gib": round(card.total_memory / 2**30, 1),
+            "free_gib": free.get(str(getattr(card, "uuid", "")), "unknown"),
+        }
+        for card in cards
+    ]
+
+
+def _free_gpu_memory() -> dict[str, float]:
+    """UUID of a GPU -> its free memory in GiB; empty without nvidia-smi.
+
+    torch.cuda.mem_get_info would take some hundred MiB of each GPU for this process.
+    """
+    command = ["nvidia-smi", "--query-gpu=uuid,memory.free", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(command, capture_output=True, timeout=ASKED_SECONDS, text=True, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    found = re.findall(r"^GPU-([0-9a-f-]+), *(\d+)\s*$", answer, re.MULTILINE)
+    return {uuid: round(int(mebibytes) / 1024, 1) for uuid, mebibytes in found}
 
 
 def _cpu() -> str:
@@ -124,9 +170,23 @@ def _cpu() -> str:
     return models[0] if models else platform.processor() or platform.machine()
 
 
-def _memory() -> float | str:
-    """Memory of the machine in GiB."""
+def _memory() -> tuple[float | str, float | str]:
+    """Total and available memory in GiB, both within the limit of a container (cgroup v2)."""
     try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf
-        return "unknown"
+        return "unknown", "unknown"
+    known, group = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+    found = re.search(r"^MemAvailable:\s*(\d+) kB", known.read_text(), re.MULTILINE) if known.exists() else None
+    free = int(found[1]) * 1024 if found else None
+    limit, used = (_bytes(group / name) for name in ("memory.max", "memory.current"))
+    if limit is not None and limit < total:
+        total = limit
+        free = None if free is None or used is None else max(0, min(free, limit - used))
+    return round(total / 2**30, 1), "unknown" if free is None else round(free / 2**30, 1)
+
+
+def _bytes(path: Path) -> int | None:
+    """The number in a file; None without a file, or where it says `max`."""
+    text = path.read_text().strip() if path.exists() else ""
+    return int(text) if text.isdecimal() else None

@@ -10,7 +10,7 @@ import pandas as pd
 
 from goldfold.data.columns import binary_columns
 from goldfold.experiment.run_folders import THRESHOLDS
-from goldfold.experiment.scoring import RESAMPLES, resamples
+from goldfold.experiment.scoring import draws_for, resamples
 from goldfold.io.files import read_json
 from goldfold.io.formatting import interval, number, shortened, shortened_apart
 from goldfold.metrics import label_ranks
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 CLASSES = "classes.csv"
 PICTURE = "classes.png"
-MANY_CELLS = 1_000_000  # rows x classes, beyond which fewer draws are made
-FEW_DRAWS = 200
 MOST = 90  # classes of a picture
 COLUMN = 30  # classes side by side in one column at most
 THRESHOLD = 0.5
@@ -46,11 +44,10 @@ def per_class(
     """
     truth = binary_columns(rows, targets)
     found, ones = label_ranks.ranked(truth, predictions), np.ones(len(rows))
-    draws = RESAMPLES if truth.size <= MANY_CELLS else FEW_DRAWS
     drawn = np.array(
         [
             label_ranks.average_precisions(found, np.bincount(index, minlength=len(rows)).astype(float))
-            for index in islice(resamples(len(rows), groups), draws)
+            for index in islice(resamples(len(rows), groups), draws_for(truth.size))
         ]
     )
     low, high = np.array([_edges(values) for values in drawn.T]).T

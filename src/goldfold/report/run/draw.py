@@ -14,14 +14,15 @@ from goldfold.experiment.fits import Experiment, Fit, fold_numbers
 from goldfold.experiment.label_thresholds import label_columns, probabilities_of
 from goldfold.experiment.run_folders import run_name
 from goldfold.io.files import write_bytes, write_json, write_text
-from goldfold.optional_parts import Retrieval
+from goldfold.metrics.inputs import class_indices
+from goldfold.optional_parts import ClassLabels, Retrieval
 from goldfold.report.retrieval import hash_curves
 from goldfold.report.retrieval import page as retrieval
-from goldfold.report.run import classes, figures, most_wrong
+from goldfold.report.run import classes, confusion, figures, most_wrong
 
 
 def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path) -> None:
-    """Draw fold scores, learning curves, several labels, curves of hash codes, largest errors or retrieval."""
+    """Draw fold scores, learning curves, classes, curves of hash codes, largest errors or retrieval."""
     competition, train = experiment.competition, experiment.tables.train
     metric = competition.metric
     write_bytes(run / "fold_scores.png", figures.fold_scores(whole.metrics))
@@ -33,6 +34,8 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
     labels = label_columns(experiment, whole.oof)
     if labels:
         _draw_classes(experiment, whole, labels, run)
+    else:
+        _draw_confusion(experiment, whole, run)
     curves = hash_curves.table(experiment, fits)
     if len(curves):
         write_text(run / hash_curves.TABLE, csv_tables.to_text(curves))
@@ -58,6 +61,21 @@ def _draw_classes(experiment: Experiment, whole: Outcome, labels: Sequence[str],
     scores = classes.per_class(rows, probabilities_of(whole.oof), labels, rows[group].to_numpy() if group else None)
     write_text(run / classes.CLASSES, csv_tables.to_text(scores))
     write_bytes(run / classes.PICTURE, classes.picture(scores))
+
+
+def _draw_confusion(experiment: Experiment, whole: Outcome, run: Path) -> None:
+    """Write which classes are taken for which, if the predictions are probabilities of three or more classes."""
+    competition, labels, guess = experiment.competition, experiment.recipe.labels, probabilities_of(whole.oof)
+    named = (metric.options.classes for metric in (competition.metric, *competition.also))
+    order = experiment.runtime.classes or next(filter(None, named), ())
+    if len(order) < confusion.FEWEST or guess.shape[1:] != (len(order),):
+        return
+    column = labels.column if isinstance(labels, ClassLabels) else competition.targets[0]
+    known = experiment.tables.train[column].to_numpy()[whole.rows]
+    truth = class_indices(known, order, f"target '{column}'")
+    counts = confusion.matrix(truth, guess.argmax(axis=1), len(order))
+    write_text(run / confusion.CONFUSION, csv_tables.to_text(confusion.as_table(counts, order)))
+    write_bytes(run / confusion.PICTURE, confusion.picture(counts, order))
 
 
 def _draw_retrieval(experiment: Experiment, whole: Outcome, measured: Retrieval, run: Path) -> None:

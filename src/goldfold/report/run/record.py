@@ -15,7 +15,7 @@ from goldfold.io.formatting import difference, interval, number, plain
 from goldfold.report.plotting.markdown import code, folded, table
 from goldfold.report.retrieval import hash_curves
 from goldfold.report.retrieval import page as retrieval
-from goldfold.report.run import blends, classes, fits, hidden_scores
+from goldfold.report.run import blends, classes, confusion, fits, hidden_scores
 from goldfold.report.run.hidden_scores import HiddenScore
 from goldfold.trust.experiment_log.remarks import REMARKS
 
@@ -26,6 +26,7 @@ PICTURES = {
     "learning_curves.png": "Training losses, metric and learning rates of each fold, with the selected epochs",
     classes.PICTURE: "Average precision of each label, with its 95 % bootstrap interval and chance level",
     hash_curves.PICTURE: "Precision and recall of hash codes within each Hamming radius, with the chance level",
+    confusion.PICTURE: "Confusion matrix: share of each true class's rows that are predicted as each class",
     "most_wrong.png": "Training images with the largest out-of-fold errors",
     "blend.png": "Scores of the runs and of each blending method, differences to the best run, and weights",
     **retrieval.PICTURES,
@@ -41,6 +42,7 @@ FILES = {
     "test_ids.csv": "ids of the rows of test.npy",
     "metrics.json": "fold scores, mean, sd, intervals and chance level of each metric",
     classes.CLASSES: "scores of each label on the pooled out-of-fold rows",
+    confusion.CONFUSION: "rows of each true class that are predicted as each class",
     THRESHOLDS: "threshold of each label, learned on all folds, and scores at nested thresholds",
     hash_curves.TABLE: "precision and recall of hash codes within each Hamming radius, of every fit",
     "findings.json": "findings of the audits",
@@ -78,7 +80,7 @@ def record(
         "Hidden labels and refit": hidden_scores.section(run),
         "Folds": fits.scores(trained, metrics, rows, config.get("select", "last")),
         "Metrics": _metrics(metrics),
-        "Classes": classes.section(run),
+        "Classes": classes.section(run) or confusion.section(run),
         "Retrieval": _retrieval(run, metrics),
         "Budget": "" if blended else fits.budget(trained, reproduce["hardware"]),
         "Config": _config(config, defaults),
@@ -195,23 +197,35 @@ def _pictures(run: Path) -> str:
 
 def _reproduce(reproduce: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     """The command to repeat the run, and the code, packages and machine it ran with."""
-    git, hardware = reproduce["git"], reproduce["hardware"]
+    git = reproduce["git"]
     checkout = [f"git checkout {git['commit']}"] if re.fullmatch(r"[0-9a-f]{40,64}", git["commit"]) else []
     command = code("\n".join([*checkout, reproduce["command"]]), "sh")
     texts = {
         key.replace("_", " "): text for key, text in reproduce.items() if isinstance(text, str) and key != "command"
     }
-    cards = [f"{card['name']} ({card['memory_gib']} GiB)" for card in hardware["gpus"]]
     facts = {
         "code": f"{git['commit']}, branch {git['branch']}, {git['worktree']}" if checkout else git["commit"],
         "seeds": f"folds {config['seed']}, fits {plain(config['seeds'])}",
         **texts,
-        "packages": ", ".join(f"{name} {version}" for name, version in reproduce["packages"].items()),
-        "processor": f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['torch_threads']} torch threads",
-        "memory": f"{hardware['memory_gib']} GiB",
-        "GPUs": ", ".join(cards) or "none",
+        **machine_facts(reproduce),
     }
     return command + "\n\n" + "\n".join(f"- {name}: {text}" for name, text in facts.items())
+
+
+def machine_facts(found: Mapping[str, Any]) -> dict[str, str]:
+    """Packages, processor, memory and GPUs as text; found: from `provenance.machine`, perhaps of an older version."""
+    hardware = found["hardware"]
+    cards = [f"{card['name']} ({_sizes(card['memory_gib'], card.get('free_gib'))})" for card in hardware["gpus"]]
+    return {
+        "packages": ", ".join(f"{name} {version}" for name, version in found["packages"].items()),
+        "processor": f"{hardware['cpu']}, {hardware['cores']} cores, {hardware['torch_threads']} torch threads",
+        "memory": _sizes(hardware["memory_gib"], hardware.get("memory_free_gib")),
+        "GPUs": ", ".join(cards) + f"; CUDA {hardware.get('cuda', 'unknown')}" if cards else "none",
+    }
+
+
+def _sizes(total: float | str, free: float | str | None) -> str:
+    return f"{total} GiB" + (f", {free} GiB free" if free is not None and free != "unknown" else "")
 
 
 def _files(run: Path) -> str:

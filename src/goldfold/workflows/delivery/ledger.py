@@ -14,8 +14,8 @@ from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import write_bytes
 from goldfold.kaggle.ledger import Attempt, export, read_attempts
 from goldfold.kaggle.upload import outcome
-from goldfold.report.run import ledger as report
-from goldfold.report.run.ledger import Point
+from goldfold.report.delivery import ledger as report
+from goldfold.report.delivery.ledger import Point
 
 if TYPE_CHECKING:
     from pandas import DataFrame

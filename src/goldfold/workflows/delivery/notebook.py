@@ -17,7 +17,7 @@ from goldfold.experiment import run_folders as runs
 from goldfold.experiment.setup import CODE_CHANGED, Prepared, rebuild
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json, write_json, write_text
-from goldfold.kaggle import bundles, notebooks
+from goldfold.kaggle import bundles, credentials, notebooks
 from goldfold.submission import writing as submissions
 from goldfold.training.devices import choose_device
 from goldfold.trust.audits.code import code_changed
@@ -225,8 +225,7 @@ def _owner() -> str:
     """Kaggle user name from the environment or kaggle.json, else NOBODY."""
     if name := os.environ.get("KAGGLE_USERNAME"):
         return name
-    given = os.environ.get("KAGGLE_CONFIG_DIR")
-    for folder in [Path(given)] if given else [Path.home() / ".kaggle", Path.home() / ".config" / "kaggle"]:
+    for folder in credentials.folders():
         if (folder / "kaggle.json").exists():
             return read_json(folder / "kaggle.json").get("username", NOBODY)
     return NOBODY

@@ -13,7 +13,7 @@ from goldfold.experiment.run_folders import GRADE, run_name
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json, write_bytes
 from goldfold.kaggle import leaderboards
-from goldfold.report.run import leaderboard as picture
+from goldfold.report.delivery import leaderboard as picture
 
 CV, HIDDEN = "CV", "hidden labels"
 

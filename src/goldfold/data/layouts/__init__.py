@@ -1,0 +1,1 @@
+"""Tables from folders and annotation files in the layouts of public data sets."""

@@ -1,0 +1,1 @@
+"""Pictures of submissions: CV against leaderboard scores, and scores among all teams."""
