@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import made_defects
+import made_hands
 import made_recordings
 import numpy as np
 import pandas as pd
@@ -27,7 +28,7 @@ from goldfold.workflows.new import scaffold
 ROOT = Path(__file__).parents[2]
 NAMES = Workspace().names()
 FEW = 48  # train rows of the short training
-LAYOUTS = made_defects.LAYOUTS | made_recordings.LAYOUTS
+LAYOUTS = made_defects.LAYOUTS | made_hands.LAYOUTS | made_recordings.LAYOUTS
 FOUR_FILES = ("__init__.py", "data.py", "recipes.py", "submission.py")
 
 
