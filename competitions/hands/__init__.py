@@ -21,5 +21,6 @@ COMPETITION = Competition(
     submission=SUBMISSION,
     grade=grade,
     rules=(NO_MIRRORING,),
+    private_images=True,  # hands identify people
     sample_data="hands_11k",
 )

@@ -164,7 +164,9 @@ def reciprocal_rank(pairs: PairsOf, *, protocol: str) -> Metric:
     Range: [0, 1], higher is better. Chance: the expected value of a random ranking, in closed form.
     Ties: irrelevant rows rank first. Empty classes: queries without a relevant row are left out.
     """
-    return per_query("MRR", pairs, protocol, lambda found: 1 / found.first_rank, random_ranking.expected_reciprocal_rank)
+    return per_query(
+        "MRR", pairs, protocol, lambda found: 1 / found.first_rank, random_ranking.expected_reciprocal_rank
+    )
 
 
 def per_query(
