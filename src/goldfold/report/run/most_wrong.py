@@ -41,8 +41,8 @@ def most_wrong(
 
     rows: n rows with `id`, `path` and targets. predictions: (n, ...), of the same rows. errors: (n,), from
     `MetricOptions.row_error`. folds: (n,). classes: labels in the order of the probability columns. Predicted maps
-    (n, height, width) are drawn as contours at 0.5, and so are the true masks in `mask_path` if there are any. Of private
-    images only the ids are shown, without contours.
+    (n, height, width) are drawn as contours at 0.5, and so are the true masks in `mask_path` if there are any.
+    private_images: whether only ids are shown, without images and contours.
 
     Raises:
         GoldfoldError: an image cannot be read.
