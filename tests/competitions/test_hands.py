@@ -120,9 +120,7 @@ def test_every_metric_names_its_gallery_and_definition(loaded: Tables) -> None:
 def test_a_run_that_mirrors_hands_breaks_the_rule(name: str) -> None:
     (rule,) = COMPETITION.rules
     params = COMPETITION.recipes["embedder"].params
-    mirrors = any(
-        "HorizontalFlip" in type(step).__name__ for step in augmentation.pipeline(name, 32).transforms
-    )
+    mirrors = any("HorizontalFlip" in type(step).__name__ for step in augmentation.pipeline(name, 32).transforms)
     broken = rule.broken(params(metric_augmentation=name))
     assert (broken is not None) == mirrors, broken
     assert rule.broken(params(metric_augmentation="simsiam", flip=True)).startswith("flip=true ")
