@@ -5,6 +5,7 @@ from __future__ import annotations
 SHIPPED = {
     "digits": ("baseline",),
     "frames": ("fastap", "multi_similarity", "pretrained_frozen", "simsiam", "simsiam_fastap", "untrained"),
+    "hands": ("baseline", "untrained", "zero_shot"),
     "icons": ("baseline", "fusion", "mlp_baseline"),
     "industrial_defects": ("autoencoder", "patch_library"),
     "lookalikes": ("baseline", "photographs", "untrained"),

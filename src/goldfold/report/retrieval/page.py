@@ -199,7 +199,10 @@ def _split_table(splits: Mapping[str, Mapping[str, float]]) -> str:
         for name, own in splits.items()
     ]
     header = ["metric", "splits", "mean", "sd over splits (ddof=1)", "lowest split", "highest split"]
-    note = f"A split is a draw of query and gallery rows; its score is the mean over folds. `{SPLITS}` lists all."
+    note = (
+        f"A split is a draw of query and gallery rows; its score is the mean over folds. `{SPLITS}` lists all. Counts, "
+        "pictures and the table of queries are those of the first split."
+    )
     return f"{table(header, rows)}\n\n{note}" if rows else ""
 
 
