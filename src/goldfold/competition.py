@@ -241,6 +241,7 @@ class Competition:
     object_class: a column of both tables with the class of the object in a row, "?" if unknown; None if all are alike.
     neighbors: the time order of rows that are near-duplicates of their neighbors; None if there are none.
     rules: a run that breaks one is refused, or is an exploration that writes no submission.
+    private_images: whether pictures must not show the images of rows (people, patients); their ids stand there instead.
     sample_data: folder below GOLDFOLD_SAMPLE_DATA with Kaggle's own files, read if `data/<name>/raw` does not exist.
     """
 
@@ -259,4 +260,5 @@ class Competition:
     object_class: str | None = None
     neighbors: Neighbors | None = None
     rules: Sequence[Rule] = ()
+    private_images: bool = False
     sample_data: str | None = None

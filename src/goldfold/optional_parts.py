@@ -106,11 +106,14 @@ class Retrieval:
         the pairs of the competition's own metric.
     protocol: the gallery and what is left out, in words. Scores with different protocols are never ranked together.
     best_possible: rows -> the best score that any embeddings can reach on them; None if it is the metric's bound.
+    splits: (rows, embeddings) -> the score of each query/gallery split by name, whose mean is the score; `pairs` are
+        those of the first one. None if there is one split only.
     """
 
     pairs: Callable[[DataFrame], Pairs]
     protocol: str
     best_possible: Callable[[DataFrame], float] | None = None
+    splits: Callable[[DataFrame, Predictions], Mapping[str, float]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -74,6 +74,7 @@ class Role(Enum):
     PRETRAINED = "whether the backbone starts from pretrained weights"
     TOWERS = "folder of pretrained towers of image and text; empty for others"
     VIEWS = "set of test-time views that predictions are averaged over, one of a Literal"
+    MIRRORS = "whether images are mirrored: True, or a named augmentation, some of which mirror"
     MODELS = "one model for all classes, or one per class"
     LIBRARIES = "one memory bank, or one per class"
     COLUMN = "name of a column of the train table, or None; it is checked before anything is computed"

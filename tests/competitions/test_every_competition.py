@@ -6,6 +6,7 @@ from pathlib import Path
 
 import made_coco
 import made_defects
+import made_hands
 import made_recordings
 import numpy as np
 import pandas as pd
@@ -28,7 +29,7 @@ from goldfold.workflows.new import scaffold
 ROOT = Path(__file__).parents[2]
 NAMES = Workspace().names()
 FEW = 48  # train rows of the short training
-LAYOUTS = made_coco.LAYOUTS | made_defects.LAYOUTS | made_recordings.LAYOUTS
+LAYOUTS = made_coco.LAYOUTS | made_defects.LAYOUTS | made_hands.LAYOUTS | made_recordings.LAYOUTS
 FOUR_FILES = ("__init__.py", "data.py", "recipes.py", "submission.py")
 
 

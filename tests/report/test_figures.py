@@ -191,7 +191,7 @@ def _cell(pixels: np.ndarray, number: int) -> np.ndarray:
 def test_the_most_wrong_come_first_and_the_rest_not_at_all(tmp_path: Path) -> None:
     images = [np.full((30, 30, 3), (number, 10, 200), np.uint8) for number in range(0, 250, 10)]
     errors = np.linspace(0, 1, 25)
-    png = most_wrong(_rows(tmp_path, images), errors, errors, folds=[0] * 25, targets=["label"])
+    png = most_wrong(_rows(tmp_path, images), errors, errors, folds=[0] * 25, targets=["label"], private_images=False)
     pixels = _pixels(png)
     for place in range(6):
         assert _cell(pixels, place).mean(axis=(0, 1)) * 255 == pytest.approx([240 - 10 * place, 10, 200], abs=1)
@@ -202,7 +202,11 @@ def test_the_most_wrong_come_first_and_the_rest_not_at_all(tmp_path: Path) -> No
 def test_every_shape_of_image_keeps_its_proportions(tmp_path: Path) -> None:
     wide, high, single = np.zeros((40, 160), np.uint8), np.zeros((900, 300, 3), np.uint8), np.zeros((1, 1, 3), np.uint8)
     rows = _rows(tmp_path, [wide, high, single])
-    pixels = _pixels(most_wrong(rows, np.ones(3), np.array([3.0, 2.0, 1.0]), folds=[0, 1, 2], targets=["label"]))
+    pixels = _pixels(
+        most_wrong(
+            rows, np.ones(3), np.array([3.0, 2.0, 1.0]), folds=[0, 1, 2], targets=["label"], private_images=False
+        )
+    )
     shares = [float((_cell(pixels, place).max(axis=2) < 0.1).mean()) for place in range(3)]
     assert shares[0] == pytest.approx(0.25, abs=0.08)
     assert shares[1] == pytest.approx(0.33, abs=0.08)
@@ -217,7 +221,9 @@ def test_masks_are_outlined_where_they_end(tmp_path: Path) -> None:
     objects[:70] = 3  # the upper 70 rows
     cv2.imencode(".png", objects)[1].tofile(tmp_path / "mask.png")
     rows = _rows(tmp_path, [image, image]).assign(mask_path=tmp_path / "mask.png")
-    pixels = _pixels(most_wrong(rows, prediction, np.array([0.9, 0.5]), folds=[0, 1], targets=["mask"]))
+    pixels = _pixels(
+        most_wrong(rows, prediction, np.array([0.9, 0.5]), folds=[0, 1], targets=["mask"], private_images=False)
+    )
     tile = _cell(pixels, 0)
     warmth = tile[..., 0] - tile[..., 2]  # of orange predictions above 0, of blue truth below it
     across, down = np.argwhere(warmth > 0.2)[:, 1], np.argwhere(warmth < -0.2)[:, 0]
@@ -257,11 +263,15 @@ def test_captions(row: dict, prediction: np.ndarray, targets: list[str], classes
 def test_chinese_and_dollar_names_are_drawn_without_a_warning(tmp_path: Path) -> None:
     classes = [r"地毯$\no{$", "a_very_long_name_of_a_class"]
     rows = _rows(tmp_path, [np.full((20, 20), 90, np.uint8)] * 2).assign(label=classes)
-    _pixels(most_wrong(rows, np.eye(2)[::-1], np.ones(2), folds=[0, 0], targets=["label"], classes=classes))
+    _pixels(
+        most_wrong(
+            rows, np.eye(2)[::-1], np.ones(2), folds=[0, 0], targets=["label"], private_images=False, classes=classes
+        )
+    )
 
 
 def test_an_unreadable_image_is_named(tmp_path: Path) -> None:
     rows = _rows(tmp_path, [np.zeros((5, 5), np.uint8)])
     Path(rows["path"][0]).write_bytes(b"")
     with pytest.raises(GoldfoldError, match="牙刷_0"):
-        most_wrong(rows, np.ones(1), np.ones(1), folds=[0], targets=["label"])
+        most_wrong(rows, np.ones(1), np.ones(1), folds=[0], targets=["label"], private_images=False)

@@ -18,6 +18,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.optional_parts import Retrieval
 from goldfold.report.plotting.row_labels import labels
 from goldfold.report.retrieval import page as report
+from goldfold.report.retrieval import pictures
 from goldfold.retrieval.pairs import by_label
 
 KINDS = ["猫", "собака", "cat"]
@@ -38,6 +39,10 @@ def held(fold: int, count: int = 30, lonely: bool = False, images: Path | None =
             cv2.imwrite(str(path), draw.integers(0, 255, (10, 14, 3)).astype(np.uint8))
     pairs = by_label(rows["kind"], same=rows["session"])
     return report.HeldOut(fold=fold, rows=rows, embeddings=embeddings.astype(np.float32), pairs=pairs)
+
+
+def facts(folds: list[report.HeldOut], metrics: list[Metric]) -> dict:
+    return report.facts(folds, report.by_query(folds), report.by_split(folds, metrics), metrics)
 
 
 def naive(fold: report.HeldOut, place: int) -> tuple[list[str], list[bool]]:
@@ -99,8 +104,7 @@ def summary(mean: float, **more: float) -> dict:
 
 def test_facts_are_counted_fold_by_fold_and_survive_json() -> None:
     folds = [held(0), held(1, lonely=True)]
-    table = report.by_query(folds)
-    found = json.loads(json.dumps(report.facts(folds, table, [metric(), metric("accuracy", pairs=False)])))
+    found = json.loads(json.dumps(facts(folds, [metric(), metric("accuracy", pairs=False)])))
     assert found["metrics"] == ["mAP"]
     assert found["protocol"] == "other sessions"
     for fold in folds:
@@ -121,7 +125,7 @@ def test_facts_are_counted_fold_by_fold_and_survive_json() -> None:
 
 def test_the_section_puts_a_mean_between_chance_level_and_best_possible() -> None:
     folds = [held(0)]
-    found = report.facts(folds, report.by_query(folds), [metric("R@10"), metric("mAP")])
+    found = facts(folds, [metric("R@10"), metric("mAP")])
     text = report.section(
         found, {"R@10": summary(0.415, best_possible=0.43), "mAP": summary(0.7), "other": summary(0.1)}
     )
@@ -142,27 +146,27 @@ def test_the_section_puts_a_mean_between_chance_level_and_best_possible() -> Non
 def test_a_collapsed_fold_is_told() -> None:
     fold = held(0)
     fold.embeddings[:] += 100
-    found = report.facts([fold], report.by_query([fold]), [metric()])
+    found = facts([fold], [metric()])
     assert "one point" in report.section(found, {"mAP": summary(0.5)})
 
 
 def test_pictures_show_the_best_the_median_the_worst_and_what_is_asked_for(tmp_path: Path) -> None:
     folds = [held(0, images=tmp_path), held(1, images=tmp_path)]
     table = report.by_query(folds)
-    shown = report.chosen(table)
+    shown = pictures.chosen(table)
     precisions = table.loc[table["fold"] == 0, "average_precision"]
     assert list(shown.values()) == ["best", "median", "worst"]
     best, median, worst = (table.loc[at, "average_precision"] for at in shown)
     assert (best, worst) == (precisions.max(), precisions.min())
     assert median == pytest.approx(np.median(precisions), abs=np.diff(np.sort(precisions)).max())
-    arguments = {"title": "toy/baseline-r1", "targets": ["kind"]}
-    drawn = report.pictures(folds, table, **arguments)
+    arguments = {"title": "toy/baseline-r1", "targets": ["kind"], "private_images": False}
+    drawn = pictures.pictures(folds, table, **arguments)
     assert set(drawn) == set(report.PICTURES)
-    asked = report.pictures(folds, table, **arguments, ids=["f1-3"])
+    asked = pictures.pictures(folds, table, **arguments, ids=["f1-3"])
     heights = [cv2.imdecode(np.frombuffer(each["retrieval.png"], np.uint8), 0).shape[0] for each in (drawn, asked)]
     assert heights[1] > 1.2 * heights[0]
     with pytest.raises(GoldfoldError, match="no id 'f1_3' among the 60 queries of this run; nearest: f1-3"):
-        report.pictures(folds, table, **arguments, ids=["f1_3"])
+        pictures.pictures(folds, table, **arguments, ids=["f1_3"])
 
 
 def test_a_strip_shows_the_answers_of_its_fold_with_their_cosines(tmp_path: Path) -> None:
@@ -170,7 +174,7 @@ def test_a_strip_shows_the_answers_of_its_fold_with_their_cosines(tmp_path: Path
     table = report.by_query(folds)
     for at in (3, 41):
         fold = folds[table.loc[at, "fold"]]
-        strip = report.strip(folds, table.loc[at], "requested", ["kind"])
+        strip = pictures.strip(folds, table.loc[at], "requested", ["kind"])
         place = fold.rows["id"].tolist().index(table.loc[at, "id"])
         names, right = naive(fold, place)
         assert [answer.path.stem for answer in strip.answers] == names[:5]
@@ -183,11 +187,11 @@ def test_a_strip_shows_the_answers_of_its_fold_with_their_cosines(tmp_path: Path
 
 def test_rows_that_are_no_images_have_no_strips_and_one_query_is_shown_once() -> None:
     folds = [held(0)]
-    drawn = report.pictures(folds, report.by_query(folds), title="toy", targets=["kind"])
+    drawn = pictures.pictures(folds, report.by_query(folds), title="toy", targets=["kind"], private_images=False)
     assert set(drawn) == {"similarities.png", "embedding_map.png"}
     alone = pd.DataFrame({"id": ["a"], "fold": [2], "average_precision": [0.5]})
-    assert report.chosen(alone) == {0: "best and median and worst"}
-    assert report.chosen(alone.assign(average_precision=np.nan)) == {}
+    assert pictures.chosen(alone) == {0: "best and median and worst"}
+    assert pictures.chosen(alone.assign(average_precision=np.nan)) == {}
 
 
 def test_labels_are_words_or_else_a_named_number() -> None:

@@ -39,11 +39,11 @@ def where(page: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
 def test_answers_stand_in_reading_order_right_of_the_query(tmp_path: Path) -> None:
     paths = [paint(tmp_path, number) for number in range(7)]
     found = [Answer(path, f"id {place}", 1 - place / 10, True) for place, path in enumerate(paths[1:])]
-    page = pixels(strips("seven", [Strip(paths[0], "query", found)]))
+    page = pixels(strips("seven", [Strip(paths[0], "query", found)], private_images=False))
     corners = [where(page, paint_).min(axis=0) for paint_ in PAINTS]
     query, first, last = corners[0], corners[1:6], corners[6]
     tall = paint(tmp_path, 0, (160, 40))
-    narrow = pixels(strips("seven", [Strip(tall, "query", found)]))
+    narrow = pixels(strips("seven", [Strip(tall, "query", found)], private_images=False))
     assert [where(narrow, paint_).min(axis=0)[1] for paint_ in PAINTS[1:]] == [corner[1] for corner in corners[1:]]
     tops, lefts = zip(*first, strict=True)
     assert query[1] < lefts[0]
@@ -56,7 +56,9 @@ def test_answers_stand_in_reading_order_right_of_the_query(tmp_path: Path) -> No
 def test_relevant_irrelevant_and_unknown_differ_in_color_and_in_shape(tmp_path: Path) -> None:
     path, signs = paint(tmp_path, 0), []
     for relevant, color in ((True, GREEN), (False, RED), (None, GRAY)):
-        page = pixels(strips("one", [Strip(path, "query", [Answer(path, "an id", 0.5, relevant)])]))
+        page = pixels(
+            strips("one", [Strip(path, "query", [Answer(path, "an id", 0.5, relevant)])], private_images=False)
+        )
         for other in {GREEN, RED, GRAY} - {color}:
             assert len(where(page, other)) < 100  # gray words have some such pixels
         assert len(where(page, color)) > 1000
@@ -80,7 +82,7 @@ def holds(page: np.ndarray, part: np.ndarray) -> bool:
 def test_ranks_similarities_and_captions_are_written_beside_the_images(tmp_path: Path) -> None:
     path = paint(tmp_path, 0)
     found = [Answer(path, "帧 7\nbreath", 0.99274, True), Answer(path, "other", -0.0314, False)]
-    page = pixels(strips("title", [Strip(path, "the query\nits label", found)]))
+    page = pixels(strips("title", [Strip(path, "the query\nits label", found)], private_images=False))
     for text in ("0.993", "-0.031"):
         assert holds(page, canvas.text_line(text, 150, size=canvas.HEADING))
     assert not holds(page, canvas.text_line("0.994", 150, size=canvas.HEADING))
@@ -94,7 +96,7 @@ def test_ranks_similarities_and_captions_are_written_beside_the_images(tmp_path:
 @pytest.mark.parametrize("size", [(40, 160), (160, 40), (9, 12), (900, 1200)])
 def test_images_keep_their_proportions(tmp_path: Path, size: tuple[int, int]) -> None:
     other, path = paint(tmp_path, 0), paint(tmp_path, 1, size)
-    page = pixels(strips("proportions", [Strip(other, "query", [Answer(path, "id", 0.1, None)])]))
+    page = pixels(strips("proportions", [Strip(other, "query", [Answer(path, "id", 0.1, None)])], private_images=False))
     spots = where(page, PAINTS[1])
     height, width = spots.max(axis=0) - spots.min(axis=0) + 1
     assert height / width == pytest.approx(size[0] / size[1], rel=0.06)
@@ -107,26 +109,32 @@ def test_any_mode_can_be_shown(tmp_path: Path) -> None:
     for name, image in {"deep.png": deep, "gray.png": gray, "row.png": gray[:1]}.items():
         cv2.imwrite(str(tmp_path / name), image)
     found = [Answer(tmp_path / name, name, 0.0, False) for name in ("gray.png", "row.png")]
-    pixels(strips("modes", [Strip(tmp_path / "deep.png", "deep", found)]))
+    pixels(strips("modes", [Strip(tmp_path / "deep.png", "deep", found)], private_images=False))
 
 
 def test_long_words_of_any_script_stay_on_the_page(tmp_path: Path) -> None:
     path = paint(tmp_path, 0)
-    plain = pixels(strips("a", [Strip(path, "a\nb", [Answer(path, "a\nb", 0.5, True)])]))
+    plain = pixels(strips("a", [Strip(path, "a\nb", [Answer(path, "a\nb", 0.5, True)])], private_images=False))
     long = "кадр帧" * 60
-    page = pixels(strips(long, [Strip(path, f"{long}\nb", [Answer(path, f"{long}\n{long}", 0.5, True)])]))
+    page = pixels(
+        strips(long, [Strip(path, f"{long}\nb", [Answer(path, f"{long}\n{long}", 0.5, True)])], private_images=False)
+    )
     assert page.shape[0] == plain.shape[0]
     assert (page[:, -10:] == 255).all()
     assert (
-        pixels(strips("many words " * 20, [Strip(path, "a", [])])).shape[0]
-        > pixels(strips("one", [Strip(path, "a", [])])).shape[0]
+        pixels(strips("many words " * 20, [Strip(path, "a", [])], private_images=False)).shape[0]
+        > pixels(strips("one", [Strip(path, "a", [])], private_images=False)).shape[0]
     )
 
 
 def test_nothing_to_show_and_files_that_are_no_images_are_refused(tmp_path: Path) -> None:
     with pytest.raises(GoldfoldError) as error:
-        strips("none", [])
+        strips("none", [], private_images=False)
     assert error.value.code == "nothing_to_draw"
     (tmp_path / "text.png").write_text("no image")
     with pytest.raises(GoldfoldError, match=r"text\.png"):
-        strips("text", [Strip(paint(tmp_path, 0), "query", [Answer(tmp_path / "text.png", "id", 0.5, None)])])
+        strips(
+            "text",
+            [Strip(paint(tmp_path, 0), "query", [Answer(tmp_path / "text.png", "id", 0.5, None)])],
+            private_images=False,
+        )

@@ -342,7 +342,8 @@ def test_without_alarms_or_looks_nothing_has_collapsed():
 
 
 def summary(values: list[float], chance: float, higher: bool = True) -> dict:
-    return {"chance": chance, "higher_is_better": higher, **fold_statistics(values, (-np.inf, np.inf))}
+    bounds = (-np.inf, np.inf)
+    return {"chance": chance, "higher_is_better": higher, "bounds": bounds, **fold_statistics(values, bounds)}
 
 
 @pytest.mark.parametrize(
@@ -361,6 +362,19 @@ def summary(values: list[float], chance: float, higher: bool = True) -> dict:
 )
 def test_scores_against_chance(values, chance, higher, expected):
     assert codes(audits.worse_than_chance("x", summary(values, chance, higher))) == expected
+
+
+def test_a_score_that_chance_reaches_is_told_and_not_called_worse():
+    """Rank-10 in a gallery of ten: 1 whatever the model is; a gallery of eleven leaves room."""
+    full = summary([1.0, 1.0, 1.0], 1.0) | {"bounds": (0.0, 1.0)}
+    assert codes(audits.worse_than_chance("Rank-10", full)) == ["chance_is_best"]
+    assert codes(audits.worse_than_chance("recall@10", full | {"chance": 0.4, "best_possible": 0.4})) == [
+        "chance_is_best"
+    ]
+    assert codes(audits.worse_than_chance("loss", summary([0.0], 0.0, False) | {"bounds": (0.0, 1.0)})) == [
+        "chance_is_best"
+    ]
+    assert audits.worse_than_chance("Rank-10", full | {"chance": 10 / 11}) == []
 
 
 def test_two_folds_are_judged_by_the_interval_over_rows():

@@ -251,7 +251,7 @@ def test_the_query_itself_among_its_answers_is_named():
 
 
 def summary(*values: float, higher: bool = True, chance: float = 0.5) -> dict:
-    return {"higher_is_better": higher, "chance": chance, **fold_statistics(values, (0, 1))}
+    return {"higher_is_better": higher, "chance": chance, "bounds": (0, 1), **fold_statistics(values, (0, 1))}
 
 
 def test_a_run_below_one_of_nothing_trained_is_marked():

@@ -17,6 +17,7 @@ CODES = {
     "below_untrained",
     "blend_no_better",
     "broken_images",
+    "chance_is_best",
     "code_changed",
     "collapse",
     "copies_in_test",

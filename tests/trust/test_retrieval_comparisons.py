@@ -182,4 +182,4 @@ def test_the_page_tells_points_and_percent_and_names_the_queries():
 
 
 def test_rows_without_images_have_no_strips():
-    assert strips_of(compared(), "improved", FOLDS, (WEAK, STRONG), ("kind",)) is None
+    assert strips_of(compared(), "improved", FOLDS, (WEAK, STRONG), ("kind",), private_images=False) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from goldfold.images import augmentation, views
 from goldfold.optional_parts import Rule
 from goldfold.params import Role, values
 
@@ -26,8 +27,22 @@ def _not_one(params: BaseModel, role: Role) -> str | None:
     return next((f"{name}={value}" for name, value in values(params, role).items() if value != "one"), None)
 
 
+def _mirrored(params: BaseModel) -> str | None:
+    mirrors = {Role.MIRRORS: {True, *augmentation.MIRRORING}, Role.VIEWS: views.MIRRORING}
+    told = (
+        f"{name}={str(value).lower()} shows images mirrored"
+        for role, names in mirrors.items()
+        for name, value in values(params, role).items()
+        if value in names
+    )
+    return next(told, None)
+
+
 ONE_MODEL = Rule(text="one model for all classes, trained on all data", broken=_several_models)
 """Broken by a parameter with `Role.MODELS` that is not "one"; recipes without such a parameter always comply."""
 
 ONE_LIBRARY = Rule(text="one library of features for all classes", broken=_several_libraries)
 """For hosts who count a feature library per class as a model per class. Otherwise it counts as post-processing."""
+
+NO_MIRRORING = Rule(text="no image is mirrored, since left and right are different identities", broken=_mirrored)
+"""For hands, ears and other things with a side: a mirrored right hand is a left one."""

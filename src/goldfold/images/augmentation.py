@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from goldfold.errors import unknown
 from goldfold.io import seeding
+from goldfold.params import Role
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise the import asks the network for a newer version
 
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     from albumentations import BasicTransform, Compose
 
 AugmentationName = Literal["none", "flips", "moves", "light", "strong", "crop_erase"]
+Augmentation = Annotated[AugmentationName, Role.MIRRORS]  # as the type of a parameter
 NAMES: tuple[str, ...] = get_args(AugmentationName)
+MIRRORING = frozenset({"flips", "light", "strong"})  # those that show an image mirrored
 REFLECT_101 = 4  # cv2.BORDER_REFLECT_101
 
 

@@ -68,6 +68,9 @@ VIEWS: dict[str, tuple[View, ...]] = {
     **_MAP_VIEWS,
     "crops": (Crop(0.5, 0.5), *(Crop(down, right) for down in (0, 1) for right in (0, 1))),
 }
+MIRRORING = frozenset(
+    name for name, views in VIEWS.items() if any(isinstance(view, FlipTurn) and view.mirrored for view in views)
+)
 
 
 def make_views(pixels: Tensor, name: ViewSet) -> list[Tensor]:

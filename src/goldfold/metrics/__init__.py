@@ -24,6 +24,7 @@ from goldfold.metrics.multilabel_ranking import (
     label_ranking_average_precision,
     multilabel_auroc,
 )
+from goldfold.metrics.re_identification import map_trapezoid, over_splits
 from goldfold.metrics.regression import rmse, rmsle
 from goldfold.metrics.retrieval import (
     hit_at,
@@ -59,11 +60,13 @@ __all__ = [
     "log_loss",
     "map_at",
     "map_at_r",
+    "map_trapezoid",
     "mean_average_precision",
     "multilabel_auroc",
     "multilabel_f1",
     "multilabel_precision",
     "multilabel_recall",
+    "over_splits",
     "pixel_auroc",
     "precision_at",
     "pseudo_auroc",

@@ -43,7 +43,7 @@ def mean_average_precision(pairs: PairsOf, *, protocol: str) -> Metric:
     Range: [0, 1], higher is better. Chance: the expected AP of a random ranking, in closed form.
     Ties: tied rows share one threshold, as in scikit-learn. Empty classes: queries without a relevant row are left out.
     """
-    return _metric(
+    return per_query(
         "mAP (over all ranks)",
         pairs,
         protocol,
@@ -60,7 +60,7 @@ def map_at_r(pairs: PairsOf, *, protocol: str) -> Metric:
 
     Source: Musgrave et al., A Metric Learning Reality Check, 2020, section 3.2.
     """
-    return _metric(
+    return per_query(
         "mAP@R",
         pairs,
         protocol,
@@ -79,7 +79,7 @@ def map_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
     number of relevant rows found. GoldfoldError for k < 1.
     """
     _check_k(k)
-    return _metric(
+    return per_query(
         f"mAP@{k} (over min({k}, right))",
         pairs,
         protocol,
@@ -98,7 +98,7 @@ def precision_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
     The best possible score is min(k, R) / k. GoldfoldError for k < 1.
     """
     _check_k(k)
-    return _metric(
+    return per_query(
         f"precision@{k} (hits / {k})",
         pairs,
         protocol,
@@ -118,7 +118,7 @@ def recall_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
     Papers on metric learning call `hit_at` recall@k. The best possible score is min(k, R) / R. GoldfoldError for k < 1.
     """
     _check_k(k)
-    return _metric(
+    return per_query(
         f"recall@{k} (hits / right)",
         pairs,
         protocol,
@@ -138,7 +138,7 @@ def hit_at(pairs: PairsOf, k: int, *, protocol: str) -> Metric:
     GoldfoldError for k < 1.
     """
     _check_k(k)
-    return _metric(
+    return per_query(
         f"hit@{k} (any right in {k})",
         pairs,
         protocol,
@@ -153,7 +153,7 @@ def r_precision(pairs: PairsOf, *, protocol: str) -> Metric:
     Range: [0, 1], higher is better. Chance: R / G, for G gallery rows.
     Ties: irrelevant rows rank first. Empty classes: queries without a relevant row are left out.
     """
-    return _metric(
+    return per_query(
         "R-precision", pairs, protocol, lambda found: found.relevant_at_r / found.relevant, lambda r, g: r / g
     )
 
@@ -164,10 +164,12 @@ def reciprocal_rank(pairs: PairsOf, *, protocol: str) -> Metric:
     Range: [0, 1], higher is better. Chance: the expected value of a random ranking, in closed form.
     Ties: irrelevant rows rank first. Empty classes: queries without a relevant row are left out.
     """
-    return _metric("MRR", pairs, protocol, lambda found: 1 / found.first_rank, random_ranking.expected_reciprocal_rank)
+    return per_query(
+        "MRR", pairs, protocol, lambda found: 1 / found.first_rank, random_ranking.expected_reciprocal_rank
+    )
 
 
-def _metric(
+def per_query(
     name: str,
     pairs: PairsOf,
     protocol: str,
@@ -176,7 +178,7 @@ def _metric(
     best: OfCounts | None = None,
     depth: int = 1,
 ) -> Metric:
-    """The mean of `values` (q,) over the queries with a relevant row.
+    """Return the metric that is the mean of `values` (q,) over the queries with a relevant row.
 
     chance, best: (R, G) of those queries -> (q,); best is None if it is 1. depth: the largest rank that `values` needs
     exactly.

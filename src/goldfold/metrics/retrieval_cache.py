@@ -1,6 +1,6 @@
 """Ranks of the relevant rows, cached so that metrics of one `pairs` function share one pass over the similarities.
 
-Only the results for the last rows and predictions are kept.
+Only the results for the last rows and predictions are kept, for each `pairs` function that asked for them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     PairsOf = Callable[[DataFrame], Pairs]
 
-_cache: dict[str, tuple[tuple, Any]] = {}
+_cache: dict[str, tuple[tuple, dict[Any, Any]]] = {}
 
 
 def answers(pairs: PairsOf, rows: DataFrame) -> RelevantCounts:
@@ -54,11 +54,12 @@ def ranked(pairs: PairsOf, rows: DataFrame, predictions: np.ndarray, depth: int)
 def _cached(what: str, pairs: PairsOf, given: tuple, make: Callable[[], Any]) -> Any:
     """The cached value for the same arguments, or else a new one from `make`; None in `given` never matches."""
     last = _cache.get(what)
-    if last is not None and None not in given and last[0] == (pairs, *given):
-        return last[1]
-    made = make()
-    _cache[what] = (pairs, *given), made
-    return made
+    if last is None or None in given or last[0] != given:
+        last = _cache[what] = (given, {})
+    kept = last[1]
+    if pairs not in kept:
+        kept[pairs] = make()
+    return kept[pairs]
 
 
 def _rows_digest(rows: DataFrame) -> bytes | None:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from goldfold.anomaly.autoencoders import Skips
 from goldfold.anomaly.synthetic_defects import Kind
 from goldfold.nn import schedules
-from goldfold.params import BackboneName, Epochs, Models, Needs, Not, Params, Pretrained
+from goldfold.params import BackboneName, Epochs, Models, Needs, Not, Params, Pretrained, Role
 
 
 class AutoencoderParams(Params):
@@ -34,7 +34,7 @@ class AutoencoderParams(Params):
         0.1, gt=0, lt=1, description="share of them that is held out of training for the per-epoch diagnostics"
     )
     crop: float = Field(1.0, gt=0, le=1, description="smallest area share that a random crop keeps; 1: no crops")
-    augmentation: Literal["none", "flips", "moves", "light"] = Field(
+    augmentation: Annotated[Literal["none", "flips", "moves", "light"], Role.MIRRORS] = Field(
         "none", description="random changes of both input and target"
     )
     dropout: bool = Field(False, description="cut rectangular holes into the input, which the network must fill in")

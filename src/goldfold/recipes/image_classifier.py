@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.images import augmentation, reading
-from goldfold.images.augmentation import AugmentationName
+from goldfold.images.augmentation import Augmentation
 from goldfold.images.views import ViewSet, make_views
 from goldfold.nn import backbones, batches, schedules
 from goldfold.params import (
@@ -47,7 +47,7 @@ class ImageClassifierParams(Params):
     pretrained: Pretrained = Field(True, description="start from pretrained weights")
     drop_rate: float = Field(0.2, ge=0, lt=1, description="dropout rate before the classifier")
     image_size: int = Field(224, ge=8, description="side of the network's input, in pixels")
-    augmentation: AugmentationName = Field("light", description="random changes of training images")
+    augmentation: Augmentation = Field("light", description="random changes of training images")
     views: Annotated[ViewSet, Role.VIEWS] = Field(
         "none", description="views of an image over which predictions are averaged (TTA); none: the image itself"
     )

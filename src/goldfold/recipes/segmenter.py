@@ -46,7 +46,7 @@ class SegmenterParams(Params):
     )
     image_size: Side = Field(256, description="side to which images are resized, in pixels")
     crop: Side = Field(128, description="side of random training crops, in pixels; predictions use whole images")
-    augmentation: Literal["none", "flips", "light", "strong"] = Field(
+    augmentation: Annotated[Literal["none", "flips", "light", "strong"], Role.MIRRORS] = Field(
         "flips", description="random changes of training crops"
     )
     epochs: Epochs = Field(15, ge=1, description="number of training epochs")

@@ -36,6 +36,10 @@ class RelevantRanks:
         as similar: scikit-learn's definition, ties included. nan if there is no relevant row.
     average_precision_at_r: float64 (q,), mean over the relevant rows of the precision at their rank, where ranks > R
         count 0. nan if there is no relevant row.
+    average_precision_trapezoid: float64 (q,), mean over the relevant rows of (precision just before their rank +
+        precision at it) / 2, where the precision before rank 1 is 1; for one relevant row of rank r > 1 this is
+        1 / (2 r). nan if there is no relevant row. Source: Philbin et al., Object Retrieval with Large Vocabularies
+        and Fast Spatial Matching, 2007, whose evaluation code integrates precision over recall so.
     ranks: for each query the ranks of its relevant rows up to `depth`, int32, ascending.
     """
 
@@ -45,6 +49,7 @@ class RelevantRanks:
     relevant_at_r: np.ndarray
     average_precision: np.ndarray
     average_precision_at_r: np.ndarray
+    average_precision_trapezoid: np.ndarray
     ranks: Sequence[np.ndarray]
     depth: int
 
@@ -67,6 +72,7 @@ class _QueryRanks(NamedTuple):
     relevant_at_r: int
     average_precision: float
     average_precision_at_r: float
+    average_precision_trapezoid: float
     ranks: np.ndarray
 
 
@@ -87,7 +93,7 @@ def rank_relevant(pairs: Pairs, units: Tensor, depth: int = DEPTH) -> RelevantRa
             arrays = (chunk.cosines, chunk.relevant, chunk.left_out)
             parts = pool.map(partial(_rank_queries, depth), *(np.array_split(array, threads) for array in arrays))
             found += [query for part in parts for query in part]
-    relevant, gallery, first, at_r, precision, precision_at_r, ranks = zip(*found, strict=True)
+    relevant, gallery, first, at_r, precision, precision_at_r, trapezoid, ranks = zip(*found, strict=True)
     return RelevantRanks(
         relevant=np.array(relevant),
         gallery=np.array(gallery),
@@ -95,6 +101,7 @@ def rank_relevant(pairs: Pairs, units: Tensor, depth: int = DEPTH) -> RelevantRa
         relevant_at_r=np.array(at_r),
         average_precision=np.array(precision),
         average_precision_at_r=np.array(precision_at_r),
+        average_precision_trapezoid=np.array(trapezoid),
         ranks=ranks,
         depth=depth,
     )
@@ -120,7 +127,7 @@ def _rank_query(depth: int, cosines: np.ndarray, relevant: np.ndarray, gallery: 
     similar = cosines[relevant]
     count = len(similar)
     if not count:
-        return _QueryRanks(0, gallery, 0, 0, np.nan, np.nan, np.empty(0, np.int32))
+        return _QueryRanks(0, gallery, 0, 0, np.nan, np.nan, np.nan, np.empty(0, np.int32))
     similar.sort()
     at_least_as_similar = _count_at_least(cosines, similar)[::-1]
     hits = _relevant_at_least(at_least_as_similar)
@@ -133,6 +140,7 @@ def _rank_query(depth: int, cosines: np.ndarray, relevant: np.ndarray, gallery: 
         relevant_at_r=in_r,
         average_precision=(hits / at_least_as_similar).sum() / count,
         average_precision_at_r=_precisions(ranks[:in_r]).sum() / count,
+        average_precision_trapezoid=(_precisions(ranks) + _precisions_before(ranks)).sum() / (2 * count),
         ranks=ranks[: _count_up_to(ranks, depth)].astype(np.int32),
     )
 
@@ -153,6 +161,12 @@ def _count_up_to(ranks: np.ndarray, k: int) -> int:
 def _precisions(ranks: np.ndarray) -> np.ndarray:
     """The share of relevant rows up to each of the ranks of the relevant rows."""
     return np.arange(1, len(ranks) + 1) / ranks
+
+
+def _precisions_before(ranks: np.ndarray) -> np.ndarray:
+    """The share of relevant rows among the rows before each of the ranks of the relevant rows; 1 before rank 1."""
+    found = np.arange(len(ranks))
+    return np.divide(found, ranks - 1, out=np.ones(len(ranks)), where=ranks > 1)
 
 
 def _relevant_at_least(at_least_as_similar: np.ndarray) -> np.ndarray:

@@ -30,19 +30,27 @@ class RelevantCounts:
         return int((self.relevant == 0).sum())
 
 
-def by_label(labels: Sequence, *, queries: Sequence[bool] | None = None, same: Sequence | None = None) -> Pairs:
+def by_label(
+    labels: Sequence,
+    *,
+    queries: Sequence[bool] | None = None,
+    same: Sequence | None = None,
+    within: Sequence | None = None,
+) -> Pairs:
     """Make pairs in which the gallery rows with the query's label are relevant.
 
     labels: (n,) of any hashable kind.
     queries: bool (n,), the query rows; the other rows are the gallery. None: every row is a query to all other rows.
     same: (n,), such as a camera or a session; gallery rows with the query's label and the query's value of `same` are
         left out. A query itself is always left out.
+    within: (n,), such as a kind of image; gallery rows with another value than the query's are left out.
 
     Raises GoldfoldError for missing labels, for different lengths, and if there is no query or no gallery row.
     """
     query_rows, gallery_rows = _query_and_gallery(len(labels), queries)
     label = _codes("label", labels)
     source = None if same is None else _codes("value of `same`", same, len(labels))
+    kind = None if within is None else _codes("value of `within`", within, len(labels))
 
     def relevant(chunk: slice) -> np.ndarray:
         return label[query_rows[chunk], None] == label[gallery_rows]
@@ -51,6 +59,8 @@ def by_label(labels: Sequence, *, queries: Sequence[bool] | None = None, same: S
         out = query_rows[chunk, None] == gallery_rows
         if source is not None:
             out |= (source[query_rows[chunk], None] == source[gallery_rows]) & relevant(chunk)
+        if kind is not None:
+            out |= kind[query_rows[chunk], None] != kind[gallery_rows]
         return out
 
     return Pairs(queries=query_rows, gallery=gallery_rows, relevant=relevant, left_out=left_out)

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from goldfold.errors import unknown
 from goldfold.nn import schedules
-from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained
+from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, Role
 from goldfold.retrieval import losses as metric_losses
 from goldfold.retrieval.network import Embedding
 
@@ -46,7 +46,7 @@ class EmbedderParams(Params):
     strength: Annotated[float, IN_VIEWS] = Field(
         1.0, ge=0, le=2, description="views: strength of color changes and blur; 1: as published"
     )
-    flip: Annotated[bool, IN_VIEWS] = Field(True, description="views: whether to flip left-right")
+    flip: Annotated[bool, IN_VIEWS, Role.MIRRORS] = Field(True, description="views: whether to flip left-right")
     memory: float = Field(2.0, ge=0, description="GiB for pixels; larger sets are read from files every epoch")
     simsiam_epochs: Epochs = Field(20, ge=0, description="0: no SimSiam stage")
     simsiam_batch_size: Annotated[int, IN_SIMSIAM] = Field(128, ge=2, description="images per batch, each in two views")
@@ -103,7 +103,7 @@ class EmbedderParams(Params):
     metric_warmup: Annotated[float, Needs(metric_schedule=Not("constant"))] = Field(
         0.1, ge=0, lt=1, description="share of all steps in which the learning rate rises"
     )
-    metric_augmentation: Annotated[MetricAugmentation, IN_METRIC] = Field(
+    metric_augmentation: Annotated[MetricAugmentation, IN_METRIC, Role.MIRRORS] = Field(
         "simsiam", description="simsiam: as in the SimSiam stage"
     )
     sampler: Annotated[Sampler, IN_METRIC] = Field("random", description="how batches of labeled images are drawn")

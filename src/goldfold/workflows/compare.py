@@ -86,7 +86,8 @@ def compare(workspace: Workspace, wanted: Sequence[str], accept: Sequence[str] =
     for each in compare_queries(competition, data, rows.folders):
         first, other = each.compared.first, each.compared.other
         folder = folders[0].parent / PLACE / f"{first}-vs-{other}"
-        written = by_query.write(each, competition.targets[:1], folder)
+        private = competition.private_images
+        written = by_query.write(each, competition.targets[:1], folder, private_images=private)
         queries[f"{folders[0].parent.name}/{other}"] = by_query.per_query(each.compared)
         lines += [by_query.told(each.compared), f"  {folder}: {', '.join(path.name for path in written)}"]
         files += written

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,9 @@ from pandas import DataFrame
 
 from goldfold.competition import Competition
 from goldfold.experiment.saved_epochs import EpochOutput, epochs_by_rule
-from goldfold.images import reading
 from goldfold.io.files import write_bytes
 from goldfold.report.epochs import atlas, contact_sheet, curves, tables
+from goldfold.report.plotting import photographs
 from goldfold.report.plotting.row_labels import labels
 from goldfold.training.state import History
 
@@ -42,8 +43,10 @@ def draw(
     write_bytes(folder / "by_epoch.png", curves.by_epoch(table, scores, chosen, chance, metric.name, names))
     if "path" not in rows or not looks[0].pictures:
         return
+    probes, private = _probes(competition, rows), competition.private_images
+    looks = [replace(look, pictures=photographs.shown(look.pictures, probes.ids, private=private)) for look in looks]
     shown = [_epoch(look, numbers[look.row["stage"], look.row["epoch"]], names) for look in looks]
-    _draw_images(folder, _probes(competition, rows), looks, shown, chosen)
+    _draw_images(folder, probes, looks, shown, chosen)
 
 
 def _draw_images(
@@ -63,11 +66,15 @@ def _draw_images(
 
 def _probes(competition: Competition, rows: DataFrame) -> atlas.Probes:
     targets = competition.targets
-    answers = rows[targets[0]]
+    answers, ids = rows[targets[0]], [str(each) for each in rows["id"]]
+    images = [
+        photographs.read(path, name, private=competition.private_images, side=SIDE)
+        for path, name in zip(rows["path"], ids, strict=True)
+    ]
     return atlas.Probes(
-        ids=[str(each) for each in rows["id"]],
+        ids=ids,
         labels=labels(rows, targets[:1] if competition.metric.retrieval else targets),
-        images=np.stack([reading.resize(reading.read(path), SIDE) for path in rows["path"]]) / 255,
+        images=np.stack(images) / 255,
         anomalous=(answers > 0).tolist() if answers.dtype.kind in "biuf" and answers.between(0, 1).all() else None,
     )
 

@@ -70,7 +70,8 @@ def page(title: str, found: Found) -> str:
 def picture(title: str, found: Found) -> bytes:
     """A PNG of each query and the images it retrieved."""
     rows = [_strip(found, query, table) for query, table in zip(found.asked.queries, found.tables, strict=True)]
-    return strips(f"{title}: what {count(len(rows), 'query', 'queries')} found", rows)
+    private = found.asked.experiment.competition.private_images
+    return strips(f"{title}: what {count(len(rows), 'query', 'queries')} found", rows, private_images=private)
 
 
 def _trained_on(asked: Asked, query: Query, seen: np.ndarray) -> str:

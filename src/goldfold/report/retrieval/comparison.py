@@ -69,7 +69,7 @@ def page(found: Compared, pictures: Sequence[str]) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def write(found: QueryComparison, targets: Sequence[str], folder: Path) -> list[Path]:
+def write(found: QueryComparison, targets: Sequence[str], folder: Path, *, private_images: bool) -> list[Path]:
     """Write page, table and pictures of two runs into a folder; returns the files.
 
     targets: columns that are shown below an image.
@@ -78,7 +78,7 @@ def write(found: QueryComparison, targets: Sequence[str], folder: Path) -> list[
     pictures = {"similarities.png": histogram(drawn(compared))}
     for how in EXTREMES:
         (folder / f"{how}.png").unlink(missing_ok=True)  # of an earlier comparison of runs of these names
-        if picture := strips_of(compared, how, found.galleries, found.fits, targets):
+        if picture := strips_of(compared, how, found.galleries, found.fits, targets, private_images=private_images):
             pictures[f"{how}.png"] = picture
     for file, picture in pictures.items():
         write_bytes(folder / file, picture)
@@ -184,6 +184,8 @@ def strips_of(
     galleries: Sequence[FoldPairs],
     fits: Sequence[Mapping[int, FoldEmbeddings]],
     targets: Sequence[str],
+    *,
+    private_images: bool,
 ) -> bytes | None:
     """A PNG of the queries with the largest change, each with its results by both runs; None without either.
 
@@ -202,7 +204,8 @@ def strips_of(
             embeddings = concatenate_fits(np.stack(own[query.fold]))
             strip = _strip(by_fold[query.fold], query.query, embeddings, targets)
             rows.append(replace(strip, caption=f"{strip.caption}\n{name}\nAP {precision:.4f}"))
-    return strips(f"The most {how} queries: the answers of {found.first}, then those of {found.other}", rows)
+    title = f"The most {how} queries: the answers of {found.first}, then those of {found.other}"
+    return strips(title, rows, private_images=private_images)
 
 
 def _strip(gallery: FoldPairs, query: int, embeddings: np.ndarray, targets: Sequence[str]) -> Strip:

@@ -1,4 +1,4 @@
-"""Retrieval section of a run's record: query table, counts, scores against the best possible, and pictures."""
+"""Retrieval section of a run's record: query table, counts, scores against the best possible and of each split."""
 
 from __future__ import annotations
 
@@ -11,20 +11,16 @@ import pandas as pd
 from pandas import DataFrame
 
 from goldfold.competition import Metric
-from goldfold.experiment.queries.asked import no_such_id
 from goldfold.io.formatting import number
 from goldfold.nn import collapse
 from goldfold.optional_parts import Pairs
 from goldfold.report.plotting.markdown import table
-from goldfold.report.plotting.row_labels import labels
-from goldfold.report.retrieval import embedding_map, similarities
-from goldfold.report.retrieval.strips import Answer, Strip, strips
 from goldfold.retrieval import exact_ranks
-from goldfold.retrieval.cosines import normalize, normalize_tensor, similarity_histogram
+from goldfold.retrieval.cosines import normalize, normalize_tensor
 from goldfold.retrieval.search import nearest
 
-FACTS, QUERIES = "retrieval.json", "retrieval.csv"
-PICTURES = {
+FACTS, QUERIES, SPLITS = "retrieval.json", "retrieval.csv", "retrieval_splits.csv"
+PICTURES = {  # drawn by `pictures.pictures`
     "retrieval.png": "Best, median and worst query of the first fold, with the images they retrieved",
     "similarities.png": "Cosine similarity of relevant and irrelevant pairs, fold by fold",
     "embedding_map.png": "First two principal components of the embeddings of the first fold",
@@ -76,16 +72,42 @@ def _of_fold(held: HeldOut) -> DataFrame:
     return DataFrame({**columns, **tops})
 
 
-def facts(held: Sequence[HeldOut], queries: DataFrame, metrics: Sequence[Metric]) -> dict[str, Any]:
+def by_split(held: Sequence[HeldOut], metrics: Sequence[Metric]) -> DataFrame:
+    """The table of `retrieval_splits.csv`: fold, metric, split, score; empty if no metric is a mean over splits."""
+    rows = [
+        (each.fold, metric.name, split, score)
+        for metric in metrics
+        if metric.retrieval and metric.retrieval.splits
+        for each in held
+        for split, score in metric.retrieval.splits(each.rows, each.embeddings).items()
+    ]
+    return DataFrame(rows, columns=["fold", "metric", "split", "score"])
+
+
+def facts(held: Sequence[HeldOut], queries: DataFrame, splits: DataFrame, metrics: Sequence[Metric]) -> dict[str, Any]:
     """The content of `retrieval.json`, from which `section` is made.
 
-    queries: from `by_query`. metrics: the competition's own and others; only those of retrieval are used.
+    queries: from `by_query`. splits: from `by_split`. metrics: the competition's own and others; only those of
+    retrieval are used.
     """
     measured = {metric.name: metric.retrieval for metric in metrics if metric.retrieval}
     return {
         "protocol": next((each.protocol for each in measured.values() if each.protocol), ""),
         "folds": {str(each.fold): _facts_of(each, queries[queries["fold"] == each.fold]) for each in held},
         "metrics": list(measured),
+        "splits": {name: _of_splits(own) for name, own in splits.groupby("metric", sort=False)},
+    }
+
+
+def _of_splits(scores: DataFrame) -> dict[str, float]:
+    """Splits of a metric: mean and sample standard deviation over the splits of their means over folds; the range."""
+    means = scores.groupby("split")["score"].mean()
+    return {
+        "count": len(means),
+        "mean": float(means.mean()),
+        "sd_ddof1": float(means.std(ddof=1)),
+        "lowest": float(means.min()),
+        "highest": float(means.max()),
     }
 
 
@@ -127,7 +149,8 @@ def section(found: Mapping[str, Any], metrics: Mapping[str, Mapping[str, Any]]) 
         "collapse it is near 1/√d, and the median cosine of all pairs is far from 1."
     )
     folds = found["folds"]
-    parts = [queries, _query_counts(folds), _score_range(found["metrics"], metrics), spread, _spread_table(folds)]
+    scores = [_score_range(found["metrics"], metrics), _split_table(found.get("splits", {}))]
+    parts = [queries, _query_counts(folds), *scores, spread, _spread_table(folds)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -169,6 +192,20 @@ def _score_range(names: Sequence[str], metrics: Mapping[str, Mapping[str, Any]])
     return f"{table(header, rows)}\n\n{note}" if rows else ""
 
 
+def _split_table(splits: Mapping[str, Mapping[str, float]]) -> str:
+    """Table of how much the score differs between query/gallery splits; empty if there is one only."""
+    rows = [
+        [name, f"{own['count']}", *(number(own[key]) for key in ("mean", "sd_ddof1", "lowest", "highest"))]
+        for name, own in splits.items()
+    ]
+    header = ["metric", "splits", "mean", "sd over splits (ddof=1)", "lowest split", "highest split"]
+    note = (
+        f"A split is a draw of query and gallery rows; its score is the mean over folds. `{SPLITS}` lists all. Counts, "
+        "pictures and the table of queries are those of the first split."
+    )
+    return f"{table(header, rows)}\n\n{note}" if rows else ""
+
+
 def _spread_table(folds: Mapping[str, Mapping[str, Any]]) -> str:
     """Table of how the embeddings of each fold are spread, and whether they have collapsed."""
     header = ["fold", "spread", "1/√d", "effective rank", "median cosine", "collapse"]
@@ -178,71 +215,3 @@ def _spread_table(folds: Mapping[str, Mapping[str, Any]]) -> str:
         values = [f"{own['spread']:.4f}", f"{own['isotropic']:.4f}", rank, f"{own['median_cosine']:.3f}"]
         rows.append([fold, *values, ", ".join(own["verdicts"]) or "none"])
     return table(header, rows)
-
-
-def pictures(
-    held: Sequence[HeldOut], queries: DataFrame, *, title: str, targets: Sequence[str], ids: Sequence[str] = ()
-) -> dict[str, bytes]:
-    """File name -> PNG: results of some queries, similarities of each fold, and a map of the first fold.
-
-    queries: from `by_query`. Shown are the best, the median and the worst query of the first fold by average precision,
-    and those of `ids`, which may be of any fold. Rows without a `path` have no picture of query results.
-
-    Raises:
-        GoldfoldError: an id is not among the queries, or an image cannot be read.
-    """
-    first = held[0]
-    drawn = {
-        "similarities.png": similarities.histogram(
-            {f"fold {each.fold}": similarity_histogram(each.pairs, each.embeddings) for each in held}
-        ),
-        "embedding_map.png": embedding_map.pca_map(
-            first.embeddings, labels(first.rows, targets), f"{title}, fold {first.fold}"
-        ),
-    }
-    if not all("path" in each.rows for each in held):
-        return drawn
-    shown = {**chosen(queries), **_requested(queries, ids)}
-    rows = [strip(held, queries.iloc[at], why, targets) for at, why in shown.items()]
-    return {"retrieval.png": strips(f"Retrieval results of {title}", rows), **drawn} if rows else drawn
-
-
-def chosen(queries: DataFrame) -> dict[int, str]:
-    """Position in `queries` -> why it is shown: best, median or worst average precision of the first fold."""
-    own = queries[queries["fold"] == queries["fold"].iloc[0]].dropna(subset="average_precision")
-    order = own.sort_values("average_precision", ascending=False, kind="stable").index.tolist()
-    if not order:
-        return {}
-    picked = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
-    return {at: " and ".join(why for why, index in picked.items() if index == at) for at in picked.values()}
-
-
-def _requested(queries: DataFrame, ids: Sequence[str]) -> dict[int, str]:
-    known = {str(name): at for at, name in enumerate(queries["id"])}
-    for name in ids:
-        if str(name) not in known:
-            raise no_such_id(str(name), known, "queries of this run")
-    return {known[str(name)]: "requested" for name in ids}
-
-
-def strip(held: Sequence[HeldOut], query: pd.Series, why: str, targets: Sequence[str]) -> Strip:
-    """One query with the nearest gallery rows of its fold."""
-    own = next(each for each in held if each.fold == query["fold"])
-    captions, units = labels(own.rows, targets), normalize(own.embeddings)
-    positions = {name: position for position, name in enumerate(own.rows["id"])}
-    at = int(np.flatnonzero(own.pairs.queries == positions[query["id"]])[0])
-    relevant = set(own.pairs.gallery[own.pairs.relevant(slice(at, at + 1))[0]].tolist())
-    asking = own.pairs.queries[at]
-    answers = [
-        Answer(
-            own.rows["path"].iloc[position],
-            f"{name}\n{captions[position]}",
-            float(units[position] @ units[asking]),
-            position in relevant,
-        )
-        for name in query[TOPS].dropna()
-        for position in [positions[name]]
-    ]
-    score = "no relevant row" if pd.isna(query["average_precision"]) else f"AP {query['average_precision']:.3f}"
-    caption = f"{query['id']}\n{captions[asking]}\n{why}, {score}, fold {own.fold}"
-    return Strip(own.rows["path"].iloc[asking], caption, answers)

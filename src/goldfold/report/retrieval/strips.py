@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 
 from goldfold.errors import GoldfoldError
-from goldfold.images import reading
-from goldfold.report.plotting import canvas
+from goldfold.report.plotting import canvas, photographs
 from goldfold.report.plotting.canvas import BOLD, HEADING, PAGE, TEXT, TITLE, blank, hstack, rgb, text_line, vstack
 from goldfold.report.plotting.style import FAINT, FOLDS, INK, MUTED
 
@@ -63,9 +62,17 @@ class Strip:
     tags: Mapping[str, Sequence[Tag]] = field(default_factory=dict)
 
 
-def strips(title: str, rows: Sequence[Strip], measure: str = "cosine similarity", decimals: int = 3) -> bytes:
+def strips(
+    title: str,
+    rows: Sequence[Strip],
+    *,
+    private_images: bool,
+    measure: str = "cosine similarity",
+    decimals: int = 3,
+) -> bytes:
     """A PNG 1020 pixels wide: a strip for each query, its answers in rows of five with rank, similarity and mark.
 
+    private_images: whether tiles with the first lines of the captions, the ids, stand in the place of images.
     measure, decimals: what `Answer.similarity` is, and how many decimals of it are written.
 
     Raises:
@@ -75,7 +82,7 @@ def strips(title: str, rows: Sequence[Strip], measure: str = "cosine similarity"
         raise GoldfoldError("nothing_to_draw", "a picture of retrieval results needs at least one query: name its id")
     parts = [_title(title, PAGE - 2 * MARGIN), _legend(rows, measure)]
     for strip in rows:
-        parts += [blank(1, PAGE - 2 * MARGIN, FAINT), _strip(strip, decimals)]
+        parts += [blank(1, PAGE - 2 * MARGIN, FAINT), _strip(strip, private_images, decimals)]
     page = vstack(parts, gap=BETWEEN // 2)
     whole = blank(page.shape[0] + 2 * MARGIN, PAGE)
     whole[MARGIN:-MARGIN, MARGIN:-MARGIN] = page
@@ -107,8 +114,9 @@ def _legend(rows: Sequence[Strip], measure: str) -> np.ndarray:
     return vstack([hstack([lines[0], *entries], gap=GUTTER), *lines[1:]], gap=3) if lines else blank(0, 1)
 
 
-def _strip(strip: Strip, decimals: int) -> np.ndarray:
-    head = vstack([text_line("query", QUERY, size=HEADING, weight=BOLD), _picture(strip.path, QUERY, INK)], gap=3)
+def _strip(strip: Strip, private: bool, decimals: int) -> np.ndarray:
+    image = photographs.read(strip.path, _id(strip.caption), private=private)
+    head = vstack([text_line("query", QUERY, size=HEADING, weight=BOLD), _framed(image, QUERY, INK)], gap=3)
     query = vstack([head, _caption(strip.caption, QUERY), blank(0, QUERY)], gap=3)
     tags = [_tags(source, each) for source, each in strip.tags.items()]
     if tags and not strip.answers:
@@ -120,7 +128,8 @@ def _strip(strip: Strip, decimals: int) -> np.ndarray:
         replace(answer, caption="".join((name, *rest)))
         for answer, name, (_, *rest) in zip(strip.answers, names, captions, strict=True)
     ]
-    tiles = [_answer(answer, rank, decimals) for rank, answer in enumerate(answers, 1)]
+    images = [photographs.read(each.path, _id(each.caption), private=private) for each in strip.answers]
+    tiles = [_answer(*each, rank, decimals) for rank, each in enumerate(zip(answers, images, strict=True), 1)]
     lines = [hstack(tiles[start : start + ACROSS], gap=GAP) for start in range(0, len(tiles), ACROSS)]
     found = vstack(lines, gap=BETWEEN // 2) if lines else text_line("nothing retrieved", TILE, color=MUTED)
     return hstack([query, blank(1, GUTTER - 2 * GAP), found], gap=GAP)
@@ -141,7 +150,7 @@ def _tags(source: str, tags: Sequence[Tag]) -> np.ndarray:
     return vstack(lines, gap=4)
 
 
-def _answer(answer: Answer, rank: int, decimals: int) -> np.ndarray:
+def _answer(answer: Answer, image: np.ndarray, rank: int, decimals: int) -> np.ndarray:
     """Rank and similarity on one line, then the image in its frame with its mark, then the caption."""
     _, color, _ = SIGNS[answer.relevant]
     number = text_line(f"{rank}", TILE, size=HEADING, weight=BOLD)
@@ -149,14 +158,18 @@ def _answer(answer: Answer, rank: int, decimals: int) -> np.ndarray:
     head = blank(number.shape[0], TILE)
     head[:, : number.shape[1]] = number
     head[:, TILE - similarity.shape[1] :] = similarity
-    image = _picture(answer.path, TILE, color)
-    image[:BADGE, :BADGE] = _badge(answer.relevant)
-    return vstack([head, image, _caption(answer.caption, TILE)], gap=3)
+    framed = _framed(image, TILE, color)
+    framed[:BADGE, :BADGE] = _badge(answer.relevant)
+    return vstack([head, framed, _caption(answer.caption, TILE)], gap=3)
 
 
-def _picture(path: Path, side: int, color: str) -> np.ndarray:
+def _id(caption: str) -> str:
+    return caption.partition("\n")[0]
+
+
+def _framed(image: np.ndarray, side: int, color: str) -> np.ndarray:
     """An image in a colored frame, at most `side` pixels wide and high, with its aspect ratio."""
-    image, inside = reading.read(path), side - 2 * FRAME
+    inside = side - 2 * FRAME
     height, width = canvas.fit_size(image.shape, inside, inside)
     shrinks = height <= image.shape[0] and width <= image.shape[1]
     drawn = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST)

@@ -131,10 +131,12 @@ def picture(title: str, found: Found) -> bytes:
     """A PNG of each query with its tags, and the images with the nearest codes."""
     rows = [_strip(found, number) for number in range(len(found.answers))]
     what = f"{title}: tags of {count(len(rows), 'query', 'queries')}"
+    private = found.asked.experiment.competition.private_images
     if found.codes is None:
-        return strips(what, rows)
+        return strips(what, rows, private_images=private)
     measure = f"{found.codes.distance} of {found.codes.bits} bits, mean of fits; relevant: shares a label"
-    return strips(f"{what}, and the nearest codes", rows, measure, DECIMALS[found.codes.kind])
+    decimals = DECIMALS[found.codes.kind]
+    return strips(f"{what}, and the nearest codes", rows, private_images=private, measure=measure, decimals=decimals)
 
 
 def _strip(found: Found, number: int) -> Strip:

@@ -16,7 +16,7 @@ from goldfold.experiment.run_folders import run_name
 from goldfold.io.files import write_bytes, write_json, write_text
 from goldfold.metrics.inputs import class_indices
 from goldfold.optional_parts import ClassLabels, Retrieval
-from goldfold.report.retrieval import hash_curves
+from goldfold.report.retrieval import hash_curves, pictures
 from goldfold.report.retrieval import page as retrieval
 from goldfold.report.run import classes, confusion, figures, most_wrong
 
@@ -50,6 +50,7 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
             metric.options.row_error(rows, whole.oof),
             folds=folds_to_table(train["id"].tolist(), experiment.folds)["fold"].to_numpy()[whole.rows],
             targets=labels or competition.targets,
+            private_images=competition.private_images,
             classes=next(filter(None, (each.options.classes for each in (metric, *competition.also))), None),
         )
         write_bytes(run / "most_wrong.png", wrong)
@@ -84,9 +85,19 @@ def _draw_retrieval(experiment: Experiment, whole: Outcome, measured: Retrieval,
     held = list(_held_out(experiment, whole, measured))
     queries = retrieval.by_query(held)
     write_text(run / retrieval.QUERIES, queries.to_csv(index=False))
-    write_json(run / retrieval.FACTS, retrieval.facts(held, queries, (competition.metric, *competition.also)))
-    title = run_name(run)
-    for name, picture in retrieval.pictures(held, queries, title=title, targets=competition.targets[:1]).items():
+    metrics = (competition.metric, *competition.also)
+    splits = retrieval.by_split(held, metrics)
+    if len(splits):
+        write_text(run / retrieval.SPLITS, csv_tables.to_text(splits))
+    write_json(run / retrieval.FACTS, retrieval.facts(held, queries, splits, metrics))
+    drawn = pictures.pictures(
+        held,
+        queries,
+        title=run_name(run),
+        targets=competition.targets[:1],
+        private_images=competition.private_images,
+    )
+    for name, picture in drawn.items():
         write_bytes(run / name, picture)
 
 

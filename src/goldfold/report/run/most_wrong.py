@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from goldfold.images import masks, reading
+from goldfold.images import masks
 from goldfold.io.formatting import shortened, shortened_apart
+from goldfold.report.plotting import photographs
 from goldfold.report.plotting.style import INK, MUTED, WIDTH, figure, png, styled
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def most_wrong(
     *,
     folds: Sequence[int],
     targets: Sequence[str],
+    private_images: bool,
     classes: Sequence[Any] | None = None,
 ) -> bytes:
     """A PNG of up to 24 images with the largest errors, largest first.
@@ -40,6 +42,7 @@ def most_wrong(
     rows: n rows with `id`, `path` and targets. predictions: (n, ...), of the same rows. errors: (n,), from
     `MetricOptions.row_error`. folds: (n,). classes: labels in the order of the probability columns. Predicted maps
     (n, height, width) are drawn as contours at 0.5, and so are the true masks in `mask_path` if there are any.
+    private_images: whether only ids are shown, without images and contours.
 
     Raises:
         GoldfoldError: an image cannot be read.
@@ -52,15 +55,19 @@ def most_wrong(
     ]
     drawn = figure(1)
     panels = _grid(drawn, len(worst), lines=1 + max(answer.count("\n") + 1 for answer in answers))
-    sizes = [_draw_tile(axes, reading.read(path)) for axes, path in zip(panels, shown["path"], strict=False)]
+    images = [
+        photographs.read(path, str(name), private=private_images)
+        for path, name in zip(shown["path"], shown["id"], strict=True)
+    ]
+    sizes = [_draw_tile(axes, image) for axes, image in zip(panels, images, strict=False)]
     names = shortened_apart([str(name) for name in shown["id"]], _short)
     for axes, name, fold, answer in zip(panels, names, np.asarray(folds)[worst], answers, strict=False):
         _caption(axes, f"{name}  fold {fold}", answer)
     outlines = []
-    if "mask_path" in shown:
+    if "mask_path" in shown and not private_images:
         outlines.append("blue: ground truth")
         _draw_contours(panels, (mask > 0 for mask in map(masks.read, shown["mask_path"], shown["path"])), sizes, TRUE)
-    if predicted.ndim == 3:
+    if predicted.ndim == 3 and not private_images:
         outlines.append("orange: prediction")
         _draw_contours(panels, predicted, sizes, PREDICTED)
     title = f"The {len(worst)} largest errors of {len(rows):,} out-of-fold predictions, largest first"

@@ -51,6 +51,7 @@ FILES = {
     REFIT: "rows, epochs and seeds of the refit on all rows",
     BLEND: "runs, blending methods, nested scores and weights",
     retrieval.QUERIES: "average precision, rank of the first relevant row and top 5 ids of each query",
+    retrieval.SPLITS: "score of each query/gallery split in each fold",
     retrieval.FACTS: "size of query set and gallery in each fold, and the spread of its embeddings",
     **PICTURES,
 }

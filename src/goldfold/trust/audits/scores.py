@@ -18,15 +18,23 @@ if TYPE_CHECKING:
 FEW = 10  # rows of the rarest class below which a score is always reported
 FEW_FOLDS = 5  # below this, the interval over rows says more than that over folds
 SIGNIFICANCE = 0.05
+ROUNDING = 1e-9
 
 
 def worse_than_chance(name: str, summary: Mapping[str, Any]) -> list[Finding]:
-    """Report a score that is not better than chance: below it, or with chance inside its 95 % interval.
+    """Report a score that is not better than chance: below it, with chance inside its 95 % interval, or out of reach.
 
     summary: of the metric `name`, as in metrics.json. The interval is that over folds; for fewer than five folds that
     over rows where there is one, since Student's t over two folds spans most of the range whatever the scores are.
     """
     chance, mean, sign = summary["chance"], summary["mean"], 1 if summary["higher_is_better"] else -1
+    best = summary.get("best_possible", summary["bounds"][summary["higher_is_better"]])
+    if sign * (best - chance) <= ROUNDING:
+        message = (
+            f"{name} has the chance level {number(chance)}, which is the best possible score: any model reaches it on "
+            "these rows, so it decides nothing. Judge by another metric, or by a larger gallery"
+        )
+        return [Finding("chance_is_best", "note", message, "all folds")]
     if sign * (mean - chance) <= 0:
         message = (
             f"{name} {mean:.4f} is no better than the chance level {chance:.4f}: a model that knows nothing does as "

@@ -1,0 +1,1 @@
+"""Photographs of persons for re-identification: folder layouts, and query/gallery splits."""

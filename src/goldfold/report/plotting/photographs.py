@@ -1,0 +1,53 @@
+"""Images of rows for pictures: the one place where reports read them, so that private photographs are never shown.
+
+`Competition.private_images` says which are private. In their place stands a gray tile with the id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from goldfold.images import reading
+from goldfold.report.plotting import canvas
+from goldfold.report.plotting.style import FAINT, MUTED
+
+SIDE = 192  # pixels of a tile
+
+
+def read(path: str | Path, name: str, *, private: bool, side: int | None = None) -> np.ndarray:
+    """Read an image as uint8 (h, w, 3); of a private one return the tile of its name, without opening the file.
+
+    side: the height and width to resize to, without keeping the aspect ratio; None: those of the image.
+
+    Raises:
+        GoldfoldError: the image is not private and cannot be read.
+    """
+    image = tile(name) if private else reading.read(path)
+    return image if side is None else reading.resize(image, side)
+
+
+def tile(name: str) -> np.ndarray:
+    """Draw the tile that stands in the place of a private photograph, uint8 (SIDE, SIDE, 3)."""
+    whole = canvas.blank(SIDE, SIDE, FAINT)
+    lines = ((name, canvas.HEADING), ("private, not shown", canvas.TEXT))
+    top = SIDE // 2 - canvas.HEADING
+    for text, size in lines:
+        line = canvas.text_line(text, SIDE - 8, size=size, color=MUTED, background=FAINT)
+        left = (SIDE - line.shape[1]) // 2
+        whole[top : top + line.shape[0], left : left + line.shape[1]] = line
+        top += line.shape[0]
+    return whole
+
+
+def shown(pictures: Mapping[str, np.ndarray], names: Sequence[str], *, private: bool) -> Mapping[str, np.ndarray]:
+    """Return the pictures that a plan drew of rows, or tiles in their place: reconstructions show photographs, too.
+
+    pictures: name -> (n, h, w) or (n, h, w, 3) in [0, 1]. names: of the n rows.
+    """
+    if not private:
+        return pictures
+    tiles = np.stack([tile(name) for name in names]) / 255
+    return dict.fromkeys(pictures, tiles)
