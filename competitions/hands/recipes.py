@@ -1,8 +1,8 @@
-"""Embeddings of hands: a pretrained network, and metric learning on identities (person and aspect)."""
+"""Embeddings of hands: a pretrained network, metric learning on identities (person and aspect), learned prompts."""
 
 from __future__ import annotations
 
-from goldfold.recipes import embedder
+from goldfold.recipes import embedder, prompted_embedder
 
 RECIPES = {
     "embedder": embedder.recipe(
@@ -12,4 +12,5 @@ RECIPES = {
         metric_augmentation="moves",  # without mirroring, which makes right hands left ones
         flip=False,
     ),
+    "prompted_embedder": prompted_embedder.recipe("identity", templates=("A photo of a {} hand.",)),
 }

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from goldfold.images.augmentation import AugmentationName
 from goldfold.nn import schedules, text_towers
-from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, Towers
+from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, Role, Towers
 from goldfold.retrieval.prompts import templates as prompt_templates
 
 StageMode = Literal["prompt_only", "image_only", "prompt_then_image"]
@@ -82,10 +82,10 @@ class PromptedEmbedderParams(Params):
     m_per_class: Annotated[int, Needs(sampler="m_per_class")] = Field(
         4, ge=2, description="sampler=m_per_class: images of each identity in a batch, the K of P x K"
     )
-    augmentation: Annotated[AugmentationName, IN_IMAGE] = Field(
+    augmentation: Annotated[AugmentationName, IN_IMAGE, Role.MIRRORS] = Field(
         "none", description="random changes of training images; crop_erase: pad, crop and erase"
     )
-    flip: Annotated[bool, IN_IMAGE] = Field(
+    flip: Annotated[bool, IN_IMAGE, Role.MIRRORS] = Field(
         False, description="flip half of the images left-right; of hands, a flip changes the side"
     )
     unfreeze_blocks: Annotated[int | None, IN_IMAGE] = Field(
