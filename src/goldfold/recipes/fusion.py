@@ -10,95 +10,30 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from goldfold.competition import Plan, Recipe, Runtime, Stage
-from goldfold.data import fields
-from goldfold.data.column_values import as_texts
+from goldfold.data import columns, fields
+from goldfold.data.column_values import as_texts, count_without_text
 from goldfold.errors import GoldfoldError
 from goldfold.nn import backbones, batches, feature_cache, hash_fusion, image_towers, schedules, text_towers
 from goldfold.nn.hash_fusion import FusionHead
-from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, TextColumn, with_defaults
+from goldfold.params import with_defaults
+from goldfold.recipes.fusion_params import HASHED, WITH_LOSSES, FusionParams
 from goldfold.recipes.targets import SeveralLabels, several
 from goldfold.retrieval.hashing import codes as hash_codes
-from goldfold.retrieval.hashing.codes import Vote
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     Features = Callable[[DataFrame], list[Tensor]]
 
-HASHED = ("hash_bce", "full", "no_decompose")  # models with a hash layer
-WITH_LOSSES = ("full", "no_decompose")  # models with the losses of alignment and hash codes
 SHARPEST = 10.0  # of annealed codes at the end of training
 FLAT = 1e-4  # standard deviation of a logarithm of lengths that says nothing
-
-
-class FusionParams(Params):
-    """Towers, head, losses, training, and the vote of the neighbors."""
-
-    model: Literal["mlp_baseline", "no_hash", "hash_bce", "full", "no_decompose"] = Field(
-        "full",
-        description="mlp_baseline: one hidden layer on both features; no_hash: direction/magnitude fusion; hash_bce: "
-        "with a hash layer; full: and with the losses of alignment and hash codes; no_decompose: full, on the features",
-    )
-    towers: str = Field(
-        "", description="folder of CLIP, SigLIP or SigLIP2 with both towers; empty: backbone and text_tower"
-    )
-    backbone: Annotated[BackboneName, Needs(towers="")] = Field(
-        "efficientnet_lite0", description="timm name of the image tower"
-    )
-    pretrained: Annotated[Pretrained, Needs(towers="")] = Field(
-        True, description="use pretrained weights; random ones are for tests"
-    )
-    image_size: Annotated[int, Needs(towers="")] = Field(
-        224, ge=32, description="side of the backbone's input, in pixels"
-    )
-    text_tower: Annotated[str, Needs(towers="")] = Field(
-        text_towers.PACKAGED, description="packaged token vectors, a folder of a text model, or none: the image alone"
-    )
-    text_column: Annotated[TextColumn, Needs(towers=Not(""), text_tower=Not("none"))] = Field(
-        "text", description="column with the text of a row"
-    )
-    bits: Annotated[int, Needs(model=HASHED)] = Field(64, ge=1, description="bits of a hash code")
-    codes: Annotated[hash_fusion.Codes, Needs(model=HASHED)] = Field(
-        "tanh", description="how the hash layer becomes codes: tanh, straight_through signs, or annealed tanh"
-    )
-    standardize: bool = Field(
-        False, description="standardize the head's input by mean and standard deviation of the training rows"
-    )
-    prior_bias: bool = Field(
-        False, description="start the classifier's biases at the log-odds of each label in the training rows"
-    )
-    dropout: float = Field(0.1, ge=0, lt=1, description="dropout rate of the head")
-    alignment_weight: Annotated[float, Needs(model=WITH_LOSSES)] = Field(
-        0.0, ge=0, description="weight of 1 - cosine of image and text, which has no gradient: both are frozen"
-    )
-    hash_weight: Annotated[float, Needs(model=WITH_LOSSES)] = Field(
-        0.1, ge=0, description="weight of quantization, balance and correlation of the codes"
-    )
-    neighbors: Annotated[int, Needs(model=HASHED)] = Field(
-        20, ge=1, description="nearest training codes that vote for their labels"
-    )
-    vote: Annotated[Vote, Needs(model=HASHED)] = Field(
-        "softmax", description="weights of the neighbors: softmax of similarity, uniform, or 1 / rank"
-    )
-    temperature: Annotated[float, Needs(vote="softmax")] = Field(
-        0.07, gt=0, description="temperature of the softmax of similarities"
-    )
-    epochs: Epochs = Field(20, ge=1, description="number of training epochs")
-    batch_size: int = Field(32, ge=1, description="samples per batch")
-    learning_rate: float = Field(2e-4, gt=0, description="peak learning rate of AdamW")
-    weight_decay: float = Field(1e-2, ge=0, description="weight decay of AdamW")
-    schedule: schedules.Name = Field("cosine", description="learning-rate schedule")
-    warmup: Annotated[float, Needs(schedule=Not("constant"))] = Field(
-        0.1, ge=0, lt=1, description="share of all steps in which the learning rate rises"
-    )
 
 
 class Index(NamedTuple):
@@ -125,9 +60,23 @@ def recipe(targets: Sequence[str], **defaults: Any) -> Recipe:
         labels=labels.declared,
         columns=("path", *labels.columns),
         example=partial(_example, labels),
+        check=_check_texts,
         other_scores={"KNN": "knn"},
         combine=fields.mean,
     )
+
+
+def _check_texts(params: FusionParams, train: DataFrame, test: DataFrame) -> None:
+    """Refuse tables without texts that a text tower could read; single ones may be empty."""
+    if not params.towers and params.text_tower == "none":
+        return
+    columns.require(test, params.text_column, "text column in the test table")
+    if count_without_text(train, params.text_column) == len(train):
+        raise GoldfoldError(
+            "no_texts",
+            f"none of {len(train)} train rows has a text in '{params.text_column}': read the texts in load(), or set "
+            "text_tower=none",
+        )
 
 
 def _example(targets: SeveralLabels, params: FusionParams, rows: int, classes: tuple | None) -> np.ndarray:
