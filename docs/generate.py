@@ -38,7 +38,7 @@ def models() -> dict[str, type[BaseModel]]:
     from goldfold.experiment.fits import Protocol
     from goldfold.recipes.autoencoder_params import AutoencoderParams
     from goldfold.recipes.frozen_backbone import FrozenBackboneParams
-    from goldfold.recipes.fusion import FusionParams
+    from goldfold.recipes.fusion_params import FusionParams
     from goldfold.recipes.image_classifier import ImageClassifierParams
     from goldfold.recipes.patch_library_params import PatchLibraryParams
     from goldfold.recipes.segmenter import SegmenterParams

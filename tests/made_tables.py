@@ -67,13 +67,17 @@ def train(
     group: str | None = None,
     split: Callable = halves,
     write: Callable = columns,
+    sample: pd.DataFrame | None = None,
     **overrides,
 ) -> gf.Run:
     """Train in the current folder, which must be the `toy` project.
 
-    tables: train and test. outputs: number of columns of the submission beside the id.
+    tables: train and test. outputs: number of columns of the submission beside the id. sample: the sample submission,
+        by default of columns p0, p1 ...
     """
-    sample = tables[1][["id"]].assign(**{f"p{at}": 0.5 for at in range(outputs)}) if "id" in tables[1] else tables[1]
+    if sample is None:
+        rows = tables[1]
+        sample = rows[["id"]].assign(**{f"p{at}": 0.5 for at in range(outputs)}) if "id" in rows else rows
     GIVEN.__dict__.update(metric=metric, also=also, recipe=recipe, targets=targets, group=group, split=split)
     GIVEN.tables = Tables(train=tables[0], test=tables[1], sample_submission=sample)
     GIVEN.submission = Submission(write=write)

@@ -36,10 +36,11 @@ def test_a_number_is_no_set() -> None:
 @pytest.mark.parametrize(
     ("column", "told"),
     [
-        ([0, 1, 2, 2], ("labels_not_binary", "'b'", "2 of 4 rows", "first 2 in the row with id 'C'")),
-        ([0, 1, -1, 1], ("labels_not_binary", "1 of 4 rows", "first -1 in the row with id 'C'")),
-        (["0", "1", "0", "1"], ("labels_not_binary", "4 of 4 rows", "first '0'")),
-        ([0, 0.5, 1, 1], ("labels_not_binary", "1 of 4 rows", "first 0.5")),
+        ([0, 1, 2, 2], ("labels_not_binary", "'b'", "2 of 4 rows", "such as 2 in the row with id 'C'")),
+        ([0, 1, -1, 1], ("labels_not_binary", "1 of 4 rows", "such as -1 in the row with id 'C'")),
+        (["0", "1", "yes", "1"], ("labels_not_binary", "4 of 4 rows", "such as 'yes' in the row with id 'C'")),
+        (["0", "1", "0", "1"], ("labels_not_binary", "4 of 4 rows", "such as '0'")),
+        ([0, 0.5, 1, 1], ("labels_not_binary", "1 of 4 rows", "such as 0.5")),
         ([0, None, 1, 1], ("values_missing", "'b'", "1 of 4 rows")),
     ],
 )

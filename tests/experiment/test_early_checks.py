@@ -38,7 +38,7 @@ def competition(recipe: Recipe, metric: Metric, targets: tuple[str, ...] = ("Act
         load=lambda _: Tables(train=TABLE, test=TABLE, sample_submission=TABLE),
         split=lambda train, seed: [],
         recipes={"made": recipe},
-        submission=Submission(write=lambda test, _: test),
+        submission=Submission(write=lambda test, _: test[["id"]]),
         **own,
     )
 
@@ -135,7 +135,7 @@ def test_columns_that_split_reads_exist(toy: Path, column, told) -> None:
     with raises_code(*told, "split()", "line"):
         recipe = on_columns(["size"], target="Action")
         data = rows, rows.drop(columns="Action")
-        train(ACCURACY, recipe, data, targets=("Action",), split=lambda rows, seed: rows[column].unique())
+        train(ACCURACY, recipe, data, targets=("Action",), outputs=3, split=lambda rows, seed: rows[column].unique())
     assert not list(Path("runs").glob("table/*"))
 
 

@@ -89,6 +89,17 @@ def test_weights_that_a_tower_lacks_are_refused_and_unused_ones_are_not(checkpoi
         text_towers.load(folder)
 
 
+def test_weights_of_another_architecture_are_named(checkpoint, tmp_path):
+    """A config of one model beside the weights of another; transformers says only that shapes differ."""
+    folder = shutil.copytree(checkpoint("siglip"), tmp_path / "siglip")
+    told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    told["vision_config"]["intermediate_size"] *= 2
+    (folder / "config.json").write_text(json.dumps(told), encoding="utf-8")
+    with raises_code("tower_not_loaded", "siglip tower in", "of another shape", "such as vision_model.", "one model"):
+        image_towers.load(folder)
+    assert torch.equal(features(text_towers.load(folder)), features(text_towers.load(checkpoint("siglip"))))
+
+
 def test_a_package_that_a_tokenizer_needs_is_told(checkpoint, monkeypatch):
     def without_sentencepiece(*_: object, **options: object) -> None:
         raise ImportError("SiglipTokenizer requires the SentencePiece library")

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from error_codes import raises_code
 
 from goldfold.competition import Plan, Runtime
 from goldfold.errors import GoldfoldError
@@ -138,6 +139,18 @@ def test_texts_of_one_length_are_refused(rows, runtime) -> None:
     assert "text features of all 60 rows" in str(error.value)
     _, made = plan(rows.assign(text="the same words"), runtime, epochs=1, model="no_decompose")
     assert made.model.projection is not None
+
+
+@pytest.mark.parametrize("value", [None, " "])
+def test_tables_without_any_text_are_refused_before_training(rows, value) -> None:
+    recipe = fusion.recipe(LABELS)
+    test = rows.drop(columns=list(LABELS))
+    recipe.check(recipe.params(), rows, test)  # some rows have none
+    recipe.check(recipe.params(text_tower="none"), rows.assign(text=value), test.drop(columns="text"))
+    with raises_code("no_texts", "none of 60 train rows", "'text'", "text_tower=none"):
+        recipe.check(recipe.params(), rows.assign(text=value), test)
+    with raises_code("unknown_column", "in the test table", "'text'"):
+        recipe.check(recipe.params(), rows, test.drop(columns="text"))
 
 
 def test_the_image_alone(rows, runtime) -> None:

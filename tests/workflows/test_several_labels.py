@@ -75,7 +75,7 @@ def test_labels_without_a_positive_in_a_fold_are_all_named(toy: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"p2": 2}, ("labels_not_binary", "'p2'", "120 of 120 rows", "first 2")),
+        ({"p2": 2}, ("labels_not_binary", "'p2'", "120 of 120 rows", "such as 2 in the row with id 0")),
         ({"p2": "Drama|Comedy"}, ("labels_not_binary", "'Drama|Comedy'", "indicator_columns")),
     ],
 )
@@ -101,6 +101,22 @@ def test_labels_that_the_sample_submission_spells_in_another_way_are_refused(toy
             outputs=4,
             targets=names,
         )
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("p0", "p1", "p2", "western"), "lacks column 'western'"),
+        (("p0", "p1", "p2"), "extra column 'p3'"),
+        (("p1", "p0", "p2", "p3"), "another order"),
+    ],
+)
+def test_other_columns_than_the_sample_has_are_refused_before_training(names, told, toy: Path) -> None:
+    train_rows, test_rows = tables()
+    sample = test_rows[["id"]].assign(**dict.fromkeys(names, 0.5))
+    with raises_code("submission_columns_differ", told):
+        trained((train_rows, test_rows), sample=sample)
+    assert not list(Path("runs").glob("table/*"))
 
 
 def test_runs_and_blends_score_each_label(toy: Path) -> None:

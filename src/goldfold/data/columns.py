@@ -47,11 +47,12 @@ def binary_columns(rows: DataFrame, names: Sequence[str]) -> np.ndarray:
         fast = plain.dtype.kind in "iub"  # `isin` takes a hundred times as long, in every validation
         wrong = (plain != 0) & (plain != 1) if fast else ~values.isin((0, 1)).to_numpy(bool)
         if wrong.any():
-            first = int(wrong.argmax())
+            worse = wrong & ~values.astype(str).isin(("0", "1")).to_numpy(bool)  # among texts, "0" is not the culprit
+            first = int((worse if worse.any() else wrong).argmax())
             where = f" in the row with id {rows['id'].tolist()[first]!r}" if "id" in rows else ""
             raise GoldfoldError(
                 "labels_not_binary",
-                f"label column '{name}' must hold 0 and 1, but {wrong.sum()} of {len(rows)} rows do not, first "
+                f"label column '{name}' must hold 0 and 1, but {wrong.sum()} of {len(rows)} rows do not, such as "
                 f"{values.tolist()[first]!r}{where}: make it 0 and 1 in load(), sets of labels with "
                 "goldfold.data.label_sets.indicator_columns",
             )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from goldfold.data import columns
 from goldfold.data.columns import binary_columns
@@ -17,12 +18,13 @@ from goldfold.experiment.scoring import MISFITS, metrics_for
 from goldfold.metrics.inputs import class_indices
 from goldfold.optional_parts import LabelColumns
 from goldfold.params import Role, values
+from goldfold.submission import sample_checks
 
 if TYPE_CHECKING:
     from pandas import DataFrame
     from pydantic import BaseModel
 
-    from goldfold.competition import Competition, Recipe, Tables
+    from goldfold.competition import Competition, Recipe, Submission, Tables
 
 COLUMN_FAULTS = frozenset({"unknown_column", "column_not_a_name"})
 
@@ -32,7 +34,8 @@ def check_recipe(competition: Competition, name: str, params: BaseModel, tables:
 
     Raises:
         GoldfoldError: a column is absent; those of `class_order` and of the recipe's own `check`; `label_names_differ`,
-            the sample submission spells a label in another way; a metric cannot score such predictions.
+            the sample submission spells a label in another way; a metric cannot score such predictions;
+            `submission_columns_differ`, the submission would have other columns than the sample.
     """
     recipe = competition.recipes[name]
     for column in recipe.columns:
@@ -49,6 +52,20 @@ def check_recipe(competition: Competition, name: str, params: BaseModel, tables:
         with explained("the check of the tables", name):
             recipe.check(params, tables.train, tables.test)
     _check_metrics(competition, name, params, _two_rows(tables.train, competition.targets), classes)
+    if recipe.example:
+        rows = tables.test.head(2)
+        _check_columns(competition.submission, rows, recipe.example(params, len(rows), classes), tables)
+
+
+def _check_columns(submission: Submission, rows: DataFrame, example: np.ndarray, tables: Tables) -> None:
+    """Refuse a submission of an example that has other columns than the sample; its rows and values mean nothing."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            written = submission.write(rows, example)
+    except Exception:  # the example may have values that no model predicts; the real ones are written after training
+        return
+    if isinstance(written, pd.DataFrame):
+        sample_checks.check_columns(list(written.columns), list(tables.sample_submission.columns))
 
 
 def _check_label_names(labels: Sequence[str], sample: Sequence[str]) -> None:

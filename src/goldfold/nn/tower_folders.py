@@ -73,7 +73,7 @@ def load_model(folder: TowerFolder, unused: tuple[str, ...]) -> Any:
 
     Raises:
         GoldfoldError: `package_missing`, transformers is not installed; `tower_not_loaded`, the files cannot be read or
-            lack weights, which would be random.
+            lack weights, which would be random, or have weights of another architecture.
     """
     transformers = _transformers(folder)
     with _refusing(folder), _quiet(transformers), torch.random.fork_rng():
@@ -83,6 +83,14 @@ def load_model(folder: TowerFolder, unused: tuple[str, ...]) -> Any:
             trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, by name
+        )
+    other = sorted(str(each[0]) for each in told["mismatched_keys"] if not each[0].startswith(unused))
+    if other:
+        raise folder.error(
+            "tower_not_loaded",
+            f"has {len(other)} weights of another shape than its config.json says, such as {other[0]}: take both from "
+            "one model",
         )
     lacking = sorted(name for name in told["missing_keys"] if not name.startswith(unused))
     if lacking:

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from goldfold.competition import Plan, Recipe, Runtime, Stage
-from goldfold.data import fields
-from goldfold.data.column_values import as_texts
+from goldfold.data import columns, fields
+from goldfold.data.column_values import as_texts, count_without_text
 from goldfold.errors import GoldfoldError
 from goldfold.nn import backbones, batches, feature_cache, hash_fusion, image_towers, schedules, text_towers
 from goldfold.nn.hash_fusion import Fused, FusionHead
@@ -65,9 +65,23 @@ def recipe(targets: Sequence[str], **defaults: Any) -> Recipe:
         labels=labels.declared,
         columns=("path", *labels.columns),
         example=partial(_example, labels),
+        check=_check_texts,
         other_scores={"KNN": "knn"},
         combine=fields.mean,
     )
+
+
+def _check_texts(params: FusionParams, train: DataFrame, test: DataFrame) -> None:
+    """Refuse tables without texts that a text tower could read; single ones may be empty."""
+    if not params.towers and params.text_tower == "none":
+        return
+    columns.require(test, params.text_column, "text column in the test table")
+    if count_without_text(train, params.text_column) == len(train):
+        raise GoldfoldError(
+            "no_texts",
+            f"none of {len(train)} train rows has a text in '{params.text_column}': read the texts in load(), or set "
+            "text_tower=none",
+        )
 
 
 def _example(targets: SeveralLabels, params: FusionParams, rows: int, classes: tuple | None) -> np.ndarray:
