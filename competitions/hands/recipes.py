@@ -12,5 +12,7 @@ RECIPES = {
         metric_augmentation="moves",  # without mirroring, which makes right hands left ones
         flip=False,
     ),
-    "prompted_embedder": prompted_embedder.recipe("identity", templates=("A photo of a {} hand.",)),
+    "prompted_embedder": prompted_embedder.recipe(
+        "identity", templates=("A photo of a {} hand.",), text_tower="wordllama"
+    ),
 }

@@ -123,10 +123,11 @@ def test_every_metric_names_its_gallery_and_definition(loaded: Tables) -> None:
 @pytest.mark.parametrize("name", augmentation.NAMES)
 def test_a_run_that_mirrors_hands_breaks_the_rule(name: str) -> None:
     (rule,) = COMPETITION.rules
-    params = COMPETITION.recipes["embedder"].params
+    params, prompted = (COMPETITION.recipes[each].params for each in ("embedder", "prompted_embedder"))
     mirrors = any("HorizontalFlip" in type(step).__name__ for step in augmentation.pipeline(name, 32).transforms)
-    broken = rule.broken(params(metric_augmentation=name))
-    assert (broken is not None) == mirrors, broken
+    changed = [prompted(augmentation=name)] + ([params(metric_augmentation=name)] if name != "crop_erase" else [])
+    assert [rule.broken(each) is not None for each in changed] == [mirrors] * len(changed)
+    assert rule.broken(prompted(flip=True)).startswith("flip=true ")
     assert rule.broken(params(metric_augmentation="simsiam", flip=True)).startswith("flip=true ")
     assert rule.broken(params(metric_augmentation="none", flip=True)) is None  # it has no effect there
     assert rule.broken(params()) is None

@@ -282,13 +282,15 @@ def test_shipped_recipes_mark_what_the_engine_reads():
     }
     network = {Role.BACKBONE: ["backbone"], Role.PRETRAINED: ["pretrained"]}
     trained, viewed = {Role.EPOCHS: ["epochs"]}, {Role.VIEWS: ["views"]}
+    mirrored = {Role.MIRRORS: ["augmentation"]}
     assert marked == {
-        AutoencoderParams: network | trained | {Role.MODELS: ["models"]},
-        EmbedderParams: network | {Role.EPOCHS: ["simsiam_epochs", "metric_epochs"]},
+        AutoencoderParams: network | trained | mirrored | {Role.MODELS: ["models"]},
+        EmbedderParams: network
+        | {Role.EPOCHS: ["simsiam_epochs", "metric_epochs"], Role.MIRRORS: ["flip", "metric_augmentation"]},
         FrozenBackboneParams: network | trained | viewed,
-        ImageClassifierParams: network | trained | viewed,
+        ImageClassifierParams: network | trained | viewed | mirrored,
         PatchLibraryParams: network | viewed | {Role.LIBRARIES: ["libraries"]},
-        SegmenterParams: network | trained | viewed,
+        SegmenterParams: network | trained | viewed | mirrored,
     }
 
 

@@ -57,8 +57,8 @@ def signed_interval(edges: Sequence[float] | None, none: str = "no interval") ->
 def relative_change(difference: float, reference: float) -> float | None:
     """A difference divided by the absolute value of its reference; None for a reference near 0, a tenth of it or less.
 
-    >>> relative_change(-0.02, 0.8), relative_change(0.5, -2.0), relative_change(0.86, 0.01)
-    (-0.025, 0.25, None)
+    >>> relative_change(-0.25, 0.5), relative_change(0.5, -2.0), relative_change(0.86, 0.01)
+    (-0.5, 0.25, None)
     """
     return difference / abs(reference) if abs(difference) < 10 * abs(reference) else None
 
