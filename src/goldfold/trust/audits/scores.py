@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from goldfold.optional_parts import PermutationTest
 
 FEW = 10  # rows of the rarest class below which a score is always reported
-FEW_FOLDS = 5  # below this, the interval over rows says more than that over folds
+FEW_FOLDS = 3  # below this, the interval over rows says more than that over folds
 SIGNIFICANCE = 0.05
 ROUNDING = 1e-9
 
@@ -24,7 +24,7 @@ ROUNDING = 1e-9
 def worse_than_chance(name: str, summary: Mapping[str, Any]) -> list[Finding]:
     """Report a score that is not better than chance: below it, with chance inside its 95 % interval, or out of reach.
 
-    summary: of the metric `name`, as in metrics.json. The interval is that over folds; for fewer than five folds that
+    summary: of the metric `name`, as in metrics.json. The interval is that over folds; for one or two folds that
     over rows where there is one, since Student's t over two folds spans most of the range whatever the scores are.
     """
     chance, mean, sign = summary["chance"], summary["mean"], 1 if summary["higher_is_better"] else -1
