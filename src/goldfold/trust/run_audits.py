@@ -112,8 +112,11 @@ def _against_chance(experiment: Experiment, whole: Outcome) -> list[Finding]:
     labeled = any(train[target].astype(str).nunique() > 1 for target in competition.targets)
     if not labeled and not competition.metric.options.proxy:
         return []
-    checks = (audits.worse_than_chance, audits.pooled_apart)
-    return [found for name, summary in whole.metrics.items() for check in checks for found in check(name, summary)]
+    findings = [each for name, summary in whole.metrics.items() for each in audits.worse_than_chance(name, summary)]
+    for metric in (competition.metric, *competition.also):
+        if metric.options.p_value and metric.name in whole.metrics:  # average precision is higher in small sets anyway
+            findings += audits.pooled_apart(metric.name, whole.metrics[metric.name])
+    return findings
 
 
 def _ranked_neighbors(experiment: Experiment) -> list[Finding]:
