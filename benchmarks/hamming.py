@@ -11,8 +11,10 @@ from __future__ import annotations
 import os
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -62,4 +64,6 @@ def average_precision() -> None:
 
 if __name__ == "__main__":
     average_precision()
+    if find_spec("faiss") is None:
+        sys.exit("the search is compared with faiss, which is not installed: pip install -r requirements-bench.txt")
     search()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goldfold.data import csv_tables
+from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
 from goldfold.experiment import label_thresholds
 from goldfold.experiment.cross_validation import Outcome, combine_fits
@@ -130,6 +131,14 @@ def _checked_submission(experiment: Experiment, predictions: np.ndarray) -> Data
     frame = carried_out(experiment.competition.slug, submission.write, data.test, predictions)
     writing.check(frame, data.sample_submission, data.test, submission)
     return frame
+
+
+def refuse_exploration(run: Path) -> None:
+    """Refuse a run that breaks a rule of its competition (`exploration`)."""
+    if any(finding["code"] == "rule_broken" for finding in read_json(run / "findings.json")):
+        raise GoldfoldError(
+            "exploration", f"run '{run.name}' breaks a rule of '{run.parent.name}': an exploration has no submission"
+        )
 
 
 def write_submission(

@@ -23,7 +23,7 @@ from goldfold.report.run import hidden_scores
 from goldfold.training.devices import choose_device
 from goldfold.trust.audits.code import code_changed
 from goldfold.trust.run_audits import of_training
-from goldfold.workflows.conclude import add_findings, write_record, write_submission
+from goldfold.workflows.conclude import add_findings, refuse_exploration, write_record, write_submission
 
 Epochs = int | Literal["median", "same-steps"]
 
@@ -73,10 +73,7 @@ def refit(
     """
     prepared = rebuild(workspace, run, choose_device(device), accept)
     experiment = prepared.experiment
-    if any(finding["code"] == "rule_broken" for finding in read_json(run / "findings.json")):
-        raise GoldfoldError(
-            "exploration", f"run '{run.name}' breaks a rule of '{run.parent.name}': an exploration has no submission"
-        )
+    refuse_exploration(run)
     fits = views_and_seeds.load_fits(experiment, run)
     lengths, wanted = _lengths(experiment, fits, epochs), tuple(dict.fromkeys(seeds)) or experiment.protocol.seeds
     (run / REFIT_FITS).mkdir(exist_ok=True)

@@ -13,7 +13,7 @@ from goldfold.experiment.run_folders import GRADE, REFIT
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_array, read_json, write_json
 from goldfold.submission import writing
-from goldfold.workflows.conclude import write_record
+from goldfold.workflows.conclude import refuse_exploration, write_record
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -85,10 +85,7 @@ def checked_submission(workspace: Workspace, run: Path, path: Path | None = None
             (`exploration`).
     """
     name = run.parent.name
-    if any(finding["code"] == "rule_broken" for finding in read_json(run / "findings.json")):
-        raise GoldfoldError(
-            "exploration", f"run '{run.name}' breaks a rule of '{name}': an exploration has no submission"
-        )
+    refuse_exploration(run)
     path, data = path or workspace.submission_path(run), workspace.load(name)
     writing.check_unchanged(path)
     rules = workspace.competition(name).submission
