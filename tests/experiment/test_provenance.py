@@ -100,7 +100,7 @@ def test_the_result_names_its_spread_interval_chance_and_direction(run: Path) ->
     assert f"**roc_auc {mean:.4f} ± {sd:.4f}** (mean ± sd over folds, ddof=1, n=3)" in text
     assert f"95 % interval [{mean - half:.4f}, {mean + half:.4f}] over 3 folds" in text
     assert "chance level 0.5000, higher is better" in text
-    assert "all 1,400 out-of-fold rows: 0.9112, 95 % bootstrap interval over rows [0.9005, 0.9256]" in text
+    assert "all 1,400 out-of-fold rows: 0.9112, 95 % interval [0.9005, 0.9256]" in text
     assert "Protocol: roc_auc, out of fold, 3 of 3 folds drawn with seed 0" in text
 
 
