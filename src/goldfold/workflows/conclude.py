@@ -88,6 +88,14 @@ def add_findings(workspace: Workspace, run: Path, findings: Sequence[Finding]) -
     write_record(workspace, run)
 
 
+def remove_findings(run: Path, code: str, where: str) -> None:
+    """Remove the findings of a code and place from a finished run, before they are looked for again."""
+    before = read_json(run / "findings.json")
+    kept = [each for each in before if (each["code"], each["where"]) != (code, where)]
+    if kept != before:
+        write_json(run / "findings.json", kept)
+
+
 def write_record(workspace: Workspace, run: Path) -> None:
     """Write the page of a run whose other files are there."""
     config = read_json(run / "config.json")
