@@ -22,12 +22,12 @@ from goldfold.trust.query_comparisons import Compared, QueryComparison
 from goldfold.trust.retrieval_comparisons import (
     FoldEmbeddings,
     FoldPairs,
-    SignTest,
     coarse_bins,
+    count_changes,
     histogram_overlap,
+    improved_more,
     ks_distance,
     mean_change,
-    sign_test,
     single_query,
 )
 
@@ -37,19 +37,19 @@ EXTREMES = {"improved": 1, "degraded": -1}
 CAVEAT = (
     "Average precision of a query: mean of the precision at the rank of each right answer, answers left out (the query "
     "itself, its near-duplicates) not counted; mean over seeds. The interval is Student's t over folds, corrected for "
-    "the training rows they share (Nadeau and Bengio, 2003). The sign test takes queries as independent; those of one "
-    "recording or one class change together, so its p is too small. Cosines of two runs have scales of their own: a "
+    "the training rows they share (Nadeau and Bengio, 2003); queries of one fold change together, so they are no units "
+    "of a test. Cosines of two runs have scales of their own: a "
     "shift alone makes no answer better, a smaller overlap of right and wrong ones does."
 )
 
 
 def told(found: Compared) -> str:
-    """A sentence on how many queries improved and degraded, with the sign test and the mean change."""
-    counts = sign_test(found.queries["change"].to_numpy())
+    """A sentence on how many queries improved and degraded, whether more did the one, and the mean change."""
+    counts = count_changes(found.queries["change"].to_numpy())
     return (
         f"{found.other} against {found.first}: average precision rose for {counts.improved:,} of "
         f"{len(found.queries):,} queries, fell for {counts.degraded:,}, stayed for {counts.unchanged:,} "
-        f"({_sign_test(counts)}); mean change {_mean_change(found)}"
+        f"({_improved_more(found)}); mean change {_mean_change(found)}"
     )
 
 
@@ -92,8 +92,16 @@ def per_query(found: Compared) -> DataFrame:
     return found.queries.drop(columns="query").rename(columns={"first": found.first, "other": found.other})
 
 
-def _sign_test(counts: SignTest) -> str:
-    return f"sign test p = {counts.p:.2g}" if counts.improved + counts.degraded else "no query changed"
+def _improved_more(found: Compared) -> str:
+    """Improved minus degraded queries in percent of all, and what its interval says."""
+    if not found.queries["change"].any():
+        return "no query changed"
+    more = improved_more(found.queries)
+    edges = "one fold, no interval"
+    if more.interval:
+        low, high = (100 * edge for edge in more.interval)
+        edges = f"95 % [{low:+.1f}, {high:+.1f}] over folds: {more.verdict}"
+    return f"improved minus degraded {100 * more.mean:+.1f} % of queries, {edges}"
 
 
 def _mean_change(found: Compared) -> str:
@@ -107,7 +115,7 @@ def _left_over(found: Compared) -> str:
 def _by_fold(found: Compared) -> str:
     rows = []
     for fold, own in found.queries.groupby("fold"):
-        first, other, counts = own["first"].mean(), own["other"].mean(), sign_test(own["change"].to_numpy())
+        first, other, counts = own["first"].mean(), own["other"].mean(), count_changes(own["change"].to_numpy())
         change = f"{100 * (other - first):+.2f} pp"
         share = relative_change(other - first, first)
         relative = "" if share is None else f"{100 * share:+.1f} %"
