@@ -68,14 +68,30 @@ def conclude(
     """
     whole = whole or combine_fits(experiment, fits)
     _save(experiment, whole, run)
-    before = sum((each / FINISHED).exists() for each in run.parent.iterdir() if each != run)
-    findings = [*findings, *after_training(experiment, fits, whole, runs=before + 1)]
+    finished = [each for each in run.parent.iterdir() if each != run and (each / FINISHED).exists()]
+    findings = [*findings, *after_training(experiment, fits, whole, runs=len(finished) + 1)]
+    findings += _among_runs(run, finished)
     write_json(run / "findings.json", [vars(finding) for finding in findings])
     audits.refuse_errors(findings, experiment.protocol.accept)
     if not any(finding.code == "rule_broken" for finding in findings):
         write_submission(experiment, whole.test, run, workspace.submission_path(run), {})
     draw(experiment, fits, whole, run)
     write_record(workspace, run)
+
+
+def _among_runs(run: Path, others: Sequence[Path]) -> list[Finding]:
+    """Whether a run is the best of many with its folds and protocol."""
+    metric, own = next(iter(read_json(run / "metrics.json").items()))
+    folds = (run / "folds.csv").read_bytes()
+    drawn_alike = [each for each in others if (each / "folds.csv").read_bytes() == folds]
+    scored = [read_json(each / "metrics.json").get(metric, {}) for each in drawn_alike]
+    alike = [
+        each["folds"]
+        for each in scored
+        if each.get("protocol") == own["protocol"] and each["folds"].keys() == own["folds"].keys()
+    ]
+    share = own["validation_per_training_row"]
+    return audits.best_of_runs(metric, own["folds"], alike, own["higher_is_better"], share)
 
 
 def add_findings(workspace: Workspace, run: Path, findings: Sequence[Finding]) -> None:

@@ -29,12 +29,14 @@ from goldfold.trust.audits.scores import (
     training_rows_in_database,
     worse_than_chance,
 )
+from goldfold.trust.audits.selection import best_of_runs
 from goldfold.trust.audits.training import collapse, dead_loss_terms, did_not_learn, learning_rates, orphan_parameters
 
 __all__ = [
     "Finding",
     "Level",
     "below_untrained",
+    "best_of_runs",
     "collapse",
     "copies_in_test",
     "dead_loss_terms",
