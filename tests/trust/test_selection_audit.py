@@ -44,6 +44,7 @@ def test_a_run_that_is_not_the_best_or_one_of_few_is_not_told_of():
     scores = np.tile(np.linspace(0.9, 0.8, 6)[:, None], 3)
     assert len(best_of(scores)) == 1
     assert best_of(scores[::-1]) == []
+    assert best_of(scores[[0, 0, 1, 2, 3, 4]]) == []  # the same run again
     assert best_of(scores[:4]) == []
     assert best_of(scores[:, :1]) == []
     assert best_of(scores, higher=False) == []

@@ -10,6 +10,7 @@ import numpy as np
 from goldfold.io.formatting import number
 from goldfold.trust.audits.findings import Finding
 
+ROUNDING = 1e-9
 FEWEST = 5  # runs from which the best is reported
 
 
@@ -32,7 +33,7 @@ def best_of_runs(
     scores = np.array([[each[fold] for fold in own] for each in (own, *others)])
     runs, folds = scores.shape
     means = scores.mean(axis=1) * (1 if higher_is_better else -1)
-    if runs < FEWEST or folds < 2 or means[0] < means.max():
+    if runs < FEWEST or folds < 2 or means[0] < means[1:].max() + ROUNDING:
         return []
     errors = scores - scores.mean(axis=1, keepdims=True) - scores.mean(axis=0) + scores.mean()
     variance = float((errors**2).sum()) / ((runs - 1) * (folds - 1))
