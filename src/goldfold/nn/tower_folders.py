@@ -76,7 +76,7 @@ def load_model(folder: TowerFolder, unused: tuple[str, ...]) -> Any:
             lack weights, which would be random, or have weights of another architecture.
     """
     transformers = _transformers(folder)
-    with _refusing(folder), _quiet(transformers), torch.random.fork_rng():
+    with refusing(folder), _quiet(transformers), torch.random.fork_rng():
         model, told = transformers.AutoModel.from_pretrained(
             folder.path,
             local_files_only=True,
@@ -111,7 +111,7 @@ def load_tokenizer(folder: TowerFolder) -> Callable[..., Any]:
     if not any((folder.path / name).exists() for name in TOKENIZERS):
         raise folder.error("tokenizer_missing", f"has no tokenizer, none of {', '.join(TOKENIZERS)}: download it too")
     transformers = _transformers(folder)
-    with _refusing(folder), _quiet(transformers):
+    with refusing(folder), _quiet(transformers):
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             folder.path, local_files_only=True, trust_remote_code=False
         )
@@ -148,7 +148,8 @@ def _transformers(folder: TowerFolder) -> Any:
 
 
 @contextmanager
-def _refusing(folder: TowerFolder) -> Iterator[None]:
+def refusing(folder: TowerFolder) -> Iterator[None]:
+    """Raise what goes wrong as one sentence about the folder: `package_missing` or `tower_not_loaded`."""
     try:
         yield
     except ImportError as error:  # such as sentencepiece, which the tokenizer of SigLIP needs

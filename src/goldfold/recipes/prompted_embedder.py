@@ -4,8 +4,8 @@ Stage `prompts` learns a few vectors per identity inside a text, with both tower
 tower so that images resemble the texts of their identities. Predictions are embeddings of images alone, float32 (n, d),
 to be compared by their cosines; rows of one fold share a space.
 
-The towers are those of CLIP from a folder. Without one, an image tower of timm and a text tower are aligned by learned
-projections, which is no CLIP: its scores say little about CLIP's.
+The towers are those of CLIP from a folder, a ViT or a ResNet. Without one, an image tower of timm and a text tower are
+aligned by learned projections, which is no CLIP: its scores say little about CLIP's.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     Params = PromptedEmbedderParams
 
+WITHOUT_CLIP = 224  # side of images in pixels, where no tower has one
 CONSTANT = 1e-6  # standard deviation over texts below which their features say nothing
 
 
@@ -94,8 +95,9 @@ def _monitor(plan: Plan, model: PromptedEmbedder) -> dict[str, Monitored]:
 
 def _towers(params: Params) -> Towers:
     if params.towers:
-        return towers.load_clip(params.towers)
+        return towers.load_clip(params.towers, params.image_size)
+    image_size = params.image_size or WITHOUT_CLIP
     with torch.random.fork_rng():
         torch.manual_seed(0)  # every fold starts from the same towers, with random weights too
-        backbone = backbones.create(params.backbone, params.pretrained, image_size=params.image_size)
-        return towers.load_parts(backbone, params.image_size, params.text_tower, params.projection_dim)
+        backbone = backbones.create(params.backbone, params.pretrained, image_size=image_size)
+        return towers.load_parts(backbone, image_size, params.text_tower, params.projection_dim)

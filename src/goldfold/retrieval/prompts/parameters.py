@@ -20,6 +20,8 @@ IN_PROMPTS = Needs(prompt_epochs=Not(0))
 IN_IMAGE = Needs(image_epochs=Not(0))
 LEARNS_PROMPTS = Needs(prompt_epochs=Not(0), freeze_prompt=False)
 RISES = Not("constant")
+Side = Annotated[int, Field(ge=8)]
+ImageSize = Side | tuple[Side, Side]
 
 
 def _used(weight: str) -> Needs:
@@ -34,7 +36,9 @@ class PromptedEmbedderParams(Params):
         "efficientnet_lite0", description="timm's name of the image tower"
     )
     pretrained: Annotated[Pretrained, TWO_PARTS] = Field(True, description="start from pretrained weights")
-    image_size: Annotated[int, TWO_PARTS] = Field(224, ge=8, description="image side in pixels; CLIP has its own")
+    image_size: ImageSize | None = Field(
+        None, description="side of images in pixels, or [height, width]; null: that of CLIP's training, 224 for others"
+    )
     text_tower: Annotated[str, TWO_PARTS] = Field(
         text_towers.MINILM, description="minilm, wordllama (vectors of words, no transformer), or a text model's folder"
     )
