@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import pytest
 from error_codes import raises_code
 
 from competitions import hands
+from goldfold.board import catalogue, judge
+from goldfold.board.database import open_board
 from goldfold.competition import Tables
 from goldfold.data import tables
 from goldfold.images import augmentation
@@ -96,16 +99,36 @@ def test_names_of_hidden_photographs_tell_nothing(hosted: Path, loaded: Tables) 
 def test_lists_are_graded_as_embeddings_are_scored(hosted: Path, loaded: Tables) -> None:
     solution = solution_of(hosted, loaded)
     codes = pd.factorize(solution["identity"])[0]
-    embeddings = np.eye(codes.max() + 1)[codes] + DRAW.normal(0, 0.4, (len(codes), codes.max() + 1))
+    embeddings = np.eye(codes.max() + 1)[codes] + DRAW.normal(0, 0.25, (len(codes), codes.max() + 1))
     frame = COMPETITION.submission.write(loaded.test, embeddings)
     submissions.check(frame, loaded.sample_submission, loaded.test, COMPETITION.submission)
     score = COMPETITION.metric.score(solution, embeddings)
     assert COMPETITION.grade(frame, solution) == pytest.approx(score, abs=1e-9)
     assert COMPETITION.metric.chance(solution) + 0.1 < score < 0.999
-    half = np.arange(len(solution)) % 2 == 0  # the local leaderboard grades its public and its private half apart
-    own = solution[half].reset_index(drop=True)
-    graded = COMPETITION.grade(frame[frame["id"].isin(own["id"])], own)
-    assert graded == pytest.approx(COMPETITION.metric.score(own, embeddings[half]), abs=1e-9)
+
+
+def test_each_half_of_the_local_board_searches_the_whole_gallery(hosted: Path, loaded: Tables, tmp_path: Path) -> None:
+    solution, sample = solution_of(hosted, loaded), loaded.sample_submission
+    usage = catalogue.split(open_board(tmp_path), "hands", sample, solution, COMPETITION.grade, whole_gallery=True)
+    folder = shutil.copytree(hosted, tmp_path / "hands", ignore=shutil.ignore_patterns("raw"))
+    usage.to_csv(folder / "private" / catalogue.USAGE, index=False)
+    embeddings = DRAW.normal(size=(len(solution), 6)) + 2 * np.eye(4, 6)[pd.factorize(solution["aspect"])[0]]
+    path = tmp_path / "submission.csv"
+    COMPETITION.submission.write(loaded.test, embeddings).to_csv(path, index=False)
+    found = judge.scorer("hands", COMPETITION, folder)(str(path), "submission.csv")
+    units = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    identity, side = solution["identity"].to_numpy(), usage.set_index("id")["usage"][solution["id"]].to_numpy()
+    for half in ("public", "private"):
+        means = []
+        for split in range(10):  # one photograph of each identity, whichever half it is in
+            answers = solution["roles"].str[split].to_numpy() == "g"
+            asked = np.flatnonzero(~answers & (side == half))
+            right = np.array([(answers & (identity == identity[row])).argmax() for row in asked])
+            cosines = units[asked] @ units.T
+            better = (cosines[:, answers] > cosines[np.arange(len(asked)), right][:, None]).sum(1)
+            means.append((1 / (1 + better)).mean())
+        assert found[half] == pytest.approx(np.mean(means), abs=1e-9)
+    assert sorted(usage["usage"].value_counts()) == [len(usage) // 2, len(usage) - len(usage) // 2]
 
 
 def test_every_metric_names_its_gallery_and_definition(loaded: Tables) -> None:
