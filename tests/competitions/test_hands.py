@@ -18,6 +18,7 @@ from goldfold.board import catalogue, judge
 from goldfold.board.database import open_board
 from goldfold.competition import Tables
 from goldfold.data import tables
+from goldfold.experiment import config
 from goldfold.images import augmentation
 from goldfold.submission import writing as submissions
 
@@ -154,6 +155,18 @@ def test_a_run_that_mirrors_hands_breaks_the_rule(name: str) -> None:
     assert rule.broken(params(metric_augmentation="simsiam", flip=True)).startswith("flip=true ")
     assert rule.broken(params(metric_augmentation="none", flip=True)) is None  # it has no effect there
     assert rule.broken(params()) is None
+    assert rule.broken(prompted(flip=True, label_column="person")).startswith("flip=true ")
+    merged = {"label_column": "identity_sides_merged"}
+    assert [rule.broken(each) for each in (prompted(flip=True, **merged), prompted(augmentation=name, **merged))] == [
+        None,
+        None,
+    ]
+
+
+def test_identities_with_sides_merged_are_persons_seen_from_the_back_or_the_palm(hosted: Path, loaded: Tables) -> None:
+    for rows in (loaded.train, solution_of(hosted, loaded)):
+        assert (rows["identity_sides_merged"] == rows["identity"].str.replace(" (left|right)$", "", regex=True)).all()
+        assert rows["identity_sides_merged"].nunique() < rows["identity"].nunique()
 
 
 def change(raw: Path, how: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
@@ -184,3 +197,42 @@ def test_a_missing_photograph_or_table_is_named(tmp_path: Path) -> None:
     (raw / "Hands" / "Hand_0000003.png").unlink()
     with raises_code("unreadable_image", r"Hand_0000003\.png"):
         prepared(raw, tmp_path / "b")
+
+
+PEAKS, SLOPE, STAGES = {"one_cycle_peaks", "visual_learning_rate"}, {"image_schedule", "image_warmup"}, {"towers"}
+RECORDED = {  # what a version changes, as far as the record says it
+    ("v1", "v2"): {"templates", "normalize_projection", "optimizer", "visual_learning_rate", "text_learning_rate"},
+    ("v2", "v3"): SLOPE | {"one_cycle_peaks"},
+    ("v3", "v4"): {"triplet_weight", "triplet_features", "center_weight"},
+    ("v3", "v5"): {"arcface_scale", "arcface_margin"},
+    ("v5", "v6"): {"unfreeze_blocks"},
+    ("v6", "v7"): STAGES | PEAKS | {"arcface_scale", "arcface_margin"},
+    ("v7", "v8"): SLOPE | PEAKS | {"arcface_scale", "unfreeze_blocks", "clip"},
+    ("v2", "v9"): {"arcface_scale", "arcface_margin", "center_weight", "triplet_weight", "triplet_features"},
+    ("v8", "v10"): {"arcface_margin", "center_weight", "visual_learning_rate", "clip"},
+}
+
+
+@pytest.mark.parametrize("pair", RECORDED, ids="-".join)
+def test_versions_differ_by_what_the_record_names_and_by_nothing_else(pair: tuple[str, str]) -> None:
+    folder = Path(__file__).parents[2] / "configs" / "hands"
+    first, other = (config.read_config(folder / f"{name}.yaml", [], COMPETITION.recipes).resolved() for name in pair)
+    assert {key for key in first if first[key] != other[key]} - {"config"} == RECORDED[pair]
+
+
+RN50 = "towers=data/towers/resnet50_clip.openai"
+OF_RN50 = {
+    "v1": [],
+    "v2": ["visual_learning_rate=1.0e-4"],
+    **{name: ["visual_learning_rate=5.0e-4", "one_cycle_peaks=[5.0e-4,5.0e-6]"] for name in ("v3", "v4", "v5", "v6")},
+    "v9": ["visual_learning_rate=7.0e-5"],
+}
+
+
+@pytest.mark.parametrize("name", OF_RN50)
+def test_the_readme_says_how_a_version_is_run_with_rn50(name: str) -> None:
+    root = Path(__file__).parents[2]
+    told = (root / "competitions" / "hands" / "README.md").read_text(encoding="utf-8")
+    assert all(word in told for word in OF_RN50[name])
+    read = config.read_config(root / "configs" / "hands" / f"{name}.yaml", [RN50, *OF_RN50[name]], COMPETITION.recipes)
+    assert read.params.rates()["visual"] == read.params.visual_learning_rate

@@ -383,6 +383,14 @@ def test_batches_depend_on_seed_and_epoch_alone(planned, given):
         assert not torch.equal(first[0], batch(stage, 0, seed=1)[0])
 
 
+def test_identities_may_be_those_of_another_column(planned, rows):
+    plan = planned(
+        rows.assign(pair=rows["who"].map(lambda who: int(who[1]) // 2)), label_column="pair", sampler="random"
+    )
+    assert len(plan.model.contexts) == 3
+    assert set(torch.cat([batch[1] for batch in plan.stages[1].batches(0)]).tolist()) == {0, 1, 2}
+
+
 def test_identities_without_a_label_are_left_out(planned, rows):
     some = rows.assign(who=[who if number % 5 else None for number, who in enumerate(rows["who"])])
     plan = planned(some, prompt_batch_size=30)

@@ -45,7 +45,7 @@ CONSTANT = 1e-6  # standard deviation over texts below which their features say 
 def recipe(label: str, **defaults: Any) -> Recipe:
     """The recipe for rows with a column `path`.
 
-    label: the column of identities; rows without a value are not trained on.
+    label: the column of identities, unless `label_column` names another; rows without a value are not trained on.
     defaults: of `PromptedEmbedderParams`, as the competition's baseline wants them.
     """
     return Recipe(
@@ -73,7 +73,7 @@ def _check(params: Params, train: DataFrame, test: DataFrame) -> None:
 def _build(params: Params, rows: DataFrame, runtime: Runtime, *, label: str) -> Plan:
     parts = _towers(params)
     parts.text.to(runtime.device)
-    labeled = rows_with_labels(rows[label], "add images, or use fewer folds")
+    labeled = rows_with_labels(rows[params.label_column or label], "add images, or use fewer folds")
     assert labeled.codes is not None
     known = rows.iloc[labeled.rows].reset_index(drop=True)
     prompts = templates.prompts(params.templates, known, parts.text, params.n_ctx)

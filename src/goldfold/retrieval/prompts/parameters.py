@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from goldfold.images.augmentation import AugmentationName
 from goldfold.nn import schedules, text_towers
-from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, Role, Towers
+from goldfold.params import BackboneName, Epochs, LabelColumn, Needs, Not, Params, Pretrained, Role, Towers
 from goldfold.retrieval.prompts import templates as prompt_templates
 
 StageMode = Literal["prompt_only", "image_only", "prompt_then_image"]
@@ -49,6 +49,9 @@ class PromptedEmbedderParams(Params):
         "concat", description="feature before BatchNorm, its projection, or both in a row; of length 1"
     )
     memory: float = Field(2.0, ge=0, description="GiB for pixels; larger sets are read from files every epoch")
+    label_column: LabelColumn = Field(
+        None, description="column of the identities to train on; null: the one that the competition names"
+    )
     stage_mode: StageMode = Field("prompt_then_image", description="which of the two stages train")
     n_ctx: int = Field(4, ge=1, description="learned vectors per identity")
     templates: tuple[str, ...] = Field(
