@@ -473,10 +473,17 @@ RECIPE = prompted_embedder.recipe("who")
     ("given", "told"),
     [
         ({"templates": ["A photo of a hand."]}, "has 0 slots"),
-        ({"image_schedule": "one_cycle", "one_cycle_peaks": 1e-4, **FREE}, "one_cycle_peaks=0.0001 would raise every"),
+        (
+            {"image_schedule": "one_cycle", "one_cycle_peaks": 1e-4, **FREE},
+            "visual 5e-06, prompt 0.00035, text 5e-06: give",
+        ),
         ({"image_schedule": "one_cycle", "one_cycle_peaks": [1e-4], **FREE}, "1 values for 3 groups"),
         ({"id_weight": 0, "triplet_weight": 0, "image_text_weight": 0}, "the image stage has no loss"),
         ({"stage_mode": "prompts"}, "stage_mode"),
+        ({"image_size": [256]}, r"image_size: \[256\], and a size is a number of pixels or \[height, width\], each 8"),
+        ({"image_size": [256, 4]}, "each 8 or more"),
+        ({"image_size": True}, "image_size: True"),
+        ({"image_size": "224"}, "image_size: "),
     ],
 )
 def test_contradictory_parameters_are_refused(given, told):
@@ -561,7 +568,7 @@ VERSIONS = {
     "v9": V9,
     "v9 of RN50": {**V9, **SLOW},
     "v10": {**V2, **SLOW, "unfreeze_blocks": 4, "arcface_margin": 0.4, "center_weight": 0.0003},
-    "published": {"augmentation": "crop_erase", "flip": True, "bias_factor": 2.0},
+    "published": {"image_size": [256, 128], "augmentation": "crop_erase", "flip": True, "bias_factor": 2.0},
 }
 
 

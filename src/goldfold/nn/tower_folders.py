@@ -19,7 +19,9 @@ from goldfold.errors import GoldfoldError
 TWO_TOWERS = ("clip", "siglip", "siglip2")
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
 INSTALL = "pip install transformers sentencepiece"
-LAYOUT = "it needs config.json, *.safetensors and, for text, the tokenizer's files"
+LAYOUT = (
+    "it needs config.json (a ResNet of CLIP: open_clip_config.json), *.safetensors and, for text, the tokenizer's files"
+)
 
 
 class TowerFolder(NamedTuple):

@@ -20,8 +20,7 @@ IN_PROMPTS = Needs(prompt_epochs=Not(0))
 IN_IMAGE = Needs(image_epochs=Not(0))
 LEARNS_PROMPTS = Needs(prompt_epochs=Not(0), freeze_prompt=False)
 RISES = Not("constant")
-Side = Annotated[int, Field(ge=8)]
-ImageSize = Side | tuple[Side, Side]
+SMALLEST = 8  # pixels of a side
 
 
 def _used(weight: str) -> Needs:
@@ -36,7 +35,7 @@ class PromptedEmbedderParams(Params):
         "efficientnet_lite0", description="timm's name of the image tower"
     )
     pretrained: Annotated[Pretrained, TWO_PARTS] = Field(True, description="start from pretrained weights")
-    image_size: ImageSize | None = Field(
+    image_size: int | tuple[int, int] | None = Field(
         None, description="side of images in pixels, or [height, width]; null: that of CLIP's training, 224 for others"
     )
     text_tower: Annotated[str, TWO_PARTS] = Field(
@@ -173,6 +172,15 @@ class PromptedEmbedderParams(Params):
         1.0, gt=0, description="temperature of the image-to-text cross-entropy"
     )
 
+    @field_validator("image_size", mode="before")
+    @classmethod
+    def _has_sides(cls, size: Any) -> Any:
+        sides = size if isinstance(size, list | tuple) else [size] * 2
+        whole = [side for side in sides if isinstance(side, int) and not isinstance(side, bool)]
+        if size is not None and (len(sides) != 2 or len(whole) != 2 or min(whole) < SMALLEST):
+            raise ValueError(f"a size is a number of pixels or [height, width], each {SMALLEST} or more")
+        return tuple(size) if isinstance(size, list) else size
+
     @field_validator("templates", mode="before")
     @classmethod
     def _several(cls, templates: Any) -> Any:
@@ -205,7 +213,7 @@ class PromptedEmbedderParams(Params):
     def _check_peaks(self) -> None:
         peaks, names = self.one_cycle_peaks, self.rate_names
         if isinstance(peaks, float) and len(names) > 1:
-            listed = ", ".join(f"{name} {rate:g}" for name, rate in self.rates().items())
+            listed = ", ".join(f"{name} {getattr(self, f'{name}_learning_rate'):g}" for name in names)
             raise ValueError(
                 f"one_cycle_peaks={peaks:g} would raise every group to one rate, and the groups are {listed}: give a "
                 "list with a peak for each"
