@@ -175,6 +175,15 @@ def test_folders_that_are_refused(folder, tmp_path):
         towers.load_clip(str(own), None)
 
 
+def test_a_folder_of_both_layouts_is_read_as_that_of_transformers(folder, checkpoint, tmp_path):
+    both = shutil.copytree(checkpoint("clip"), tmp_path / "both")
+    shutil.copy(folder / CONFIG, both)
+    assert torch.equal(features(text_towers.load(both)), features(text_towers.load(checkpoint("clip"))))
+    assert isinstance(towers.load_clip(str(both), None).image, towers.ClipTower)
+    with raises_code("unknown_tower_family", "only prompted_embedder"):
+        image_towers.load(folder)
+
+
 class Harm:
     def __reduce__(self) -> tuple:
         return (Path.touch, (Path("harmed"),))

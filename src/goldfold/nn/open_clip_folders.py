@@ -45,8 +45,9 @@ class Pixels(NamedTuple):
 
 
 def is_one(path: str | Path) -> bool:
-    """Whether a folder is in the layout of open_clip."""
-    return (Path(path) / CONFIG).is_file()
+    """Whether a folder is in the layout of open_clip alone; some folders have that of transformers, too."""
+    of_transformers = TowerFolder(Path(path), "clip").read_json("config.json").get("model_type")
+    return (Path(path) / CONFIG).is_file() and not of_transformers
 
 
 def open_folder(path: str | Path) -> TowerFolder:
