@@ -53,10 +53,10 @@ def told(found: Compared) -> str:
     )
 
 
-def page(found: Compared, pictures: Sequence[str]) -> str:
-    """The whole page as Markdown. pictures: names of the files beside it."""
+def page(found: Compared, pictures: Sequence[str], split: str = "") -> str:
+    """The whole page as Markdown. pictures: names of the files beside it. split: from `page.of_first_split`."""
     parts = [
-        f"# {found.other} against {found.first}",
+        f"# {found.other} against {found.first}{split}",
         told(found) + ".",
         _left_over(found),
         _by_fold(found),
@@ -69,21 +69,26 @@ def page(found: Compared, pictures: Sequence[str]) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def write(found: QueryComparison, targets: Sequence[str], folder: Path, *, private_images: bool) -> list[Path]:
+def write(
+    found: QueryComparison, targets: Sequence[str], folder: Path, *, private_images: bool, split: str
+) -> list[Path]:
     """Write page, table and pictures of two runs into a folder; returns the files.
 
-    targets: columns that are shown below an image.
+    targets: columns that are shown below an image. split: from `page.of_first_split`.
     """
     compared = found.compared
     pictures = {"similarities.png": histogram(drawn(compared))}
     for how in EXTREMES:
         (folder / f"{how}.png").unlink(missing_ok=True)  # of an earlier comparison of runs of these names
-        if picture := strips_of(compared, how, found.galleries, found.fits, targets, private_images=private_images):
+        picture = strips_of(
+            compared, how, found.galleries, found.fits, targets, private_images=private_images, split=split
+        )
+        if picture:
             pictures[f"{how}.png"] = picture
     for file, picture in pictures.items():
         write_bytes(folder / file, picture)
     write_text(folder / "per_query.csv", per_query(compared).to_csv(index=False))
-    write_text(folder / "comparison.md", page(compared, list(pictures)))
+    write_text(folder / "comparison.md", page(compared, list(pictures), split))
     return [folder / file for file in ("comparison.md", "per_query.csv", *pictures)]
 
 
@@ -194,11 +199,12 @@ def strips_of(
     targets: Sequence[str],
     *,
     private_images: bool,
+    split: str = "",
 ) -> bytes | None:
     """A PNG of the queries with the largest change, each with its results by both runs; None without either.
 
     how: "improved" or "degraded". fits: embeddings of the first run and of the other, from `load_embeddings`. targets:
-    columns that are shown below an image.
+    columns that are shown below an image. split: from `page.of_first_split`.
 
     Raises:
         GoldfoldError: an image cannot be read.
@@ -212,7 +218,7 @@ def strips_of(
             embeddings = concatenate_fits(np.stack(own[query.fold]))
             strip = _strip(by_fold[query.fold], query.query, embeddings, targets)
             rows.append(replace(strip, caption=f"{strip.caption}\n{name}\nAP {precision:.4f}"))
-    title = f"The most {how} queries: the answers of {found.first}, then those of {found.other}"
+    title = f"The most {how} queries{split}: the answers of {found.first}, then those of {found.other}"
     return strips(title, rows, private_images=private_images)
 
 
