@@ -58,17 +58,25 @@ def watching(observer: Observer, accepted: Sequence[str]) -> FitObserver:
 def after_training(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, runs: int = 1) -> list[Finding]:
     """Audit the fits and the scores. runs: finished ones of the competition, this one included."""
     findings: list[Finding] = []
+    embeddings = experiment.competition.metric.retrieval is not None
     for fit in fits:
         where = f"fold {fit.fold} seed {fit.seed}"
-        findings += of_training(fit, where) + audits.learning_rates(fit.facts, where)
+        findings += of_training(fit, where, embeddings) + audits.learning_rates(fit.facts, where)
     return audits.merge_places(findings + _of_scores(experiment, fits, whole, runs))
 
 
-def of_training(fit: Fit, where: str) -> list[Finding]:
-    """Audit what one fit trained, whatever its planned length. where: the place of findings."""
-    findings = audits.orphan_parameters(fit.facts, where) if fit.facts else []
-    findings += audits.dead_loss_terms(fit.history, where) + audits.collapse(fit.history, where, fit.epoch)
-    return findings + audits.did_not_learn(fit.facts, fit.history, where)
+def of_training(fit: Fit, where: str, embeddings: bool = False) -> list[Finding]:
+    """Audit what one fit trained, whatever its planned length.
+
+    where: the place of findings. embeddings: whether the fit predicts them.
+    """
+    facts, history = fit.facts or {}, fit.history
+    findings = audits.orphan_parameters(facts, where) + audits.without_gradient(facts, history, where)
+    findings += audits.outside_model(facts, where) + audits.never_stepped(facts, history, where)
+    findings += audits.constant_features(facts, where) + audits.one_loss_term(facts, where)
+    findings += audits.dead_loss_terms(history, where)
+    findings += audits.collapse(history, where, fit.epoch, fit.validation, embeddings)
+    return findings + audits.did_not_learn(facts, history, where)
 
 
 def _of_scores(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, runs: int) -> list[Finding]:
