@@ -68,7 +68,9 @@ def test_copies_in_test():
     ids, test_ids = pd.Series(["a", "b", "c"]), pd.Series(["x", "y", "z"])
     assert audits.copies_in_test(train, ids, pd.Series([4, 5, 5]), test_ids) == []
     (finding,) = audits.copies_in_test(train, ids, test, test_ids)
-    assert (finding.code, finding.level) == ("copies_in_test", "warning")
+    assert (finding.code, finding.level) == ("copies_in_test", "error")
+    (rows,) = audits.copies_in_test(train, ids, test, test_ids, files=False)
+    assert (rows.level, "2 of 3 test samples are equal to training" in rows.message) == ("warning", True)
     assert finding.message.startswith("2 of 3 test samples are copies of training")
     assert "first id 'y' of 'c'" in finding.message
 

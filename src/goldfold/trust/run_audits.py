@@ -22,7 +22,8 @@ def before_training(found: Prepared) -> list[Finding]:
     competition, data, folds = experiment.competition, experiment.tables, experiment.folds
     (train_contents, test_contents), ids = found.contents, data.train["id"]
     findings = audits.rule_broken(competition.rules, experiment.params) + audits.shared_rows(folds)
-    findings += audits.shared_contents(folds, train_contents, ids, files="path" in data.train)
+    files = "path" in data.train
+    findings += audits.shared_contents(folds, train_contents, ids, files=files)
     if competition.group:
         findings += audits.shared_groups(folds, data.train[competition.group])
     if competition.neighbors:
@@ -37,7 +38,7 @@ def before_training(found: Prepared) -> list[Finding]:
         findings += audits.unseen_classes(data.train[column], data.test[column])
     for text in values(experiment.params, Role.TEXT).values():
         findings += audits.missing_texts(text, data.train, data.test)
-    findings += audits.copies_in_test(train_contents, ids, test_contents, data.test["id"])
+    findings += audits.copies_in_test(train_contents, ids, test_contents, data.test["id"], files)
     if found.images:
         on_broken = experiment.protocol.on_broken
         findings += audits.images_and_masks(found.images, data.train, competition.targets, on_broken)
