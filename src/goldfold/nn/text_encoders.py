@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 class Encoder(nn.Module):
@@ -24,6 +28,28 @@ class Encoder(nn.Module):
         finally:
             hook.remove()
 
+    @property
+    def is_causal(self) -> bool:
+        """Whether a state depends on earlier tokens only, and the layers are those that `after_prefix` knows."""
+        return getattr(self.model.config, "model_type", "") == "clip_text_model"
+
+    def after_prefix(self, vectors: Tensor, length: int) -> Tensor:
+        """Compute the hidden states (n, t - length, h) behind a prefix that all texts share, which is computed once.
+
+        vectors: of the tokens, (n, t, w); the first `length` ones are alike and get no gradient. The model is causal
+        and in evaluation mode; padding stands behind the tokens that are read, so that no mask is needed.
+        """
+        model: Any = self.model
+        positions = model.embeddings.position_embedding.weight[: vectors.shape[1]]
+        first = vectors[:1, :length].detach() + positions[:length]
+        states = vectors[:, length:] + positions[length:]
+        for layer in model.encoder.layers:
+            keys = _keys_and_values(layer, first)
+            behind = _attended(layer, states, keys)
+            first = _attended(layer, first, None)
+            states = behind
+        return model.final_layer_norm(states)
+
     def token_vectors(self, ids: Tensor) -> Tensor:
         """Return the vectors of tokens: (n, t) -> (n, t, w)."""
         return self._embedding()(ids)
@@ -32,8 +58,30 @@ class Encoder(nn.Module):
         return self.model.get_input_embeddings()  # type: ignore[operator]  # of transformers
 
 
+def _keys_and_values(layer: Any, states: Tensor) -> tuple[Tensor, Tensor]:
+    """Keys and values (n, t, h) of a transformer layer that normalizes before it attends."""
+    normed = layer.layer_norm1(states)
+    return layer.self_attn.k_proj(normed), layer.self_attn.v_proj(normed)
+
+
+def _attended(layer: Any, states: Tensor, before: tuple[Tensor, Tensor] | None) -> Tensor:
+    """The output (n, t, h) of a causal layer; before: keys and values (1, p, h) of positions before all of `states`."""
+    attention, count = layer.self_attn, states.shape[1]
+    own = _keys_and_values(layer, states)
+    earlier = [each.expand(len(states), -1, -1) for each in before] if before else [each[:, :0] for each in own]
+    keys, values = (torch.cat(parts, dim=1) for parts in zip(earlier, own, strict=True))
+    queries = attention.q_proj(layer.layer_norm1(states))
+    q, k, v = (each.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for each in (queries, keys, values))
+    seen = torch.ones(count, keys.shape[1], dtype=torch.bool, device=keys.device).tril(keys.shape[1] - count)
+    found = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=attention.scale)
+    states = states + attention.out_proj(found.transpose(1, 2).flatten(2))
+    return states + layer.mlp(layer.layer_norm2(states))
+
+
 class TokenVectors(nn.Embedding):
     """Token ids (n, t) -> the vectors of the tokens, float32 (n, t, d), whatever is beside them."""
+
+    is_causal = False
 
     def forward(  # type: ignore[override]  # as `Encoder`
         self, ids: Tensor, mask: Tensor, vectors: Tensor | None = None

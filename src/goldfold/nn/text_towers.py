@@ -92,6 +92,15 @@ class TextTower(nn.Module):
         """Compute the features; vectors: (n, t, w) in place of the tokens' own, `encode.token_vectors(ids)`."""
         return self.project(self.pooled(self.encode(ids, mask, vectors), ids, mask))
 
+    def after_prefix(self, ids: Tensor, mask: Tensor, vectors: Tensor, length: int) -> Tensor:
+        """Compute the same features, the first `length` tokens of all texts once; the encoder must be causal.
+
+        They must be alike in `vectors`, get no gradient, and end before the position that is pooled.
+        """
+        assert isinstance(self.encode, Encoder), "token vectors alone are not causal"
+        states = self.encode.after_prefix(vectors, length)
+        return self.project(self.pooled(states, ids[:, length:], mask[:, length:]))
+
 
 def load(tower: str | Path) -> TextTower:
     """Load a text tower in evaluation mode, on the CPU.
