@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from functools import partial
 
 import torch
 import transformers
@@ -54,8 +53,7 @@ def epoch_seconds(text: text_towers.TextTower, width: int, identities: int, imag
         ids = torch.ones(len(known), TOKENS + N_CTX, dtype=torch.int64)
         vectors = text.encode.token_vectors(ids)
         vectors = torch.cat([vectors[:, :START], contexts[known], vectors[:, START + N_CTX :]], dim=1)
-        encode = partial(text.after_prefix, length=START) if text.encode.is_causal else text
-        texts = encode(ids, torch.ones_like(ids), vectors)[place]
+        texts = text(ids, torch.ones_like(ids), vectors, START if text.encode.is_causal else 0)[place]
         loss(features[rows], texts, labels[rows]).backward()
         optimizer.step()
         optimizer.zero_grad()

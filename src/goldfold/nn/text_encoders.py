@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+KeysAndValues = tuple[Tensor, Tensor]  # of a layer, both (n, t, h)
+
 
 class Encoder(nn.Module):
     """Token ids and mask (n, t) -> hidden states (n, t, h) of a model of transformers."""
@@ -44,10 +46,8 @@ class Encoder(nn.Module):
         first = vectors[:1, :length].detach() + positions[:length]
         states = vectors[:, length:] + positions[length:]
         for layer in model.encoder.layers:
-            keys = _keys_and_values(layer, first)
-            behind = _attended(layer, states, keys)
-            first = _attended(layer, first, None)
-            states = behind
+            first, before = _layer(layer, first)
+            states, _ = _layer(layer, states, before)
         return model.final_layer_norm(states)
 
     def token_vectors(self, ids: Tensor) -> Tensor:
@@ -58,24 +58,18 @@ class Encoder(nn.Module):
         return self.model.get_input_embeddings()  # type: ignore[operator]  # of transformers
 
 
-def _keys_and_values(layer: Any, states: Tensor) -> tuple[Tensor, Tensor]:
-    """Keys and values (n, t, h) of a transformer layer that normalizes before it attends."""
-    normed = layer.layer_norm1(states)
-    return layer.self_attn.k_proj(normed), layer.self_attn.v_proj(normed)
-
-
-def _attended(layer: Any, states: Tensor, before: tuple[Tensor, Tensor] | None) -> Tensor:
-    """The output (n, t, h) of a causal layer; before: keys and values (1, p, h) of positions before all of `states`."""
-    attention, count = layer.self_attn, states.shape[1]
-    own = _keys_and_values(layer, states)
+def _layer(layer: Any, states: Tensor, before: KeysAndValues | None = None) -> tuple[Tensor, KeysAndValues]:
+    """Return the output (n, t, h) of a causal layer with its keys and values; before: those of the prefix (1, p, h)."""
+    attention, normed, count = layer.self_attn, layer.layer_norm1(states), states.shape[1]
+    own = attention.k_proj(normed), attention.v_proj(normed)
     earlier = [each.expand(len(states), -1, -1) for each in before] if before else [each[:, :0] for each in own]
     keys, values = (torch.cat(parts, dim=1) for parts in zip(earlier, own, strict=True))
-    queries = attention.q_proj(layer.layer_norm1(states))
-    q, k, v = (each.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for each in (queries, keys, values))
+    parts = attention.q_proj(normed), keys, values
+    q, k, v = (each.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for each in parts)
     seen = torch.ones(count, keys.shape[1], dtype=torch.bool, device=keys.device).tril(keys.shape[1] - count)
     found = F.scaled_dot_product_attention(q, k, v, attn_mask=seen, scale=attention.scale)
     states = states + attention.out_proj(found.transpose(1, 2).flatten(2))
-    return states + layer.mlp(layer.layer_norm2(states))
+    return states + layer.mlp(layer.layer_norm2(states)), own
 
 
 class TokenVectors(nn.Embedding):

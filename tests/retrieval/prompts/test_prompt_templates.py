@@ -125,7 +125,7 @@ def test_a_shared_prefix_is_computed_once_with_equal_features_and_gradients(fold
     contexts = torch.stack([contexts[0]] * 2).requires_grad_()
     places = (made.starts[:, None] + torch.arange(3))[..., None].expand_as(contexts[0])
     vectors = [tower.encode.token_vectors(made.ids).detach().scatter(1, places, each) for each in contexts]
-    found = tower(made.ids, made.mask, vectors[0]), tower.after_prefix(made.ids, made.mask, vectors[1], 3)
+    found = tower(made.ids, made.mask, vectors[0]), tower(made.ids, made.mask, vectors[1], shared=3)
     assert torch.allclose(found[1], found[0], rtol=1e-9, atol=1e-9)
     weights = torch.randn_like(found[0])
     sum((each * weights).sum() for each in found).backward()

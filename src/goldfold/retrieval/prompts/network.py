@@ -136,9 +136,7 @@ class PromptedEmbedder(nn.Module):
             places = self.starts[prompts, None] + torch.arange(contexts.shape[1], device=pairs.device)
             vectors = tower.encode.token_vectors(ids)
             vectors = vectors.scatter(1, places[..., None].expand_as(contexts), contexts)
-            if self.shared_prefix:
-                return self._scaled(self.project_text(tower.after_prefix(ids, mask, vectors, self.shared_prefix)))
-            return self._scaled(self.project_text(tower(ids, mask, vectors)))
+            return self._scaled(self.project_text(tower(ids, mask, vectors, self.shared_prefix)))
 
     def _scaled(self, features: Tensor) -> Tensor:
         return F.normalize(features, dim=-1) if self.params.normalize_projection else features
