@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
 from goldfold import metrics
 from goldfold.competition import Fold, Plan, Stage
+from goldfold.data.fields import records
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.scoring import bootstrap_interval, fold_statistics
 from goldfold.nn import schedules
@@ -339,6 +340,25 @@ def test_without_alarms_or_looks_nothing_has_collapsed():
     rare[19]["monitored"]["output_mean"]["alarm"] = rare[24]["monitored"]["output_mean"]["alarm"] = "gray"
     (finding,) = audits.collapse(rare, "fold 0")
     assert finding.message.startswith("gray in epochs 20-25 of 30")
+
+
+def test_predictions_of_a_fit_without_monitors_are_watched():
+    """Embeddings in one point and outputs that are the same for every row; a monitor looks more closely by itself."""
+    draw = np.random.default_rng(0)
+    apart, beside = draw.normal(size=(300, 8)), np.ones((300, 8)) + 1e-4 * draw.normal(size=(300, 8))
+    unseen = [{"stage": "fit", "epoch": 1, "monitored": {}}]
+    (finding,) = audits.collapse(unseen, "fold 0", 1, beside, embeddings=True)
+    assert (finding.code, finding.where) == ("collapse", "fold 0, stage fit")
+    assert "are collapsed (one point: spread" in finding.message
+    assert audits.collapse(unseen, "fold 0", 1, apart, embeddings=True) == []
+    assert audits.collapse(unseen, "fold 0", 1, beside) == []  # outputs may be close together
+    maps = records(score=np.full(300, 0.5), map=np.zeros((300, 4, 4)))
+    (finding,) = audits.collapse(unseen, "fold 0", 1, maps)
+    assert finding.message.startswith("the fit predicts the same for all of 200 rows: ")
+    maps["score"][::2] = 0.6
+    assert audits.collapse(unseen, "fold 0", 1, maps) == []
+    assert audits.collapse([], "fold 0", None, np.zeros(300)) == []  # nothing was trained
+    assert audits.collapse(monitored({}), "fold 0", 1, beside, embeddings=True) == []
 
 
 # -- scores

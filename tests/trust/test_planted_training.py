@@ -6,6 +6,7 @@ Two folds of 24 rows are trained through the Python API, so that what is checked
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +25,9 @@ from goldfold import metrics
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.nn import schedules
 from goldfold.nn.optimizers import Joined
+from goldfold.optional_parts import Pairs
 from goldfold.params import Params
+from goldfold.retrieval.pairs import by_label
 from goldfold.training.predictor import labels_refused
 
 CODES = {  # that these cases may raise; others, such as those of a small sample, are not of training
@@ -335,7 +338,6 @@ def test_several_faults_of_one_recipe_are_told_apart(toy: Path) -> None:
     losses = without("arcface", beside=partial(pull, Centers().values), alignment=alignment(0))
     faulty = told(run_of(recipe(losses, partial(joined, FirstOnly))))
     assert set(faulty) == {"optimizer_never_stepped", "no_gradient", "parameter_outside_model", "constant_feature"}
-    assert told(run_of(recipe(optimizer=partial(joined, Joined)))) == {}
 
 
 def test_a_term_without_gradient_stops_the_run(toy: Path) -> None:
@@ -362,3 +364,42 @@ def test_another_missing_column_is_no_label() -> None:
     for read in (lambda: rows["y1"], lambda: own["y"], lambda: rows.y1):
         with pytest.raises((KeyError, AttributeError)), labels_refused(["y"]):
             read()
+
+
+# -- embeddings
+
+
+def by_class(rows: pd.DataFrame) -> Pairs:
+    return by_label(rows["y"])
+
+
+def embedder(spread: float, rate: float) -> Recipe:
+    """Embeddings of a linear map that is trained on labels, beside a constant; the smaller the spread, the nearer."""
+
+    def predict(model: nn.Module, state: None, rows: pd.DataFrame) -> np.ndarray:
+        return np.concatenate([spread * model.encode(points_of(rows)).numpy(), np.ones((len(rows), 1), np.float32)], 1)
+
+    made = {"losses": only(cross_entropy), "optimizer": lambda model: torch.optim.Adam(model.parameters(), rate)}
+    return replace(recipe(**made, predict=predict, model=Single), pooled=False)
+
+
+@pytest.mark.slow
+def test_embeddings_of_ones_own_are_watched_for_collapse(toy: Path) -> None:
+    """Case G: nothing in the recipe measures how far embeddings are apart."""
+    metric = metrics.mean_average_precision(by_class, protocol="all others answer")
+    for spread, expected in ((1e-4, True), (1.0, False)):
+        run = train(metric, embedder(spread, 0.01), TABLES, outputs=9)
+        found = told(run).get("collapse", [])
+        assert bool(found) == expected
+        assert all("the embeddings that the fit predicts are collapsed (one point: spread" in each for each in found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rate", "level"), [(0.05, None), (1e-7, "note")])
+def test_two_folds_are_compared_with_nothing_trained_by_their_rows(toy: Path, rate: float, level: str | None) -> None:
+    """Case O: what training took off each row's error decides, where two folds have no interval worth the name."""
+    metric = metrics.mean_average_precision(by_class, protocol="all others answer")
+    run = train(metric, embedder(1.0, rate), TABLES, outputs=9)
+    found = [each for each in run.findings if each.code == "below_untrained"]
+    assert [each.level for each in found] == ([level] if level else [])
+    assert all("95 % interval of what a row's error fell by" in each.message for each in found)
