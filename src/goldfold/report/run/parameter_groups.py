@@ -57,18 +57,24 @@ def section(fits: Sequence[Mapping[str, Any]]) -> str:
 
     fits: of `fits.read`.
     """
-    stages = {stage: None for fit in fits for stage, noted in (fit["facts"] or {}).items() if _recorded(noted)}
+    stages = {stage: None for fit in fits for stage, noted in _facts(fit).items() if _recorded(noted)}
     lines = [line for stage in stages for line in _lines(fits, stage)]
     return f"{table(HEAD, lines, left=2)}\n\n{NOTE}" if lines else ""
 
 
+def _facts(fit: Mapping[str, Any]) -> Mapping[str, Any]:
+    return fit.get("facts") or {}
+
+
 def _recorded(noted: Mapping[str, Any]) -> bool:
-    return bool(noted["rates"].get("names") and noted["rates"]["final"])
+    """Whether a stage made steps, and its groups have names."""
+    rates = noted.get("rates", {})
+    return bool(rates.get("names") and rates["final"])
 
 
 def _lines(fits: Sequence[Mapping[str, Any]], stage: str) -> list[list[str]]:
     """The line of each parameter group of a stage."""
-    trained = [fit for fit in fits if stage in fit["facts"] and _recorded(fit["facts"][stage])]
+    trained = [fit for fit in fits if _recorded(_facts(fit).get(stage, {}))]
     rates = [fit["facts"][stage]["rates"] for fit in trained]
     rows = [[row for row in fit["history"] if row["stage"] == stage] for fit in trained]
     lines = []
