@@ -88,8 +88,15 @@ class TextTower(nn.Module):
         self.encode, self.project = encode, project
         self.pooled, self.tokenize, self.note, self.longest = pooled, tokenize, note, longest
 
-    def forward(self, ids: Tensor, mask: Tensor, vectors: Tensor | None = None) -> Tensor:
-        """Compute the features; vectors: (n, t, w) in place of the tokens' own, `encode.token_vectors(ids)`."""
+    def forward(self, ids: Tensor, mask: Tensor, vectors: Tensor | None = None, shared: int = 0) -> Tensor:
+        """Compute the features; vectors: (n, t, w) in place of the tokens' own, `encode.token_vectors(ids)`.
+
+        shared: number of first tokens that are computed once, for a causal encoder and given vectors. They are alike in
+        all texts, get no gradient, and end before the position that is pooled.
+        """
+        if shared and vectors is not None and isinstance(self.encode, Encoder):
+            states = self.encode.after_prefix(vectors, shared)
+            return self.project(self.pooled(states, ids[:, shared:], mask[:, shared:]))
         return self.project(self.pooled(self.encode(ids, mask, vectors), ids, mask))
 
 

@@ -22,7 +22,8 @@ def before_training(found: Prepared) -> list[Finding]:
     competition, data, folds = experiment.competition, experiment.tables, experiment.folds
     (train_contents, test_contents), ids = found.contents, data.train["id"]
     findings = audits.rule_broken(competition.rules, experiment.params) + audits.shared_rows(folds)
-    findings += audits.shared_contents(folds, train_contents, ids, files="path" in data.train)
+    files = "path" in data.train
+    findings += audits.shared_contents(folds, train_contents, ids, files=files)
     if competition.group:
         findings += audits.shared_groups(folds, data.train[competition.group])
     if competition.neighbors:
@@ -37,7 +38,7 @@ def before_training(found: Prepared) -> list[Finding]:
         findings += audits.unseen_classes(data.train[column], data.test[column])
     for text in values(experiment.params, Role.TEXT).values():
         findings += audits.missing_texts(text, data.train, data.test)
-    findings += audits.copies_in_test(train_contents, ids, test_contents, data.test["id"])
+    findings += audits.copies_in_test(train_contents, ids, test_contents, data.test["id"], files)
     if found.images:
         on_broken = experiment.protocol.on_broken
         findings += audits.images_and_masks(found.images, data.train, competition.targets, on_broken)
@@ -58,17 +59,25 @@ def watching(observer: Observer, accepted: Sequence[str]) -> FitObserver:
 def after_training(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, runs: int = 1) -> list[Finding]:
     """Audit the fits and the scores. runs: finished ones of the competition, this one included."""
     findings: list[Finding] = []
+    embeddings = experiment.competition.metric.retrieval is not None
     for fit in fits:
         where = f"fold {fit.fold} seed {fit.seed}"
-        findings += of_training(fit, where) + audits.learning_rates(fit.facts, where)
+        findings += of_training(fit, where, embeddings) + audits.learning_rates(fit.facts, where)
     return audits.merge_places(findings + _of_scores(experiment, fits, whole, runs))
 
 
-def of_training(fit: Fit, where: str) -> list[Finding]:
-    """Audit what one fit trained, whatever its planned length. where: the place of findings."""
-    findings = audits.orphan_parameters(fit.facts, where) if fit.facts else []
-    findings += audits.dead_loss_terms(fit.history, where) + audits.collapse(fit.history, where, fit.epoch)
-    return findings + audits.did_not_learn(fit.facts, fit.history, where)
+def of_training(fit: Fit, where: str, embeddings: bool = False) -> list[Finding]:
+    """Audit what one fit trained, whatever its planned length.
+
+    where: the place of findings. embeddings: whether the fit predicts them.
+    """
+    facts, history = fit.facts or {}, fit.history
+    findings = audits.orphan_parameters(facts, where) + audits.without_gradient(facts, history, where)
+    findings += audits.outside_model(facts, where) + audits.never_stepped(facts, history, where)
+    findings += audits.constant_features(facts, where) + audits.one_loss_term(facts, where)
+    findings += audits.dead_loss_terms(history, where)
+    findings += audits.collapse(history, where, fit.epoch, fit.validation, embeddings)
+    return findings + audits.did_not_learn(facts, history, where)
 
 
 def _of_scores(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, runs: int) -> list[Finding]:

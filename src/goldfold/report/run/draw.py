@@ -30,7 +30,9 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
     if histories:
         chance = whole.metrics[metric.name]["chance"]
         chosen = {(fit.fold, fit.seed): fit.epoch for fit in fits}
-        write_bytes(run / "learning_curves.png", figures.learning_curves(histories, metric.name, chance, chosen))
+        facts = {(fit.fold, fit.seed): fit.facts for fit in fits}
+        curves = figures.learning_curves(histories, metric.name, chance, chosen, facts)
+        write_bytes(run / "learning_curves.png", curves)
     labels = label_columns(experiment, whole.oof)
     if labels:
         _draw_classes(experiment, whole, labels, run)

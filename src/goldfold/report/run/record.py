@@ -15,7 +15,7 @@ from goldfold.io.formatting import difference, interval, number, plain
 from goldfold.report.plotting.markdown import code, folded, table
 from goldfold.report.retrieval import hash_curves
 from goldfold.report.retrieval import page as retrieval
-from goldfold.report.run import blends, classes, confusion, fits, hidden_scores, interval_text
+from goldfold.report.run import blends, classes, confusion, fits, hidden_scores, interval_text, parameter_groups
 from goldfold.report.run.hidden_scores import HiddenScore
 from goldfold.trust.experiment_log.remarks import REMARKS
 
@@ -83,6 +83,7 @@ def record(
         "Metrics": _metrics(metrics),
         "Classes": classes.section(run) or confusion.section(run),
         "Retrieval": _retrieval(run, metrics),
+        "Parameter groups": parameter_groups.section(trained),
         "Budget": "" if blended else fits.budget(trained, reproduce["hardware"]),
         "Config": _config(config, defaults),
         "Pictures": _pictures(run),

@@ -52,6 +52,8 @@ class PromptedEmbedder(nn.Module):
         self.contexts = nn.Parameter(CONTEXT_SD * torch.randn(int(pairs[:, 0].max()) + 1, params.n_ctx, width))
         self.image_text = ImageTextLoss(params.prompt_temperature)
         self.known_texts: Tensor | None = None
+        frozen_and_causal = not tunes_text and towers.text.encode.is_causal
+        self.shared_prefix = prompts.shared_prefix() if frozen_and_causal else 0
         self._freeze(towers)
 
     def _freeze(self, towers: Towers) -> None:
@@ -134,7 +136,7 @@ class PromptedEmbedder(nn.Module):
             places = self.starts[prompts, None] + torch.arange(contexts.shape[1], device=pairs.device)
             vectors = tower.encode.token_vectors(ids)
             vectors = vectors.scatter(1, places[..., None].expand_as(contexts), contexts)
-            return self._scaled(self.project_text(tower(ids, mask, vectors)))
+            return self._scaled(self.project_text(tower(ids, mask, vectors, self.shared_prefix)))
 
     def _scaled(self, features: Tensor) -> Tensor:
         return F.normalize(features, dim=-1) if self.params.normalize_projection else features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from goldfold.trust.audits.collapse import collapse
 from goldfold.trust.audits.data_and_rules import (
     missing_texts,
     rows_without_labels,
@@ -20,6 +21,7 @@ from goldfold.trust.audits.leakage import (
     shared_groups,
     shared_rows,
 )
+from goldfold.trust.audits.learning_rates import learning_rates
 from goldfold.trust.audits.scores import (
     below_untrained,
     pooled_apart,
@@ -30,7 +32,16 @@ from goldfold.trust.audits.scores import (
     worse_than_chance,
 )
 from goldfold.trust.audits.selection import best_of_runs
-from goldfold.trust.audits.training import collapse, dead_loss_terms, did_not_learn, learning_rates, orphan_parameters
+from goldfold.trust.audits.training import (
+    constant_features,
+    dead_loss_terms,
+    did_not_learn,
+    never_stepped,
+    one_loss_term,
+    orphan_parameters,
+    outside_model,
+    without_gradient,
+)
 
 __all__ = [
     "Finding",
@@ -38,6 +49,7 @@ __all__ = [
     "below_untrained",
     "best_of_runs",
     "collapse",
+    "constant_features",
     "copies_in_test",
     "dead_loss_terms",
     "did_not_learn",
@@ -47,7 +59,10 @@ __all__ = [
     "missing_texts",
     "neighbor_leakage",
     "neighbor_ranked",
+    "never_stepped",
+    "one_loss_term",
     "orphan_parameters",
+    "outside_model",
     "pooled_apart",
     "proxy_only",
     "refuse_errors",
@@ -62,5 +77,6 @@ __all__ = [
     "training_rows_in_database",
     "unseen_classes",
     "untrained_classes",
+    "without_gradient",
     "worse_than_chance",
 ]

@@ -74,19 +74,26 @@ def shared_contents(folds: Sequence[Fold], contents: Series, ids: Series, files:
     return findings
 
 
-def copies_in_test(train_contents: Series, train_ids: Series, test_contents: Series, test_ids: Series) -> list[Finding]:
-    """Report test samples that are copies of training samples; contents are a hash for each row."""
+def copies_in_test(
+    train_contents: Series, train_ids: Series, test_contents: Series, test_ids: Series, files: bool = True
+) -> list[Finding]:
+    """Report test samples that are copies of training samples.
+
+    contents: a hash for each row. files: whether it is of a file, whose equals are copies and an error; table rows with
+        few values may be equal without being copies, so they only make a warning.
+    """
     seen = dict(zip(train_contents, train_ids, strict=True))
     copies = [(row, seen[c]) for row, c in zip(test_ids, test_contents, strict=True) if c in seen]
     if not copies:
         return []
     row, twin = copies[0]
+    how = "copies of" if files else "equal to"
     message = (
-        f"{len(copies)} of {len(test_ids)} test samples are copies of training samples, the first id {row!r} of "
-        f"{twin!r}: the leaderboard rewards remembering them and says less about new samples. Trust the folds rather "
-        "than the leaderboard"
+        f"{len(copies)} of {len(test_ids)} test samples are {how} training samples, the first id {row!r} of {twin!r}: "
+        "the leaderboard rewards remembering them and says less about new samples. Trust the folds rather than the "
+        "leaderboard"
     )
-    return [Finding("copies_in_test", "warning", message, "test")]
+    return [Finding("copies_in_test", "error" if files else "warning", message, "test")]
 
 
 def neighbor_leakage(folds: Sequence[Fold], rows: DataFrame, close: Neighbors) -> list[Finding]:

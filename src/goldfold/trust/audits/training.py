@@ -1,19 +1,16 @@
-"""Audits of training: untrained parameters, dead loss terms, learning rates, no progress, collapsed outputs."""
+"""Audits of training: untrained parameters, dead loss terms, constant features, no progress."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from goldfold.trust.audits.findings import Finding, Level, first_three
 
-ANNEALED = 0.1  # a falling schedule is expected to end at or below this share of its peak
-SWINGS = 2  # local minima of a learning rate from which its period is reported as unintended
+TINY = 1e-5  # of the largest gradient norm beside it, below which a gradient moves nothing
 BEYOND = 3  # standard deviations that a loss must lie below its value without learning
 ENOUGH = 6  # epochs from which a loss that stands still is reported
 
@@ -32,65 +29,145 @@ def orphan_parameters(facts: Mapping[str, Any], where: str) -> list[Finding]:
             "them to an optimizer, or freeze them"
         )
         findings.append(Finding("orphan_parameter", "warning", message, where))
-    for name, stage in facts.items():
-        if stage.get("without_gradient"):
+    return findings
+
+
+def without_gradient(facts: Mapping[str, Any], history: Sequence[Mapping[str, Any]], where: str) -> list[Finding]:
+    """Report parameters that an optimizer holds and that no loss reaches, or too weakly to move.
+
+    facts: stage -> `without_gradient`, if any, a list of names. history: rows with `group_gradient_norm`; a group whose
+        mean norm is below `TINY` of the largest one in every epoch is reported.
+    """
+    seen = [
+        (stage, f"{first_three(noted['without_gradient'])} got no gradient")
+        for stage, noted in facts.items()
+        if noted.get("without_gradient")
+    ]
+    for (stage, group), (own, largest) in _weak(history, "group_gradient_norm").items():
+        if own or not any(stage == each for each, _ in seen):  # a group of 0 may be named by its parameters already
+            seen.append((stage, f"parameter group {group} got a gradient of norm {own:.2g} beside {largest:.2g}"))
+    findings = []
+    for stage, how in seen:
+        message = (
+            f"{how}, so they are not trained although the optimizer holds them: use them in a loss, or freeze them"
+        )
+        findings.append(Finding("no_gradient", "warning", message, f"{where}, stage {stage}"))
+    return findings
+
+
+def _weak(history: Sequence[Mapping[str, Any]], key: str) -> dict[tuple[str, str], tuple[float, float]]:
+    """(stage, name) -> its largest norm and the largest beside it, if it is below `TINY` of the others in every epoch.
+
+    key: of the rows of history, {name: norm or None}.
+    """
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for row in history:
+        norms = {name: norm or 0.0 for name, norm in row.get(key, {}).items()}
+        for name, norm in norms.items():
+            found.setdefault((row["stage"], name), []).append((norm, max(norms.values())))
+    weak = {place: seen for place, seen in found.items() if all(own < TINY * largest for own, largest in seen)}
+    return {place: (max(own for own, _ in seen), max(most for _, most in seen)) for place, seen in weak.items()}
+
+
+def outside_model(facts: Mapping[str, Any], where: str) -> list[Finding]:
+    """Report parameters that the losses depend on and that the plan's model does not contain.
+
+    facts: stage -> `outside`, a list of {`shape`, `held` by the optimizer}.
+    """
+    findings = []
+    for stage, noted in facts.items():
+        for held in (False, True):
+            shapes = [str(tuple(each["shape"])) for each in noted.get("outside", ()) if each["held"] == held]
+            if not shapes:
+                continue
+            fate = "no checkpoint holds them" if held else "no optimizer steps them and no checkpoint holds them"
             message = (
-                f"{first_three(stage['without_gradient'])} got no gradient, so they are not trained although the "
-                "optimizer holds them: use them in a loss, or freeze them"
+                f"the losses depend on {len(shapes)} parameters outside the plan's model, of shape "
+                f"{first_three(shapes)}, and {fate}: make what holds them a module of Plan.model, and give them to the "
+                "stage's optimizer"
             )
-            findings.append(Finding("no_gradient", "warning", message, f"{where}, stage {name}"))
+            findings.append(Finding("parameter_outside_model", "warning", message, f"{where}, stage {stage}"))
+    return findings
+
+
+def never_stepped(facts: Mapping[str, Any], history: Sequence[Mapping[str, Any]], where: str) -> list[Finding]:
+    """Report parameter groups that got gradients at a rate above 0, and whose weights did not change by a bit.
+
+    facts: stage -> `unmoved`, whose keys are names of groups, and `rates`. history: rows with `group_gradient_norm`;
+        groups whose gradient is tiny beside others are left to `without_gradient`.
+    """
+    findings, weak = [], _weak(history, "group_gradient_norm")
+    for stage, noted in facts.items():
+        rates = noted["rates"]
+        peaks = dict(zip(rates.get("names", ()), rates["peak"], strict=False))
+        for group in noted.get("unmoved", ()):
+            norms = [row["group_gradient_norm"].get(group) or 0.0 for row in history if row["stage"] == stage]
+            if not max(norms, default=0.0) or not peaks.get(group) or (stage, group) in weak:
+                continue
+            message = (
+                f"parameter group {group} got gradients of norm {max(norms):.2g} at a rate of {peaks[group]:.3g}, and "
+                "its weights are those it began with: its optimizer never stepped. Step every part of an optimizer, as "
+                "goldfold.nn.optimizers.Joined does"
+            )
+            findings.append(Finding("optimizer_never_stepped", "warning", message, f"{where}, stage {stage}"))
+    return findings
+
+
+def constant_features(facts: Mapping[str, Any], where: str) -> list[Finding]:
+    """Report features that a loss compares and that are the same for every sample.
+
+    facts: stage -> `constant_features`, a list of places.
+    """
+    findings = []
+    for stage, noted in facts.items():
+        if places := noted.get("constant_features"):
+            message = (
+                f"{first_three(places)} is the same for every sample (sd below 1e-6) in each epoch's first batch: "
+                "a loss learns nothing from it. Check the pooling, such as the position of the token that is read"
+            )
+            findings.append(Finding("constant_feature", "warning", message, f"{where}, stage {stage}"))
+    return findings
+
+
+def one_loss_term(facts: Mapping[str, Any], where: str) -> list[Finding]:
+    """Report a single loss term that is a sum in which a value has no gradient.
+
+    A term that is one loss, or a sum of values that all have gradients, is no finding. facts: stage ->
+        `silent_summands`, a list of places.
+    """
+    findings = []
+    for stage, noted in facts.items():
+        if places := noted.get("silent_summands"):
+            message = (
+                f"the only loss term is a sum to which a value without gradient is added ({first_three(places)}): what "
+                "each part of it trains cannot be told. Return the parts as terms of their own"
+            )
+            findings.append(Finding("one_loss_term", "note", message, f"{where}, stage {stage}"))
     return findings
 
 
 def dead_loss_terms(history: Sequence[Mapping[str, Any]], where: str) -> list[Finding]:
-    """Report loss terms that train nothing: an error without any gradient, a warning if it is always 0."""
+    """Report loss terms that train nothing: an error without any gradient, a warning if it is always 0 or tiny.
+
+    history: rows with `gradient_norm`, {term: norm or None}. Tiny is below `TINY` of the largest one in every epoch.
+    """
     norms: dict[tuple[str, str], list[float | None]] = {}
     for row in history:
         for term, norm in row["gradient_norm"].items():
             norms.setdefault((row["stage"], term), []).append(norm)
-    findings = []
+    findings, weak = [], _weak(history, "gradient_norm")
     for (stage, term), seen in norms.items():
-        if not any(seen):
-            how = "no gradient" if set(seen) == {None} else "a gradient of 0 in every epoch"
-            message = (
-                f"loss term '{term}' has {how} on the trained parameters: it changes the loss and trains nothing. Fix "
-                "its input (detached, or without gradients), or remove it"
-            )
-            level: Level = "error" if set(seen) == {None} else "warning"
-            findings.append(Finding("dead_loss_term", level, message, f"{where}, stage {stage}"))
-    return findings
-
-
-def learning_rates(facts: Mapping[str, Any], where: str) -> list[Finding]:
-    """Report learning rates that differ from the config: lifted to one peak, annealed too little, or oscillating.
-
-    facts: stage -> `rates`, the fields of `LearningRates`.
-    """
-    findings = []
-    for stage, noted in facts.items():
-        rates, place = noted["rates"], f"{where}, stage {stage}"
-        for group, configured in enumerate(rates["configured"] if rates["final"] else ()):
-            peak, minima = rates["peak"][group], rates["minima"][group]
-            final = min(rates["final"][group], rates["next"][group])
-            seen = f"parameter group {group}, configured {configured:.3g}: peak {peak:.3g}, final {final:.3g}"
-            if peak > configured * 1.01:
-                message = (
-                    f"{seen}: the schedule raised the group above its own learning rate, as a scalar max_lr does. Give "
-                    "max_lr a list with one rate per group"
-                )
-                findings.append(Finding("lr_per_group", "warning", message, place))
-            if minima >= SWINGS:
-                message = (
-                    f"{seen}: it fell and rose {minima} times, as a schedule planned in epochs does if it is stepped "
-                    "per batch. Set schedule_per to the unit the schedule was planned in"
-                )
-                findings.append(Finding("lr_swings", "warning", message, place))
-            elif peak * ANNEALED * 1.0001 < final < peak * 0.9999:
-                message = (
-                    f"{seen}: the schedule ended at {final / peak:.0%} of its peak, so it was planned for more steps "
-                    "than were trained. Plan it for the stage's own epochs and steps"
-                )
-                findings.append(Finding("schedule_not_finished", "warning", message, place))
+        if any(seen) and (stage, term) not in weak:
+            continue
+        how = "no gradient" if set(seen) == {None} else "a gradient of 0 in every epoch"
+        if any(seen):
+            how = "a gradient of norm {:.2g} at most, beside {:.2g},".format(*weak[stage, term])
+        message = (
+            f"loss term '{term}' has {how} on the trained parameters: it changes the loss and trains nothing. Fix its "
+            "input (detached, or without gradients), or remove it"
+        )
+        level: Level = "error" if set(seen) == {None} else "warning"
+        findings.append(Finding("dead_loss_term", level, message, f"{where}, stage {stage}"))
     return findings
 
 
@@ -137,41 +214,3 @@ def _no_progress(term: str, losses: Sequence[float], value: float, sd: float) ->
         f"{term} stood still: {losses[0]:.4f} in the first epoch, and a median of {np.median(later):.4f} in the last "
         f"{len(later)}, whose noise is {noise:.4f} (sd)"
     )
-
-
-def collapse(history: Sequence[Mapping[str, Any]], where: str, chosen: int | None = None) -> list[Finding]:
-    """Report epochs at which a monitored value raised an alarm ("black", "one point").
-
-    chosen: number of the epoch of the last stage that predicts; None if none was selected.
-    """
-    findings = []
-    for stage in dict.fromkeys(row["stage"] for row in history):
-        rows = [row for row in history if row["stage"] == stage]
-        alarms = {row["epoch"]: _alarms(row["monitored"]) for row in rows if row.get("monitored")}
-        words = dict.fromkeys(word for raised in alarms.values() for word in raised)
-        if not words:
-            continue
-        spans = [f"{word} in {_spans({epoch: word in raised for epoch, raised in alarms.items()})}" for word in words]
-        seen = f"{', '.join(spans)} of {rows[-1]['epoch']}"
-        message = (
-            f"{seen}: the outputs or features are nearly the same for every row there. Look at them with make epochs"
-        )
-        if stage == history[-1]["stage"] and alarms.get(chosen):
-            message = (
-                f"epoch {chosen}, which predicts, is collapsed ({seen}): its outputs or features are nearly the same "
-                "for "
-                "every row. Select another epoch; make epochs shows them"
-            )
-        findings.append(Finding("collapse", "warning", message, f"{where}, stage {stage}"))
-    return findings
-
-
-def _alarms(monitored: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    return [measured["alarm"] for measured in monitored.values() if measured["alarm"]]
-
-
-def _spans(raised: Mapping[int, bool]) -> str:
-    """Epoch -> alarm raised, as "epochs 2-30" or "epoch 4"; a span includes epochs that were not validated."""
-    runs = [[epoch for epoch, _ in run] for on, run in groupby(raised.items(), key=itemgetter(1)) if on]
-    spans = [f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
-    return f"epoch{'s' if sum(map(len, runs)) > 1 else ''} {first_three(spans)}"
