@@ -30,7 +30,7 @@ from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import write_bytes, write_json, write_text
 from goldfold.io.progress import Observer
 from goldfold.params import Params
-from goldfold.report.run import blend_pictures, blends
+from goldfold.report.ensemble import blend_pictures, blends
 from goldfold.training.settings import LoopOptions
 from goldfold.trust.audits import Finding, Level
 from goldfold.trust.comparisons import blend_protocol

@@ -12,10 +12,11 @@ from goldfold.experiment import code_index
 from goldfold.experiment.run_folders import BLEND, GRADE, REFIT, REFIT_FITS, THRESHOLDS
 from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
+from goldfold.report.ensemble import blends
 from goldfold.report.plotting.markdown import code, folded, table
 from goldfold.report.retrieval import hash_curves
 from goldfold.report.retrieval import page as retrieval
-from goldfold.report.run import blends, classes, confusion, fits, hidden_scores, interval_text, parameter_groups
+from goldfold.report.run import classes, confusion, fits, hidden_scores, interval_text, parameter_groups
 from goldfold.report.run.hidden_scores import HiddenScore
 from goldfold.trust.experiment_log.remarks import REMARKS
 
