@@ -278,7 +278,7 @@ def scene(seed: int, size: int = 64) -> np.ndarray:
 
 
 def small(image: np.ndarray) -> np.ndarray:
-    return cv2.resize(image, (16, 16), interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, (32, 32), interpolation=cv2.INTER_AREA)
 
 
 HALVES = [Fold(np.arange(0, 40, 2), np.arange(1, 40, 2)), Fold(np.arange(1, 40, 2), np.arange(0, 40, 2))]

@@ -19,6 +19,8 @@ from goldfold.trust.audits import Check, Finding, made, not_made
 from goldfold.trust.run_audits import probabilities
 
 PREDICTED = 256  # validation rows that are predicted again
+WHAT, CODES = "predictions that depend on the rows beside them", ("batch_dependent_predictions",)
+NOT_IN_TRAINING = not_made(WHAT, CODES, "make audit RUN=... predicts again")
 WITHOUT_WEIGHTS = ("fit_without_weights", "epoch_weights_missing")
 
 
@@ -88,22 +90,21 @@ def _without_probabilities(experiment: Experiment, whole: Outcome) -> str:
 
 def batch_dependence(experiment: Experiment, run: Path, fit: Fit) -> Check:
     """Predict validation rows of a fit again, together and in two halves. A recipe without epochs is fitted again."""
-    what, codes = "predictions that depend on the rows beside them", ["batch_dependent_predictions"]
     try:
         predict, held_out = _predictor(experiment, run, fit)
     except GoldfoldError as error:
         if error.code not in WITHOUT_WEIGHTS:
             raise
-        return not_made(what, codes, "the run has not kept the weights that predict")
+        return not_made(WHAT, CODES, "the run has not kept the weights that predict")
     rows = held_out.iloc[:PREDICTED]
     if len(rows) < 4:
-        return not_made(what, codes, f"fold {fit.fold} validates on fewer than 4 rows")
+        return not_made(WHAT, CODES, f"fold {fit.fold} validates on fewer than 4 rows")
     whole = predict(rows.reset_index(drop=True))
     in_halves = np.empty_like(whole)
     for start in (0, 1):
         in_halves[start::2] = predict(rows.iloc[start::2].reset_index(drop=True))
     found = audits.batch_dependent_predictions(whole, in_halves, f"fold {fit.fold} seed {fit.seed}")
-    return made(f"{what} ({len(rows):,} rows of fold {fit.fold})", codes, found)
+    return made(f"{WHAT} ({len(rows):,} rows of fold {fit.fold})", CODES, found)
 
 
 def _predictor(experiment: Experiment, run: Path, fit: Fit) -> tuple[Predictor, DataFrame]:

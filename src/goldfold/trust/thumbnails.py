@@ -1,4 +1,4 @@
-"""Gray thumbnails of images, 16 x 16 pixels, kept by file content so that each image is read once."""
+"""Gray thumbnails of images, 32 x 32 pixels, kept by file content so that each image is read once."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from goldfold.images import reading
 from goldfold.io.files import read_arrays, write_arrays
 from goldfold.io.seeding import derive
 
-SIDE = 16
+SIDE = 32
 
 
 def thumbnails(
     paths: Sequence[str | Path], contents: Sequence[str], kept: Path | None, most: int, most_read: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Thumbnails uint8 (m, 16, 16) and the positions int64 (m,) of their images, ascending.
+    """Thumbnails uint8 (m, 32, 32) and the positions int64 (m,) of their images, ascending.
 
     contents: hashes of the files. kept: an .npz file of thumbnails by content; None keeps none, as for private images.
     most: thumbnails that are returned; of more images, a sample. most_read: files that are read for it. Files that

@@ -24,7 +24,7 @@ from goldfold.submission import writing
 from goldfold.trust import audits
 from goldfold.trust.audits import Check, Finding
 from goldfold.trust.run_audits import after_training
-from goldfold.trust.run_checks import of_run
+from goldfold.trust.run_checks import NOT_IN_TRAINING, of_run
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -53,7 +53,7 @@ def conclude(
     after = after_training(experiment, fits, whole, runs=before + 1)
     findings = [*audits.findings_of(checks), *after]
     write_json(run / "findings.json", [vars(finding) for finding in findings])
-    write_json(run / CHECKS, _looked_at([*checks, *of_run(experiment, fits, whole, after)]))
+    write_json(run / CHECKS, _looked_at([*checks, *of_run(experiment, fits, whole, after), NOT_IN_TRAINING]))
     audits.refuse_errors(findings, experiment.protocol.accept)
     if not any(finding.code == "rule_broken" for finding in findings):
         write_submission(experiment, whole.test, run, workspace.submission_path(run), {})
@@ -86,10 +86,19 @@ def write_record(workspace: Workspace, run: Path) -> None:
         run,
         defaults=defaults,
         checked=[each["what"] for each in checks if not each["skipped"]],
-        not_checked=[f"{each['what']} ({each['skipped']})" for each in checks if each["skipped"]],
+        not_checked=_by_reason(checks),
         submission=str(csv) if csv.exists() else None,
     )
     write_text(run / FINISHED, text)
+
+
+def _by_reason(checks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was not checked, with the reason once for all that have it."""
+    reasons: dict[str, list[str]] = {}
+    for each in checks:
+        if each["skipped"]:
+            reasons.setdefault(each["skipped"], []).append(each["what"])
+    return [f"{', '.join(what)} ({reason})" for reason, what in reasons.items()]
 
 
 def _looked_at(checks: Sequence[Check]) -> list[dict[str, Any]]:

@@ -46,6 +46,7 @@ FILES = {
     THRESHOLDS: "threshold of each label, learned on all folds, and scores at nested thresholds",
     hash_curves.TABLE: "precision and recall of hash codes within each Hamming radius, of every fit",
     "findings.json": "findings of the audits",
+    "checks.json": "what the audits looked at, the codes, and why not at the rest",
     REMARKS: "remarks of the experiment log, with their times",
     GRADE: "scores on the hidden labels: of the submission, of each fit, of the refit",
     REFIT: "rows, epochs and seeds of the refit on all rows",
@@ -147,8 +148,8 @@ def _findings(findings: Sequence[Mapping[str, str]], checked: Sequence[str], not
         folds.setdefault((finding["level"], finding["code"], finding["message"]), []).append(finding["where"])
     lines = [f"- **{level}** `{name}` ({'; '.join(where)}): {text}" for (level, name, text), where in folds.items()]
     text = "\n".join(lines) or "No findings."
-    looked = [("Checked", checked), ("Not checked", not_checked)]
-    return "\n\n".join([text, *(f"{how}: {', '.join(what)}." for how, what in looked if what)])
+    looked = [("Checked", ", ".join(checked)), ("Not checked", "; ".join(not_checked))]
+    return "\n\n".join([text, *(f"{how}: {what}." for how, what in looked if what)])
 
 
 def _metrics(metrics: Mapping[str, Any]) -> str:

@@ -46,9 +46,9 @@ CONSTANT_FEATURE = FindingKind(
     topic="Data and rules",
     levels=("warning", "note"),
     found="columns or features that are the same for every row",
-    seen="A column of the table has one value in all train rows; a feature's sd over the rows is below 1/1000 of the "
-    "typical sd in its block; or all vectors have one length (the sd of the log-norms is below 0.001), a note: "
-    "it matters where a recipe uses the length.",
+    seen="A column of the table has one value in all train rows (a note); a feature's sd over the rows is below 1/1000 "
+    "of the typical sd in its block (a warning); or all vectors of a block have one length, the sd of their log-norms "
+    "being below 0.001 (a note: it matters where a recipe uses the length).",
     misleads="An input that never changes adds nothing, and an ablation of it proves nothing.",
     cure="Drop it, or look why it is constant: read from the wrong place, or normalized before.",
     example="1 of 40 columns of the train table has one value, 'site': ...",
@@ -145,7 +145,7 @@ def constant_columns(columns: Sequence[Column]) -> list[Finding]:
         f"{len(flat)} of {len(columns)} columns of the train table have one value, {names}: what never changes adds "
         "nothing, and leaving it out proves nothing. Drop them, or look why they were read so"
     )
-    return [CONSTANT_FEATURE(message, "train")]
+    return [CONSTANT_FEATURE(message, "train", "note")]
 
 
 def _one_value(values: np.ndarray) -> bool:

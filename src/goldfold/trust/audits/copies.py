@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ALIKE = 0.99  # correlation of two thumbnails from which their images are near-duplicates
 PLAIN = 2.0  # sd of a thumbnail's gray levels (of 255) below which it shows too little to be compared
 MANY = 20  # thumbnails, from which their mean says what all have in common
+MOST_NEAR = 50  # near-duplicates of an image that are kept, so that a film of still frames needs no more memory
 AT_ONCE = 2_000  # thumbnails compared with all others at a time
 AXES = 8  # principal components in which the nearest rows are sought
 NEIGHBORS = 6  # of each row, itself included; so up to 4 copies of a row are found
@@ -34,9 +35,10 @@ NEAR_DUPLICATE_IMAGES = FindingKind(
     topic="Leakage",
     levels=("warning",),
     found="images that are nearly the same on both sides of a fold",
-    seen="Thumbnails of 16 x 16 gray pixels, without what all thumbnails have in common, correlate by more than 0.99 "
-    "with one on the other side of a fold, as they are or mirrored: a resized, re-encoded or mirrored copy, or the "
-    "next frame. Up to 20,000 images are compared, of more a sample, which is said.",
+    seen="Thumbnails of gray pixels correlate by more than 0.99 with one on the other side of a fold, as they are or "
+    "mirrored: at 16 x 16 pixels, there also without what all thumbnails have in common, and at 32 x 32. This is a "
+    "resized, re-encoded or mirrored copy, or the next frame. Up to 20,000 images are compared, of more a sample, "
+    "which is said; a run reads 2,000 new ones, and `make audit` all 20,000.",
     misleads="The target of a copy can be remembered, so the score is too high.",
     cure="Look at the pairs, and draw folds by group so that copies stay together, or drop them in `load()`.",
     example="40 of 200 scored images are nearly the same as training images, the first id 'a' as 'b' (mirrored): ...",
@@ -165,7 +167,7 @@ def near_duplicate_images(
 ) -> list[Finding]:
     """Report images with a near-duplicate on the other side of a fold.
 
-    thumbnails: uint8 (m, 16, 16). positions: int64 (m,), their rows in the train table. contents: hashes of all train
+    thumbnails: uint8 (m, 32, 32). positions: int64 (m,), their rows in the train table. contents: hashes of all train
     files; equal files are left out, which `shared_contents` reports.
     """
     rows, twins, mirrored = _alike(thumbnails)
@@ -187,28 +189,53 @@ def near_duplicate_images(
 
 
 def _alike(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of different thumbnails that correlate by more than `ALIKE`, each once, and whether one is mirrored."""
+    """Pairs of thumbnails that correlate by more than `ALIKE`, each once, and whether one is mirrored.
+
+    Quarters of their pixels are compared first, of all pairs, and the whole ones of the pairs that are alike there.
+    """
     shown = np.flatnonzero(thumbnails.reshape(len(thumbnails), -1).std(1) > PLAIN)
-    plain = _unit(thumbnails[shown].astype(np.float32))
+    if not len(shown):
+        return shown, shown, np.empty(0, bool)
+    whole = thumbnails[shown].astype(np.float32)
+    side = whole.shape[1] // 2
+    plain = _unit(whole.reshape(-1, side, 2, side, 2).mean((2, 4)))
     many = len(plain) >= MANY
     common = (plain + plain[:, :, ::-1]).mean(0) / 2 if many else 0  # what all have in common makes none alike
-    ways = [_unit(plain[:, :, ::step] - common).reshape(len(shown), 256) for step in (1, -1)]
-    raw = [plain[:, :, ::step].reshape(len(shown), 256) for step in (1, -1)]
     pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    for start in range(0, len(shown), AT_ONCE):
-        part = slice(start, start + AT_ONCE)
-        for flipped, (own, whole) in enumerate(zip(ways, raw, strict=True)):
-            row, other = np.nonzero(ways[0][part] @ own[start:].T > ALIKE)
+    for step in (1, -1):
+        every = [
+            _unit(plain[:, :, ::step] - common).reshape(len(shown), -1),
+            plain[:, :, ::step].reshape(len(shown), -1),
+        ]
+        first = [_unit(plain - common).reshape(len(shown), -1), plain.reshape(len(shown), -1)]
+        for start in range(0, len(shown), AT_ONCE):
+            row, other = _near([part[start : start + AT_ONCE] for part in first], [part[start:] for part in every])
             row, other = row + start, other + start
-            near = (row < other) & ((raw[0][row] * whole[other]).sum(1) > ALIKE)
-            pairs.append((shown[row[near]], shown[other[near]], np.full(near.sum(), bool(flipped))))
-    if not pairs:
-        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, bool)
+            same = _confirmed(whole, row, other, step)
+            pairs.append((shown[row[same]], shown[other[same]], np.full(same.sum(), step < 0)))
     rows, twins, mirrored = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     return rows, twins, mirrored
 
 
+def _near(first: Sequence[np.ndarray], every: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of a row and a later one, alike by each of several unit vectors; at most `MOST_NEAR` of a row."""
+    alike = np.logical_and.reduce([own @ others.T > ALIKE for own, others in zip(first, every, strict=True)])
+    row, other = np.nonzero(np.triu(alike, 1))
+    kept = np.arange(len(row)) - np.searchsorted(row, row) < MOST_NEAR
+    return row[kept], other[kept]
+
+
+def _confirmed(whole: np.ndarray, rows: np.ndarray, others: np.ndarray, step: int) -> np.ndarray:
+    """Which pairs of whole thumbnails correlate, the second one mirrored if `step` is -1; bool (pairs,)."""
+    same = np.zeros(len(rows), bool)
+    for start in range(0, len(rows), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        product = _unit(whole[rows[part]]) * _unit(whole[others[part]][:, :, ::step])
+        same[part] = product.sum((1, 2)) > ALIKE
+    return same
+
+
 def _unit(images: np.ndarray) -> np.ndarray:
-    """Images float32 (n, 16, 16) with mean 0 and length 1."""
+    """Images float32 (n, side, side) with mean 0 and length 1."""
     centered = images - images.mean((1, 2), keepdims=True)
     return centered / np.maximum(np.sqrt((centered**2).sum((1, 2), keepdims=True)), 1e-6)
