@@ -71,7 +71,7 @@ def bins(values: np.ndarray, fitted: np.ndarray, categories: bool) -> np.ndarray
     known = values[fitted][~missing[fitted]]
     if not len(known):
         return np.where(missing, 0, 1)
-    edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1]))
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1], method="lower"))
     return np.where(missing, 0, np.searchsorted(edges, values, "right") + 1)
 
 
@@ -82,6 +82,8 @@ def class_told(binned: np.ndarray, classes: np.ndarray, halves: tuple[np.ndarray
     against the others, and the p-value that of the class least surely told.
     """
     learned, judged = halves
+    if not len(learned):
+        return NONE
     size, number = int(binned.max()) + 1, int(classes.max()) + 1
     share = _counts(binned[learned], classes[learned], size, number)
     rows = _counts(binned[judged], classes[judged], size, number)
@@ -97,6 +99,8 @@ def class_told(binned: np.ndarray, classes: np.ndarray, halves: tuple[np.ndarray
 def number_told(binned: np.ndarray, target: np.ndarray, halves: tuple[np.ndarray, np.ndarray]) -> Association:
     """How well the mean of each bin, learned on the first half, orders the numbers of the second half."""
     learned, judged = halves
+    if not len(learned):
+        return NONE
     size = int(binned.max()) + 1
     rows = np.bincount(binned[learned], minlength=size)
     sums = np.bincount(binned[learned], target[learned], minlength=size)
@@ -130,6 +134,8 @@ def drifted(train: np.ndarray, test: np.ndarray, categories: bool) -> Associatio
     Numbers: the statistic of Kolmogorov and Smirnov, missing values below all others. Categories: the total variation
     distance, tested by chi-squared with categories of fewer than 10 rows together.
     """
+    if min(len(train), len(test)) < 4:
+        return NONE
     first, second = (np.where(np.isnan(part), -1 if categories else -np.inf, part) for part in (train, test))
     if not categories:
         found = stats.ks_2samp(first, second, method="asymp")

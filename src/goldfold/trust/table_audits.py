@@ -13,6 +13,8 @@ from goldfold.trust import audits, table_columns
 from goldfold.trust.audits import Check, made, not_made
 from goldfold.trust.table_columns import Column, Target
 
+FEWEST = 20  # train rows, below which chance explains whatever tells a target
+
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
@@ -53,6 +55,8 @@ def _judged(competition: Competition, data: Tables) -> Judged:
     declared = table_columns.group_columns(competition)
     every = table_columns.features(competition, train, test)
     targets, others = table_columns.targets(competition, train)
+    if len(train) < FEWEST:
+        targets, others = [], [f"the train table has fewer than {FEWEST} rows"]
     groups, test_groups = (next((rows[name] for name in declared if name in rows), None) for rows in (train, test))
     return Judged(
         train=train,
@@ -110,10 +114,10 @@ def _names(judged: Judged) -> list[Check]:
     checks, codes = [], ["label_in_path"]
     for column, kind in (("path", "file"), ("id", "id")):
         what = f"{column}s that tell the target"
-        if column not in judged.train:
+        if column not in judged.train or column not in judged.test:
             checks.append(not_made(what, codes, f"the tables have no `{column}`"))
         elif not any(target.classes for target in judged.targets):
-            checks.append(not_made(what, codes, "no target has classes"))
+            checks.append(not_made(what, codes, "; ".join(judged.others) or "no target has classes"))
         else:
             both = judged.train[column], judged.test[column]
             checks.append(made(what, codes, audits.label_in_path(both, kind, judged.targets, judged.halves)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ class Column:
     whole: whether all values are categories or whole numbers, so that they can name something.
     """
 
-    name: str
+    name: Hashable
     categories: bool
     train: np.ndarray
     test: np.ndarray
@@ -53,28 +53,36 @@ def columns(train: DataFrame, test: DataFrame, left_out: Collection[str]) -> Ite
     """Each column of both tables but those left out."""
     for name in train.columns:
         if name in test and name not in left_out:
-            column = _column(str(name), train[name], test[name])
+            column = _column(name, train[name], test[name])
             if column is not None:
                 yield column
 
 
-def _column(name: str, train: Series, test: Series) -> Column | None:
+def _column(name: Hashable, train: Series, test: Series) -> Column | None:
     both = pd.concat([train, test], ignore_index=True)
     if pd.api.types.is_datetime64_any_dtype(both):
-        values = both.astype("int64").to_numpy(np.float64)
-        values[both.isna()] = np.nan
+        values = nanoseconds(both)
         return Column(name, False, values[: len(train)], values[len(train) :], whole=False)
     if pd.api.types.is_numeric_dtype(both):
         values = both.to_numpy(np.float64, na_value=np.nan)
         known = values[np.isfinite(values)]
         whole = bool((known == np.round(known)).all())
         return Column(name, False, values[: len(train)], values[len(train) :], whole)
-    first = next((cell for cell in both if cell is not None), None)
-    if isinstance(first, np.ndarray | list | tuple | dict | set):
+    if _holds_many(both):
         return None
     codes = pd.factorize(both.astype(str).where(both.notna()))[0].astype(np.float64)
     codes[codes < 0] = np.nan
     return Column(name, True, codes[: len(train)], codes[len(train) :], whole=True)
+
+
+def nanoseconds(times: Series) -> np.ndarray:
+    """Dates as float64 (n,), NaN where missing."""
+    return np.where(times.isna(), np.nan, times.to_numpy("datetime64[ns]").astype(np.int64))
+
+
+def _holds_many(values: Series) -> bool:
+    """Whether a cell is an array, a list or the like."""
+    return values.dtype == object and any(isinstance(cell, np.ndarray | list | tuple | dict | set) for cell in values)
 
 
 def targets(competition: Competition, train: DataFrame) -> tuple[list[Target], list[str]]:
@@ -93,12 +101,15 @@ def targets(competition: Competition, train: DataFrame) -> tuple[list[Target], l
 
 def target_of(values: Series) -> Target | None:
     """A target as classes or as numbers; None if it is neither."""
+    if _holds_many(values):
+        return None
     name, distinct = str(values.name), values.nunique()
     numbers = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
     if distinct <= MOST_CLASSES:
         codes, classes = pd.factorize(values, sort=True)
         return Target(name, codes.astype(np.int64), tuple(classes))
-    return Target(name, values.to_numpy(np.float64)) if numbers else None
+    finite = numbers and np.isfinite(values.to_numpy(np.float64)).all()
+    return Target(name, values.to_numpy(np.float64)) if finite else None
 
 
 def one_per_group(groups: Series | None, rows: int) -> np.ndarray:

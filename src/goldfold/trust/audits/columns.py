@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 
@@ -74,7 +74,7 @@ def target_in_column(
                 told.append((found.strength, column.name))
         if told:
             what = "AUROC" if target.classes else "|Spearman's rho|"
-            names = [f"'{name}' ({what} {strength:.3f})" for strength, name in sorted(told, reverse=True)]
+            names = [f"'{name}' ({what} {strength:.3f})" for strength, name in sorted(told, key=_strength)]
             message = (
                 f"{len(told)} of {len(columns)} columns tell the target '{target.name}' alone, {first_three(names)}: "
                 "made from the target or after it, a column gives a score that new rows will not reach. Drop it in "
@@ -119,13 +119,17 @@ def drifting_columns(
             apart.append((found.strength, column.name))
     if not apart:
         return []
-    names = [f"'{name}' (distance {strength:.2f})" for strength, name in sorted(apart, reverse=True)]
+    names = [f"'{name}' (distance {strength:.2f})" for strength, name in sorted(apart, key=_strength)]
     message = (
         f"{len(apart)} of {len(compared)} columns are distributed otherwise in the test table, {first_three(names)}, "
         "of 1 at most: folds are drawn from the train table alone, so their score tells less about the test rows. Look "
         "how the tables were divided, and use such a column as a difference or rank, or drop it"
     )
     return [DRIFTING_COLUMN(message, "test")]
+
+
+def _strength(found: tuple[float, Hashable]) -> float:
+    return -found[0]
 
 
 def _names_rows(column: Column, size: int) -> bool:

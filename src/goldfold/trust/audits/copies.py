@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ALIKE = 0.99  # correlation of two thumbnails from which their images are near-duplicates
 PLAIN = 2.0  # sd of a thumbnail's gray levels (of 255) below which it shows too little to be compared
-MANY = 20  # thumbnails, from which their mean says what all have in common
+MANY = 20  # thumbnails whose mean says what all have in common; rows whose distances say what is near
 MOST_NEAR = 50  # near-duplicates of an image that are kept, so that a film of still frames needs no more memory
 AT_ONCE = 2_000  # thumbnails compared with all others at a time
 AXES = 8  # principal components in which the nearest rows are sought
@@ -115,11 +115,12 @@ def near_duplicate_rows(columns: Sequence[Column], folds: Sequence[Fold], ids: S
 def comparable_numbers(columns: Sequence[Column]) -> np.ndarray | None:
     """Columns of many different numbers, scaled to mean 0 and sd 1, gaps filled with 0; None if under three."""
     chosen = []
-    for column in columns:
+    for column in columns if len(columns) and len(columns[0].train) >= MANY else ():
         known = column.train[np.isfinite(column.train)]
         if not column.categories and not column.whole and len(np.unique(known)) > DISTINCT * len(column.train):
             filled = np.where(np.isfinite(column.train), column.train, known.mean())
             chosen.append((filled - filled.mean()) / filled.std())
+    chosen = [values for values in chosen if np.isfinite(values).all()]  # numbers near the largest overflow
     return np.column_stack(chosen) if len(chosen) >= 3 else None
 
 
@@ -199,10 +200,9 @@ def _alike(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     whole = thumbnails[shown].astype(np.float32)
     side = whole.shape[1] // 2
     plain = _unit(whole.reshape(-1, side, 2, side, 2).mean((2, 4)))
-    many = len(plain) >= MANY
-    common = (plain + plain[:, :, ::-1]).mean(0) / 2 if many else 0  # what all have in common makes none alike
     pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     for step in (1, -1):
+        common = (plain + plain[:, :, ::step]).mean(0) / 2 if len(plain) >= MANY else 0  # makes none alike
         every = [
             _unit(plain[:, :, ::step] - common).reshape(len(shown), -1),
             plain[:, :, ::step].reshape(len(shown), -1),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +14,7 @@ from goldfold.trust import associations
 from goldfold.trust.associations import NONE, Association
 from goldfold.trust.audits.columns import ALARMS
 from goldfold.trust.audits.findings import Finding, FindingKind, Level, first_three
-from goldfold.trust.table_columns import Column, Target
+from goldfold.trust.table_columns import Column, Target, nanoseconds
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -139,20 +139,20 @@ def _level(ids: Series, test_ids: Series) -> Level:
     return "warning" if among.mean() > 0.5 else "note"
 
 
-def times(columns: Sequence[Column], train: pd.DataFrame, test: pd.DataFrame) -> dict[str, tuple[np.ndarray, ...]]:
+def times(columns: Sequence[Column], train: pd.DataFrame, test: pd.DataFrame) -> dict[Hashable, tuple[np.ndarray, ...]]:
     """Columns of times -> their train and test values as float64: dates by type or spelling, numbers by their name."""
-    found: dict[str, tuple[np.ndarray, ...]] = {}
+    found: dict[Hashable, tuple[np.ndarray, ...]] = {}
     for column in columns:
         values = train[column.name]
-        if pd.api.types.is_datetime64_any_dtype(values) or (not column.categories and TIMES.search(column.name)):
+        if pd.api.types.is_datetime64_any_dtype(values) or (not column.categories and TIMES.search(str(column.name))):
             found[column.name] = column.train, column.test
         elif column.categories and values.dropna().astype(str).str.match(DATE).all() and values.notna().any():
             parsed = [pd.to_datetime(part[column.name], errors="coerce", utc=True) for part in (train, test)]
-            found[column.name] = tuple(part.astype("int64").where(part.notna()).to_numpy(float) for part in parsed)
+            found[column.name] = tuple(map(nanoseconds, parsed))
     return found
 
 
-def time_behind_folds(named: dict[str, tuple[np.ndarray, ...]], folds: Sequence[Fold]) -> list[Finding]:
+def time_behind_folds(named: dict[Hashable, tuple[np.ndarray, ...]], folds: Sequence[Fold]) -> list[Finding]:
     """Report folds that mix times where the test rows are later. named: as `times` returns it."""
     findings = []
     for name, (train, test) in named.items():
