@@ -16,7 +16,9 @@ from goldfold.cli.main import main
 from goldfold.competition import Fold, Plan, Recipe
 from goldfold.errors import GoldfoldError
 from goldfold.io.files import read_json
+from goldfold.nn import feature_cache
 from goldfold.params import Params
+from goldfold.workflows.audit.data import cached_features
 
 RECIPE = on_columns(["x0", "x1"], kind="binary")
 
@@ -62,6 +64,13 @@ def test_an_audit_before_training_fails_on_errors_that_are_not_accepted(
     assert project.audit("table", accept=["shared_groups"]).ok
 
 
+def test_warnings_are_told_before_the_first_fit(toy: Path, capsys: pytest.CaptureFixture) -> None:
+    table, test = rows()
+    train(metrics.auroc("y"), RECIPE, (table.assign(late=table["y"]), test.assign(late=np.arange(20) % 2)))
+    told = capsys.readouterr().out
+    assert 0 < told.index("warning  target_in_column  train") < told.index("fold 0 seed 0")
+
+
 def test_the_hint_of_a_refusal_is_accepted_as_it_is_printed(grouped: gf.Run) -> None:
     """By the shell, in Python, and by make, whose words tests/test_makefile.py reads."""
     project = gf.Project(".")
@@ -98,6 +107,26 @@ def test_a_run_is_audited_again_and_its_record_says_what_was_checked(grouped: gf
     assert "Checked: rows on both sides of a fold" in grouped.record
     assert "Not checked: " in grouped.record
     assert checks["loss terms that train nothing"]["skipped"] in grouped.record
+
+
+def test_constant_features_in_the_cache_are_found(tmp_path: Path) -> None:
+    names = [f"{at:032x}" for at in range(40)]
+    values = np.random.default_rng(2).normal(size=(40, 8)).astype(np.float32)
+    flat = values.copy()
+    flat[:, 3] = 1
+
+    def cache(features: np.ndarray, key: str) -> None:
+        items = list(zip(names, features, strict=True))
+        feature_cache.cached_by_hash(items, np.stack, key=key, cache=tmp_path, batch_size=16)
+
+    assert cached_features(tmp_path, names, files=True).skipped == "no features of the train files are cached yet"
+    cache(values, "varied")
+    found = cached_features(tmp_path, names, files=True)
+    assert (found.what, found.findings) == ("constant features in the cache, 1 block", ())
+    cache(flat, "flat")
+    (finding,) = cached_features(tmp_path, names, files=True).findings
+    assert (finding.code, finding.level) == ("constant_feature", "warning")
+    assert cached_features(tmp_path, ["of others"] * 40, files=True).skipped
 
 
 class Nothing(Params):

@@ -71,6 +71,9 @@ def carry_out(
     checks, order = of_data(found), fit_keys(found.experiment)
     audits.refuse_errors(audits.findings_of(checks), found.config.protocol.accept)
     with _started(found) as run:
+        for finding in audits.findings_of(checks):
+            if finding.level != "note":
+                found.workspace.observer.line(str(finding))  # hours before the record has it
         begin(run)
         fits = sorted(_fit_all(found, run, executor), key=lambda fit: order.index((fit.fold, fit.seed)))
         if rank() == 0:

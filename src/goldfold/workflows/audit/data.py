@@ -10,6 +10,7 @@ import numpy as np
 from goldfold.experiment import config as configs
 from goldfold.experiment.setup import accepting, prepare_experiment
 from goldfold.experiment.workspace import Workspace
+from goldfold.io.formatting import count
 from goldfold.nn import feature_cache
 from goldfold.training.devices import choose_device
 from goldfold.trust import audits
@@ -55,4 +56,4 @@ def cached_features(cache: Path, contents: Sequence[str], files: bool) -> Check:
             findings += audits.constant_features(np.stack(known), f"cache/features/{folder.name[:12]}")
     if not blocks:
         return not_made(what, codes, "no features of the train files are cached yet")
-    return made(f"{what}, {blocks} blocks", codes, findings)
+    return made(f"{what}, {count(blocks, 'block')}", codes, findings)
