@@ -15,6 +15,7 @@ import pytest
 from scipy import stats
 
 from goldfold.competition import Fold, Tables
+from goldfold.data import folds as splits
 from goldfold.optional_parts import Neighbors
 from goldfold.trust import associations, audits
 from goldfold.trust.audits import Finding
@@ -145,9 +146,8 @@ def test_undeclared_groups_that_folds_share_and_the_test_rows_do_not() -> None:
 def test_declared_or_divided_groups_are_silent() -> None:
     case = patients(clean(), shared=False)
     assert "undeclared_group" not in replace(case, group="patient_id").findings()
-    part = case.train["patient_id"].to_numpy() % 5
-    divided = [Fold(np.flatnonzero(part != at), np.flatnonzero(part == at)) for at in range(5)]
-    assert "undeclared_group" not in replace(case, folds=divided).findings()
+    cured = replace(case, folds=splits.grouped(case.train["patient_id"], 5, 0))
+    assert "undeclared_group" not in cured.findings()
 
 
 def timed(case: Case, later: bool, name: str, text: bool = False) -> Case:
@@ -165,9 +165,9 @@ def test_folds_that_mix_times_before_later_test_rows(name: str, text: bool) -> N
     found = case.findings()
     assert "time_behind_folds" in found
     assert f"'{name}'" in found["time_behind_folds"].message
-    order = np.argsort(case.train[name].to_numpy(), kind="stable")
-    latest = [Fold(np.sort(order[:cut]), np.sort(order[cut : cut + 50])) for cut in (200, 250)]
-    assert "time_behind_folds" not in replace(case, folds=latest).findings()
+    times = pd.to_datetime(case.train[name]) if text else case.train[name]
+    cured = replace(case, folds=splits.time_ordered(times, 3))
+    assert "time_behind_folds" not in cured.findings()
     assert "time_behind_folds" not in timed(clean(), False, name, text).findings()
     if not text:
         assert "time_behind_folds" not in timed(clean(), True, "height", text).findings(), "no time by its name"
@@ -222,9 +222,8 @@ def test_jittered_copies_across_folds() -> None:
     assert set(found) == {"near_duplicate_rows"}
     name = rows["id"].str.removeprefix("copy").where(rows["id"].str.startswith("copy"), "-")
     origin = rows["id"].map({row: str(at) for at, row in enumerate(case.train["id"][:30])}).fillna("-")
-    together = pd.factorize(np.where(name != "-", name, np.where(origin != "-", origin, rows["id"])))[0] % 5
-    divided = [Fold(np.flatnonzero(together != at), np.flatnonzero(together == at)) for at in range(5)]
-    assert replace(case, train=rows, folds=divided).findings() == {}
+    together = pd.factorize(np.where(name != "-", name, np.where(origin != "-", origin, rows["id"])))[0]
+    assert replace(case, train=rows, folds=splits.grouped(together, 5, 0)).findings() == {}
 
 
 def test_equal_contents_with_different_labels() -> None:

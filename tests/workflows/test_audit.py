@@ -95,7 +95,11 @@ def test_nothing_is_called_checked_that_was_not(grouped: gf.Run) -> None:
     assert "shared_groups" not in {finding.code for finding in other.findings}
 
 
-def test_a_run_is_audited_again_and_its_record_says_what_was_checked(grouped: gf.Run) -> None:
+def test_a_run_is_audited_again_and_its_record_says_what_was_checked(
+    grouped: gf.Run, capsys: pytest.CaptureFixture
+) -> None:
+    assert audited("--run", "latest")[0] == 0
+    assert "audit of table/baseline-r1: " in capsys.readouterr().out
     found = grouped.audit()
     assert found.ok, "the run's config accepts shared groups"
     again = {finding.code for finding in found.findings}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from goldfold.io.formatting import count
 from goldfold.report.plotting.markdown import table
 from goldfold.trust.audits import Check, findings_of
 
@@ -18,7 +19,7 @@ def text(name: str, checks: Sequence[Check], accepted: Sequence[str]) -> str:
     made, skipped = ([check for check in checks if bool(check.skipped) == skip] for skip in (False, True))
     findings = sorted(findings_of(checks), key=lambda finding: LEVELS.index(finding.level))
     rows = [[check.what, ", ".join(check.codes), _found(check)] for check in made]
-    lines = [f"audit of {name}: {len(made)} checks, {len(findings)} findings", ""]
+    lines = [f"audit of {name}: {count(len(made), 'check')}, {count(len(findings), 'finding')}", ""]
     lines += [table(["checked", "codes", "found"], rows, left=3), ""]
     for finding in findings:
         ignored = " (accepted)" if finding.level == "error" and finding.code in accepted else ""
@@ -31,5 +32,5 @@ def text(name: str, checks: Sequence[Check], accepted: Sequence[str]) -> str:
 
 
 def _found(check: Check) -> str:
-    counts = {level: sum(finding.level == level for finding in check.findings) for level in LEVELS}
-    return ", ".join(f"{count} {level}{'s' * (count > 1)}" for level, count in counts.items() if count) or "nothing"
+    numbers = {level: sum(finding.level == level for finding in check.findings) for level in LEVELS}
+    return ", ".join(count(number, level) for level, number in numbers.items() if number) or "nothing"

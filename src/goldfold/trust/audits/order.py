@@ -49,7 +49,7 @@ TIME_BEHIND_FOLDS = FindingKind(
     seen="A column of times (by its type, its values or its name) says that the test rows come after the train rows, "
     "and folds validate on rows that are not later than those they train on.",
     misleads="Folds predict the past from the future, which the test rows do not allow, so the score is too high.",
-    cure="Validate on the latest rows: sort by time and split with `goldfold.data.time_folds.folds`, or by hand.",
+    cure="Validate on later rows than those trained on: `goldfold.data.folds.time_ordered`.",
     example="test rows are later than train rows by 'date' and folds mix times ...: ...",
 )
 
@@ -163,8 +163,8 @@ def time_behind_folds(named: dict[Hashable, tuple[np.ndarray, ...]], folds: Sequ
             message = (
                 f"test rows are later than train rows by '{name}' (in {_later(test, train):.0%} of pairs), and "
                 f"validation rows are later than training rows in {np.mean(mixed):.0%} of pairs only: folds predict "
-                "the past from the future, so their score is too high. Validate on the latest rows, as "
-                "goldfold.data.time_folds.folds can"
+                "the past from the future, so their score is too high. Split with "
+                "goldfold.data.folds.time_ordered"
             )
             findings.append(TIME_BEHIND_FOLDS(message, "folds"))
     return findings
