@@ -12,7 +12,7 @@ from goldfold.trust.table_audits import of_tables
 from goldfold.trust.thumbnails import thumbnails
 
 MOST_COMPARED = 20_000  # images that are compared with one another, about 20 s of one core; of more, a sample
-READ_IN_TRAINING = 2_000  # images that a run reads for it, beside those whose thumbnails are kept already
+READ_IN_TRAINING = 2_000  # images that a run reads for it; if more are not kept yet, it compares a sample of this size
 
 
 def of_data(found: Prepared, most_read: int = READ_IN_TRAINING) -> list[Check]:

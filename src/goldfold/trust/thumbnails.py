@@ -23,14 +23,14 @@ def thumbnails(
     """Thumbnails uint8 (m, 32, 32) and the positions int64 (m,) of their images, ascending.
 
     contents: hashes of the files. kept: an .npz file of thumbnails by content; None keeps none, as for private images.
-    most: thumbnails that are returned; of more images, a sample. most_read: files that are read for it. Files that
-    cannot be decoded are left out.
+    most: thumbnails that are returned; of more images, a sample. most_read: size of the sample where more files than
+    that would have to be read. Files that cannot be decoded are left out.
     """
     known = _kept(kept)
-    order = np.random.default_rng(derive(0, "thumbnails")).permutation(len(paths)).tolist()
-    order.sort(key=lambda at: contents[at] not in known)
-    order = order[:most]
-    fresh = [at for at in order if contents[at] not in known][:most_read]
+    order = np.random.default_rng(derive(0, "thumbnails")).permutation(len(paths)).tolist()[:most]
+    if sum(contents[at] not in known for at in order) > most_read:
+        order = order[:most_read]  # whichever are kept, so that a resumed run has the sample it began with
+    fresh = [at for at in order if contents[at] not in known]
     if fresh:
         with ThreadPoolExecutor(reading.THREADS) as pool:
             read = pool.map(_thumbnail, [paths[at] for at in fresh])

@@ -38,7 +38,7 @@ NEAR_DUPLICATE_IMAGES = FindingKind(
     seen="Thumbnails of gray pixels correlate by more than 0.99 with one on the other side of a fold, as they are or "
     "mirrored: at 16 x 16 pixels, there also without what all thumbnails have in common, and at 32 x 32. This is a "
     "resized, re-encoded or mirrored copy, or the next frame. Up to 20,000 images are compared, of more a sample, "
-    "which is said; a run reads 2,000 new ones, and `make audit` all 20,000.",
+    "which is said; a run reads 2,000, and `make audit` all 20,000 for later runs, too.",
     misleads="The target of a copy can be remembered, so the score is too high.",
     cure="Look at the pairs, and draw folds by group so that copies stay together, or drop them in `load()`.",
     example="40 of 200 scored images are nearly the same as training images, the first id 'a' as 'b' (mirrored): ...",
