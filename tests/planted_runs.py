@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from goldfold.experiment.scoring import fold_statistics
+from goldfold.experiment.intervals.limits import fold_statistics
 
 SPREAD = (-0.01, 0.0, 0.01)  # of the folds around their mean
 

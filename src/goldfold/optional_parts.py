@@ -22,8 +22,8 @@ class MetricOptions:
     """Optional properties of a metric, used by the engine, blends, audits and pictures.
 
     per_row: the (n,) values whose mean is the score; None if the score is of a set of rows, such as AUROC.
-    resampled: a fast bootstrap: (rows, predictions) -> a function from row positions, with repeats, to their score.
-        None: `Metric.score` is computed for every draw.
+    resampled: (rows, predictions) -> a fast function from row positions, which may repeat, to their score; intervals
+        and blends call it often. None: `Metric.score` is computed for each selection of rows.
     row_error: the (n,) errors of single rows, larger is worse, for pictures of the worst predictions; None if the error
         of a single row is undefined.
     per_class: the (classes,) values whose mean is the score; NaN for a class that is left out of the mean. None if the

@@ -13,7 +13,8 @@ from sklearn.metrics.pairwise import additive_chi2_kernel
 
 from goldfold.anomaly import class_routing
 from goldfold.data import fields
-from goldfold.experiment.scoring import bootstrap_interval
+from goldfold.experiment.intervals import jackknife, limits
+from goldfold.experiment.intervals.jackknife import ScoredRows
 from goldfold.io.files import read_array, write_array
 from goldfold.metrics.class_routing import routing_accuracy
 
@@ -261,7 +262,7 @@ def test_routing_accuracy_counts_rows():
     assert METRIC.options.field in predictions.dtype.names
     assert METRIC.options.row_error(ROWS, predictions).tolist() == [0, 1, 0, 0]
     assert METRIC.chance(ROWS) == METRIC.score(ROWS, routed(*["地毯"] * 4)) == 0.75
-    low, high = bootstrap_interval(METRIC, ROWS, predictions)
+    low, high = limits.of_mean([0.75], (0, 1), jackknife.sampling(METRIC, [ScoredRows(ROWS, [predictions])]))
     assert 0 <= low < 0.75 < high <= 1
 
 

@@ -59,7 +59,7 @@ def test_a_run_holds_everything_and_is_never_overwritten(toy: Path, capsys: pyte
     by_fold = list(metric["folds"].values())
     assert metric["mean"] == pytest.approx(np.mean(by_fold))
     assert metric["sd_ddof1"] == pytest.approx(np.std(by_fold, ddof=1))
-    assert metric["pooled_interval_95_bootstrap"][0] < metric["pooled"] < metric["pooled_interval_95_bootstrap"][1]
+    assert metric["pooled_interval_95"][0] < metric["pooled"] < metric["pooled_interval_95"][1]
     record = (first / "record.md").read_text(encoding="utf-8")
     assert f"{metric['mean']:.4f}" in record
     assert "ddof=1" in record

@@ -15,7 +15,7 @@ import pytest
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.identity import provenance as records
-from goldfold.experiment.scoring import fold_statistics
+from goldfold.experiment.intervals.limits import fold_statistics
 from goldfold.io.formatting import difference, number
 from goldfold.report.plotting.markdown import table
 from goldfold.report.run.record import record
@@ -34,7 +34,7 @@ def _summary(name: str, bounds: tuple[float, float], higher: bool) -> dict:
         "folds": {str(fold): score for fold, score in enumerate(SCORES[name])},
         **fold_statistics(SCORES[name], bounds),
         "pooled": SCORES[name][2] - 0.0021,
-        "pooled_interval_95_bootstrap": [SCORES[name][0] - 0.0007, SCORES[name][1] + 0.0009],
+        "pooled_interval_95": [SCORES[name][0] - 0.0007, SCORES[name][1] + 0.0009],
     }
 
 
@@ -98,9 +98,9 @@ def test_the_result_names_its_spread_interval_chance_and_direction(run: Path) ->
     half = 4.302653 * sd / np.sqrt(3)  # Student's t for 2 degrees of freedom, from a table
     assert text.startswith("# 地毯 / baseline-r2\n")
     assert f"**roc_auc {mean:.4f} ± {sd:.4f}** (mean ± sd over folds, ddof=1, n=3)" in text
-    assert f"95 % t interval of the mean [{mean - half:.4f}, {mean + half:.4f}]" in text
+    assert f"95 % interval [{mean - half:.4f}, {mean + half:.4f}] over 3 folds" in text
     assert "chance level 0.5000, higher is better" in text
-    assert "all 1,400 out-of-fold rows: 0.9112, 95 % bootstrap interval over rows [0.9005, 0.9256]" in text
+    assert "all 1,400 out-of-fold rows: 0.9112, 95 % interval [0.9005, 0.9256]" in text
     assert "Protocol: roc_auc, out of fold, 3 of 3 folds drawn with seed 0" in text
 
 
@@ -208,13 +208,13 @@ def test_pictures_and_files_are_those_of_the_folder(run: Path) -> None:
 
 def test_a_recipe_without_training_one_fold_and_no_pooled_score(run: Path) -> None:
     summary = {**_summary("roc_auc", (0.0, 1.0), True), "folds": {"0": 0.9}, **fold_statistics([0.9], (0.0, 1.0))}
-    del summary["pooled"], summary["pooled_interval_95_bootstrap"]
+    del summary["pooled"], summary["pooled_interval_95"]
     _write(run / "metrics.json", {"roc_auc": summary})
     for fold in range(3):
         _write(run / f"fold{fold}-seed0" / "history.json", [])
         _edit(run / f"fold{fold}-seed0" / "fit.json", epoch=None)
     text = _text(run)
-    assert "**roc_auc 0.9000** (one fold: no spread, no interval)" in text
+    assert "**roc_auc 0.9000** (one fold: no spread), too few rows for an interval" in text
     assert "Nothing was trained by epochs." in text
     assert "±" not in text
     assert "None" not in text

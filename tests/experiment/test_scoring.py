@@ -1,4 +1,4 @@
-"""Spread and intervals against SciPy, and scores that cannot be."""
+"""Scores that cannot be, and what is scored of which predictions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from goldfold import metrics
@@ -15,116 +14,8 @@ from goldfold.cli.main import main
 from goldfold.competition import Metric
 from goldfold.data.fields import records
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.scoring import bootstrap_interval, fold_statistics, metrics_for, score
+from goldfold.experiment.scoring import metrics_for, score
 from goldfold.experiment.workspace import Workspace
-from goldfold.optional_parts import MetricOptions
-
-
-def mean_of(column: str, per_row: bool) -> Metric:
-    def rows_of(rows, predictions):
-        return rows[column].to_numpy()
-
-    return Metric(
-        name="mean",
-        score=lambda rows, predictions: float(rows_of(rows, predictions).mean()),
-        higher_is_better=True,
-        bounds=(-np.inf, np.inf),
-        chance=lambda rows: 0.0,
-        options=MetricOptions(per_row=rows_of if per_row else None),
-    )
-
-
-def test_spread_is_numpys_and_scipys():
-    values = [0.6644, 0.6982, 0.6805, 0.6701, 0.6805]
-    found = fold_statistics(values, (0, 1))
-    low, high = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
-    assert found["interval_95_t"] == pytest.approx([low, high])
-    assert (found["n"], round(found["mean"], 5), round(found["sd_ddof1"], 5)) == (5, 0.67874, 0.01290)
-
-
-def test_one_fold_has_a_mean_and_no_spread():
-    assert fold_statistics([0.5], (0, 1)) == {"n": 1, "mean": 0.5, "sd_ddof1": None, "interval_95_t": None}
-
-
-def test_the_interval_ends_where_the_metric_does():
-    low, high = fold_statistics([0.9, 1.0, 1.0], (0, 1))["interval_95_t"]
-    assert low == pytest.approx(stats.t.interval(0.95, 2, 29 / 30, stats.sem([0.9, 1.0, 1.0]))[0])
-    assert high == 1
-
-
-@pytest.mark.parametrize("per_row", [True, False])
-def test_the_bootstrap_interval_is_the_means(per_row):
-    """For a mean of many rows the percentile interval is the normal one: mean ± 1.96 standard errors."""
-    values = np.random.default_rng(1).normal(5, 2, 400)
-    low, high = bootstrap_interval(mean_of("x", per_row), pd.DataFrame({"x": values}), values)
-    half = 1.96 * values.std() / 20
-    assert low == pytest.approx(values.mean() - half, abs=0.1 * half)
-    assert high == pytest.approx(values.mean() + half, abs=0.1 * half)
-
-
-@pytest.mark.parametrize(("rows", "labels", "draws"), [(50, 4, 1000), (2600, 400, 200)])
-def test_fewer_resamples_are_ranked_of_many_labels(rows, labels, draws):
-    names, scored = tuple(range(labels)), []
-    options = MetricOptions(resampled=lambda *_: lambda index: scored.append(len(index)) or 0.5, classes=names)
-    bootstrap_interval(
-        replace(mean_of("x", False), options=options), pd.DataFrame({"x": np.zeros(rows)}), np.zeros(rows)
-    )
-    assert scored == [rows] * draws
-
-
-def test_resampled_rows_are_numbered_anew_for_metrics_that_compare_columns():
-    """A difference of two pandas columns pairs labels of an index, which must not be those of the drawn rows."""
-    rows = pd.DataFrame({"x": np.random.default_rng(2).normal(size=60)})
-    guesses = rows["x"].to_numpy() + np.linspace(-1, 1, 60)
-    by_labels, by_positions = (
-        replace(mean_of("x", False), score=lambda rows, found, wrap=wrap: float(abs(rows["x"] - wrap(found)).mean()))
-        for wrap in (pd.Series, np.asarray)
-    )
-    assert bootstrap_interval(by_labels, rows, guesses) == bootstrap_interval(by_positions, rows, guesses)
-
-
-def test_the_bootstrap_interval_covers_the_truth():
-    """19 of 20 intervals should; 36 or more of 40 have a probability of 0.95."""
-    draw = np.random.default_rng(0)
-    covered = 0
-    for _ in range(40):
-        values = draw.normal(0, 1, 60)
-        low, high = bootstrap_interval(mean_of("x", True), pd.DataFrame({"x": values}), values)
-        covered += low <= 0 <= high
-    assert 35 <= covered <= 40
-
-
-def test_groups_are_drawn_whole():
-    """Ten copies of each of 30 values hold no more than 30 values do."""
-    values = np.random.default_rng(2).normal(0, 1, 30)
-    rows, groups = pd.DataFrame({"x": np.repeat(values, 10)}), np.repeat([f"录{i}" for i in range(30)], 10)
-    by_row, by_group = (bootstrap_interval(mean_of("x", False), rows, rows["x"].to_numpy(), g) for g in (None, groups))
-    assert np.ptp(by_group) == pytest.approx(2 * 1.96 * values.std() / np.sqrt(30), rel=0.15)
-    assert np.ptp(by_row) == pytest.approx(2 * 1.96 * values.std() / np.sqrt(300), rel=0.15)
-
-
-def test_the_bootstrap_repeats_itself_and_leaves_random_states_alone():
-    rows = pd.DataFrame({"x": [0.0, 1.0, 3.0]})
-    before = np.random.get_state()[1].copy()
-    assert bootstrap_interval(mean_of("x", True), rows, rows) == bootstrap_interval(mean_of("x", True), rows, rows)
-    assert np.array_equal(np.random.get_state()[1], before)
-
-
-def test_predictions_are_drawn_with_their_rows():
-    rows = pd.DataFrame({"y": [0, 1] * 20})
-    assert bootstrap_interval(metrics.auroc(target="y"), rows, rows["y"].to_numpy().astype(float)) == [1.0, 1.0]
-
-
-def test_too_few_draws_that_can_be_scored_make_no_interval():
-    """Three rows drawn from three hold all of them in 6 draws of 27."""
-
-    def score(rows, predictions):
-        if rows["y"].nunique() < 3:
-            raise GoldfoldError("metric_one_class", "a class is missing")
-        return 1.0
-
-    metric = Metric(name="x", score=score, higher_is_better=True, bounds=(0, 1), chance=lambda rows: 0.5)
-    assert bootstrap_interval(metric, pd.DataFrame({"y": [0, 1, 2]}), np.zeros(3)) is None
 
 
 @pytest.mark.parametrize("value", [1.01, -0.01, float("nan"), float("inf")])
@@ -202,7 +93,6 @@ def test_the_metric_is_computed_of_the_other_scores_that_a_recipe_names(toy):
     assert (own.score(rows, predictions), other.score(rows, predictions)) == (0.0, 1.0)
     assert other.options.row_error(rows, predictions).tolist() == [0, 0, 0, 0]
     assert other.options.p_value(rows, predictions) == blobs.metric.options.p_value(rows, truth)
-    assert bootstrap_interval(other, rows, predictions) == [1.0, 1.0]
     assert metrics_for(competition, truth) == [blobs.metric]
     reads = replace(blobs.metric, options=replace(blobs.metric.options, field="score"))
     assert metrics_for(replace(competition, metric=reads), predictions) == [reads]

@@ -13,7 +13,8 @@ from PIL import Image
 
 from goldfold import metrics
 from goldfold.data import csv_tables
-from goldfold.experiment.scoring import bootstrap_interval
+from goldfold.experiment.intervals import jackknife, limits
+from goldfold.experiment.intervals.jackknife import ScoredRows
 from goldfold.report.run import classes
 
 
@@ -40,13 +41,15 @@ def test_each_label_has_the_scores_of_scikit_learn_and_an_interval() -> None:
     assert found["average_precision"].mean() == pytest.approx(skip.score(rows, guess))
 
 
-def test_the_interval_is_that_of_the_metric_and_may_draw_groups() -> None:
+def test_the_interval_is_that_of_the_metric_over_rows_or_groups() -> None:
     rows, guess, names = made(5)
-    groups = np.arange(200) // 40
+    groups = np.arange(200) // 20
     of_one = metrics.average_precision(names[0])
     for known in (None, groups):
         found = classes.per_class(rows, guess, names, known).loc[0, ["low", "high"]].tolist()
-        assert found == pytest.approx(bootstrap_interval(of_one, rows, guess[:, 0], known))
+        over = jackknife.sampling(of_one, [ScoredRows(rows, [guess[:, 0]], known)], int(rows[names[0]].sum()))
+        mean = of_one.score(rows, guess[:, 0])
+        assert found == pytest.approx(limits.of_mean([mean], (0, 1), over))
 
 
 def test_the_section_lists_the_best_first_and_counts_empty_classes(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from matplotlib.colors import to_rgb
 
 from goldfold.data.fields import records
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.scoring import fold_statistics
+from goldfold.experiment.intervals.limits import fold_statistics
 from goldfold.io.formatting import shortened, shortened_apart, width
 from goldfold.report.plotting.style import DPI, FOLDS, INK, MUTED, WIDTH
 from goldfold.report.run import most_wrong as gallery
@@ -73,7 +73,7 @@ def _summary(scores: list[float], chance: float, pooled: bool = True) -> dict:
         **fold_statistics(scores, (-math.inf, math.inf)),
     }
     interval = [min(scores), max(scores)]
-    return summary | ({"pooled": scores[0], "pooled_interval_95_bootstrap": interval} if pooled else {})
+    return summary | ({"pooled": scores[0], "pooled_interval_95": interval} if pooled else {})
 
 
 def test_learning_curves_show_each_fold_their_mean_and_a_near_chance_level() -> None:
@@ -138,7 +138,7 @@ def test_fold_scores_put_dots_where_the_scores_are() -> None:
 
 def test_chance_within_an_interval_is_drawn() -> None:
     """The folds are close together, and the axis reaches as far as the interval of their mean."""
-    summary = _summary([0.80, 0.801, 0.802], 0.6, pooled=False) | {"interval_95_t": [0.4, 0.99]}
+    summary = _summary([0.80, 0.801, 0.802], 0.6, pooled=False) | {"interval_95": [0.4, 0.99]}
     dashed, far = (_pixels(fold_scores({"roc_auc": {**summary, "chance": chance}})) for chance in (0.6, -3.0))
     lines = [(np.abs(each - to_rgb(MUTED)).max(axis=2) < 0.1)[:, LEFT:].sum(axis=0).max() for each in (dashed, far)]
     assert lines[0] > 40 > lines[1]
@@ -165,7 +165,7 @@ def test_fold_scores_of_any_number_of_folds_and_metrics(count: int) -> None:
         f"指标_{place}": _summary(list(generator.normal(10**place, 0.1, count)), 0.0) | {"higher_is_better": place > 1}
         for place in range(1, 5)
     }
-    metrics["指标_1"]["pooled_interval_95_bootstrap"] = None
+    metrics["指标_1"]["pooled_interval_95"] = None
     _pixels(fold_scores(metrics))
 
 

@@ -18,7 +18,9 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 from goldfold import metrics
 from goldfold.competition import Fold, Plan, Stage
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.scoring import bootstrap_interval, fold_statistics
+from goldfold.experiment.intervals import jackknife, limits
+from goldfold.experiment.intervals.jackknife import ScoredRows
+from goldfold.experiment.intervals.limits import fold_statistics
 from goldfold.nn import schedules
 from goldfold.optional_parts import Monitored, PermutationTest, Rule
 from goldfold.params import Params
@@ -379,13 +381,13 @@ def test_a_score_that_chance_reaches_is_told_and_not_called_worse():
 
 def test_two_folds_are_judged_by_the_interval_over_rows():
     """Mean IoU .199, far above chance .030 on every resample of rows, though t over two folds spans [0, .41]."""
-    scored = summary([0.183, 0.215], 0.030) | {"pooled": 0.199, "pooled_interval_95_bootstrap": [0.191, 0.205]}
-    assert scored["interval_95_t"][0] < 0.030
+    scored = summary([0.183, 0.215], 0.030) | {"interval_95_within_folds": [0.191, 0.205]}
+    assert scored["interval_95"][0] < 0.030
     assert audits.worse_than_chance("iou", scored) == []
-    noisy = scored | {"pooled_interval_95_bootstrap": [0.02, 0.4]}
+    noisy = scored | {"interval_95_within_folds": [0.02, 0.4]}
     (finding,) = audits.worse_than_chance("iou", noisy)
     assert (finding.code, "over rows" in finding.message) == ("at_chance", True)
-    three = summary([0.4, 0.9, 0.55], 0.5) | {"pooled": 0.6, "pooled_interval_95_bootstrap": [0.55, 0.65]}
+    three = summary([0.4, 0.9, 0.55], 0.5) | {"interval_95_within_folds": [0.55, 0.65]}
     assert codes(audits.worse_than_chance("auroc", three)) == ["at_chance"]
 
 
@@ -401,8 +403,9 @@ def test_folds_on_different_scales_are_told_by_their_pooled_score():
         parts = [(pd.DataFrame({"y": truth.astype(int)}), noise - offset * fold) for truth, noise, fold in rows]
         whole, pooled = pd.concat([part for part, _ in parts], ignore_index=True), np.concatenate([p for _, p in parts])
         found = summary([metric.score(*part) for part in parts], 0.5)
-        edges = bootstrap_interval(metric, whole, pooled)
-        return found | {"pooled": metric.score(whole, pooled), "pooled_interval_95_bootstrap": edges}
+        score = metric.score(whole, pooled)
+        edges = limits.of_mean([score], (0, 1), jackknife.sampling(metric, [ScoredRows(whole, [pooled])]))
+        return found | {"pooled": metric.score(whole, pooled), "pooled_interval_95": edges}
 
     (finding,) = audits.pooled_apart("auroc", scored(3))
     assert (finding.code, finding.level) == ("pooled_apart", "warning")

@@ -99,7 +99,7 @@ def test_runs_of_several_seeds_have_an_interval_over_them(tmp_path):
     low, high = stats.t.interval(0.95, 2, np.mean(means), stats.sem(means))
     found = over_seeds(tmp_path / "three", "auroc", (0, 1), {"0", "1"})
     assert (found["n"], found["mean"]) == (3, pytest.approx(np.mean(means)))
-    assert found["interval_95_t"] == pytest.approx([low, high])
+    assert found["interval_95"] == pytest.approx([low, high])
     assert over_seeds(tmp_path / "one", "auroc", (0, 1), {"0", "1"}) is None
 
 

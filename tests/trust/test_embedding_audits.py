@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from goldfold.competition import Fold, Plan, Stage
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.scoring import fold_statistics
+from goldfold.experiment.intervals.limits import fold_statistics
 from goldfold.metrics import retrieval as measured
 from goldfold.optional_parts import Neighbors, Pairs, UntrainedLoss
 from goldfold.retrieval.pairs import by_label

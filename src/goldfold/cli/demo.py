@@ -115,13 +115,13 @@ def _trained(project: Project, config: str) -> Run:
 
 
 def _line(summary: Mapping[str, Any]) -> str:
-    edges = interval(summary["pooled_interval_95_bootstrap"])
+    edges = interval(summary["pooled_interval_95"])
     return f"{number(summary['pooled'])}   95 % {edges}   chance {summary['chance']:.2f}"
 
 
 def _recipe_scores(shown: Mapping[str, Mapping[str, Any]]) -> bytes:
     pooled = [summary["pooled"] for summary in shown.values()]
-    intervals = [summary["pooled_interval_95_bootstrap"] for summary in shown.values()]
+    intervals = [summary["pooled_interval_95"] for summary in shown.values()]
     return curves.recipe_scores(list(shown), pooled, intervals, 0.5, "auroc of all out-of-fold cells")
 
 

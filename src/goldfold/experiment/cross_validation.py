@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from goldfold.competition import Competition, Metric
 from goldfold.experiment.fits import OWN_SPLIT, Experiment, Fit, FitObserver, fit_keys
 from goldfold.experiment.fits import fit as fit_one
-from goldfold.experiment.scoring import bootstrap_interval, fold_statistics, metrics_for, metrics_of_index, score
+from goldfold.experiment.intervals import jackknife, limits
+from goldfold.experiment.intervals.jackknife import Sampling, ScoredRows
+from goldfold.experiment.scoring import metrics_for, metrics_of_index, score
 from goldfold.io.formatting import count
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,8 @@ def _summary(
     """Summarize one metric: fits, mean over folds, pooled score, intervals, chance level and protocol."""
     by_fold = fold_scores(fits, metric.name)
     chance = float(np.mean([fit.chance[metric.name] for fit in fits]))
+    scores = list(by_fold.values())
+    over = _sampling(experiment, metric, fits)
     summary = {
         "protocol": describe_protocol(experiment, metric, fits),
         "higher_is_better": metric.higher_is_better,
@@ -88,15 +95,45 @@ def _summary(
         **_untrained(metric, fits),
         "validation_per_training_row": _validation_share(experiment, list(by_fold)),
         "folds": {str(fold): score for fold, score in by_fold.items()},
-        **fold_statistics(list(by_fold.values()), metric.bounds),
+        **limits.fold_statistics(scores, metric.bounds),
+        "interval_95": limits.of_mean(scores, metric.bounds, over),
+        "interval_95_within_folds": limits.of_mean([float(np.mean(scores))], metric.bounds, over),
+        "interval_rows": over.rows,
+        "interval_groups": over.groups,
     }
-    pooled = metric.options.training_database is None  # each fold has another database
-    if pooled and (experiment.recipe.pooled or len(by_fold) == 1):
-        known = experiment.tables.train.iloc[rows].reset_index(drop=True)
-        groups = known[experiment.competition.group].to_numpy() if experiment.competition.group else None
-        summary["pooled"] = score(metric, known, oof)
-        summary["pooled_interval_95_bootstrap"] = bootstrap_interval(metric, known, oof, groups)
+    if metric.options.training_database is None and (experiment.recipe.pooled or len(by_fold) == 1):
+        known, groups = _known(experiment, rows)
+        pooled = score(metric, known, oof)
+        over = jackknife.sampling(metric, [ScoredRows(known, [oof], groups)], rarest_class(experiment, metric, rows))
+        summary["pooled"], summary["pooled_interval_95"] = pooled, limits.of_mean([pooled], metric.bounds, over)
     return summary
+
+
+def _known(experiment: Experiment, positions: np.ndarray) -> tuple[DataFrame, np.ndarray | None]:
+    """Train rows and their groups, None if the competition has none."""
+    rows, group = experiment.tables.train.iloc[positions].reset_index(drop=True), experiment.competition.group
+    return rows, rows[group].to_numpy() if group else None
+
+
+def _sampling(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) -> Sampling:
+    """How far the mean over folds varies with the validation rows."""
+    parts: dict[int, ScoredRows] = {}
+    for fit in fits:
+        known, groups = _known(experiment, experiment.folds[fit.fold].validation)
+        parts.setdefault(fit.fold, ScoredRows(known, [], groups)).predictions.append(fit.validation)
+    if metric.options.training_database is not None:  # each fold has another database, which predictions do not tell
+        return Sampling(None, len(parts) - 1, sum(len(part.rows) for part in parts.values()))
+    validation = np.concatenate([experiment.folds[fold].validation for fold in parts])
+    return jackknife.sampling(metric, list(parts.values()), rarest_class(experiment, metric, validation))
+
+
+def rarest_class(experiment: Experiment, metric: Metric, positions: np.ndarray) -> int | None:
+    """Train rows of the rarest class among `positions`; None if the metric is not of the classes of one target."""
+    targets = experiment.competition.targets
+    if not metric.options.classes or len(targets) != 1:
+        return None
+    counts = experiment.tables.train[targets[0]].iloc[positions].value_counts()
+    return int(counts.min())
 
 
 def _validation_share(experiment: Experiment, fitted: Sequence[int]) -> float:

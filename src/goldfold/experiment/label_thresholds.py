@@ -14,8 +14,9 @@ from goldfold.data.columns import binary_columns
 from goldfold.data.fold_tables import folds_to_table
 from goldfold.experiment.cross_validation import Outcome
 from goldfold.experiment.fits import Experiment, Fit
+from goldfold.experiment.intervals.limits import fold_statistics
 from goldfold.experiment.run_folders import THRESHOLDS
-from goldfold.experiment.scoring import fold_statistics, score
+from goldfold.experiment.scoring import score
 from goldfold.io.files import read_json
 from goldfold.metrics.label_thresholds import at_one_half, best_f1
 from goldfold.optional_parts import LabelColumns

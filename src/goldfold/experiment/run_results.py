@@ -95,7 +95,7 @@ def _table_row(folder: Path) -> dict[str, Any]:
 
 
 def _score_row(summary: Mapping[str, Any]) -> dict[str, Any]:
-    low, high = summary.get("interval_95_t") or (None, None)
+    low, high = summary.get("interval_95") or (None, None)
     return {
         "mean": summary["mean"],
         "sd": summary["sd_ddof1"],

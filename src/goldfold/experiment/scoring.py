@@ -1,16 +1,13 @@
-"""Score predictions, with range check, spread over folds and bootstrap interval over rows."""
+"""Score predictions, with range check."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from goldfold.data.fold_checks import codes_of
 from goldfold.errors import GoldfoldError
 
 if TYPE_CHECKING:
@@ -18,9 +15,6 @@ if TYPE_CHECKING:
 
     from goldfold.competition import Competition, Metric
 
-RESAMPLES = 1000
-MANY_CELLS = 1_000_000  # rows x classes, beyond which only `FEW_RESAMPLES` are drawn, where each is ranked again
-FEW_RESAMPLES = 200
 MISFITS = frozenset(
     {
         "classes_not_numeric",
@@ -131,59 +125,8 @@ def score_all(metrics: Sequence[Metric], rows: DataFrame, predictions: np.ndarra
     return {metric.name: score(metric, rows, predictions) for metric in metrics}
 
 
-def fold_statistics(values: Sequence[float], bounds: Sequence[float]) -> dict[str, Any]:
-    """Mean, sample standard deviation (ddof=1) and 95 % t interval of the mean over folds, clipped to `bounds`.
-
-    The interval is somewhat too narrow, since folds share training rows (Bengio & Grandvalet, 2004).
-    """
-    from scipy import stats
-
-    scores, n = np.asarray(values, dtype=float), len(values)
-    mean, sd, interval = float(scores.mean()), None, None
-    if n > 1:
-        sd = float(scores.std(ddof=1))
-        half = float(stats.t.ppf(0.975, n - 1)) * sd / math.sqrt(n)
-        interval = [max(mean - half, bounds[0]), min(mean + half, bounds[1])]
-    return {"n": n, "mean": mean, "sd_ddof1": sd, "interval_95_t": interval}
-
-
-def bootstrap_interval(
-    metric: Metric, rows: DataFrame, predictions: np.ndarray, groups: np.ndarray | None = None
-) -> list[float] | None:
-    """Compute the 95 % percentile bootstrap interval of a metric, over rows or over whole groups.
-
-    Returns [low, high], or None if fewer than half of the draws can be scored (a tiny set that often lacks a class).
-    """
-    score_of = resampling_scorer(metric, rows, predictions)
-    options = metric.options
-    draws = RESAMPLES if options.per_row else draws_for(len(rows) * max(1, len(options.classes or ())))
-    values = []
-    for index in islice(resamples(len(rows), groups), draws):
-        try:
-            values.append(score_of(index))
-        except GoldfoldError:
-            continue
-    if len(values) < draws / 2:
-        return None
-    return [float(edge) for edge in np.percentile(values, [2.5, 97.5])]
-
-
-def draws_for(cells: int) -> int:
-    """The number of resamples of so many rows x classes: fewer of many, since each is ranked again."""
-    return RESAMPLES if cells <= MANY_CELLS else FEW_RESAMPLES
-
-
-def resamples(count: int, groups: np.ndarray | None = None) -> Iterator[np.ndarray]:
-    """Draw positions of `count` rows with repeats, or of whole groups, `RESAMPLES` times; always the same draws."""
-    generator = np.random.default_rng(0)
-    members = _members(count, groups)
-    for _ in range(RESAMPLES):
-        drawn = generator.integers(0, len(members), len(members))
-        yield drawn if groups is None else np.concatenate([members[i] for i in drawn])
-
-
 def resampling_scorer(metric: Metric, rows: DataFrame, predictions: np.ndarray) -> Callable[[np.ndarray], float]:
-    """Return a function from positions of resampled rows to their score."""
+    """Return a function from positions of rows, which may repeat, to their score."""
     options = metric.options
     if options.per_row:
         per_row = options.per_row(rows, predictions)
@@ -191,10 +134,3 @@ def resampling_scorer(metric: Metric, rows: DataFrame, predictions: np.ndarray) 
     if options.resampled:
         return options.resampled(rows, predictions)
     return lambda index: metric.score(rows.iloc[index].reset_index(drop=True), predictions[index])
-
-
-def _members(count: int, groups: np.ndarray | None) -> Sequence[np.ndarray] | np.ndarray:
-    if groups is None:
-        return np.arange(count)[:, None]
-    codes, _ = codes_of(groups, "group")
-    return np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from goldfold.experiment.cross_validation import Outcome
+from goldfold.experiment.cross_validation import Outcome, rarest_class
 from goldfold.experiment.fits import Experiment, Fit, FitObserver
 from goldfold.io.progress import EpochProgress, Observer
 from goldfold.optional_parts import LabelColumns
@@ -67,9 +67,7 @@ def _luck(experiment: Experiment, whole: Outcome, tries: int) -> list[Finding]:
     if pooled is None or not experiment.recipe.pooled:
         return []
     rows = experiment.tables.train.iloc[whole.rows].reset_index(drop=True)
-    targets, smallest = experiment.competition.targets, len(rows)
-    if metric.options.classes and len(targets) == 1:
-        smallest = int(rows[targets[0]].value_counts().min())
+    smallest = rarest_class(experiment, metric, whole.rows) or len(rows)
     return audits.tiny_sample(metric.name, pooled, permutation_test(metric, rows, whole.oof, smallest), tries)
 
 

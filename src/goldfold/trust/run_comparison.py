@@ -9,8 +9,8 @@ from statistics import fmean
 from typing import Any
 
 from goldfold.errors import GoldfoldError
+from goldfold.experiment.intervals.limits import fold_statistics
 from goldfold.experiment.run_folders import run_name
-from goldfold.experiment.scoring import fold_statistics
 from goldfold.io.files import read_json
 from goldfold.trust import audits
 from goldfold.trust.audits import Finding
@@ -102,7 +102,7 @@ def on_folds(run: Path, metric: str, summary: Mapping[str, Any], folds: Sequence
     fits = [read_json(path) for path in sorted(run.glob("fold*-seed*/fit.json"))]
     chance = [fit["chance"][metric] for fit in fits if str(fit["fold"]) in folds]
     values = {fold: summary["folds"][fold] for fold in folds}
-    kept = {key: value for key, value in summary.items() if not key.startswith("pooled")}
+    kept = {key: value for key, value in summary.items() if not key.startswith(("pooled", "interval"))}
     own: dict[str, Any] = {"folds": values, "chance": fmean(chance or [summary["chance"]])}
     if "untrained" in summary:
         start = {fold: summary["untrained"]["folds"][fold] for fold in folds}

@@ -49,16 +49,33 @@ def conclude(
     """
     whole = whole or combine_fits(experiment, fits)
     _save(experiment, whole, run)
-    before = sum((each / FINISHED).exists() for each in run.parent.iterdir() if each != run)
-    after = after_training(experiment, fits, whole, runs=before + 1)
-    findings = [*audits.findings_of(checks), *after]
+    finished = [each for each in run.parent.iterdir() if each != run and (each / FINISHED).exists()]
+    after = after_training(experiment, fits, whole, runs=len(finished) + 1)
+    best = audits.made("the lead of the best of many runs", ["best_of_runs"], among_runs(run, finished))
+    checks = [*checks, *of_run(experiment, fits, whole, after), best]
+    findings = audits.findings_of(checks)
     write_json(run / "findings.json", [vars(finding) for finding in findings])
-    write_json(run / CHECKS, _looked_at([*checks, *of_run(experiment, fits, whole, after), NOT_IN_TRAINING]))
+    write_json(run / CHECKS, _looked_at([*checks, NOT_IN_TRAINING]))
     audits.refuse_errors(findings, experiment.protocol.accept)
     if not any(finding.code == "rule_broken" for finding in findings):
         write_submission(experiment, whole.test, run, workspace.submission_path(run), {})
     draw(experiment, fits, whole, run)
     write_record(workspace, run)
+
+
+def among_runs(run: Path, others: Sequence[Path]) -> list[Finding]:
+    """Whether a run is the best of many with its folds and protocol."""
+    metric, own = next(iter(read_json(run / "metrics.json").items()))
+    folds = (run / "folds.csv").read_bytes()
+    drawn_alike = [each for each in others if (each / "folds.csv").read_bytes() == folds]
+    scored = [read_json(each / "metrics.json").get(metric, {}) for each in drawn_alike]
+    alike = [
+        each["folds"]
+        for each in scored
+        if each.get("protocol") == own["protocol"] and each["folds"].keys() == own["folds"].keys()
+    ]
+    share = own["validation_per_training_row"]
+    return audits.best_of_runs(metric, own["folds"], alike, own["higher_is_better"], share)
 
 
 def add_findings(workspace: Workspace, run: Path, findings: Sequence[Finding]) -> None:
@@ -69,6 +86,14 @@ def add_findings(workspace: Workspace, run: Path, findings: Sequence[Finding]) -
     before = [each for each in read_json(run / "findings.json") if (each["code"], each["where"]) not in places]
     write_json(run / "findings.json", before + [vars(finding) for finding in findings])
     write_record(workspace, run)
+
+
+def remove_findings(run: Path, code: str, where: str) -> None:
+    """Remove the findings of a code and place from a finished run, before they are looked for again."""
+    before = read_json(run / "findings.json")
+    kept = [each for each in before if (each["code"], each["where"]) != (code, where)]
+    if kept != before:
+        write_json(run / "findings.json", kept)
 
 
 def write_record(workspace: Workspace, run: Path) -> None:

@@ -115,7 +115,7 @@ def recipe_scores(
     chance: float,
     metric: str,
 ) -> bytes:
-    """A PNG of the mean score of each recipe as a dot with its 95 % bootstrap interval, in the given order.
+    """A PNG of the mean score of each recipe as a dot with its 95 % interval, in the given order.
 
     means: NaN if a recipe has no score. intervals: None if there is no interval.
     """
@@ -133,5 +133,5 @@ def recipe_scores(
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
     axes.margins(x=0.08)
-    axes.set_xlabel(f"{metric}; bars: 95 % bootstrap intervals; dashed: chance level {number(chance)}")
+    axes.set_xlabel(f"{metric}; bars: 95 % intervals; dashed: chance level {number(chance)}")
     return png(drawn)

@@ -34,7 +34,7 @@ def cells(entry: Entry, metrics: list[str]) -> dict[str, str]:
 
 
 def metric_title(metric: str, first: bool) -> str:
-    return f"{metric}, mean ± sd (ddof=1)" + (" [95 % t interval]" if first else "")
+    return f"{metric}, mean ± sd (ddof=1)" + (" [95 % interval]" if first else "")
 
 
 def category(row: Row) -> str:
@@ -64,7 +64,7 @@ def score(run: LoggedRun, metric: str, edges: bool = False) -> str:
     if summary["sd_ddof1"] is None:
         return f"{number(summary['mean'])} (one fold)"
     text = f"{number(summary['mean'])} ± {number(summary['sd_ddof1'])} (n={summary['n']})"
-    return f"{text} {interval(summary['interval_95_t'])}" if edges else text
+    return f"{text} {interval(summary['interval_95'])}" if edges else text
 
 
 def difference_text(row: Row, metric: str) -> str:

@@ -13,7 +13,7 @@ from goldfold.trust.experiment_log.standing import Standing
 from goldfold.trust.untrained_baselines import LEFT_AS_WRITTEN
 
 CONFIG = ("key", "value", "default")
-RESULT = ("metric", "mean ± sd (ddof=1)", "95 % t interval", "chance level", "difference", "interval, verdict")
+RESULT = ("metric", "mean ± sd (ddof=1)", "95 % interval", "chance level", "difference", "interval, verdict")
 TITLES = {"text": "Remark", "conclusion": "Conclusions", "next": "Next steps"}
 NOTED = ("error", "warning")  # levels of findings that the analysis repeats
 
@@ -58,7 +58,7 @@ def _result(row: Row) -> list[list[str]]:
         [
             metric,
             cells.score(row.run, metric),
-            interval(summary["interval_95_t"]) if summary["interval_95_t"] else cells.NONE,
+            interval(summary["interval_95"]) if summary.get("interval_95") else cells.NONE,
             number(summary["chance"]),
             cells.difference_text(row, metric),
             cells.interval_and_verdict(row, metric),

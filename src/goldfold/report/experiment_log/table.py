@@ -20,7 +20,7 @@ def table(log: Log) -> DataFrame:
     """A row per run, the oldest first.
 
     Columns: id, started (ISO 8601), run, category and category_computed, compared_with, changed; for each metric
-    <metric>_mean over folds, _sd (ddof=1), _low, _high (95 % t interval of the mean), _n (folds), _chance; difference
+    <metric>_mean over folds, _sd (ddof=1), _low, _high (95 % interval of the mean), _n (folds), _chance; difference
     of the first metric to the run compared with, difference_pp (empty unless its range is [0, 1]), difference_percent,
     difference_low, difference_high (95 %), better_folds, verdict; epochs, samples and seconds of a fit; findings;
     hidden (score on hidden labels); training_seconds of all fits; remark, table_says; conclusion,
@@ -86,7 +86,7 @@ def _scores(row: Row, metric: str) -> dict[str, Any]:
     summary = row.run.metrics.get(metric)
     if summary is None:
         return dict.fromkeys(SCORES)
-    low, high = summary["interval_95_t"] or (None, None)
+    low, high = summary.get("interval_95") or (None, None)
     values = (summary["mean"], summary["sd_ddof1"], low, high, summary["n"], summary["chance"])
     return dict(zip(SCORES, values, strict=True))
 

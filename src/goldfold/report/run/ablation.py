@@ -28,7 +28,7 @@ def table(found: RunComparison, runs: Mapping[str, Path]) -> DataFrame:
     """A row per metric and variant, the reference first.
 
     runs: name of a variant -> its run. Columns: metric, variant, run; mean over folds, sd (ddof=1), folds (their
-    number), low and high (95 % t interval of the mean over folds), chance, untrained (the mean of the model before its
+    number), low and high (95 % interval of the mean over folds), chance, untrained (the mean of the model before its
     first step, empty if it was not scored); difference to the reference, paired over folds, its 95 % interval
     (difference_low, difference_high), relative (difference / reference), better (number of folds), verdict; epochs,
     steps, samples and seconds of a fit; weights (trained ones); gradient_norm_<term>, mean over fits and epochs, empty
@@ -56,7 +56,7 @@ def _hidden(run: Path) -> dict[str, float | None]:
 
 def _scores(own: MetricComparison, name: str) -> dict[str, Any]:
     summary, change = own.summaries[name], own.differences.get(name)
-    low, high = summary["interval_95_t"] or (None, None)
+    low, high = summary.get("interval_95") or (None, None)
     edges = (change.interval if change else None) or (None, None)
     return {
         "mean": summary["mean"],
@@ -142,15 +142,15 @@ def _scores_table(own: MetricComparison, runs: Mapping[str, Path]) -> str:
     scored = any("untrained" in own.summaries[run_name(folder)] for folder in runs.values())
     middle = ["untrained"] if scored else []
     spread = f"sd (ddof=1, n={first['n']})"
-    header = ("variant", "mean", spread, "95 % t interval", *middle, unit, edges)
+    header = ("variant", "mean", spread, "95 % interval", *middle, unit, edges)
     rows = []
     for variant, folder in runs.items():
         summary, change = own.summaries[run_name(folder)], own.differences.get(run_name(folder))
-        edges = summary["interval_95_t"]
+        limits = summary.get("interval_95")
         scores = [
             number(summary["mean"]),
-            number(summary["sd_ddof1"] or 0) if edges else "-",
-            interval(edges) if edges else "-",
+            number(summary["sd_ddof1"]) if summary["n"] > 1 else "-",
+            interval(limits) if limits else "-",
             *([number(summary["untrained"]["mean"]) if "untrained" in summary else "-"] if scored else []),
         ]
         if change is None:

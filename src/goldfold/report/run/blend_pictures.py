@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from goldfold.experiment.scoring import fold_statistics
+from goldfold.experiment.intervals.limits import over_folds
 from goldfold.io.formatting import number
 from goldfold.report.plotting.style import FAINT, INK, MUTED, figure, fold_color, label_right, png, styled
 from goldfold.report.run.blends import Facts, against_best, learned_weights, rows_of
@@ -48,7 +48,7 @@ def _draw_scores(panels: Sequence[Axes], facts: Facts, lines: Mapping[str, Any])
         axes.margins(x=0.08)
     right.axvline(0, color=MUTED, linestyle="--", linewidth=1)
     for place, (name, own) in enumerate(lines.items()):
-        edges = fold_statistics(list(own["folds"].values()), facts["bounds"])["interval_95_t"]
+        edges = over_folds(list(own["folds"].values()), facts["bounds"])
         _draw_line(left, place, own["folds"], own["mean"], edges)
         if name != facts["best_run"]:
             found, reference = against_best(facts, own), facts["runs"][facts["best_run"]]["folds"]

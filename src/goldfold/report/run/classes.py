@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from goldfold.data.columns import binary_columns
+from goldfold.experiment.intervals import jackknife, limits
+from goldfold.experiment.intervals.jackknife import Sampling
 from goldfold.experiment.run_folders import THRESHOLDS
-from goldfold.experiment.scoring import draws_for, resamples
 from goldfold.io.files import read_json
 from goldfold.io.formatting import interval, number, shortened, shortened_apart
 from goldfold.metrics import label_ranks
@@ -36,28 +36,24 @@ def per_class(
 ) -> DataFrame:
     """Score each label on pooled out-of-fold rows: a row per label, in the order of `targets`.
 
-    predictions: (n, labels) probabilities. groups: (n,), resampled as a whole.
+    predictions: (n, labels) probabilities. groups: (n,), left out as a whole for the intervals.
 
     Columns: class, positives (rows), chance (share of positives, the average precision of a constant),
-    average_precision, low, high (its 95 % percentile bootstrap interval), auroc, precision, recall, f1 (at p > 0.5).
+    average_precision, low, high (its 95 % interval), auroc, precision, recall, f1 (at p > 0.5).
     Values that are not defined are NaN, as all ranks of a label without positive rows.
     """
     truth = binary_columns(rows, targets)
     found, ones = label_ranks.ranked(truth, predictions), np.ones(len(rows))
-    drawn = np.array(
-        [
-            label_ranks.average_precisions(found, np.bincount(index, minlength=len(rows)).astype(float))
-            for index in islice(resamples(len(rows), groups), draws_for(truth.size))
-        ]
-    )
-    low, high = np.array([_edges(values) for values in drawn.T]).T
+    means, positives = label_ranks.average_precisions(found, ones), truth.sum(axis=0)
+    units = jackknife.units_of(len(rows), groups)
+    low, high = _edges(found, means, positives, units, None if groups is None else len(units))
     guess = predictions > THRESHOLD
-    hits, flagged, positives = (each.sum(axis=0) for each in (guess & (truth > 0), guess, truth))
+    hits, flagged = (each.sum(axis=0) for each in (guess & (truth > 0), guess))
     columns = {
         "class": list(targets),
         "positives": positives,
         "chance": truth.mean(axis=0),
-        "average_precision": label_ranks.average_precisions(found, ones),
+        "average_precision": means,
         "low": low,
         "high": high,
         "auroc": label_ranks.areas(found, ones),
@@ -68,10 +64,22 @@ def per_class(
     return pd.DataFrame(columns)
 
 
-def _edges(values: np.ndarray) -> np.ndarray:
-    """The interval of a label, NaN if fewer than half of the draws have a positive row."""
-    known = values[~np.isnan(values)]
-    return np.percentile(known, [2.5, 97.5]) if len(known) >= len(values) / 2 else np.full(2, np.nan)
+def _edges(
+    found: label_ranks.Ranked, means: np.ndarray, positives: np.ndarray, units: Sequence[np.ndarray], groups: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The interval of each label's average precision; NaN if all of its positive rows are in one unit."""
+    weights = np.ones((len(units), sum(map(len, units))))
+    for row, unit in zip(weights, units, strict=True):
+        row[unit] = 0
+    left = np.array([label_ranks.average_precisions(found, row) for row in weights])
+    edges = []
+    for mean, spread, count in zip(means.tolist(), jackknife.variance(left).tolist(), positives.tolist(), strict=True):
+        degrees = max(1, min(count, len(units)) - 1)
+        over = Sampling(spread, degrees, weights.shape[1], groups, count)
+        known = limits.of_mean([mean], (0, 1), over) if np.isfinite(mean + spread) else None
+        edges.append(known or [np.nan, np.nan])
+    low, high = np.array(edges).T
+    return low, high
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
@@ -96,7 +104,7 @@ def picture(scores: DataFrame) -> bytes:
         _draw_bars(axes, shown.iloc[part], names[part], height)
     which = "each label" if len(shown) == len(scores) else f"the {MOST} of {len(scores)} labels with the most positives"
     drawn.suptitle(f"Average precision of {which}, out of fold", fontsize=10, x=0.01, horizontalalignment="left")
-    drawn.supxlabel("bar and line: average precision, 95 % bootstrap interval; tick: chance level", fontsize=8)
+    drawn.supxlabel("bar and line: average precision, 95 % interval; tick: chance level", fontsize=8)
     return png(drawn)
 
 
@@ -128,7 +136,7 @@ def section(run: Path) -> str:
         "class",
         "positives",
         "AP",
-        "95 % bootstrap interval",
+        "95 % interval",
         "chance level",
         "AUROC",
         "precision",

@@ -118,6 +118,6 @@ def _over_seeds(own: MetricComparison, wide: int) -> Sequence[str]:
         return []
     lines = ["  95 % intervals over seeds (t): what the draw of a training changes, on the same folds"]
     for name, found in own.seeds.items():
-        edges = interval(found["interval_95_t"])
+        edges = interval(found["interval_95"])
         lines.append(f"  {name:{wide}}  {number(found['mean'])} {edges} over {found['n']} seeds")
     return lines

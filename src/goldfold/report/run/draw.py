@@ -96,6 +96,7 @@ def _draw_retrieval(experiment: Experiment, whole: Outcome, measured: Retrieval,
         title=run_name(run),
         targets=competition.targets[:1],
         private_images=competition.private_images,
+        split=retrieval.of_first_split(measured),
     )
     for name, picture in drawn.items():
         write_bytes(run / name, picture)

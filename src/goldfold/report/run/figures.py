@@ -176,10 +176,10 @@ def fold_scores(metrics: Mapping[str, Mapping[str, Any]]) -> bytes:
     """
     shown = list(metrics.items())[:MAX_PANELS]
     folds = list(shown[0][1]["folds"])
-    labels = [f"fold {fold}" for fold in folds] + ["mean of folds" + ("\n(95 % t interval)" if len(folds) > 1 else "")]
+    labels = [f"fold {fold}" for fold in folds] + ["mean of folds\n(95 % interval)"]
     heights = [*range(len(folds)), len(folds) + 0.6]
     if any("pooled" in summary for _, summary in shown):
-        labels, heights = [*labels, "all rows pooled\n(95 % bootstrap interval)"], [*heights, len(folds) + 2.2]
+        labels, heights = [*labels, "all rows pooled\n(95 % interval)"], [*heights, len(folds) + 2.2]
     drawn = figure(0.9 + 0.28 * heights[-1])
     panels = drawn.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     panels[0].set_yticks(heights, labels)
@@ -193,11 +193,11 @@ def _draw_forest(axes: Axes, name: str, summary: Mapping[str, Any], heights: Seq
     """Draw a forest plot: scores as dots at these heights, with intervals as bars."""
     for (fold, score), y in zip(summary["folds"].items(), heights, strict=False):
         _draw_dot(axes, y, score, None, fold_color(int(fold)), "o")
-    _draw_dot(axes, heights[len(summary["folds"])], summary["mean"], summary["interval_95_t"], INK, "D")
+    _draw_dot(axes, heights[len(summary["folds"])], summary["mean"], summary.get("interval_95"), INK, "D")
     if "pooled" in summary:
-        _draw_dot(axes, heights[-1], summary["pooled"], summary["pooled_interval_95_bootstrap"], INK, "s")
+        _draw_dot(axes, heights[-1], summary["pooled"], summary.get("pooled_interval_95"), INK, "s")
     axes.axhspan(len(summary["folds"]) - 0.4, heights[-1] + 0.9, color=FAINT, alpha=0.45, linewidth=0)
-    edges = [summary.get(name) or () for name in ("interval_95_t", "pooled_interval_95_bootstrap")]
+    edges = [summary.get(name) or () for name in ("interval_95", "pooled_interval_95")]
     chance, values = summary["chance"], [*summary["folds"].values(), *edges[0], *edges[1]]
     where = "dashed"
     if within_reach(chance, values):

@@ -15,7 +15,7 @@ from goldfold.io.formatting import difference, interval, number, plain
 from goldfold.report.plotting.markdown import code, folded, table
 from goldfold.report.retrieval import hash_curves
 from goldfold.report.retrieval import page as retrieval
-from goldfold.report.run import blends, classes, confusion, fits, hidden_scores
+from goldfold.report.run import blends, classes, confusion, fits, hidden_scores, interval_text
 from goldfold.report.run.hidden_scores import HiddenScore
 from goldfold.trust.experiment_log.remarks import REMARKS
 
@@ -24,7 +24,7 @@ LEVELS = ("error", "warning", "note")
 PICTURES = {
     "fold_scores.png": "Score of each fold, their mean with its 95 % interval, and the chance level",
     "learning_curves.png": "Training losses, metric and learning rates of each fold, with the selected epochs",
-    classes.PICTURE: "Average precision of each label, with its 95 % bootstrap interval and chance level",
+    classes.PICTURE: "Average precision of each label, with its 95 % interval and chance level",
     hash_curves.PICTURE: "Precision and recall of hash codes within each Hamming radius, with the chance level",
     confusion.PICTURE: "Confusion matrix: share of each true class's rows that are predicted as each class",
     "most_wrong.png": "Training images with the largest out-of-fold errors",
@@ -118,8 +118,7 @@ def _result(
             f"trained model is {distance}."
         )
     if "pooled" in summary:
-        count, edges = sum(rows[int(fold)] for fold in summary["folds"]), summary["pooled_interval_95_bootstrap"]
-        spread = f"95 % bootstrap interval over rows {interval(edges)}" if edges else "too few rows for an interval"
+        count, spread = sum(rows[int(fold)] for fold in summary["folds"]), interval_text.of_pooled(summary)
         lines.append(f"Pooled over all {count:,} out-of-fold rows: {number(summary['pooled'])}, {spread}.")
     if hidden:
         distance = difference(hidden.score, summary["mean"], "the mean over folds")
@@ -130,10 +129,10 @@ def _result(
 
 def _headline(name: str, summary: Mapping[str, Any]) -> str:
     if summary["sd_ddof1"] is None:
-        return f"**{name} {number(summary['mean'])}** (one fold: no spread, no interval)"
+        return f"**{name} {number(summary['mean'])}** (one fold: no spread), {interval_text.of_mean(summary)}"
     return (
         f"**{name} {number(summary['mean'])} ± {number(summary['sd_ddof1'])}** (mean ± sd over folds, ddof=1, "
-        f"n={summary['n']}), 95 % t interval of the mean {interval(summary['interval_95_t'])}"
+        f"n={summary['n']}), {interval_text.of_mean(summary)}"
     )
 
 
@@ -156,14 +155,14 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
     """Table of all metrics."""
     lines = []
     for name, summary in metrics.items():
-        edges, bootstrap = summary["interval_95_t"], summary.get("pooled_interval_95_bootstrap")
+        edges, pooled = summary.get("interval_95"), summary.get("pooled_interval_95")
         columns = {
             "metric": name,
             "mean": number(summary["mean"]),
-            f"sd (ddof=1, n={summary['n']})": number(summary["sd_ddof1"]) if edges else "-",
-            "95 % t interval of mean": interval(edges) if edges else "-",
+            f"sd (ddof=1, n={summary['n']})": number(summary["sd_ddof1"]) if summary["n"] > 1 else "-",
+            "95 % interval of mean": interval(edges) if edges else "-",
             "pooled": number(summary["pooled"]) if "pooled" in summary else "-",
-            "95 % bootstrap interval of pooled": interval(bootstrap) if bootstrap else "-",
+            "95 % interval of pooled": interval(pooled) if pooled else "-",
             "chance level": number(summary["chance"]),
             "untrained": number(summary["untrained"]["mean"]) if "untrained" in summary else "-",
             "best possible": number(summary["best_possible"]) if "best_possible" in summary else "-",
@@ -171,13 +170,9 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
             "better": _better(summary),
         }
         lines.append(columns)
-    note = (
-        "The t interval is over folds, which share training rows, so it is somewhat too narrow. The bootstrap "
-        "resamples the pooled out-of-fold rows, in whole groups if the competition has groups."
-    )
     absent = {key.replace("_", " ") for key in OPTIONAL if not any(key in summary for summary in metrics.values())}
     lines = [{key: value for key, value in columns.items() if key not in absent} for columns in lines]
-    return f"{table(list(lines[0]), [list(columns.values()) for columns in lines])}\n\n{note}"
+    return f"{table(list(lines[0]), [list(columns.values()) for columns in lines])}\n\n{interval_text.EXPLAINED}"
 
 
 def _retrieval(run: Path, metrics: Mapping[str, Any]) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 from goldfold.experiment.run_folders import FINISHED
 from goldfold.io.files import read_json
-from goldfold.io.formatting import interval, number
+from goldfold.io.formatting import number
+from goldfold.report.run import interval_text
 from goldfold.trust.audits import Finding
 
 
@@ -47,15 +48,13 @@ def table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
 def _lines(summary: Mapping[str, Any]) -> list[str]:
     values = " ".join(number(value) for value in summary["folds"].values())
     if summary["sd_ddof1"] is None:
-        spread = f"{number(summary['mean'])} (one fold: no spread, no interval)"
+        spread = f"{number(summary['mean'])} (one fold: no spread), {interval_text.of_mean(summary)}"
     else:
         sd = f"± {summary['sd_ddof1']:.4f} sd (ddof=1, n={summary['n']})"
-        spread = f"{number(summary['mean'])} {sd}, 95 % t interval {interval(summary['interval_95_t'])}"
+        spread = f"{number(summary['mean'])} {sd}, {interval_text.of_mean(summary)}"
     lines = [f"  folds   {spread}   each {values}"]
     if "pooled" in summary:
-        edges = summary["pooled_interval_95_bootstrap"]
-        text = f"95 % bootstrap interval over rows {interval(edges)}" if edges else "too few rows for an interval"
-        lines.append(f"  pooled  {number(summary['pooled'])}, {text}")
+        lines.append(f"  pooled  {number(summary['pooled'])}, {interval_text.of_pooled(summary)}")
     low, high = summary["bounds"]
     better = "higher" if summary["higher_is_better"] else "lower"
     best = f", best possible {number(summary['best_possible'])}" if "best_possible" in summary else ""

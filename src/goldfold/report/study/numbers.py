@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from goldfold.experiment.scoring import fold_statistics
+from goldfold.experiment.intervals.limits import over_folds
 from goldfold.io.formatting import number as score
 from goldfold.io.formatting import shown, signed, signed_interval, width
 from goldfold.trust.comparisons import Difference, difference
@@ -153,7 +153,7 @@ class Facts:
 
     def interval(self, trial: TrialRecord) -> Sequence[float] | None:
         """The 95 % t interval of a complete trial's mean over folds."""
-        return fold_statistics(list(trial.folds.values()), self.bounds)["interval_95_t"]
+        return over_folds(list(trial.folds.values()), self.bounds)
 
     @property
     def left_out(self) -> float | None:

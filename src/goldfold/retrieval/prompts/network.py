@@ -16,7 +16,7 @@ CONTEXT_SD = 0.02  # of the first vectors of the identities, as published
 
 
 class PromptedEmbedder(nn.Module):
-    """A module from pixels uint8 (n, s, s, 3) to embeddings float32 (n, d) of length 1.
+    """A module from pixels uint8 (n, h, w, 3) to embeddings float32 (n, d) of length 1.
 
     Parts without trainable parameters stay in evaluation mode. A frozen text tower is not among the weights, so that
     checkpoints do not repeat it.
@@ -88,7 +88,7 @@ class PromptedEmbedder(nn.Module):
             images = self.project(inputs)
             return {"image_text": self.image_text(images, self.texts(labels, prompts), labels)}
         found = self.image(inputs, self.losses.needs_inner)
-        views = Views(found.last, self.project(found.last), found.inner)
+        views = Views(found.last, self.project(found.pooled), found.inner)
         return self.losses(views, self._texts_of_losses(), labels)
 
     def _texts_of_losses(self) -> Tensor | None:
@@ -108,10 +108,10 @@ class PromptedEmbedder(nn.Module):
 
     def embed(self, pixels: Tensor) -> Tensor:
         """Return embeddings: the feature, its projection, or both in a row, of length 1."""
-        feature = self.image(pixels).last
-        chosen = {"feature": (feature,), "projection": (self.project(feature),)}
-        parts = chosen.get(self.params.embedding) or (feature, self.project(feature))
-        return F.normalize(torch.cat([part.float() for part in parts], dim=1), dim=1)
+        found = self.image(pixels)
+        parts = {"feature": found.last, "projection": self.project(found.pooled)}
+        chosen = [part for name, part in parts.items() if self.params.embedding in ("concat", name)]
+        return F.normalize(torch.cat([part.float() for part in chosen], dim=1), dim=1)
 
     def texts(self, labels: Tensor, prompts: Tensor) -> Tensor:
         """Return the features (n, d) of prompts with the vectors of identities; equal pairs are computed once."""

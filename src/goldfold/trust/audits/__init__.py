@@ -42,6 +42,7 @@ from goldfold.trust.audits.scores import (
     training_rows_in_database,
     worse_than_chance,
 )
+from goldfold.trust.audits.selection import best_of_runs
 from goldfold.trust.audits.training import collapse, dead_loss_terms, did_not_learn, learning_rates, orphan_parameters
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "Level",
     "batch_dependent_predictions",
     "below_untrained",
+    "best_of_runs",
     "collapse",
     "comparable_numbers",
     "constant_columns",

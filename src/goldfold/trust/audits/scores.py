@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from goldfold.optional_parts import PermutationTest
 
 FEW = 10  # rows of the rarest class below which a score is always reported
-FEW_FOLDS = 3  # below this, the interval over rows says more than that over folds
+FEW_FOLDS = 3  # below this, the variance between folds is hardly known
 SIGNIFICANCE = 0.05
 ROUNDING = 1e-9
 
@@ -24,8 +24,8 @@ ROUNDING = 1e-9
 def worse_than_chance(name: str, summary: Mapping[str, Any]) -> list[Finding]:
     """Report a score that is not better than chance: below it, with chance inside its 95 % interval, or out of reach.
 
-    summary: of the metric `name`, as in metrics.json. The interval is that over folds; for one or two folds that
-    over rows where there is one, since Student's t over two folds spans most of the range whatever the scores are.
+    summary: of the metric `name`, as in metrics.json. One or two folds are judged by how rows vary within them, since
+    two scores do not tell how much folds do.
     """
     chance, mean, sign = summary["chance"], summary["mean"], 1 if summary["higher_is_better"] else -1
     best = summary.get("best_possible", summary["bounds"][summary["higher_is_better"]])
@@ -41,13 +41,13 @@ def worse_than_chance(name: str, summary: Mapping[str, Any]) -> list[Finding]:
             "well. Look for swapped labels, a wrong positive class, or training that did not happen"
         )
         return [Finding("worse_than_chance", "warning", message, "all folds")]
-    edges, over, of_rows = summary["interval_95_t"], "folds", summary.get("pooled_interval_95_bootstrap")
-    if summary["n"] < FEW_FOLDS and of_rows:
-        edges, over = of_rows, "rows"
+    edges, over = summary["interval_95"], "interval"
+    if summary["n"] < FEW_FOLDS:
+        edges, over = summary.get("interval_95_within_folds"), "interval over rows"
     if edges and edges[0] <= chance <= edges[1]:
         message = (
             f"{name} {number(mean)} is not significantly better than the chance level {number(chance)}: its 95 % "
-            f"interval over {over} is {interval(edges)}. Do not build on it before more folds, seeds or rows confirm it"
+            f"{over} is {interval(edges)}. Do not build on it before more folds, seeds or rows confirm it"
         )
         return [Finding("at_chance", "warning", message, "all folds")]
     return []
@@ -68,15 +68,15 @@ def training_rows_in_database(metric: Metric, summary: Mapping[str, Any]) -> lis
 
 
 def pooled_apart(name: str, summary: Mapping[str, Any]) -> list[Finding]:
-    """Report a pooled score that lies outside the interval over folds, as their mean lies outside that over rows.
+    """Report a pooled score outside the interval of the mean over folds, which lies outside the pooled score's, too.
 
     summary: of the metric `name`, as in metrics.json.
     """
     pooled, mean = summary.get("pooled"), summary["mean"]
-    over_folds, over_rows = summary["interval_95_t"], summary.get("pooled_interval_95_bootstrap")
-    if pooled is None or not over_folds or not over_rows:
+    of_mean, of_pooled = summary["interval_95"], summary.get("pooled_interval_95")
+    if pooled is None or not of_mean or not of_pooled:
         return []
-    if over_folds[0] <= pooled <= over_folds[1] or over_rows[0] <= mean <= over_rows[1]:
+    if of_mean[0] <= pooled <= of_mean[1] or of_pooled[0] <= mean <= of_pooled[1]:
         return []
     message = (
         f"{name} is {number(mean)} on average within folds and {number(pooled)} over all rows pooled, each outside the "

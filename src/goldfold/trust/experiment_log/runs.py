@@ -144,7 +144,7 @@ def _metrics(folder: Path) -> dict[str, dict[str, Any]]:
     """Metric -> summary, with the keys that the log reads."""
     found = read_json(folder / "metrics.json")
     for summary in found.values():
-        float(summary["mean"]), float(summary["chance"]), summary["protocol"], summary["interval_95_t"]
+        float(summary["mean"]), float(summary["chance"]), summary["protocol"], summary.get("interval_95")
         if not summary["folds"] or len(summary["bounds"]) != 2:
             raise ValueError("metrics.json has a metric without folds or range")
     if not found:

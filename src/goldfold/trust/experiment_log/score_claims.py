@@ -126,6 +126,6 @@ def _against_chance(claim: Claim, metric: str, run: LoggedRun) -> tuple[Verdict,
     agrees = _turn(claim, summary) * (summary["mean"] - summary["chance"]) > ROUNDING
     if agrees == claim.negated:
         return "untrue", told
-    low, high = summary["interval_95_t"] or (float("-inf"), float("inf"))
+    low, high = summary.get("interval_95") or (float("-inf"), float("inf"))
     inside = low <= summary["chance"] <= high
     return ("not_shown", f"not shown: {told}, interval [{low:.4f}, {high:.4f}]") if inside else ("true", told)

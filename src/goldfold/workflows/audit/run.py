@@ -19,6 +19,7 @@ from goldfold.trust.run_audits import after_training
 from goldfold.trust.run_checks import batch_dependence, of_run
 from goldfold.workflows.audit.data import cached_features
 from goldfold.workflows.audit.result import Audit
+from goldfold.workflows.conclude import among_runs
 
 
 def audit_run(workspace: Workspace, run: Path, *, device: str | None = None, accept: Sequence[str] = ()) -> Audit:
@@ -33,14 +34,15 @@ def audit_run(workspace: Workspace, run: Path, *, device: str | None = None, acc
     experiment = found.experiment
     fits = load_fits(experiment, run)
     whole = combine_fits(experiment, fits)
-    runs = sum((each / FINISHED).exists() for each in run.parent.iterdir())
-    after = after_training(experiment, fits, whole, runs=max(1, runs))
+    others = [each for each in run.parent.iterdir() if each != run and (each / FINISHED).exists()]
+    after = after_training(experiment, fits, whole, runs=len(others) + 1)
     changes = (*read_json(run / "reproduce.json").get("code_changes", ()), *found.code_changes)
     checks = [
         *of_data(found, MOST_COMPARED),
         cached_features(workspace.cache, found.contents[0].tolist(), "path" in experiment.tables.train),
         made("changes of the code since the run was started", ["code_changed"], code_changed(changes, "all folds")),
         *of_run(experiment, fits, whole, after),
+        made("the lead of the best of many runs", ["best_of_runs"], among_runs(run, others)),
         batch_dependence(experiment, run, fits[0]),
     ]
     workspace.observer.close()

@@ -112,3 +112,28 @@ TRAINING_ROWS_IN_DATABASE = FindingKind(
     cure="Judge codes by the same metric of held-out rows, which is reported beside it.",
     example="map_of_codes is 0.7731, where queries search the rows that their model trained on, ...: ...",
 )
+
+BEST_OF_RUNS = FindingKind(
+    code="best_of_runs",
+    topic="Scores",
+    levels=("note",),
+    found="the best of five or more runs, with the lead that luck gives the best",
+    seen="The run has the best mean of at least five runs with its folds and protocol. The message compares its lead "
+    "over their mean with the lead that the best of as many equal runs would have by luck.",
+    misleads="The best of many looks better than it is on other rows.",
+    cure='Train it and its rivals on other folds (`SET="seed=1"`), and compare those.',
+    example="this is the best of 20 runs on these folds by auroc: it leads their mean by 0.0060, and the best of 20 "
+    "equal runs would lead by about 0.0055 by luck. ...",
+)
+
+CV_NOT_CONFIRMED = FindingKind(
+    code="cv_not_confirmed",
+    topic="Scores",
+    levels=("error",),
+    found="a score on hidden labels or a leaderboard below what the CV lets expect",
+    seen="The score on the hidden labels or on a leaderboard is worse than 95 % of the scores that as many rows like "
+    "those of the folds would give.",
+    misleads="A CV that the test rows do not confirm does not tell which run is better on them.",
+    cure="Look for the causes that the message lists, the most likely first, before you rank runs by this CV.",
+    example="auroc 0.7100 is worse than CV 0.9342 lets expect: ...",
+)
