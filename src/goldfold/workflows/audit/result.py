@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from goldfold.errors import GoldfoldError, way_on
 from goldfold.report.plotting import markdown
-from goldfold.report.run import audit as report
 from goldfold.trust.audits import Check, Finding, findings_of
+from goldfold.workflows.audit import text as report
 
 
 @dataclass(frozen=True, kw_only=True)
