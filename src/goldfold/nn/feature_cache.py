@@ -73,7 +73,7 @@ def cached_by_hash(
     items: the hash of each item's content, and what `extract` gets.
     """
     folder = cache / "features" / _digest(f"{key} {np.dtype(dtype)}".encode())
-    known = dict(_stored(folder))
+    known = dict(stored(folder))
     missing = {name: item for name, item in items if name not in known}
     shards = _extract(missing, partial(_features_of, extract, dtype), batch_size, progress)
     for names, features in shards:
@@ -126,8 +126,8 @@ def cached_extractor(
     return features_of
 
 
-def _stored(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Content hash and features of each item in the folder's intact shards."""
+def stored(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the content hash and the features of each item in the intact shards of a folder of the cache."""
     for shard in sorted(folder.glob("*.npz")):
         content = shard.read_bytes()
         if _digest(content) != shard.stem:

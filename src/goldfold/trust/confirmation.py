@@ -32,6 +32,16 @@ SUSPICIOUS = frozenset(
         "stale_data",
         "pooled_apart",
         "proxy_validation",
+        "target_in_column",
+        "undeclared_group",
+        "time_behind_folds",
+        "order_tells_target",
+        "near_duplicate_images",
+        "near_duplicate_rows",
+        "label_in_path",
+        "batch_dependent_predictions",
+        "drifting_column",
+        "best_of_runs",
     }
 )
 """Codes of findings that make a CV score optimistic."""

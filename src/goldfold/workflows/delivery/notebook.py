@@ -12,7 +12,7 @@ from pathlib import Path
 
 import goldfold
 from goldfold.ensemble.kept_blender import member_folders
-from goldfold.errors import GoldfoldError
+from goldfold.errors import GoldfoldError, way_on
 from goldfold.experiment import run_folders as runs
 from goldfold.experiment.setup import CODE_CHANGED, Prepared, rebuild
 from goldfold.experiment.workspace import Workspace
@@ -199,7 +199,7 @@ def _refuse_differences(bundle: Bundle, checked: Checked, accepted: Collection[s
         raise GoldfoldError(
             DIFFERS,
             f"the notebook predicts something else in an empty folder than the run did ({checked.told}): look for what "
-            f"its recipe reads or draws anew, or add --accept {DIFFERS} to write it nevertheless",
+            f"its recipe reads or draws anew, or write it nevertheless ({way_on(DIFFERS)})",
         )
 
 

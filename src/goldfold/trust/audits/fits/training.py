@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from goldfold.trust.audits.columns import CONSTANT_FEATURE
 from goldfold.trust.audits.findings import Finding, Level, first_three
 
 TINY = 1e-5  # of the largest gradient norm beside it, below which a gradient moves nothing
@@ -113,7 +114,7 @@ def never_stepped(facts: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
     return findings
 
 
-def constant_features(facts: Mapping[str, Any], where: str) -> list[Finding]:
+def constant_loss_inputs(facts: Mapping[str, Any], where: str) -> list[Finding]:
     """Report features that a loss compares and that are the same for every sample.
 
     facts: stage -> `constant_features`, a list of places.
@@ -125,7 +126,7 @@ def constant_features(facts: Mapping[str, Any], where: str) -> list[Finding]:
                 f"{first_three(places)} is the same for every sample (sd below 1e-6) in each epoch's first batch: "
                 "a loss learns nothing from it. Check the pooling, such as the position of the token that is read"
             )
-            findings.append(Finding("constant_feature", "warning", message, f"{where}, stage {stage}"))
+            findings.append(CONSTANT_FEATURE(message, f"{where}, stage {stage}"))
     return findings
 
 
