@@ -43,7 +43,7 @@ def _folds(found: Prepared) -> list[Check]:
     (contents, test_contents), ids = found.contents, data.train["id"]
     files = "path" in data.train
     shared = audits.shared_contents(folds, contents, ids, files=files)
-    copies = audits.copies_in_test(contents, ids, test_contents, data.test["id"])
+    copies = audits.copies_in_test(contents, ids, test_contents, data.test["id"], files)
     checks = [
         made("rows on both sides of a fold", ["shared_rows"], audits.shared_rows(folds)),
         made("equal contents on both sides of a fold", ["shared_contents"], shared),

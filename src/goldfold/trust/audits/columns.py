@@ -49,8 +49,8 @@ CONSTANT_FEATURE = FindingKind(
     seen="A column of the table has one value in all train rows (a note); a feature's sd over the rows is below 1/1000 "
     "of the typical sd in its block (a warning); or all vectors of a block have one length, the sd of their log-norms "
     "being below 0.001 (a note: it matters where a recipe uses the length). In training, a feature that a loss "
-    "compares or joins with others has an sd below 1e-6 over the samples of the first batch of every epoch (a warning), "
-    "as the texts of CLIP's text tower have at the start token.",
+    "compares or joins with others has an sd below 1e-6 over the samples of each epoch's first batch (a warning), as "
+    "the texts of CLIP's text tower have at the start token.",
     misleads="An input that never changes adds nothing, and an ablation of it proves nothing.",
     cure="Drop it, or look why it is constant: read from the wrong place or token, or normalized before.",
     example="1 of 40 columns of the train table has one value, 'site': ...",
