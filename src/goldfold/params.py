@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, create_model
 from pydantic.fields import FieldInfo
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -86,7 +86,7 @@ Epochs = Annotated[int, Role.EPOCHS]
 BackboneName = Annotated[str, Role.BACKBONE]
 Pretrained = Annotated[bool, Role.PRETRAINED]
 Models = Annotated[Literal["one", "per_class"], Role.MODELS]
-Towers = Annotated[str, Role.TOWERS]
+Towers = Annotated[str, Role.TOWERS, BeforeValidator(lambda folder: "" if folder is None else folder)]  # SET="towers="
 Column = Annotated[str, Role.COLUMN]
 Libraries = Annotated[Literal["one", "per_class"], Role.LIBRARIES]
 LabelColumn = Annotated[str | None, Role.COLUMN, Role.LABEL]
