@@ -1,4 +1,4 @@
-"""Verbs that look into finished runs: epochs, pick, compare, ablate, query, gains, log, remark."""
+"""Verbs that look into finished runs: epochs, pick, compare, ablate, query, gains, log, remark, report, site."""
 
 from __future__ import annotations
 
@@ -64,6 +64,14 @@ def gains(arguments: Namespace, project: Project) -> None:
 
 def log(arguments: Namespace, project: Project) -> None:
     print(project.log(arguments.comp))
+
+
+def report(arguments: Namespace, project: Project) -> None:
+    print(project.run(arguments.run, finished=True).report())
+
+
+def site(arguments: Namespace, project: Project) -> None:
+    print(project.site())
 
 
 def remark(arguments: Namespace, project: Project) -> None:
