@@ -16,8 +16,8 @@ from goldfold.report.page import markup
 from goldfold.report.page.layout import document
 from goldfold.report.page.twin import section
 
-HEADER = ("run", "metric", "score", "95 % interval", "findings", "started (UTC)")
-SIDES = ("left", "left", "right", "right", "right", "left")
+HEADER = ("run", "score", "95 % interval", "findings", "started (UTC)", "metric")
+SIDES = ("left", "right", "right", "right", "left", "left")
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ def _row(run: Path, root: Path) -> list[str]:
     edges, began = summary.get("interval_95"), str(read_json(run / "reproduce.json").get("started", "-"))
     return [
         f"[{run.name}]({_address(run / REPORT, root)})",
-        name,
         number(summary["mean"]),
         interval(edges) if edges else "-",
         str(len(read_json(run / "findings.json"))),
         began[:16].replace("T", " "),
+        name,
     ]
 
 

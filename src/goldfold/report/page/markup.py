@@ -128,7 +128,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], sides: Sequence[
 
 
 def _row(tag: str, cells: Sequence[str], sides: Sequence[str]) -> str:
-    kinds = ["text" if len(cell) > LONG else side for cell, side in zip(cells, sides, strict=True)]
+    kinds = [f"text {side}" if len(cell) > LONG else side for cell, side in zip(cells, sides, strict=True)]
     made = (f'<{tag} class="{kind}">{inline(cell)}</{tag}>' for cell, kind in zip(cells, kinds, strict=True))
     return f"<tr>{''.join(made)}</tr>"
 

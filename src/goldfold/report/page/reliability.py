@@ -32,8 +32,8 @@ def section(run: Path) -> tuple[str, str]:
     note = (
         f"Expected calibration error {number(expected_error(found))}: the mean distance of probability and share, "
         "weighted by rows, on pooled out-of-fold predictions. Of two classes the probability of the second is compared "
-        "with its share, of more the largest probability with how often that class is right. Points on the diagonal "
-        "are calibrated; below it the model is too confident."
+        "with its share, of more the largest probability with how often that class is right. Below the diagonal it "
+        "happens less often than predicted, above it more often."
     )
     return svg(found), f"{note}\n\n{table(header, lines)}"
 
