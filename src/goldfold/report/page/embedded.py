@@ -10,6 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from goldfold.report.plotting import photographs
+
 MOST = 3_000_000  # bytes of all pictures of a page; base64 makes 4 MB of them, so that a page stays below 5 MB
 SCALES = (1.0, 0.75, 0.5, 0.35, 0.2, 0.1)
 QUALITY = 80  # of WebP, from 0 to 100
@@ -23,7 +25,7 @@ def embedding(folder: Path, names: Iterable[str], most: int = MOST) -> Callable[
     """
     found = {name: folder / name for name in dict.fromkeys(names) if (folder / name).is_file()}
     shares = _shares({name: path.stat().st_size for name, path in found.items()}, most)
-    sources = {name: _source(path.read_bytes(), shares[name]) for name, path in found.items()}
+    sources = {name: _source(photographs.drawn(path), shares[name]) for name, path in found.items()}
 
     def figure(caption: str, name: str) -> str:
         if name not in sources:
@@ -48,7 +50,7 @@ def _source(picture: bytes, most: int) -> str:
     """The address that holds a picture of at most `most` bytes, or of the smallest size there is."""
     if len(picture) <= most:
         return f"data:image/png;base64,{b64encode(picture).decode()}"
-    image: np.ndarray = np.asarray(cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR))
+    image = photographs.decoded(picture)
     encoded = b""
     for scale in SCALES:
         encoded = _webp(image, min(scale, LONGEST / max(image.shape)))

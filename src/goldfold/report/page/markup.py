@@ -15,7 +15,7 @@ Picture = Callable[[str, str], str]  # (caption, file name) -> HTML
 IMAGE = re.compile(r"!\[(?P<caption>.*)\]\((?P<name>[\w.-]+\.png)\)")
 FOLDED = re.compile(r"<summary>(?P<title>.*)</summary>")
 RIGHT = re.compile(r":?-+:")  # the rule of a column whose cells are aligned right
-LINK = re.compile(r"\[([^\[\]]+)\]\(((?:https://|[\w.#-])[\w./#?=&;%-]*)\)")
+LINK = re.compile(r"(?<!!)\[([^\[\]]+)\]\(((?:https://|[\w.#-])[\w./#?=%-]*)\)")
 LEVEL = re.compile(r"\*\*(error|warning|note)\*\*")
 LONG = 40  # characters of a cell from which it is broken into lines
 
