@@ -141,6 +141,7 @@ def test_the_scale_puts_scores_in_proportion_and_cuts_names_apart() -> None:
     places = [float(x) for x in re.findall(r'cx="([\d.]+)"', svg)]
     chance, own, best = places[1], places[0], places[2]
     assert (own - chance) / (best - chance) == pytest.approx(0.6, abs=0.01)
+    assert (chance, best) == (scale.EDGE, scale.WIDTH - scale.EDGE)
     assert len(set(re.findall(r"<text x=\"8\"[^>]*>([^<]*)</text>", svg))) == len(marks)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ from urllib.parse import unquote
 import pytest
 from error_codes import raises_code
 from page_tags import Tags
-from planted_runs import plant
+from planted_runs import edit, plant
 
 from goldfold.cli.main import main
 from goldfold.project import Project
@@ -28,9 +29,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = Project(root, quiet=True).train("blobs", "perceptron", epochs=2).folder
     metric = next(iter(Project(root, quiet=True).run("perceptron-r1").metrics))
     plant(run, NAME, day=1, mean=0.9, metric=metric)
-    plant(run, "other-r1", day=2, metric="rmse")
+    other = plant(run, "other-r1", day=2, metric=metric)
+    edit(other / "metrics.json", **{metric: {**summary_of(other, metric), "protocol": "on one split"}})
     plant(run, "later-r1", day=3, mean=0.7, metric=metric)
     return root
+
+
+def summary_of(run: Path, metric: str) -> dict:
+    return json.loads((run / "metrics.json").read_text(encoding="utf-8"))[metric]
 
 
 @pytest.fixture
