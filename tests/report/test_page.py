@@ -109,7 +109,7 @@ def test_pictures_stay_below_the_limit_and_small_ones_as_they_are(tmp_path: Path
         (
             {},
             [{"level": "note", "code": "a"}, {"level": "warning", "code": "b"}],
-            "most severe finding: warning `b`, of 2 codes in all",
+            "; the most severe of 2 findings: warning `b`.",
         ),
         (
             {"folds": {"0": 0.8, "1": 0.8}, "untrained": {"folds": {"0": 0.8, "1": 0.9}, "mean": 0.85}},

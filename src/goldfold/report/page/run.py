@@ -15,6 +15,8 @@ from goldfold.report.page.embedded import embedding
 from goldfold.report.page.layout import document
 from goldfold.report.page.twin import section
 from goldfold.report.page.verdict import verdict
+from goldfold.report.retrieval import hash_curves
+from goldfold.report.retrieval import page as retrieval
 
 SHOWN = 8  # earlier runs on the scale, the newest ones
 PLACES = {  # picture -> section in which it stands; others stand in "Pictures"
@@ -24,6 +26,8 @@ PLACES = {  # picture -> section in which it stands; others stand in "Pictures"
     "confusion.png": "Classes",
     "most_wrong.png": "Most wrong",
     "blend.png": "Blend",
+    hash_curves.PICTURE: "Retrieval",
+    **dict.fromkeys(retrieval.PICTURES, "Retrieval"),
 }
 ORDER = (  # of the sections; others stand before "Budget"
     "Findings",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from goldfold.io.formatting import count, interval, number
+from goldfold.io.formatting import interval, number
 from goldfold.trust.comparisons import difference
 
 LEVELS = ("error", "warning", "note")
@@ -54,5 +54,5 @@ def _most_severe(findings: Sequence[Mapping[str, str]]) -> str:
         return "no findings"
     worst = min(findings, key=lambda finding: LEVELS.index(finding["level"]))
     codes = {finding["code"] for finding in findings}
-    told = f"most severe finding: {worst['level']} `{worst['code']}`"
-    return told + (f", of {count(len(codes), 'code')} in all" if len(codes) > 1 else "")
+    which = f"the most severe of {len(codes)} findings" if len(codes) > 1 else "one finding"
+    return f"{which}: {worst['level']} `{worst['code']}`"
