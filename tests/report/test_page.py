@@ -75,7 +75,8 @@ def test_no_text_becomes_a_tag(text: str) -> None:
 def test_a_page_holds_its_pictures_and_no_other_file(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((4, 4, 3), np.uint8))
     text = "# T\n\n![one](a.png)\n\n## S\n\n![two](absent.png)\n\n![three](../outside.png)\n"
-    html = twin.write(tmp_path / "page.md", text).read_text(encoding="utf-8")
+    (tmp_path / "page.md").write_text(text, encoding="utf-8")
+    html = twin.write(tmp_path / "page.md").read_text(encoding="utf-8")
     found = Tags(html)
     assert [source.partition(",")[0] for source in found.sources] == ["data:image/png;base64"]
     assert base64.b64decode(found.sources[0].partition(",")[2]) == (tmp_path / "a.png").read_bytes()

@@ -136,7 +136,7 @@ def _written(
     for file, content in contents.items():
         write_text(folder / file, content)
     write_bytes(folder / "ablation.png", ablation.picture(found, runs))
-    twin.write(folder / "ablation.md", contents["ablation.md"])
+    twin.write(folder / "ablation.md")
     files = tuple(folder / file for file in (*contents, "ablation.html", "ablation.png"))
     shown = f"{text}\n{folder}: {', '.join(file.name for file in files)}"
     return Ablation(runs=runs, comparison=found, table=table, text=shown, files=files)

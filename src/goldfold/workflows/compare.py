@@ -91,7 +91,8 @@ def compare(workspace: Workspace, wanted: Sequence[str], accept: Sequence[str] =
         first, other = each.compared.first, each.compared.other
         folder = folders[0].parent / PLACE / f"{first}-vs-{other}"
         private = competition.private_images
-        written = by_query.write(each, competition.targets[:1], folder, private_images=private)
+        page, *rest = by_query.write(each, competition.targets[:1], folder, private_images=private)
+        written = [page, twin.write(page), *rest]
         queries[f"{folders[0].parent.name}/{other}"] = by_query.per_query(each.compared)
         lines += [by_query.told(each.compared), f"  {folder}: {', '.join(path.name for path in written)}"]
         files += written
@@ -101,9 +102,8 @@ def compare(workspace: Workspace, wanted: Sequence[str], accept: Sequence[str] =
 def _comparison(rows: ComparedRuns, accept: Sequence[str]) -> Comparison:
     found = compare_runs(rows, accept)
     place = rows.folders[0].parent / PLACE / f"{page_name([each.name for each in rows.folders])}.md"
-    page = comparison.page(found)
-    write_text(place, page)
-    html = twin.write(place, page)
+    write_text(place, comparison.page(found))
+    html = twin.write(place)
     return Comparison(
         runs=found.runs,
         added=found.added,

@@ -119,7 +119,7 @@ def _write_page(facts: Facts, asked: Asked, config: str | None) -> None:
         drawn=drawn,
     )
     write_text(asked.folder / RECORD, text)
-    twin.write(asked.folder / RECORD, text)
+    twin.write(asked.folder / RECORD)
 
 
 def _train_command(facts: Facts, asked: Asked, config: str | None) -> str:

@@ -10,12 +10,9 @@ from goldfold.report.page.embedded import embedding
 from goldfold.report.page.layout import document
 
 
-def write(markdown: Path, text: str) -> Path:
-    """Write the page of a Markdown file beside it, with the pictures of its folder inside; returns its path.
-
-    markdown: the file. text: what it holds.
-    """
-    path = markdown.with_suffix(".html")
+def write(markdown: Path) -> Path:
+    """Write the page of a Markdown file beside it, with the pictures of its folder inside; returns its path."""
+    path, text = markdown.with_suffix(".html"), markdown.read_text(encoding="utf-8")
     title, before, parts = markup.sections(text)
     picture = embedding(path.parent, [name for _, name in markup.pictures(text)])
     body = [markup.html(before, picture)]

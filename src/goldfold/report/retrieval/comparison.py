@@ -11,7 +11,6 @@ from pandas import DataFrame
 
 from goldfold.io.files import write_bytes, write_text
 from goldfold.io.formatting import number, relative_change
-from goldfold.report.page import twin
 from goldfold.report.plotting.markdown import table
 from goldfold.report.plotting.row_labels import labels
 from goldfold.report.retrieval.similarities import histogram, median, overlap
@@ -84,10 +83,8 @@ def write(found: QueryComparison, targets: Sequence[str], folder: Path, *, priva
     for file, picture in pictures.items():
         write_bytes(folder / file, picture)
     write_text(folder / "per_query.csv", per_query(compared).to_csv(index=False))
-    text = page(compared, list(pictures))
-    write_text(folder / "comparison.md", text)
-    html = twin.write(folder / "comparison.md", text)
-    return [folder / "comparison.md", html, *(folder / file for file in ("per_query.csv", *pictures))]
+    write_text(folder / "comparison.md", page(compared, list(pictures)))
+    return [folder / file for file in ("comparison.md", "per_query.csv", *pictures)]
 
 
 def per_query(found: Compared) -> DataFrame:

@@ -73,9 +73,8 @@ def ledger(workspace: Workspace, competition: str | None = None) -> Ledger:
         page += [f"## {name}", markdown.code("\n".join(told).rstrip())]
         page += [f"![CV against leaderboard of {name}]({picture.name})"] if picture else []
     file = workspace.submissions / (f"ledger-{competition}.md" if competition else "ledger.md")
-    text = "\n\n".join([*page, *HOW]) + "\n"
-    write_text(file, text)
-    lines += [*HOW, f"all columns {export(workspace.ledger)}", f"page {twin.write(file, text)}"]
+    write_text(file, "\n\n".join([*page, *HOW]) + "\n")
+    lines += [*HOW, f"all columns {export(workspace.ledger)}", f"page {twin.write(file)}"]
     return Ledger(wanted, "\n".join(lines), pictures)
 
 
