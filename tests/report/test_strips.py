@@ -129,7 +129,7 @@ def test_long_words_of_any_script_stay_on_the_page(tmp_path: Path) -> None:
 
 def test_ids_of_a_query_and_its_answers_stay_apart() -> None:
     """Cut in their middle to the width of an image, all would read the same."""
-    captions = [f"board_{side}_of_the_second_line_in_hall_0052\nscratch" for side in ("left", "right", "upper")]
+    captions = [f"board_of_the_second_{side}_line_in_the_hall_0052\nscratch" for side in ("left", "right", "upper")]
     found = _apart(captions)
     assert len({canvas.shortened(each.partition("\n")[0], TILE) for each in captions}) == 1
     assert len({canvas.shortened(each.partition("\n")[0], TILE) for each in found}) == 3
