@@ -15,7 +15,7 @@ FANNED = $(if $(EXECUTOR),--executor "$(EXECUTOR)") $(if $(WORKERS),--workers $(
 ACCEPTED = $(addprefix --accept ,$(ACCEPT))
 RAY = $(if $(filter ray%,$(EXECUTOR)),.venv/ray)
 
-.PHONY: help demo test test-slow lint docs prepare train score grade refit epochs pick compare ablate query new list
+.PHONY: help demo test test-slow lint docs prepare audit train score grade refit epochs pick compare ablate query new list
 .PHONY: log remark report site environment
 .PHONY: tune dashboard blend gains test-ray submit download notebook ledger rank host host-add host-user test-clients
 .DEFAULT_GOAL := help
@@ -49,6 +49,9 @@ docs: .venv/docs      ## [SERVE=1]: build the documentation in site/; SERVE=1 sh
 prepare: .venv/ready  ## COMP=digits [FORCE=1]: prepare its data folder, again if data.py or a raw file changed
 	$(GOLDFOLD) prepare --comp "$(COMP)" $(if $(FORCE),--force)
 
+audit: .venv/ready    ## COMP=digits [CONFIG=baseline] [SET="seed=1"], or RUN=latest; [ACCEPT=shared_groups]: check data and folds before training, or a finished run again; fails on errors that are not accepted
+	@$(GOLDFOLD) audit $(if $(COMP),--comp "$(COMP)" --config "$(CONFIG)",--run "$(RUN)") $(ACCEPTED) $(if $(QUIET),--quiet) $(if $(COMP),$(SET))
+
 train: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [DEBUG=1] [SET="epochs=3 seeds=[0,1]"] [WORKERS=2] [EXECUTOR=ray] [ACCEPT=code_changed]: train on all folds, score out of fold, write a submission
 	$(GOLDFOLD) train --comp "$(COMP)" $(ACCEPTED) --config "$(CONFIG)" $(if $(DEBUG),--debug) $(FANNED) $(if $(QUIET),--quiet) $(SET)
 
@@ -68,7 +71,7 @@ pick: .venv/ready     ## [RUN=latest] EPOCH=15 [ACCEPT=code_changed]: predict wi
 	$(GOLDFOLD) pick --run "$(RUN)" $(ACCEPTED) --epoch "$(EPOCH)" $(if $(QUIET),--quiet)
 
 compare: .venv/ready  ## RUNS="a b" [ACCEPT="unequal_budget no_zero_shot_row"]: compare runs with the first one, paired over folds
-	$(GOLDFOLD) compare $(RUNS) $(if $(ACCEPT),--accept $(ACCEPT))
+	$(GOLDFOLD) compare $(RUNS) $(ACCEPTED)
 
 ablate: .venv/ready   ## COMP=digits CONFIG=baseline [SET="seeds=[0,1,2]"] [WORKERS=2] [HIDDEN=1] [ACCEPT=unequal_budget]: train a config and its variants in `ablation:`, compare them in one table
 	@$(GOLDFOLD) ablate --comp "$(COMP)" --config "$(CONFIG)" $(if $(HIDDEN),--hidden) $(if $(WORKERS),--workers $(WORKERS)) $(ACCEPTED) $(if $(QUIET),--quiet) $(SET)

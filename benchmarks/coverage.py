@@ -40,6 +40,21 @@ class Cell(NamedTuple):
     apart: float
 
 
+COLUMNS = (
+    "metric",
+    "rows",
+    "positives",
+    "groups",
+    "folds",
+    "data sets",
+    "true score",
+    "coverage",
+    "width",
+    "folds (t): coverage",
+    "width",
+)
+
+
 def dice() -> Metric:
     """The mean over images of a Dice score that the column `y` holds; of a tenth of them it is 0."""
 
@@ -143,7 +158,8 @@ def one(cell: Cell, random: np.random.Generator) -> Intervals | None:
         return None
     edges = limits.of_mean(scores, metric.bounds, jackknife.sampling(metric, parts, rarest))
     over_folds = limits.over_folds(scores, metric.bounds)
-    assert edges is not None and over_folds is not None
+    assert edges is not None
+    assert over_folds is not None
     return Intervals(float(np.mean(scores)), edges, over_folds)
 
 
@@ -167,10 +183,8 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
     grid = list(cells())
-    print(
-        "| metric | rows | positives | groups | folds | data sets | true score | coverage | width | folds (t): coverage | width |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    print(f"| {' | '.join(COLUMNS)} |")
+    print("|---" * len(COLUMNS) + "|")
     covered = []
     with ProcessPoolExecutor(arguments.processes) as pool:
         for cell, (used, truth, share, width) in zip(

@@ -25,10 +25,15 @@ SHAPES = {  # width, layers, heads
     "text tower of CLIP ViT-B/16": (512, 12, 8),
 }
 TOKENS, N_CTX, BATCH = 8, 4, 64  # of "A photo of a X X X X hand." with start and end
+START = 5  # tokens before the vectors, which a causal tower computes once for all identities
 
 
-def tower(width: int, layers: int, heads: int) -> text_towers.TextTower:
+def tower(name: str, width: int, layers: int, heads: int) -> text_towers.TextTower:
     shape = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": heads}
+    if "CLIP" in name:
+        clip = transformers.CLIPTextModel(transformers.CLIPTextConfig(**shape, intermediate_size=4 * width))
+        encoder = text_encoders.Encoder(clip.eval().requires_grad_(False), masked=True)
+        return text_towers.TextTower(encoder, lambda states, ids, mask: states[:, -1], nn.Identity(), list, "")
     config = transformers.BertConfig(**shape, intermediate_size=4 * width)
     model = transformers.BertModel(config, add_pooling_layer=False).eval().requires_grad_(False)
     encoder = text_encoders.Encoder(model, masked=True)
@@ -47,8 +52,8 @@ def epoch_seconds(text: text_towers.TextTower, width: int, identities: int, imag
         known, place = labels[rows].unique(return_inverse=True)
         ids = torch.ones(len(known), TOKENS + N_CTX, dtype=torch.int64)
         vectors = text.encode.token_vectors(ids)
-        vectors = torch.cat([vectors[:, :5], contexts[known], vectors[:, 5 + N_CTX :]], dim=1)
-        texts = text(ids, torch.ones_like(ids), vectors)[place]
+        vectors = torch.cat([vectors[:, :START], contexts[known], vectors[:, START + N_CTX :]], dim=1)
+        texts = text(ids, torch.ones_like(ids), vectors, START if text.encode.is_causal else 0)[place]
         loss(features[rows], texts, labels[rows]).backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -62,7 +67,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     for name, shape in SHAPES.items():
-        text = tower(*shape)
+        text = tower(name, *shape)
         times = [epoch_seconds(text, shape[0], options.identities, options.images) for _ in range(4)][1:]
         seconds = sorted(each for each, _ in times)
         spread = f"median of 3, {seconds[0]:.2f} to {seconds[2]:.2f}"

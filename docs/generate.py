@@ -1,4 +1,4 @@
-"""Write the generated parts of recipes.md and metrics.md: parameters of recipes, docstrings of metrics.
+"""Write the generated parts of recipes.md, metrics.md and findings.md: parameters, docstrings of metrics, codes.
 
     PYTHONPATH=src python docs/generate.py
 
@@ -8,13 +8,15 @@ a page differs from the sources.
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 import re
 import sys
 import types
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -22,9 +24,13 @@ from pydantic.fields import FieldInfo
 sys.path.insert(0, str(Path(__file__).parent))
 from docstrings import to_markdown
 
+if TYPE_CHECKING:
+    from goldfold.trust.audits import FindingKind
+
 PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 COMPARED = {"Ge": "≥ ", "Gt": "> ", "Le": "≤ ", "Lt": "< "}
-PAGES = ("recipes.md", "metrics.md")
+PAGES = ("recipes.md", "metrics.md", "findings.md")
+TOPICS = ("Leakage", "Folds and test rows", "Data and rules", "Training", "Scores", "Comparisons and blends")
 LABELS = ("Range", "Chance", "Ties", "Empty classes", "Predictions", "Source")
 
 
@@ -68,6 +74,8 @@ def _generated(name: str) -> str:
     kind, _, what = name.partition(":")
     if kind == "params":
         return params_table(models()[what])
+    if kind == "findings":
+        return findings()
     from goldfold import metrics
 
     return metrics_summary(metrics) if what == "summary" else metric_section(what, getattr(metrics, what))
@@ -116,6 +124,36 @@ def _default(value: Any) -> str:
     if isinstance(value, tuple):
         return f"`[{', '.join(map(str, value))}]`"
     return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{value}`"
+
+
+def kinds() -> list[FindingKind]:
+    """What every code of a finding means, wherever in goldfold.trust it is said, by topic and module."""
+    from goldfold import trust
+    from goldfold.trust.audits import FindingKind
+
+    names = sorted(module.name for module in pkgutil.walk_packages(trust.__path__, "goldfold.trust."))
+    found = {
+        value.code: value
+        for name in names
+        for value in vars(importlib.import_module(name)).values()
+        if isinstance(value, FindingKind)
+    }
+    return sorted(found.values(), key=lambda kind: TOPICS.index(kind.topic))
+
+
+def findings() -> str:
+    """A table of all codes, then a section for each."""
+    lines = ["## All codes", "", "| code | level | found |", "|---|---|---|"]
+    lines += [f"| [`{each.code}`](#{each.code}) | {', '.join(each.levels)} | {each.found} |" for each in kinds()]
+    topic = ""
+    for kind in kinds():
+        lines += ["", f"## {kind.topic}"] if kind.topic != topic else []
+        topic = kind.topic
+        level = f"{kind.levels[0].capitalize()}. " if len(kind.levels) == 1 else ""
+        shown = f"{' or '.join(kind.levels)}  {kind.code}  ...: {kind.example}"
+        lines += ["", f"### {kind.code}", "", f"{level}{kind.seen}", "", f"```text\n{shown}\n```", ""]
+        lines += [f"**Why it misleads.** {kind.misleads}", "", f"**Cure.** {kind.cure}"]
+    return "\n".join(lines)
 
 
 def metrics_summary(metrics: Any) -> str:

@@ -1,12 +1,10 @@
-"""The reference pages of docs/ against the source: finding codes, recipes, metrics, error codes, links."""
+"""The reference pages of docs/ against the source: recipes, metrics, findings, error codes, links."""
 
 from __future__ import annotations
 
-import ast
 import importlib.util
 import re
 import sys
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +15,6 @@ from goldfold import metrics
 PACKAGE = Path(goldfold.__file__).parent
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-LEVELS = ("error", "warning", "note")
 
 
 def _page(name: str) -> str:
@@ -27,47 +24,6 @@ def _page(name: str) -> str:
 @cache
 def _texts() -> dict[Path, str]:
     return {path: path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
-
-
-def _calls(name: str) -> Iterator[ast.Call]:
-    for text in _texts().values():
-        for node in ast.walk(ast.parse(text)) if f"{name}(" in text else ():
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
-                yield node
-
-
-def _constants() -> dict[str, str]:
-    """Names that a module of the package binds to a text."""
-    bound = re.compile(r'^([A-Z_]+) = "(\w+)"', re.MULTILINE)
-    return {name: value for text in _texts().values() for name, value in bound.findall(text)}
-
-
-@cache
-def _findings() -> dict[str, set[str]]:
-    """Code -> the levels it is made with, where the source says them beside the code."""
-    constants, found = _constants(), dict[str, set[str]]()
-    for call in _calls("Finding"):
-        if len(call.args) < 2:
-            continue  # copies of findings that were made elsewhere
-        code = call.args[0]
-        text = constants.get(code.id, "") if isinstance(code, ast.Name) else getattr(code, "value", "")
-        if isinstance(text, str) and text:
-            levels = {node.value for node in ast.walk(call.args[1]) if isinstance(node, ast.Constant)}
-            found.setdefault(text, set()).update(levels & set(LEVELS))
-    return found
-
-
-def test_every_finding_code_of_the_source_has_a_section_and_no_other() -> None:
-    documented = set(re.findall(r"^### (\w+)$", _page("findings"), re.MULTILINE))
-    assert documented == set(_findings())
-
-
-def test_the_table_of_findings_has_every_code_with_its_levels() -> None:
-    rows = re.findall(r"^\| \[`(\w+)`\]\(#(\w+)\) \| ([\w, ]+) \|", _page("findings"), re.MULTILINE)
-    assert [code for code, anchor, _ in rows] == [anchor for _, anchor, _ in rows]
-    assert {code for code, _, _ in rows} == set(_findings())
-    told = {code: set(levels.split(", ")) for code, _, levels in rows}
-    assert not {code: levels for code, levels in _findings().items() if not levels <= told[code] <= set(LEVELS)}
 
 
 def test_every_recipe_has_a_section() -> None:

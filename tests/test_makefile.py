@@ -49,6 +49,11 @@ PASSED = [  # target, variables, what the parser reads
         {"comp": "blobs", "config": "bank", "debug": True, "quiet": True, "overrides": ["epochs=3", "seeds=[0,1]"]}
         | {"accept": ["code_changed", "x"], "data_workers": 0},
     ),
+    (
+        "audit",
+        ["COMP=blobs", "CONFIG=bank", "SET=seed=1", "ACCEPT=shared_groups x", "QUIET=1"],
+        {"comp": "blobs", "run": None, "config": "bank", "overrides": ["seed=1"], "accept": ["shared_groups", "x"]},
+    ),
     ("environment", [], {}),
     ("score", ["RUN=a-r1"], {"run": "a-r1"}),
     ("grade", ["RUN=a-r1"], {"run": "a-r1"}),

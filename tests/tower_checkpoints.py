@@ -25,8 +25,8 @@ def save(folder: Path, family: str, **text: Any) -> Path:
     import transformers
 
     torch.manual_seed(0)
-    tokenizer = _tokenizer(family)
-    options = {"vocab_size": len(tokenizer), "max_position_embeddings": LENGTH, **WIDTH, **IDS, **_end(family), **text}
+    words = tokenizer(family)
+    options = {"vocab_size": len(words), "max_position_embeddings": LENGTH, **WIDTH, **IDS, **_end(family), **text}
     if family in ("clip", "siglip", "siglip2"):
         width = {"projection_size": 16} if family != "clip" else {}
         vision = {"image_size": IMAGE, "patch_size": 8, **WIDTH} | ({"num_patches": 16} if family == "siglip2" else {})
@@ -39,7 +39,7 @@ def save(folder: Path, family: str, **text: Any) -> Path:
         for values in model.parameters():  # biases of 0 and scales of 1 would hide mistakes
             values.add_(0.3 * torch.randn_like(values))
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    words.save_pretrained(folder)
     return folder
 
 
@@ -47,7 +47,7 @@ def _end(family: str) -> dict[str, int]:
     return {"eos_token_id": CLIP_END} if family == "clip" else {}
 
 
-def _tokenizer(family: str) -> Any:
+def tokenizer(family: str) -> Any:
     """The real class where its training differs from that of others, else words with the family's special tokens."""
     if family == "siglip":
         return _pieces()

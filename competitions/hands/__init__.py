@@ -6,7 +6,7 @@ from competitions.hands import data
 from competitions.hands.recipes import RECIPES
 from competitions.hands.submission import ALSO, METRIC, SUBMISSION, grade
 from goldfold.competition import Competition
-from goldfold.data.rules import NO_MIRRORING
+from goldfold.data.rules import no_mirroring_unless
 
 COMPETITION = Competition(
     slug="hands",
@@ -20,7 +20,7 @@ COMPETITION = Competition(
     recipes=RECIPES,
     submission=SUBMISSION,
     grade=grade,
-    rules=(NO_MIRRORING,),
+    rules=(no_mirroring_unless(data.SIDES_MERGED),),
     private_images=True,  # hands identify people
     sample_data="hands_11k",
 )

@@ -17,7 +17,8 @@ from goldfold.optional_parts import Pairs
 from goldfold.retrieval.pairs import by_label
 from goldfold.submission.ranked_lists import RankedLists
 
-TARGETS = ("identity", "person", "aspect", "roles")
+SIDES_MERGED = "identity_sides_merged"  # person and dorsal or palmar: a mirrored right hand is a left one
+TARGETS = ("identity", "person", "aspect", "roles", SIDES_MERGED)
 LAST_TRAINED = {"dorsal right": 1050, "dorsal left": 1037, "palmar right": 1051, "palmar left": 1042}  # person ids
 STUDIED = "dorsal right"
 SPLITS, SEED, FOLDS = 10, 2020, 5
@@ -51,7 +52,8 @@ def _copied(rows: pd.DataFrame, public: Path) -> pd.DataFrame:
     names = [f"images/{id_}{path.suffix}" for id_, path in zip(rows["id"], rows["path"], strict=True)]
     for source, name in zip(rows["path"], names, strict=True):
         shutil.copyfile(source, public / name)
-    return rows.assign(path=names, roles=gallery_splits.draw(rows["identity"], SPLITS, SEED))
+    drawn, merged = gallery_splits.draw(rows["identity"], SPLITS, SEED), rows["identity"].str.rsplit(n=1).str[0]
+    return rows.assign(path=names, roles=drawn, **{SIDES_MERGED: merged})
 
 
 def _counts(rows: pd.DataFrame) -> pd.DataFrame:
@@ -62,7 +64,7 @@ def _counts(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def load(public: Path) -> Tables:
-    """Load both tables: id, path; train also has person, aspect, identity (person and aspect) and roles."""
+    """Load both tables: id, path; train also has person, aspect, roles, and identities with and without sides."""
     return self_hosting.read(public, text=["id", *TARGETS, LISTS.column])
 
 

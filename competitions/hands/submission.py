@@ -34,4 +34,4 @@ def grade(submission: DataFrame, solution: DataFrame) -> float:
     return float(np.mean([data.LISTS.grade(submission, solution, pairs) for pairs in splits]))
 
 
-SUBMISSION = Submission(write=data.LISTS.write, checks={data.LISTS.column: data.LISTS.check})
+SUBMISSION = Submission(write=data.LISTS.write, checks={data.LISTS.column: data.LISTS.check}, whole_gallery=True)

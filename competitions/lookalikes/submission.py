@@ -17,4 +17,4 @@ def grade(submission: DataFrame, solution: DataFrame) -> float:
     return LISTS.grade(submission, solution, pairs(solution))
 
 
-SUBMISSION = Submission(write=LISTS.write, checks={LISTS.column: LISTS.check})
+SUBMISSION = Submission(write=LISTS.write, checks={LISTS.column: LISTS.check}, whole_gallery=True)

@@ -215,6 +215,8 @@ class Submission:
     many_per_id: whether an id, or a key, may have several rows (one per object of an image).
     may_be_empty: columns that may have missing values (an image without objects has no run lengths).
     at_thresholds: whether `write` gets probabilities of labels shifted so that thresholds learned out of fold are 0.5.
+    whole_gallery: whether rows are queries that search all test rows; the local leaderboard then grades each half of
+        the queries against the whole solution, since a half of the gallery is another task.
     """
 
     write: Callable[[DataFrame, Predictions], DataFrame]
@@ -223,6 +225,7 @@ class Submission:
     many_per_id: bool = False
     may_be_empty: Collection[str] = ()
     at_thresholds: bool = False
+    whole_gallery: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

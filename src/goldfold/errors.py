@@ -32,6 +32,15 @@ class GoldfoldError(Exception):
         return self.message
 
 
+def way_on(code: str) -> str:
+    """How to accept a finding or a change, as it is typed.
+
+    >>> way_on("code_changed")
+    'ACCEPT=code_changed with make, --accept code_changed with goldfold, accept=["code_changed"] in Python'
+    """
+    return f'ACCEPT={code} with make, --accept {code} with goldfold, accept=["{code}"] in Python'
+
+
 def unknown(kind: str, name: str, known: Iterable[str], code: str = "unknown_name") -> GoldfoldError:
     """The error for a name that does not exist: it suggests the nearest, and lists the names that do.
 

@@ -78,6 +78,7 @@ class Role(Enum):
     MODELS = "one model for all classes, or one per class"
     LIBRARIES = "one memory bank, or one per class"
     COLUMN = "name of a column of the train table, or None; it is checked before anything is computed"
+    LABEL = "name of the column of identities to train on, or None for the recipe's own"
     TEXT = "name of the column of both tables with the text of a row; rows without text are reported"
 
 
@@ -88,6 +89,7 @@ Models = Annotated[Literal["one", "per_class"], Role.MODELS]
 Towers = Annotated[str, Role.TOWERS]
 Column = Annotated[str, Role.COLUMN]
 Libraries = Annotated[Literal["one", "per_class"], Role.LIBRARIES]
+LabelColumn = Annotated[str | None, Role.COLUMN, Role.LABEL]
 TextColumn = Annotated[str, Role.COLUMN, Role.TEXT]
 
 

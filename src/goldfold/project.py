@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from goldfold.competition import Competition, Tables
     from goldfold.report.study.result import StudyResult
     from goldfold.workflows.ablate import Ablation
+    from goldfold.workflows.audit.result import Audit
     from goldfold.workflows.compare import Comparison
     from goldfold.workflows.delivery.ledger import Ledger
     from goldfold.workflows.environment import Environment
@@ -111,6 +112,24 @@ class Project:
             accept=accept,
         )
         return Run(folder, self.workspace)
+
+    def audit(
+        self,
+        competition: str,
+        config: str = "baseline",
+        *,
+        overrides: Sequence[str] = (),
+        accept: Sequence[str] = (),
+        **values: Any,
+    ) -> Audit:
+        """All audits of data and folds before any training: what was checked, what was found, what was not checked.
+
+        Up to 20,000 images are read for near-duplicates. overrides, values, accept: as in `train`. A finished run is
+        audited again by `Run.audit`.
+        """
+        from goldfold.workflows.audit.data import audit_data
+
+        return audit_data(self.workspace, competition, config, [*overrides, *_overrides(values)], accept=accept)
 
     def run(self, name: str = "latest", *, finished: bool = False) -> Run:
         """A run by name: `latest`, `baseline-r3`, `digits/baseline-r3`.

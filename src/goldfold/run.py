@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from goldfold.experiment.workspace import Workspace
     from goldfold.trust.audits import Finding
+    from goldfold.workflows.audit.result import Audit
     from goldfold.workflows.delivery.notebook import Notebook
     from goldfold.workflows.delivery.rank import Ranks
     from goldfold.workflows.delivery.submit import Submitted
@@ -157,6 +158,15 @@ class Run:
         return refit(
             self.workspace, self.folder, epochs=epochs, seeds=seeds, with_folds=with_folds, device=device, accept=accept
         )
+
+    def audit(self, *, device: str | None = None, accept: Sequence[str] = ()) -> Audit:
+        """All audits of the finished run again: data, folds, fits, scores, and predictions in other batches.
+
+        accept: codes of findings that do not count as errors, beside those of the config.
+        """
+        from goldfold.workflows.audit.run import audit_run
+
+        return audit_run(self.workspace, self.folder, device=device, accept=accept)
 
     def grade(self) -> float:
         """The submission's score on the hidden labels of a competition that keeps them."""

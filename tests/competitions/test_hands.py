@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +14,11 @@ import pytest
 from error_codes import raises_code
 
 from competitions import hands
+from goldfold.board import catalogue, judge
+from goldfold.board.database import open_board
 from goldfold.competition import Tables
 from goldfold.data import tables
+from goldfold.experiment import config
 from goldfold.images import augmentation
 from goldfold.submission import writing as submissions
 
@@ -96,16 +100,36 @@ def test_names_of_hidden_photographs_tell_nothing(hosted: Path, loaded: Tables) 
 def test_lists_are_graded_as_embeddings_are_scored(hosted: Path, loaded: Tables) -> None:
     solution = solution_of(hosted, loaded)
     codes = pd.factorize(solution["identity"])[0]
-    embeddings = np.eye(codes.max() + 1)[codes] + DRAW.normal(0, 0.4, (len(codes), codes.max() + 1))
+    embeddings = np.eye(codes.max() + 1)[codes] + DRAW.normal(0, 0.25, (len(codes), codes.max() + 1))
     frame = COMPETITION.submission.write(loaded.test, embeddings)
     submissions.check(frame, loaded.sample_submission, loaded.test, COMPETITION.submission)
     score = COMPETITION.metric.score(solution, embeddings)
     assert COMPETITION.grade(frame, solution) == pytest.approx(score, abs=1e-9)
     assert COMPETITION.metric.chance(solution) + 0.1 < score < 0.999
-    half = np.arange(len(solution)) % 2 == 0  # the local leaderboard grades its public and its private half apart
-    own = solution[half].reset_index(drop=True)
-    graded = COMPETITION.grade(frame[frame["id"].isin(own["id"])], own)
-    assert graded == pytest.approx(COMPETITION.metric.score(own, embeddings[half]), abs=1e-9)
+
+
+def test_each_half_of_the_local_board_searches_the_whole_gallery(hosted: Path, loaded: Tables, tmp_path: Path) -> None:
+    solution, sample = solution_of(hosted, loaded), loaded.sample_submission
+    usage = catalogue.split(open_board(tmp_path), "hands", sample, solution, COMPETITION.grade, whole_gallery=True)
+    folder = shutil.copytree(hosted, tmp_path / "hands", ignore=shutil.ignore_patterns("raw"))
+    usage.to_csv(folder / "private" / catalogue.USAGE, index=False)
+    embeddings = DRAW.normal(size=(len(solution), 6)) + 2 * np.eye(4, 6)[pd.factorize(solution["aspect"])[0]]
+    path = tmp_path / "submission.csv"
+    COMPETITION.submission.write(loaded.test, embeddings).to_csv(path, index=False)
+    found = judge.scorer("hands", COMPETITION, folder)(str(path), "submission.csv")
+    units = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    identity, side = solution["identity"].to_numpy(), usage.set_index("id")["usage"][solution["id"]].to_numpy()
+    for half in ("public", "private"):
+        means = []
+        for split in range(10):  # one photograph of each identity, whichever half it is in
+            answers = solution["roles"].str[split].to_numpy() == "g"
+            asked = np.flatnonzero(~answers & (side == half))
+            right = np.array([(answers & (identity == identity[row])).argmax() for row in asked])
+            cosines = units[asked] @ units.T
+            better = (cosines[:, answers] > cosines[np.arange(len(asked)), right][:, None]).sum(1)
+            means.append((1 / (1 + better)).mean())
+        assert found[half] == pytest.approx(np.mean(means), abs=1e-9)
+    assert sorted(usage["usage"].value_counts()) == [len(usage) // 2, len(usage) - len(usage) // 2]
 
 
 def test_every_metric_names_its_gallery_and_definition(loaded: Tables) -> None:
@@ -131,6 +155,18 @@ def test_a_run_that_mirrors_hands_breaks_the_rule(name: str) -> None:
     assert rule.broken(params(metric_augmentation="simsiam", flip=True)).startswith("flip=true ")
     assert rule.broken(params(metric_augmentation="none", flip=True)) is None  # it has no effect there
     assert rule.broken(params()) is None
+    assert rule.broken(prompted(flip=True, label_column="person")).startswith("flip=true ")
+    merged = {"label_column": "identity_sides_merged"}
+    assert [rule.broken(each) for each in (prompted(flip=True, **merged), prompted(augmentation=name, **merged))] == [
+        None,
+        None,
+    ]
+
+
+def test_identities_with_sides_merged_are_persons_seen_from_the_back_or_the_palm(hosted: Path, loaded: Tables) -> None:
+    for rows in (loaded.train, solution_of(hosted, loaded)):
+        assert (rows["identity_sides_merged"] == rows["identity"].str.replace(" (left|right)$", "", regex=True)).all()
+        assert rows["identity_sides_merged"].nunique() < rows["identity"].nunique()
 
 
 def change(raw: Path, how: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
@@ -161,3 +197,42 @@ def test_a_missing_photograph_or_table_is_named(tmp_path: Path) -> None:
     (raw / "Hands" / "Hand_0000003.png").unlink()
     with raises_code("unreadable_image", r"Hand_0000003\.png"):
         prepared(raw, tmp_path / "b")
+
+
+PEAKS, SLOPE, STAGES = {"one_cycle_peaks", "visual_learning_rate"}, {"image_schedule", "image_warmup"}, {"towers"}
+RECORDED = {  # what a version changes, as far as the record says it
+    ("v1", "v2"): {"templates", "normalize_projection", "optimizer", "visual_learning_rate", "text_learning_rate"},
+    ("v2", "v3"): SLOPE | {"one_cycle_peaks"},
+    ("v3", "v4"): {"triplet_weight", "triplet_features", "center_weight"},
+    ("v3", "v5"): {"arcface_scale", "arcface_margin"},
+    ("v5", "v6"): {"unfreeze_blocks"},
+    ("v6", "v7"): STAGES | PEAKS | {"arcface_scale", "arcface_margin"},
+    ("v7", "v8"): SLOPE | PEAKS | {"arcface_scale", "unfreeze_blocks", "clip"},
+    ("v2", "v9"): {"arcface_scale", "arcface_margin", "center_weight", "triplet_weight", "triplet_features"},
+    ("v8", "v10"): {"arcface_margin", "center_weight", "visual_learning_rate", "clip"},
+}
+
+
+@pytest.mark.parametrize("pair", RECORDED, ids="-".join)
+def test_versions_differ_by_what_the_record_names_and_by_nothing_else(pair: tuple[str, str]) -> None:
+    folder = Path(__file__).parents[2] / "configs" / "hands"
+    first, other = (config.read_config(folder / f"{name}.yaml", [], COMPETITION.recipes).resolved() for name in pair)
+    assert {key for key in first if first[key] != other[key]} - {"config"} == RECORDED[pair]
+
+
+RN50 = "towers=data/towers/resnet50_clip.openai"
+OF_RN50 = {
+    "v1": [],
+    "v2": ["visual_learning_rate=1.0e-4"],
+    **{name: ["visual_learning_rate=5.0e-4", "one_cycle_peaks=[5.0e-4,5.0e-6]"] for name in ("v3", "v4", "v5", "v6")},
+    "v9": ["visual_learning_rate=7.0e-5"],
+}
+
+
+@pytest.mark.parametrize("name", OF_RN50)
+def test_the_readme_says_how_a_version_is_run_with_rn50(name: str) -> None:
+    root = Path(__file__).parents[2]
+    told = (root / "competitions" / "hands" / "README.md").read_text(encoding="utf-8")
+    assert all(word in told for word in OF_RN50[name])
+    read = config.read_config(root / "configs" / "hands" / f"{name}.yaml", [RN50, *OF_RN50[name]], COMPETITION.recipes)
+    assert read.params.rates()["visual"] == read.params.visual_learning_rate

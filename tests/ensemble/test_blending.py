@@ -38,7 +38,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.experiment.workspace import Workspace
 from goldfold.optional_parts import MetricOptions
 from goldfold.project import Project
-from goldfold.report.run import blends
+from goldfold.report.ensemble import blends
 from goldfold.trust.comparisons import blend_protocol, comparable_metrics
 from goldfold.workflows.blend import blend
 

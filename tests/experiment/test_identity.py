@@ -265,7 +265,7 @@ def test_another_loss_starts_anew_and_is_told_and_resumes_where_accepted(toy: Pa
     train()
     told = capsys.readouterr().out
     assert f"run blobs/perceptron-r1 is unfinished and was started with other code {CHANGED}" in told
-    assert "perceptron-r2 is started anew; --accept code_changed resumes perceptron-r1 instead" in told
+    assert "perceptron-r2 is started anew; to resume perceptron-r1 instead: ACCEPT=code_changed with make" in told
     train("--accept", "code_changed")
     assert f"resuming {RUN}" in capsys.readouterr().out
     assert (RUN / "fold0-seed0" / "fit.json").stat().st_mtime_ns == kept

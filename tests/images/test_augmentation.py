@@ -11,6 +11,7 @@ import torch
 
 from goldfold.errors import GoldfoldError
 from goldfold.images import augmentation
+from goldfold.images.sizes import height_and_width
 from goldfold.nn import batches
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
@@ -74,11 +75,13 @@ def test_mask_is_transformed_like_its_image():
 
 
 @pytest.mark.parametrize("name", augmentation.NAMES)
-@pytest.mark.parametrize("channels", [1, 3])
-def test_named_pipelines_return_the_requested_size(name, channels):
-    pipeline = augmentation.pipeline(name, 24)
+@pytest.mark.parametrize(("channels", "size"), [(1, 24), (3, 24), (3, (24, 12))])
+def test_named_pipelines_return_the_requested_size(name, channels, size):
+    pipeline = augmentation.pipeline(name, size)
     images = [augmentation.apply(pipeline, 0, 0, i, image=IMAGE[..., :channels])["image"] for i in range(12)]
-    assert {(image.shape, image.dtype) for image in images} == {((24, 24, channels), np.dtype(np.uint8))}
+    assert {(image.shape, image.dtype) for image in images} == {
+        ((*height_and_width(size), channels), np.dtype(np.uint8))
+    }
     assert (len({image.tobytes() for image in images}) == 1) == (name == "none")
 
 

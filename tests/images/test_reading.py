@@ -118,6 +118,8 @@ def test_load_resized_keeps_the_order_and_averages_areas(tmp_path, picture):
         blocks = np.roll(picture, i, axis=0).reshape(10, 2, 10, 3, 3).mean(axis=(1, 3))
         assert np.abs(loaded[i] - blocks).max() <= 0.51
     assert reading.load_resized(paths[:2], 64, gray=True).shape == (2, 64, 64, 1)
+    tall = reading.load_resized(paths[:1], (10, 5))
+    assert np.abs(tall[0] - picture.reshape(10, 2, 5, 6, 3).mean(axis=(1, 3))).max() <= 0.51
     assert reading.load_resized([], 10).shape == (0, 10, 10, 3)
 
 

@@ -246,6 +246,19 @@ def test_training_images_that_kept_weights_do_not_need_are_gray(project):
     assert (len(real["train"]), len(real["test"])) == (0, 15)
 
 
+def test_private_images_of_a_hosted_competition_are_not_packed(project):
+    code = project / "competitions" / "patients" / "__init__.py"
+    shutil.copytree(project / "competitions" / "twins", code.parent)
+    private = "\nfrom dataclasses import replace\n\nCOMPETITION = replace(COMPETITION, private_images=True)\n"
+    code.write_text(code.read_text(encoding="utf-8") + private, encoding="utf-8")
+    run = Workspace().runs / "patients" / "baseline-r1"
+    with raises_code("no_submission"):
+        bundled(run)  # one on Kaggle, where the notebook reads them
+    (project / "data" / "patients" / "private").mkdir(parents=True)
+    with raises_code("images_private", "'patients' are private"):
+        bundled(run)
+
+
 @pytest.mark.slow
 def test_training_images_that_a_refit_reads_are_packed_and_no_others(project):
     code = project / "competitions" / "fitted" / "__init__.py"

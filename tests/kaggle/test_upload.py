@@ -73,9 +73,12 @@ def test_the_message_names_run_and_cv_and_ends_with_the_tag(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("a", encoding="utf-8")
     facts = {"competition": "c", "slug": "c", "path": path, "metric": "auroc", "higher_is_better": True, "cv": 0.93124}
-    request = SubmissionRequest(run="autoencoder-r12", cv_sd=0.0081, note=" a\n b ", **facts)
-    assert submission_message(request, "gf-3f2a91c4") == "a b autoencoder-r12 cv=0.9312±0.008 [gf-3f2a91c4]"
-    assert submission_message(SubmissionRequest(run="r1", cv_sd=None, **facts), "gf-1") == "r1 cv=0.9312 [gf-1]"
+    request = SubmissionRequest(run="autoencoder-r12", cv_sd=0.0081, cv_folds=5, note=" a\n b ", **facts)
+    assert submission_message(request, "gf-3f2a91c4") == "a b autoencoder-r12 cv=0.9312±0.008 sd, 5 folds [gf-3f2a91c4]"
+    assert (
+        submission_message(SubmissionRequest(run="r1", cv_sd=None, cv_folds=1, **facts), "gf-1")
+        == "r1 cv=0.9312 [gf-1]"
+    )
     assert len({new_attempt(request, "local").tag for _ in range(100)}) == 100
 
 

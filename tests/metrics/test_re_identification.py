@@ -12,6 +12,7 @@ import pytest
 from goldfold import metrics
 from goldfold.data.identities import gallery_splits
 from goldfold.optional_parts import Pairs
+from goldfold.report.retrieval.page import of_first_split
 from goldfold.retrieval.pairs import by_label
 
 DRAW = np.random.default_rng(11)
@@ -109,6 +110,8 @@ def test_a_mean_over_splits_is_that_of_the_evaluator_with_each_split_listed(name
     everything = np.arange(len(ROWS))
     assert metric.options.resampled(ROWS, EMBEDDINGS)(everything) == pytest.approx(np.mean(wanted), abs=1e-6)
     assert metric.retrieval.protocol.endswith(f"mean of {SPLITS} splits")
+    assert of_first_split(metric.retrieval) == ", first query/gallery split"
+    assert of_first_split(factory(lambda rows: of_split(rows, 0), protocol="").retrieval) == ""
 
 
 def test_rank_k_by_chance_is_k_over_the_gallery():

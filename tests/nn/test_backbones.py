@@ -61,6 +61,12 @@ def test_a_model_for_one_size_is_created_for_the_size_of_the_images(name):
     assert model(torch.zeros(2, 3, 96, 96)).shape == (2, model.num_features)
 
 
+def test_a_model_for_squares_is_created_for_height_and_width():
+    model = backbones.create("vit_tiny_patch16_224", pretrained=False, image_size=(64, 32)).model
+    assert model.patch_embed.grid_size == (4, 2)
+    assert model(torch.zeros(2, 3, 64, 32)).shape == (2, model.num_features)
+
+
 @pytest.mark.parametrize(("name", "size"), [("maxvit_tiny_rw_224", 100), ("levit_128s", 28), ("convnext_atto", 28)])
 def test_a_size_that_a_model_cannot_take_is_refused(name, size):
     with pytest.raises(GoldfoldError) as error:

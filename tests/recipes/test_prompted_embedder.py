@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import open_clip_checkpoints
 import pandas as pd
 import pytest
 import torch
@@ -52,6 +53,11 @@ SMALL = {
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tower_checkpoints.save(tmp_path_factory.mktemp("towers") / "clip", "clip", projection_dim=24)
+
+
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return open_clip_checkpoints.save(tmp_path_factory.mktemp("towers") / "rn")
 
 
 @pytest.fixture(scope="module")
@@ -130,8 +136,13 @@ def test_the_first_stage_learns_vectors_alone_and_sees_no_image(planned, rows):
 def test_features_of_images_are_computed_once_for_all_epochs_folds_and_seeds(planned, rows, tmp_path):
     for seed, table in ((0, rows), (1, rows), (0, rows[5:].reset_index(drop=True))):
         fitted(replace(planned(table, seed=seed, stage_mode="prompt_only"), monitor=None))
-    shards = list(tmp_path.glob("cache/features/*/*.npz"))
-    assert sum(len(np.load(path)["names"]) for path in shards) == len(rows)
+    assert counted_features(tmp_path) == len(rows)
+    planned(stage_mode="prompt_only", image_size=(32, 64))
+    assert counted_features(tmp_path) == 2 * len(rows)  # those of another size are others
+
+
+def counted_features(folder: Path) -> int:
+    return sum(len(np.load(path)["names"]) for path in folder.glob("cache/features/*/*.npz"))
 
 
 def test_the_second_stage_tunes_the_image_tower_against_texts_computed_once(planned):
@@ -229,6 +240,46 @@ def test_the_inner_feature_is_the_output_of_the_last_block_but_one(planned, rows
     hook.remove()
     assert torch.equal(found.inner, outputs[0][:, 0])
     assert found.inner.shape == (3, 16)
+
+
+@pytest.mark.parametrize("size", [(64, 32), (8, 24)])
+def test_images_that_are_not_square_get_positions_of_their_own_grid(planned, rows, clip, size):
+    """transformers' own parts, with position embeddings resampled from 4 x 4 patches here."""
+    vision = tower_checkpoints.reference(clip)[0].vision_model
+    pixels = torch.from_numpy(reading.load_resized(list(rows["path"]), size)).permute(0, 3, 1, 2)
+    mean, std = (torch.tensor(each)[:, None, None] for each in image_towers.CLIP)
+    with torch.no_grad():
+        known = vision.embeddings.position_embedding.weight
+        grid = F.interpolate(known[1:].T.unflatten(1, (4, 4))[None], size=(size[0] // 8, size[1] // 8), mode="bicubic")
+        patches = vision.embeddings.patch_embedding((pixels / 255 - mean) / std).flatten(2).transpose(1, 2)
+        classes = vision.embeddings.class_embedding.expand(len(rows), 1, -1)
+        states = torch.cat([classes, patches], 1) + torch.cat([known[:1], grid[0].flatten(1).T])
+        states = vision.encoder(inputs_embeds=vision.pre_layrnorm(states)).last_hidden_state
+        expected = F.normalize(vision.post_layernorm(states[:, 0]), dim=1)
+    plan = planned(stage_mode="image_only", image_epochs=0, embedding="feature", image_size=size)
+    np.testing.assert_allclose(predicted(plan, rows), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_a_resnet_of_clip_trains_through_both_stages_on_images_that_are_not_square(planned, rows, resnet):
+    given = {"towers": str(resnet), "image_size": (64, 32), "augmentation": "crop_erase", "unfreeze_blocks": 1}
+    plan = planned(**given)
+    assert next(iter(plan.stages[1].batches(0)))[0].shape == (12, 64, 32, 3)
+    before = copied(plan.model)
+    _, facts = fitted(plan)
+    assert facts["prompts"]["held"] == ["contexts"]
+    assert facts["image"]["without_gradient"] == []
+    moved = changed(plan.model, before)
+    assert {"project_image.weight", "image.trunk.head.pos_embed"} <= moved
+    stages = {name.split(".")[3] for name in moved if name.startswith("image.trunk.stages.")}
+    assert stages == {"3"}  # statistics of frozen BatchNorms too
+    assert not [name for name in moved if name.startswith("image.trunk.stem.")]
+    found = predicted(plan, rows)
+    assert found.shape == (30, 256 + 24)
+    with torch.no_grad():
+        features = plan.model.eval().image(torch.from_numpy(reading.load_resized(list(rows["path"]), (64, 32))))
+        joined = torch.cat([features.last, plan.model.project_image(features.pooled)], 1)
+    np.testing.assert_allclose(found, F.normalize(joined, dim=1), rtol=1e-3, atol=1e-5)
+    assert plan.pictures(plan.model, None, rows[:2])["nearest"].shape == (2, 128, 64, 3)
 
 
 def test_no_label_changes_an_embedding(planned, rows):
@@ -332,6 +383,14 @@ def test_batches_depend_on_seed_and_epoch_alone(planned, given):
         assert not torch.equal(first[0], batch(stage, 0, seed=1)[0])
 
 
+def test_identities_may_be_those_of_another_column(planned, rows):
+    plan = planned(
+        rows.assign(pair=rows["who"].map(lambda who: int(who[1]) // 2)), label_column="pair", sampler="random"
+    )
+    assert len(plan.model.contexts) == 3
+    assert set(torch.cat([batch[1] for batch in plan.stages[1].batches(0)]).tolist()) == {0, 1, 2}
+
+
 def test_identities_without_a_label_are_left_out(planned, rows):
     some = rows.assign(who=[who if number % 5 else None for number, who in enumerate(rows["who"])])
     plan = planned(some, prompt_batch_size=30)
@@ -414,10 +473,17 @@ RECIPE = prompted_embedder.recipe("who")
     ("given", "told"),
     [
         ({"templates": ["A photo of a hand."]}, "has 0 slots"),
-        ({"image_schedule": "one_cycle", "one_cycle_peaks": 1e-4, **FREE}, "one_cycle_peaks=0.0001 would raise every"),
+        (
+            {"image_schedule": "one_cycle", "one_cycle_peaks": 1e-4, **FREE},
+            "visual 5e-06, prompt 0.00035, text 5e-06: give",
+        ),
         ({"image_schedule": "one_cycle", "one_cycle_peaks": [1e-4], **FREE}, "1 values for 3 groups"),
         ({"id_weight": 0, "triplet_weight": 0, "image_text_weight": 0}, "the image stage has no loss"),
         ({"stage_mode": "prompts"}, "stage_mode"),
+        ({"image_size": [256]}, r"image_size: \[256\], and a size is a number of pixels or \[height, width\], each 8"),
+        ({"image_size": [256, 4]}, "each 8 or more"),
+        ({"image_size": True}, "image_size: True"),
+        ({"image_size": "224"}, "image_size: "),
     ],
 )
 def test_contradictory_parameters_are_refused(given, told):
@@ -432,6 +498,8 @@ def test_rows_and_towers_that_do_not_fit_are_refused_before_training(planned, ro
     planned(single, sampler="random")
     with raises_code("too_many_blocks", "unfreeze_blocks=3", "has 2 blocks"):
         planned(unfreeze_blocks=3)
+    with raises_code("image_size_unsuitable", "multiples of 8", "36 x 30"):
+        planned(image_size=(36, 30))
     with raises_code("template_too_long", "takes 64"):
         planned(n_ctx=60)
     with raises_code("too_few_labels", "'who'"):
@@ -500,7 +568,7 @@ VERSIONS = {
     "v9": V9,
     "v9 of RN50": {**V9, **SLOW},
     "v10": {**V2, **SLOW, "unfreeze_blocks": 4, "arcface_margin": 0.4, "center_weight": 0.0003},
-    "published": {"augmentation": "crop_erase", "flip": True, "bias_factor": 2.0},
+    "published": {"image_size": [256, 128], "augmentation": "crop_erase", "flip": True, "bias_factor": 2.0},
 }
 
 

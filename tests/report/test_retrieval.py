@@ -163,6 +163,8 @@ def test_pictures_show_the_best_the_median_the_worst_and_what_is_asked_for(tmp_p
     drawn = pictures.pictures(folds, table, **arguments)
     assert set(drawn) == set(report.PICTURES)
     asked = pictures.pictures(folds, table, **arguments, ids=["f1-3"])
+    told = pictures.pictures(folds, table, **arguments, split=", first query/gallery split")
+    assert [name for name in drawn if drawn[name] != told[name]] == ["retrieval.png"]  # its title
     heights = [cv2.imdecode(np.frombuffer(each["retrieval.png"], np.uint8), 0).shape[0] for each in (drawn, asked)]
     assert heights[1] > 1.2 * heights[0]
     with pytest.raises(GoldfoldError, match="no id 'f1_3' among the 60 queries of this run; nearest: f1-3"):

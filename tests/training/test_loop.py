@@ -290,7 +290,7 @@ def test_history_tells_losses_norms_and_rates():
                 norms[name] = sum(gradient.square().sum() for gradient in gradients).sqrt().item()
     assert row["loss"] == pytest.approx({name: value / 22 for name, value in sums.items()}, rel=1e-6)
     assert row["gradient_norm"] == pytest.approx(norms, rel=1e-5)
-    assert row["learning_rate"] == [0.0, 0.0]
+    assert row["learning_rate"] == {"0": 0.0, "1": 0.0}
     assert (row["samples"], row["steps"]) == (22, 6)
 
 

@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
 
 from goldfold import metrics
 from goldfold.competition import Fold, Plan, Stage
+from goldfold.data.fields import records
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.intervals import jackknife, limits
 from goldfold.experiment.intervals.jackknife import ScoredRows
@@ -70,7 +71,9 @@ def test_copies_in_test():
     ids, test_ids = pd.Series(["a", "b", "c"]), pd.Series(["x", "y", "z"])
     assert audits.copies_in_test(train, ids, pd.Series([4, 5, 5]), test_ids) == []
     (finding,) = audits.copies_in_test(train, ids, test, test_ids)
-    assert (finding.code, finding.level) == ("copies_in_test", "warning")
+    assert (finding.code, finding.level) == ("copies_in_test", "error")
+    (rows,) = audits.copies_in_test(train, ids, test, test_ids, files=False)
+    assert (rows.level, "2 of 3 test samples are equal to training" in rows.message) == ("warning", True)
     assert finding.message.startswith("2 of 3 test samples are copies of training")
     assert "first id 'y' of 'c'" in finding.message
 
@@ -176,7 +179,7 @@ def test_a_term_that_wakes_up_later_is_not_dead():
 
     def late(model, batch):
         seen.append(batch)
-        return {**cross_entropy(model, batch), "late": model(batch[0]).sum() * float(len(seen) > 3)}
+        return {**cross_entropy(model, batch), "late": model(batch[0]).sum() * float(len(seen) > 2)}
 
     assert audits.dead_loss_terms(trained(headed(), a_stage(late))[0], "fold 0") == []
 
@@ -207,7 +210,8 @@ def test_a_head_no_loss_uses_is_named():
         model["arcface"](batch[0])
         return cross_entropy(model["head"], batch)
 
-    (finding,) = audits.orphan_parameters(trained(model, a_stage(unused))[1], "fold 0")
+    history, facts = trained(model, a_stage(unused))
+    (finding,) = audits.without_gradient(facts, history, "fold 0")
     assert (finding.code, finding.where) == ("no_gradient", "fold 0, stage fit")
     assert finding.message.startswith("arcface.weight, arcface.bias got no gradient")
 
@@ -338,6 +342,25 @@ def test_without_alarms_or_looks_nothing_has_collapsed():
     rare[19]["monitored"]["output_mean"]["alarm"] = rare[24]["monitored"]["output_mean"]["alarm"] = "gray"
     (finding,) = audits.collapse(rare, "fold 0")
     assert finding.message.startswith("gray in epochs 20-25 of 30")
+
+
+def test_predictions_of_a_fit_without_monitors_are_watched():
+    """Embeddings in one point and outputs that are the same for every row; a monitor looks more closely by itself."""
+    draw = np.random.default_rng(0)
+    apart, beside = draw.normal(size=(300, 8)), np.ones((300, 8)) + 1e-4 * draw.normal(size=(300, 8))
+    unseen = [{"stage": "fit", "epoch": 1, "monitored": {}}]
+    (finding,) = audits.collapse(unseen, "fold 0", 1, beside, embeddings=True)
+    assert (finding.code, finding.where) == ("collapse", "fold 0, stage fit")
+    assert "are collapsed (one point: spread" in finding.message
+    assert audits.collapse(unseen, "fold 0", 1, apart, embeddings=True) == []
+    assert audits.collapse(unseen, "fold 0", 1, beside) == []  # outputs may be close together
+    maps = records(score=np.full(300, 0.5), map=np.zeros((300, 4, 4)))
+    (finding,) = audits.collapse(unseen, "fold 0", 1, maps)
+    assert finding.message.startswith("the fit predicts the same for all of 200 rows: ")
+    maps["score"][::2] = 0.6
+    assert audits.collapse(unseen, "fold 0", 1, maps) == []
+    assert audits.collapse([], "fold 0", None, np.zeros(300)) == []  # nothing was trained
+    assert audits.collapse(monitored({}), "fold 0", 1, beside, embeddings=True) == []
 
 
 # -- scores

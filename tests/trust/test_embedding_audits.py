@@ -251,19 +251,49 @@ def test_the_query_itself_among_its_answers_is_named():
 
 
 def summary(*values: float, higher: bool = True, chance: float = 0.5) -> dict:
-    return {"higher_is_better": higher, "chance": chance, "bounds": (0, 1), **fold_statistics(values, (0, 1))}
+    known = {"higher_is_better": higher, "chance": chance, "bounds": (0, 1), "folds": dict(enumerate(values))}
+    return {**known, **fold_statistics(values, (0, 1))}
 
 
 def test_a_run_below_one_of_nothing_trained_is_marked():
     """Rank-1 of CLIP ViT as it was pretrained 71.42; fine-tuned 89.91 and 66.80."""
-    references = {"zero-shot": summary(0.7142), "random": summary(0.0912)}
-    assert below_untrained("v3", summary(0.8991), references) == []
-    (finding,) = below_untrained("v1", summary(0.6680), references)
+
+    def around(mean: float, **other) -> dict:
+        return summary(mean - 0.01, mean, mean + 0.012, **other)
+
+    references = {"zero-shot": around(0.7142), "random": around(0.0912)}
+    assert below_untrained("v3", around(0.8991), references) == []
+    (finding,) = below_untrained("v1", around(0.6680), references)
     assert (finding.code, finding.level, finding.where) == ("below_untrained", "warning", "v1")
-    assert finding.message.startswith("its mean score 0.6680 is no better than 0.7142 of zero-shot, which")
-    assert len(below_untrained("alike", summary(0.7142), references)) == 1
-    assert below_untrained("error", summary(0.2, higher=False), {"x": summary(0.3, higher=False)}) == []
-    assert len(below_untrained("error", summary(0.4, higher=False), {"x": summary(0.3, higher=False)})) == 1
+    assert finding.message.startswith("its mean score 0.6687 is worse than 0.7149 of zero-shot, which was not trained")
+    assert "95 % interval over 3 folds" in finding.message
+    assert [each.level for each in below_untrained("alike", around(0.7142), references)] == ["note"]
+    assert below_untrained("error", around(0.2, higher=False), {"x": around(0.3, higher=False)}) == []
+    (finding,) = below_untrained("error", around(0.4, higher=False), {"x": around(0.3, higher=False)})
+    assert finding.level == "warning"
+
+
+def test_folds_that_disagree_do_not_show_a_difference():
+    """Paired over the same folds, +2, +1.5 and +1.8 points are better, and +6, -3 and +3 are not shown to be."""
+    start = summary(0.70, 0.60, 0.65)
+    assert below_untrained("v1", summary(0.72, 0.615, 0.668), {"start": start}) == []
+    (finding,) = below_untrained("v1", summary(0.76, 0.57, 0.68), {"start": start})
+    assert (finding.level, "is not shown to differ from 0.6500" in finding.message) == ("note", True)
+
+
+@pytest.mark.parametrize(
+    ("interval", "level"), [((0.01, 0.1), None), ((-0.02, 0.1), "note"), ((-0.2, -0.1), "warning")]
+)
+def test_one_fold_is_judged_by_its_rows(interval, level):
+    start = summary(0.7) | {"row_gain_interval_95": list(interval)}
+    assert [each.level for each in below_untrained("v1", summary(0.75), {"start": start})] == ([level] if level else [])
+
+
+def test_one_fold_without_rows_is_judged_by_its_mean():
+    start = {"start": summary(0.7)}
+    assert below_untrained("v1", summary(0.71), start) == []
+    (finding,) = below_untrained("v1", summary(0.69), start)
+    assert (finding.level, "1 folds say nothing" in finding.message) == ("note", True)
 
 
 def test_noise_on_the_weights_is_below_zero_shot():

@@ -1,40 +1,59 @@
-"""Codes of findings: stable snake_case names, each raised for one thing."""
+"""Codes of findings: stable snake_case names, each with one meaning that its kind says and docs/findings.md shows."""
 
 from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 import goldfold
+from goldfold.trust.audits import FindingKind
 
 SOURCE = Path(goldfold.__file__).parent
+DOCS = Path(__file__).parents[2] / "docs"
 CODES = {
     "animated_images",
     "at_chance",
+    "batch_dependent_predictions",
     "below_untrained",
+    "best_of_runs",
     "blend_no_better",
     "broken_images",
+    "constant_feature",
     "chance_is_best",
     "code_changed",
     "collapse",
+    "contradicting_labels",
     "copies_in_test",
+    "cv_not_confirmed",
     "dark_sixteen_bit",
     "dead_loss_term",
     "did_not_learn",
+    "doubtful_labels",
+    "drifting_column",
     "empty_masks",
+    "label_in_path",
     "lr_per_group",
     "lr_swings",
     "mask_orientation_unclear",
     "missing_texts",
+    "near_duplicate_images",
+    "near_duplicate_rows",
     "neighbor_leakage",
     "neighbor_ranked",
     "no_gradient",
     "no_zero_shot_row",
-    "other_data",
+    "one_loss_term",
+    "optimizer_never_stepped",
+    "order_tells_target",
     "orphan_parameter",
+    "other_data",
+    "parameter_outside_model",
     "pooled_apart",
     "proxy_validation",
     "remark_outdated",
@@ -47,8 +66,11 @@ CODES = {
     "shared_groups",
     "shared_rows",
     "stale_data",
+    "target_in_column",
+    "time_behind_folds",
     "tiny_sample",
     "training_rows_in_database",
+    "undeclared_group",
     "unequal_budget",
     "unequal_code",
     "unequal_data",
@@ -61,8 +83,18 @@ CODES = {
 }
 
 
-def raised(tree: ast.Module) -> Iterator[str]:
-    """The first argument of each `Finding(...)` of a module that writes its fields out, constants resolved."""
+def described() -> dict[str, FindingKind]:
+    """Code -> what it means, as docs/generate.py collects it."""
+    sys.path.insert(0, str(DOCS))
+    try:
+        import generate
+    finally:
+        sys.path.remove(str(DOCS))
+    return {kind.code: kind for kind in generate.kinds()}
+
+
+def raised(tree: ast.Module) -> Iterator[tuple[str, set[str]]]:
+    """Code and written levels of each `Finding(...)` of a module that writes its fields out, constants resolved."""
     constants = {
         target.id: node.value.value
         for node in tree.body
@@ -72,17 +104,34 @@ def raised(tree: ast.Module) -> Iterator[str]:
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Finding" and len(node.args) > 2:
-            code = node.args[0]
+            code, level = node.args[:2]
+            if isinstance(code, ast.Attribute):
+                continue  # of a kind, which is counted below
             assert isinstance(code, ast.Constant | ast.Name), f"line {node.lineno}: the code must be written out"
-            yield code.value if isinstance(code, ast.Constant) else constants[code.id]
+            written = {each.value for each in ast.walk(level) if isinstance(each, ast.Constant)} - {None}
+            yield (code.value if isinstance(code, ast.Constant) else constants[code.id]), written
+
+
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(SOURCE.rglob("*.py")):
+        yield path.relative_to(SOURCE).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
 
 
 def places() -> dict[str, list[str]]:
     """Code -> the modules that raise it, once for every call."""
     found = defaultdict(list)
-    for path in sorted(SOURCE.rglob("*.py")):
-        for code in raised(ast.parse(path.read_text(encoding="utf-8"))):
-            found[code].append(path.relative_to(SOURCE).as_posix())
+    for path, tree in trees():
+        for code, _ in raised(tree):
+            found[code].append(path)
+        kinds = {
+            node.targets[0].id
+            for node in tree.body
+            if isinstance(node, ast.Assign) and getattr(getattr(node.value, "func", None), "id", "") == "FindingKind"
+            if isinstance(node.targets[0], ast.Name)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in kinds:
+                found[node.func.id.lower()].append(path)
     return found
 
 
@@ -92,9 +141,29 @@ def test_codes_are_snake_case_and_stay() -> None:
     assert set(found) == CODES, "configs and scripts rely on these names"
 
 
+def test_every_code_says_what_it_means() -> None:
+    """In a `FindingKind` beside its audit, or in `goldfold.trust.audits.kinds`."""
+    kinds = described()
+    assert set(kinds) == CODES
+    for kind in kinds.values():
+        texts = (kind.found, kind.seen, kind.misleads, kind.cure, kind.example)
+        assert all(text.strip() and text[0] != " " for text in texts), kind.code
+        assert kind.levels == tuple(dict.fromkeys(kind.levels)), kind.code
+
+
+def test_levels_are_those_of_the_kind() -> None:
+    kinds = described()
+    for path, tree in trees():
+        for code, levels in raised(tree):
+            assert levels <= set(kinds[code].levels), f"{path} raises {code} as {levels}"
+    with pytest.raises(ValueError, match="shared_rows is error, not note"):
+        kinds["shared_rows"]("...", "fold 0", "note")
+
+
 def test_each_code_has_one_meaning() -> None:
-    """One call, so one family of messages, raises a code."""
-    assert {code: where for code, where in places().items() if len(where) > 1} == {}
+    """One call, so one family of messages, raises a code; constant features are of tables and of blocks."""
+    several = {code: where for code, where in places().items() if len(where) > 1}
+    assert several == {"constant_feature": ["trust/audits/columns.py"] * 2}
 
 
 def test_a_finding_says_more_than_what_was_seen() -> None:

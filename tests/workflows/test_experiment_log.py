@@ -132,7 +132,7 @@ def test_environment_data_and_untrained_runs_have_their_categories(project: Proj
     assert "-> 9.9" in rows["changed"]["b-r1"]
     section = (PLACE / "log.md").read_text(encoding="utf-8").partition("-perceptron-r2\n")[2].partition("\n## ")[0]
     assert "below_untrained" in section
-    assert "no better than nothing trained" in section
+    assert "not shown to beat nothing trained" in section
 
 
 def test_a_remark_becomes_outdated_by_a_later_run_and_is_not_edited(project: Project) -> None:

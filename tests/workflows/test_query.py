@@ -15,8 +15,9 @@ from safetensors.numpy import load_file
 
 from goldfold.cli.main import main
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.queries import asked
+from goldfold.experiment.queries import asked, embedding_search
 from goldfold.project import Project
+from goldfold.retrieval.pairs import by_label
 from goldfold.workflows.query import Answers
 
 TOY = Path(__file__).parents[1] / "toy"
@@ -282,3 +283,12 @@ def test_near_duplicates_are_those_within_the_guard_of_one_sequence() -> None:
     near = asked.near_duplicates(table, 1, Neighbors("video", "second", 1.0))
     assert near.tolist() == [True, False, False, False, True]
     assert not asked.near_duplicates(table, 1, None).any()
+
+
+def test_rows_that_only_ask_are_no_answers_of_unknown_label() -> None:
+    table = pd.DataFrame({"id": list("abcde"), "label": ["x", "x", "x", "y", "test"]})  # b is no photograph to find
+    pairs = by_label(["x", "x", "x", "y"], queries=[True, True, False, False])
+    gallery = embedding_search.Gallery(table, np.eye(5), pairs, None)
+    right, notes = embedding_search.relevance(gallery, asked.Query("a", None, 0))
+    assert right.tolist() == [-1, -1, 1, 0, -1]
+    assert notes[1:].tolist() == ["not in the gallery", "", "", ""]

@@ -54,7 +54,7 @@ def test_a_refit_trains_as_many_epochs_as_the_folds_selected_on_the_schedule_of_
     assert [row["epoch"] for row in refitted] == [1, 2, 3]
     assert [row["samples"] for row in refitted] == [120] * 3
     last = 1 + np.cos(np.pi * (3 * 8 - 1) / (5 * 8))  # cosine over 5 epochs of 8 steps, at the last step of epoch 3
-    assert refitted[-1]["learning_rate"] == pytest.approx([0.01 * last / 2])
+    assert refitted[-1]["learning_rate"] == pytest.approx({"0": 0.01 * last / 2})
     assert len(fold) == 5
     few = run.refit(epochs="same-steps")
     assert few.epochs == {"head": 2}  # 3 epochs of 80 rows are 2 of 120

@@ -73,13 +73,16 @@ def add(board: Board, entry: Entry, public: Path, solution: Path, usage: DataFra
     return changed
 
 
-def split(board: Board, slug: str, sample: DataFrame, solution: DataFrame, grade: Grade) -> DataFrame:
+def split(
+    board: Board, slug: str, sample: DataFrame, solution: DataFrame, grade: Grade, whole_gallery: bool = False
+) -> DataFrame:
     """Split the ids at random into public and private, half each; columns id and usage.
 
     The seed comes from the slug, and an existing split is kept while the ids stay the same. A split is drawn again if
     the solution itself cannot be graded on a half, for example because a class is missing.
 
     sample: the sample submission; its first column holds the ids. solution, grade: see `Competition.grade`.
+    whole_gallery: see `Submission.whole_gallery`.
 
     Raises:
         GoldfoldError: no split can be graded (`solution_not_gradable`), or the solution has other ids
@@ -98,7 +101,8 @@ def split(board: Board, slug: str, sample: DataFrame, solution: DataFrame, grade
             return kept
     for number in range(DRAWS):
         usage = _draw(ids, derive(slug, "public and private", number))
-        if all(_gradable(part, list(sample.columns), grade) for part in sides(solution, key, usage)):
+        halves = zip(sides(solution, key, usage), truths(solution, key, usage, whole_gallery), strict=True)
+        if all(_gradable(half[list(sample.columns)], truth, grade) for half, truth in halves):
             return usage
     raise GoldfoldError(
         "solution_not_gradable",
@@ -116,6 +120,11 @@ def sides(rows: DataFrame, key: str, usage: DataFrame) -> tuple[DataFrame, DataF
     """Public and private rows, in their original order; all rows of an id are on the same side."""
     public = rows[key].isin(usage["id"][usage["usage"] == "public"])
     return rows[public].reset_index(drop=True), rows[~public].reset_index(drop=True)
+
+
+def truths(solution: DataFrame, key: str, usage: DataFrame, whole_gallery: bool) -> tuple[DataFrame, DataFrame]:
+    """What the public and the private rows of a submission are graded against; see `Submission.whole_gallery`."""
+    return (solution, solution) if whole_gallery else sides(solution, key, usage)
 
 
 def data_files(board: Board, slug: str) -> dict[str, Path]:
@@ -174,8 +183,8 @@ def _draw(names: Series, seed: int) -> DataFrame:
     return pd.DataFrame({"id": names, "usage": np.where(public, "public", "private")})
 
 
-def _gradable(truth: DataFrame, columns: list[str], grade: Grade) -> bool:
+def _gradable(perfect: DataFrame, truth: DataFrame, grade: Grade) -> bool:
     try:
-        return bool(np.isfinite(grade(truth[columns], truth)))
+        return bool(np.isfinite(grade(perfect, truth)))
     except Exception:
         return False

@@ -60,7 +60,8 @@ def host_competition(workspace: Workspace, name: str, daily: int = 20, deadline:
         daily=daily,
         deadline=ends or None,
     )
-    usage = catalogue.split(board, competition.slug, sample, writing.read(solution, sample), competition.grade)
+    answers, whole = writing.read(solution, sample), competition.submission.whole_gallery
+    usage = catalogue.split(board, competition.slug, sample, answers, competition.grade, whole)
     rescored = catalogue.add(board, entry, public, solution, usage)
     shares = usage["usage"].value_counts()
     return Hosted(competition.slug, int(shares["public"]), int(shares["private"]), rescored)

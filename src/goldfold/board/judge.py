@@ -62,7 +62,8 @@ def scorer(name: str, competition: Competition, folder: Path) -> Score:
     tables = load_tables(name, competition, folder / "public")
     sample, key = tables.sample_submission, tables.sample_submission.columns[0]
     usage = catalogue.read_usage(folder, sample)
-    truths = catalogue.sides(submissions.read(folder / "private" / "solution.csv", sample), key, usage)
+    solution = submissions.read(folder / "private" / "solution.csv", sample)
+    truths = catalogue.truths(solution, key, usage, competition.submission.whole_gallery)
 
     def score(path: str, called: str) -> dict[str, float]:
         try:

@@ -1,11 +1,22 @@
-"""Verbs that look into finished runs: epochs, pick, compare, ablate, query, gains, log, remark, report, site."""
+"""Verbs that look into data and finished runs: audit, epochs, pick, compare, ablate, query, gains, log, pages."""
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 
 from goldfold.cli.training import print_result
 from goldfold.project import Project
+
+
+def audit(arguments: Namespace, project: Project) -> None:
+    if arguments.comp:
+        found = project.audit(arguments.comp, arguments.config, overrides=arguments.overrides, accept=arguments.accept)
+    else:
+        run = project.run(arguments.run, finished=True)
+        found = run.audit(device=arguments.device, accept=arguments.accept)
+    print(found)
+    sys.exit(0 if found.ok else 1)
 
 
 def epochs(arguments: Namespace, project: Project) -> None:

@@ -17,7 +17,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    for add in (_train, _read, _compare, log, _tune, delivery, hosting):
+    for add in (_train, _read, _audit, _compare, log, _tune, delivery, hosting):
         add(verbs)
     return parser
 
@@ -84,6 +84,21 @@ def _read(verbs: argparse._SubParsersAction) -> None:
     runs_quietly(refit)
 
 
+def _audit(verbs: argparse._SubParsersAction) -> None:
+    """The command that audits data and folds, or a finished run."""
+    audit = verbs.add_parser(
+        "audit", help="run all audits: what was checked, found and not checked; exits with 1 on errors"
+    )
+    what = audit.add_mutually_exclusive_group(required=True)
+    what.add_argument("--comp", help="competition whose data and folds are audited before any training")
+    what.add_argument("--run", help="finished run to audit again: latest, baseline-r3 or digits/baseline-r3")
+    audit.add_argument("--config", default="baseline", help="config that draws the folds, with --comp (%(default)s)")
+    audit.add_argument("--device", help="with --run: cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
+    audit.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change, with --comp")
+    accepts(audit)
+    runs_quietly(audit)
+
+
 def _compare(verbs: argparse._SubParsersAction) -> None:
     """Commands that analyze finished runs: epochs, pick, compare, ablate, query, gains."""
     epochs = verbs.add_parser("epochs", help="compare the saved epochs of a run on some images, and recommend one")
@@ -104,13 +119,7 @@ def _compare(verbs: argparse._SubParsersAction) -> None:
 
     compare = verbs.add_parser("compare", help="compare runs, with differences paired over folds")
     compare.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs; differences are to the first")
-    compare.add_argument(
-        "--accept",
-        nargs="*",
-        default=(),
-        metavar="CODE",
-        help="finding to accept instead of stopping, such as unequal_budget",
-    )
+    accepts(compare)
 
     ablate = verbs.add_parser("ablate", help="train a config and its named variants, and compare them in one table")
     ablate.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")

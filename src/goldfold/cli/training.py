@@ -8,6 +8,7 @@ from typing import Any
 from goldfold.project import Project
 from goldfold.report.run import hidden_scores, summary
 from goldfold.run import Run
+from goldfold.trust import confirmation
 
 
 def prepare(arguments: Namespace, project: Project) -> None:
@@ -52,7 +53,11 @@ def grade(arguments: Namespace, project: Project) -> None:
     run.grade()
     metric = next(iter(run.metrics))
     print(f"{run.name}  {metric}\n{hidden_scores.text(run.folder)}")
-    print("choose between runs by CV: each look at the hidden labels makes their score more optimistic")
+    found = [each for each in run.findings if each.code == confirmation.CODE]
+    if found:
+        print("\n".join(f"\n{each}" for each in found))
+    else:
+        print("choose between runs by CV: each look at the hidden labels makes their score more optimistic")
 
 
 def refit(arguments: Namespace, project: Project) -> None:

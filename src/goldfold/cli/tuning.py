@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from goldfold.cli.training import parallel, print_result
 from goldfold.project import Project
-from goldfold.report.run import blends
+from goldfold.report.ensemble import blends
 
 
 def tune(arguments: Namespace, project: Project) -> None:

@@ -27,6 +27,19 @@ def _not_one(params: BaseModel, role: Role) -> str | None:
     return next((f"{name}={value}" for name, value in values(params, role).items() if value != "one"), None)
 
 
+def no_mirroring_unless(column: str) -> Rule:
+    """`NO_MIRRORING`, except for runs trained on `column`, in which left and right are one identity.
+
+    It is kept by a recipe whose parameter with `Role.LABEL` names the column.
+    """
+
+    def broken(params: BaseModel) -> str | None:
+        merged = column in values(params, Role.LABEL).values()
+        return None if merged else _mirrored(params)
+
+    return Rule(text=f"{NO_MIRRORING.text}, except in '{column}'", broken=broken)
+
+
 def _mirrored(params: BaseModel) -> str | None:
     mirrors = {Role.MIRRORS: {True, *augmentation.MIRRORING}, Role.VIEWS: views.MIRRORING}
     told = (

@@ -92,7 +92,7 @@ def _summary(
         "bounds": list(metric.bounds),
         "chance": chance,
         **_best_possible(experiment, metric, fits),
-        **_untrained(metric, fits),
+        **_untrained(experiment, metric, fits),
         "validation_per_training_row": _validation_share(experiment, list(by_fold)),
         "folds": {str(fold): score for fold, score in by_fold.items()},
         **limits.fold_statistics(scores, metric.bounds),
@@ -151,15 +151,54 @@ def _best_possible(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) 
     return {"best_possible": float(np.mean([metric.retrieval.best_possible(rows) for rows in scored]))}
 
 
-def _untrained(metric: Metric, fits: Sequence[Fit]) -> dict[str, dict[str, Any]]:
-    """The scores of the models before their first step, with their mean over folds; empty if not all were scored."""
+def _untrained(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) -> dict[str, dict[str, Any]]:
+    """The scores of the models before their first step, with their mean over folds; empty if not all were scored.
+
+    `row_gain_interval_95` is of how much training lowered the error of a row, where the metric has such errors.
+    """
     if not all(metric.name in fit.untrained for fit in fits):
         return {}
     folds = sorted({fit.fold for fit in fits})
     by_fold = {
         str(fold): float(np.mean([fit.untrained[metric.name] for fit in fits if fit.fold == fold])) for fold in folds
     }
-    return {"untrained": {"folds": by_fold, "mean": float(np.mean(list(by_fold.values())))}}
+    found: dict[str, Any] = {"folds": by_fold, "mean": float(np.mean(list(by_fold.values())))}
+    if metric is experiment.competition.metric and (gain := _gain_by_rows(experiment, fits)):
+        found["row_gain_interval_95"] = gain
+    return {"untrained": found}
+
+
+def _gain_by_rows(experiment: Experiment, fits: Sequence[Fit]) -> list[float] | None:
+    """95 % interval of how much training lowered the error of a row: Student's t over rows, or over whole groups.
+
+    Errors are those of the metric's `row_error`, such as 1 - average precision. None if a fit lacks those of its
+    untrained model, or if there are fewer than two rows or groups.
+    """
+    competition, error = experiment.competition, experiment.competition.metric.options.row_error
+    if error is None or not all(len(fit.untrained_errors) for fit in fits):
+        return None
+    gains, units = [], []
+    for fit in fits:
+        rows = experiment.tables.train.iloc[experiment.folds[fit.fold].validation].reset_index(drop=True)
+        gains.append(fit.untrained_errors - error(rows, fit.validation))
+        units.append(rows[competition.group or "id"].to_numpy())
+    return paired_interval(np.concatenate(gains), np.concatenate(units))
+
+
+def paired_interval(gains: np.ndarray, units: np.ndarray) -> list[float] | None:
+    """Return the 95 % t interval of the mean gain over units, each the mean of its rows; None for a single unit.
+
+    >>> paired_interval(np.array([0.1, 0.3, 0.2, 0.2]), np.array(["a", "a", "b", "c"]))
+    [0.2, 0.2]
+    """
+    from pandas import Series
+    from scipy import stats
+
+    by_unit = Series(gains).groupby(Series(units)).mean()
+    if len(by_unit) < 2:
+        return None
+    half = stats.t.ppf(0.975, len(by_unit) - 1) * by_unit.std(ddof=1) / np.sqrt(len(by_unit))
+    return [float(by_unit.mean() - half), float(by_unit.mean() + half)]
 
 
 def describe_protocol(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) -> str:

@@ -34,6 +34,7 @@ from goldfold.training.settings import LoopOptions
 from goldfold.training.state import History
 
 CHECKPOINTS = "checkpoints"  # subfolder of a fit's folder
+UNTRAINED = "untrained_errors.npy"  # in a fit's folder
 OWN_SPLIT = "default"  # name of `Competition.split` beside those of `Competition.other_splits`
 
 
@@ -88,7 +89,8 @@ class Fit:
     scores, chance: metric name -> score and chance level on the validation rows. epoch: number of the one that
         predicts; None without training. facts: for audits. validation: (rows of the fold, ...) and test: (test rows,
         ...) predictions. index: of codes of the training rows, see `code_index.of_fit`; empty without codes.
-        untrained: metric name -> score of the model before its first step; only of embeddings.
+        untrained: metric name -> score of the model before its first step; only of embeddings. untrained_errors: (rows
+        of the fold,) errors of that model, as the metric's `row_error` has them; empty if it has none.
     """
 
     fold: int
@@ -102,6 +104,7 @@ class Fit:
     test: np.ndarray
     index: Mapping[str, np.ndarray] = field(default_factory=dict)
     untrained: dict[str, float] = field(default_factory=dict)
+    untrained_errors: np.ndarray = field(default_factory=lambda: np.empty(0))
 
 
 FitObserver = Callable[[int, int, EpochProgress], None]
@@ -172,7 +175,7 @@ def _fit(
     facts: dict[str, Any] = {}
     epoch, untrained = None, {}
     if plan.stages:
-        untrained = _untrained_scores(experiment, plan, held_out)
+        untrained = _untrained(experiment, plan, held_out)
         history, facts = train(
             plan,
             loop=experiment.loop,
@@ -189,12 +192,12 @@ def _fit(
     train_rows = experiment.tables.train.iloc[experiment.folds[number].train]
     index = code_index.of_fit(predict, train_rows, experiment.recipe.labels, experiment.runtime.classes)
     known = {"fold": number, "seed": seed, "epoch": epoch, "history": history, "facts": facts}
-    known |= {"index": index, "untrained": untrained}
+    known |= {"index": index, **untrained}
     return predict_and_score(experiment, predict, held_out, known)
 
 
-def _untrained_scores(experiment: Experiment, plan: Plan, held_out: DataFrame) -> dict[str, float]:
-    """The scores of a plan's model before its first step, which training has to beat; only where embeddings are scored.
+def _untrained(experiment: Experiment, plan: Plan, held_out: DataFrame) -> dict[str, Any]:
+    """Scores and errors of a plan's model before its first step, which training has to beat; only of embeddings.
 
     Other models predict nothing before they are trained. Random states are restored.
     """
@@ -205,7 +208,10 @@ def _untrained_scores(experiment: Experiment, plan: Plan, held_out: DataFrame) -
     with preserved_states():
         model = plan.model.to(experiment.runtime.device)
         predictions = finish_plan(plan, model, competition.targets, experiment.loop.precision)(held_out)
-        return score_all(metrics_for(competition, predictions), held_out, predictions)
+        found: dict[str, Any] = {"untrained": score_all(metrics_for(competition, predictions), held_out, predictions)}
+        if error := competition.metric.options.row_error:
+            found["untrained_errors"] = error(held_out, predictions)
+        return found
 
 
 def _validation(experiment: Experiment, plan: Plan, held_out: DataFrame) -> Callable[[nn.Module], dict[str, float]]:
@@ -255,7 +261,9 @@ def save_fit(fit: Fit, place: Path) -> None:
     write_json(place / "history.json", fit.history)
     if fit.index:
         write_arrays(place / code_index.FILE, fit.index)
-    apart = ("history", "validation", "test", "index")
+    if len(fit.untrained_errors):
+        write_array(place / UNTRAINED, fit.untrained_errors)
+    apart = ("history", "validation", "test", "index", "untrained_errors")
     write_json(place / "fit.json", {name: value for name, value in vars(fit).items() if name not in apart})
 
 
@@ -276,5 +284,7 @@ def load_fit(place: Path) -> Fit:
     """
     validation, test = (read_array(place / f"{name}.npy") for name in ("validation", "test"))
     index = read_arrays(place / code_index.FILE) if (place / code_index.FILE).exists() else {}
-    history = read_json(place / "history.json")
-    return Fit(**read_json(place / "fit.json"), history=history, validation=validation, test=test, index=index)
+    known: dict[str, Any] = {"history": read_json(place / "history.json"), "index": index}
+    if (place / UNTRAINED).exists():
+        known["untrained_errors"] = read_array(place / UNTRAINED)
+    return Fit(**read_json(place / "fit.json"), **known, validation=validation, test=test)

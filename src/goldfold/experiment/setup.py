@@ -15,7 +15,7 @@ from pandas import DataFrame, Series
 import goldfold
 from goldfold.competition import Competition, Fold, Runtime, Tables
 from goldfold.data import csv_tables, fold_checks, fold_tables, image_checks, tables
-from goldfold.errors import GoldfoldError, unknown
+from goldfold.errors import GoldfoldError, unknown, way_on
 from goldfold.experiment import config as configs
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.early_checks import check_recipe, class_order
@@ -221,8 +221,8 @@ def rebuild(workspace: Workspace, run: Path, device: torch.device, accept: Seque
     if CODE_CHANGED not in accept:
         raise GoldfoldError(
             CODE_CHANGED,
-            f"{told}, so its models may predict differently: add --accept {CODE_CHANGED} to go on (the record says "
-            f"so), {back}train anew",
+            f"{told}, so its models may predict differently: {back}train anew, or go on, which is recorded "
+            f"({way_on(CODE_CHANGED)})",
         )
     workspace.observer.line(f"warning  {CODE_CHANGED}: {told}")
     return replace(found, code_changes=(told,))

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from goldfold.errors import unknown
+from goldfold.images.sizes import Size, height_and_width
 from goldfold.io import seeding
 from goldfold.params import Role
 
@@ -67,13 +68,14 @@ def repeat(sample_id: object, occurrence: int) -> object:
     return f"{sample_id}\x1e{occurrence}" if occurrence else sample_id
 
 
-def pipeline(name: str, size: int, flip: bool = False) -> Compose:
-    """Create the albumentations pipeline `name`, whose output has `size` x `size` pixels.
+def pipeline(name: str, size: Size, flip: bool = False) -> Compose:
+    """Create the albumentations pipeline `name`, whose output has the height and width of `size`.
 
     none: resizing only. flips: left-right and up-down. moves: shifts, scaling and rotations of a few percent and
     degrees. light: flips, moves, brightness and contrast. strong: flips, quarter turns, random resized crops, larger
-    rotations, brightness, contrast, noise or blur, one hole. crop_erase: a black margin of 4 %, a random crop of the
-    old size, and one rectangle of noise in half of the images, as in re-identification (Luo et al. 2019).
+    rotations, brightness, contrast, noise or blur, one hole. crop_erase: a black margin of 4 % of the longer side, a
+    random crop of the old size, and one rectangle of noise in half of the images, as in re-identification (Luo et al.
+    2019).
 
     flip: whether half of the images are also flipped left-right.
 
@@ -85,7 +87,7 @@ def pipeline(name: str, size: int, flip: bool = False) -> Compose:
         raise unknown("augmentation", name, NAMES, code="unknown_augmentation")
     steps = {"none": list, "flips": _flips, "moves": _moves, "light": _light, "strong": lambda: _strong(size)}
     steps["crop_erase"] = lambda: _crop_erase(size)
-    return A.Compose([A.Resize(size, size), *steps[name](), *([A.HorizontalFlip()] if flip else [])])
+    return A.Compose([A.Resize(*height_and_width(size)), *steps[name](), *([A.HorizontalFlip()] if flip else [])])
 
 
 def _flips() -> list[BasicTransform]:
@@ -108,13 +110,16 @@ def _light() -> list[BasicTransform]:
     return [*_flips(), *_moves(), A.RandomBrightnessContrast(0.15, 0.15)]
 
 
-def _strong(size: int) -> list[BasicTransform]:
+def _strong(size: Size) -> list[BasicTransform]:
     import albumentations as A
 
+    height, width = height_and_width(size)
+    upright = [A.Resize(height, width)] if height != width else []  # after quarter turns
     return [
-        A.RandomResizedCrop((size, size), scale=(0.6, 1.0), ratio=(0.8, 1.25)),
+        A.RandomResizedCrop((height, width), scale=(0.6, 1.0), ratio=(0.8, 1.25)),
         *_flips(),
         A.RandomRotate90(),
+        *upright,
         A.Affine(rotate=(-20, 20), shear=(-6, 6), border_mode=REFLECT_101, p=0.5),
         A.RandomBrightnessContrast(0.3, 0.3, p=0.7),
         A.OneOf([A.GaussNoise((0.02, 0.1)), A.GaussianBlur((3, 5))], p=0.3),
@@ -122,12 +127,13 @@ def _strong(size: int) -> list[BasicTransform]:
     ]
 
 
-def _crop_erase(size: int) -> list[BasicTransform]:
+def _crop_erase(size: Size) -> list[BasicTransform]:
     import albumentations as A
 
-    margin = max(1, round(size * 0.04))  # 10 of 256 pixels
+    height, width = height_and_width(size)
+    margin = max(1, round(max(height, width) * 0.04))  # 10 of 256 pixels
     return [
         A.Pad(margin),
-        A.RandomCrop(size, size),
+        A.RandomCrop(height, width),
         A.Erasing(scale=(0.02, 0.4), ratio=(0.3, 3.33), fill="random", p=0.5),
     ]

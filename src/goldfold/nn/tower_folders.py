@@ -19,7 +19,9 @@ from goldfold.errors import GoldfoldError
 TWO_TOWERS = ("clip", "siglip", "siglip2")
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "tokenizer.model", "sentencepiece.bpe.model")
 INSTALL = "pip install transformers sentencepiece"
-LAYOUT = "it needs config.json, *.safetensors and, for text, the tokenizer's files"
+LAYOUT = (
+    "it needs config.json (a ResNet of CLIP: open_clip_config.json), *.safetensors and, for text, the tokenizer's files"
+)
 
 
 class TowerFolder(NamedTuple):
@@ -76,7 +78,7 @@ def load_model(folder: TowerFolder, unused: tuple[str, ...]) -> Any:
             lack weights, which would be random, or have weights of another architecture.
     """
     transformers = _transformers(folder)
-    with _refusing(folder), _quiet(transformers), torch.random.fork_rng():
+    with refusing(folder), _quiet(transformers), torch.random.fork_rng():
         model, told = transformers.AutoModel.from_pretrained(
             folder.path,
             local_files_only=True,
@@ -111,7 +113,7 @@ def load_tokenizer(folder: TowerFolder) -> Callable[..., Any]:
     if not any((folder.path / name).exists() for name in TOKENIZERS):
         raise folder.error("tokenizer_missing", f"has no tokenizer, none of {', '.join(TOKENIZERS)}: download it too")
     transformers = _transformers(folder)
-    with _refusing(folder), _quiet(transformers):
+    with refusing(folder), _quiet(transformers):
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             folder.path, local_files_only=True, trust_remote_code=False
         )
@@ -148,7 +150,8 @@ def _transformers(folder: TowerFolder) -> Any:
 
 
 @contextmanager
-def _refusing(folder: TowerFolder) -> Iterator[None]:
+def refusing(folder: TowerFolder) -> Iterator[None]:
+    """Raise what goes wrong as one sentence about the folder: `package_missing` or `tower_not_loaded`."""
     try:
         yield
     except ImportError as error:  # such as sentencepiece, which the tokenizer of SigLIP needs

@@ -222,9 +222,10 @@ def _optimizer(params: ImageClassifierParams, model: nn.Module) -> torch.optim.O
     """Return AdamW with a separate group for the parameters of the classifier, if there are any."""
     head = _head(model)
     known = set(map(id, head))
+    backbone = [value for value in model.parameters() if id(value) not in known]
     groups = [
-        {"params": [value for value in model.parameters() if id(value) not in known], "lr": params.learning_rate},
-        {"params": head, "lr": params.learning_rate * params.head_factor},
+        {"name": "backbone", "params": backbone, "lr": params.learning_rate},
+        {"name": "head", "params": head, "lr": params.learning_rate * params.head_factor},
     ]
     filled = [group for group in groups if group["params"]]
     return torch.optim.AdamW(filled, weight_decay=params.weight_decay, fused=True)

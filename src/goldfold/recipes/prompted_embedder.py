@@ -4,8 +4,8 @@ Stage `prompts` learns a few vectors per identity inside a text, with both tower
 tower so that images resemble the texts of their identities. Predictions are embeddings of images alone, float32 (n, d),
 to be compared by their cosines; rows of one fold share a space.
 
-The towers are those of CLIP from a folder. Without one, an image tower of timm and a text tower are aligned by learned
-projections, which is no CLIP: its scores say little about CLIP's.
+The towers are those of CLIP from a folder, a ViT or a ResNet. Without one, an image tower of timm and a text tower are
+aligned by learned projections, which is no CLIP: its scores say little about CLIP's.
 """
 
 from __future__ import annotations
@@ -38,13 +38,14 @@ if TYPE_CHECKING:
 
     Params = PromptedEmbedderParams
 
+WITHOUT_CLIP = 224  # side of images in pixels, where no tower has one
 CONSTANT = 1e-6  # standard deviation over texts below which their features say nothing
 
 
 def recipe(label: str, **defaults: Any) -> Recipe:
     """The recipe for rows with a column `path`.
 
-    label: the column of identities; rows without a value are not trained on.
+    label: the column of identities, unless `label_column` names another; rows without a value are not trained on.
     defaults: of `PromptedEmbedderParams`, as the competition's baseline wants them.
     """
     return Recipe(
@@ -72,7 +73,7 @@ def _check(params: Params, train: DataFrame, test: DataFrame) -> None:
 def _build(params: Params, rows: DataFrame, runtime: Runtime, *, label: str) -> Plan:
     parts = _towers(params)
     parts.text.to(runtime.device)
-    labeled = rows_with_labels(rows[label], "add images, or use fewer folds")
+    labeled = rows_with_labels(rows[params.label_column or label], "add images, or use fewer folds")
     assert labeled.codes is not None
     known = rows.iloc[labeled.rows].reset_index(drop=True)
     prompts = templates.prompts(params.templates, known, parts.text, params.n_ctx)
@@ -94,8 +95,9 @@ def _monitor(plan: Plan, model: PromptedEmbedder) -> dict[str, Monitored]:
 
 def _towers(params: Params) -> Towers:
     if params.towers:
-        return towers.load_clip(params.towers)
+        return towers.load_clip(params.towers, params.image_size)
+    image_size = params.image_size or WITHOUT_CLIP
     with torch.random.fork_rng():
         torch.manual_seed(0)  # every fold starts from the same towers, with random weights too
-        backbone = backbones.create(params.backbone, params.pretrained, image_size=params.image_size)
-        return towers.load_parts(backbone, params.image_size, params.text_tower, params.projection_dim)
+        backbone = backbones.create(params.backbone, params.pretrained, image_size=image_size)
+        return towers.load_parts(backbone, image_size, params.text_tower, params.projection_dim)

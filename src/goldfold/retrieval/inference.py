@@ -14,6 +14,7 @@ from torch import nn
 
 from goldfold.competition import Plan, Runtime, Stage
 from goldfold.images import reading
+from goldfold.images.sizes import Size, area
 from goldfold.io import seeding
 from goldfold.nn import collapse, feature_cache
 from goldfold.nn.batches import prediction_batches
@@ -34,12 +35,12 @@ NEAREST = 4  # nearest training images in a picture, two by two
 class Inference:
     """Turns image files into an embedder's inputs and outputs, without augmentation.
 
-    size: image side in pixels. gray: whether images have one channel instead of three. memory: GiB that the pixels of
+    size: of images. gray: whether images have one channel instead of three. memory: GiB that the pixels of
         one set of files may take; larger sets are read from their files every time.
     backbone_features: paths -> cached features (n, f) of a frozen backbone, the network's input instead of pixels.
     """
 
-    size: int
+    size: Size
     gray: bool
     memory: float
     backbone_features: InputsOf | None = None
@@ -56,7 +57,7 @@ class Inference:
         return replace(self, backbone_features=features)
 
     def pixels(self, paths: Paths) -> np.ndarray:
-        """Read images as uint8 (n, size, size, c); small sets stay in memory."""
+        """Read images as uint8 (n, h, w, c); small sets stay in memory."""
         if len(paths) <= self._capacity():
             return self._in_memory(paths)
         return reading.load_resized(paths, self.size, self.gray)
@@ -88,7 +89,7 @@ class Inference:
     def pictures(self, train_paths: Paths, model: nn.Module, finished: None, rows: DataFrame) -> dict[str, np.ndarray]:
         """Draw the four training images nearest to each row, without the row itself; for `Plan.pictures`.
 
-        Returns {"nearest": float32 (n, 2 size, 2 size, 3)}, the nearest at the top left, the second at its right.
+        Returns {"nearest": float32 (n, 2 h, 2 w, 3)}, the nearest at the top left, the second at its right.
         """
         paths = tuple(rows["path"])
         queries, gallery = (np.asarray(normalize(self.embeddings(model, each))) for each in (paths, train_paths))
@@ -111,7 +112,7 @@ class Inference:
 
     def _capacity(self) -> int:
         """Number of images whose pixels fit into `memory`."""
-        return int(self.memory * 2**30 / (self.size**2 * (1 if self.gray else 3))) or 64
+        return int(self.memory * 2**30 / (area(self.size) * (1 if self.gray else 3))) or 64
 
 
 def _embed(model: nn.Module, inputs: np.ndarray) -> np.ndarray:
@@ -126,8 +127,8 @@ def _embed(model: nn.Module, inputs: np.ndarray) -> np.ndarray:
 
 
 def _montage(images: np.ndarray) -> np.ndarray:
-    """Up to four images uint8 (k, s, s, c) as one, float32 (2 s, 2 s, 3) in [0, 1]; missing images are black."""
-    size = images.shape[1]
-    tiles = np.zeros((NEAREST, size, size, 3), np.float32)
+    """Up to four images uint8 (k, h, w, c) as one, float32 (2 h, 2 w, 3) in [0, 1]; missing images are black."""
+    height, width = images.shape[1:3]
+    tiles = np.zeros((NEAREST, height, width, 3), np.float32)
     tiles[: len(images)] = images / 255
-    return tiles.reshape(2, 2, size, size, 3).transpose(0, 2, 1, 3, 4).reshape(2 * size, 2 * size, 3)
+    return tiles.reshape(2, 2, height, width, 3).transpose(0, 2, 1, 3, 4).reshape(2 * height, 2 * width, 3)

@@ -117,7 +117,8 @@ def _optimizer(params: EmbedderParams, model: Embedder) -> torch.optim.Optimizer
     projector = model.projector.parameters() if trains_projector and model.projector is not None else ()
     head = [*projector, *model.metric.parameters()]
     rates = params.metric_learning_rate, params.metric_learning_rate * params.head_factor
-    groups = [{"params": part, "lr": rate} for part, rate in zip((backbone, head), rates, strict=True) if part]
+    parts = zip(("backbone", "head"), (backbone, head), rates, strict=True)
+    groups = [{"name": name, "params": part, "lr": rate} for name, part, rate in parts if part]
     if params.metric_optimizer == "sgd":
         return torch.optim.SGD(groups, momentum=0.9, weight_decay=params.metric_weight_decay)
     return torch.optim.AdamW(groups, weight_decay=params.metric_weight_decay)

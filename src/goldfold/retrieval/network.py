@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from goldfold.errors import GoldfoldError
+from goldfold.images.sizes import Size, height_and_width
 from goldfold.nn import backbones
 from goldfold.retrieval import simsiam
 from goldfold.retrieval.losses import MetricLoss
@@ -86,7 +87,7 @@ class Embedder(nn.Module):
 
 
 def create_backbone(
-    network: Callable[[], nn.Module] | None, backbone: str, pretrained: bool, channels: int, image_size: int
+    network: Callable[[], nn.Module] | None, backbone: str, pretrained: bool, channels: int, image_size: Size
 ) -> tuple[nn.Module, nn.Module]:
     """Create the normalization of pixels, and the backbone.
 
@@ -98,14 +99,14 @@ def create_backbone(
     return backbones.Normalize(mean, std), net
 
 
-def feature_width(normalize: nn.Module, backbone: nn.Module, size: int, channels: int) -> int:
-    """Return the number of features that a backbone computes of an image of `size` x `size` pixels.
+def feature_width(normalize: nn.Module, backbone: nn.Module, size: Size, channels: int) -> int:
+    """Return the number of features that a backbone computes of an image of this size.
 
     Raises GoldfoldError if its output is not one row of features per image.
     """
     training = backbone.training
     with torch.no_grad():
-        features = backbone.eval()(normalize(torch.zeros(1, size, size, channels, dtype=torch.uint8)))
+        features = backbone.eval()(normalize(torch.zeros(1, *height_and_width(size), channels, dtype=torch.uint8)))
     backbone.train(training)
     if features.ndim < 2 or len(features) != 1:
         raise GoldfoldError(

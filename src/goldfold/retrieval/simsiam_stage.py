@@ -75,8 +75,8 @@ def _optimizer(params: EmbedderParams, model: Embedder) -> torch.optim.Optimizer
     assert model.projector is not None
     assert model.predictor is not None
     groups = [
-        {"params": list(chain(model.backbone.parameters(), model.projector.parameters()))},
-        {"params": list(model.predictor.parameters())},
+        {"name": "encoder", "params": list(chain(model.backbone.parameters(), model.projector.parameters()))},
+        {"name": "predictor", "params": list(model.predictor.parameters())},
     ]
     rate = params.simsiam_learning_rate or simsiam.learning_rate(params.simsiam_batch_size)
     decay, momentum = params.simsiam_weight_decay, params.simsiam_momentum

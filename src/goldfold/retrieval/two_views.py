@@ -13,6 +13,7 @@ import numpy as np
 
 from goldfold.data import neighbors
 from goldfold.images import augmentation, reading
+from goldfold.images.sizes import Size, area
 from goldfold.io import seeding
 
 if TYPE_CHECKING:
@@ -56,12 +57,12 @@ def _around(width: float) -> tuple[float, float]:
 class SourceImages:
     """Images to make views of, uint8 (h, w, c), by position; from memory if `in_memory` has them, else from files.
 
-    size: side in pixels that images are resized to; None: their own size.
+    size: that images are resized to; None: their own size.
     """
 
     paths: tuple[Path, ...]
     gray: bool
-    size: int | None = None
+    size: Size | None = None
     in_memory: Sequence[np.ndarray] | None = None
 
     def __getitem__(self, position: int) -> np.ndarray:
@@ -73,10 +74,10 @@ class SourceImages:
         return image if self.size is None else reading.resize(image, self.size)
 
 
-def load_sources(paths: Sequence[Path], gray: bool, memory: float, size: int | None = None) -> SourceImages:
+def load_sources(paths: Sequence[Path], gray: bool, memory: float, size: Size | None = None) -> SourceImages:
     """Load the images to make views of; if their pixels take more than `memory` GiB, they are read on every access."""
     sources = SourceImages(tuple(paths), gray, size)
-    pixels = [size**2 if size else int(np.prod(reading.size(path))) for path in sources.paths]
+    pixels = [area(size) if size else int(np.prod(reading.size(path))) for path in sources.paths]
     if sum(pixels) * (1 if gray else 3) > memory * 2**30:
         return sources
     with ThreadPoolExecutor(reading.THREADS) as pool:
@@ -96,7 +97,7 @@ class RandomViews:
     seed: int
 
     def view(self, epoch: int, position: int, number: int, occurrence: int = 0) -> np.ndarray:
-        """Return a view of the image at `position`, uint8 (size, size, c).
+        """Return a view of the image at `position`, uint8 (h, w, c).
 
         occurrence: how often the epoch had the position before.
         """

@@ -101,26 +101,29 @@ class RankedLists:
     def grade(self, submission: DataFrame, solution: DataFrame, pairs: Pairs) -> float:
         """Return the mean average precision of the lists, in [0, 1].
 
-        solution: as `write_tables` wrote it. pairs: over its rows, all of which are queries and gallery.
+        submission: lists of all queries, or of some, as the local leaderboard grades them; `Submission.whole_gallery`.
+        solution: as `write_tables` wrote it. pairs: over its rows.
 
-        The mean is over the queries with relevant rows. For a query with R relevant rows: the sum of the precisions at
-        the ranks of relevant rows up to rank D, divided by min(D, R). D is `depth` (mAP@k), or R if that is None
-        (mAP@R: Musgrave, Belongie and Lim 2020, section 3.2). Left-out and repeated ids take no rank. The grade equals
-        the metric of the embeddings that made the lists, as long as no two cosines are equal.
+        The mean is over the queries with a list and relevant rows. For a query with R relevant rows: the sum of the
+        precisions at the ranks of relevant rows up to rank D, divided by min(D, R). D is `depth` (mAP@k), or R if that
+        is None (mAP@R: Musgrave, Belongie and Lim 2020, section 3.2). Left-out and repeated ids take no rank. The grade
+        of all lists equals the metric of the embeddings that made them, as long as no two cosines are equal.
 
         Raises:
-            GoldfoldError: `list_missing`, a query has no list; `no_relevant_rows`, no query has a relevant row.
+            GoldfoldError: `list_missing`, no query has a list; `no_relevant_rows`, no query with a list has a relevant
+                row.
         """
         lists = dict(zip(submission["id"].astype(str), submission[self.column].astype(str), strict=True))
         ids = solution["id"].astype(str).tolist()
-        if missing := [query for query in ids if query not in lists]:
+        asked = [(number, position) for number, position in enumerate(pairs.queries) if ids[position] in lists]
+        if not asked:
             raise GoldfoldError(
-                "list_missing", f"{len(missing)} queries have no list, first '{missing[0]}': write one per test id"
+                "list_missing", f"none of {len(pairs.queries)} queries has a list: write one per test id"
             )
         columns = {ids[position]: column for column, position in enumerate(pairs.gallery)}
         values = [
             self._average_precision(lists[ids[position]], columns, *_relations(pairs, number))
-            for number, position in enumerate(pairs.queries)
+            for number, position in asked
         ]
         if np.isnan(values).all():
             raise GoldfoldError("no_relevant_rows", "no hidden row has a relevant row: hide other rows")

@@ -1,12 +1,11 @@
-"""Diagnostics recorded during training for the audits: learning rates, gradient norms, untrained losses."""
+"""Diagnostics recorded during training for the audits: an epoch's first batch, frozen weights, untrained losses."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,68 +13,51 @@ from torch.optim import Optimizer
 
 from goldfold.competition import Stage
 from goldfold.io.random_states import preserved_states
+from goldfold.training.loss_inputs import LossInputs, outside_parameters
+
+if TYPE_CHECKING:
+    from goldfold.training.state import Training
 
 
-@dataclass
-class LearningRates:
-    """Learning rates of a stage's parameter groups, one value for each group in the optimizer's order.
+def first_terms(
+    training: Training, stage: Stage, batch: Any, autocast: Callable[[], AbstractContextManager], alone: bool
+) -> tuple[Mapping[str, Tensor], dict[str, float | None]]:
+    """Compute the loss terms of an epoch's first batch, and the L2 norm of each term's gradient over trained weights.
 
-    configured: as the optimizer was built, before any schedule. peak, final: the highest rate, and that of the last
-        optimizer step. next: the rate the schedule would use after the last step. minima: how often the rate fell and
-        then rose again. falling: whether it fell at its last change.
+    None for a term without any gradient. What the terms were computed from is noted in the facts of the stage. A model
+    that is compiled or distributed is looked at in a pass of its own, which does not affect training.
+
+    alone: leave out the norm of a single term, which is that of the whole gradient.
     """
-
-    configured: list[float] = field(default_factory=list)
-    peak: list[float] = field(default_factory=list)
-    final: list[float] = field(default_factory=list)
-    next: list[float] = field(default_factory=list)
-    minima: list[int] = field(default_factory=list)
-    falling: list[bool] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, optimizer: Optimizer) -> LearningRates:
-        """Start recording the rates of an optimizer that has made no step."""
-        configured = [float(group["lr"]) for group in optimizer.param_groups]
-        groups = len(configured)
-        return cls(configured, [0.0] * groups, minima=[0] * groups, falling=[False] * groups)
-
-    def record(self, optimizer: Optimizer) -> None:
-        """Record the rates of the optimizer step just made."""
-        rates = [float(group["lr"]) for group in optimizer.param_groups]
-        for group, (rate, before) in enumerate(zip(rates, self.final or rates, strict=True)):
-            if rate > before and self.falling[group]:
-                self.minima[group] += 1
-            self.falling[group] = rate < before or (rate == before and self.falling[group])
-            self.peak[group] = max(self.peak[group], rate)
-        self.final = rates
-
-    def record_next(self, optimizer: Optimizer) -> None:
-        """Record the schedule's next rates: a cosine over few epochs reaches its end only after the last step."""
-        self.next = [float(group["lr"]) for group in optimizer.param_groups]
-
-    def facts(self) -> dict[str, Any]:
-        """The fields as a dict for JSON."""
-        return asdict(self)
-
-
-def gradient_norms(
-    model: nn.Module,
-    losses: Callable[[nn.Module, Any], Mapping[str, Tensor]],
-    batch: Any,
-    autocast: Callable[[], AbstractContextManager],
-) -> dict[str, float | None]:
-    """Compute the L2 norm of each loss term's own gradient over all trainable parameters.
-
-    None for a term without any gradient. Buffers and random states are restored, so training is not affected.
-    """
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with preserved_states(), autocast():
-        terms = losses(model, batch)
-    norms = {name: _norm(term, parameters) for name, term in terms.items()}
-    for name, buffer in model.named_buffers():
+    if training.wrapped is training.model:
+        terms = _watched(training, stage, batch, autocast)
+        return terms, {} if alone and len(terms) == 1 else _norms(terms, training.model)
+    buffers = {name: buffer.clone() for name, buffer in training.model.named_buffers()}
+    with preserved_states():
+        norms = _norms(_watched(training, stage, batch, autocast), training.model)
+    for name, buffer in training.model.named_buffers():
         buffer.copy_(buffers[name])
-    return norms
+    with autocast():
+        return stage.losses(training.wrapped, batch), norms
+
+
+def _watched(
+    training: Training, stage: Stage, batch: Any, autocast: Callable[[], AbstractContextManager]
+) -> Mapping[str, Tensor]:
+    """The loss terms of a batch; facts of their inputs are noted."""
+    with LossInputs() as inputs, autocast():
+        terms = stage.losses(training.model, batch)
+    facts, constant = training.facts[stage.name], inputs.constant()
+    facts["constant_features"] = [each for each in facts.get("constant_features", constant) if each in constant]
+    if "outside" not in facts:
+        facts["outside"] = outside_parameters(terms.values(), training.model, training.optimizer)
+        facts["silent_summands"] = inputs.silent_summands() if len(terms) == 1 else []
+    return terms
+
+
+def _norms(terms: Mapping[str, Tensor], model: nn.Module) -> dict[str, float | None]:
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return {name: _norm(term, parameters) for name, term in terms.items()}
 
 
 def _norm(term: Tensor, parameters: list[nn.Parameter]) -> float | None:

@@ -8,12 +8,13 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import nn
 
 from goldfold.competition import Stage
 from goldfold.errors import GoldfoldError
-from goldfold.training.diagnostics import gradient_norms, parameters_without_gradient
+from goldfold.training import parameter_groups
+from goldfold.training.diagnostics import first_terms, parameters_without_gradient
 from goldfold.training.loss_log import LossLog
+from goldfold.training.parameter_groups import GradientNorms
 from goldfold.training.settings import (
     LoopOptions,
     autocast,
@@ -41,6 +42,7 @@ def train_epoch(
     model, scaler = training.wrapped, training.scaler
     batches = epoch_batches(stage, epoch)
     count, steps = len(batches), 0
+    groups = GradientNorms(training.optimizer, -(-count // loop.accumulate))
     precision = autocast(loop.precision, next(training.model.parameters()).device)
     losses = LossLog(stage.name, epoch + 1)
     norms: dict[str, float | None] = {}
@@ -48,15 +50,16 @@ def train_epoch(
     model.train()
     for number, (batch, rows, share, stepping) in enumerate(with_accumulation(batches, loop.accumulate)):
         try:
-            if number == 0:
-                norms = gradient_norms(training.model, stage.losses, batch, precision)
             with nullcontext() if stepping else without_gradient_sync(model):
-                with precision():
-                    terms = stage.losses(model, batch)
+                if number == 0:
+                    terms, norms = first_terms(training, stage, batch, precision, alone=stepping)
+                else:
+                    with precision():
+                        terms = stage.losses(model, batch)
                 scaler.scale(total_loss(terms, share)).backward()
             losses.add(terms, rows)
             if stepping:
-                _step(training, stage, loop)
+                _step(training, stage, loop, groups if loop.clip or groups.due(steps) else None)
                 steps += 1
         except RuntimeError as error:
             explain_runtime_error(error, rows)
@@ -67,19 +70,21 @@ def train_epoch(
     losses.sync()
     _check_finite(training, losses.where)
     _end_epoch(training, stage)
-    return _history_row(training, epoch, losses, norms, steps, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return _history_row(training, epoch, losses, (norms or {losses.terms[0]: groups.first()}, groups), steps, seconds)
 
 
 def _history_row(
     training: Training,
     epoch: int,
     losses: LossLog,
-    norms: Mapping[str, float | None],
+    norms: tuple[Mapping[str, float | None], GradientNorms],
     steps: int,
     seconds: float,
 ) -> dict[str, Any]:
-    """The history row of a 0-based epoch that has not been validated."""
+    """The history row of a 0-based epoch that has not been validated. norms: of the terms, of the groups."""
     means, samples = losses.over_all_processes()
+    of_terms, of_groups = norms
     return {
         "stage": training.stage,
         "epoch": epoch + 1,
@@ -87,21 +92,24 @@ def _history_row(
         "metric": None,
         "scores": {},
         "monitored": {},
-        "learning_rate": list(training.rates.final),
-        "gradient_norm": norms,
+        "learning_rate": dict(zip(of_groups.names, training.rates.final, strict=True)),
+        "gradient_norm": of_terms,
+        "group_gradient_norm": of_groups.means(),
+        "group_weights": parameter_groups.weights(training.optimizer),
         "samples": samples,
         "steps": steps,
         "seconds": round(seconds, 6),
     }
 
 
-def _step(training: Training, stage: Stage, loop: LoopOptions) -> None:
-    """Make one optimizer step: clip, step, average the weights, advance the schedule."""
+def _step(training: Training, stage: Stage, loop: LoopOptions, groups: GradientNorms | None) -> None:
+    """Make one optimizer step: measure, clip, step, average the weights, advance the schedule."""
     optimizer, facts = training.optimizer, training.facts[stage.name]
-    if loop.clip:
+    if groups:
         training.scaler.unscale_(optimizer)
-        clipped = [each for group in optimizer.param_groups if group.get("clip", True) for each in group["params"]]
-        nn.utils.clip_grad_norm_(clipped, loop.clip)
+        norms = groups.measure(optimizer)
+        if loop.clip:
+            parameter_groups.clip(optimizer, norms, loop.clip)
     training.scaler.step(optimizer)
     training.scaler.update()
     if "without_gradient" not in facts:
@@ -132,4 +140,6 @@ def _end_epoch(training: Training, stage: Stage) -> None:
     if training.schedule and stage.schedule_per == "epoch":
         training.schedule.step()
     training.rates.record_next(training.optimizer)
-    training.facts[stage.name]["rates"] = training.rates.facts()
+    facts = training.facts[stage.name]
+    facts["rates"] = training.rates.facts()
+    facts["unmoved"] = parameter_groups.unmoved(training.optimizer, facts["unmoved"])

@@ -2,11 +2,13 @@
 
 A row of the history has the keys `stage`, `epoch` (1-based), `loss` (each term's mean over samples), `metric` (None if
 the epoch was not validated), `scores`, `monitored` (each `Monitored` as a dict; both empty if not validated),
-`learning_rate` (of each parameter group at the last step), `gradient_norm` (of each loss term at the first batch),
-`samples`, `steps` and `seconds`.
+`learning_rate` (of each parameter group at the last step, by name), `gradient_norm` (of each loss term at the first
+batch), `group_gradient_norm` (of each parameter group before clipping, mean over the epoch's steps or 16 of them),
+`group_weights` (trained ones of each group), `samples`, `steps` and `seconds`.
 
-The facts for audits are stage -> `trainable` parameters, those `held` by its optimizer, those `without_gradient`,
-learning `rates`, and `untrained_loss` (term -> [value, sd]) if the stage defines it.
+The facts for audits are stage -> `trainable` parameters, those `held` by its optimizer, those `without_gradient`, those
+`outside` the model; the groups that are `unmoved`; learning `rates`; `constant_features` and `silent_summands` of the
+losses; `untrained_loss` (term -> [value, sd]) if the stage defines it.
 """
 
 from __future__ import annotations

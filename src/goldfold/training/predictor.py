@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,30 +36,32 @@ class Predictor:
         """Predict one value, vector or record per row.
 
         Raises:
-            GoldfoldError: the number of predictions differs from the number of rows, or a prediction is not finite.
+            GoldfoldError: a target column is read, the number of predictions differs from the number of rows, or a
+                prediction is not finite.
         """
-        with torch.no_grad(), autocast_for(self.precision, self.model):
-            predictions = np.asarray(self.plan.predict(self.model, self.finished, without_targets(rows, self.targets)))
+        with torch.no_grad(), autocast_for(self.precision, self.model), labels_refused(self.targets):
+            found = self.plan.predict(self.model, self.finished, without_targets(rows, self.targets))
+        predictions = np.asarray(found)
         _check(predictions, rows)
         return predictions
 
     def encode(self, rows: DataFrame) -> np.ndarray:
         """Codes of rows, uint8 (n, bytes); only for a plan with `codes`."""
         assert self.plan.codes is not None, "a plan without codes has nothing to encode by"
-        with torch.no_grad(), autocast_for(self.precision, self.model):
+        with torch.no_grad(), autocast_for(self.precision, self.model), labels_refused(self.targets):
             return self.plan.codes.encode(self.model, self.finished, without_targets(rows, self.targets))
 
     def distances(self, rows: DataFrame, codes: np.ndarray) -> np.ndarray:
         """Distances of rows to codes (m, bytes), (n, m); only for a plan with `codes`."""
         assert self.plan.codes is not None, "a plan without codes has no distances"
-        with torch.no_grad(), autocast_for(self.precision, self.model):
+        with torch.no_grad(), autocast_for(self.precision, self.model), labels_refused(self.targets):
             return self.plan.codes.distances(self.model, self.finished, without_targets(rows, self.targets), codes)
 
     def pictures(self, rows: DataFrame) -> Mapping[str, np.ndarray]:
         """The model's output for each row as images, by name; empty if the plan has none."""
         if self.plan.pictures is None:
             return {}
-        with torch.no_grad(), autocast_for(self.precision, self.model):
+        with torch.no_grad(), autocast_for(self.precision, self.model), labels_refused(self.targets):
             return self.plan.pictures(self.model, self.finished, without_targets(rows, self.targets))
 
 
@@ -65,6 +71,23 @@ def finish_plan(plan: Plan, model: nn.Module | None, targets: Sequence[str], pre
         model.eval()
     with torch.no_grad(), autocast_for(precision, model):
         return Predictor(plan, model, plan.finish(model), targets, precision)
+
+
+@contextmanager
+def labels_refused(targets: Sequence[str]) -> Iterator[None]:
+    """Raise GoldfoldError `label_at_inference` where the block reads a target column that its rows do not have."""
+    try:
+        yield
+    except (KeyError, AttributeError) as error:
+        absent = [target for target in targets if re.search(rf"(?<!\w){re.escape(target)}(?!\w)", str(error))]
+        from_table = "pandas" in Path(traceback.extract_tb(error.__traceback__)[-1].filename).parts
+        if not absent or not (from_table or isinstance(error, AttributeError)):
+            raise
+        raise GoldfoldError(
+            "label_at_inference",
+            f"predict() reads the target column '{absent[0]}', which no row has at inference: predict from the other "
+            "columns, and keep what depends on labels of training rows in finish()",
+        ) from error
 
 
 def _check(predictions: np.ndarray, rows: DataFrame) -> None:

@@ -18,7 +18,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from goldfold.competition import Stage
 from goldfold.io import random_states
 from goldfold.nn.optimizers import refuse_duplicates
-from goldfold.training.diagnostics import LearningRates, freeze_unoptimized
+from goldfold.training import parameter_groups
+from goldfold.training.diagnostics import freeze_unoptimized
+from goldfold.training.parameter_groups import LearningRates
 
 History = list[dict[str, Any]]
 
@@ -29,7 +31,7 @@ class Training:
 
     model: the plan's. wrapped: the model that the losses call (compiled, distributed). average: the moving average of
         the weights, if there is one. history: the rows of all epochs so far, those of earlier stages included. facts:
-        stage -> learning rates, parameters held by the optimizer, parameters without gradient.
+        stage -> see `goldfold.training.loop`.
     """
 
     stage: str
@@ -62,6 +64,7 @@ def begin_stage(
         "held": sorted(held),
         "rates": rates.facts(),
         "weights": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        "unmoved": parameter_groups.fingerprints(optimizer),
     }
     schedule = stage.schedule(optimizer, stage.epochs, steps_per_epoch) if stage.schedule else None
     scaler = GradScaler(next(model.parameters()).device.type, enabled=False)

@@ -1,47 +1,20 @@
-"""All audits of a run: before its first fit, while it trains, and after its last fit."""
+"""All audits of a run: while it trains, and after its last fit; `data_audits` has those before its first fit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import pandas as pd
+
 from goldfold.experiment.cross_validation import Outcome, rarest_class
-from goldfold.experiment.fits import Experiment, Fit, FitObserver, fold_numbers
-from goldfold.experiment.setup import Prepared
+from goldfold.experiment.fits import Experiment, Fit, FitObserver
 from goldfold.io.progress import EpochProgress, Observer
 from goldfold.optional_parts import LabelColumns
-from goldfold.params import Role, values
 from goldfold.trust import audits
 from goldfold.trust.audits import Finding
 from goldfold.trust.audits.scores import OWN_START
 from goldfold.trust.permutations import permutation_test
-
-
-def before_training(found: Prepared) -> list[Finding]:
-    """Audit data, folds and parameters."""
-    experiment = found.experiment
-    competition, data, folds = experiment.competition, experiment.tables, experiment.folds
-    (train_contents, test_contents), ids = found.contents, data.train["id"]
-    findings = audits.rule_broken(competition.rules, experiment.params) + audits.shared_rows(folds)
-    findings += audits.shared_contents(folds, train_contents, ids, files="path" in data.train)
-    if competition.group:
-        findings += audits.shared_groups(folds, data.train[competition.group])
-    if competition.neighbors:
-        findings += audits.neighbor_leakage(folds, data.train, competition.neighbors) + _ranked_neighbors(experiment)
-    labels, classes = experiment.recipe.labels, experiment.runtime.classes
-    if isinstance(labels, LabelColumns):
-        several = data.train[list(labels.columns)]
-        findings += audits.untrained_classes(folds, several, labels.columns) + audits.rows_without_labels(several)
-    elif labels and classes and labels.column in data.train:
-        findings += audits.untrained_classes(folds, data.train[labels.column], classes)
-    if column := competition.object_class:
-        findings += audits.unseen_classes(data.train[column], data.test[column])
-    for text in values(experiment.params, Role.TEXT).values():
-        findings += audits.missing_texts(text, data.train, data.test)
-    findings += audits.copies_in_test(train_contents, ids, test_contents, data.test["id"])
-    if found.images:
-        on_broken = experiment.protocol.on_broken
-        findings += audits.images_and_masks(found.images, data.train, competition.targets, on_broken)
-    return findings + audits.stale_data(found.name, found.workspace.changed_inputs(found.name))
 
 
 def watching(observer: Observer, accepted: Sequence[str]) -> FitObserver:
@@ -58,17 +31,25 @@ def watching(observer: Observer, accepted: Sequence[str]) -> FitObserver:
 def after_training(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, runs: int = 1) -> list[Finding]:
     """Audit the fits and the scores. runs: finished ones of the competition, this one included."""
     findings: list[Finding] = []
+    embeddings = experiment.competition.metric.retrieval is not None
     for fit in fits:
         where = f"fold {fit.fold} seed {fit.seed}"
-        findings += of_training(fit, where) + audits.learning_rates(fit.facts, where)
+        findings += of_training(fit, where, embeddings) + audits.learning_rates(fit.facts, where)
     return audits.merge_places(findings + _of_scores(experiment, fits, whole, runs))
 
 
-def of_training(fit: Fit, where: str) -> list[Finding]:
-    """Audit what one fit trained, whatever its planned length. where: the place of findings."""
-    findings = audits.orphan_parameters(fit.facts, where) if fit.facts else []
-    findings += audits.dead_loss_terms(fit.history, where) + audits.collapse(fit.history, where, fit.epoch)
-    return findings + audits.did_not_learn(fit.facts, fit.history, where)
+def of_training(fit: Fit, where: str, embeddings: bool = False) -> list[Finding]:
+    """Audit what one fit trained, whatever its planned length.
+
+    where: the place of findings. embeddings: whether the fit predicts them.
+    """
+    facts, history = fit.facts or {}, fit.history
+    findings = audits.orphan_parameters(facts, where) + audits.without_gradient(facts, history, where)
+    findings += audits.outside_model(facts, where) + audits.never_stepped(facts, history, where)
+    findings += audits.constant_loss_inputs(facts, where) + audits.one_loss_term(facts, where)
+    findings += audits.dead_loss_terms(history, where)
+    findings += audits.collapse(history, where, fit.epoch, fit.validation, embeddings)
+    return findings + audits.did_not_learn(facts, history, where)
 
 
 def _of_scores(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, runs: int) -> list[Finding]:
@@ -83,7 +64,8 @@ def _of_scores(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, runs
     for each in experiment.competition.also:
         if each.name in whole.metrics:
             findings += audits.training_rows_in_database(each, whole.metrics[each.name])
-    return findings + _luck(experiment, whole, runs * max(1, looked)) + audits.proxy_only(metric)
+    findings += _luck(experiment, whole, runs * max(1, looked)) + audits.proxy_only(metric)
+    return findings + _doubtful(experiment, whole)
 
 
 def _luck(experiment: Experiment, whole: Outcome, tries: int) -> list[Finding]:
@@ -117,13 +99,21 @@ def _against_chance(experiment: Experiment, whole: Outcome) -> list[Finding]:
     return findings
 
 
-def _ranked_neighbors(experiment: Experiment) -> list[Finding]:
-    """Near-duplicates in the galleries of scored rows."""
-    competition, findings = experiment.competition, []
-    retrieval, close = competition.metric.retrieval, competition.neighbors
-    if retrieval is None or close is None:
+def _doubtful(experiment: Experiment, whole: Outcome) -> list[Finding]:
+    """Labels that confident predictions contradict."""
+    predicted = probabilities(experiment, whole)
+    if predicted is None:
         return []
-    for number in fold_numbers(experiment.protocol, experiment.folds):
-        rows = experiment.tables.train.iloc[experiment.folds[number].validation].reset_index(drop=True)
-        findings += audits.neighbor_ranked(retrieval.pairs(rows), rows, close, f"fold {number}")
-    return audits.merge_places(findings)
+    return audits.doubtful_labels(*predicted, experiment.tables.train["id"].iloc[whole.rows])
+
+
+def probabilities(experiment: Experiment, whole: Outcome) -> tuple[np.ndarray, np.ndarray] | None:
+    """Out-of-fold probabilities (n, classes) and the columns of the labels, int64 (n,); None without classes."""
+    labels, classes, oof = experiment.recipe.labels, experiment.runtime.classes, whole.oof
+    if labels is None or isinstance(labels, LabelColumns) or classes is None or oof.dtype.names:
+        return None
+    if oof.ndim == 1 and len(classes) == 2:
+        oof = np.stack([1 - oof, oof], axis=1)
+    known = pd.Index(classes).get_indexer(experiment.tables.train[labels.column].iloc[whole.rows])
+    fits = oof.ndim == 2 and oof.shape[1] == len(classes) and (known >= 0).all()
+    return (oof, known) if fits and oof.min() >= 0 and oof.max() <= 1 else None

@@ -27,13 +27,13 @@ class MetricComparison:
     """One metric of all runs.
 
     summaries: run -> the metric's summary, as metrics.json has it. differences: run -> to the first run, which has
-    none itself. below: runs no better than an untrained baseline. seeds: runs of several seeds -> `spread` over the
-    seeds' means.
+    none itself. below: runs not shown to be better than an untrained baseline -> how, in words. seeds: runs of several
+    seeds -> `spread` over the seeds' means.
     """
 
     summaries: Mapping[str, Mapping[str, Any]]
     differences: Mapping[str, Difference]
-    below: frozenset[str]
+    below: Mapping[str, str]
     seeds: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -136,9 +136,16 @@ def _compared(
     return MetricComparison(
         summaries=summaries,
         differences={name: difference(summaries[name], summaries[first], len(others)) for name in others},
-        below=frozenset(finding.where for finding in below),
+        below=worse_than_untrained(below),
         seeds=seeds or {},
     )
+
+
+def worse_than_untrained(findings: Sequence[Finding]) -> dict[str, str]:
+    """Run -> how it compares with nothing trained, in words; findings: `below_untrained`, the worst of a run counts."""
+    words = {"note": "not shown to beat nothing trained", "warning": "worse than nothing trained"}
+    ordered = sorted(findings, key=lambda finding: list(words).index(finding.level))
+    return {finding.where: words[finding.level] for finding in ordered}
 
 
 def _seeds(

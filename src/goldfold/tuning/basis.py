@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 
-from goldfold.errors import GoldfoldError
+from goldfold.errors import GoldfoldError, way_on
 from goldfold.experiment.identity.fingerprint import Code, code_hash, describe_code_changes
 
 CODE_CHANGES = "code_changes"  # an attribute of the study
@@ -61,7 +61,8 @@ def check_code(study: optuna.Study, now: Mapping[str, Any], mixes: bool) -> None
         raise GoldfoldError(
             "code_changed",
             f"the code changed since study '{study.study_name}' was started ({told}), so its trials' scores may not be "
-            "reached again: start a new study with STUDY=<another name>, or add --accept code_changed to resume",
+            "reached again: start a new study with STUDY=<another name>, or resume, which is recorded "
+            f"({way_on('code_changed')})",
         )
     study.set_user_attr(CODE_CHANGES, [*study.user_attrs.get(CODE_CHANGES, ()), told])
     study.set_user_attr("basis", now)

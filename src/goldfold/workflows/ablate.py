@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from goldfold.competition import Recipe
-from goldfold.errors import GoldfoldError
+from goldfold.errors import GoldfoldError, way_on
 from goldfold.experiment import config as configs
 from goldfold.experiment import run_folders
 from goldfold.experiment.executors import ExecutorRequest
@@ -120,7 +120,7 @@ def _check_shared(variants: Mapping[str, configs.Config], recipes: Mapping[str, 
             raise GoldfoldError(
                 UNEQUAL_BUDGET,
                 f"variant '{variant}' changes {', '.join(epochs)}, so a difference may come from the training budget "
-                f"alone: leave it out, or add ACCEPT={UNEQUAL_BUDGET}",
+                f"alone: leave it out, or compare nevertheless ({way_on(UNEQUAL_BUDGET)})",
             )
 
 

@@ -30,9 +30,9 @@ from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import write_bytes, write_json, write_text
 from goldfold.io.progress import Observer
 from goldfold.params import Params
-from goldfold.report.run import blend_pictures, blends
+from goldfold.report.ensemble import blend_pictures, blends
 from goldfold.training.settings import LoopOptions
-from goldfold.trust.audits import Finding, Level
+from goldfold.trust.audits import Check, Finding, Level, made
 from goldfold.trust.comparisons import blend_protocol
 from goldfold.workflows.conclude import conclude
 
@@ -64,8 +64,18 @@ def _carry_out(workspace: Workspace, found: Gathered, config: Mapping[str, Any],
     write_bytes(run / "blend.png", blend_pictures.blend(facts))
     experiment, fits = _experiment(workspace, found, config), _fits(found.members, result)
     _save(fits, facts["by_fold"], run)
-    findings = found.findings + _no_better(facts)
-    conclude(workspace, experiment, fits, run, findings, _outcome(found, experiment, fits, result))
+    conclude(workspace, experiment, fits, run, _checks(found, facts), _outcome(found, experiment, fits, result))
+
+
+def _checks(found: Gathered, facts: Mapping[str, Any]) -> list[Check]:
+    """What was looked at before the blend was scored; what refuses it would have raised an error by now."""
+    better = _no_better(facts)
+    codes = list(dict.fromkeys(finding.code for finding in found.findings))
+    return [
+        made("what was found in the runs it is made of, repeated with their names", codes, found.findings),
+        made("data, folds and protocols of the runs against each other", [], []),
+        made("the blend against the best single run", ["blend_no_better"], better),
+    ]
 
 
 def _config(found: Gathered, method: str | None) -> dict[str, Any]:

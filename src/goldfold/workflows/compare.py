@@ -15,6 +15,7 @@ from goldfold.io.files import write_text
 from goldfold.report.page import twin
 from goldfold.report.plotting import markdown
 from goldfold.report.retrieval import comparison as by_query
+from goldfold.report.retrieval.page import of_first_split
 from goldfold.report.run import comparison
 from goldfold.trust.query_comparisons import compare_queries, other_data
 from goldfold.trust.run_comparison import compare_runs
@@ -90,11 +91,11 @@ def compare(workspace: Workspace, wanted: Sequence[str], accept: Sequence[str] =
     for each in compare_queries(competition, data, rows.folders):
         first, other = each.compared.first, each.compared.other
         folder = folders[0].parent / PLACE / f"{first}-vs-{other}"
-        private = competition.private_images
-        page, *rest = by_query.write(each, competition.targets[:1], folder, private_images=private)
+        private, split = competition.private_images, of_first_split(competition.metric.retrieval)
+        page, *rest = by_query.write(each, competition.targets[:1], folder, private_images=private, split=split)
         written = [page, twin.write(page), *rest]
         queries[f"{folders[0].parent.name}/{other}"] = by_query.per_query(each.compared)
-        lines += [by_query.told(each.compared), f"  {folder}: {', '.join(path.name for path in written)}"]
+        lines += [f"{by_query.told(each.compared)}{split}", f"  {folder}: {', '.join(path.name for path in written)}"]
         files += written
     return replace(found, text="\n".join(lines), queries=queries, files=(*found.files, *files))
 

@@ -22,33 +22,14 @@ from goldfold.report.run.draw import draw
 from goldfold.report.run.record import record
 from goldfold.submission import writing
 from goldfold.trust import audits
-from goldfold.trust.audits import Finding
+from goldfold.trust.audits import Check, Finding
 from goldfold.trust.run_audits import after_training
+from goldfold.trust.run_checks import NOT_IN_TRAINING, of_run
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-CHECKED = (
-    "rows, groups and file contents shared between the halves of a fold",
-    "copies of training samples, and classes training never saw, among the test samples",
-    "the competition's rules",
-    "trainable parameters in no optimizer or without gradient",
-    "loss terms that move nothing",
-    "learning rates against what was configured and planned",
-    "outputs, features and embeddings that collapsed, where the recipe watches them",
-    "losses against what they are where nothing was learned, where the recipe knows",
-    "near-duplicates, by their order in time, across the halves of a fold and among what is ranked",
-    "scores against their range, their chance level and luck in small sets",
-    "scores of self-made damage alone, and epochs chosen on the scored folds",
-    "whether the code changed after the run was started",
-)
-
-CHECKED_OF_BLENDS = (
-    "what was found in the runs it is made of, repeated here with their names",
-    "whether their data, folds and protocols are the same",
-    "scores against their range, their chance level and luck in small sets",
-    "whether the blend beats the best single run",
-)
+CHECKS = "checks.json"  # what the audits looked at, with the codes, and why not at the rest
 
 
 def conclude(
@@ -56,26 +37,45 @@ def conclude(
     experiment: Experiment,
     fits: Sequence[Fit],
     run: Path,
-    findings: Sequence[Finding],
+    checks: Sequence[Check],
     whole: Outcome | None = None,
 ) -> None:
     """Write everything a finished run holds, the record last.
 
-    findings: from before the fits. whole: what the fits add up to, if it is not the recipe's combination of them.
+    checks: from before the fits. whole: what the fits add up to, if it is not the recipe's combination of them.
 
     Raises:
         GoldfoldError: a finding is an error that the config does not accept, or the submission is not valid.
     """
     whole = whole or combine_fits(experiment, fits)
     _save(experiment, whole, run)
-    before = sum((each / FINISHED).exists() for each in run.parent.iterdir() if each != run)
-    findings = [*findings, *after_training(experiment, fits, whole, runs=before + 1)]
+    finished = [each for each in run.parent.iterdir() if each != run and (each / FINISHED).exists()]
+    after = after_training(experiment, fits, whole, runs=len(finished) + 1)
+    best = audits.made("the lead of the best of many runs", ["best_of_runs"], among_runs(run, finished))
+    checks = [*checks, *of_run(experiment, fits, whole, after), best]
+    findings = audits.findings_of(checks)
     write_json(run / "findings.json", [vars(finding) for finding in findings])
+    write_json(run / CHECKS, _looked_at([*checks, NOT_IN_TRAINING]))
     audits.refuse_errors(findings, experiment.protocol.accept)
     if not any(finding.code == "rule_broken" for finding in findings):
         write_submission(experiment, whole.test, run, workspace.submission_path(run), {})
     draw(experiment, fits, whole, run)
     write_record(workspace, run)
+
+
+def among_runs(run: Path, others: Sequence[Path]) -> list[Finding]:
+    """Whether a run is the best of many with its folds and protocol."""
+    metric, own = next(iter(read_json(run / "metrics.json").items()))
+    folds = (run / "folds.csv").read_bytes()
+    drawn_alike = [each for each in others if (each / "folds.csv").read_bytes() == folds]
+    scored = [read_json(each / "metrics.json").get(metric, {}) for each in drawn_alike]
+    alike = [
+        each["folds"]
+        for each in scored
+        if each.get("protocol") == own["protocol"] and each["folds"].keys() == own["folds"].keys()
+    ]
+    share = own["validation_per_training_row"]
+    return audits.best_of_runs(metric, own["folds"], alike, own["higher_is_better"], share)
 
 
 def add_findings(workspace: Workspace, run: Path, findings: Sequence[Finding]) -> None:
@@ -88,6 +88,14 @@ def add_findings(workspace: Workspace, run: Path, findings: Sequence[Finding]) -
     write_record(workspace, run)
 
 
+def remove_findings(run: Path, code: str, where: str) -> None:
+    """Remove the findings of a code and place from a finished run, before they are looked for again."""
+    before = read_json(run / "findings.json")
+    kept = [each for each in before if (each["code"], each["where"]) != (code, where)]
+    if kept != before:
+        write_json(run / "findings.json", kept)
+
+
 def write_record(workspace: Workspace, run: Path) -> None:
     """Write the page of a run whose other files are there."""
     config = read_json(run / "config.json")
@@ -98,13 +106,29 @@ def write_record(workspace: Workspace, run: Path) -> None:
         recipes = workspace.competition(run.parent.name).recipes
         defaults = configs.resolve_config(config["config"], {"recipe": config["recipe"]}, recipes).resolved()
     csv = workspace.submission_path(run)
+    checks = read_json(run / CHECKS) if (run / CHECKS).exists() else []  # runs of older versions have none
     text = record(
         run,
         defaults=defaults,
-        checked=CHECKED_OF_BLENDS if blended else CHECKED,
+        checked=[each["what"] for each in checks if not each["skipped"]],
+        not_checked=_by_reason(checks),
         submission=str(csv) if csv.exists() else None,
     )
     write_text(run / FINISHED, text)
+
+
+def _by_reason(checks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was not checked, with the reason once for all that have it."""
+    reasons: dict[str, list[str]] = {}
+    for each in checks:
+        if each["skipped"]:
+            reasons.setdefault(each["skipped"], []).append(each["what"])
+    return [f"{', '.join(what)} ({reason})" for reason, what in reasons.items()]
+
+
+def _looked_at(checks: Sequence[Check]) -> list[dict[str, Any]]:
+    """The checks as JSON, without their findings."""
+    return [{"what": each.what, "codes": list(each.codes), "skipped": each.skipped} for each in checks]
 
 
 def submission_of(experiment: Experiment, fits: Sequence[Fit]) -> DataFrame:

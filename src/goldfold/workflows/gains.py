@@ -16,8 +16,8 @@ from goldfold.experiment.run_folders import run_name
 from goldfold.experiment.setup import rebuild
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json, write_bytes, write_json
+from goldfold.report.ensemble import gains as report
 from goldfold.report.plotting import markdown
-from goldfold.report.run import gains as report
 from goldfold.submission import writing
 from goldfold.training.devices import choose_device
 from goldfold.trust.audits.code import code_changed
@@ -43,7 +43,7 @@ class Gains:
 
     @property
     def table(self) -> DataFrame:
-        """A row per way to predict, as `report.run.gains.table` describes it."""
+        """A row per way to predict, as `report.ensemble.gains.table` describes it."""
         return report.table(self.measured)
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from goldfold.errors import GoldfoldError
+from goldfold.errors import GoldfoldError, way_on
 from goldfold.experiment import config as configs
 from goldfold.experiment import run_folders
 from goldfold.experiment.cross_validation import cross_validate
@@ -25,7 +25,8 @@ from goldfold.training.devices import choose_device, rank, under_torchrun
 from goldfold.training.distributed import from_first
 from goldfold.trust import audits
 from goldfold.trust.audits.code import code_changed
-from goldfold.trust.run_audits import before_training, watching
+from goldfold.trust.data_audits import of_data
+from goldfold.trust.run_audits import watching
 from goldfold.workflows.conclude import conclude, submission_of
 from goldfold.workflows.parallel_fits import fan_out
 
@@ -67,14 +68,18 @@ def carry_out(
     """
     if rank() > 0:
         found = replace(found, workspace=replace(found.workspace, observer=Observer()))
-    findings, order = before_training(found), fit_keys(found.experiment)
-    audits.refuse_errors(findings, found.config.protocol.accept)
+    checks, order = of_data(found), fit_keys(found.experiment)
+    audits.refuse_errors(audits.findings_of(checks), found.config.protocol.accept)
     with _started(found) as run:
+        for finding in audits.findings_of(checks):
+            if finding.level != "note":
+                found.workspace.observer.line(str(finding))  # hours before the record has it
         begin(run)
         fits = sorted(_fit_all(found, run, executor), key=lambda fit: order.index((fit.fold, fit.seed)))
         if rank() == 0:
-            findings += code_changed(read_json(run / "reproduce.json").get("code_changes", ()), "all folds")
-            conclude(found.workspace, found.experiment, fits, run, findings)
+            changes = code_changed(read_json(run / "reproduce.json").get("code_changes", ()), "all folds")
+            checks.append(audits.made("changes of the code since the run was started", ["code_changed"], changes))
+            conclude(found.workspace, found.experiment, fits, run, checks)
     return run
 
 
@@ -138,7 +143,7 @@ def _tell_other_code(started: run_folders.Run, other: Path, facts: Mapping[str, 
     if not started.resumed:
         observer.line(
             f"run {run_name(other)} is unfinished and was started with other code{modules}: {started.name} is started "
-            f"anew; --accept {CODE_CHANGED} resumes {other.name} instead"
+            f"anew; to resume {other.name} instead: {way_on(CODE_CHANGED)}"
         )
         return
     told = f"the code changed after the run was started{modules}, and it was resumed with the new code"

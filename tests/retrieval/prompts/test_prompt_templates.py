@@ -114,3 +114,29 @@ def test_a_template_that_does_not_fit_with_its_vectors_is_refused(folders):
 def test_a_template_without_its_slot_is_refused(template, told):
     with pytest.raises(ValueError, match=told):
         templates.check(template)
+
+
+def test_a_shared_prefix_is_computed_once_with_equal_features_and_gradients(folders):
+    """Of CLIP, whose states depend on earlier tokens only: equal to rounding in float64, with unequal lengths."""
+    tower = text_towers.load(folders["clip"]).double()
+    made = prompts(tower, "a photo of a {}", "a photo {aspect} {} house", n_ctx=3)
+    assert (tower.encode.is_causal, made.shared_prefix()) == (True, 3)
+    contexts = torch.randn(2, len(made.ids), 3, 16, dtype=torch.float64)
+    contexts = torch.stack([contexts[0]] * 2).requires_grad_()
+    places = (made.starts[:, None] + torch.arange(3))[..., None].expand_as(contexts[0])
+    vectors = [tower.encode.token_vectors(made.ids).detach().scatter(1, places, each) for each in contexts]
+    found = tower(made.ids, made.mask, vectors[0]), tower(made.ids, made.mask, vectors[1], shared=3)
+    assert torch.allclose(found[1], found[0], rtol=1e-9, atol=1e-9)
+    weights = torch.randn_like(found[0])
+    sum((each * weights).sum() for each in found).backward()
+    assert torch.allclose(contexts.grad[1], contexts.grad[0], rtol=1e-7, atol=1e-9)
+    assert contexts.grad[0].abs().min() > 0
+
+
+def test_a_prefix_is_shared_up_to_the_first_vectors(folders):
+    """The start token stands before every prompt; behind it the prompts may differ, and vectors are never shared."""
+    tower = text_towers.load(folders["clip"])
+    assert prompts(tower, "{} tree").shared_prefix() == 1
+    assert prompts(tower, "a {}", "a photo {}").shared_prefix() == 2
+    assert prompts(tower, "red {}", "a {}").shared_prefix() == 1
+    assert not text_towers.load(folders["bert"]).encode.is_causal

@@ -22,6 +22,7 @@ from goldfold.training.predictor import Predictor, finish_plan
 
 SHOWN = 10  # answers to a query by default, or all of fewer
 NEAR_DUPLICATE, LEFT_OUT, SAME_FILE = "near-duplicate", "left out by the metric", "the same file"
+QUERY_ONLY = "not in the gallery"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from pandas import DataFrame
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.queries import asked as asking
-from goldfold.experiment.queries.asked import LEFT_OUT, NEAR_DUPLICATE, SAME_FILE, Asked, Query
+from goldfold.experiment.queries.asked import LEFT_OUT, NEAR_DUPLICATE, QUERY_ONLY, SAME_FILE, Asked, Query
 from goldfold.optional_parts import Neighbors, Pairs
 from goldfold.retrieval.cosines import concatenate_fits
 from goldfold.retrieval.search import nearest
@@ -102,6 +102,7 @@ def relevance(gallery: Gallery, query: Query) -> tuple[np.ndarray, np.ndarray]:
         some = slice(place, place + 1)
         right[pairs.gallery] = pairs.relevant(some)[0]
         notes[pairs.gallery[pairs.left_out(some)[0]]] = LEFT_OUT
+        notes[np.setdiff1d(pairs.queries, pairs.gallery)] = QUERY_ONLY
     notes[asking.near_duplicates(gallery.rows, query.position, gallery.neighbors)] = NEAR_DUPLICATE
     right[(notes != "") | (np.arange(len(right)) == query.position)] = -1
     return right, notes

@@ -10,6 +10,7 @@ from goldfold.trust.experiment_log.log import Entry
 from goldfold.trust.experiment_log.rows import Row, sign
 from goldfold.trust.experiment_log.runs import LoggedRun
 from goldfold.trust.experiment_log.score_claims import shown
+from goldfold.trust.run_comparison import worse_than_untrained
 
 NONE = "-"
 
@@ -79,7 +80,7 @@ def interval_and_verdict(row: Row, metric: str) -> str:
     if found is None:
         return NONE
     told = [verdict(found, sign(row.run.metrics[metric]))]
-    told += ["no better than nothing trained"] if row.untrained and metric == row.run.metric else []
+    told += worse_than_untrained(row.untrained).values() if metric == row.run.metric else []
     told += [each.code for each in row.unequal if each.level != "note"]
     return f"{signed_interval(found.interval)} {'; '.join(told)}"
 

@@ -16,6 +16,7 @@ from goldfold.experiment.queries.embedding_search import Gallery
 from goldfold.io.formatting import count
 from goldfold.nn import collapse
 from goldfold.report.plotting import markdown
+from goldfold.report.retrieval.page import of_first_split
 from goldfold.report.retrieval.reply import Reply, asks, place
 from goldfold.report.retrieval.strips import Answer, Strip, strips
 
@@ -58,6 +59,8 @@ def page(title: str, found: Found) -> str:
     can = f"{title}: {len(gallery.rows):,} rows can be found by the mean cosine of {count(len(asked.fits), 'fit')}"
     known = f"each train row was trained on by {times} of {len(seen)}, so that rows seem more alike than they are"
     lines = [can, known]
+    if _split(found):
+        lines.append("right and wrong are those of the first query/gallery split; other splits have another gallery")
     drawn = np.random.default_rng(0).permutation(len(gallery.rows))[:DRAWN]
     cosine = collapse.measure_features(gallery.units[drawn]).median_cosine
     reference = embedding_search.best_similarities(gallery) if len(gallery.units) > len(gallery.rows) else np.empty(0)
@@ -71,7 +74,12 @@ def picture(title: str, found: Found) -> bytes:
     """A PNG of each query and the images it retrieved."""
     rows = [_strip(found, query, table) for query, table in zip(found.asked.queries, found.tables, strict=True)]
     private = found.asked.experiment.competition.private_images
-    return strips(f"{title}: what {count(len(rows), 'query', 'queries')} found", rows, private_images=private)
+    heading = f"{title}: what {count(len(rows), 'query', 'queries')} found{_split(found)}"
+    return strips(heading, rows, private_images=private)
+
+
+def _split(found: Found) -> str:
+    return of_first_split(found.asked.experiment.competition.metric.retrieval)
 
 
 def _trained_on(asked: Asked, query: Query, seen: np.ndarray) -> str:

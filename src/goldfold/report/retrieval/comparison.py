@@ -22,12 +22,12 @@ from goldfold.trust.query_comparisons import Compared, QueryComparison
 from goldfold.trust.retrieval_comparisons import (
     FoldEmbeddings,
     FoldPairs,
-    SignTest,
     coarse_bins,
+    count_changes,
     histogram_overlap,
+    improved_more,
     ks_distance,
     mean_change,
-    sign_test,
     single_query,
 )
 
@@ -37,26 +37,26 @@ EXTREMES = {"improved": 1, "degraded": -1}
 CAVEAT = (
     "Average precision of a query: mean of the precision at the rank of each right answer, answers left out (the query "
     "itself, its near-duplicates) not counted; mean over seeds. The interval is Student's t over folds, corrected for "
-    "the training rows they share (Nadeau and Bengio, 2003). The sign test takes queries as independent; those of one "
-    "recording or one class change together, so its p is too small. Cosines of two runs have scales of their own: a "
+    "the training rows they share (Nadeau and Bengio, 2003); queries of one fold change together, so they are no units "
+    "of a test. Cosines of two runs have scales of their own: a "
     "shift alone makes no answer better, a smaller overlap of right and wrong ones does."
 )
 
 
 def told(found: Compared) -> str:
-    """A sentence on how many queries improved and degraded, with the sign test and the mean change."""
-    counts = sign_test(found.queries["change"].to_numpy())
+    """A sentence on how many queries improved and degraded, whether more did the one, and the mean change."""
+    counts = count_changes(found.queries["change"].to_numpy())
     return (
         f"{found.other} against {found.first}: average precision rose for {counts.improved:,} of "
         f"{len(found.queries):,} queries, fell for {counts.degraded:,}, stayed for {counts.unchanged:,} "
-        f"({_sign_test(counts)}); mean change {_mean_change(found)}"
+        f"({_improved_more(found)}); mean change {_mean_change(found)}"
     )
 
 
-def page(found: Compared, pictures: Sequence[str]) -> str:
-    """The whole page as Markdown. pictures: names of the files beside it."""
+def page(found: Compared, pictures: Sequence[str], split: str = "") -> str:
+    """The whole page as Markdown. pictures: names of the files beside it. split: from `page.of_first_split`."""
     parts = [
-        f"# {found.other} against {found.first}",
+        f"# {found.other} against {found.first}{split}",
         told(found) + ".",
         _left_over(found),
         _by_fold(found),
@@ -69,21 +69,26 @@ def page(found: Compared, pictures: Sequence[str]) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def write(found: QueryComparison, targets: Sequence[str], folder: Path, *, private_images: bool) -> list[Path]:
+def write(
+    found: QueryComparison, targets: Sequence[str], folder: Path, *, private_images: bool, split: str
+) -> list[Path]:
     """Write page, table and pictures of two runs into a folder; returns the files.
 
-    targets: columns that are shown below an image.
+    targets: columns that are shown below an image. split: from `page.of_first_split`.
     """
     compared = found.compared
     pictures = {"similarities.png": histogram(drawn(compared))}
     for how in EXTREMES:
         (folder / f"{how}.png").unlink(missing_ok=True)  # of an earlier comparison of runs of these names
-        if picture := strips_of(compared, how, found.galleries, found.fits, targets, private_images=private_images):
+        picture = strips_of(
+            compared, how, found.galleries, found.fits, targets, private_images=private_images, split=split
+        )
+        if picture:
             pictures[f"{how}.png"] = picture
     for file, picture in pictures.items():
         write_bytes(folder / file, picture)
     write_text(folder / "per_query.csv", per_query(compared).to_csv(index=False))
-    write_text(folder / "comparison.md", page(compared, list(pictures)))
+    write_text(folder / "comparison.md", page(compared, list(pictures), split))
     return [folder / file for file in ("comparison.md", "per_query.csv", *pictures)]
 
 
@@ -92,8 +97,16 @@ def per_query(found: Compared) -> DataFrame:
     return found.queries.drop(columns="query").rename(columns={"first": found.first, "other": found.other})
 
 
-def _sign_test(counts: SignTest) -> str:
-    return f"sign test p = {counts.p:.2g}" if counts.improved + counts.degraded else "no query changed"
+def _improved_more(found: Compared) -> str:
+    """Improved minus degraded queries in percent of all, and what its interval says."""
+    if not found.queries["change"].any():
+        return "no query changed"
+    more = improved_more(found.queries)
+    edges = "one fold, no interval"
+    if more.interval:
+        low, high = (100 * edge for edge in more.interval)
+        edges = f"95 % [{low:+.1f}, {high:+.1f}] over folds: {more.verdict}"
+    return f"improved minus degraded {100 * more.mean:+.1f} % of queries, {edges}"
 
 
 def _mean_change(found: Compared) -> str:
@@ -107,7 +120,7 @@ def _left_over(found: Compared) -> str:
 def _by_fold(found: Compared) -> str:
     rows = []
     for fold, own in found.queries.groupby("fold"):
-        first, other, counts = own["first"].mean(), own["other"].mean(), sign_test(own["change"].to_numpy())
+        first, other, counts = own["first"].mean(), own["other"].mean(), count_changes(own["change"].to_numpy())
         change = f"{100 * (other - first):+.2f} pp"
         share = relative_change(other - first, first)
         relative = "" if share is None else f"{100 * share:+.1f} %"
@@ -186,11 +199,12 @@ def strips_of(
     targets: Sequence[str],
     *,
     private_images: bool,
+    split: str = "",
 ) -> bytes | None:
     """A PNG of the queries with the largest change, each with its results by both runs; None without either.
 
     how: "improved" or "degraded". fits: embeddings of the first run and of the other, from `load_embeddings`. targets:
-    columns that are shown below an image.
+    columns that are shown below an image. split: from `page.of_first_split`.
 
     Raises:
         GoldfoldError: an image cannot be read.
@@ -204,7 +218,7 @@ def strips_of(
             embeddings = concatenate_fits(np.stack(own[query.fold]))
             strip = _strip(by_fold[query.fold], query.query, embeddings, targets)
             rows.append(replace(strip, caption=f"{strip.caption}\n{name}\nAP {precision:.4f}"))
-    title = f"The most {how} queries: the answers of {found.first}, then those of {found.other}"
+    title = f"The most {how} queries{split}: the answers of {found.first}, then those of {found.other}"
     return strips(title, rows, private_images=private_images)
 
 

@@ -13,7 +13,7 @@ from pandas import DataFrame
 from goldfold.competition import Metric
 from goldfold.io.formatting import number
 from goldfold.nn import collapse
-from goldfold.optional_parts import Pairs
+from goldfold.optional_parts import Pairs, Retrieval
 from goldfold.report.plotting.markdown import table
 from goldfold.retrieval import exact_ranks
 from goldfold.retrieval.cosines import normalize, normalize_tensor
@@ -41,6 +41,11 @@ class HeldOut:
     rows: DataFrame
     embeddings: np.ndarray
     pairs: Pairs
+
+
+def of_first_split(measured: Retrieval | None) -> str:
+    """The end of a title: that what is shown is of the first query/gallery split; empty if there is one only."""
+    return ", first query/gallery split" if measured and measured.splits else ""
 
 
 def by_query(held: Sequence[HeldOut]) -> DataFrame:

@@ -24,11 +24,13 @@ def pictures(
     targets: Sequence[str],
     private_images: bool,
     ids: Sequence[str] = (),
+    split: str = "",
 ) -> dict[str, bytes]:
     """File name -> PNG: results of some queries, similarities of each fold, and a map of the first fold.
 
     queries: from `by_query`. Shown are the best, the median and the worst query of the first fold by average precision,
     and those of `ids`, which may be of any fold. Rows without a `path` have no picture of query results.
+    split: from `page.of_first_split`.
 
     Raises:
         GoldfoldError: an id is not among the queries, or an image cannot be read.
@@ -48,7 +50,8 @@ def pictures(
     rows = [strip(held, queries.iloc[at], why, targets) for at, why in shown.items()]
     if not rows:
         return drawn
-    return {"retrieval.png": strips(f"Retrieval results of {title}", rows, private_images=private_images), **drawn}
+    found = strips(f"Retrieval results of {title}{split}", rows, private_images=private_images)
+    return {"retrieval.png": found, **drawn}
 
 
 def chosen(queries: DataFrame) -> dict[int, str]:

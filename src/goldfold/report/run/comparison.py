@@ -21,7 +21,7 @@ def table(found: RunComparison, metric: str) -> DataFrame:
     The index is the run's name. Columns: mean over folds, sd (ddof=1), chance level; difference, its 95 % interval
     (low, high), relative difference, number of folds where it is better, verdict in words, number of folds; untrained,
     the mean of the model before its first step; epochs, steps, samples and seconds of a fit; above_untrained, which is
-    false for runs no better than an untrained baseline.
+    false for runs not shown to be better than an untrained baseline.
     """
     own = found.metrics[metric]
     rows = {name: _row(name, own) | dict(found.budgets[name]) for name in found.runs}
@@ -124,7 +124,7 @@ def _table(found: RunComparison, metric: str) -> list[str]:
             told = f"{difference_text(change, first['bounds'])}: {change.verdict}"
         spent = found.budgets[name]
         figures = f"{spent['epochs']:6.0f}  {spent['samples']:7,.0f}  {spent['seconds']:9.1f}"
-        mark = "  no better than nothing trained" if name in own.below else ""
+        mark = f"  {own.below[name]}" if name in own.below else ""
         lines.append(f"  {name:{wide}}  {summary['mean']:.4f}  {told:{TOLD}}  {figures}{mark}")
     return lines + _starts(own.summaries, wide)
 

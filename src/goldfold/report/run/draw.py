@@ -32,7 +32,9 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
     if histories:
         chance = whole.metrics[metric.name]["chance"]
         chosen = {(fit.fold, fit.seed): fit.epoch for fit in fits}
-        write_bytes(run / "learning_curves.png", figures.learning_curves(histories, metric.name, chance, chosen))
+        facts = {(fit.fold, fit.seed): fit.facts for fit in fits}
+        curves = figures.learning_curves(histories, metric.name, chance, chosen, facts)
+        write_bytes(run / "learning_curves.png", curves)
     labels = label_columns(experiment, whole.oof)
     if labels:
         _draw_classes(experiment, whole, labels, run)
@@ -120,6 +122,7 @@ def _draw_retrieval(experiment: Experiment, whole: Outcome, measured: Retrieval,
         title=run_name(run),
         targets=competition.targets[:1],
         private_images=competition.private_images,
+        split=retrieval.of_first_split(measured),
     )
     for name, picture in drawn.items():
         write_bytes(run / name, picture)

@@ -20,6 +20,7 @@ from goldfold.report.plotting.style import (
     styled,
     wrapped,
 )
+from goldfold.report.run import parameter_groups
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     Rows = Sequence[Mapping[str, Any]]  # of a history.json
     Fit = tuple[int, int]  # (fold, seed)
-    Line = Mapping[int, float]  # epoch -> value
+    Line = Mapping[Any, float]  # epoch -> value
 
 TERMS = (INK, "#b5402f", "#3b6ea5", "#7a8b2f", "#7a5195", "#c98a2b")
 ACROSS = {1: 1, 2: 2, 4: 2}  # number of metrics -> panels side by side
@@ -38,12 +39,17 @@ COLUMNS = {1: 90, 2: 44, 3: 28}  # panels side by side -> columns of the text be
 
 @styled()
 def learning_curves(
-    histories: Mapping[Fit, Rows], metric: str, chance: float, chosen: Mapping[Fit, int | None]
+    histories: Mapping[Fit, Rows],
+    metric: str,
+    chance: float,
+    chosen: Mapping[Fit, int | None],
+    facts: Mapping[Fit, Mapping[str, Any]] | None = None,
 ) -> bytes:
     """A PNG with a column per stage: training losses, metric of each fold with the chance level, learning rates.
 
     histories: (fold, seed) -> rows of history, at least one. chosen: (fold, seed) -> the selected epoch (1-based, of
-    the last stage), which gets a ring. Means are over fits, at the epochs that all fits have.
+    the last stage), which gets a ring. facts: of training, whose `rates` are drawn step by step. Means are over fits,
+    at the epochs that all fits have.
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -54,10 +60,11 @@ def learning_curves(
         rows = {fit: [row for row in history if row["stage"] == stage] for fit, history in histories.items()}
         _draw_losses(losses, rows)
         _draw_scores(scores, rows, chosen if stage == stages[-1] else {})
-        _draw_rates(rates, rows)
+        recorded = {fit: noted.get(stage, {}).get("rates", {}) for fit, noted in (facts or {}).items()}
+        _draw_rates(rates, {fit: history for fit, history in rows.items() if history}, recorded)
         losses.set_title(f"stage {stage}", fontsize=9, loc="left")
         rates.set_xlabel("epoch")
-        rates.set_xlim(0.5, max(row["epoch"] for history in rows.values() for row in history) + 0.5)
+        rates.set_xlim(0, max(row["epoch"] for history in rows.values() for row in history) + 0.5)
         rates.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     for axes, label in zip(panels[:, 0], ("training loss", metric, "learning rate"), strict=True):
         axes.set_ylabel(wrapped(label, HIGH))
@@ -130,24 +137,28 @@ def _draw_chance(panels: Sequence[Axes], chance: float) -> Line2D:
     return Line2D([], [], label=f"chance level {number(chance)}{'' if drawn else where}", **style)
 
 
-def _draw_rates(axes: Axes, rows: Mapping[Fit, Rows]) -> None:
-    """Draw the learning rate of each parameter group at the last optimizer step of each epoch."""
-    groups = max(len(row["learning_rate"]) for history in rows.values() for row in history)
-    peaks = []
-    for group in range(groups):
-        lines = [{row["epoch"]: row["learning_rate"][group] for row in history} for history in rows.values()]
-        for line in lines:
+def _draw_rates(axes: Axes, rows: Mapping[Fit, Rows], recorded: Mapping[Fit, Mapping[str, Any]]) -> None:
+    """Draw the learning rate of each parameter group: at each recorded step, else at the last one of each epoch.
+
+    recorded: fields of `LearningRates`.
+    """
+    lines: dict[str, list[Line]] = {}
+    for fit, history in rows.items():
+        for name, line in parameter_groups.rate_lines(history, recorded.get(fit, {})).items():
+            lines.setdefault(name, []).append(line)
+    for group, (name, found) in enumerate(lines.items()):
+        for line in found:
             _draw(axes, line, color=TERMS[group % len(TERMS)], linewidth=1.2)
-        axes.lines[-1].set_label(f"parameter group {group}")
-        peaks.append(max(value for line in lines for value in line.values()))
+        axes.lines[-1].set_label(parameter_groups.label(name))
+    peaks = [max(value for line in found for value in line.values()) for found in lines.values()]
     if min(peaks) > 0 and max(peaks) > 10 * min(peaks):
         _log_scale(axes)
         axes.set_ylim(bottom=min(peaks) / 1000)  # annealing to 0 has no end on a log scale
     else:
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_formatter("{x:g}")
-    if groups > 1:
-        axes.legend(loc="lower left", ncols=groups)
+    if len(lines) > 1:
+        axes.legend(loc="lower left", ncols=len(lines))
 
 
 def _log_scale(axes: Axes) -> None:

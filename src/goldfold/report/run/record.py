@@ -12,10 +12,11 @@ from goldfold.experiment import code_index
 from goldfold.experiment.run_folders import BLEND, CALIBRATION, GRADE, REFIT, REFIT_FITS, REPORT, THRESHOLDS
 from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
+from goldfold.report.ensemble import blends
 from goldfold.report.plotting.markdown import code, folded, table
 from goldfold.report.retrieval import hash_curves
 from goldfold.report.retrieval import page as retrieval
-from goldfold.report.run import blends, classes, confusion, fits, hidden_scores, interval_text
+from goldfold.report.run import classes, confusion, fits, hidden_scores, interval_text, parameter_groups
 from goldfold.report.run.hidden_scores import HiddenScore
 from goldfold.trust.experiment_log.remarks import REMARKS
 
@@ -48,6 +49,7 @@ FILES = {
     THRESHOLDS: "threshold of each label, learned on all folds, and scores at nested thresholds",
     hash_curves.TABLE: "precision and recall of hash codes within each Hamming radius, of every fit",
     "findings.json": "findings of the audits",
+    "checks.json": "what the audits looked at, the codes, and why not at the rest",
     REMARKS: "remarks of the experiment log, with their times",
     GRADE: "scores on the hidden labels: of the submission, of each fit, of the refit",
     REFIT: "rows, epochs and seeds of the refit on all rows",
@@ -64,12 +66,13 @@ def record(
     *,
     defaults: Mapping[str, Any],
     checked: Sequence[str],
+    not_checked: Sequence[str] = (),
     submission: str | None = None,
 ) -> str:
     """The text of `record.md`, made from the other files of the run's folder.
 
     defaults: the resolved config of the same recipe with nothing set. checked: what was audited, a phrase each.
-    submission: path of that file.
+    not_checked: what was not, with the reason. submission: path of that file.
 
     Raises:
         GoldfoldError: a file of the folder is missing or damaged.
@@ -78,13 +81,14 @@ def record(
     reproduce, trained = read_json(run / "reproduce.json"), fits.read(run)
     rows, blended = _scored_rows(run), (run / BLEND).exists()
     sections = {
-        "Findings": _findings(read_json(run / "findings.json"), checked),
+        "Findings": _findings(read_json(run / "findings.json"), checked, not_checked),
         "Blend": blends.section(run),
         "Hidden labels and refit": hidden_scores.section(run),
         "Folds": fits.scores(trained, metrics, rows, config.get("select", "last")),
         "Metrics": _metrics(metrics),
         "Classes": classes.section(run) or confusion.section(run),
         "Retrieval": _retrieval(run, metrics),
+        "Parameter groups": parameter_groups.section(trained),
         "Budget": "" if blended else fits.budget(trained, reproduce["hardware"]),
         "Config": _config(config, defaults),
         "Pictures": _pictures(run),
@@ -140,14 +144,15 @@ def _better(summary: Mapping[str, Any]) -> str:
     return "higher" if summary["higher_is_better"] else "lower"
 
 
-def _findings(findings: Sequence[Mapping[str, str]], checked: Sequence[str]) -> str:
+def _findings(findings: Sequence[Mapping[str, str]], checked: Sequence[str], not_checked: Sequence[str]) -> str:
     """Findings, the most severe first; a finding of several folds is listed once."""
     folds: dict[tuple[str, str, str], list[str]] = {}
     for finding in sorted(findings, key=lambda finding: LEVELS.index(finding["level"])):
         folds.setdefault((finding["level"], finding["code"], finding["message"]), []).append(finding["where"])
     lines = [f"- **{level}** `{name}` ({'; '.join(where)}): {text}" for (level, name, text), where in folds.items()]
     text = "\n".join(lines) or "No findings."
-    return f"{text}\n\nChecked: {', '.join(checked)}."
+    looked = [("Checked", ", ".join(checked)), ("Not checked", "; ".join(not_checked))]
+    return "\n\n".join([text, *(f"{how}: {what}." for how, what in looked if what)])
 
 
 def _metrics(metrics: Mapping[str, Any]) -> str:

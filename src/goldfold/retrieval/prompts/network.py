@@ -16,7 +16,7 @@ CONTEXT_SD = 0.02  # of the first vectors of the identities, as published
 
 
 class PromptedEmbedder(nn.Module):
-    """A module from pixels uint8 (n, s, s, 3) to embeddings float32 (n, d) of length 1.
+    """A module from pixels uint8 (n, h, w, 3) to embeddings float32 (n, d) of length 1.
 
     Parts without trainable parameters stay in evaluation mode. A frozen text tower is not among the weights, so that
     checkpoints do not repeat it.
@@ -52,6 +52,8 @@ class PromptedEmbedder(nn.Module):
         self.contexts = nn.Parameter(CONTEXT_SD * torch.randn(int(pairs[:, 0].max()) + 1, params.n_ctx, width))
         self.image_text = ImageTextLoss(params.prompt_temperature)
         self.known_texts: Tensor | None = None
+        frozen_and_causal = not tunes_text and towers.text.encode.is_causal
+        self.shared_prefix = prompts.shared_prefix() if frozen_and_causal else 0
         self._freeze(towers)
 
     def _freeze(self, towers: Towers) -> None:
@@ -88,7 +90,7 @@ class PromptedEmbedder(nn.Module):
             images = self.project(inputs)
             return {"image_text": self.image_text(images, self.texts(labels, prompts), labels)}
         found = self.image(inputs, self.losses.needs_inner)
-        views = Views(found.last, self.project(found.last), found.inner)
+        views = Views(found.last, self.project(found.pooled), found.inner)
         return self.losses(views, self._texts_of_losses(), labels)
 
     def _texts_of_losses(self) -> Tensor | None:
@@ -108,10 +110,10 @@ class PromptedEmbedder(nn.Module):
 
     def embed(self, pixels: Tensor) -> Tensor:
         """Return embeddings: the feature, its projection, or both in a row, of length 1."""
-        feature = self.image(pixels).last
-        chosen = {"feature": (feature,), "projection": (self.project(feature),)}
-        parts = chosen.get(self.params.embedding) or (feature, self.project(feature))
-        return F.normalize(torch.cat([part.float() for part in parts], dim=1), dim=1)
+        found = self.image(pixels)
+        parts = {"feature": found.last, "projection": self.project(found.pooled)}
+        chosen = [part for name, part in parts.items() if self.params.embedding in ("concat", name)]
+        return F.normalize(torch.cat([part.float() for part in chosen], dim=1), dim=1)
 
     def texts(self, labels: Tensor, prompts: Tensor) -> Tensor:
         """Return the features (n, d) of prompts with the vectors of identities; equal pairs are computed once."""
@@ -134,7 +136,7 @@ class PromptedEmbedder(nn.Module):
             places = self.starts[prompts, None] + torch.arange(contexts.shape[1], device=pairs.device)
             vectors = tower.encode.token_vectors(ids)
             vectors = vectors.scatter(1, places[..., None].expand_as(contexts), contexts)
-            return self._scaled(self.project_text(tower(ids, mask, vectors)))
+            return self._scaled(self.project_text(tower(ids, mask, vectors, self.shared_prefix)))
 
     def _scaled(self, features: Tensor) -> Tensor:
         return F.normalize(features, dim=-1) if self.params.normalize_projection else features

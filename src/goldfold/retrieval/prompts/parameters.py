@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from goldfold.images.augmentation import AugmentationName
 from goldfold.nn import schedules, text_towers
-from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, Role, Towers
+from goldfold.params import BackboneName, Epochs, LabelColumn, Needs, Not, Params, Pretrained, Role, Towers
 from goldfold.retrieval.prompts import templates as prompt_templates
 
 StageMode = Literal["prompt_only", "image_only", "prompt_then_image"]
@@ -20,6 +20,7 @@ IN_PROMPTS = Needs(prompt_epochs=Not(0))
 IN_IMAGE = Needs(image_epochs=Not(0))
 LEARNS_PROMPTS = Needs(prompt_epochs=Not(0), freeze_prompt=False)
 RISES = Not("constant")
+SMALLEST = 8  # pixels of a side
 
 
 def _used(weight: str) -> Needs:
@@ -34,7 +35,9 @@ class PromptedEmbedderParams(Params):
         "efficientnet_lite0", description="timm's name of the image tower"
     )
     pretrained: Annotated[Pretrained, TWO_PARTS] = Field(True, description="start from pretrained weights")
-    image_size: Annotated[int, TWO_PARTS] = Field(224, ge=8, description="image side in pixels; CLIP has its own")
+    image_size: int | tuple[int, int] | None = Field(
+        None, description="side of images in pixels, or [height, width]; null: that of CLIP's training, 224 for others"
+    )
     text_tower: Annotated[str, TWO_PARTS] = Field(
         text_towers.MINILM, description="minilm, wordllama (vectors of words, no transformer), or a text model's folder"
     )
@@ -45,6 +48,9 @@ class PromptedEmbedderParams(Params):
         "concat", description="feature before BatchNorm, its projection, or both in a row; of length 1"
     )
     memory: float = Field(2.0, ge=0, description="GiB for pixels; larger sets are read from files every epoch")
+    label_column: LabelColumn = Field(
+        None, description="column of the identities to train on; null: the one that the competition names"
+    )
     stage_mode: StageMode = Field("prompt_then_image", description="which of the two stages train")
     n_ctx: int = Field(4, ge=1, description="learned vectors per identity")
     templates: tuple[str, ...] = Field(
@@ -166,6 +172,15 @@ class PromptedEmbedderParams(Params):
         1.0, gt=0, description="temperature of the image-to-text cross-entropy"
     )
 
+    @field_validator("image_size", mode="before")
+    @classmethod
+    def _has_sides(cls, size: Any) -> Any:
+        sides = size if isinstance(size, list | tuple) else [size] * 2
+        whole = [side for side in sides if isinstance(side, int) and not isinstance(side, bool)]
+        if size is not None and (len(sides) != 2 or len(whole) != 2 or min(whole) < SMALLEST):
+            raise ValueError(f"a size is a number of pixels or [height, width], each {SMALLEST} or more")
+        return tuple(size) if isinstance(size, list) else size
+
     @field_validator("templates", mode="before")
     @classmethod
     def _several(cls, templates: Any) -> Any:
@@ -198,7 +213,7 @@ class PromptedEmbedderParams(Params):
     def _check_peaks(self) -> None:
         peaks, names = self.one_cycle_peaks, self.rate_names
         if isinstance(peaks, float) and len(names) > 1:
-            listed = ", ".join(f"{name} {rate:g}" for name, rate in self.rates().items())
+            listed = ", ".join(f"{name} {getattr(self, f'{name}_learning_rate'):g}" for name in names)
             raise ValueError(
                 f"one_cycle_peaks={peaks:g} would raise every group to one rate, and the groups are {listed}: give a "
                 "list with a peak for each"

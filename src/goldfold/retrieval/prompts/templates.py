@@ -62,6 +62,11 @@ class Prompts(NamedTuple):
         """Number of the prompt of each of `rows` under its template, int64 (n,)."""
         return template * self.combinations + self.combination[rows]
 
+    def shared_prefix(self) -> int:
+        """Return the number of tokens with which all prompts begin alike, before the vectors of the identities."""
+        before = self.ids[:, : int(self.starts.min())]
+        return int((before == before[:1]).all(dim=0).int().cumprod(0).sum())
+
 
 def prompts(templates: Sequence[str], rows: DataFrame, tower: TextTower, n_ctx: int) -> Prompts:
     """Tokenize the templates with the values of the rows; underscores in values become spaces.

@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from goldfold.competition import Runtime
 from goldfold.errors import GoldfoldError
 from goldfold.images import augmentation
+from goldfold.images.sizes import Size
 from goldfold.nn import batches, feature_cache
 from goldfold.retrieval import batch_samplers, two_views
 from goldfold.retrieval.batch_samplers import BatchSampler
 from goldfold.retrieval.prompts import templates
 from goldfold.retrieval.prompts.parameters import PromptedEmbedderParams
 from goldfold.retrieval.prompts.templates import Prompts
-from goldfold.retrieval.prompts.towers import ClipTower, TimmTower
+from goldfold.retrieval.prompts.towers import AnyTower
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,13 @@ class PromptedRows:
         ]
         return torch.tensor(pairs, dtype=torch.int64)
 
-    def prompt_batches(self, tower: ClipTower | TimmTower) -> Callable[[int], batches.InMemory]:
+    def prompt_batches(self, tower: AnyTower) -> Callable[[int], batches.InMemory]:
         """Return epoch -> batches of (features (n, f), identities, numbers of prompts).
 
         The features are computed here, once per image for all epochs, folds and runs.
         """
         params, runtime = self.params, self.runtime
-        extract = feature_cache.cached_extractor(LastFeatures(tower), tower.image_size, runtime, note="prompts")
+        extract = feature_cache.cached_extractor(PooledFeatures(tower), tower.image_size, runtime, note="prompts")
         known = (extract(tuple(map(Path, self.rows["path"]))), self.codes)
         features, codes = (torch.from_numpy(each).to(runtime.device) for each in known)
         ids = augmentation.distinct_ids(self.rows["id"])
@@ -71,8 +72,8 @@ class PromptedRows:
 
         return epoch_batches
 
-    def image_batches(self, size: int) -> Callable[[int], batches.FromDataset]:
-        """Return epoch -> batches of (pixels uint8 (n, size, size, 3), identities), augmented.
+    def image_batches(self, size: Size) -> Callable[[int], batches.FromDataset]:
+        """Return epoch -> batches of (pixels uint8 (n, h, w, 3), identities), augmented.
 
         Raises GoldfoldError if the batch sampler cannot fill a batch.
         """
@@ -104,13 +105,13 @@ class PromptedRows:
         return partial(batch_samplers.m_per_class, codes, params.m_per_class, size, seed)
 
 
-class LastFeatures(nn.Module):
-    """Pixels -> the features (n, f) of a tower's last block, before the projection."""
+class PooledFeatures(nn.Module):
+    """Pixels -> the features (n, f) of a tower that are projected."""
 
     def __init__(self, tower: nn.Module) -> None:
         super().__init__()
         self.tower = tower
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Compute the features of pixels uint8 (n, s, s, 3)."""
-        return self.tower(pixels).last
+        """Compute the features of pixels uint8 (n, h, w, 3)."""
+        return self.tower(pixels).pooled

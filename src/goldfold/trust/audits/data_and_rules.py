@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pandas import DataFrame
 
 from goldfold.data.column_values import count_without_text
-from goldfold.trust.audits.findings import Finding, Level, first_three
+from goldfold.trust.audits.findings import Finding, FindingKind, Level, first_three
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -16,6 +16,78 @@ if TYPE_CHECKING:
 
     from goldfold.competition import Fold
     from goldfold.optional_parts import Rule
+
+STALE_DATA = FindingKind(
+    code="stale_data",
+    topic="Data and rules",
+    levels=("warning",),
+    found="prepared data of an older `data.py` or other raw files",
+    seen="The code of `data.py` or a raw file changed after the rows were prepared, and they could not be "
+    "prepared again, since the raw files are gone. `make train` and `make tune` prepare again by "
+    "themselves where they can.",
+    misleads="The rows may not be what `data.py` would make now.",
+    cure="Bring the raw files back (`make download COMP=<name>`), then `make prepare COMP=<name> FORCE=1`.",
+    example="data.py changed after these rows were prepared, so they may not be what data.py would make now: ...",
+)
+
+UNSEEN_CLASS = FindingKind(
+    code="unseen_class",
+    topic="Data and rules",
+    levels=("warning",),
+    found="test classes without a training row",
+    seen="Test rows have classes of objects (`object_class`) without any training row.",
+    misleads="Each is predicted as the nearest known class, and no fold measures how well.",
+    cure="Check the class names, or add training rows.",
+    example="14 of 80 test rows have 2 classes without any training row, 'cable', 'pill': ...",
+)
+
+MISSING_TEXTS = FindingKind(
+    code="missing_texts",
+    topic="Data and rules",
+    levels=("warning",),
+    found="rows without text in a column that the recipe reads",
+    seen="Rows of the train or the test table have no text, or only spaces, in a column that the recipe reads.",
+    misleads="All of them get the features of the empty text. Where they are more frequent in the test table, the "
+    "cross-validation score is too high.",
+    cure="Fill the texts in, or choose a column that every row has.",
+    example="12 of 300 train rows and 40 of 100 test rows have no text in 'caption': ...",
+)
+
+UNTRAINED_CLASS = FindingKind(
+    code="untrained_class",
+    topic="Data and rules",
+    levels=("warning", "error"),
+    found="target classes without a training row in a fold",
+    seen="Warning; an error if only one class is left. The training rows of a fold lack a class of the target.",
+    misleads="The fold predicts the class with probability 0 (`tabular`) or nearly so, and each of its validation "
+    "rows counts as wrong; in log loss one such row can outweigh all others. With several labels per row, "
+    "all such label columns are named with their positives in all rows.",
+    cure="Stratify the split (`multilabel_stratified` for several labels), or merge rare classes.",
+    example="no training row has the class 'pill' of 12 classes: ...",
+)
+
+ROWS_WITHOUT_LABELS = FindingKind(
+    code="rows_without_labels",
+    topic="Data and rules",
+    levels=("note",),
+    found="train rows that have none of several labels",
+    seen="Some train rows have a 0 in every column of several labels.",
+    misleads="They are negatives of every label in training, and `label_ranking_average_precision` counts each of "
+    "them as 1.",
+    cure="Drop them in `load()` if their labels are unknown rather than none.",
+    example="9 of 300 train rows have none of the 20 labels: ...",
+)
+
+RULE_BROKEN = FindingKind(
+    code="rule_broken",
+    topic="Data and rules",
+    levels=("error",),
+    found="parameters that break a competition rule",
+    seen="The parameters break a rule of the competition, such as one model for all classes.",
+    misleads="A score that breaks the rules is not comparable with the leaderboard.",
+    cure="Change the config. A run that accepts this code is an exploration and writes no submission.",
+    example="the rule 'one model for all classes' is broken, since models is per_class: ...",
+)
 
 
 def stale_data(name: str, changed: str) -> list[Finding]:
@@ -26,7 +98,7 @@ def stale_data(name: str, changed: str) -> list[Finding]:
         f"{changed} after these rows were prepared, so they may not be what data.py would make now: prepare them again "
         f"with make prepare COMP={name} FORCE=1"
     )
-    return [Finding("stale_data", "warning", message, "data")]
+    return [STALE_DATA(message, "data")]
 
 
 def unseen_classes(train_classes: Series, test_classes: Series) -> list[Finding]:
@@ -41,7 +113,7 @@ def unseen_classes(train_classes: Series, test_classes: Series) -> list[Finding]
         f"{first_three(names)}: each is predicted as the nearest known class, and no fold measures how well. Check "
         "the class names, or add training rows"
     )
-    return [Finding("unseen_class", "warning", message, "test")]
+    return [UNSEEN_CLASS(message, "test")]
 
 
 def missing_texts(column: str, train: DataFrame, test: DataFrame) -> list[Finding]:
@@ -56,7 +128,7 @@ def missing_texts(column: str, train: DataFrame, test: DataFrame) -> list[Findin
         f"{absent['train']} of {len(train)} train rows and {absent['test']} of {len(test)} test rows have no text in "
         f"'{column}': all of them get the features of the empty text, so only their other inputs tell them apart"
     )
-    return [Finding("missing_texts", "warning", message, "data")]
+    return [MISSING_TEXTS(message, "data")]
 
 
 def untrained_classes(folds: Sequence[Fold], labels: Series | DataFrame, classes: Sequence) -> list[Finding]:
@@ -82,7 +154,7 @@ def untrained_classes(folds: Sequence[Fold], labels: Series | DataFrame, classes
                 "Stratify the split, or merge rare classes"
             )
             level: Level = "warning" if several or len(classes) - len(absent) > 1 else "error"
-            findings.append(Finding("untrained_class", level, message, f"fold {number}"))
+            findings.append(UNTRAINED_CLASS(message, f"fold {number}", level))
     return findings
 
 
@@ -95,7 +167,7 @@ def rows_without_labels(labels: DataFrame) -> list[Finding]:
         f"{count} of {len(labels)} train rows have none of the {labels.shape[1]} labels: they are negatives of every "
         "label in training, and LRAP counts each as 1. Drop them in load() if their labels are unknown"
     )
-    return [Finding("rows_without_labels", "note", message, "train")]
+    return [ROWS_WITHOUT_LABELS(message, "train")]
 
 
 def rule_broken(rules: Sequence[Rule], params: BaseModel) -> list[Finding]:
@@ -107,5 +179,5 @@ def rule_broken(rules: Sequence[Rule], params: BaseModel) -> list[Finding]:
                 f"the rule '{rule.text}' is broken, since {how}: change the config. A run that accepts this is an "
                 "exploration and writes no submission"
             )
-            findings.append(Finding("rule_broken", "error", message, "config"))
+            findings.append(RULE_BROKEN(message, "config"))
     return findings

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goldfold.io.formatting import interval, number
-from goldfold.trust.audits.findings import Finding
+from goldfold.io.formatting import interval, number, signed_interval
+from goldfold.trust.audits.findings import Finding, Level
+from goldfold.trust.comparisons import difference
 from goldfold.trust.permutations import MANY
 
 if TYPE_CHECKING:
@@ -92,22 +93,40 @@ OWN_START = "the model it started from"  # as the reference of `below_untrained`
 def below_untrained(
     name: str, summary: Mapping[str, Any], references: Mapping[str, Mapping[str, Any]]
 ) -> list[Finding]:
-    """Report a trained run whose mean score is not above that of a run without training.
+    """Report a trained run that is worse than a run without training, a warning, or not shown to differ, a note.
+
+    With three folds or more the interval of the paired difference over folds decides, with fewer that over rows or
+    groups (`row_gain_interval_95`), else the means: a note if the mean is not above.
 
     name: of the trained run. summary: of one metric, as in metrics.json. references: name -> summary of the same metric
         for each run without training.
     """
-    sign = 1 if summary["higher_is_better"] else -1
     findings = []
     for reference, own in references.items():
-        if not sign * (summary["mean"] - own["mean"]) > 0:
-            message = (
-                f"its mean score {summary['mean']:.4f} is no better than {own['mean']:.4f} of {reference}, which was "
-                "not trained: training added nothing. Use the untrained model, or lower the learning rate and check "
-                "which pairs count as positive"
-            )
-            findings.append(Finding("below_untrained", "warning", message, name))
+        verdict, how = _against_reference(summary, own)
+        if verdict == "better":
+            continue
+        scores = f"its mean score {summary['mean']:.4f}", f"{own['mean']:.4f} of {reference}, which was not trained"
+        message = f"{scores[0]} is not shown to differ from {scores[1]} ({how}): training may have gained nothing"
+        level: Level = "note"
+        if verdict == "worse":
+            message = f"{scores[0]} is worse than {scores[1]} ({how}): training took something away"
+            level = "warning"
+        message += ". Use the untrained model, or lower the learning rate and check which pairs count as positive"
+        findings.append(Finding("below_untrained", level, message, name))
     return findings
+
+
+def _against_reference(summary: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[str, str]:
+    """Whether a run is better or worse than a reference or not shown to differ, and by which interval."""
+    found, of_rows = difference(summary, own), own.get("row_gain_interval_95")
+    if found.folds >= FEW_FOLDS and found.interval:
+        return found.verdict, f"95 % interval over {found.folds} folds {signed_interval(found.interval)}"
+    if of_rows:
+        how = f"95 % interval of what a row's error fell by {signed_interval(of_rows)}"
+        return "better" if of_rows[0] > 0 else "worse" if of_rows[1] < 0 else "not shown to differ", how
+    above = (summary["mean"] - own["mean"]) * (1 if summary["higher_is_better"] else -1) > 0
+    return "better" if above else "not shown to differ", f"{found.folds} folds say nothing of their spread"
 
 
 def selected_on_scored_fold(

@@ -13,10 +13,14 @@ from goldfold.experiment.run_folders import GRADE, REFIT
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_array, read_json, write_json
 from goldfold.submission import writing
-from goldfold.workflows.conclude import refuse_exploration, write_record
+from goldfold.trust import confirmation
+from goldfold.trust.audits import Finding
+from goldfold.workflows.conclude import add_findings, refuse_exploration, remove_findings, write_record
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+HIDDEN = "hidden labels"  # the place of a finding
 
 
 def grade(workspace: Workspace, run: Path) -> float:
@@ -36,8 +40,17 @@ def grade(workspace: Workspace, run: Path) -> float:
         found["refit"] = score(checked_submission(workspace, run, refit)[0], solution)
     found["fits"] = [{**fit, "score": score(frame, solution)} for fit, frame in _submissions_of_fits(workspace, run)]
     write_json(run / GRADE, found)
+    remove_findings(run, confirmation.CODE, HIDDEN)
+    add_findings(workspace, run, _unlike_validation(run, found["score"], len(workspace.load(run.parent.name).test)))
     write_record(workspace, run)
     return found["score"]
+
+
+def _unlike_validation(run: Path, score: float, rows: int) -> list[Finding]:
+    """Whether the hidden score is worse than the run's cross-validation lets expect."""
+    metric, summary = next(iter(read_json(run / "metrics.json").items()))
+    codes = [each["code"] for each in read_json(run / "findings.json")]
+    return confirmation.not_confirmed(metric, summary, score, rows, HIDDEN, codes)
 
 
 def hidden_labels(workspace: Workspace, name: str) -> tuple[Callable[[DataFrame, DataFrame], float], Path]:

@@ -18,6 +18,7 @@ from goldfold.report.delivery import ledger as report
 from goldfold.report.delivery.ledger import Point
 from goldfold.report.page import twin
 from goldfold.report.plotting import markdown
+from goldfold.workflows.delivery import confirm
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -88,6 +89,7 @@ def _told(workspace: Workspace, name: str, attempts: Sequence[Attempt]) -> tuple
         points = points_of([attempt for attempt in own if attempt.metric == metric])
         lines += [f"{name} on {service}, {metric}, {'higher' if higher else 'lower'} is better", *_table(own)]
         lines += [f"  {line}" for line in _conclusions(points, higher)] if points else []
+        lines += [f"  {finding}" for finding in confirm.unconfirmed(workspace, own)]
         boards |= {f"{name} on {service}": points} if points else {}
     if not boards:
         return [*lines, ""], None
@@ -109,9 +111,8 @@ def points_of(attempts: Sequence[Attempt]) -> list[Point]:
 
 def _table(attempts: Sequence[Attempt]) -> list[str]:
     wide = max(len("run"), *(len(attempt.run) for attempt in attempts))
-    head = (
-        f"  {'began, UTC':16}  {'run':{wide}}  {'CV':17}  {'public':>8}  {'private':>8}  {'outcome':8}  {'ref':>9}  tag"
-    )
+    names = f"  {'began, UTC':16}  {'run':{wide}}  {'CV ± sd of folds':17}  {'public':>8}  {'private':>8}"
+    head = f"{names}  {'outcome':8}  {'ref':>9}  tag"
     return [head, *(_row(attempt, wide) for attempt in attempts)]
 
 

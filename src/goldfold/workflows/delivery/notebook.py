@@ -12,7 +12,7 @@ from pathlib import Path
 
 import goldfold
 from goldfold.ensemble.kept_blender import member_folders
-from goldfold.errors import GoldfoldError
+from goldfold.errors import GoldfoldError, way_on
 from goldfold.experiment import run_folders as runs
 from goldfold.experiment.setup import CODE_CHANGED, Prepared, rebuild
 from goldfold.experiment.workspace import Workspace
@@ -65,10 +65,12 @@ def notebook(workspace: Workspace, run: Path, *, accept: Sequence[str] = ()) -> 
     accept: codes of findings that do not stop it: code_changed, notebook_differs.
 
     Raises:
-        GoldfoldError: the run has no submission (`no_submission`), its code or data has changed since, the notebook
+        GoldfoldError: the run has no submission (`no_submission`), the archive would hold photographs that nobody else
+            may see (`images_private`), its code or data has changed since, the notebook
             needs a file that it does not have (`notebook_incomplete`), fails otherwise (`notebook_fails`), or predicts
             something else than the run did (`notebook_differs`).
     """
+    _refuse_private_images(workspace, run.parent.name)
     own = workspace.submission_path(run)
     if not own.exists():
         raise GoldfoldError(
@@ -94,6 +96,21 @@ def notebook(workspace: Workspace, run: Path, *, accept: Sequence[str] = ()) -> 
         shutil.rmtree(partial, ignore_errors=True)
     add_findings(workspace, run, code_changed(changes, "notebook"))
     return Notebook(folder, compiled, f"checked in an empty folder: {checked.told}\n{describe(checked.origins)}")
+
+
+def _refuse_private_images(workspace: Workspace, name: str) -> None:
+    """Refuse to pack private images: those of a competition on Kaggle are not packed, but read there."""
+    if workspace.competition(name).private_images and _is_hosted(workspace, name):
+        raise GoldfoldError(
+            "images_private",
+            f"a notebook packs the images that it predicts, and those of '{name}' are private (private_images=True): "
+            "keep them here, and submit the run's own file with make submit",
+        )
+
+
+def _is_hosted(workspace: Workspace, name: str) -> bool:
+    """Whether a competition keeps hidden labels here, so that Kaggle does not have its data."""
+    return (workspace.data(name) / "private").exists()
 
 
 def _with_models(workspace: Workspace, run: Path) -> list[Path]:
@@ -126,7 +143,7 @@ def _files(workspace: Workspace, run: Path, found: Mapping[Path, Prepared]) -> F
 def _bundle(workspace: Workspace, run: Path, folder: Path) -> Bundle:
     """The bundle to write into `folder`; a competition that keeps hidden labels here is not on Kaggle."""
     name = run.parent.name
-    hosted = (workspace.data(name) / "private").exists()
+    hosted = _is_hosted(workspace, name)
     if not hosted and not workspace.raw(name).exists():
         raise GoldfoldError(
             "raw_data_missing",
@@ -182,7 +199,7 @@ def _refuse_differences(bundle: Bundle, checked: Checked, accepted: Collection[s
         raise GoldfoldError(
             DIFFERS,
             f"the notebook predicts something else in an empty folder than the run did ({checked.told}): look for what "
-            f"its recipe reads or draws anew, or add --accept {DIFFERS} to write it nevertheless",
+            f"its recipe reads or draws anew, or write it nevertheless ({way_on(DIFFERS)})",
         )
 
 

@@ -17,17 +17,23 @@ from goldfold.kaggle.ledger import Attempt
 from goldfold.kaggle.service import Service
 from goldfold.kaggle.submission_requests import Kernel, SubmissionRequest, sha256_of
 from goldfold.kaggle.tracking import SubmissionContext, Timeouts
+from goldfold.trust.audits import Finding
+from goldfold.workflows.delivery import confirm
 from goldfold.workflows.delivery.grade import checked_submission
 from goldfold.workflows.experiment_log.remark import check_message
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """Result of a submission. attempt: its ledger row. metric: name of the CV metric. ledger: the ledger file."""
+    """Result of a submission. attempt: its ledger row. metric: name of the CV metric. ledger: the ledger file.
+
+    findings: a score that does not confirm the CV.
+    """
 
     attempt: Attempt
     metric: str
     ledger: Path
+    findings: Sequence[Finding] = ()
 
     @property
     def outcome(self) -> str:
@@ -36,7 +42,8 @@ class Submitted:
 
     @property
     def text(self) -> str:
-        return f"{outcome_line(self.attempt, self.metric)}\nledger {self.ledger.with_suffix('.csv')}"
+        found = [f"\n{finding}" for finding in self.findings]
+        return "\n".join([outcome_line(self.attempt, self.metric), f"ledger {self.ledger.with_suffix('.csv')}", *found])
 
     def __str__(self) -> str:
         return self.text
@@ -72,7 +79,8 @@ def submit(
     place = service_of(workspace, to)
     request = submission_request(workspace, run, note=message, refit=refit, again=again, late=late)
     context = SubmissionContext(place, workspace.ledger, Timeouts(wait_s=wait), workspace.observer.line)
-    return Submitted(upload.submit(request, context), request.metric, workspace.ledger)
+    attempt = upload.submit(request, context)
+    return Submitted(attempt, request.metric, workspace.ledger, confirm.unconfirmed(workspace, [attempt]))
 
 
 def service_of(workspace: Workspace, to: str) -> Service:
@@ -108,6 +116,7 @@ def submission_request(
         higher_is_better=competition.metric.higher_is_better,
         cv=own["mean"],
         cv_sd=own["sd_ddof1"],
+        cv_folds=own["n"],
         note=note,
         again=again,
         late=late,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from goldfold.experiment.intervals.limits import over_folds
 from goldfold.io.formatting import number, shortened, shortened_apart
+from goldfold.report.ensemble.blends import Facts, against_best, learned_weights, rows_of
 from goldfold.report.plotting.style import FAINT, INK, MUTED, figure, fold_color, label_right, png, styled, wrapped
-from goldfold.report.run.blends import Facts, against_best, learned_weights, rows_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

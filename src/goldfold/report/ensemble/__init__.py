@@ -1,0 +1,1 @@
+"""Pages and pictures of blends, and of what views and seeds gain."""

@@ -1,0 +1,1 @@
+"""Audits of what a fit trained."""

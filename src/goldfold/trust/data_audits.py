@@ -1,0 +1,148 @@
+"""All audits of a competition's data and folds, before anything is trained; each says what it looked at, or why not."""
+
+from __future__ import annotations
+
+from goldfold.experiment.fits import Experiment, fold_numbers
+from goldfold.experiment.setup import Prepared
+from goldfold.optional_parts import LabelColumns
+from goldfold.params import Role, values
+from goldfold.trust import audits
+from goldfold.trust.audits import Check, Finding, made, not_made
+from goldfold.trust.table_audits import of_tables
+from goldfold.trust.thumbnails import thumbnails
+
+MOST_COMPARED = 20_000  # images that are compared with one another, about 20 s of one core; of more, a sample
+READ_IN_TRAINING = 2_000  # images that a run reads for it; if more are not kept yet, it compares a sample of this size
+
+
+def of_data(found: Prepared, most_read: int = READ_IN_TRAINING) -> list[Check]:
+    """Audit data, folds and parameters. most_read: images that are read to look for near-duplicates."""
+    experiment = found.experiment
+    checks = [_rules(experiment), *_folds(found), *_labels(experiment), *_inputs(found)]
+    checks += of_tables(experiment.competition, experiment.tables, experiment.folds, found.contents[0])
+    stale = audits.stale_data(found.name, found.workspace.changed_inputs(found.name))
+    return [
+        *checks,
+        _near_duplicate_images(found, most_read),
+        made("raw files and data.py against the prepared rows", ["stale_data"], stale),
+        not_made("rows whose label came from a model", [], "nothing in the tables says which labels are predicted"),
+    ]
+
+
+def _rules(experiment: Experiment) -> Check:
+    what, codes, rules = "rules of the competition", ["rule_broken"], experiment.competition.rules
+    if not rules:
+        return not_made(what, codes, "the competition declares no `rules`")
+    return made(what, codes, audits.rule_broken(rules, experiment.params))
+
+
+def _folds(found: Prepared) -> list[Check]:
+    """Rows, contents, groups and neighbors in time on both sides of folds, and copies in the test table."""
+    experiment = found.experiment
+    competition, data, folds = experiment.competition, experiment.tables, experiment.folds
+    (contents, test_contents), ids = found.contents, data.train["id"]
+    files = "path" in data.train
+    shared = audits.shared_contents(folds, contents, ids, files=files)
+    copies = audits.copies_in_test(contents, ids, test_contents, data.test["id"], files)
+    checks = [
+        made("rows on both sides of a fold", ["shared_rows"], audits.shared_rows(folds)),
+        made("equal contents on both sides of a fold", ["shared_contents"], shared),
+        made("copies of training samples in the test table", ["copies_in_test"], copies),
+    ]
+    what, codes = "groups on both sides of a fold", ["shared_groups"]
+    if competition.group:
+        checks.append(made(what, codes, audits.shared_groups(folds, data.train[competition.group])))
+    else:
+        checks.append(not_made(what, codes, "the competition declares no `group`"))
+    return [*checks, *_neighbors(experiment)]
+
+
+def _neighbors(experiment: Experiment) -> list[Check]:
+    """Near-duplicates in time across folds, and in the galleries of scored rows."""
+    competition = experiment.competition
+    close, retrieval = competition.neighbors, competition.metric.retrieval
+    what = "near-duplicates in time on both sides of a fold", "near-duplicates in time in galleries"
+    codes = ["neighbor_leakage"], ["neighbor_ranked"]
+    why = "the competition declares no `neighbors`"
+    if close is None:
+        return [not_made(*each, why) for each in zip(what, codes, strict=True)]
+    leaking = audits.neighbor_leakage(experiment.folds, experiment.tables.train, close)
+    first = made(what[0], codes[0], leaking)
+    if retrieval is None:
+        return [first, not_made(what[1], codes[1], "the metric ranks no gallery")]
+    ranked: list[Finding] = []
+    for number in fold_numbers(experiment.protocol, experiment.folds):
+        rows = experiment.tables.train.iloc[experiment.folds[number].validation].reset_index(drop=True)
+        ranked += audits.neighbor_ranked(retrieval.pairs(rows), rows, close, f"fold {number}")
+    return [first, made(what[1], codes[1], audits.merge_places(ranked))]
+
+
+def _labels(experiment: Experiment) -> list[Check]:
+    """Classes that training rows lack, rows without any label, and object classes of the test rows alone."""
+    competition, data, folds = experiment.competition, experiment.tables, experiment.folds
+    labels, classes = experiment.recipe.labels, experiment.runtime.classes
+    what, codes = "classes that the training rows of a fold lack", ["untrained_class"]
+    if isinstance(labels, LabelColumns):
+        several = data.train[list(labels.columns)]
+        checks = [
+            made(what, codes, audits.untrained_classes(folds, several, labels.columns)),
+            made("rows without any label", ["rows_without_labels"], audits.rows_without_labels(several)),
+        ]
+    elif labels and classes and labels.column in data.train:
+        checks = [made(what, codes, audits.untrained_classes(folds, data.train[labels.column], classes))]
+    else:
+        checks = [not_made(what, codes, "the recipe predicts no classes")]
+    what, codes = "classes of objects in the test table alone", ["unseen_class"]
+    if column := competition.object_class:
+        return [*checks, made(what, codes, audits.unseen_classes(data.train[column], data.test[column]))]
+    return [*checks, not_made(what, codes, "the competition declares no `object_class`")]
+
+
+def _inputs(found: Prepared) -> list[Check]:
+    """Texts, images and masks that a recipe reads."""
+    experiment, checks = found.experiment, []
+    data, texts = experiment.tables, values(experiment.params, Role.TEXT).values()
+    what, codes = "rows without a text", ["missing_texts"]
+    if texts:
+        missing = [each for text in texts for each in audits.missing_texts(text, data.train, data.test)]
+        checks.append(made(what, codes, missing))
+    else:
+        checks.append(not_made(what, codes, "the recipe reads no texts"))
+    image_codes = ["broken_images", "dark_sixteen_bit", "animated_images"]
+    mask_codes = ["empty_masks", "mask_orientation_unclear"]
+    if found.images is None:
+        why = "the tables have no `path`"
+        return [*checks, not_made("images, decoded", image_codes, why), not_made("masks, decoded", mask_codes, why)]
+    on_broken, targets = experiment.protocol.on_broken, experiment.competition.targets
+    every = audits.images_and_masks(found.images, data.train, targets, on_broken)
+    of_masks = [each for each in every if each.code in mask_codes]
+    checks.append(made("images, decoded", image_codes, [each for each in every if each.code not in mask_codes]))
+    if "mask_path" in data.train:
+        return [*checks, made("masks, decoded", mask_codes, of_masks)]
+    return [*checks, not_made("masks, decoded", mask_codes, "the train table has no `mask_path`")]
+
+
+def _near_duplicate_images(found: Prepared, most_read: int) -> Check:
+    """Thumbnails are kept by content in data/cache, but those of private images, which are read every time."""
+    experiment, codes = found.experiment, ["near_duplicate_images"]
+    train, what = experiment.tables.train, "near-duplicate images on both sides of a fold"
+    if found.images is None:
+        return not_made(what, codes, "the tables have no `path`")
+    kept = found.workspace.cache / "thumbnails" / f"{found.name}.npz"
+    contents = found.contents[0].tolist()
+    images, positions = thumbnails(
+        train["path"].tolist(),
+        contents,
+        None if experiment.competition.private_images else kept,
+        MOST_COMPARED,
+        most_read,
+    )
+    if len(images) < 2:
+        return not_made(what, codes, "fewer than 2 images can be decoded")
+    if len(images) < len(train) - len(found.images.broken("train")):
+        command = f"make audit COMP={found.name} reads up to {MOST_COMPARED:,}"
+        what += f", {len(images):,} of {len(train):,} in a sample" + (
+            f": {command}" if most_read < MOST_COMPARED else ""
+        )
+    findings = audits.near_duplicate_images(images, positions, experiment.folds, train["id"], found.contents[0])
+    return made(what, codes, findings)
