@@ -16,7 +16,7 @@ ACCEPTED = $(addprefix --accept ,$(ACCEPT))
 RAY = $(if $(filter ray%,$(EXECUTOR)),.venv/ray)
 
 .PHONY: help demo test test-slow lint docs prepare audit train score grade refit epochs pick compare ablate query new list
-.PHONY: log remark environment
+.PHONY: log remark report site environment
 .PHONY: tune dashboard blend gains test-ray submit download notebook ledger rank host host-add host-user test-clients
 .DEFAULT_GOAL := help
 
@@ -81,6 +81,12 @@ log: .venv/ready      ## COMP=digits: write the experiment log: every run, what 
 
 remark: .venv/ready   ## [RUN=latest] TEXT="..." [AGAINST=run] [CATEGORY=] [NAME=] [CONCLUSION="..."] [NEXT="..."] [ACCEPT=remark_untrue]: add a remark to a run, checked against the log
 	@$(GOLDFOLD) remark --run "$(RUN)" $(REMARKED) $(ACCEPTED)
+
+report: .venv/ready   ## [RUN=latest]: write a run as one HTML page with its pictures, report.html in its folder
+	@$(GOLDFOLD) report --run "$(RUN)"
+
+site: .venv/ready     ## write runs/index.html, which links all runs, and the reports that are missing or out of date
+	@$(GOLDFOLD) site $(if $(QUIET),--quiet)
 
 query: .venv/ready    ## [RUN=latest] IMAGE=any.jpg [IDS="id1 id2"] [TEXT="..."] [TOP=10] [ACCEPT=code_changed]: tag images by a run, find the most similar by its embeddings or codes
 	@$(GOLDFOLD) query --run "$(RUN)" $(ACCEPTED) $(if $(IMAGE),--image "$(IMAGE)") $(if $(IDS),--ids $(IDS)) $(call given,text,TEXT) $(if $(TOP),--top "$(TOP)") $(if $(QUIET),--quiet)

@@ -70,6 +70,8 @@ PASSED = [  # target, variables, what the parser reads
         {"comp": "blobs", "config": "fusion", "overrides": ["seeds=[0,1]"], "workers": 2, "accept": ["unequal_budget"]},
     ),
     ("log", ["COMP=blobs"], {"comp": "blobs"}),
+    ("report", ["RUN=a-r1"], {"run": "a-r1"}),
+    ("site", ["QUIET=1"], {"quiet": True}),
     ("remark", ["RUN=a", "TEXT=x", "ACCEPT=remark_untrue"], {"run": "a", "text": "$TEXT", "accept": ["remark_untrue"]}),
     (
         "query",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from goldfold.workflows.delivery.ledger import Ledger
     from goldfold.workflows.environment import Environment
     from goldfold.workflows.experiment_log.log import ExperimentLog
+    from goldfold.workflows.pages.site import Site
 
 
 class Project:
@@ -157,6 +158,12 @@ class Project:
         from goldfold.workflows.experiment_log.log import log
 
         return log(self.workspace, competition)
+
+    def site(self) -> Site:
+        """Write `runs/index.html`, which links all runs, and the reports that are missing or older than their run."""
+        from goldfold.workflows.pages.site import site
+
+        return site(self.workspace)
 
     def ablate(
         self,

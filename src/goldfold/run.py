@@ -133,6 +133,12 @@ class Run:
 
         display.show(self.folder)
 
+    def report(self) -> Path:
+        """Write `report.html` into the folder: the run on one page, with its pictures inside; returns its path."""
+        from goldfold.workflows.pages.report import report
+
+        return report(self.workspace, self.folder)
+
     def refit(
         self,
         *,

@@ -83,9 +83,10 @@ def test_runs_beside_each_other(toy: Path, refused, capsys: pytest.CaptureFixtur
     train()
     capsys.readouterr()
     main(["compare", "perceptron-r1", "estimator-r1"])
-    *unlike, header, _, first, second = capsys.readouterr().out.splitlines()
+    *unlike, header, _, first, second, page = capsys.readouterr().out.splitlines()
     assert "recipe perceptron" in unlike[0]
     assert "recipe estimator" in unlike[1]
+    assert Path(page.removeprefix("page ")).exists()
     assert header.startswith("auroc, higher is better, chance 0.5000; differences to blobs/perceptron-r1, paired")
     means = [
         json.loads(Path(f"runs/blobs/{name}-r1/metrics.json").read_text())["auroc"]["mean"]

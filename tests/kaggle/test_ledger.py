@@ -16,6 +16,7 @@ from typing import get_args
 import matplotlib.image
 import numpy as np
 import pytest
+from page_tags import Tags
 from scipy import stats
 
 from goldfold.errors import GoldfoldError
@@ -237,6 +238,9 @@ def test_the_command_tells_of_every_board_and_draws(tmp_path):
     assert "private" not in said.split("rank correlation")[1]
     assert found.pictures == [workspace.submissions / "ledger-cloth.png"]
     assert found.pictures[0].exists()
+    page = Tags((workspace.submissions / "ledger-cloth.html").read_text(encoding="utf-8"))
+    assert [source.partition(",")[0] for source in page.sources] == ["data:image/png;base64"]
+    assert "upload failed: no place" in page.text
     with pytest.raises(GoldfoldError) as refused:
         ledger_of(workspace, "clot")
     assert refused.value.code == "unknown_competition"

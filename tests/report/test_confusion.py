@@ -11,9 +11,12 @@ import pytest
 import sklearn.metrics as reference
 from made_tables import on_columns, train
 from PIL import Image
+from sklearn.calibration import calibration_curve
 
+import goldfold as gf
 from goldfold import metrics
 from goldfold.data import csv_tables
+from goldfold.experiment.run_folders import CALIBRATION
 from goldfold.report.run import confusion
 
 NAMES = ("猫", "собака", "NA", "007")
@@ -104,3 +107,16 @@ def test_a_run_of_three_classes_or_more_has_it_and_one_of_two_has_not(toy: Path)
 
     two = train(metrics.accuracy("y", classes=NAMES[:2]), on_columns(["a"], kind="binary"), rows_of(2))
     assert not (two.folder / confusion.CONFUSION).exists()
+    for each in (run, two):
+        _check_calibration(each, rows_of(3 if each is run else 2)[0]["y"].map(NAMES.index).to_numpy())
+    assert 'id="calibration"' in two.report().read_text(encoding="utf-8")
+
+
+def _check_calibration(run: gf.Run, truth: np.ndarray) -> None:
+    """calibration.csv against scikit-learn; truth: class indices of the training rows."""
+    told = run.oof.drop(columns="id").to_numpy().squeeze()
+    happened = truth if told.ndim == 1 else told.argmax(axis=1) == truth
+    share, mean = calibration_curve(happened, told if told.ndim == 1 else told.max(axis=1), n_bins=10)
+    found = pd.read_csv(run.folder / CALIBRATION)
+    assert found["share"].to_numpy() == pytest.approx(share)
+    assert found["probability"].to_numpy() == pytest.approx(mean)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ from goldfold.data.fields import records
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.intervals.limits import fold_statistics
 from goldfold.io.formatting import shortened, shortened_apart, width
-from goldfold.report.plotting.style import DPI, FOLDS, INK, MUTED, WIDTH
+from goldfold.report.plotting.style import DPI, FOLDS, INK, MUTED, WIDTH, wrapped
 from goldfold.report.run import most_wrong as gallery
 from goldfold.report.run.figures import fold_scores, learning_curves
 from goldfold.report.run.most_wrong import most_wrong
@@ -167,6 +168,56 @@ def test_fold_scores_of_any_number_of_folds_and_metrics(count: int) -> None:
     }
     metrics["指标_1"]["pooled_interval_95"] = None
     _pixels(fold_scores(metrics))
+
+
+def test_every_metric_has_a_panel_of_its_own() -> None:
+    """Each panel has one dot of the first fold's color in its left half, and rows of panels make the page higher."""
+    heights = []
+    for count in (3, 5):
+        names = [f"a_metric_with_a_rather_long_name_{place}" for place in range(count)]
+        pixels = _pixels(fold_scores({name: _summary([0.8, 0.9], -9.0, pooled=False) for name in names}))
+        dots = (np.abs(pixels - to_rgb(FOLDS[0])).max(axis=2) < 0.05).astype(np.uint8)
+        assert cv2.connectedComponents(dots)[0] - 1 == count
+        heights.append(pixels.shape[0])
+    assert heights[0] < heights[1]
+
+
+def test_text_below_panels_fits_into_its_panel() -> None:
+    """Between two panels a column of pixels stays white below the axes."""
+    names = [
+        "average_precision_macro_skip_empty",
+        "平均精度宏观得分非常长的名称没有空格的名称在这里",
+        "recall_at_some_precision",
+    ]
+    pixels = _pixels(fold_scores({name: _summary([0.8, 0.9], -9.0) for name in names}))
+    below = pixels[-70:].min(axis=(0, 2)) > 0.99
+    edges = np.flatnonzero(np.diff(below.astype(int)))
+    gaps = [end - start for start, end in pairwise(edges) if below[start + 1]]
+    assert sum(gap > 15 for gap in gaps) >= 2
+
+
+def test_different_east_asian_names_make_different_pictures() -> None:
+    """Without a font for them each character would be the same box."""
+    drawn = {name: _pixels(fold_scores({name: _summary([0.8, 0.9], 0.5)})) for name in ("猫", "犬", "고", "ネ")}
+    assert len({each.tobytes() for each in drawn.values()}) == 4
+    heights = {each.shape for each in drawn.values()}
+    assert len(heights) == 1
+
+
+def test_a_long_name_beside_a_panel_is_broken() -> None:
+    name = "average_precision_macro_skip_empty_of_every_class_of_one_group"
+    pixels = _pixels(learning_curves({(0, 0): _history(3)}, name, 0.5, {(0, 0): 3}))
+    inked = np.flatnonzero(pixels[:, :50].min(axis=(1, 2)) < 0.5)
+    longest = max(map(len, np.split(inked, np.flatnonzero(np.diff(inked) > 20) + 1)))
+    assert longest < 0.4 * len(pixels)  # the height of a panel
+
+
+@pytest.mark.parametrize("columns", [5, 20, 80])
+def test_broken_text_is_complete_and_narrow(columns: int) -> None:
+    for text in ("average_precision_macro (higher is better)", "平均精度宏观得分 非常长", "x" * 100, ""):
+        lines = wrapped(text, columns).split("\n")
+        assert all(width(line) <= columns for line in lines)
+        assert "".join(lines).replace(" ", "") == text.replace(" ", "")
 
 
 def test_equal_folds_have_no_span_and_still_a_picture() -> None:

@@ -106,3 +106,11 @@ def test_reports_read_images_in_one_place_only() -> None:
         assert not [name for name in imported if name.startswith(("goldfold.images.reading", "PIL"))], path
         called = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         assert not called & readers, (path, called & readers)
+
+
+def test_tiles_of_long_ids_stay_apart() -> None:
+    ids = [f"board_{side}_of_the_second_line_in_hall_{hall}_0052" for side in ("left", "right") for hall in range(3)]
+    tiles = photographs.read_all(ids, ids, private=True)
+    assert len({each.tobytes() for each in tiles}) == 6
+    pictures = photographs.shown({"copy": np.zeros((6, 4, 4))}, ids, private=True)
+    assert len({each.tobytes() for each in pictures["copy"]}) == 6

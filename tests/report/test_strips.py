@@ -12,7 +12,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.report.plotting import canvas
 from goldfold.report.plotting.canvas import PAGE, rgb
 from goldfold.report.plotting.style import FOLDS, MUTED
-from goldfold.report.retrieval.strips import Answer, Strip, strips
+from goldfold.report.retrieval.strips import TILE, Answer, Strip, _apart, strips
 
 PAINTS = [(200, 30, 200), (30, 200, 200), (200, 200, 30), (30, 30, 220), (230, 120, 160), (90, 60, 10), (5, 90, 250)]
 GREEN, RED, GRAY = (rgb(color) for color in (FOLDS[2], FOLDS[5], MUTED))
@@ -125,6 +125,15 @@ def test_long_words_of_any_script_stay_on_the_page(tmp_path: Path) -> None:
         pixels(strips("many words " * 20, [Strip(path, "a", [])], private_images=False)).shape[0]
         > pixels(strips("one", [Strip(path, "a", [])], private_images=False)).shape[0]
     )
+
+
+def test_ids_of_a_query_and_its_answers_stay_apart() -> None:
+    """Cut in their middle to the width of an image, all would read the same."""
+    captions = [f"board_of_the_second_{side}_line_in_the_hall_0052\nscratch" for side in ("left", "right", "upper")]
+    found = _apart(captions)
+    assert len({canvas.shortened(each.partition("\n")[0], TILE) for each in captions}) == 1
+    assert len({canvas.shortened(each.partition("\n")[0], TILE) for each in found}) == 3
+    assert all(each.endswith("\nscratch") for each in found)
 
 
 def test_nothing_to_show_and_files_that_are_no_images_are_refused(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from page_tags import Tags
 from sklearn.metrics import average_precision_score
 
 from goldfold.cli.main import main
@@ -262,7 +263,7 @@ def test_every_query_is_compared_and_shown(toy: Path, capsys) -> None:
     *_, said, where = told.splitlines()
     assert said.startswith("baseline-r2 against baseline-r1: average precision rose for ")
     assert f"{(table['change'] > 0).sum()} of {len(table)} queries" in said
-    assert where.startswith(f"  {folder}: comparison.md, per_query.csv, similarities.png")
+    assert where.startswith(f"  {folder}: comparison.md, comparison.html, per_query.csv, similarities.png")
     files = where.split(": ")[1].split(", ")
     assert {path.name for path in folder.iterdir()} == set(files)
     assert {"degraded.png", "similarities.png"} <= set(files)
@@ -279,7 +280,12 @@ def test_pictures_of_an_earlier_comparison_do_not_stay(three: None, capsys) -> N
     (folder / "improved.png").write_bytes(b"old")
     told = compare(capsys, "baseline-r3", "baseline-r4")
     assert "(no query changed)" in told
-    assert {path.name for path in folder.iterdir()} == {"comparison.md", "per_query.csv", "similarities.png"}
+    assert {path.name for path in folder.iterdir()} == {
+        "comparison.md",
+        "comparison.html",
+        "per_query.csv",
+        "similarities.png",
+    }
 
 
 def test_queries_of_data_that_changed_are_not_looked_at(three: None) -> None:
@@ -290,7 +296,8 @@ def test_queries_of_data_that_changed_are_not_looked_at(three: None) -> None:
     assert "twins/baseline-r1" in refused("baseline-r1", "baseline-r3", code="other_data")
     found = Project(quiet=True).compare(["baseline-r1", "baseline-r3"], accept=["other_data"])
     assert [finding.code for finding in found.findings if finding.level == "error"] == ["other_data"]
-    assert (found.queries, found.files) == ({}, ())
+    page = RUNS / "comparisons/baseline-r1-vs-baseline-r3.md"
+    assert (found.queries, found.files) == ({}, (page, page.with_suffix(".html")))
 
 
 def test_a_comparison_is_a_value_that_the_command_prints(three: None, capsys) -> None:
@@ -331,5 +338,10 @@ def test_other_competitions_are_compared_as_before(toy: Path, capsys) -> None:
         main(["train", "--comp", "neighbors", "--config", "two_stage", f"epochs_metric={epochs}"])
     told = compare(capsys, "two_stage-r1", "two_stage-r2", "--accept", "unequal_budget")
     assert told.startswith("neighbors/two_stage-r1  epochs_metric 3\n")
-    assert told.splitlines()[-1].startswith("error  unequal_budget  neighbors/two_stage-r2")
-    assert not Path("runs/neighbors/comparisons").exists()
+    *_, finding, page = told.splitlines()
+    assert finding.startswith("error  unequal_budget  neighbors/two_stage-r2")
+    written = {path.name for path in Path("runs/neighbors/comparisons").iterdir()}
+    assert written == {"two_stage-r1-vs-two_stage-r2.md", "two_stage-r1-vs-two_stage-r2.html"}
+    read = Tags(Path(page.removeprefix("page ")).read_text(encoding="utf-8"))
+    assert read.tags.count("table") == len(Project(quiet=True).run("two_stage-r1").metrics)
+    assert "unequal_budget" in read.text

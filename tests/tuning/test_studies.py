@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from page_tags import Tags
 
 import goldfold as gf
 from goldfold.errors import GoldfoldError
@@ -437,6 +438,7 @@ def test_the_command_writes_a_record_and_the_best_as_a_config(searched, goldfold
     folder = searched / "runs" / "blobs" / "studies" / "perceptron"
     assert {path.name for path in folder.glob("*.png")} >= {"history.png", "slices.png", "timeline.png"}
     assert "# blobs / study perceptron" in (folder / "record.md").read_text(encoding="utf-8")
+    assert len(Tags((folder / "record.html").read_text(encoding="utf-8")).sources) >= 3
     best = max((record for record in records() if record.value), key=lambda record: record.value)
     config = searched / "configs" / "blobs" / "perceptron-best.yaml"
     assert config.exists() == (best.number > 0)

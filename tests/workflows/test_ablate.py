@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from page_tags import Tags
 
 from goldfold.cli.main import main
 from goldfold.errors import GoldfoldError
@@ -45,6 +46,7 @@ def test_variants_are_trained_once_and_compared_on_the_same_folds(toy: Path, cap
     assert set(rows["weights"]) == {65}
     folder = RUNS / "comparisons" / "perceptron-ablation"
     assert pd.read_csv(folder / "ablation.csv")["variant"].tolist() == found.table["variant"].tolist()
+    assert len(Tags((folder / "ablation.html").read_text(encoding="utf-8")).sources) == 1
     page = (folder / "ablation.md").read_text(encoding="utf-8")
     assert "| ohne Ausfall | perceptron-r3 | dropout 0.0 " in page
     assert "pp" in page

@@ -1,4 +1,4 @@
-"""Verbs that look into data and finished runs: audit, epochs, pick, compare, ablate, query, gains, log, remark."""
+"""Verbs that look into data and finished runs: audit, epochs, pick, compare, ablate, query, gains, log, pages."""
 
 from __future__ import annotations
 
@@ -75,6 +75,14 @@ def gains(arguments: Namespace, project: Project) -> None:
 
 def log(arguments: Namespace, project: Project) -> None:
     print(project.log(arguments.comp))
+
+
+def report(arguments: Namespace, project: Project) -> None:
+    print(project.run(arguments.run, finished=True).report())
+
+
+def site(arguments: Namespace, project: Project) -> None:
+    print(project.site())
 
 
 def remark(arguments: Namespace, project: Project) -> None:

@@ -16,7 +16,7 @@ from goldfold.errors import GoldfoldError
 
 MODULES = {  # module of goldfold.cli -> its commands, each a function of that name
     "training": ("prepare", "train", "refit", "score", "grade", "list", "new", "environment"),
-    "analysis": ("audit", "epochs", "pick", "compare", "ablate", "query", "gains", "log", "remark"),
+    "analysis": ("audit", "epochs", "pick", "compare", "ablate", "query", "gains", "log", "remark", "report", "site"),
     "tuning": ("tune", "dashboard", "blend"),
     "delivery": ("submit", "download", "notebook", "ledger", "rank"),
     "hosting": ("host", "host-add", "host-user"),

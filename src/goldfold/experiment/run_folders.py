@@ -18,6 +18,8 @@ from goldfold.io.files import read_json, write_json
 NUMBERS = "numbers.json"  # in runs/<competition>: the highest run number of each config
 FINISHED = "record.md"  # the last file a run writes
 BLEND = "blend.json"  # a file that only blends have
+REPORT = "report.html"  # the run on one page, written when it is asked for
+CALIBRATION = "calibration.csv"  # a file of runs that predict probabilities of one target's classes
 THRESHOLDS = "thresholds.json"  # a file of runs that predict several labels
 REFIT = "refit.json"  # a file of runs that were trained again on all rows
 REFIT_FITS = "refit"  # the folder of these fits

@@ -18,6 +18,7 @@ from goldfold.experiment.workspace import Workspace
 from goldfold.io import memory
 from goldfold.io.files import write_bytes, write_text
 from goldfold.params import Role, names
+from goldfold.report.page import twin
 from goldfold.report.plotting import markdown
 from goldfold.report.run import ablation
 from goldfold.training.devices import choose_device
@@ -135,6 +136,7 @@ def _written(
     for file, content in contents.items():
         write_text(folder / file, content)
     write_bytes(folder / "ablation.png", ablation.picture(found, runs))
-    files = tuple(folder / file for file in (*contents, "ablation.png"))
+    twin.write(folder / "ablation.md")
+    files = tuple(folder / file for file in (*contents, "ablation.html", "ablation.png"))
     shown = f"{text}\n{folder}: {', '.join(file.name for file in files)}"
     return Ablation(runs=runs, comparison=found, table=table, text=shown, files=files)

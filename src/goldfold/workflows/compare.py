@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import run_folders as runs
 from goldfold.experiment.workspace import Workspace
+from goldfold.io.files import write_text
+from goldfold.report.page import twin
 from goldfold.report.plotting import markdown
 from goldfold.report.retrieval import comparison as by_query
 from goldfold.report.retrieval.page import of_first_split
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from goldfold.trust.comparisons import Difference
 
 PLACE = "comparisons"  # folder beside a competition's runs
+LONGEST_NAME = 150  # bytes of a file's name; file systems allow 255
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +39,7 @@ class Comparison:
     tables: metric -> a row per run, as `report.run.comparison.table` describes it, the competition's metric first.
     differences: metric -> run -> its difference to the first run, with its interval.
     queries: run -> a row per query, its change from the first run; only of embeddings.
-    files: pages, tables and pictures that were written; only of embeddings.
+    files: pages that were written; of embeddings also tables and pictures.
     """
 
     runs: tuple[str, ...]
@@ -88,22 +92,39 @@ def compare(workspace: Workspace, wanted: Sequence[str], accept: Sequence[str] =
         first, other = each.compared.first, each.compared.other
         folder = folders[0].parent / PLACE / f"{first}-vs-{other}"
         private, split = competition.private_images, of_first_split(competition.metric.retrieval)
-        written = by_query.write(each, competition.targets[:1], folder, private_images=private, split=split)
+        page, *rest = by_query.write(each, competition.targets[:1], folder, private_images=private, split=split)
+        written = [page, twin.write(page), *rest]
         queries[f"{folders[0].parent.name}/{other}"] = by_query.per_query(each.compared)
         lines += [f"{by_query.told(each.compared)}{split}", f"  {folder}: {', '.join(path.name for path in written)}"]
         files += written
-    return replace(found, text="\n".join(lines), queries=queries, files=tuple(files))
+    return replace(found, text="\n".join(lines), queries=queries, files=(*found.files, *files))
 
 
 def _comparison(rows: ComparedRuns, accept: Sequence[str]) -> Comparison:
     found = compare_runs(rows, accept)
+    place = rows.folders[0].parent / PLACE / f"{page_name([each.name for each in rows.folders])}.md"
+    write_text(place, comparison.page(found))
+    html = twin.write(place)
     return Comparison(
         runs=found.runs,
         added=found.added,
         tables={metric: comparison.table(found, metric) for metric in found.metrics},
         differences={metric: own.differences for metric, own in found.metrics.items()},
         findings=found.findings,
-        text=comparison.text(found),
+        text=f"{comparison.text(found)}\npage {html}",
         queries={},
-        files=(),
+        files=(place, html),
     )
+
+
+def page_name(runs: Sequence[str]) -> str:
+    """The name of the page that compares runs; of many, their number and a hash of their names.
+
+    >>> page_name(["baseline-r1", "wide-r1"])
+    'baseline-r1-vs-wide-r1'
+    """
+    name = f"{runs[0]}-vs-{'-'.join(runs[1:])}"
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    known = hashlib.sha256("\n".join(runs).encode()).hexdigest()
+    return f"{len(runs)}-runs-{known[:12]}"

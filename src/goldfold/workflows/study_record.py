@@ -13,6 +13,7 @@ from goldfold.experiment import config as configs
 from goldfold.experiment.setup import Prepared
 from goldfold.io.files import read_json, write_bytes, write_json, write_text
 from goldfold.io.formatting import duration
+from goldfold.report.page import twin
 from goldfold.report.study.best_config import best_config
 from goldfold.report.study.numbers import Facts, Reestimate
 from goldfold.report.study.page import page, pictures
@@ -118,6 +119,7 @@ def _write_page(facts: Facts, asked: Asked, config: str | None) -> None:
         drawn=drawn,
     )
     write_text(asked.folder / RECORD, text)
+    twin.write(asked.folder / RECORD)
 
 
 def _train_command(facts: Facts, asked: Asked, config: str | None) -> str:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from goldfold.io.formatting import interval, number
-from goldfold.report.plotting.style import FOLDS, INK, MUTED, figure, png, styled
+from goldfold.report.plotting.style import FOLDS, INK, MUTED, figure, png, styled, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MIN_SUBMISSIONS = 4  # with fewer, the interval of a rank correlation is unbounded
+COLUMNS, HIGH = 84, 40  # of text below and beside a panel
 MAX_NAMED = 14  # points that are labeled by name; with more, names would overlap
 STYLES: dict[str, dict[str, Any]] = {
     "public": {"color": FOLDS[0], "marker": "o"},
@@ -88,9 +89,13 @@ def cv_against_leaderboard(boards: Mapping[str, Sequence[Point]], metric: str, h
     for axes, (board, points) in zip(panels, boards.items(), strict=True):
         _scatter(axes, points)
         axes.set_title(board, loc="left", fontsize=9)
-        axes.set_xlabel(f"CV {metric} ({better} is better); bars: ± sd over folds")
-        axes.set_ylabel(f"leaderboard {metric}")
-        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.13), ncols=3, borderaxespad=0)
+        axes.set_xlabel(wrapped(f"CV {metric} ({better} is better); bars: ± sd over folds", COLUMNS // len(boards)))
+        axes.set_ylabel(wrapped(f"leaderboard {metric}", HIGH))
+    known: dict[str, Any] = {}
+    for axes in panels:
+        handles, labels = axes.get_legend_handles_labels()
+        known |= dict(zip(labels, handles, strict=True))
+    drawn.legend(list(known.values()), list(known), loc="outside lower left", ncols=3)
     return png(drawn)
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from goldfold.experiment.intervals.limits import over_folds
-from goldfold.io.formatting import number
+from goldfold.io.formatting import number, shortened, shortened_apart
 from goldfold.report.ensemble.blends import Facts, against_best, learned_weights, rows_of
-from goldfold.report.plotting.style import FAINT, INK, MUTED, figure, fold_color, label_right, png, styled
+from goldfold.report.plotting.style import FAINT, INK, MUTED, figure, fold_color, label_right, png, styled, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LINE = 0.27  # inches for a run or a method
+HALF = 36  # columns of text below one of two panels
+NAME = 36  # columns of a run's name
 
 
 @styled()
@@ -36,10 +38,11 @@ def _draw_scores(panels: Sequence[Axes], facts: Facts, lines: Mapping[str, Any])
     """Draw folds, mean and interval of each line at the left, its paired difference to the best run at the right."""
     left, right = panels
     better = "higher" if facts["higher_is_better"] else "lower"
-    left.set_yticks(range(len(lines)), lines)
+    left.set_yticks(range(len(lines)), _names(lines))
     left.set_ylim(len(lines) - 0.4, -0.6)
-    left.set_xlabel(f"{facts['metric']} ({better} is better)\n95 % interval of the mean (t)")
-    right.set_xlabel(f"difference to {facts['best_run']}\npaired over folds, 95 % interval")
+    below = f"{facts['metric']} ({better} is better)", f"difference to {facts['best_run']}"
+    left.set_xlabel(f"{wrapped(below[0], HALF)}\n95 % interval of the mean (t)")
+    right.set_xlabel(f"{wrapped(below[1], HALF)}\npaired over folds, 95 % interval")
     for axes in panels:
         axes.axhspan(-0.6, len(facts["runs"]) - 0.5, color=FAINT, alpha=0.45, linewidth=0)
         axes.tick_params(axis="y", length=0)
@@ -69,7 +72,7 @@ def _draw_line(
 
 def _draw_weights(panels: Sequence[Axes], facts: Facts, weighing: Mapping[str, Any]) -> None:
     """Draw a panel for each method that learns weights: of each fold, and of all folds."""
-    panels[0].set_yticks(range(len(facts["runs"])), facts["runs"])
+    panels[0].set_yticks(range(len(facts["runs"])), _names(facts["runs"]))
     panels[0].set_ylim(len(facts["runs"]) - 0.4, -0.6)
     for axes, (name, own) in zip(panels, weighing.items(), strict=True):
         for fold, values in own["folds"].items():
@@ -83,6 +86,11 @@ def _draw_weights(panels: Sequence[Axes], facts: Facts, weighing: Mapping[str, A
             axes.axvline(0, color=MUTED, linestyle="--", linewidth=1)
         axes.set_xlabel(f"{name}, {'weight' if shares else 'coefficient'}")
         axes.tick_params(axis="y", length=0)
+
+
+def _names(lines: Iterable[str]) -> list[str]:
+    """Names of runs and methods, cut so that different ones stay different."""
+    return shortened_apart(list(lines), lambda name: shortened(name, NAME))
 
 
 def _key(facts: Facts) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goldfold.io.formatting import interval, number
-from goldfold.report.plotting.style import FOLDS, INK, MUTED, figure, label_right, png, styled
+from goldfold.report.plotting.style import FOLDS, INK, MUTED, figure, label_right, png, styled, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +20,7 @@ CHOSEN = FOLDS[0]
 SCORES, VALUE = 3.2, 0.85  # inches, heights of the panel of scores and of each monitored value
 LANE = 11  # points of a line that names selection rules
 NAME = 28  # characters of a name on one line
+HIGH = 30  # columns of text beside a panel
 
 
 @styled()
@@ -49,7 +50,7 @@ def by_epoch(
         color, marker = FOLDS[1:][index % (len(FOLDS) - 1)], MARKERS[index % len(MARKERS)]
         _draw(top, table, name, color=color, marker=marker, markersize=3.5)
     top.axhline(chance, color=MUTED, linestyle="--", linewidth=1, label=f"chance level {number(chance)}")
-    top.set_ylabel(metric)
+    top.set_ylabel(wrapped(metric, HIGH))
     top.legend(loc="upper left", bbox_to_anchor=(0, -0.1), ncols=4, borderaxespad=0)
     for axes, name in zip(small, others, strict=True):
         _draw(axes, table, name, color=INK, marker="o", markersize=2)

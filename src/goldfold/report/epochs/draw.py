@@ -67,10 +67,7 @@ def _draw_images(
 def _probes(competition: Competition, rows: DataFrame) -> atlas.Probes:
     targets = competition.targets
     answers, ids = rows[targets[0]], [str(each) for each in rows["id"]]
-    images = [
-        photographs.read(path, name, private=competition.private_images, side=SIDE)
-        for path, name in zip(rows["path"], ids, strict=True)
-    ]
+    images = photographs.read_all(rows["path"].tolist(), ids, private=competition.private_images, side=SIDE)
     return atlas.Probes(
         ids=ids,
         labels=labels(rows, targets[:1] if competition.metric.retrieval else targets),

@@ -5,29 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from string import Template
 
 from goldfold.report.experiment_log import cells
 from goldfold.report.experiment_log.page import NOTE, SAYS, left_out
 from goldfold.report.experiment_log.sections import CONFIG, RESULT, Section, section
+from goldfold.report.page.layout import document
 from goldfold.trust.experiment_log.log import Entry, Log
 from goldfold.trust.experiment_log.standing import Standing
 
-TEMPLATE = Path(__file__).with_name("log.html")
+STYLE = Path(__file__).with_name("log.css")
 
 
 def html(competition: str, log: Log) -> str:
     """The text of log.html; every text of the runs and of the user is escaped."""
     rows = [_row(entry, log.metrics) for entry in log.entries]
-    title = escape(f"Experiment log of {competition}")
-    template = Template(TEMPLATE.read_text(encoding="utf-8"))
-    return template.substitute(
-        title=title,
-        note=escape(NOTE),
-        table=_table([escape(name) for name in rows[0]], [list(row.values()) for row in rows]),
-        left_out=f"<p>{escape(left_out(log))}</p>" if log.left_out else "",
-        sections="\n".join(_section(section(entry)) for entry in log.entries[::-1]),
-    )
+    parts = [
+        f'<p class="note">{escape(NOTE)}</p>',
+        f'<div class="log">{_table([escape(name) for name in rows[0]], [list(row.values()) for row in rows])}</div>',
+        *([f"<p>{escape(left_out(log))}</p>"] if log.left_out else []),
+        *(_section(section(entry)) for entry in log.entries[::-1]),
+    ]
+    return document(f"Experiment log of {competition}", "\n".join(parts), STYLE)
 
 
 def _row(entry: Entry, metrics: Sequence[str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from goldfold.images import reading
@@ -15,6 +16,7 @@ from goldfold.report.plotting import canvas
 from goldfold.report.plotting.style import FAINT, MUTED
 
 SIDE = 192  # pixels of a tile
+MARGIN = 8  # of them beside its text
 
 
 def read(path: str | Path, name: str, *, private: bool, side: int | None = None) -> np.ndarray:
@@ -29,17 +31,40 @@ def read(path: str | Path, name: str, *, private: bool, side: int | None = None)
     return image if side is None else reading.resize(image, side)
 
 
+def read_all(
+    paths: Sequence[str | Path], names: Sequence[str], *, private: bool, side: int | None = None
+) -> list[np.ndarray]:
+    """Read the images of several rows as `read`; on tiles long names are cut so that different ones stay different."""
+    told = apart(names) if private else names
+    return [read(path, name, private=private, side=side) for path, name in zip(paths, told, strict=True)]
+
+
+def apart(names: Sequence[str]) -> list[str]:
+    """Cut names to what fits on a tile."""
+    return canvas.apart(names, SIDE - MARGIN, canvas.HEADING)
+
+
 def tile(name: str) -> np.ndarray:
     """Draw the tile that stands in the place of a private photograph, uint8 (SIDE, SIDE, 3)."""
     whole = canvas.blank(SIDE, SIDE, FAINT)
     lines = ((name, canvas.HEADING), ("private, not shown", canvas.TEXT))
     top = SIDE // 2 - canvas.HEADING
     for text, size in lines:
-        line = canvas.text_line(text, SIDE - 8, size=size, color=MUTED, background=FAINT)
+        line = canvas.text_line(text, SIDE - MARGIN, size=size, color=MUTED, background=FAINT)
         left = (SIDE - line.shape[1]) // 2
         whole[top : top + line.shape[0], left : left + line.shape[1]] = line
         top += line.shape[0]
     return whole
+
+
+def drawn(path: Path) -> bytes:
+    """Read a picture that a report wrote, as PNG: it holds tiles already where photographs are private."""
+    return path.read_bytes()
+
+
+def decoded(picture: bytes) -> np.ndarray:
+    """A picture that `drawn` read, uint8 (h, w, 3) BGR."""
+    return np.asarray(cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR))
 
 
 def shown(pictures: Mapping[str, np.ndarray], names: Sequence[str], *, private: bool) -> Mapping[str, np.ndarray]:
@@ -49,5 +74,5 @@ def shown(pictures: Mapping[str, np.ndarray], names: Sequence[str], *, private: 
     """
     if not private:
         return pictures
-    tiles = np.stack([tile(name) for name in names]) / 255
+    tiles = np.stack([tile(name) for name in apart(names)]) / 255
     return dict.fromkeys(pictures, tiles)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+import cv2
+
+from goldfold.io.formatting import width
+from goldfold.report.plotting import east_asian
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,16 +35,16 @@ CJK = (  # font families with Chinese, Japanese and Korean glyphs on Linux, Wind
     "Hiragino Sans",
     "Arial Unicode MS",
 )
+OTHERS = ("Noto Sans Thai", "Noto Sans Devanagari", "Noto Sans Bengali", "Noto Sans Symbols", "Noto Emoji")
 
 
 @contextmanager
 def styled() -> Iterator[None]:
     """Set fonts and colors while a figure is drawn and saved; warnings about missing glyphs are ignored."""
-    from matplotlib import font_manager, rc_context
+    from matplotlib import rc_context
 
-    installed = sorted({font.name for font in font_manager.fontManager.ttflist})
     settings: dict[Any, Any] = {
-        "font.family": ["DejaVu Sans", *(name for name in installed if name.startswith(CJK))],
+        "font.family": ["DejaVu Sans", *_installed(OTHERS), *_east_asian_fonts()],
         "font.size": 9,
         "text.color": INK,
         "text.parse_math": False,  # else a class name such as $1 is read as math
@@ -61,6 +67,17 @@ def styled() -> Iterator[None]:
         yield
 
 
+def _east_asian_fonts() -> list[str]:
+    return _installed(CJK)
+
+
+def _installed(families: tuple[str, ...]) -> list[str]:
+    """Names of the installed fonts whose families begin with one of these."""
+    from matplotlib import font_manager
+
+    return sorted({font.name for font in font_manager.fontManager.ttflist if font.name.startswith(families)})
+
+
 def figure(height: float) -> Figure:
     """An empty figure as wide as the page and `height` inches high; outside pyplot, so nobody must close it."""
     from matplotlib.figure import Figure
@@ -69,7 +86,11 @@ def figure(height: float) -> Figure:
 
 
 def png(drawn: Figure) -> bytes:
-    """Encode a figure as PNG."""
+    """Encode a figure as PNG; East Asian texts are drawn by OpenCV if no font for them is installed."""
+    foreign = [] if _east_asian_fonts() else east_asian.texts(drawn)
+    if foreign:
+        pixels = cv2.cvtColor(east_asian.pixels(drawn, foreign), cv2.COLOR_RGB2BGR)
+        return cv2.imencode(".png", pixels)[1].tobytes()
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
@@ -84,6 +105,37 @@ def within_reach(level: float, values: Sequence[float]) -> bool:
     """Whether `level` is so close to `values` that one axis shows both: at most their span beyond them."""
     span = max(values) - min(values)
     return min(values) - span <= level <= max(values) + span
+
+
+def reaches(limits: Sequence[float], level: float, values: Sequence[float]) -> bool:
+    """Whether a line at `level` is drawn: it lies within the limits of the axis, or so near that the axis can grow."""
+    return min(limits) <= level <= max(limits) or within_reach(level, values)
+
+
+def wrapped(text: str, columns: int) -> str:
+    """Break a text into lines of at most `columns`, behind spaces and underscores where it has them.
+
+    >>> wrapped("average_precision_macro (higher is better)", 20).split("\\n")
+    ['average_precision_', 'macro (higher is', 'better)']
+    """
+    lines = [""]
+    for part in re.findall(r".+?(?:[_ ]|$)", text):
+        for piece in _pieces(part, columns):
+            if lines[-1] and width(lines[-1] + piece.rstrip()) > columns:
+                lines.append("")
+            lines[-1] += piece
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _pieces(part: str, columns: int) -> Iterator[str]:
+    """A word in pieces that fit: names in Chinese have no spaces."""
+    piece = ""
+    for character in part:
+        if piece and width(piece + character.rstrip()) > columns:
+            yield piece
+            piece = ""
+        piece += character
+    yield piece
 
 
 def label_right(axes: Axes, y: float, text: str) -> None:

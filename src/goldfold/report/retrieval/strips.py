@@ -115,24 +115,28 @@ def _legend(rows: Sequence[Strip], measure: str) -> np.ndarray:
 
 
 def _strip(strip: Strip, private: bool, decimals: int) -> np.ndarray:
-    image = photographs.read(strip.path, _id(strip.caption), private=private)
+    captions = [strip.caption, *(answer.caption for answer in strip.answers)]
+    paths = [strip.path, *(answer.path for answer in strip.answers)]
+    image, *images = photographs.read_all(paths, [_id(caption) for caption in captions], private=private)
+    own, *others = _apart(captions)
     head = vstack([text_line("query", QUERY, size=HEADING, weight=BOLD), _framed(image, QUERY, INK)], gap=3)
-    query = vstack([head, _caption(strip.caption, QUERY), blank(0, QUERY)], gap=3)
+    query = vstack([head, _caption(own, QUERY), blank(0, QUERY)], gap=3)
     tags = [_tags(source, each) for source, each in strip.tags.items()]
     if tags and not strip.answers:
         return hstack([query, blank(1, GUTTER - 2 * GAP), hstack(tags, gap=GUTTER)], gap=GAP)
     query = vstack([query, *tags], gap=BETWEEN // 2)
-    captions = [answer.caption.partition("\n") for answer in strip.answers]
-    names = canvas.apart([name for name, *_ in captions], TILE)
-    answers = [
-        replace(answer, caption="".join((name, *rest)))
-        for answer, name, (_, *rest) in zip(strip.answers, names, captions, strict=True)
-    ]
-    images = [photographs.read(each.path, _id(each.caption), private=private) for each in strip.answers]
+    answers = [replace(answer, caption=caption) for answer, caption in zip(strip.answers, others, strict=True)]
     tiles = [_answer(*each, rank, decimals) for rank, each in enumerate(zip(answers, images, strict=True), 1)]
     lines = [hstack(tiles[start : start + ACROSS], gap=GAP) for start in range(0, len(tiles), ACROSS)]
     found = vstack(lines, gap=BETWEEN // 2) if lines else text_line("nothing retrieved", TILE, color=MUTED)
     return hstack([query, blank(1, GUTTER - 2 * GAP), found], gap=GAP)
+
+
+def _apart(captions: Sequence[str]) -> list[str]:
+    """The captions with their ids cut so that different ones stay different."""
+    ids = canvas.apart([_id(caption) for caption in captions], TILE)
+    rests = ("".join(caption.partition("\n")[1:]) for caption in captions)
+    return [f"{name}{rest}" for name, rest in zip(ids, rests, strict=True)]
 
 
 def _tags(source: str, tags: Sequence[Tag]) -> np.ndarray:

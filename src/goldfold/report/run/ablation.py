@@ -11,9 +11,9 @@ from pandas import DataFrame
 
 from goldfold.experiment.run_folders import GRADE, run_name
 from goldfold.io.files import read_json
-from goldfold.io.formatting import interval, number, plain, signed, signed_interval
+from goldfold.io.formatting import interval, number, plain, shortened, shortened_apart, signed, signed_interval
 from goldfold.report.plotting import markdown
-from goldfold.report.plotting.style import INK, MUTED, figure, fold_color, png, styled, within_reach
+from goldfold.report.plotting.style import INK, MUTED, figure, fold_color, png, reaches, styled, wrapped
 from goldfold.report.run import hidden_scores
 from goldfold.report.run.comparison import together
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from goldfold.trust.run_comparison import MetricComparison, RunComparison
 
 NO_GRADIENT = "none"
+HALF = 36  # columns of text below one of two panels
 
 
 def table(found: RunComparison, runs: Mapping[str, Path]) -> DataFrame:
@@ -224,12 +225,14 @@ def picture(found: RunComparison, runs: Mapping[str, Path]) -> bytes:
         else:
             changes.annotate(variant, (0, place), xytext=(6, 0), textcoords="offset points", color=MUTED, va="center")
     first = next(iter(own.summaries.values()))
-    if within_reach(first["chance"], [score for each in own.summaries.values() for score in each["folds"].values()]):
+    values = [score for each in own.summaries.values() for score in each["folds"].values()]
+    if reaches(scores.get_xlim(), first["chance"], values):
         scores.axvline(first["chance"], color=MUTED, linewidth=0.8, linestyle=":")
         scores.annotate("chance", (first["chance"], -0.5), xytext=(3, -9), textcoords="offset points", color=MUTED)
     changes.axvline(0, color=MUTED, linewidth=0.8)
-    scores.set_yticks(range(len(labels)), labels)
+    names = shortened_apart(labels, lambda name: shortened(name, HALF))
+    scores.set_yticks(range(len(labels)), [wrapped(name, HALF // 2) for name in names])
     scores.set_ylim(len(labels) - 0.5, -0.5)
-    scores.set_xlabel(f"{metric}: folds, and their mean")
-    changes.set_xlabel(f"difference to {labels[0]}, 95 % interval")
+    scores.set_xlabel(wrapped(f"{metric}: folds, and their mean", HALF))
+    changes.set_xlabel(wrapped(f"difference to {labels[0]}, 95 % interval", HALF))
     return png(drawn)

@@ -7,7 +7,8 @@ from typing import Any
 
 from pandas import DataFrame
 
-from goldfold.io.formatting import interval, number, plain
+from goldfold.io.formatting import count, interval, number, plain
+from goldfold.report.plotting import markdown
 from goldfold.trust.comparisons import difference_text
 from goldfold.trust.run_comparison import MetricComparison, RunComparison
 
@@ -40,6 +41,38 @@ def text(found: RunComparison) -> str:
     if found.not_shared:
         lines.append(f"not measured of all, or the same numbers again: {', '.join(found.not_shared)}")
     return "\n".join([*lines, *map(str, found.findings)])
+
+
+def page(found: RunComparison) -> str:
+    """The same as Markdown, with a table per metric."""
+    parts = [f"# {found.runs[0]} and {count(len(found.runs) - 1, 'other run')}"]
+    if found.added:
+        parts.append(f"Added, since what was trained has to beat it: {', '.join(found.added)}.")
+    parts.append("## What differs\n\n" + "\n".join(f"- {line}" for line in _unlike(found)))
+    parts += [f"## {metric}\n\n{_page_table(found, metric)}" for metric in found.metrics]
+    if found.not_shared:
+        parts.append(f"Not measured of all, or the same numbers again: {', '.join(found.not_shared)}.")
+    told = "\n".join(f"- **{each.level}** `{each.code}` ({each.where}): {each.message}" for each in found.findings)
+    return "\n\n".join([*parts, f"## Findings\n\n{told or 'No findings.'}"]) + "\n"
+
+
+def _page_table(found: RunComparison, metric: str) -> str:
+    own = found.metrics[metric]
+    first = own.summaries[found.runs[0]]
+    better = "higher" if first["higher_is_better"] else "lower"
+    header = ["run", "mean", f"difference, 95 % interval{together(len(own.differences))}", "verdict"]
+    rows = []
+    for name, summary in own.summaries.items():
+        change, spent = own.differences.get(name), found.budgets[name]
+        told = [difference_text(change, first["bounds"]), change.verdict] if change else ["-", "-"]
+        told[1] += "; no better than nothing trained" if name in own.below else ""
+        budget = [f"{spent['epochs']:.0f}", f"{spent['samples']:,.0f}", f"{spent['seconds']:.1f}"]
+        rows.append([name, number(summary["mean"]), *told, *budget])
+    note = (
+        f"{better.capitalize()} is better; chance level {number(first['chance'])}. Differences are to {found.runs[0]}, "
+        f"paired over {count(first['n'], 'fold')}. Epochs, samples and seconds are those of a fit."
+    )
+    return f"{markdown.table([*header, 'epochs', 'samples', 'seconds'], rows)}\n\n{note}"
 
 
 def _row(name: str, own: MetricComparison) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,13 +13,14 @@ from goldfold.data.fold_tables import folds_to_table
 from goldfold.experiment.cross_validation import Outcome
 from goldfold.experiment.fits import Experiment, Fit, fold_numbers
 from goldfold.experiment.label_thresholds import label_columns, probabilities_of
-from goldfold.experiment.run_folders import run_name
+from goldfold.experiment.run_folders import CALIBRATION, run_name
 from goldfold.io.files import write_bytes, write_json, write_text
 from goldfold.metrics.inputs import class_indices
 from goldfold.optional_parts import ClassLabels, Retrieval
 from goldfold.report.retrieval import hash_curves, pictures
 from goldfold.report.retrieval import page as retrieval
 from goldfold.report.run import classes, confusion, figures, most_wrong
+from goldfold.trust.calibration import are_probabilities, reliability
 
 
 def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path) -> None:
@@ -38,6 +40,7 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
         _draw_classes(experiment, whole, labels, run)
     else:
         _draw_confusion(experiment, whole, run)
+        _write_calibration(experiment, whole, run)
     curves = hash_curves.table(experiment, fits)
     if len(curves):
         write_text(run / hash_curves.TABLE, csv_tables.to_text(curves))
@@ -68,17 +71,38 @@ def _draw_classes(experiment: Experiment, whole: Outcome, labels: Sequence[str],
 
 def _draw_confusion(experiment: Experiment, whole: Outcome, run: Path) -> None:
     """Write which classes are taken for which, if the predictions are probabilities of three or more classes."""
-    competition, labels, guess = experiment.competition, experiment.recipe.labels, probabilities_of(whole.oof)
-    named = (metric.options.classes for metric in (competition.metric, *competition.also))
-    order = experiment.runtime.classes or next(filter(None, named), ())
+    order, guess = _class_order(experiment), probabilities_of(whole.oof)
     if len(order) < confusion.FEWEST or guess.shape[1:] != (len(order),):
         return
-    column = labels.column if isinstance(labels, ClassLabels) else competition.targets[0]
-    known = experiment.tables.train[column].to_numpy()[whole.rows]
-    truth = class_indices(known, order, f"target '{column}'")
-    counts = confusion.matrix(truth, guess.argmax(axis=1), len(order))
+    counts = confusion.matrix(_true_classes(experiment, whole, order), guess.argmax(axis=1), len(order))
     write_text(run / confusion.CONFUSION, csv_tables.to_text(confusion.as_table(counts, order)))
     write_bytes(run / confusion.PICTURE, confusion.picture(counts, order))
+
+
+def _write_calibration(experiment: Experiment, whole: Outcome, run: Path) -> None:
+    """Write how often probabilities are right, where the recipe or a metric of single rows takes them as such."""
+    competition, guess = experiment.competition, probabilities_of(whole.oof)
+    known = [metric.options for metric in (competition.metric, *competition.also)]
+    taken = any(each.classes and each.per_row and each.field is None for each in known)
+    order = _class_order(experiment)
+    if not (taken or isinstance(experiment.recipe.labels, ClassLabels)) or not are_probabilities(guess, len(order)):
+        return
+    table = reliability(_true_classes(experiment, whole, order), guess)
+    write_text(run / CALIBRATION, csv_tables.to_text(table))
+
+
+def _class_order(experiment: Experiment) -> Sequence[Any]:
+    """The classes of one target, in the order of the probability columns; empty if there are none."""
+    competition = experiment.competition
+    named = (metric.options.classes for metric in (competition.metric, *competition.also))
+    return experiment.runtime.classes or next(filter(None, named), ())
+
+
+def _true_classes(experiment: Experiment, whole: Outcome, order: Sequence[Any]) -> np.ndarray:
+    """The class index of each scored row."""
+    labels = experiment.recipe.labels
+    column = labels.column if isinstance(labels, ClassLabels) else experiment.competition.targets[0]
+    return class_indices(experiment.tables.train[column].to_numpy()[whole.rows], order, f"target '{column}'")
 
 
 def _draw_retrieval(experiment: Experiment, whole: Outcome, measured: Retrieval, run: Path) -> None:

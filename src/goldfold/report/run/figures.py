@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from goldfold.io.formatting import number
+from goldfold.io.formatting import number, width
 from goldfold.report.plotting.style import (
     FAINT,
     INK,
@@ -17,8 +16,9 @@ from goldfold.report.plotting.style import (
     fold_color,
     label_right,
     png,
+    reaches,
     styled,
-    within_reach,
+    wrapped,
 )
 from goldfold.report.run import parameter_groups
 
@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     Line = Mapping[Any, float]  # epoch -> value
 
 TERMS = (INK, "#b5402f", "#3b6ea5", "#7a8b2f", "#7a5195", "#c98a2b")
-SHORT_NAME = 25  # characters of a metric's name beside others
-MAX_PANELS = 3  # metrics side by side; more would be too narrow to read
+ACROSS = {1: 1, 2: 2, 4: 2}  # number of metrics -> panels side by side
+MOST_ACROSS = 3  # of other numbers; more would be too narrow to read
+HIGH = 30  # columns of text beside a panel
+COLUMNS = {1: 90, 2: 44, 3: 28}  # panels side by side -> columns of the text below one
 
 
 @styled()
@@ -65,7 +67,7 @@ def learning_curves(
         rates.set_xlim(0, max(row["epoch"] for history in rows.values() for row in history) + 0.5)
         rates.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     for axes, label in zip(panels[:, 0], ("training loss", metric, "learning rate"), strict=True):
-        axes.set_ylabel(label)
+        axes.set_ylabel(wrapped(label, HIGH))
     level = _draw_chance(panels[1], chance)
     drawn.legend(handles=[*_legend(histories), level], loc="outside lower center", ncols=8)
     drawn.align_ylabels()
@@ -127,7 +129,7 @@ def _draw_chance(panels: Sequence[Axes], chance: float) -> Line2D:
     where, drawn = "", False
     for axes in panels:
         values = [float(value) for line in axes.lines for value in np.asarray(line.get_ydata())]
-        if values and within_reach(chance, values):
+        if values and reaches(axes.get_ylim(), chance, values):
             axes.axhline(chance, **style)
             drawn = True
         elif values:
@@ -181,57 +183,56 @@ def _mean(lines: Sequence[Line]) -> Line:
 
 @styled()
 def fold_scores(metrics: Mapping[str, Mapping[str, Any]]) -> bytes:
-    """A PNG with a panel for each of the first three metrics: fold scores, their mean, the pooled score, chance level.
+    """A PNG with a panel for each metric: fold scores, their mean, the pooled score, chance level.
 
     metrics: name -> summary, from `metrics.json`.
     """
-    shown = list(metrics.items())[:MAX_PANELS]
-    folds = list(shown[0][1]["folds"])
+    folds = list(next(iter(metrics.values()))["folds"])
     labels = [f"fold {fold}" for fold in folds] + ["mean of folds\n(95 % interval)"]
     heights = [*range(len(folds)), len(folds) + 0.6]
-    if any("pooled" in summary for _, summary in shown):
+    if any("pooled" in summary for summary in metrics.values()):
         labels, heights = [*labels, "all rows pooled\n(95 % interval)"], [*heights, len(folds) + 2.2]
-    drawn = figure(0.9 + 0.28 * heights[-1])
-    panels = drawn.subplots(1, len(shown), sharey=True, squeeze=False)[0]
+    across = ACROSS.get(len(metrics), MOST_ACROSS)
+    down = -(-len(metrics) // across)
+    drawn = figure(down * (0.9 + 0.28 * heights[-1]))
+    panels = drawn.subplots(down, across, sharey=True, squeeze=False).ravel()
     panels[0].set_yticks(heights, labels)
     panels[0].set_ylim(heights[-1] + 0.9, -0.7)
-    for axes, (name, summary) in zip(panels, shown, strict=True):
-        _draw_forest(axes, name, summary, heights)
+    for axes, (name, summary) in zip(panels, metrics.items(), strict=False):
+        _draw_forest(axes, name, summary, heights, COLUMNS[across])
+    for axes in panels[len(metrics) :]:
+        axes.set_axis_off()
     return png(drawn)
 
 
-def _draw_forest(axes: Axes, name: str, summary: Mapping[str, Any], heights: Sequence[float]) -> None:
-    """Draw a forest plot: scores as dots at these heights, with intervals as bars."""
+def _draw_forest(axes: Axes, name: str, summary: Mapping[str, Any], heights: Sequence[float], columns: int) -> None:
+    """Draw a forest plot: scores as dots at these heights, with intervals as bars. columns: of the text below it."""
     for (fold, score), y in zip(summary["folds"].items(), heights, strict=False):
         _draw_dot(axes, y, score, None, fold_color(int(fold)), "o")
     _draw_dot(axes, heights[len(summary["folds"])], summary["mean"], summary.get("interval_95"), INK, "D")
     if "pooled" in summary:
         _draw_dot(axes, heights[-1], summary["pooled"], summary.get("pooled_interval_95"), INK, "s")
     axes.axhspan(len(summary["folds"]) - 0.4, heights[-1] + 0.9, color=FAINT, alpha=0.45, linewidth=0)
+    axes.margins(x=0.12)
     edges = [summary.get(name) or () for name in ("interval_95", "pooled_interval_95")]
     chance, values = summary["chance"], [*summary["folds"].values(), *edges[0], *edges[1]]
     where = "dashed"
-    if within_reach(chance, values):
+    if reaches(axes.get_xlim(), chance, values):
         axes.axvline(chance, color=MUTED, linestyle="--", linewidth=1)
     else:
         where = "far to the left" if chance < min(values) else "far to the right"
     better = "higher" if summary["higher_is_better"] else "lower"
-    told = f"{name} ({better} is better)" if len(name) <= SHORT_NAME else f"{_in_lines(name)}\n({better} is better)"
-    axes.set_xlabel(f"{told}\nchance level {number(chance)} ({where})")
+    told = [(name, f"({better} is better)"), (f"chance level {number(chance)}", f"({where})")]
+    axes.set_xlabel("\n".join(_noted(text, note, columns) for text, note in told))
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
-    axes.margins(x=0.12)
     axes.locator_params(axis="x", nbins=5)
 
 
-def _in_lines(name: str) -> str:
-    """A long name of a metric in lines as short as a panel, broken behind underscores."""
-    lines = [""]
-    for part in re.split(r"(?<=[_ ])", name):
-        if lines[-1] and len(lines[-1] + part) > SHORT_NAME:
-            lines.append("")
-        lines[-1] += part
-    return "\n".join(lines)
+def _noted(text: str, note: str, columns: int) -> str:
+    """A text with its note, on lines of their own if both are wider than `columns`."""
+    both = f"{text} {note}"
+    return both if width(both) <= columns else f"{wrapped(text, columns)}\n{note}"
 
 
 def _draw_dot(axes: Axes, y: float, score: float, edges: Sequence[float] | None, color: str, marker: str) -> None:

@@ -55,10 +55,7 @@ def most_wrong(
     ]
     drawn = figure(1)
     panels = _grid(drawn, len(worst), lines=1 + max(answer.count("\n") + 1 for answer in answers))
-    images = [
-        photographs.read(path, str(name), private=private_images)
-        for path, name in zip(shown["path"], shown["id"], strict=True)
-    ]
+    images = photographs.read_all(shown["path"].tolist(), shown["id"].map(str).tolist(), private=private_images)
     sizes = [_draw_tile(axes, image) for axes, image in zip(panels, images, strict=False)]
     names = shortened_apart([str(name) for name in shown["id"]], _short)
     for axes, name, fold, answer in zip(panels, names, np.asarray(folds)[worst], answers, strict=False):

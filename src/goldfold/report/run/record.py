@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from goldfold.experiment import code_index
-from goldfold.experiment.run_folders import BLEND, GRADE, REFIT, REFIT_FITS, THRESHOLDS
+from goldfold.experiment.run_folders import BLEND, CALIBRATION, GRADE, REFIT, REFIT_FITS, REPORT, THRESHOLDS
 from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
 from goldfold.report.ensemble import blends
@@ -34,6 +34,7 @@ PICTURES = {
 }
 FILES = {
     "record.md": "this page",
+    REPORT: "this page with its pictures, for a browser, as it was when it was asked for",
     "reproduce.json": "command, code, data, packages and machine",
     "config.json": "every config key with its value",
     "folds.csv": "validation fold of each id",
@@ -44,6 +45,7 @@ FILES = {
     "metrics.json": "fold scores, mean, sd, intervals and chance level of each metric",
     classes.CLASSES: "scores of each label on the pooled out-of-fold rows",
     confusion.CONFUSION: "rows of each true class that are predicted as each class",
+    CALIBRATION: "predicted probabilities and how often they were right, in ten bins",
     THRESHOLDS: "threshold of each label, learned on all folds, and scores at nested thresholds",
     hash_curves.TABLE: "precision and recall of hash codes within each Hamming radius, of every fit",
     "findings.json": "findings of the audits",

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from goldfold.errors import unknown
 from goldfold.experiment.workspace import Workspace
-from goldfold.io.files import write_bytes
+from goldfold.io.files import write_bytes, write_text
 from goldfold.kaggle.ledger import Attempt, export, read_attempts
 from goldfold.kaggle.upload import outcome
 from goldfold.report.delivery import ledger as report
 from goldfold.report.delivery.ledger import Point
+from goldfold.report.page import twin
+from goldfold.report.plotting import markdown
 from goldfold.workflows.delivery import confirm
 
 if TYPE_CHECKING:
@@ -64,11 +66,16 @@ def ledger(workspace: Workspace, competition: str | None = None) -> Ledger:
         return Ledger([], "nothing was submitted yet: make submit RUN=latest TO=local")
     lines: list[str] = []
     pictures: list[Path] = []
+    page = ["# Ledger"]
     for name, own in groupby(sorted(wanted, key=lambda each: each.competition), lambda each: each.competition):
         told, picture = _told(workspace, name, list(own))
         lines += told
         pictures += [picture] if picture else []
-    lines += [*HOW, f"all columns {export(workspace.ledger)}"]
+        page += [f"## {name}", markdown.code("\n".join(told).rstrip())]
+        page += [f"![CV against leaderboard of {name}]({picture.name})"] if picture else []
+    file = workspace.submissions / (f"ledger-{competition}.md" if competition else "ledger.md")
+    write_text(file, "\n\n".join([*page, *HOW]) + "\n")
+    lines += [*HOW, f"all columns {export(workspace.ledger)}", f"page {twin.write(file)}"]
     return Ledger(wanted, "\n".join(lines), pictures)
 
 
