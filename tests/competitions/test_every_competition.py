@@ -96,8 +96,13 @@ def test_private_answers_stay_private(prepared: Prepared) -> None:
     assert not list(prepared.public.rglob("solution*"))
 
 
-def recipes() -> list[tuple[str, str]]:
-    return [(name, recipe) for name in NAMES for recipe in Workspace().competition(name).recipes]
+def recipes() -> list:
+    """Every recipe of every competition; all but the first of each are slow."""
+    found = []
+    for name in NAMES:
+        first, *others = Workspace().competition(name).recipes
+        found += [(name, first), *(pytest.param(name, each, marks=pytest.mark.slow) for each in others)]
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -389,6 +389,7 @@ DIES = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_thread")
 def test_a_killed_run_goes_on_to_the_bits_of_a_sequential_one(goldfold, toy: Path, tmp_path: Path, capsys) -> None:
     script = tmp_path / "dies.py"

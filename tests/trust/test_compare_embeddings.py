@@ -166,6 +166,7 @@ def test_the_one_most_like_the_trained_run_is_added(three: None, capsys) -> None
     assert "beat it: twins/baseline-r3\n" in compare(capsys, "baseline-r1", "baseline-r2")
 
 
+@pytest.mark.slow
 def test_pretrained_and_untrained_weights_are_both_needed(toy: Path, capsys) -> None:
     fields = "    epochs: Epochs = 4\n    pretrained: Pretrained = True\n    schedule_epochs: int = Field(4, ge=1)"
     edit("    epochs: Epochs = 4", fields)
@@ -182,6 +183,7 @@ def test_pretrained_and_untrained_weights_are_both_needed(toy: Path, capsys) -> 
     assert "beat it: twins/baseline-r3, twins/baseline-r4\n" in compare(capsys, "baseline-r1", "baseline-r2")
 
 
+@pytest.mark.slow
 def test_the_command_of_the_missing_run_leaves_out_what_only_training_uses(toy: Path, capsys) -> None:
     edit("    epochs: Epochs = 4", "    epochs: Epochs = 4\n    rate: Annotated[float, Needs(epochs=Not(0))] = 0.01")
     edit("from torch import nn", "from typing import Annotated\nfrom torch import nn")

@@ -357,6 +357,7 @@ def check_none_lost_none_doubled(asked: Asked, saved: list[str]) -> None:
     assert len(saved) == len(set(saved)), "a fit that was whole was made again"
 
 
+@pytest.mark.slow
 def test_two_killed_workers_lose_and_double_no_trial(searched):
     saved = killed_crew(trials=8, workers=2, seed=0)
     check_none_lost_none_doubled(replace(ASKED, trials=8), saved)
@@ -406,6 +407,7 @@ def postgresql() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_killed_workers_meet_in_postgresql(searched, postgresql):
     saved = killed_crew(trials=8, workers=2, seed=1, storage=postgresql)
     asked = replace(ASKED, trials=8, storage=postgresql)

@@ -188,8 +188,9 @@ def _gain_by_rows(experiment: Experiment, fits: Sequence[Fit]) -> list[float] | 
 def paired_interval(gains: np.ndarray, units: np.ndarray) -> list[float] | None:
     """Return the 95 % t interval of the mean gain over units, each the mean of its rows; None for a single unit.
 
-    >>> paired_interval(np.array([0.1, 0.3, 0.2, 0.2]), np.array(["a", "a", "b", "c"]))
-    [0.2, 0.2]
+    >>> low, high = paired_interval(np.array([0.1, 0.3, 0.2, 0.2]), np.array(["a", "a", "b", "c"]))
+    >>> round(low, 4), round(high, 4)
+    (0.2, 0.2)
     """
     from pandas import Series
     from scipy import stats
