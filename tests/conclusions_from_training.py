@@ -56,7 +56,7 @@ def embedded(loss: Callable, spread: float = 1.0) -> str:
 
 
 def faults_of_training() -> dict[str, Case]:
-    """Cases A, F, G, L, M and N, as `planted_training` has them."""
+    """Cases A, B, F, G, L, M and N, as `planted_training` has them."""
     found = {}
     for name, (faulty, expected, twin) in PLANTED.items():
         code = next(iter(expected))

@@ -98,7 +98,7 @@ def recipe(
     losses: Losses = all_losses,
     optimizer: Callable = adam,
     predict: Callable | None = None,
-    model: type[nn.Module] = Network,
+    model: Callable[[], nn.Module] = Network,
     epochs: int = EPOCHS,
     **stage,
 ) -> Recipe:

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from planted_network import EPOCHS, Losses, Network, all_losses, cross_entropy, pull, without
+from planted_network import EPOCHS, WIDTH, Losses, Network, all_losses, cross_entropy, only, pull, without
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
@@ -60,6 +60,27 @@ class Texts(nn.Module):
         tokens = torch.stack([torch.zeros_like(labels), 1 + labels, torch.full_like(labels, 3)], dim=1)
         mask = nn.Transformer.generate_square_subsequent_mask(3)
         return self.layer(self.words(tokens), src_mask=mask, is_causal=True)[:, self.position]
+
+
+class Fused(nn.Module):
+    """A head on the directions and log-norms of frozen features in half precision."""
+
+    def __init__(self, normalized: bool, precision: torch.dtype) -> None:
+        super().__init__()
+        self.tower, self.head = nn.Linear(WIDTH, 64).requires_grad_(False), nn.Linear(65, 1)
+        self.normalized, self.precision = normalized, precision
+
+    def forward(self, points: Tensor) -> Tensor:
+        found = self.tower(points)
+        found = (F.normalize(found) if self.normalized else found).to(self.precision).float()
+        lengths = found.norm(dim=1, keepdim=True) + 1e-6
+        return self.head(torch.cat([found / lengths, torch.log(lengths)], dim=1))[:, 0]
+
+
+def fused(normalized: bool, precision: torch.dtype = torch.bfloat16) -> dict:
+    """Parts of a recipe with that network."""
+    made = {"losses": only(cross_entropy), "model": partial(Fused, normalized, precision)}
+    return made | {"optimizer": lambda model: torch.optim.Adam(model.head.parameters(), 0.01)}
 
 
 def alignment(position: int) -> Losses:
@@ -147,6 +168,14 @@ PLANTED: dict[str, tuple[dict, dict[str, str], dict]] = {  # case -> parts, code
         {"one_loss_term": "a value without gradient is added (planted_training.py line"},
         {"losses": summed(small)},
     ),
+    **{
+        f"B: log-norms of normalized features in {str(precision).removeprefix('torch.')}": (
+            fused(True, precision),
+            {"constant_feature": "a logarithm (1 column, planted_training.py line"},
+            fused(False, precision),
+        )
+        for precision in (torch.float32, torch.float16, torch.bfloat16)
+    },
     "M: texts read at the start token": (
         {"losses": without(alignment=alignment(0))},
         {"constant_feature": "input 2 of cosine_similarity (8 columns, planted_training.py line"},
