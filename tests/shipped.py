@@ -6,7 +6,7 @@ SHIPPED = {
     "captions": ("baseline", "fusion", "mlp_baseline"),
     "digits": ("baseline",),
     "frames": ("fastap", "multi_similarity", "pretrained_frozen", "simsiam", "simsiam_fastap", "untrained"),
-    "hands": ("baseline", "clip_reid", "untrained", *(f"v{number}" for number in range(1, 11)), "zero_shot"),
+    "hands": ("baseline", "clip_reid", "prompts", "untrained", *(f"v{number}" for number in range(1, 11)), "zero_shot"),
     "icons": ("baseline", "fusion", "mlp_baseline"),
     "industrial_defects": ("autoencoder", "patch_library"),
     "lookalikes": ("baseline", "photographs", "untrained"),
