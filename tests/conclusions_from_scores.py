@@ -110,8 +110,9 @@ def remarked(run: str, text: str, **runs: dict) -> str:
 
 
 def scores_of(*folds: float) -> str:
+    """What is printed of a run with these scores, alone and in the experiment log."""
     recorded(full={"folds": folds})
-    return said("score", "--run", "full-r1")
+    return said("score", "--run", "full-r1") + said("log", "--comp", "blobs")
 
 
 def after_others(count: int) -> str:
@@ -152,7 +153,7 @@ HASH = {"baseline": {"mean": 0.8384}, "ab3": {"mean": 0.7731}}
 DAMAGE = {"easy": {"mean": 0.5, "also": {"pseudo": 0.98}}, "hard": {"mean": 0.8, "also": {"pseudo": 0.7}}}
 FOLDS = (0.6644, 0.6982, 0.6805, 0.6701, 0.6805)
 LONE_PERCENT = r"(?<!pp, )(?<!')[+-]\d[\d.]* ?%(?! has the wrong unit)"
-UNNAMED_SPREAD = r"±(?! [\d.]+ sd \(ddof=1, n=\d)"
+UNNAMED_SPREAD = r"±(?! sd \(ddof=1\)| [\d.]+ (?:sd \(ddof=1, n=\d+\)|\(n=\d+\)))"
 
 
 CASES = {

@@ -88,7 +88,7 @@ def cv_against_leaderboard(boards: Mapping[str, Sequence[Point]], metric: str, h
     for axes, (board, points) in zip(panels, boards.items(), strict=True):
         _scatter(axes, points)
         axes.set_title(board, loc="left", fontsize=9)
-        axes.set_xlabel(f"CV {metric} ({better} is better); bars: ± sd over folds")
+        axes.set_xlabel(f"CV {metric} ({better} is better); bars: ± sd over folds, ddof=1")
         axes.set_ylabel(f"leaderboard {metric}")
         axes.legend(loc="upper left", bbox_to_anchor=(0, -0.13), ncols=3, borderaxespad=0)
     return png(drawn)
