@@ -1,4 +1,4 @@
-"""Train a competition whose tables, recipe and metrics a test gives, in the toy project; for tests alone."""
+"""Define and train a competition whose tables, recipe and metrics a test gives, in the toy project; for tests alone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from goldfold.competition import Fold, Metric, Recipe, Submission, Tables
 from goldfold.recipes import tabular
 
 GIVEN = SimpleNamespace()
-"""What the competition `table` is made of at the moment; `train` sets it."""
+"""What the competition `table` is made of at the moment; `define` sets it."""
 
 COMPETITION = """
 import made_tables
@@ -56,7 +57,7 @@ def columns(test: pd.DataFrame, predictions: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"id": test["id"], **{f"p{at}": values[:, at] for at in range(values.shape[1])}})
 
 
-def train(
+def define(
     metric: Metric,
     recipe: Recipe,
     tables: tuple[pd.DataFrame, pd.DataFrame],
@@ -68,9 +69,8 @@ def train(
     split: Callable = halves,
     write: Callable = columns,
     sample: pd.DataFrame | None = None,
-    **overrides,
-) -> gf.Run:
-    """Train in the current folder, which must be the `toy` project.
+) -> None:
+    """Write the competition `table` into the current folder, which must be the `toy` project.
 
     tables: train and test. outputs: number of columns of the submission beside the id. sample: the sample submission,
         by default of columns p0, p1 ...
@@ -87,4 +87,10 @@ def train(
     Path("configs/table").mkdir(exist_ok=True)
     Path("configs/table/baseline.yaml").write_text("recipe: made\n", encoding="utf-8")
     sys.modules.pop("competitions.table", None)
-    return gf.Project(".").train("table", **overrides)
+
+
+def train(metric: Metric, recipe: Recipe, tables: tuple[pd.DataFrame, pd.DataFrame], **options: Any) -> gf.Run:
+    """Define the competition and train it. options: those of `define`; all others are overrides of the config."""
+    own = {name: options.pop(name) for name in list(options) if name in define.__kwdefaults__}
+    define(metric, recipe, tables, **own)
+    return gf.Project(".").train("table", **options)

@@ -4,74 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from types import SimpleNamespace
+from dataclasses import replace
 from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from planted_tables import both, clean, jittered, patients, scene, timed
 from scipy import stats
 
-from goldfold.competition import Fold, Tables
+from goldfold.competition import Fold
 from goldfold.data import folds as splits
 from goldfold.optional_parts import Neighbors
 from goldfold.trust import associations, audits
 from goldfold.trust.audits import Finding
 from goldfold.trust.audits.columns import ALARMS
-from goldfold.trust.table_audits import of_tables
-
-Changed = Callable[[pd.DataFrame, pd.DataFrame, np.random.Generator], tuple[pd.DataFrame, pd.DataFrame]]
-
-
-@dataclass(frozen=True)
-class Case:
-    """Tables, folds and what a competition declares of them."""
-
-    train: pd.DataFrame
-    test: pd.DataFrame
-    folds: Sequence[Fold]
-    group: str | None = None
-    neighbors: Neighbors | None = None
-    targets: tuple[str, ...] = ("y",)
-
-    def findings(self) -> dict[str, Finding]:
-        """Code -> finding of all audits of tables."""
-        made: Any = SimpleNamespace(targets=self.targets, group=self.group, neighbors=self.neighbors)
-        sample = self.test[["id"]]
-        tables = Tables(train=self.train, test=self.test, sample_submission=sample)
-        features = self.train.drop(columns=["id", *self.targets])
-        contents = pd.util.hash_pandas_object(features.astype(str), index=False)
-        checks = of_tables(made, tables, self.folds, contents)
-        return {finding.code: finding for finding in audits.findings_of(checks)}
-
-
-def random_folds(rows: int, random: np.random.Generator, number: int = 5) -> list[Fold]:
-    part = random.permutation(np.arange(rows) % number)
-    return [Fold(np.flatnonzero(part != at), np.flatnonzero(part == at)) for at in range(number)]
-
-
-def clean(seed: int = 0, rows: int = 300, numbers: int = 8, target: str = "binary") -> Case:
-    """A table without any of the faults: two useful columns, gaps, categories, whole numbers, shuffled ids."""
-    random = np.random.default_rng(seed)
-    size = rows + rows // 3
-    table = pd.DataFrame(random.normal(size=(size, numbers)), columns=[f"x{at}" for at in range(numbers)])
-    table["skewed"] = np.exp(table["x0"] + random.normal(size=size))
-    table.loc[random.random(size) < 0.1, "x1"] = np.nan
-    table["site"] = random.choice(list("abcdef"), size, p=[0.4, 0.2, 0.2, 0.1, 0.05, 0.05])
-    table["age"] = random.integers(18, 90, size)
-    value = table["x0"] + table["x2"] + random.normal(size=size) * 1.5
-    table["y"] = {"binary": (value > 0).astype(int), "classes": pd.qcut(value, 4, labels=False), "number": value}[
-        target
-    ]
-    table["id"] = [f"r{at}" for at in random.permutation(size)]
-    train, test = table[:rows], table[rows:].drop(columns="y").reset_index(drop=True)
-    return Case(train, test, random_folds(rows, random))
-
-
-def both(case: Case, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Case:
-    return replace(case, train=change(case.train), test=change(case.test))
 
 
 @pytest.mark.parametrize("target", ["binary", "classes", "number"])
@@ -126,16 +74,6 @@ def test_a_strong_column_alone_is_no_leak(target: str) -> None:
     assert with_column(lambda rows, random: rows["y"] + random.normal(size=len(rows)) * noise, target) == {}
 
 
-def patients(case: Case, shared: bool) -> Case:
-    """Four rows of each patient; the test rows have the train table's patients, or their own."""
-    random = np.random.default_rng(2)
-    every = random.permutation(np.arange(100))
-    train = random.permutation(np.repeat(every[:75], 4))
-    test = random.permutation(np.repeat(every[:25] if shared else every[75:], 4))
-    named = [rows.assign(patient_id=names) for rows, names in ((case.train, train), (case.test, test))]
-    return replace(case, train=named[0], test=named[1])
-
-
 def test_undeclared_groups_that_folds_share_and_the_test_rows_do_not() -> None:
     found = patients(clean(), shared=False).findings()
     assert set(found) == {"undeclared_group"}
@@ -148,15 +86,6 @@ def test_declared_or_divided_groups_are_silent() -> None:
     assert "undeclared_group" not in replace(case, group="patient_id").findings()
     cured = replace(case, folds=splits.grouped(case.train["patient_id"], 5, 0))
     assert "undeclared_group" not in cured.findings()
-
-
-def timed(case: Case, later: bool, name: str, text: bool = False) -> Case:
-    random = np.random.default_rng(3)
-    days = np.concatenate([random.uniform(0, 300, len(case.train)), random.uniform(300 * later, 400, len(case.test))])
-    values = pd.Series(pd.Timestamp("2024-01-01") + pd.to_timedelta(days, unit="D")) if text else pd.Series(days)
-    values = values.dt.strftime("%Y-%m-%d") if text else values
-    train, test = values[: len(case.train)].to_numpy(), values[len(case.train) :].to_numpy()
-    return replace(case, train=case.train.assign(**{name: train}), test=case.test.assign(**{name: test}))
 
 
 @pytest.mark.parametrize(("name", "text"), [("sold_at", False), ("first", True)])
@@ -212,18 +141,14 @@ def test_rows_like_those_beside_them() -> None:
 
 
 def test_jittered_copies_across_folds() -> None:
-    case, random = clean(), np.random.default_rng(6)
-    copies = case.train[:30].copy()
-    numbers = copies.select_dtypes(float).columns
-    copies[numbers] += random.normal(size=(30, len(numbers))) * 0.01
-    copies["id"] = [f"copy{at}" for at in range(30)]
-    rows = pd.concat([case.train, copies], ignore_index=True).sample(frac=1, random_state=0).reset_index(drop=True)
-    found = replace(case, train=rows, folds=random_folds(len(rows), random)).findings()
-    assert set(found) == {"near_duplicate_rows"}
+    case = clean()
+    copied = jittered(case)
+    assert set(copied.findings()) == {"near_duplicate_rows"}
+    rows = copied.train
     name = rows["id"].str.removeprefix("copy").where(rows["id"].str.startswith("copy"), "-")
     origin = rows["id"].map({row: str(at) for at, row in enumerate(case.train["id"][:30])}).fillna("-")
     together = pd.factorize(np.where(name != "-", name, np.where(origin != "-", origin, rows["id"])))[0]
-    assert replace(case, train=rows, folds=splits.grouped(together, 5, 0)).findings() == {}
+    assert replace(copied, folds=splits.grouped(together, 5, 0)).findings() == {}
 
 
 def test_equal_contents_with_different_labels() -> None:
@@ -270,13 +195,6 @@ def test_constant_columns_and_features() -> None:
             (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(dtype), "text"
         )
         assert "all vectors have the length 1" in unit.message
-
-
-def scene(seed: int, size: int = 64) -> np.ndarray:
-    """A smooth random image, uint8 (size, size)."""
-    noise = np.random.default_rng(seed).normal(size=(8, 8)).astype(np.float32)
-    large = cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
-    return np.clip(128 + 40 * large, 0, 255).astype(np.uint8)
 
 
 def small(image: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from made_tables import halves, on_columns, train
+from planted_tables import mislabeled
 from scipy import stats
 
 import goldfold as gf
@@ -152,13 +153,7 @@ def test_predictions_by_rank_depend_on_their_batch(toy: Path) -> None:
 
 
 def test_contradicted_labels_are_noted_in_the_record(toy: Path) -> None:
-    random = np.random.default_rng(1)
-    table = pd.DataFrame({"x0": random.normal(size=400), "x1": random.normal(size=400), "id": range(400)})
-    table["y"] = (table["x0"] > 0).astype(int)
-    wrong = np.flatnonzero(table["x0"].abs() > 1)[:12]
-    table.loc[wrong, "y"] = 1 - table.loc[wrong, "y"]
-    tables = table[:300], table[300:].drop(columns="y").reset_index(drop=True)
-    run = train(metrics.auroc("y"), RECIPE, tables)
+    run = train(metrics.auroc("y"), RECIPE, mislabeled(12))
     (note,) = [finding for finding in run.findings if finding.code == "doubtful_labels"]
     assert note.level == "note"
     assert note.message in run.record

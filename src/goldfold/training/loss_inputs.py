@@ -11,7 +11,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
+from goldfold.io.formatting import count
+
 CONSTANT = 1e-6  # standard deviation over samples below which a feature is constant; of its magnitude, if that is > 1
+CONSTANT_LOGARITHM = 1e-3  # the same of a logarithm: the rounding of lengths in bfloat16 alone makes about 1e-4
 COMPARED = {  # functions that compare feature vectors -> how many of their arguments are (samples, features)
     "normalize": 1,
     "matmul": 2,
@@ -29,12 +32,13 @@ class LossInputs(TorchFunctionMode):
     """A context that watches what the losses of a batch are computed from; nothing is changed.
 
     Features are vectors of two samples or more that are compared by products, cosines or distances, or joined in one
-    vector; parameters are none.
+    vector; parameters are none. A logarithm (samples, 1) that no gradient reaches is one, too, as that of the lengths
+    of frozen features.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.features: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        self.features: dict[str, list[tuple[Tensor, Tensor, float]]] = {}
         self.silent: dict[str, list[Tensor]] = {}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -49,14 +53,17 @@ class LossInputs(TorchFunctionMode):
                 self._feature(f"part {number} of cat", value)
         elif name in ("add", "add_"):
             self._summands(args)
-        return func(*args, **(kwargs or {}))
+        found = func(*args, **(kwargs or {}))
+        if name == "log" and _is_table(found) and found.shape[1] == 1 and not found.requires_grad:
+            self._feature("a logarithm", found, CONSTANT_LOGARITHM)
+        return found
 
-    def _feature(self, what: str, value: Any) -> None:
+    def _feature(self, what: str, value: Any, limit: float = CONSTANT) -> None:
         if not _is_table(value) or len(value) < 2 or isinstance(value, nn.Parameter):
             return
         table = value.detach().float()
-        spread = table.std(dim=0, correction=0).amax(), table.abs().amax()
-        self.features.setdefault(f"{what} ({value.shape[1]} columns, {_place()})", []).append(spread)
+        spread = table.std(dim=0, correction=0).amax(), table.abs().amax(), limit
+        self.features.setdefault(f"{what} ({count(value.shape[1], 'column')}, {_place()})", []).append(spread)
 
     def _summands(self, args: tuple) -> None:
         """Note a scalar without gradient that is added to one with a gradient."""
@@ -66,11 +73,11 @@ class LossInputs(TorchFunctionMode):
             self.silent.setdefault(_place(), []).append(silent[0].detach())
 
     def constant(self) -> list[str]:
-        """Names of the features whose standard deviation over samples is below `CONSTANT` wherever they were seen."""
+        """Names of the features whose standard deviation over samples is below their limit wherever they were seen."""
         return [
             name
             for name, seen in self.features.items()
-            if all(float(spread) < CONSTANT * max(1.0, float(largest)) for spread, largest in seen)
+            if all(float(spread) < limit * max(1.0, float(largest)) for spread, largest, limit in seen)
         ]
 
     def silent_summands(self) -> list[str]:

@@ -89,7 +89,8 @@ def cv_against_leaderboard(boards: Mapping[str, Sequence[Point]], metric: str, h
     for axes, (board, points) in zip(panels, boards.items(), strict=True):
         _scatter(axes, points)
         axes.set_title(board, loc="left", fontsize=9)
-        axes.set_xlabel(wrapped(f"CV {metric} ({better} is better); bars: ± sd over folds", COLUMNS // len(boards)))
+        told = f"CV {metric} ({better} is better); bars: ± sd over folds, ddof=1"
+        axes.set_xlabel(wrapped(told, COLUMNS // len(boards)))
         axes.set_ylabel(wrapped(f"leaderboard {metric}", HIGH))
     known: dict[str, Any] = {}
     for axes in panels:

@@ -136,7 +136,7 @@ def weights(facts: Facts) -> str:
         return ""
     header = ["run", *(f"{name} ({facts['methods'][name]['told'] or 'shares'})" for name in methods)]
     lines = [[name, *(_weight(own, at) for own in methods.values())] for at, name in enumerate(facts["runs"])]
-    note = "Weights learned from all folds, which predict the test rows; in brackets mean ± sd over folds."
+    note = "Weights learned from all folds, which predict the test rows; in brackets mean ± sd (ddof=1) over folds."
     return f"{note}\n\n{table(header, lines)}"
 
 

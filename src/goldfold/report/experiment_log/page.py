@@ -44,7 +44,7 @@ def text(log: Log) -> str:
     for entry in log.entries:
         found = cells.cells(entry, metrics)
         own, remark = {name: found[name] for name in PRINTED}, entry.standing("text")
-        own[f"{metrics[0]}, mean ± sd"] = cells.score(entry.row.run, metrics[0])
+        own[f"{metrics[0]}, mean ± sd (ddof=1)"] = cells.score(entry.row.run, metrics[0])
         own["remark"] = shortened(remark.text, WIDEST) if remark else cells.NONE
         own[SAYS] = shortened(remark.told, WIDEST) if remark else cells.NONE
         rows.append(own)

@@ -50,7 +50,8 @@ CONSTANT_FEATURE = FindingKind(
     "of the typical sd in its block (a warning); or all vectors of a block have one length, the sd of their log-norms "
     "being below 0.001 (a note: it matters where a recipe uses the length). In training, a feature that a loss "
     "compares or joins with others has an sd below 1e-6 over the samples of each epoch's first batch (a warning), as "
-    "the texts of CLIP's text tower have at the start token.",
+    "the texts of CLIP's text tower have at the start token, or the logarithm of a column without gradient has one "
+    "below 0.001, as that of the lengths of normalized features.",
     misleads="An input that never changes adds nothing, and an ablation of it proves nothing.",
     cure="Drop it, or look why it is constant: read from the wrong place or token, or normalized before.",
     example="1 of 40 columns of the train table has one value, 'site': ...",

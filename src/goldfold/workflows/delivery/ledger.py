@@ -111,7 +111,7 @@ def points_of(attempts: Sequence[Attempt]) -> list[Point]:
 
 def _table(attempts: Sequence[Attempt]) -> list[str]:
     wide = max(len("run"), *(len(attempt.run) for attempt in attempts))
-    names = f"  {'began, UTC':16}  {'run':{wide}}  {'CV ± sd of folds':17}  {'public':>8}  {'private':>8}"
+    names = f"  {'began, UTC':16}  {'run':{wide}}  {'CV ± sd (ddof=1)':17}  {'public':>8}  {'private':>8}"
     head = f"{names}  {'outcome':8}  {'ref':>9}  tag"
     return [head, *(_row(attempt, wide) for attempt in attempts)]
 

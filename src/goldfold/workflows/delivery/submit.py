@@ -134,7 +134,8 @@ def _kernel(path: Path) -> Kernel | None:
 
 def outcome_line(attempt: Attempt, metric: str) -> str:
     """Outcome of an attempt in one line."""
-    cv = f"{metric} CV {attempt.cv:.4f}" + ("" if attempt.cv_sd is None else f" ± {attempt.cv_sd:.4f} sd over folds")
+    spread = "" if attempt.cv_sd is None else f" ± {attempt.cv_sd:.4f} sd over folds (ddof=1)"
+    cv = f"{metric} CV {attempt.cv:.4f}{spread}"
     scores = [f"{part} {value:g}" for part in ("public", "private") if (value := getattr(attempt, part)) is not None]
     again = "run the same command again later"
     return {

@@ -123,8 +123,9 @@ def constant_loss_inputs(facts: Mapping[str, Any], where: str) -> list[Finding]:
     for stage, noted in facts.items():
         if places := noted.get("constant_features"):
             message = (
-                f"{first_three(places)} is the same for every sample (sd below 1e-6) in each epoch's first batch: "
-                "a loss learns nothing from it. Check the pooling, such as the position of the token that is read"
+                f"{first_three(places)} is the same for every sample (sd below 1e-6, of a logarithm below 1e-3) in "
+                "each epoch's first batch: a loss learns nothing from it. Check the pooling, such as the position of "
+                "the token that is read, and whether features were normalized before"
             )
             findings.append(CONSTANT_FEATURE(message, f"{where}, stage {stage}"))
     return findings
