@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from goldfold.io.formatting import ROUNDING, number, signed_interval
+from goldfold.io.formatting import ROUNDING, count, number, signed_interval
 from goldfold.io.formatting import change as change_text
 from goldfold.trust.comparisons import Difference, difference
 from goldfold.trust.experiment_log import words
@@ -45,6 +45,12 @@ def superlative(claim: Claim, metric: str, run: LoggedRun, runs: Sequence[Logged
         so_far = f"{claim.sense} so far' or '" if before and not _ahead(before, turn[claim.sense]) else ""
         ranked = f"number {len(ahead) + 1} {among}"
         return "untrue", f"{told}; true would be '{so_far}{ranked}'"
+    others = [each for each in alike if each is not subject and (each in runs[: runs.index(run)] or not claim.so_far)]
+    if others and not pairs:
+        return (
+            "unchecked",
+            f"none of {count(len(others), 'other run')}{group}{when} can be compared with {subject.name}",
+        )
     mean = number(subject.metrics[metric]["mean"])
     told = f"{claim.sense} {among}, with {mean} of {metric}" if pairs else f"no other run{group} can be compared{when}"
     return ("untrue" if claim.negated else "true"), told
