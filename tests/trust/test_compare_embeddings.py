@@ -181,6 +181,10 @@ def test_pretrained_and_untrained_weights_are_both_needed(toy: Path, capsys) -> 
     assert sorted(settings) == sorted([*NOTHING, "pretrained=false"])
     train(*settings)
     assert "beat it: twins/baseline-r3, twins/baseline-r4\n" in compare(capsys, "baseline-r1", "baseline-r2")
+    shutil.rmtree(RUNS / "baseline-r4")
+    names = [Project(quiet=True).train("twins", epochs=epochs).name for epochs in (4, 5)]
+    told = compare(capsys, *names, "--accept", "unequal_budget")  # these show what they started from themselves
+    assert "warning  no_zero_shot_row" in told
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ def superlative(claim: Claim, metric: str, run: LoggedRun, runs: Sequence[Logged
     if others and not pairs:
         return (
             "unchecked",
-            f"none of {count(len(others), 'other run')}{group}{when} can be compared with {subject.name}",
+            f"{subject.name} cannot be compared with any of {count(len(others), 'other run')}{group}{when}",
         )
     mean = number(subject.metrics[metric]["mean"])
     told = f"{claim.sense} {among}, with {mean} of {metric}" if pairs else f"no other run{group} can be compared{when}"

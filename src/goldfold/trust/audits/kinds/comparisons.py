@@ -77,12 +77,12 @@ UNEQUAL_SELECTION = FindingKind(
 NO_ZERO_SHOT_ROW = FindingKind(
     code="no_zero_shot_row",
     topic="Comparisons and blends",
-    levels=("error",),
+    levels=("error", "warning"),
     found="embeddings compared without an untrained baseline",
     seen="Embeddings are compared, and what their runs started from was not scored: neither in a run itself, "
     "as every run since version 0.2 does before its first step, nor in a finished run of the same folds, "
     "protocol and seeds in which nothing was trained. Where a backbone starts from pretrained weights, "
-    "random weights must be shown, too.",
+    "random weights must be shown, too: their absence alone is a warning if the runs show what they started from.",
     misleads="Nobody can tell what training added to the pretrained backbone.",
     cure="The message has the command that makes the untrained baseline, such as `make train COMP=frames "
     "CONFIG=pretrained_frozen`.",
