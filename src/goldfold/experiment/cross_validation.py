@@ -174,14 +174,14 @@ def _gain_by_rows(experiment: Experiment, fits: Sequence[Fit]) -> list[float] | 
     Errors are those of the metric's `row_error`, such as 1 - average precision. None if a fit lacks those of its
     untrained model, or if there are fewer than two rows or groups.
     """
-    competition, error = experiment.competition, experiment.competition.metric.options.row_error
+    error = experiment.competition.metric.options.row_error
     if error is None or not all(len(fit.untrained_errors) for fit in fits):
         return None
     gains, units = [], []
     for fit in fits:
-        rows = experiment.tables.train.iloc[experiment.folds[fit.fold].validation].reset_index(drop=True)
+        rows, groups = _known(experiment, experiment.folds[fit.fold].validation)
         gains.append(fit.untrained_errors - error(rows, fit.validation))
-        units.append(rows[competition.group or "id"].to_numpy())
+        units.append(rows["id"].to_numpy() if groups is None else groups)
     return paired_interval(np.concatenate(gains), np.concatenate(units))
 
 
@@ -193,13 +193,8 @@ def paired_interval(gains: np.ndarray, units: np.ndarray) -> list[float] | None:
     (0.2, 0.2)
     """
     from pandas import Series
-    from scipy import stats
 
-    by_unit = Series(gains).groupby(Series(units)).mean()
-    if len(by_unit) < 2:
-        return None
-    half = stats.t.ppf(0.975, len(by_unit) - 1) * by_unit.std(ddof=1) / np.sqrt(len(by_unit))
-    return [float(by_unit.mean() - half), float(by_unit.mean() + half)]
+    return limits.over_folds(Series(gains).groupby(Series(units)).mean().tolist(), (-np.inf, np.inf))
 
 
 def describe_protocol(experiment: Experiment, metric: Metric, fits: Sequence[Fit]) -> str:

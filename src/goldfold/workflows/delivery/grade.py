@@ -41,8 +41,10 @@ def grade(workspace: Workspace, run: Path) -> float:
     found["fits"] = [{**fit, "score": score(frame, solution)} for fit, frame in _submissions_of_fits(workspace, run)]
     write_json(run / GRADE, found)
     remove_findings(run, confirmation.CODE, HIDDEN)
-    add_findings(workspace, run, _unlike_validation(run, found["score"], len(workspace.load(run.parent.name).test)))
-    write_record(workspace, run)
+    if findings := _unlike_validation(run, found["score"], len(workspace.load(run.parent.name).test)):
+        add_findings(workspace, run, findings)  # writes the record, too
+    else:
+        write_record(workspace, run)
     return found["score"]
 
 
