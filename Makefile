@@ -5,15 +5,20 @@ GOLDFOLD := $(PY) -m goldfold
 RUN ?= latest
 JOBS ?= 2
 CONFIG ?= baseline
-# These reach the program through the environment, as they were typed: neither make nor the shell reads what is in them.
+# A variable reaches the program through the environment as it was typed: neither make nor the shell reads what is in it.
+$(foreach typed,$(.VARIABLES),$(if $(findstring command,$(origin $(typed))),$(eval override $(typed) := $$(value $(typed)))$(eval export $(typed))))
+export RUN JOBS CONFIG PYTHON
+# An environment may have variables of these names for other purposes: only those of the command line count.
 TEXTS := MESSAGE TEXT CONCLUSION NEXT AGAINST CATEGORY NAME
-typed = $(if $(findstring command,$(origin $(1))),$(value $(1)))
-$(foreach text,$(TEXTS),$(eval override $(text) := $$(call typed,$(text)))$(eval export $(text)))
-given = $(if $($(2)),--$(1)="$$$(2)")
+$(foreach text,$(TEXTS),$(if $(findstring environment,$(origin $(text))),$(eval override $(text) :=)))
+export $(TEXTS)
+given = $(if $(value $(2)),--$(1)="$$$(2)")
+# `words-of:SET` stands for the words of the variable SET, with quotes as in a shell.
+list = $(if $(value $(1)),words-of:$(1))
+listed = $(if $(value $(2)),--$(1) words-of:$(2))
 REMARKED = $(call given,text,TEXT) $(call given,conclusion,CONCLUSION) $(call given,next,NEXT) $(call given,against,AGAINST) $(call given,category,CATEGORY) $(call given,name,NAME)
-FANNED = $(if $(EXECUTOR),--executor "$(EXECUTOR)") $(if $(WORKERS),--workers $(WORKERS)) $(if $(THREADS),--threads $(THREADS)) $(if $(GPUS),--gpus $(GPUS))
-ACCEPTED = $(addprefix --accept ,$(ACCEPT))
-RAY = $(if $(filter ray%,$(EXECUTOR)),.venv/ray)
+FANNED = $(call given,executor,EXECUTOR) $(call given,workers,WORKERS) $(call given,threads,THREADS) $(call given,gpus,GPUS)
+RAY = $(if $(filter ray%,$(value EXECUTOR)),.venv/ray)
 
 .PHONY: help demo test test-slow lint docs prepare audit train score grade refit epochs pick compare ablate query new list
 .PHONY: log remark report site environment
@@ -24,13 +29,13 @@ help:                 ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */make \1\t/' | expand -t 18
 
 demo: .venv/ready     ## [KEEP=1]: train on real data with 5 folds and submit to a local leaderboard; KEEP=1 keeps it running
-	$(GOLDFOLD) demo $(if $(KEEP),--keep)
+	@$(GOLDFOLD) demo $(if $(value KEEP),--keep)
 
 test: .venv/ready     ## [JOBS=2]: run the tests without network in JOBS processes
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile $(TESTS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n "$$JOBS" --dist loadfile $$TESTS
 
 test-slow: .venv/ready ## run the slow tests: interruption and distributed execution, several minutes
-	$(PY) -m pytest -m slow $(TESTS)
+	$(PY) -m pytest -m slow $$TESTS
 
 test-clients: .venv/ready ## test kaggle 1.8.4, 2.0.0 and 2.2.4 against the local leaderboard; installs them once
 	$(PY) -m pytest -m slow tests/kaggle/test_clients.py
@@ -44,91 +49,91 @@ lint: .venv/ready     ## check style, formatting, types and imports between pack
 	$(PY) -m mypy
 
 docs: .venv/docs      ## [SERVE=1]: build the documentation in site/; SERVE=1 shows it at http://127.0.0.1:8000
-	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs $(if $(SERVE),serve,build --strict)
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs $(if $(value SERVE),serve,build --strict)
 
 prepare: .venv/ready  ## COMP=digits [FORCE=1]: prepare its data folder, again if data.py or a raw file changed
-	$(GOLDFOLD) prepare --comp "$(COMP)" $(if $(FORCE),--force)
+	@$(GOLDFOLD) prepare --comp="$$COMP" $(if $(value FORCE),--force)
 
 audit: .venv/ready    ## COMP=digits [CONFIG=baseline] [SET="seed=1"], or RUN=latest; [ACCEPT=shared_groups]: check data and folds before training, or a finished run again; fails on errors that are not accepted
-	@$(GOLDFOLD) audit $(if $(COMP),--comp "$(COMP)" --config "$(CONFIG)",--run "$(RUN)") $(ACCEPTED) $(if $(QUIET),--quiet) $(if $(COMP),$(SET))
+	@$(GOLDFOLD) audit $(if $(value COMP),--comp="$$COMP" --config="$$CONFIG",--run="$$RUN") $(call given,accept,ACCEPT) $(if $(value QUIET),--quiet) $(if $(value COMP),$(call list,SET))
 
 train: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [DEBUG=1] [SET="epochs=3 seeds=[0,1]"] [WORKERS=2] [EXECUTOR=ray] [ACCEPT=code_changed]: train on all folds, score out of fold, write a submission
-	$(GOLDFOLD) train --comp "$(COMP)" $(ACCEPTED) --config "$(CONFIG)" $(if $(DEBUG),--debug) $(FANNED) $(if $(QUIET),--quiet) $(SET)
+	@$(GOLDFOLD) train --comp="$$COMP" $(call given,accept,ACCEPT) --config="$$CONFIG" $(if $(value DEBUG),--debug) $(FANNED) $(if $(value QUIET),--quiet) $(call list,SET)
 
 score: .venv/ready    ## [RUN=latest]: print the CV: score per fold, mean, standard deviation, 95 % interval, chance level
-	$(GOLDFOLD) score --run "$(RUN)"
+	@$(GOLDFOLD) score --run="$$RUN"
 
 grade: .venv/ready    ## [RUN=latest]: score the submission against the hidden labels
-	$(GOLDFOLD) grade --run "$(RUN)"
+	@$(GOLDFOLD) grade --run="$$RUN"
 
 refit: .venv/ready    ## [RUN=latest] [EPOCHS=median] [SEEDS="0 1 2"] [WITH_FOLDS=1] [ACCEPT=code_changed]: train a run's config on all rows, write a second submission
-	$(GOLDFOLD) refit --run "$(RUN)" $(ACCEPTED) $(if $(EPOCHS),--epochs "$(EPOCHS)") $(if $(SEEDS),--seeds $(SEEDS)) $(if $(WITH_FOLDS),--with-folds) $(if $(QUIET),--quiet)
+	@$(GOLDFOLD) refit --run="$$RUN" $(call given,accept,ACCEPT) $(call given,epochs,EPOCHS) $(call listed,seeds,SEEDS) $(if $(value WITH_FOLDS),--with-folds) $(if $(value QUIET),--quiet)
 
 epochs: .venv/ready   ## [RUN=latest] [FOLD=0] [SEED=0] [IMAGES="id1 id2"] [ACCEPT=code_changed]: compare the saved epochs on some images, recommend one
-	$(GOLDFOLD) epochs --run "$(RUN)" $(ACCEPTED) $(if $(FOLD),--fold $(FOLD)) $(if $(SEED),--seed $(SEED)) $(if $(IMAGES),--images $(IMAGES)) $(if $(QUIET),--quiet)
+	@$(GOLDFOLD) epochs --run="$$RUN" $(call given,accept,ACCEPT) $(call given,fold,FOLD) $(call given,seed,SEED) $(call listed,images,IMAGES) $(if $(value QUIET),--quiet)
 
 pick: .venv/ready     ## [RUN=latest] EPOCH=15 [ACCEPT=code_changed]: predict with one saved epoch in a new run, without training
-	$(GOLDFOLD) pick --run "$(RUN)" $(ACCEPTED) --epoch "$(EPOCH)" $(if $(QUIET),--quiet)
+	@$(GOLDFOLD) pick --run="$$RUN" $(call given,accept,ACCEPT) --epoch="$$EPOCH" $(if $(value QUIET),--quiet)
 
 compare: .venv/ready  ## RUNS="a b" [ACCEPT="unequal_budget no_zero_shot_row"]: compare runs with the first one, paired over folds
-	$(GOLDFOLD) compare $(RUNS) $(ACCEPTED)
+	@$(GOLDFOLD) compare $(call list,RUNS) $(call given,accept,ACCEPT)
 
 ablate: .venv/ready   ## COMP=digits CONFIG=baseline [SET="seeds=[0,1,2]"] [WORKERS=2] [HIDDEN=1] [ACCEPT=unequal_budget]: train a config and its variants in `ablation:`, compare them in one table
-	@$(GOLDFOLD) ablate --comp "$(COMP)" --config "$(CONFIG)" $(if $(HIDDEN),--hidden) $(if $(WORKERS),--workers $(WORKERS)) $(ACCEPTED) $(if $(QUIET),--quiet) $(SET)
+	@$(GOLDFOLD) ablate --comp="$$COMP" --config="$$CONFIG" $(if $(value HIDDEN),--hidden) $(call given,workers,WORKERS) $(call given,accept,ACCEPT) $(if $(value QUIET),--quiet) $(call list,SET)
 
 log: .venv/ready      ## COMP=digits: write the experiment log: every run, what changed, differences, remarks checked again
-	@$(GOLDFOLD) log --comp "$(COMP)"
+	@$(GOLDFOLD) log --comp="$$COMP"
 
 remark: .venv/ready   ## [RUN=latest] TEXT="..." [AGAINST=run] [CATEGORY=] [NAME=] [CONCLUSION="..."] [NEXT="..."] [ACCEPT=remark_untrue]: add a remark to a run, checked against the log
-	@$(GOLDFOLD) remark --run "$(RUN)" $(REMARKED) $(ACCEPTED)
+	@$(GOLDFOLD) remark --run="$$RUN" $(REMARKED) $(call given,accept,ACCEPT)
 
 report: .venv/ready   ## [RUN=latest]: write a run as one HTML page with its pictures, report.html in its folder
-	@$(GOLDFOLD) report --run "$(RUN)"
+	@$(GOLDFOLD) report --run="$$RUN"
 
 site: .venv/ready     ## write runs/index.html, which links all runs, and the reports that are missing or out of date
-	@$(GOLDFOLD) site $(if $(QUIET),--quiet)
+	@$(GOLDFOLD) site $(if $(value QUIET),--quiet)
 
 query: .venv/ready    ## [RUN=latest] IMAGE=any.jpg [IDS="id1 id2"] [TEXT="..."] [TOP=10] [ACCEPT=code_changed]: tag images by a run, find the most similar by its embeddings or codes
-	@$(GOLDFOLD) query --run "$(RUN)" $(ACCEPTED) $(if $(IMAGE),--image "$(IMAGE)") $(if $(IDS),--ids $(IDS)) $(call given,text,TEXT) $(if $(TOP),--top "$(TOP)") $(if $(QUIET),--quiet)
+	@$(GOLDFOLD) query --run="$$RUN" $(call given,accept,ACCEPT) $(call given,image,IMAGE) $(call listed,ids,IDS) $(call given,text,TEXT) $(call given,top,TOP) $(if $(value QUIET),--quiet)
 
 tune: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [TRIALS=50] [HOURS=] [WORKERS=2] [STUDY=] [STORAGE=postgresql://...]: search hyperparameters with pruning; the same command resumes
-	@$(GOLDFOLD) tune --comp "$(COMP)" --config "$(CONFIG)" $(if $(TRIALS),--trials $(TRIALS)) $(if $(HOURS),--hours $(HOURS)) $(if $(STUDY),--study "$(STUDY)") $(if $(STORAGE),--storage "$(STORAGE)") $(if $(REDRAWS),--redraws $(REDRAWS)) $(FANNED) $(ACCEPTED) $(if $(QUIET),--quiet) $(SET)
+	@$(GOLDFOLD) tune --comp="$$COMP" --config="$$CONFIG" $(call given,trials,TRIALS) $(call given,hours,HOURS) $(call given,study,STUDY) $(call given,storage,STORAGE) $(call given,redraws,REDRAWS) $(FANNED) $(call given,accept,ACCEPT) $(if $(value QUIET),--quiet) $(call list,SET)
 
 dashboard: .venv/ready ## COMP=digits [STUDY=baseline] [STORAGE=]: show a study in the browser
-	@$(GOLDFOLD) dashboard --comp "$(COMP)" $(if $(STUDY),--study "$(STUDY)") $(if $(STORAGE),--storage "$(STORAGE)") $(if $(PORT),--port $(PORT))
+	@$(GOLDFOLD) dashboard --comp="$$COMP" $(call given,study,STUDY) $(call given,storage,STORAGE) $(call given,port,PORT)
 
 blend: .venv/ready    ## RUNS="a b c" [METHOD=]: blend runs into an ensemble, scored out of fold, with a submission
-	$(GOLDFOLD) blend $(RUNS) $(if $(METHOD),--method "$(METHOD)")
+	@$(GOLDFOLD) blend $(call list,RUNS) $(call given,method,METHOD)
 
 gains: .venv/ready    ## [RUN=latest] [VIEWS="none flips"] [ACCEPT=code_changed]: measure what TTA, more seeds and more folds gain, and their cost
-	$(GOLDFOLD) gains --run "$(RUN)" $(ACCEPTED) $(if $(VIEWS),--views $(VIEWS))
+	@$(GOLDFOLD) gains --run="$$RUN" $(call given,accept,ACCEPT) $(call listed,views,VIEWS)
 
 new: .venv/ready      ## COMP=my_first: create a competition folder that passes the contract tests
-	$(GOLDFOLD) new --comp "$(COMP)"
+	@$(GOLDFOLD) new --comp="$$COMP"
 
 submit: .venv/ready   ## [RUN=latest] [TO=local] [MESSAGE="..."] [REFIT=1] [AGAIN=1] [LATE=1] [ACCEPT=remark_untrue]: check the submission, upload it, wait for the score, record it in the ledger
-	@$(GOLDFOLD) submit --run "$(RUN)" $(if $(TO),--to "$(TO)") $(call given,message,MESSAGE) $(if $(REFIT),--refit) $(if $(AGAIN),--again) $(if $(LATE),--late) $(ACCEPTED) $(if $(WAIT),--wait $(WAIT)) $(if $(JSON),--json)
+	@$(GOLDFOLD) submit --run="$$RUN" $(call given,to,TO) $(call given,message,MESSAGE) $(if $(value REFIT),--refit) $(if $(value AGAIN),--again) $(if $(value LATE),--late) $(call given,accept,ACCEPT) $(call given,wait,WAIT) $(if $(value JSON),--json)
 
 download: .venv/ready ## COMP=nuclei: download its data with the kaggle client, unpack and prepare it
-	$(GOLDFOLD) download --comp "$(COMP)"
+	@$(GOLDFOLD) download --comp="$$COMP"
 
 notebook: .venv/ready ## [RUN=latest] [ACCEPT=code_changed]: write a run or a blend as a notebook that predicts on Kaggle without internet
-	$(GOLDFOLD) notebook --run "$(RUN)" $(ACCEPTED)
+	@$(GOLDFOLD) notebook --run="$$RUN" $(call given,accept,ACCEPT)
 
 ledger: .venv/ready   ## [COMP=digits]: list submissions with CV, public and private scores, and which two to select
-	$(GOLDFOLD) ledger $(if $(COMP),--comp "$(COMP)")
+	@$(GOLDFOLD) ledger $(call given,comp,COMP)
 
 rank: .venv/ready     ## [RUN=latest] [BOARD=leaderboard.csv] [SCORE=]: rank and medal on Kaggle's leaderboard
-	$(GOLDFOLD) rank --run "$(RUN)" $(if $(BOARD),--board "$(BOARD)") $(if $(SCORE),--score "$(SCORE)")
+	@$(GOLDFOLD) rank --run="$$RUN" $(call given,board,BOARD) $(call given,score,SCORE)
 
 host: .venv/ready     ## [PORT=8321] [BIND=127.0.0.1]: serve the local leaderboard to the kaggle client and to browsers
-	$(GOLDFOLD) host $(if $(PORT),--port $(PORT)) $(if $(BIND),--bind "$(BIND)")
+	@$(GOLDFOLD) host $(call given,port,PORT) $(call given,bind,BIND)
 
 host-add: .venv/ready ## COMP=digits [DAILY=20] [DEADLINE=2026-12-31T23:59:00Z]: add a competition with hidden labels to the local leaderboard
-	$(GOLDFOLD) host-add --comp "$(COMP)" $(if $(DAILY),--daily $(DAILY)) $(if $(DEADLINE),--deadline "$(DEADLINE)")
+	@$(GOLDFOLD) host-add --comp="$$COMP" $(call given,daily,DAILY) $(call given,deadline,DEADLINE)
 
 host-user: .venv/ready ## NAME="team": add a user of the local leaderboard, print the key to submit with
-	$(GOLDFOLD) host-user --name "$(NAME)"
+	@$(GOLDFOLD) host-user --name="$$NAME"
 
 list: .venv/ready     ## list competitions, their configs and runs
 	@$(GOLDFOLD) list
@@ -137,8 +142,8 @@ environment: .venv/ready ## show versions, device, memory, and whether there are
 	@$(GOLDFOLD) environment
 
 .venv/ready: requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "goldfold needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...")'
-	test -x $(PY) || $(PYTHON) -m venv .venv
+	@"$$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "goldfold needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...")'
+	test -x $(PY) || "$$PYTHON" -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	$(PY) -c 'import torch, torchvision; torchvision.ops.nms(torch.rand(2, 4), torch.rand(2), 0.5)'

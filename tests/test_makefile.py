@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from make_commands import goldfold_words, parsed, printed
+from make_commands import carried_out, goldfold_words, parsed, printed
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -72,7 +72,7 @@ PASSED = [  # target, variables, what the parser reads
     ("log", ["COMP=blobs"], {"comp": "blobs"}),
     ("report", ["RUN=a-r1"], {"run": "a-r1"}),
     ("site", ["QUIET=1"], {"quiet": True}),
-    ("remark", ["RUN=a", "TEXT=x", "ACCEPT=remark_untrue"], {"run": "a", "text": "$TEXT", "accept": ["remark_untrue"]}),
+    ("remark", ["RUN=a", "TEXT=x", "ACCEPT=remark_untrue"], {"run": "a", "text": "x", "accept": ["remark_untrue"]}),
     (
         "query",
         ["IMAGE=a b.jpg", "IDS=1 2", "TOP=3", "ACCEPT=code_changed"],
@@ -149,6 +149,44 @@ def test_texts_reach_the_program_as_they_were_typed(variable: str) -> None:
 
 def test_the_text_of_a_query_is_passed_as_it_was_typed() -> None:
     assert '--text="$TEXT"' in printed(["query", "IMAGE=any.jpg", 'TEXT=часы "one"'])
+
+
+def variables_of(target: str) -> list[str]:
+    """The variables in the recipe of a target and in its line of help."""
+    head, _, recipe = re.search(rf"^{target}:(.*)\n((?:\t.*\n)+)", TEXT, re.MULTILINE)[0].partition("\n")
+    shared = {name: re.search(rf"^{name} = (.*)$", TEXT, re.MULTILINE)[1] for name in ("FANNED", "REMARKED")}
+    for name, meaning in shared.items():
+        recipe = recipe.replace(f"$({name})", meaning)
+    known = r"\$\$([A-Z]+)|value ([A-Z_]+)|call (?:given|listed),[a-z]+,([A-Z_]+)|call list,([A-Z]+)|\b([A-Z_]+)="
+    return sorted({name for found in re.findall(known, f"{head}\n{recipe}") for name in found if name})
+
+
+@pytest.mark.parametrize("target", sorted(set(TARGETS) - OTHER_PROGRAMS))
+def test_no_variable_of_a_target_is_carried_out(target: str, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    words = f"a`touch {ran}`$(shell touch {ran})$(touch {ran})$$(touch {ran})"
+    hostile = f"-{words}; touch {ran} | touch {ran} & touch {ran}\ntouch {ran} \\\" ' # * ~"
+    variables = variables_of(target)
+    lists = {name for name in variables if f"list,{name})" in TEXT or re.search(rf"listed,[a-z]+,{name}\)", TEXT)}
+    values = {name: words if name in lists else hostile for name in variables}
+    passed = goldfold_words([target, *(f"{name}={value}" for name, value in values.items())])
+    assert not ran.exists()
+    read = [word.partition("=")[2] if word.startswith("--") else word for word in passed]
+    for name, value in values.items():
+        flag = name.lower().replace("_", "-")
+        expected = set(words.split()) if name in lists else {value} if f"--{flag}" not in passed else set()
+        chosen = target == "audit" and name == "RUN"  # COMP and RUN exclude each other
+        assert chosen or expected <= set(read), name
+
+
+@pytest.mark.parametrize("target", ["test", "test-slow"])
+def test_variables_of_the_tests_are_not_carried_out(target: str, tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+    hostile = f"a`touch {ran}`$(shell touch {ran})$$(touch {ran}); touch {ran}"
+    passed = carried_out([target, *(f"{name}={hostile}" for name in ("JOBS", "TESTS", "OTHER"))])[0]
+    assert passed[:2] == ["-m", "pytest"]
+    assert set(hostile.split()) <= set(passed)
+    assert not ran.exists()
 
 
 @pytest.mark.parametrize("target", sorted(OTHER_PROGRAMS))

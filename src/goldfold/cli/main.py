@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import shlex
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
@@ -23,6 +24,7 @@ MODULES = {  # module of goldfold.cli -> its commands, each a function of that n
     "demo": ("demo",),
 }
 ANYWHERE = ("new", "environment", "demo", "host", "host-add", "host-user")  # commands that need no project
+WORDS_OF = "words-of:"  # before the name of an environment variable
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -33,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show ± must not stop a run
-    arguments = _parsed(argv)
     try:
+        arguments = _parsed(argv)
         _call(arguments)
     except GoldfoldError as error:
         if os.environ.get("GOLDFOLD_TRACEBACK"):
@@ -71,12 +73,36 @@ def _call(arguments: argparse.Namespace) -> None:
 def _parsed(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the arguments; argparse drops KEY=VALUE words after an option, so they are added here."""
     parser = build_parser()
-    arguments, rest = parser.parse_known_args(argv)
+    words = [word for typed in (sys.argv[1:] if argv is None else argv) for word in words_of(typed, os.environ)]
+    arguments, rest = parser.parse_known_args(words)
     if rest and (not hasattr(arguments, "overrides") or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
         arguments.overrides += rest
     return arguments
+
+
+def words_of(typed: str, variables: Mapping[str, str]) -> list[str]:
+    """Return the words that an argument stands for: usually itself; for `words-of:SET` those of the variable SET.
+
+    The Makefile passes lists in this way, so that no shell reads what is in them. Quotes work as in a shell.
+
+    Raises:
+        GoldfoldError: `quote_not_closed`.
+
+    >>> words_of("words-of:SET", {"SET": "epochs=3 name='two words'"})
+    ['epochs=3', 'name=two words']
+    """
+    if not typed.startswith(WORDS_OF):
+        return [typed]
+    name = typed.removeprefix(WORDS_OF)
+    text = variables.get(name, "")
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise GoldfoldError(
+            "quote_not_closed", f"{name}={text} cannot be split into words ({error}): close the quote"
+        ) from error
 
 
 def _refused(sentence: str) -> int:

@@ -36,7 +36,7 @@ def fans_out(parser: argparse.ArgumentParser, what: str) -> None:
 
 def accepts(parser: argparse.ArgumentParser) -> None:
     told = "finding to accept instead of stopping, such as code_changed; it is recorded. Can be repeated"
-    parser.add_argument("--accept", action="append", default=[], metavar="CODE", help=told)
+    parser.add_argument("--accept", action="extend", type=str.split, default=[], metavar="CODE", help=told)
 
 
 def runs_quietly(parser: argparse.ArgumentParser) -> None:
