@@ -25,6 +25,7 @@ from goldfold.experiment.identity import fingerprint
 from goldfold.experiment.run_folders import BLEND, run_name
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json
+from goldfold.training.settings import check_precision
 
 CODE_CHANGED = "code_changed"  # code of a finding, and the word that accepts it
 
@@ -71,6 +72,7 @@ def prepare_experiment(
     workspace: Workspace, name: str, config: configs.Config, device: torch.device, workers: int = 0
 ) -> Prepared:
     """Load the tables, draw the folds, check both; images are read last, since that takes longest."""
+    check_precision(config.loop.precision, device)
     competition, data = workspace.competition(name), workspace.load(name)
     tables.check(competition, data)
     check_recipe(competition, config.recipe, config.params, data)

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+
+from goldfold.io.formatting import duration
+
+SECONDS_PER_LINE = 30
 
 
 @dataclass(frozen=True)
@@ -53,13 +59,14 @@ class Observer:
 class Display(Observer):
     """Prints lines and shows tqdm progress bars, as text in a terminal and as widgets in Jupyter.
 
-    quiet: show no bars. There are none in CI either, or if standard error is not a terminal.
+    Where standard error is neither, and in CI, a line every `SECONDS_PER_LINE` stands for the bars. quiet: neither.
     """
 
     def __init__(self, quiet: bool = False) -> None:
         self.silent = quiet or bool(os.environ.get("CI")) or not (sys.stderr.isatty() or _in_notebook())
+        self.lines = None if quiet else _Lines()
         self.bar: Any = None
-        self.metric, self.finished = "", 0
+        self.metric, self.finished, self.total = "", 0, 1.0
 
     def line(self, text: str) -> None:
         from tqdm import tqdm
@@ -97,14 +104,36 @@ class Display(Observer):
         from tqdm.auto import tqdm
 
         form = "{desc} {bar} {percentage:3.0f}% [{elapsed}<{remaining}{postfix}]"
+        self.total = max(1, total)
         self.bar = tqdm(total=total, disable=self.silent, leave=False, bar_format=form)
 
     def _show(self, what: str, part: float) -> None:
         if self.bar is None:
             self._open(1)
+        if self.silent and self.lines:
+            self.lines.show(what, (self.finished + part) / self.total)
         self.bar.set_description_str(what, refresh=False)
         self.bar.n = self.finished + part
         self.bar.refresh()
+
+
+class _Lines:
+    """Progress as lines on standard error, one every `SECONDS_PER_LINE`.
+
+    clock: seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.start = self.last = clock()
+
+    def show(self, what: str, part: float) -> None:
+        """Print a line if the last one is long ago; part: share of the work that is done, in [0, 1]."""
+        now = self.clock()
+        if now - self.last < SECONDS_PER_LINE:
+            return
+        self.last = now
+        print(f"{what}  {part:.0%}  after {duration(now - self.start)}", file=sys.stderr, flush=True)
 
 
 def _in_notebook() -> bool:

@@ -28,6 +28,7 @@ from goldfold.trust.audits.code import code_changed
 from goldfold.trust.data_audits import of_data
 from goldfold.trust.run_audits import watching
 from goldfold.workflows.conclude import conclude, submission_of
+from goldfold.workflows.cost import telling
 from goldfold.workflows.parallel_fits import fan_out
 
 
@@ -88,7 +89,7 @@ def _fit_all(found: Prepared, run: Path, executor: ExecutorRequest | None) -> li
     experiment, observer = found.experiment, found.workspace.observer
     metric, fits = experiment.competition.metric.name, []
     observer.fits_begin(len(fit_keys(experiment)), metric)
-    watch = watching(observer, found.config.protocol.accept)
+    watch = telling(observer, experiment, run, watching(observer, found.config.protocol.accept))
     with closing(fan_out(found, run, executor) if executor else cross_validate(experiment, run, watch)) as ended:
         for fit in ended:
             fits.append(fit)

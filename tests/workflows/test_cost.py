@@ -1,0 +1,62 @@
+"""The forecast of what a run costs, printed after its first epoch, and what is refused as too slow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from goldfold.errors import GoldfoldError
+from goldfold.experiment.setup import rebuild
+from goldfold.io.progress import EpochProgress, Observer
+from goldfold.project import Project
+from goldfold.workflows import cost
+
+
+class Lines(Observer):
+    """Keeps the lines that it receives."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.ended: list[str] = []
+
+    def line(self, text: str) -> None:
+        self.lines.append(text)
+        self.ended.append(text)
+
+    def fit_ended(self, text: str = "") -> None:
+        self.ended.append(text)
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_the_first_epoch_tells_time_and_disk_space_of_all_fits(
+    toy: Path, monkeypatch: pytest.MonkeyPatch, debug: bool
+) -> None:
+    told = Lines()
+    monkeypatch.setattr(cost, "WORTH_TELLING", 0)
+    run = Project(observer=told).train("blobs", "perceptron", epochs=4, seeds=[0, 1], debug=debug)
+    (line,) = [line for line in told.lines if line.startswith("about")]
+    assert "checkpoints for 6 fits: one epoch of 4 took" in line
+    assert told.ended.index(line) < next(place for place, text in enumerate(told.ended) if "auroc" in text)
+    monkeypatch.setattr(cost, "WORTH_TELLING", 60)
+    Project(observer=told).train("blobs", "perceptron", epochs=4, seeds=[2])
+    assert len([line for line in told.lines if line.startswith("about")]) == 1
+    assert run.scores is not None
+
+
+def test_the_forecast_is_seconds_and_checkpoints_times_epochs_and_fits(toy: Path) -> None:
+    run = Project(quiet=True).train("blobs", "perceptron", epochs=2, seeds=[0, 1])
+    fit = run.folder / "fold0-seed0"
+    first = EpochProgress("head", 1, 20, 1 / 20, 0.5, {"seconds": 6.0})
+    experiment = rebuild(Project().workspace, run.folder, torch.device("cpu")).experiment
+    saved = sum(file.stat().st_size for file in (fit / "checkpoints").iterdir())
+    expected = f"about 12 min 0 s of training, {2 * 6 * saved / 2**20:,.0f} MiB of checkpoints for 6 fits"
+    assert cost.forecast(experiment, fit, first) == f"{expected}: one epoch of 20 took 6.0 s, without validation"
+
+
+def test_float16_on_a_cpu_is_refused(toy: Path) -> None:
+    with pytest.raises(GoldfoldError, match="precision is float16, which CPUs compute") as refused:
+        Project(quiet=True).train("blobs", "perceptron", precision="float16", device="cpu")
+    assert refused.value.code == "float16_on_cpu"
+    assert not list(Path("runs").glob("*/*"))
