@@ -14,6 +14,7 @@ from pathlib import Path
 
 from goldfold.cli.parser import build_parser
 from goldfold.errors import GoldfoldError
+from goldfold.io import threads
 
 MODULES = {  # module of goldfold.cli -> its commands, each a function of that name
     "training": ("prepare", "train", "refit", "score", "grade", "list", "new", "environment"),
@@ -32,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     Its traceback is printed, too, if the environment variable GOLDFOLD_TRACEBACK is set.
     """
+    threads.wait_passively()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show ± must not stop a run

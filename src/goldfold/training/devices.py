@@ -8,16 +8,20 @@ import torch
 import torch.distributed as dist
 
 from goldfold.errors import GoldfoldError
+from goldfold.io.threads import limit_to_quota
 
 
 def choose_device(wanted: str | None = None) -> torch.device:
     """The device asked for, else the best there is; under torchrun this process joins the others.
+
+    torch gets no more threads than this process may use CPUs.
 
     wanted: cpu, cuda, cuda:1 and so on.
 
     Raises:
         GoldfoldError: the device cannot be used on this machine.
     """
+    limit_to_quota()
     if under_torchrun() and not dist.is_initialized():
         cuda = torch.cuda.is_available() and wanted != "cpu"
         dist.init_process_group("nccl" if cuda else "gloo")
