@@ -34,7 +34,7 @@ def scores(board, monkeypatch):
     """A function that submits files and returns what became of them, in order."""
     running = scoring.Scoring(board, JUDGE)
     running.start()
-    user = users.register(board, "anyone")[0]
+    user = users.register(board, "anyone", replace=True)[0]
 
     def scored(*files: bytes) -> list[Submission]:
         refs = [submitted(board, user, file) for file in files]
@@ -99,7 +99,7 @@ def test_a_judge_that_dies_is_replaced(scores):
 
 
 def test_what_waited_is_scored_after_a_restart_and_once(board):
-    user = users.register(board, "patient")[0]
+    user = users.register(board, "patient", replace=True)[0]
     counted = board.folder.parent / "graded"
     counted.unlink(missing_ok=True)
     refs = [submitted(board, user, rows(2.0)) for _ in range(4)]

@@ -108,7 +108,9 @@ def test_the_board_is_on_this_machine_alone_until_somebody_has_a_key(tmp_path):
 
 def test_a_new_key_ends_the_old_one(board):
     old = add_user(board.project, "Zoë & co")
-    said = goldfold(board.project, "host-user", "--name", "Zoë & co")
+    assert "team 'Zoë & co' has a key" in refused(board.project, "host-user", "--name", "Zoë & co")
+    assert board.call("ListCompetitions", old).status_code == 200
+    said = goldfold(board.project, "host-user", "--name", "Zoë & co", "--replace")
     key = said.split("KAGGLE_KEY=")[1].split()[0]
     assert "KAGGLE_USERNAME=zoe-co " in said
     assert board.call("ListCompetitions", old).status_code == 401
