@@ -136,6 +136,6 @@ def test_the_allowance_is_one_of_utc_days(tmp_path):
             of = {"slug": SLUG, "user_id": user.id, "token": date, "description": "", "file_name": "a", "size": 1}
             session.add(Submission(**of, date=date, status=status))
     with board.reading() as session:
-        assert uploads.allowance(session, hosted, user, "2026-03-01T12:00:00.000Z") == (2, 3, 1)
+        assert uploads.allowance(session, hosted, user, "2026-03-01T12:00:00.000Z") == (2, 3, 0), "errors use it up"
         assert uploads.allowance(session, hosted, user, "2026-02-28T23:59:59.999Z") == (3, 3, 0)
         assert uploads.allowance(session, hosted, user, "2026-03-02T00:00:00.000Z") == (0, 3, 0), "it is over"
