@@ -18,7 +18,7 @@ from goldfold.board import users
 from goldfold.board.database import Board, open_board
 from goldfold.board.scoring import Scoring
 from goldfold.board.web.application import application
-from goldfold.board.web.connections import AT_ONCE, Connection, Server
+from goldfold.board.web.connections import Connection, Server
 from goldfold.errors import GoldfoldError
 from goldfold.io.files import read_json, write_json, write_text
 from goldfold.kaggle import service
@@ -55,7 +55,6 @@ def serve(folder: Path, bind: str, port: int, host_names: Collection[str] = ()) 
         http=Connection,
         loop="asyncio",
         ws="none",
-        backlog=AT_ONCE,
         log_level="warning",
         access_log=False,
         server_header=False,

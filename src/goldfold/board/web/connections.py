@@ -1,7 +1,8 @@
 """Connections of the board: how many there may be, and how long one may keep the board waiting.
 
 A connection waits while its request has not arrived whole, or while its client does not read the answer. Where there
-are too many connections, the one that has waited longest is closed, so that a new client is always heard.
+are too many connections, the one that has waited longest is closed, so that a new client is always heard. New ones are
+accepted one by one, once there is room: asyncio would accept them beyond the limit of open files.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ GRACE_S = 60.0  # seconds after which a body must have come at SLOWEST
 SLOWEST = 16 * 2**10  # bytes per second
 SWEEP_S = 1.0
 MOST = 512  # connections
-OWN_FILES = 80  # descriptors for the database, judges, files and sockets that were just accepted
+FEWEST = 16
+OWN_FILES = 80  # descriptors for the database, judges and files
 PER_CONNECTION = 2  # descriptors: its socket, and the file of its upload
-AT_ONCE = 16  # sockets accepted in one turn of the event loop
+HEARD_S = 0.2  # seconds that a connection is kept at least, so that a new client can send its request
+FULL_S = 0.02  # seconds between two looks for room
 QUEUE = 2048  # connections that may wait in the operating system
 
 log = logging.getLogger(__name__)
@@ -37,7 +40,6 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         self.since = self.began = self.loop.time()
         self.received, self.unread = 0, False
-        _make_room(self)
 
     def data_received(self, data: bytes) -> None:
         before, now = self.cycle, self.loop.time()
@@ -88,12 +90,37 @@ class Server(uvicorn.Server):
         self.sentence = sentence
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])
         for listening in sockets or ():
-            listening.listen(QUEUE)  # asyncio would also accept that many at once, beyond the limit of descriptors
+            listening.setblocking(False)
+            listening.listen(QUEUE)
+        self.working = [asyncio.create_task(self._accept(listening)) for listening in sockets or ()]
+        self.working.append(asyncio.create_task(self._sweep()))
         asyncio.get_running_loop().set_exception_handler(_in_one_line)
-        self.sweeping = asyncio.create_task(self._sweep())
         print(self.sentence, flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        *accepting, sweeping = self.working
+        for task in accepting:
+            task.cancel()
+        await super().shutdown(sockets)
+        sweeping.cancel()
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            if not _make_room(self.server_state.connections, loop.time()):
+                await asyncio.sleep(FULL_S)
+                continue
+            try:
+                client, _ = await loop.sock_accept(listening)
+                await loop.connect_accepted_socket(self._connection, client)
+            except OSError as error:
+                log.warning("no connection is accepted for a second: %s", error)
+                await asyncio.sleep(1)
+
+    def _connection(self) -> Connection:
+        return Connection(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     async def _sweep(self) -> None:
         while True:
@@ -105,25 +132,21 @@ class Server(uvicorn.Server):
 
 
 def room() -> int:
-    """Number of connections that the limit of open files leaves room for, at most MOST."""
+    """Number of connections that the limit of open files leaves room for; one address may have half of them."""
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return max(AT_ONCE, min(MOST, (files - OWN_FILES) // PER_CONNECTION))
+    return max(FEWEST, min(MOST, (files - OWN_FILES) // PER_CONNECTION))
 
 
-def _make_room(new: Connection) -> None:
-    """Close the longest waiting connection if there are too many in all, or of the new one's address."""
-    every = _of(new.connections)
-    own = [each for each in every if _address(each) == _address(new)]
-    if len(own) > room() // 2:
-        _close_one(own, new)
-    elif len(every) > room():
-        (most, _), *_ = Counter(map(_address, every)).most_common(1)
-        _close_one([each for each in every if _address(each) == most], new)
-
-
-def _close_one(among: Iterable[Connection], new: Connection) -> None:
-    waiting = [each for each in among if each.waits and each is not new]
-    (min(waiting, key=lambda each: each.since) if waiting else new).drop()
+def _make_room(connections: Iterable[object], now: float) -> bool:
+    """Whether one more connection has room; the longest waiting one of the address with the most may be closed."""
+    every = _of(connections)
+    (most, own), *_ = Counter(map(_address, every)).most_common(1) or [("", 0)]
+    if own < room() // 2 and len(every) < room():
+        return True
+    waiting = [each for each in every if _address(each) == most and each.waits and now - each.since > HEARD_S]
+    if waiting:
+        min(waiting, key=lambda each: each.since).drop()
+    return bool(waiting) or len(every) < room()
 
 
 def _of(connections: Iterable[object]) -> list[Connection]:
