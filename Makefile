@@ -126,14 +126,14 @@ ledger: .venv/ready   ## [COMP=digits]: list submissions with CV, public and pri
 rank: .venv/ready     ## [RUN=latest] [BOARD=leaderboard.csv] [SCORE=]: rank and medal on Kaggle's leaderboard
 	@$(GOLDFOLD) rank --run="$$RUN" $(call given,board,BOARD) $(call given,score,SCORE)
 
-host: .venv/ready     ## [PORT=8321] [BIND=127.0.0.1]: serve the local leaderboard to the kaggle client and to browsers
-	@$(GOLDFOLD) host $(call given,port,PORT) $(call given,bind,BIND)
+host: .venv/ready     ## [PORT=8321] [BIND=127.0.0.1] [HOST_NAMES="board.lan"]: serve the local leaderboard to the kaggle client and to browsers
+	@$(GOLDFOLD) host $(call given,port,PORT) $(call given,bind,BIND) $(call listed,host-names,HOST_NAMES)
 
 host-add: .venv/ready ## COMP=digits [DAILY=20] [DEADLINE=2026-12-31T23:59:00Z]: add a competition with hidden labels to the local leaderboard
 	@$(GOLDFOLD) host-add --comp="$$COMP" $(call given,daily,DAILY) $(call given,deadline,DEADLINE)
 
-host-user: .venv/ready ## NAME="team": add a user of the local leaderboard, print the key to submit with
-	@$(GOLDFOLD) host-user --name="$$NAME"
+host-user: .venv/ready ## NAME="team" [REPLACE=1]: add a user of the local leaderboard, print the key to submit with
+	@$(GOLDFOLD) host-user --name="$$NAME" $(if $(value REPLACE),--replace)
 
 list: .venv/ready     ## list competitions, their configs and runs
 	@$(GOLDFOLD) list

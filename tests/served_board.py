@@ -22,6 +22,7 @@ from goldfold.board.database import open_board
 # Lower is better; ids repeat; some values make grade() misbehave as no checked file should.
 SUMS = '''"""Sums of two numbers."""
 import os
+import time
 
 import numpy as np
 import pandas as pd
@@ -60,6 +61,8 @@ def grade(submission, solution):
     if value == 5e6:
         os.kill(os.getppid(), 9)
         os._exit(1)
+    if value == 7e6:
+        time.sleep(1000)
     if value == 6e6:
         return float("nan")
     with open("graded", "a") as file:

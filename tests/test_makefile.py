@@ -98,13 +98,17 @@ PASSED = [  # target, variables, what the parser reads
     ("notebook", ["RUN=a-r1", "ACCEPT=code_changed"], {"run": "a-r1", "accept": ["code_changed"]}),
     ("ledger", ["COMP=blobs"], {"comp": "blobs"}),
     ("rank", ["BOARD=a b.csv", "SCORE=0.5"], {"run": "latest", "board": "a b.csv", "score": 0.5}),
-    ("host", ["PORT=0", "BIND=0.0.0.0"], {"port": 0, "bind": "0.0.0.0"}),
+    (
+        "host",
+        ["PORT=0", "BIND=0.0.0.0", "HOST_NAMES=board.lan b"],
+        {"port": 0, "bind": "0.0.0.0", "host_names": ["board.lan", "b"]},
+    ),
     (
         "host-add",
         ["COMP=blobs", "DAILY=5", "DEADLINE=2026-12-31T23:59:00Z"],
         {"comp": "blobs", "daily": 5, "deadline": "2026-12-31T23:59:00Z"},
     ),
-    ("host-user", ["NAME=team 2"], {"name": "team 2"}),
+    ("host-user", ["NAME=team 2", "REPLACE=1"], {"name": "team 2", "replace": True}),
     ("list", [], {}),
 ]
 

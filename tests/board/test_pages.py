@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
+import zipfile
 from html.parser import HTMLParser
 
 import pytest
@@ -11,8 +14,10 @@ from fastapi.testclient import TestClient
 from goldfold.board import times, users
 from goldfold.board.database import Hosted, Submission, User, open_board
 from goldfold.board.scoring import Scoring
+from goldfold.board.standings import Standing
 from goldfold.board.web import plot
 from goldfold.board.web.application import application
+from goldfold.board.web.leaderboard_file import zipped
 from goldfold.errors import GoldfoldError
 
 MISCHIEF = "<script>alert(1)</script>"
@@ -155,6 +160,18 @@ def test_what_a_team_has_sent_is_shown_elsewhere_to_the_team_alone(app, board):
     assert (refused.status_code, refused.headers["www-authenticate"][:5]) == (401, "Basic")
     assert elsewhere.get(f"/users/{name}", auth=(name, key)).status_code == 200
     assert elsewhere.get("/users/team", auth=(name, key)).status_code == 403
+
+
+def test_the_leaderboard_file_is_rounded_and_safe_in_a_spreadsheet():
+    teams = ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "plain", "＝1"]
+    lines = [
+        Standing(rank, User(id=rank, name=f"u{rank}", team=team), -0.123456789, "2001-01-01T00:00:00.000Z", 1)
+        for rank, team in enumerate(teams, 1)
+    ]
+    packed = zipfile.ZipFile(io.BytesIO(zipped("open", lines, private=False)))
+    rows = list(csv.DictReader(io.StringIO(packed.read("open-publicleaderboard.csv").decode())))
+    assert [row["TeamName"] for row in rows] == [team if team == "plain" else f"'{team}" for team in teams]
+    assert {row["Score"] for row in rows} == {"-0.12346"}
 
 
 def test_the_best_line_follows_the_metrics_direction():

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import sys
 import time
+import zipfile
 from collections.abc import AsyncIterator
 
 import pytest
 from served_board import IDS, SECRET, SLUG, goldfold, make_project, rows
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from goldfold.board import sandbox, scoring, uploads, users
 from goldfold.board.database import Board, Hosted, Submission, open_board
+from goldfold.board.fair_queue import FairQueue
 from goldfold.board.sandbox import Limits
 
 JUDGE = [sys.executable, "-m", "goldfold.board.judge", "--cpu", "1", "--memory", str(2**28)]
@@ -34,11 +37,11 @@ def scores(board, monkeypatch):
     """A function that submits files and returns what became of them, in order."""
     running = scoring.Scoring(board, JUDGE)
     running.start()
-    user = users.register(board, "anyone")[0]
+    user = users.register(board, "anyone", replace=True)[0]
 
     def scored(*files: bytes) -> list[Submission]:
         refs = [submitted(board, user, file) for file in files]
-        running.awake.set()
+        running.wake()
         return [finished(board, ref) for ref in refs]
 
     scored.running = running
@@ -72,11 +75,14 @@ HOSTILE = {
     "fails": (rows(3e6), "failed (KeyError)"),
     "refuses": (rows(4e6), "failed (RuntimeError)"),
     "scores as nothing": (rows(6e6), "is nan"),
-    "is huge": (b"id,sum\n" + b"x,1.5\n" * 8_000_000, "memory"),
-    "is one long line": (b"," * 30_000_000, ""),
+    "has endless rows": (b"id,sum\n" + b"x,1.5\n" * 8_000_000, "as many lines as the sample"),
+    "is one long line": (b"," * 30_000_000, "header is longer than"),
+    "has endless columns": (b"id,sum," + b"a,b,c," * 1_000_000 + b"\n1,2\n", "header is longer than"),
+    "has other columns": (b"id,total\n" + b"x,1.5\n" * 8_000_000, "lacks column 'sum'"),
+    "has an endless row": (b"id,sum\nx," + b"1" * 7_000_000 + b"\n", "longest line has 7,000,002"),
     "is no text": (bytes(range(256)) * 1000, "not a CSV"),
     "is a formula": (rows("=cmd|' /C calc'!A0"), "must be numbers"),
-    "has endless digits": (rows("9" * 100_000), ""),
+    "has endless digits": (rows("9" * 100_000), "longest line"),
 }
 
 
@@ -92,6 +98,46 @@ def test_a_hostile_file_ends_in_one_sentence_and_the_next_is_scored(scores, file
     assert str(scores.running.board.folder) not in bad.error, "so do paths"
 
 
+def test_the_file_of_an_error_is_removed_and_that_of_a_failed_grade_kept(board, scores):
+    bad, failed, good = scores(b"id\n", rows(3e6), rows(1.0))
+    kept = [uploads.path(board, each.token).exists() for each in (bad, failed, good)]
+    assert kept == [False, True, True]
+
+
+def test_a_zip_of_a_csv_is_scored_like_the_csv(scores):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("any name.csv", rows(7.0))
+    zipped, plain = scores(packed.getvalue(), rows(7.0))
+    assert (zipped.status, zipped.public_score) == ("COMPLETE", plain.public_score)
+
+
+def test_a_slow_file_waits_in_its_own_lane(board, scores, monkeypatch):
+    monkeypatch.setattr(scoring, "QUICK_S", 1)
+    slow, others = users.register(board, "slow", replace=True)[0], users.register(board, "others", replace=True)[0]
+    bombs = [submitted(board, slow, rows(7e6)) for _ in range(3)]
+    scores.running.wake()
+    assert finished(board, submitted(board, others, rows(1.0))).status == "COMPLETE"
+    with board.reading() as session:
+        assert [session.get(Submission, ref).status for ref in bombs] == ["PENDING"] * 3
+
+
+def test_teams_take_turns(board):
+    many, one = (users.register(board, team, replace=True)[0] for team in ("many", "one"))
+    refs = [submitted(board, many, rows(1.0)) for _ in range(3)] + [submitted(board, one, rows(1.0))]
+    queue = FairQueue(board)
+    with board.writing() as session:
+        session.execute(update(Submission).where(Submission.ref.not_in(refs)).values(status="ERROR"))
+    first, second = queue.take(slow=False)[0].ref, queue.take(slow=False)[0].ref
+    assert (first, second) == (refs[0], refs[3])
+    assert queue.take(slow=False) is None, "each team has a file in this lane"
+    queue.give_back(first, slow=True)
+    assert queue.take(slow=True)[0].ref == first
+    assert queue.take(slow=False)[0].ref == refs[1]
+    with board.writing() as session:
+        session.execute(update(Submission).where(Submission.ref.in_(refs)).values(status="ERROR"))
+
+
 def test_a_judge_that_dies_is_replaced(scores):
     bad, good = scores(rows(5e6), rows(1.0))
     assert (bad.status, good.status) == ("ERROR", "COMPLETE")
@@ -99,7 +145,7 @@ def test_a_judge_that_dies_is_replaced(scores):
 
 
 def test_what_waited_is_scored_after_a_restart_and_once(board):
-    user = users.register(board, "patient")[0]
+    user = users.register(board, "patient", replace=True)[0]
     counted = board.folder.parent / "graded"
     counted.unlink(missing_ok=True)
     refs = [submitted(board, user, rows(2.0)) for _ in range(4)]
@@ -133,7 +179,7 @@ def test_rows_of_one_id_are_on_one_side(board):
 
 def test_the_wall_clock_ends_what_sleeps():
     answer = sandbox.call(lambda: time.sleep(60) or {}, Limits(wall_s=1))
-    assert answer == {"error": "Scoring this file took more than 1 s."}
+    assert answer == {"error": "Scoring this file took more than 1 s.", "late": True}
 
 
 def test_a_process_that_leaves_says_so():
@@ -143,7 +189,7 @@ def test_a_process_that_leaves_says_so():
 
 def test_memory_comes_back(board, scores):
     scores(*[rows(1.0)] * 5)
-    (judge,) = scores.running.judges.values()
+    (judge,) = scores.running.judges.idle
 
     def resident() -> int:
         return int(open(f"/proc/{judge.process.pid}/statm").read().split()[1])

@@ -108,7 +108,9 @@ def test_the_board_is_on_this_machine_alone_until_somebody_has_a_key(tmp_path):
 
 def test_a_new_key_ends_the_old_one(board):
     old = add_user(board.project, "Zoë & co")
-    said = goldfold(board.project, "host-user", "--name", "Zoë & co")
+    assert "team 'Zoë & co' has a key" in refused(board.project, "host-user", "--name", "Zoë & co")
+    assert board.call("ListCompetitions", old).status_code == 200
+    said = goldfold(board.project, "host-user", "--name", "Zoë & co", "--replace")
     key = said.split("KAGGLE_KEY=")[1].split()[0]
     assert "KAGGLE_USERNAME=zoe-co " in said
     assert board.call("ListCompetitions", old).status_code == 401
@@ -134,6 +136,6 @@ def test_the_allowance_is_one_of_utc_days(tmp_path):
             of = {"slug": SLUG, "user_id": user.id, "token": date, "description": "", "file_name": "a", "size": 1}
             session.add(Submission(**of, date=date, status=status))
     with board.reading() as session:
-        assert uploads.allowance(session, hosted, user, "2026-03-01T12:00:00.000Z") == (2, 3, 1)
+        assert uploads.allowance(session, hosted, user, "2026-03-01T12:00:00.000Z") == (2, 3, 0), "errors use it up"
         assert uploads.allowance(session, hosted, user, "2026-02-28T23:59:59.999Z") == (3, 3, 0)
         assert uploads.allowance(session, hosted, user, "2026-03-02T00:00:00.000Z") == (0, 3, 0), "it is over"

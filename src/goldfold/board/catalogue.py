@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import select, update
+from sqlalchemy import select
 
-from goldfold.board import times
-from goldfold.board.database import PENDING, Board, Hosted, Submission
+from goldfold.board import times, uploads
+from goldfold.board.database import ERROR, PENDING, Board, Hosted, Submission
 from goldfold.errors import GoldfoldError
 from goldfold.io.files import write_bytes
 from goldfold.io.seeding import derive
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
+    from sqlalchemy.orm import Session
 
 Grade = Callable[["DataFrame", "DataFrame"], float]
 USAGE = "usage.csv"  # next to the solution: which ids are public and which are private
@@ -68,8 +69,7 @@ def add(board: Board, entry: Entry, public: Path, solution: Path, usage: DataFra
             setattr(hosted, name, value)
         hosted.solution = digest
         if changed:
-            again = {"status": PENDING, "public_score": None, "private_score": None, "error": ""}
-            session.execute(update(Submission).where(Submission.slug == entry.slug).values(again))
+            _score_again(board, session, entry.slug)
     return changed
 
 
@@ -152,6 +152,13 @@ def archive(board: Board, slug: str) -> Path:
 def competition_folder(board: Board, slug: str) -> Path:
     """Folder of a hosted competition; `slug` must come from the database or `host-add`, never from a request."""
     return board.folder / "competitions" / slug
+
+
+def _score_again(board: Board, session: Session, slug: str) -> None:
+    """Set all submissions to pending but those whose file was at fault, and was removed."""
+    for each in session.scalars(select(Submission).where(Submission.slug == slug)):
+        if each.status != ERROR or uploads.path(board, each.token).exists():
+            each.status, each.error, each.public_score, each.private_score = PENDING, "", None, None
 
 
 def _replace(source: Path, place: Path) -> None:

@@ -8,10 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import Engine, ForeignKey, create_engine, event
+from filelock import FileLock
+from sqlalchemy import Engine, ForeignKey, create_engine, event, select
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
+from goldfold.errors import GoldfoldError
+
 PENDING, COMPLETE, ERROR = "PENDING", "COMPLETE", "ERROR"  # Kaggle's words
+SMALLEST = 512  # bytes of an SQLite page
 
 
 class Table(DeclarativeBase):
@@ -110,15 +115,56 @@ class Board:
 
 
 def open_board(folder: Path) -> Board:
-    """Open the board in `folder`; it is created if there is none."""
+    """Open the board in `folder`; it is created if there is none.
+
+    Raises:
+        GoldfoldError: the database is damaged, or is none of a board (`board_damaged`), or the disk refuses
+            (`board_unreadable`).
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(f"sqlite:///{folder / 'board.sqlite'}", connect_args={"timeout": 60})
+    path = folder / "board.sqlite"
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 60}, pool_size=5, max_overflow=5)
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
-    board = Board(folder, engine)
+    try:
+        with FileLock(folder / ".opening"):  # of two processes, the second must not find the file of the first empty
+            _create_or_check(engine, path)
+    except OperationalError as error:
+        if _is_full_or_locked(error):
+            raise GoldfoldError(
+                "board_unreadable",
+                f"{path} cannot be opened ({error.orig}): free disk space or fix permissions, then run the same "
+                "command again",
+            ) from error
+        raise _damaged(path, str(error.orig)) from error
+    except DatabaseError as error:
+        raise _damaged(path, str(error.orig)) from error
+    return Board(folder, engine)
+
+
+def _create_or_check(engine: Engine, path: Path) -> None:
+    """Create the tables of a new board; of an old one, read its structure and ask for each column."""
+    if path.exists() and path.stat().st_size < SMALLEST:  # SQLite would take it for a new one
+        raise _damaged(path, f"it has {path.stat().st_size} bytes")
     with engine.execution_options(begin="BEGIN IMMEDIATE").begin() as connection:
+        fault = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()
+        if fault != "ok":
+            raise _damaged(path, str(fault))
         Table.metadata.create_all(connection)
-    return board
+        for table in Table.metadata.sorted_tables:
+            connection.execute(select(table).limit(1)).all()
+
+
+def _is_full_or_locked(error: OperationalError) -> bool:
+    return any(word in str(error.orig) for word in ("is full", "locked", "unable to open", "readonly"))
+
+
+def _damaged(path: Path, fault: str) -> GoldfoldError:
+    told = " ".join(fault.split())
+    return GoldfoldError(
+        "board_damaged",
+        f"{path} is not a whole database of a board ({told}): restore it, or move it away to start an empty board",
+    )
 
 
 def _configure(connection, record) -> None:

@@ -12,6 +12,8 @@ from goldfold.errors import GoldfoldError
 from goldfold.experiment.workspace import Workspace
 from goldfold.submission import writing
 
+MOST_DAILY = 100_000
+
 
 @dataclass(frozen=True)
 class Hosted:
@@ -34,9 +36,13 @@ def host_competition(workspace: Workspace, name: str, daily: int = 20, deadline:
     it.
 
     Raises:
-        GoldfoldError: it has no hidden labels (`no_hidden_labels`), its slug is not valid (`slug_spelling`), or the
-            deadline is not a time (`time_invalid`).
+        GoldfoldError: it has no hidden labels (`no_hidden_labels`), its slug is not valid (`slug_spelling`), the
+            deadline is not a time (`time_invalid`), or `daily` is not from 0 to MOST_DAILY (`daily_invalid`).
     """
+    if not 0 <= daily <= MOST_DAILY:
+        raise GoldfoldError(
+            "daily_invalid", f"{daily} submissions a day are not possible: choose 0 (closed) to {MOST_DAILY:,}"
+        )
     competition = workspace.competition(name)
     ends = deadline and times.read(deadline)
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", competition.slug):

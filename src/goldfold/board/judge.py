@@ -1,4 +1,4 @@
-"""`python -m goldfold.board.judge NAME FOLDER`: score files for the board; board/scoring.py describes the protocol.
+"""`python -m goldfold.board.judge NAME FOLDER`: score files for the board; board/judges.py describes the protocol.
 
 The process imports the competition once. It scores each file in a forked process with limits of memory and time, so
 that no file can stop it.
@@ -11,6 +11,7 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +19,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from goldfold.board import catalogue, sandbox
+from goldfold.board.uploads import LARGEST
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.workspace import Workspace, load_tables
+from goldfold.submission import bounds
 from goldfold.submission import writing as submissions
+from goldfold.submission.zipped import unpacked
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -40,7 +44,8 @@ def main() -> None:
     limits = sandbox.Limits(memory=arguments.memory, cpu_s=arguments.cpu, wall_s=arguments.wall)
     for line in sys.stdin:
         asked = json.loads(line)
-        answer = sandbox.call(partial(score, asked["path"], asked["name"]), limits)
+        wall_s = min(limits.wall_s, asked["wall_s"])
+        answer = sandbox.call(partial(score, asked["path"], asked["name"]), replace(limits, wall_s=wall_s))
         print(json.dumps(answer), file=answers, flush=True)
 
 
@@ -57,19 +62,20 @@ def _arguments() -> Namespace:
 def scorer(name: str, competition: Competition, folder: Path) -> Score:
     """Function (path of a submission, its file name) -> scores on the public and the private rows.
 
-    Messages of errors show the file name instead of the path.
+    A file may be a CSV or a zip of one. Its size, header and lines are checked before it is parsed.
     """
     tables = load_tables(name, competition, folder / "public")
     sample, key = tables.sample_submission, tables.sample_submission.columns[0]
     usage = catalogue.read_usage(folder, sample)
     solution = submissions.read(folder / "private" / "solution.csv", sample)
     truths = catalogue.truths(solution, key, usage, competition.submission.whole_gallery)
+    allowed = bounds.of(sample, competition.submission)
 
     def score(path: str, called: str) -> dict[str, float]:
-        try:
-            frame = submissions.read_checked(Path(path), sample, tables.test, competition.submission)
-        except GoldfoldError as error:
-            raise GoldfoldError(error.code, error.message.replace(path, called)) from None
+        data = unpacked(Path(path).read_bytes(), LARGEST)
+        allowed.check(data)
+        frame = submissions.read_data(data, called, sample)
+        submissions.check_read(frame, sample, tables.test, competition.submission)
         parts = catalogue.sides(frame, key, usage)
         scores = [_graded(competition, *pair) for pair in zip(parts, truths, strict=True)]
         return dict(zip(("public", "private"), scores, strict=True))

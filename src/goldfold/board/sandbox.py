@@ -29,6 +29,9 @@ class Limits:
 def call(function: Callable[[], dict[str, Any]], limits: Limits) -> dict[str, Any]:
     """Call `function` in a forked process; returns its result, or {"error": message} if it failed or exceeded a limit.
 
+    With the error come "late": True if the limit was wall time, and "internal": True if the function failed otherwise
+    than by a GoldfoldError or a limit.
+
     The process must have no other threads. The message quotes only a GoldfoldError, since other errors may quote
     hidden data; their tracebacks go to stderr.
     """
@@ -40,7 +43,9 @@ def call(function: Callable[[], dict[str, Any]], limits: Limits) -> dict[str, An
     try:
         status = os.waitpid(child, 0)[1]
         if os.WIFSIGNALED(status):
-            return {"error": _ended_by(os.WTERMSIG(status), limits)}
+            number = os.WTERMSIG(status)
+            late = {"late": True} if number == signal.SIGALRM else {}
+            return {"error": _ended_by(number, limits), **late}
         return json.loads(os.read(read, 65536) or '{"error": "Scoring this file ended without a result."}')
     finally:
         os.close(read)
@@ -65,7 +70,8 @@ def _answer(function: Callable[[], dict[str, Any]], limits: Limits) -> dict[str,
         return {"error": _sentence(error)}
     except BaseException as error:
         traceback.print_exc()
-        return {"error": f"Scoring this file failed ({type(error).__name__}); see the terminal of the board."}
+        told = f"Scoring this file failed ({type(error).__name__}); see the terminal of the board."
+        return {"error": told, "internal": True}
 
 
 def _sentence(error: GoldfoldError) -> str:

@@ -7,7 +7,7 @@ import shlex
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from goldfold.board import users
 from goldfold.board.database import Board, open_board
 from goldfold.board.scoring import Scoring
 from goldfold.board.web.application import application
+from goldfold.board.web.connections import Connection, Server
 from goldfold.errors import GoldfoldError
 from goldfold.io.files import read_json, write_json, write_text
 from goldfold.kaggle import service
@@ -25,8 +26,10 @@ from goldfold.kaggle import service
 JUDGE = (sys.executable, "-m", "goldfold.board.judge")
 
 
-def serve(folder: Path, bind: str, port: int) -> None:
-    """Serve the board in `folder` until it is interrupted; prints its address once it is ready. port: 0 takes any.
+def serve(folder: Path, bind: str, port: int, host_names: Collection[str] = ()) -> None:
+    """Serve the board in `folder` until it is interrupted; prints its address once it is ready.
+
+    port: 0 takes any. host_names: names of this machine under which clients may ask for the board, such as board.lan.
 
     Raises:
         GoldfoldError: it is served already (`board_served_already`), the port is taken (`port_taken`), or other
@@ -46,23 +49,18 @@ def serve(folder: Path, bind: str, port: int) -> None:
     _write_client(board, folder, address)
     for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.SIG_IGN)  # uvicorn has its own handlers; a second signal must not interrupt it
-    app = application(board, Scoring(board, JUDGE))
+    app = application(board, Scoring(board, JUDGE), host_names)
     config = uvicorn.Config(
-        app, http="h11", ws="none", log_level="warning", access_log=False, server_header=False, proxy_headers=False
+        app,
+        http=Connection,
+        loop="asyncio",
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
     )
-    Announcing(config, f"board at {address}").run(sockets=[listening])
-
-
-class Announcing(uvicorn.Server):
-    """Server that prints a line once it is ready."""
-
-    def __init__(self, config: uvicorn.Config, sentence: str) -> None:
-        super().__init__(config)
-        self.sentence = sentence
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        print(self.sentence, flush=True)
+    Server(config, f"board at {address}").run(sockets=[listening])
 
 
 def _refuse_strangers(board: Board, bind: str) -> None:
@@ -119,7 +117,7 @@ def _write_client(board: Board, folder: Path, address: str) -> None:
     with board.reading() as session:
         valid = users.by_login(session, known.get("username", ""), known.get("key", "")) is not None
     if not valid:
-        user, key = users.register(board, users.OWNER)
+        user, key = users.register(board, users.OWNER, replace=True)
         known = {"username": user.name, "key": key}
     known["url"] = address
     before = os.umask(0o077)

@@ -19,19 +19,21 @@ from goldfold.board.refusals import refusal
 
 LARGEST = 256 * 2**20  # bytes of one submission
 OPEN_UPLOADS = 200  # per user, announced and not yet submitted
+OPEN_BYTES = 4 * LARGEST  # of these
 TOKEN = re.compile(r"[A-Za-z0-9_-]{32}")
 
 
 def allowance(session: Session, hosted: Hosted, user: User, now: str) -> tuple[int, int, int]:
-    """Number of a user's submissions since midnight UTC, in total, and how many are left today.
+    """Number of a user's valid submissions since midnight UTC, in total, and how many are left today.
 
-    Submissions with an error do not count, as on Kaggle.
+    As on Kaggle, submissions with an error are not among the valid ones. They use up the day's allowance all the same:
+    scoring them costs as much.
     """
-    valid = (Submission.slug == hosted.slug, Submission.user_id == user.id, Submission.status != ERROR)
-    count = select(func.count()).select_from(Submission).where(*valid)
-    today = session.scalars(count.where(Submission.date >= times.midnight(now))).one()
-    left = 0 if hosted.is_over(now) else max(hosted.daily - today, 0)
-    return today, session.scalars(count).one(), left
+    own = (Submission.slug == hosted.slug, Submission.user_id == user.id)
+    count = select(func.count()).select_from(Submission).where(*own)
+    valid, today = count.where(Submission.status != ERROR), Submission.date >= times.midnight(now)
+    left = 0 if hosted.is_over(now) else max(hosted.daily - session.scalars(count.where(today)).one(), 0)
+    return session.scalars(valid.where(today)).one(), session.scalars(valid).one(), left
 
 
 def refuse_closed(session: Session, hosted: Hosted, user: User, now: str) -> None:
@@ -55,16 +57,23 @@ def start(board: Board, slug: str, user: User, file_name: str, size: int) -> str
     with board.writing() as session:
         now = times.now()
         refuse_closed(session, find_hosted(session, slug), user, now)
-        waiting = select(func.count()).select_from(Upload).where(Upload.user_id == user.id)
-        if session.scalars(waiting).one() >= OPEN_UPLOADS:
-            raise refusal(429, f"{OPEN_UPLOADS} uploads are not submitted: submit them, or wait a day")
+        waiting = select(func.count(), func.coalesce(func.sum(Upload.size), 0)).where(Upload.user_id == user.id)
+        number, announced = session.execute(waiting).one()
+        if number >= OPEN_UPLOADS or announced + size > OPEN_BYTES:
+            told = f"{number:,} uploads of {announced:,} bytes are not submitted"
+            raise refusal(429, f"{told}: submit them, or wait a day")
         session.add(Upload(token=token, user_id=user.id, slug=slug, file_name=file_name, size=size, created=now))
     return token
 
 
-async def receive(board: Board, token: str, body: AsyncIterator[bytes]) -> None:
-    """Store the bytes of an announced file; a second upload replaces the first."""
+async def receive(board: Board, token: str, body: AsyncIterator[bytes], length: int = 0) -> None:
+    """Store the bytes of an announced file; a second upload replaces the first.
+
+    length: bytes of the body if they are known; too many are refused before they come.
+    """
     size = await run_in_threadpool(_announced, board, token)
+    if length > size:
+        raise refusal(400, f"The upload has more than the announced {size:,} bytes")
     partial = path(board, f"{token}.{secrets.token_hex(4)}.partial")
     try:
         partial.parent.mkdir(exist_ok=True)

@@ -19,13 +19,14 @@ OWNER = "host"  # the team of whoever runs the board
 LONGEST = 60  # characters of a team's name
 
 
-def register(board: Board, team: str) -> tuple[User, str]:
-    """Register a team, or give it a new key if it exists; returns the user and the key.
+def register(board: Board, team: str, replace: bool = False) -> tuple[User, str]:
+    """Register a team; returns the user and the key, which is not stored and cannot be shown again.
 
-    The key is not stored and cannot be shown again. The old key of an existing team stops working.
+    replace: give an existing team a new key; its old one stops working.
 
     Raises:
-        GoldfoldError: the name is empty, too long or cannot be printed (`team_name_invalid`).
+        GoldfoldError: the name is empty, too long or cannot be printed (`team_name_invalid`), or the team exists
+            (`team_exists`).
     """
     team = " ".join(team.split())
     if not team or len(team) > LONGEST or not team.isprintable():
@@ -39,6 +40,12 @@ def register(board: Board, team: str) -> tuple[User, str]:
         if user is None:
             user = User(name=_login(session, team), team=team, created=times.now())
             session.add(user)
+        elif not replace:
+            raise GoldfoldError(
+                "team_exists",
+                f"team '{team}' has a key: choose another name, or add --replace (make: REPLACE=1) to end that key "
+                "and make a new one",
+            )
         user.key_hash = _hash(key)
     return user, key
 

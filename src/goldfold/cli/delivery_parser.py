@@ -66,6 +66,13 @@ def hosting(verbs: argparse._SubParsersAction) -> None:
     host = verbs.add_parser("host", help="serve the local leaderboard to the kaggle client and to browsers")
     host.add_argument("--port", type=count, default=8321, help="port; 0 takes a free one (%(default)s)")
     host.add_argument("--bind", default="127.0.0.1", help="address to listen on (%(default)s)")
+    host.add_argument(
+        "--host-names",
+        nargs="*",
+        default=[],
+        metavar="NAME",
+        help="names of this machine under which clients may ask for the board, such as board.lan (default: none)",
+    )
 
     add = verbs.add_parser("host-add", help="add a competition that has hidden labels to the local leaderboard")
     add.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")
@@ -76,3 +83,4 @@ def hosting(verbs: argparse._SubParsersAction) -> None:
 
     user = verbs.add_parser("host-user", help="add a user of the local leaderboard; prints the key to submit with")
     user.add_argument("--name", required=True, help="name of the team on the board")
+    user.add_argument("--replace", action="store_true", help="give an existing team a new key, which ends the old one")

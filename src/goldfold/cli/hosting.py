@@ -10,7 +10,7 @@ from goldfold.project import Project
 def host(arguments: Namespace, project: Project) -> None:
     from goldfold.board.serving import serve
 
-    serve(project.workspace.board, arguments.bind, arguments.port)
+    serve(project.workspace.board, arguments.bind, arguments.port, arguments.host_names)
 
 
 def host_add(arguments: Namespace, project: Project) -> None:
@@ -23,6 +23,6 @@ def host_user(arguments: Namespace, project: Project) -> None:
     from goldfold.board import users
     from goldfold.board.database import open_board
 
-    user, key = users.register(open_board(project.workspace.board), arguments.name)
+    user, key = users.register(open_board(project.workspace.board), arguments.name, arguments.replace)
     print(f"{user.team}: KAGGLE_USERNAME={user.name} KAGGLE_KEY={key}")
-    print("the key is not shown again; the same command creates a new key and ends the old one")
+    print("the key is not shown again; with --replace (make: REPLACE=1) a new one ends it")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 
+MOST = 10**9  # of any number of things
+
 
 def count(text: str) -> int:
-    """Parse a whole number of 0 or more."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number of 0 or more, got {text}")
+    """Parse a whole number from 0 to MOST."""
+    if not text.isdecimal() or len(text) > len(str(MOST)) or int(text) > MOST:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to {MOST:,}, got {text[:100]}")
     return int(text)
 
 
@@ -16,9 +18,9 @@ def epochs_of_refit(text: str) -> int | str:
     """Parse `median`, `same-steps` or a whole number of 1 or more."""
     if text in ("median", "same-steps"):
         return text
-    if not text.isdecimal() or int(text) < 1:
+    if not text.isdecimal() or not (epochs := count(text)):
         raise argparse.ArgumentTypeError(f"expected median, same-steps or a number of epochs, got {text}")
-    return int(text)
+    return epochs
 
 
 def fans_out(parser: argparse.ArgumentParser, what: str) -> None:

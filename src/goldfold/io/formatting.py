@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # a cell with this start is calculated
 ROUNDING = 1e-12  # smaller differences of scores are rounding errors of float64
 
 
@@ -129,6 +130,15 @@ def shown(value: Any) -> str:
 def plain(value: Any) -> str:
     """Format a config value in full, in the flow style of YAML."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def as_text(cell: str) -> str:
+    """Text of a CSV cell that no spreadsheet calculates: with an apostrophe before what it would take for a formula.
+
+    >>> as_text("=1+1"), as_text("team 1")
+    ("'=1+1", 'team 1')
+    """
+    return f"'{cell}" if cell.startswith(FORMULA) else cell
 
 
 def width(text: str) -> int:

@@ -21,6 +21,7 @@ from filelock import FileLock
 
 from goldfold.errors import GoldfoldError
 from goldfold.io.files import write_text
+from goldfold.io.formatting import as_text
 
 State = Literal["prepared", "sending", "received", "scored", "failed", "unknown"]
 BEFORE: dict[str, tuple[str, ...]] = {  # state -> allowed previous states; two processes may record the same end
@@ -137,11 +138,13 @@ def export(database: Path) -> Path:
 
 
 def table(rows: Sequence[Attempt]) -> str:
-    """Attempts as CSV text."""
+    """Attempts as CSV text that a spreadsheet can open safely."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
+    for row in rows:
+        cells = asdict(row).items()
+        writer.writerow({name: as_text(cell) if isinstance(cell, str) else cell for name, cell in cells})
     return text.getvalue()
 
 

@@ -37,7 +37,7 @@ def check(frame: DataFrame, sample: DataFrame, test: DataFrame, submission: Subm
         GoldfoldError: the first broken rule, with a code that starts with `submission_`.
     """
     sample_checks.check_columns(list(frame.columns), list(sample.columns))
-    _check_read(read_back(frame, sample), sample, test, submission)
+    check_read(read_back(frame, sample), sample, test, submission)
 
 
 def read_back(frame: DataFrame, sample: DataFrame) -> DataFrame:
@@ -62,11 +62,12 @@ def read_back(frame: DataFrame, sample: DataFrame) -> DataFrame:
 def read_checked(path: Path, sample: DataFrame, test: DataFrame, submission: Submission) -> DataFrame:
     """Read a submission and check it; raises as `read` and `check`."""
     frame = read(path, sample)
-    _check_read(frame, sample, test, submission)
+    check_read(frame, sample, test, submission)
     return frame
 
 
-def _check_read(frame: DataFrame, sample: DataFrame, test: DataFrame, submission: Submission) -> None:
+def check_read(frame: DataFrame, sample: DataFrame, test: DataFrame, submission: Submission) -> None:
+    """Check a frame as `read` returns it; raises as `check`."""
     sample_checks.check_columns(list(frame.columns), list(sample.columns))
     keys = sample_checks.key_columns(sample, submission)
     names = sample_checks.check_keys(frame, sample, keys, submission.many_per_id)
@@ -116,17 +117,29 @@ def read(path: Path, sample: DataFrame) -> DataFrame:
     """
     try:
         data = path.read_bytes()
-        frame = _parse(data, dtype=_text_columns(sample))
-        _check_fields(data, len(frame.columns))
-        return frame
     except FileNotFoundError:
         raise GoldfoldError(
             "submission_missing", f"there is no submission {path}: train a run first, which writes one"
         ) from None
-    except (ValueError, OSError, csv.Error, pd.errors.ParserWarning) as error:
-        raise GoldfoldError(
-            "submission_unreadable", f"{path} is not a CSV file in UTF-8 ({error}): write it again from its run"
-        ) from error
+    except OSError as error:
+        raise _unreadable(str(path), error) from error
+    return read_data(data, str(path), sample)
+
+
+def read_data(data: bytes, name: str, sample: DataFrame) -> DataFrame:
+    """Read the bytes of a file that messages call `name`; as `read`."""
+    try:
+        frame = _parse(data, dtype=_text_columns(sample))
+        _check_fields(data, len(frame.columns))
+        return frame
+    except (ValueError, csv.Error, pd.errors.ParserWarning) as error:
+        raise _unreadable(name, error) from error
+
+
+def _unreadable(name: str, error: Exception) -> GoldfoldError:
+    return GoldfoldError(
+        "submission_unreadable", f"{name} is not a CSV file in UTF-8 ({error}): write it again from its run"
+    )
 
 
 def _encode(frame: DataFrame) -> bytes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, MutableMapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -10,28 +12,36 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from goldfold.board import times, uploads
 from goldfold.board.database import Board
+from goldfold.board.refusals import of_storage
 from goldfold.board.scoring import Scoring
 from goldfold.board.web import pages, protocol, transfers
+from goldfold.board.web.hosts import KnownHosts
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 ASGI = Callable[[Message, Receive, Callable[[Message], Awaitable[None]]], Awaitable[None]]
 LARGEST_REQUEST = 2**20  # bytes of anything but an upload
 ABANDONED = timedelta(days=1)
+FORGET_S = 3600  # seconds between two removals of abandoned uploads
+
+log = logging.getLogger(__name__)
 
 
-def application(board: Board, scoring: Scoring) -> FastAPI:
-    """Create the application for `board`; `scoring` runs while it serves."""
+def application(board: Board, scoring: Scoring, host_names: Collection[str] = ()) -> FastAPI:
+    """Create the application for `board`; `scoring` runs while it serves. host_names: see `hosts.KnownHosts`."""
 
     @asynccontextmanager
     async def running(app: FastAPI) -> AsyncIterator[None]:
-        uploads.forget_abandoned(board, times.before_now(ABANDONED))
+        forgetting = asyncio.create_task(_forget_abandoned(board))
         scoring.start()
         yield
+        forgetting.cancel()
         scoring.stop()
 
     app = FastAPI(lifespan=running, openapi_url=None, redirect_slashes=False)
@@ -42,9 +52,21 @@ def application(board: Board, scoring: Scoring) -> FastAPI:
     app.include_router(pages.router)
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _not_understood)
+    app.add_exception_handler(OSError, _not_stored)
+    app.add_exception_handler(SQLAlchemyError, _not_stored)
     app.add_middleware(limited)
-    app.add_middleware(origin_form)  # the first to see a request
+    app.add_middleware(origin_form)
+    app.add_middleware(KnownHosts, names=host_names)  # the first to see a request
     return app
+
+
+async def _forget_abandoned(board: Board) -> None:
+    while True:
+        try:
+            await run_in_threadpool(uploads.forget_abandoned, board, times.before_now(ABANDONED))
+        except (OSError, SQLAlchemyError) as error:
+            log.warning("abandoned uploads stay for now: %s", error)
+        await asyncio.sleep(FORGET_S)
 
 
 def origin_form(app: ASGI) -> ASGI:
@@ -87,6 +109,12 @@ def _refused(request: Request, error: Exception) -> Response:
         return pages.refused(error)
     answer = {"code": error.status_code, "message": error.detail}
     return JSONResponse(answer, error.status_code, error.headers)
+
+
+def _not_stored(request: Request, error: Exception) -> Response:
+    """Answer where the disk or the database failed; the terminal of the board has the reason, on one line."""
+    log.warning("%s %s: %s", request.method, request.scope["path"], str(error).splitlines()[0])
+    return _refused(request, of_storage(error))
 
 
 def _not_understood(request: Request, error: Exception) -> Response:

@@ -79,7 +79,7 @@ def create_submission(
 ) -> dict[str, Any]:
     slug, description = wanted.competition_name, wanted.submission_description
     ref, title = uploads.submit(board, slug, user, wanted.blob_file_tokens, description)
-    request.app.state.scoring.awake.set()
+    request.app.state.scoring.wake()
     return {"message": f"Successfully submitted to {title}", "ref": ref}
 
 

@@ -21,7 +21,8 @@ async def put(token: str, request: Request, board: CurrentBoard) -> Response:
     if "content-range" in request.headers:
         raise refusal(400, "Partial uploads are not supported: send the whole file")
     with suppress(ClientDisconnect):  # there is no client left to answer
-        await uploads.receive(board, token, request.stream())
+        length = request.headers.get("content-length", "")
+        await uploads.receive(board, token, request.stream(), int(length) if length.isdecimal() else 0)
     return Response()
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from goldfold.competition import Metric
 from goldfold.experiment.saved_epochs import EpochOutput, RuleCost
 from goldfold.io.formatting import number, shown
-from goldfold.report.plotting.markdown import folded, table
+from goldfold.report.plotting.markdown import escaped, folded, table
 
 
 def rules(metric: Metric, costs: Sequence[RuleCost]) -> str:
@@ -76,5 +76,5 @@ def page(title: str, rules_text: str, fit: tuple[int, int], epochs: pd.DataFrame
     for score, lines in images.groupby("score", sort=False) if len(images) else ():
         values = lines.drop(columns="score")
         rows = [[shown(value) for value in line] for line in values.itertuples(index=False)]
-        parts.append(folded(f"{score} of each image", table(list(values.columns), rows)))
+        parts.append(folded(f"{score} of each image", table([escaped(name) for name in values.columns], rows)))
     return "\n\n".join(parts)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from goldfold.io.formatting import shortened
 from goldfold.report.experiment_log import cells
 from goldfold.report.experiment_log.sections import CONFIG, RESULT, Section, section
-from goldfold.report.plotting.markdown import table
+from goldfold.report.plotting.markdown import escaped, table
 from goldfold.trust.experiment_log.log import Entry, Log
 from goldfold.trust.experiment_log.standing import Standing
 
@@ -51,16 +50,6 @@ def text(log: Log) -> str:
     lines = [table(list(rows[0]), [list(row.values()) for row in rows], 99)]
     lines += [left_out(log)] if log.left_out else []
     return "\n".join([*lines, *(str(finding) for entry in log.entries for finding in entry.findings)])
-
-
-def escaped(text: str) -> str:
-    """A text in which Markdown and HTML mean nothing; pipes are left to tables.
-
-    >>> print(escaped("learning_rate *best* <b>"))
-    learning_rate \\*best\\* \\<b>
-    """
-    text = re.sub(r"([\\`*<~&]|(?<!\w)_|_(?!\w)|^[#>])", r"\\\1", text)
-    return re.sub(r"\](?=[(\[:])", r"]\\", text)
 
 
 def _row(entry: Entry, metrics: Sequence[str]) -> dict[str, str]:

@@ -8,11 +8,11 @@ from typing import Any
 
 from pandas import DataFrame, isna
 
+from goldfold.io.formatting import as_text
 from goldfold.report.experiment_log import cells
 from goldfold.trust.experiment_log.log import Entry, Log
 from goldfold.trust.experiment_log.rows import Row, sign
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # a cell with this start is calculated
 SCORES = ("mean", "sd", "low", "high", "n", "chance")
 
 
@@ -108,7 +108,7 @@ def _difference(row: Row) -> dict[str, Any]:
 
 def _safe(found: DataFrame) -> DataFrame:
     """Texts with an apostrophe before what a spreadsheet would take for a formula."""
-    return found.map(lambda cell: f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else _number(cell))
+    return found.map(lambda cell: as_text(cell) if isinstance(cell, str) else _number(cell))
 
 
 def _number(cell: Any) -> Any:

@@ -1,7 +1,7 @@
 """HTML of the Markdown that the reports write: headings, tables, lists, code, folded code, pictures, bold and links.
 
-Everything is escaped first, so no text of a user becomes a tag. What Markdown knows beyond that is left as it is
-written: the reports write nothing else.
+Everything is escaped, so no text of a user becomes a tag, and a sign after a backslash means nothing. What Markdown
+knows beyond that is left as it is written: the reports write nothing else.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from html import escape
 Picture = Callable[[str, str], str]  # (caption, file name) -> HTML
 
 IMAGE = re.compile(r"!\[(?P<caption>.*)\]\((?P<name>[\w.-]+\.png)\)")
+FENCED = re.compile(r"(?P<fence>`{3,})[^\n]*\n(?P<code>.*)(?P=fence)", re.DOTALL)
 FOLDED = re.compile(r"<summary>(?P<title>.*)</summary>")
 RIGHT = re.compile(r":?-+:")  # the rule of a column whose cells are aligned right
 LINK = re.compile(r"(?<!!)\[([^\[\]]+)\]\(((?:https://|[\w.#-])[\w./#?=%-]*)\)")
+PARTS = re.compile(r"`(?P<code>[^`]+)`|\\(?P<sign>[!-/:-@\[-`{-~])|[^`\\]+|.", re.DOTALL)
 LEVEL = re.compile(r"\*\*(error|warning|note)\*\*")
 LONG = 40  # characters of a cell from which it is broken into lines
 
@@ -62,9 +64,10 @@ def anchor(heading: str) -> str:
 def _blocks(text: str) -> Iterator[str]:
     """Paragraphs, tables, lists and headings as they are separated by empty lines; code keeps its empty lines."""
     lines: list[str] = []
-    fence = False
+    fence = ""
     for line in text.splitlines():
-        fence ^= line.startswith("```")
+        if mark := re.match("`{3,}", line) if not fence or line == fence else None:
+            fence = "" if fence else mark[0]
         heading = line.startswith("#") and not fence
         if lines and not fence and (not line.strip() or heading) and not _open(lines):
             yield "\n".join(lines)
@@ -86,10 +89,10 @@ def _block(block: str, picture: Picture) -> str:
         level = min(len(heading[1]), 3)
         return f"<h{level}>{inline(heading[2])}</h{level}>"
     if first.startswith("```"):
-        return f"<pre><code>{escape(_code(block))}</code></pre>"
+        return f"<pre><code>{_code(block)}</code></pre>"
     if folded := FOLDED.search(block) if first == "<details>" else None:
-        code = _code(block.partition("```")[2].rpartition("```")[0])
-        return f"<details><summary>{inline(folded['title'])}</summary><pre><code>{escape(code)}</code></pre></details>"
+        title = inline(folded["title"])
+        return f"<details><summary>{title}</summary><pre><code>{_code(block)}</code></pre></details>"
     if image := IMAGE.fullmatch(block):
         return picture(image["caption"], image["name"])
     if first.startswith("|"):
@@ -100,8 +103,9 @@ def _block(block: str, picture: Picture) -> str:
 
 
 def _code(block: str) -> str:
-    """The lines of a block of code, without its fences and their language."""
-    return block.partition("\n")[2].removesuffix("```").rstrip("\n")
+    """The lines between the fences of a block of code, escaped."""
+    found = FENCED.search(block)
+    return escape(found["code"].rstrip("\n")) if found else ""
 
 
 def _item(text: str) -> str:
@@ -134,14 +138,23 @@ def _row(tag: str, cells: Sequence[str], sides: Sequence[str]) -> str:
 
 
 def inline(text: str) -> str:
-    """Escape a text; then code, bold and links to files beside the page, to its sections or to https become tags.
+    r"""Escape a text; then code, bold and links to files beside the page, to its sections or to https become tags.
 
     >>> inline("**0.91** of `a<b`, see [log](log.html) and [x](javascript:y)")
     '<strong>0.91</strong> of <code>a&lt;b</code>, see <a href="log.html">log</a> and [x](javascript:y)'
+    >>> inline(r"a \*name\* of [a]\(b)")
+    'a &#42;name&#42; of [a]&#40;b)'
     """
-    text = re.sub(r"`([^`]+)`", lambda found: f"<code>{_literal(found[1])}</code>", escape(text))
+    text = PARTS.sub(_part, text)
     text = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", text, flags=re.DOTALL)
     return LINK.sub(r'<a href="\2">\1</a>', text)
+
+
+def _part(found: re.Match[str]) -> str:
+    """Code, a sign that is escaped and means nothing, or any other text."""
+    if found["code"]:
+        return f"<code>{_literal(escape(found['code']))}</code>"
+    return f"&#{ord(found['sign'])};" if found["sign"] else escape(found[0])
 
 
 def _literal(code: str) -> str:

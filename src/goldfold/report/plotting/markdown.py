@@ -1,7 +1,8 @@
-"""Markdown that also reads well as plain text: padded tables and folded code blocks."""
+"""Markdown that also reads well as plain text: padded tables, folded code blocks, and texts without any markup."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from goldfold.io.formatting import width
@@ -25,8 +26,19 @@ def folded(title: str, text: str) -> str:
 
 
 def code(text: str, language: str = "") -> str:
-    """Format `text` as a code block."""
-    return f"```{language}\n{text}\n```"
+    """Format `text` as a code block, whose fence is longer than any in the text."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def escaped(text: str) -> str:
+    """A text in which Markdown and HTML mean nothing; pipes are left to tables.
+
+    >>> print(escaped("learning_rate *best* <b>"))
+    learning_rate \\*best\\* \\<b>
+    """
+    text = re.sub(r"([\\`*<~&]|(?<!\w)_|_(?!\w)|^[#>])", r"\\\1", text)
+    return re.sub(r"\](?=[(\[:])", r"]\\", text)
 
 
 def _cell(text: str) -> str:

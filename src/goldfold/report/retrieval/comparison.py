@@ -11,7 +11,7 @@ from pandas import DataFrame
 
 from goldfold.io.files import write_bytes, write_text
 from goldfold.io.formatting import number, relative_change
-from goldfold.report.plotting.markdown import table
+from goldfold.report.plotting.markdown import escaped, table
 from goldfold.report.plotting.row_labels import labels
 from goldfold.report.retrieval.similarities import histogram, median, overlap
 from goldfold.report.retrieval.strips import Answer, Strip, strips
@@ -178,7 +178,7 @@ def _extreme(how: str, found: Compared) -> str:
     """Table of the queries with the largest change; empty if there is none."""
     rows = [
         [
-            f"{row.id}",
+            escaped(f"{row.id}"),
             f"{row.fold}",
             f"{row.right_answers:,} of {row.answers:,}",
             number(row.first),

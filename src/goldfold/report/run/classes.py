@@ -14,7 +14,7 @@ from goldfold.experiment.run_folders import THRESHOLDS
 from goldfold.io.files import read_json
 from goldfold.io.formatting import interval, number, shortened, shortened_apart
 from goldfold.metrics import label_ranks
-from goldfold.report.plotting.markdown import table
+from goldfold.report.plotting.markdown import escaped, table
 from goldfold.report.plotting.style import FOLDS, INK, MUTED, figure, png, styled
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def section(run: Path) -> str:
     ]
     lines = [
         [
-            row["class"],
+            escaped(row["class"]),
             f"{row['positives']:,}",
             _text(row["average_precision"]),
             "-" if np.isnan(row["low"]) else interval((row["low"], row["high"])),

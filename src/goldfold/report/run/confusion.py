@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from goldfold.io.formatting import count, number, shortened, shortened_apart
-from goldfold.report.plotting.markdown import table
+from goldfold.report.plotting.markdown import escaped, table
 from goldfold.report.plotting.style import INK, MUTED, WIDTH, figure, png, styled
 
 if TYPE_CHECKING:
@@ -158,7 +158,13 @@ def section(run: Path) -> str:
         return f"{told}."
     header = ["true class", "predicted class", "rows", "share of true", "share of predicted"]
     lines = [
-        [each.true, each.predicted, f"{each.rows:,}", f"{each.share_of_true:.1%}", f"{each.share_of_predicted:.1%}"]
+        [
+            escaped(each.true),
+            escaped(each.predicted),
+            f"{each.rows:,}",
+            f"{each.share_of_true:.1%}",
+            f"{each.share_of_predicted:.1%}",
+        ]
         for each in wrong.head(LISTED).itertuples()
     ]
     many = len(wrong) > LISTED
@@ -176,7 +182,7 @@ def _by_class(cells: DataFrame) -> str:
     worst = found.sort_values("f1", kind="stable").head(COUNTS)
     lines = [
         [
-            str(name),
+            escaped(str(name)),
             f"{int(each['true']):,}",
             number(each["right"] / each["true"]) if each["true"] else "-",
             number(each["right"] / each["predicted"]) if each["predicted"] else "-",

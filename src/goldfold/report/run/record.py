@@ -13,7 +13,7 @@ from goldfold.experiment.run_folders import BLEND, CALIBRATION, GRADE, REFIT, RE
 from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
 from goldfold.report.ensemble import blends
-from goldfold.report.plotting.markdown import code, folded, table
+from goldfold.report.plotting.markdown import code, escaped, folded, table
 from goldfold.report.retrieval import hash_curves
 from goldfold.report.retrieval import page as retrieval
 from goldfold.report.run import classes, confusion, fits, hidden_scores, interval_text, parameter_groups
@@ -149,10 +149,13 @@ def _findings(findings: Sequence[Mapping[str, str]], checked: Sequence[str], not
     folds: dict[tuple[str, str, str], list[str]] = {}
     for finding in sorted(findings, key=lambda finding: LEVELS.index(finding["level"])):
         folds.setdefault((finding["level"], finding["code"], finding["message"]), []).append(finding["where"])
-    lines = [f"- **{level}** `{name}` ({'; '.join(where)}): {text}" for (level, name, text), where in folds.items()]
+    lines = [
+        f"- **{level}** `{name}` ({escaped('; '.join(where))}): {escaped(text)}"
+        for (level, name, text), where in folds.items()
+    ]
     text = "\n".join(lines) or "No findings."
     looked = [("Checked", ", ".join(checked)), ("Not checked", "; ".join(not_checked))]
-    return "\n\n".join([text, *(f"{how}: {what}." for how, what in looked if what)])
+    return "\n\n".join([text, *(f"{how}: {escaped(what)}." for how, what in looked if what)])
 
 
 def _metrics(metrics: Mapping[str, Any]) -> str:
@@ -188,7 +191,7 @@ def _retrieval(run: Path, metrics: Mapping[str, Any]) -> str:
 def _config(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
     """Keys that differ from the defaults, then all keys."""
     changed = [key for key in config if key not in ("config", "recipe") and config[key] != defaults[key]]
-    lines = [[f"`{key}`", plain(config[key]), plain(defaults[key])] for key in changed]
+    lines = [[f"`{key}`", escaped(plain(config[key])), escaped(plain(defaults[key]))] for key in changed]
     own = table(("key", "value", "default"), lines, left=3) if lines else "All keys have their defaults."
     text = "\n".join(f"{key}: {plain(value)}" for key, value in config.items())
     return f"{own}\n\n{folded(f'All {len(config)} keys', text)}"
@@ -212,7 +215,7 @@ def _reproduce(reproduce: Mapping[str, Any], config: Mapping[str, Any]) -> str:
         **texts,
         **machine_facts(reproduce),
     }
-    return command + "\n\n" + "\n".join(f"- {name}: {text}" for name, text in facts.items())
+    return command + "\n\n" + "\n".join(f"- {name}: {escaped(text)}" for name, text in facts.items())
 
 
 def machine_facts(found: Mapping[str, Any]) -> dict[str, str]:
