@@ -398,7 +398,7 @@ def test_balancing_twice_is_refused_unless_it_is_asked_for():
         {"balanced_sampler": True, "loss": "focal", "focal_alpha": 0.25},
         {"class_weights": "balanced", "loss": "focal", "focal_alpha": 0.25},
     ):
-        with pytest.raises(ValueError, match="set balance_twice=true"):
+        with pytest.raises(ValueError, match="more than once without balance_twice=true"):
             params(**twice)
         assert not without_effect(params(**twice, balance_twice=True))
     for once in ({}, {"balanced_sampler": True}, {"class_weights": "balanced"}, {"loss": "focal", "focal_alpha": 0.1}):
@@ -412,3 +412,33 @@ def test_options_of_the_loss_without_effect_are_told():
     assert "class_weights=balanced weighs" in told["focal_alpha"]
     several = image_classifier.recipe(targets=SEVERAL).params
     assert "positive_weight=balanced" in without_effect(several(balanced_sampler=True))["balanced_sampler"]
+
+
+@pytest.mark.parametrize("recipe", [frozen_backbone.recipe, image_classifier.recipe])
+def test_rows_with_wrong_labels_have_the_largest_losses(recipe, rows, tmp_path):
+    wrong = [7, 31, 44]
+    params = {**(FROZEN if recipe is frozen_backbone.recipe else FINE_TUNED), "balanced_sampler": True, "mixup": 0.1}
+    train = rows[:54].copy()
+    train.loc[wrong, "striped"] = 1 - train.loc[wrong, "striped"]
+    made = recipe("striped", (0, 1))
+    torch.manual_seed(0)
+    plan = made.build(made.params(**params), train, runtime(tmp_path))
+    model = trained(plan)
+    with torch.inference_mode():
+        losses = plan.stages[0].row_losses(model)
+        plain = plan.predict(model, None, train)
+    assert losses.shape == (54,)
+    assert set(np.argsort(-losses)[:3]) == set(wrong)
+    expected = -np.log(np.where(train["striped"] == 1, plain, 1 - plain))
+    if recipe is image_classifier.recipe:  # without views, the image as it is
+        assert np.allclose(losses, expected)
+
+
+@pytest.mark.parametrize("loss", [{"loss": "bce", "positive_weight": "balanced"}, {"loss": "focal"}, {"loss": "asl"}])
+def test_the_losses_of_rows_with_several_labels_are_parts_of_the_mean(loss, labeled, tmp_path):
+    made = frozen_backbone.recipe(targets=SEVERAL)
+    plan = made.build(made.params(**TINY, **loss, batch_size=len(labeled)), labeled, runtime(tmp_path))
+    stage, model = plan.stages[0], plan.model.eval()
+    with torch.inference_mode():
+        (mean,) = stage.losses(model, next(iter(stage.batches(0)))).values()
+        assert stage.row_losses(model).mean() == pytest.approx(mean.item(), rel=1e-5)

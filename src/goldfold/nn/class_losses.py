@@ -30,8 +30,11 @@ def cross_entropy(
     weights: w, (classes,); None: 1. smoothing: e in [0, 1), with which q is 1 - e at the label and e / classes
     everywhere. reduction: none returns the (n,) losses of rows, times their weights.
     """
-    own = None if weights is None else weights.to(logits)
-    return F.cross_entropy(logits, labels, weight=own, label_smoothing=smoothing, reduction=reduction)
+    if weights is None:
+        return F.cross_entropy(logits, labels, label_smoothing=smoothing, reduction=reduction)
+    dtype = torch.promote_types(logits.dtype, torch.float32)  # of autocast's half precision, torch's losses are float32
+    own = weights.to(logits.device, dtype)
+    return F.cross_entropy(logits.to(dtype), labels, weight=own, label_smoothing=smoothing, reduction=reduction)
 
 
 def focal(

@@ -99,7 +99,16 @@ def _stage(params: FrozenBackboneParams, features: Tensor, labels: np.ndarray, s
         losses=partial(_losses, loss=targets.loss(params, labels)),
         optimizer=partial(_optimizer, params),
         schedule=schedules.create(params.schedule, params.warmup),
+        row_losses=partial(_row_losses, features, samples[1], targets.row_losses(params, labels)),
     )
+
+
+def _row_losses(
+    features: Tensor, labels: Tensor, loss: Callable[[Tensor, Tensor], Tensor], model: nn.Module
+) -> np.ndarray:
+    """Return the losses of the training rows, float64 (n,), each a mean over its views. labels: of every view."""
+    logits = model(features).flatten(0, 1).cpu().double()
+    return loss(logits, labels.cpu()).reshape(features.shape[:2]).mean(1).numpy()
 
 
 def _losses(model: nn.Module, batch: tuple[Any, ...], loss: Loss) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -135,6 +135,9 @@ def _build(
         losses=partial(_losses, loss=targets.loss(params, labels)),
         optimizer=partial(_optimizer, params),
         schedule=schedules.create(params.schedule, params.warmup),
+        row_losses=partial(
+            _row_losses, params, pixels, gray, tuple(rows["path"]), labels, targets.row_losses(params, labels)
+        ),
     )
     return Plan(model=model, stages=[stage], predict=partial(_predict, params, pixels, gray, targets))
 
@@ -260,11 +263,36 @@ def _predict(
     rows: DataFrame,
 ) -> np.ndarray:
     """Return probabilities, float64, as `targets.predictions` says."""
-    paths = tuple(rows["path"])
-    kept, device = pixels(paths), next(model.parameters()).device
+    paths, device = tuple(rows["path"]), next(model.parameters()).device
     parts = []
-    for part in batches.prediction_batches(len(paths), params.batch_size, params.image_size, device):
-        chunk = reading.load_resized(paths[part], params.image_size, gray) if kept is None else kept[part]
-        views = make_views(torch.from_numpy(chunk).to(device), params.views)
+    for _, chunk in _chunks(params, pixels, gray, paths, device):
+        views = make_views(chunk, params.views)
         parts.append(torch.stack([targets.probabilities(model(view).cpu().double()) for view in views]).mean(0))
     return targets.predictions(torch.cat(parts).numpy())  # in float32 probabilities near 1 would be ties
+
+
+def _chunks(
+    params: ImageClassifierParams, pixels: Pixels, gray: bool, paths: tuple[Path, ...], device: torch.device
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the pixels of successive rows on the device, as many as a forward pass takes."""
+    kept = pixels(paths)
+    for part in batches.prediction_batches(len(paths), params.batch_size, params.image_size, device):
+        chunk = reading.load_resized(paths[part], params.image_size, gray) if kept is None else kept[part]
+        yield part, torch.from_numpy(chunk).to(device)
+
+
+def _row_losses(
+    params: ImageClassifierParams,
+    pixels: Pixels,
+    gray: bool,
+    paths: tuple[Path, ...],
+    labels: np.ndarray,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    model: nn.Module,
+) -> np.ndarray:
+    """Return the losses of the training rows, float64 (n,), of their images as they are."""
+    device, known = next(model.parameters()).device, torch.from_numpy(labels)
+    found = [
+        loss(model(chunk).cpu().double(), known[part]) for part, chunk in _chunks(params, pixels, gray, paths, device)
+    ]
+    return torch.cat(found).numpy()

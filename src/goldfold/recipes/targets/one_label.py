@@ -61,9 +61,7 @@ class ClassLossParams(Params):
         }
         names = [name for name, wanted in used.items() if wanted]
         if len(names) > 1 and not self.balance_twice:
-            raise ValueError(
-                f"{' and '.join(names)} balance the classes more than once: choose one, or set balance_twice=true"
-            )
+            raise ValueError(f"{' and '.join(names)} balance the classes more than once without balance_twice=true")
         return self
 
 
