@@ -104,3 +104,13 @@ def test_balanced_batches_are_the_same_from_memory_and_from_a_dataset(workers) -
     drawn = torch.cat([positions for _, positions in from_dataset])
     assert torch.equal(drawn, torch.cat([positions for (positions,) in in_memory]))
     assert np.array_equal(drawn.numpy(), batches.balanced_order(7, 3, RARE))
+
+
+def test_processes_together_draw_the_balanced_batches_of_one(monkeypatch) -> None:
+    def parts(rank: int, world_size: int) -> list[list[int]]:
+        monkeypatch.setattr(batches, "rank_and_world_size", lambda: (rank, world_size))
+        maker = batches.in_memory((torch.arange(1000),), 50, 3, balance=RARE)
+        return [sorted(positions.tolist()) for (positions,) in maker(1)]
+
+    together = [sorted(first + second) for first, second in zip(parts(0, 2), parts(1, 2), strict=True)]
+    assert together == parts(0, 1)
