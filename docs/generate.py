@@ -49,6 +49,7 @@ def models() -> dict[str, type[BaseModel]]:
     from goldfold.recipes.patch_library_params import PatchLibraryParams
     from goldfold.recipes.segmenter import SegmenterParams
     from goldfold.recipes.tabular import TabularParams
+    from goldfold.recipes.targets.one_label import ClassLossParams
     from goldfold.recipes.targets.several_labels import LabelLossParams
     from goldfold.retrieval.parameters import EmbedderParams
     from goldfold.retrieval.prompts.parameters import PromptedEmbedderParams
@@ -59,6 +60,7 @@ def models() -> dict[str, type[BaseModel]]:
         "loop": LoopOptions,
         "image_classifier": ImageClassifierParams,
         "frozen_backbone": FrozenBackboneParams,
+        "one_label": ClassLossParams,
         "several_labels": LabelLossParams,
         "fusion": FusionParams,
         "segmenter": SegmenterParams,

@@ -47,6 +47,7 @@ from goldfold.trust.audits.order import order_tells_target, time_behind_folds, t
 from goldfold.trust.audits.predictions import batch_dependent_predictions, doubtful_labels
 from goldfold.trust.audits.scores import (
     below_untrained,
+    first_epoch_best,
     pooled_apart,
     proxy_only,
     selected_on_scored_fold,
@@ -77,6 +78,7 @@ __all__ = [
     "doubtful_labels",
     "drifting_columns",
     "findings_of",
+    "first_epoch_best",
     "images_and_masks",
     "label_in_path",
     "learning_rates",
