@@ -37,7 +37,7 @@ def network() -> nn.Module:
 
 
 def plan() -> Plan:
-    """A classifier of two clouds with three wrong labels, whose batches repeat rows; its losses of rows draw numbers."""
+    """A classifier of two clouds with three wrong labels; batches repeat rows, and losses of rows draw numbers."""
 
     def row_losses(model: nn.Module) -> np.ndarray:
         torch.rand(7)
