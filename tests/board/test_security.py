@@ -192,6 +192,14 @@ def test_one_user_cannot_begin_endless_uploads(board, monkeypatch):
     assert [answer.status_code for answer in answers[-2:]] == [200, 429]
 
 
+def test_one_user_cannot_announce_endless_bytes(board):
+    login = add_user(board.project, "large")
+    about = {**OF, "contentLength": uploads.LARGEST, "fileName": "a.csv"}
+    answers = [board.call("StartSubmissionUpload", login, **about).status_code for _ in range(5)]
+    assert answers == [200] * 4 + [429]
+    assert board.call("StartSubmissionUpload", **OF, contentLength=1, fileName="a.csv").status_code == 200
+
+
 def test_what_was_abandoned_is_removed_and_what_was_submitted_stays(project):
     board = open_board(project / "board")
     with board.writing() as session:
