@@ -24,7 +24,7 @@ def whole(tmp_path_factory):
     with board.writing() as session:
         for number in range(300):
             of = {"slug": "s", "user_id": user.id, "description": "x" * 100, "file_name": "a", "size": 1}
-            session.add(Submission(**of, token=f"{number}", date="2001"))
+            session.add(Submission(**of, token=f"{number}", date="2001-01-01T00:00:00.000Z"))
     with board.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     board.engine.dispose()
@@ -47,6 +47,8 @@ DAMAGE = {
     "text": lambda data: b"id,sum\n1,2\n" * 1000,
     "a zip": lambda data: b"PK\x03\x04" + data,
     "zeros": lambda data: bytes(len(data)),
+    "a changed time": lambda data: data.replace(b"2001-01", b"2001:01", 1),
+    "a changed letter": lambda data: data.replace(b"xxx", b"x\xffx", 1),
 }
 
 

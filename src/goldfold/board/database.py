@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 from sqlalchemy import Engine, ForeignKey, create_engine, event, select
@@ -17,6 +19,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 from goldfold.errors import GoldfoldError
 
 PENDING, COMPLETE, ERROR = "PENDING", "COMPLETE", "ERROR"  # Kaggle's words
+TIMES = {"date", "deadline", "added"}  # columns that pages show
 SMALLEST = 512  # bytes of an SQLite page
 
 
@@ -160,6 +163,8 @@ def open_board(folder: Path) -> Board:
         raise _damaged(path, str(error.orig)) from error
     except DatabaseError as error:
         raise _damaged(path, str(error.orig)) from error
+    except (ValueError, TypeError) as error:  # of a cell
+        raise _damaged(path, str(error)) from error
     return Board(folder, engine)
 
 
@@ -173,7 +178,15 @@ def _create_or_check(engine: Engine, path: Path) -> None:
             raise _damaged(path, str(fault))
         Table.metadata.create_all(connection)
         for table in Table.metadata.sorted_tables:
-            connection.execute(select(table)).all()
+            _check_times(connection.execute(select(table)).mappings())
+
+
+def _check_times(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Raise a ValueError or TypeError at a time that is none, as in a row whose bytes were changed."""
+    for row in rows:
+        for name in TIMES & row.keys():
+            if row[name]:
+                datetime.fromisoformat(row[name])
 
 
 def _is_full_or_locked(error: OperationalError) -> bool:
