@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
-from sqlalchemy import Engine, ForeignKey, create_engine, event, select
+from sqlalchemy import Engine, ForeignKey, RowMapping, create_engine, event, select
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
@@ -181,7 +180,7 @@ def _create_or_check(engine: Engine, path: Path) -> None:
             _check_times(connection.execute(select(table)).mappings())
 
 
-def _check_times(rows: Iterable[Mapping[str, Any]]) -> None:
+def _check_times(rows: Iterable[RowMapping]) -> None:
     """Raise a ValueError or TypeError at a time that is none, as in a row whose bytes were changed."""
     for row in rows:
         for name in TIMES & row.keys():
