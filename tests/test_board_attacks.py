@@ -174,7 +174,7 @@ def few_files(board: Served) -> Iterator[None]:
 
 def sockets(board: Served, count: int, head: bytes, piece: bytes, seconds: float) -> str:
     """Open connections, send `head` on each, then a `piece` a second; how many the board has closed."""
-    place, closed = urlsplit(board.address), set()
+    place = urlsplit(board.address)
     with ExitStack() as stack:
         made = []
         for _ in range(count):
@@ -184,12 +184,21 @@ def sockets(board: Served, count: int, head: bytes, piece: bytes, seconds: float
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             time.sleep(1)
-            for number, each in enumerate(made):
-                try:
+            for each in made:
+                with suppress(OSError):
                     each.sendall(piece)
-                except OSError:
-                    closed.add(number)
-    return f"{len(closed)} of {count} closed"
+        return f"{sum(map(is_closed, made))} of {count} closed"
+
+
+def is_closed(client: socket.socket) -> bool:
+    """Whether the other side has closed a connection on which it has sent nothing."""
+    client.setblocking(False)
+    try:
+        return client.recv(1) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 SOCKETS = {

@@ -38,14 +38,8 @@ def impatient(tmp_path, monkeypatch):
     board, ready = open_board(tmp_path), threading.Event()
     app = application(board, Scoring(board, ["false"]))
     listening = socket.create_server(("127.0.0.1", 0))
-    server = connections.Server(uvicorn.Config(app, http=connections.Connection, log_level="error"), "")
-    started = server.startup
-
-    async def startup(sockets=None):
-        await started(sockets)
-        ready.set()
-
-    server.startup = startup
+    config = uvicorn.Config(app, http=connections.Connection, log_level="error")
+    server = connections.Server(config, ready.set)
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
     assert ready.wait(30)

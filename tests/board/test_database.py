@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sqlite3
 
@@ -9,7 +10,7 @@ import pytest
 from error_codes import raises_code
 
 from goldfold.board import users
-from goldfold.board.database import Board, Submission, open_board
+from goldfold.board.database import Board, Submission, User, open_board
 from goldfold.board.hosted import host_competition
 from goldfold.cli.main import main
 from goldfold.experiment.workspace import Workspace
@@ -23,7 +24,7 @@ def whole(tmp_path_factory):
     with board.writing() as session:
         for number in range(300):
             of = {"slug": "s", "user_id": user.id, "description": "x" * 100, "file_name": "a", "size": 1}
-            session.add(Submission(**of, token=f"{number}", date="2001"))
+            session.add(Submission(**of, token=f"{number}", date="2001-01-01T00:00:00.000Z"))
     with board.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     board.engine.dispose()
@@ -46,6 +47,8 @@ DAMAGE = {
     "text": lambda data: b"id,sum\n1,2\n" * 1000,
     "a zip": lambda data: b"PK\x03\x04" + data,
     "zeros": lambda data: bytes(len(data)),
+    "a changed time": lambda data: data.replace(b"2001-01", b"2001:01", 1),
+    "a changed letter": lambda data: data.replace(b"xxx", b"x\xffx", 1),
 }
 
 
@@ -70,6 +73,20 @@ def test_a_folder_in_its_place_is_named(tmp_path):
     (tmp_path / "board.sqlite").mkdir()
     with raises_code("board_unreadable", "board.sqlite"):
         open_board(tmp_path)
+
+
+def test_what_is_damaged_or_full_while_it_is_open_is_an_error_of_the_file(whole, tmp_path):
+    board = open_board(shutil.copytree(whole, tmp_path / "board"))
+    with board.writing() as session:
+        pages = session.connection().exec_driver_sql("PRAGMA page_count").scalar()
+        session.connection().exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(OSError, match="full") as full, board.writing() as session:
+        session.add(User(name="n" * 10**5, team="t", key_hash="", created=""))
+    assert (full.value.errno, full.value.filename) == (errno.ENOSPC, str(board.folder / "board.sqlite"))
+    (board.folder / "board.sqlite").write_bytes(b"x" * 10**5)
+    board.engine.dispose()
+    with pytest.raises(OSError, match="not a database"), board.reading() as session:
+        session.get(Submission, 1)
 
 
 def test_a_whole_board_opens_again(whole):

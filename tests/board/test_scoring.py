@@ -133,6 +133,11 @@ def test_teams_take_turns(board):
     assert queue.take(slow=False) is None, "each team has a file in this lane"
     queue.give_back(first, slow=True)
     assert queue.take(slow=True)[0].ref == first
+    queue.give_back(second, slow=False)
+    refs.append(submitted(board, one, rows(1.0)))
+    with board.writing() as session:
+        session.execute(update(Submission).where(Submission.ref == second).values(status="COMPLETE"))
+    assert queue.take(slow=False)[0].ref == refs[-1], "the other team has a slow file"
     assert queue.take(slow=False)[0].ref == refs[1]
     with board.writing() as session:
         session.execute(update(Submission).where(Submission.ref.in_(refs)).values(status="ERROR"))

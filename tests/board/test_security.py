@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import gzip
 import io
 import json
+import lzma
+import pickle
 import zipfile
 from collections import Counter
 from contextlib import suppress
+from pathlib import Path
 
 import hypothesis
+import numpy as np
 import pytest
 import requests
 import schemathesis
@@ -52,6 +57,7 @@ NAMES = [
     ".",
     "",
 ]
+PLAIN = {"solution.csv", "usage.csv", "..%2fprivate%2fsolution.csv", "deep"}  # names of files without a path
 JSON = {"Content-Type": "application/json"}
 SLUGS = [SLUG, "..", f"{SLUG}/private", f"../competitions/{SLUG}", "%2e%2e", ""]
 
@@ -186,6 +192,14 @@ def test_one_user_cannot_begin_endless_uploads(board, monkeypatch):
     assert [answer.status_code for answer in answers[-2:]] == [200, 429]
 
 
+def test_one_user_cannot_announce_endless_bytes(board):
+    login = add_user(board.project, "large")
+    about = {**OF, "contentLength": uploads.LARGEST, "fileName": "a.csv"}
+    answers = [board.call("StartSubmissionUpload", login, **about).status_code for _ in range(5)]
+    assert answers == [200] * 4 + [429]
+    assert board.call("StartSubmissionUpload", **OF, contentLength=1, fileName="a.csv").status_code == 200
+
+
 def test_what_was_abandoned_is_removed_and_what_was_submitted_stays(project):
     board = open_board(project / "board")
     with board.writing() as session:
@@ -239,3 +253,49 @@ def test_odd_heads_make_no_internal_error(board):
         for place in ("/", f"/competitions/{SLUG}", f"/data/{SLUG}/file/test.csv"):
             answer = requests.get(board.address + place, headers=head, auth=board.login, timeout=60)
             assert answer.status_code < 500, (head, place)
+
+
+class Planted:
+    """Leaves a file where it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
+def pickles(mark: Path) -> dict[str, bytes]:
+    """File name -> a file that plants `mark` in any reader that unpickles it."""
+    arrays, plain = io.BytesIO(), pickle.dumps(Planted(mark))
+    np.save(arrays, np.array([Planted(mark)], dtype=object), allow_pickle=True)
+    found = {f"protocol {protocol}.pkl": pickle.dumps(Planted(mark), protocol) for protocol in range(6)}
+    packed = {"a.csv.gz": gzip.compress(plain), "a.csv.bz2": bz2.compress(plain), "a.csv.xz": lzma.compress(plain)}
+    zips = {f"{name}.zip": zipped({name: plain}) for name in ("a.csv", "a.pkl", "data.pkl")}
+    return {**found, **packed, **zips, "a.npy": arrays.getvalue()}
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in members.items():
+            file.writestr(name, data)
+    return made.getvalue()
+
+
+def test_no_file_runs_anything_or_leaves_its_place(board):
+    """Pickles in many forms, and zips of whose names each is a place that the sender would like."""
+    mark, login = board.project / "planted", add_user(board.project, "hostile")
+    assert pickle.loads(pickle.dumps(Planted(mark))) is None
+    mark.unlink()  # which shows that a pickle plants it
+    files = pickles(mark) | {f"{number}.zip": zipped({name or "/": rows(1.0)}) for number, name in enumerate(NAMES)}
+    files |= {"two.zip": zipped({"a.csv": rows(1.0), "../../private/solution.csv": rows(1.0)}), "empty.zip": zipped({})}
+    kept = {path for path in board.project.rglob("*") if "uploads" not in path.parts}
+    refs = [board.submit(data, auth=login) for data in files.values()]
+    found = [board.scored(ref, login) for ref in refs]
+    plain = [name for name, each in zip(files, found, strict=True) if each["status"] == "COMPLETE"]
+    assert plain == [f"{NAMES.index(name)}.zip" for name in NAMES if name in PLAIN], "the others have a path"
+    assert not [each for each in found if any(secret.decode() in str(each) for secret in SECRETS)]
+    assert not [each for each in found if str(board.project) in str(each)]
+    assert not mark.exists()
+    assert {path for path in board.project.rglob("*") if "uploads" not in path.parts} == kept

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock
-from sqlalchemy import Engine, ForeignKey, create_engine, event, select
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy import Engine, ForeignKey, RowMapping, create_engine, event, select
+from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from goldfold.errors import GoldfoldError
 
 PENDING, COMPLETE, ERROR = "PENDING", "COMPLETE", "ERROR"  # Kaggle's words
+TIMES = {"date", "deadline", "added"}  # columns that pages show
 SMALLEST = 512  # bytes of an SQLite page
 
 
@@ -101,17 +104,37 @@ class Board:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """Session for reading; its objects stay usable after the block."""
-        with Session(self.engine, expire_on_commit=False) as session:
+        """Session for reading; its objects stay usable after the block. Raises OSError as `writing`."""
+        with self._as_os_error(), Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """Session for one transaction without other writers; on disk after the block, undone if it raises."""
+        """Session for one transaction without other writers; on disk after the block, undone if it raises.
+
+        Raises:
+            OSError: the disk is full, or the database cannot be read.
+        """
         engine = self.engine.execution_options(begin="BEGIN IMMEDIATE")
         # waiting processes poll in SQLite; threads of one process wait for this lock instead, without delay
-        with self._writes, Session(engine, expire_on_commit=False) as session, session.begin():
+        with (
+            self._as_os_error(),
+            self._writes,
+            Session(engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
+
+    @contextmanager
+    def _as_os_error(self) -> Iterator[None]:
+        """Errors of the database's file as those of any other file, with its name."""
+        try:
+            yield
+        except IntegrityError:
+            raise
+        except DatabaseError as error:
+            number = errno.ENOSPC if "is full" in str(error.orig) else errno.EIO
+            raise OSError(number, str(error.orig), str(self.folder / "board.sqlite")) from error
 
 
 def open_board(folder: Path) -> Board:
@@ -139,11 +162,13 @@ def open_board(folder: Path) -> Board:
         raise _damaged(path, str(error.orig)) from error
     except DatabaseError as error:
         raise _damaged(path, str(error.orig)) from error
+    except (ValueError, TypeError) as error:  # of a cell
+        raise _damaged(path, str(error)) from error
     return Board(folder, engine)
 
 
 def _create_or_check(engine: Engine, path: Path) -> None:
-    """Create the tables of a new board; of an old one, read its structure and ask for each column."""
+    """Create the tables of a new board; of an old one, read its structure and all its rows."""
     if path.exists() and path.stat().st_size < SMALLEST:  # SQLite would take it for a new one
         raise _damaged(path, f"it has {path.stat().st_size} bytes")
     with engine.execution_options(begin="BEGIN IMMEDIATE").begin() as connection:
@@ -152,7 +177,15 @@ def _create_or_check(engine: Engine, path: Path) -> None:
             raise _damaged(path, str(fault))
         Table.metadata.create_all(connection)
         for table in Table.metadata.sorted_tables:
-            connection.execute(select(table).limit(1)).all()
+            _check_times(connection.execute(select(table)).mappings())
+
+
+def _check_times(rows: Iterable[RowMapping]) -> None:
+    """Raise a ValueError or TypeError at a time that is none, as in a row whose bytes were changed."""
+    for row in rows:
+        for name in TIMES & row.keys():
+            if row[name]:
+                datetime.fromisoformat(row[name])
 
 
 def _is_full_or_locked(error: OperationalError) -> bool:

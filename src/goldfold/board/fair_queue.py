@@ -49,8 +49,9 @@ class FairQueue:
             (self.slow.add if slow else self.slow.discard)(ref)
 
     def _next(self, pending: Sequence[Waiting], slow: bool) -> Waiting | None:
-        """The oldest file of the team whose latest turn is the longest ago."""
+        """The oldest file of the team whose latest turn is the longest ago; teams with a slow file come last."""
         busy = {user for ref, user in self.running.items() if (ref in self.slow) == slow}
         free = [(ref, user) for ref, user in pending if (ref in self.slow) == slow]
         free = [(ref, user) for ref, user in free if ref not in self.running and user not in busy]
-        return min(free, key=lambda each: (self.turns.get(each[1], -1), each[0]), default=None)
+        last = {user for ref, user in pending if ref in self.slow}
+        return min(free, key=lambda each: (each[1] in last, self.turns.get(each[1], -1), each[0]), default=None)

@@ -16,6 +16,6 @@ def refusal(status: int, message: str) -> HTTPException:
 
 def of_storage(error: Exception) -> HTTPException:
     """Refusal for an error of the disk or the database; its text is for the host, not for the client."""
-    if (isinstance(error, OSError) and error.errno in FULL) or "disk is full" in str(error):
+    if isinstance(error, OSError) and error.errno in FULL:
         return refusal(507, "The board's disk is full: nothing was recorded, try again later")
     return refusal(503, "The board cannot store or read this now: nothing was recorded, try again later")

@@ -60,7 +60,7 @@ def serve(folder: Path, bind: str, port: int, host_names: Collection[str] = ()) 
         server_header=False,
         proxy_headers=False,
     )
-    Server(config, f"board at {address}").run(sockets=[listening])
+    Server(config, lambda: print(f"board at {address}", flush=True)).run(sockets=[listening])
 
 
 def _refuse_strangers(board: Board, bind: str) -> None:

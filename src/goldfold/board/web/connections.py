@@ -12,7 +12,7 @@ import logging
 import resource
 import socket
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -83,11 +83,11 @@ class Connection(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """Server that prints a line once it is ready, and closes connections that keep it waiting for too long."""
+    """Server that calls `ready` once it is, and closes connections that keep it waiting for too long."""
 
-    def __init__(self, config: uvicorn.Config, sentence: str) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
-        self.sentence = sentence
+        self.ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup([])
@@ -97,7 +97,7 @@ class Server(uvicorn.Server):
         self.working = [asyncio.create_task(self._accept(listening)) for listening in sockets or ()]
         self.working.append(asyncio.create_task(self._sweep()))
         asyncio.get_running_loop().set_exception_handler(_in_one_line)
-        print(self.sentence, flush=True)
+        self.ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         *accepting, sweeping = self.working
