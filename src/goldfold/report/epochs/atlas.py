@@ -14,6 +14,7 @@ from goldfold.report.plotting.canvas import BOLD, HEADING, PAGE, TEXT, TITLE, Ra
 from goldfold.report.plotting.style import FOLDS, INK, MUTED
 
 ALARM, CHOSEN = "#b5402f", FOLDS[0]
+OUTLINE = FOLDS[4]  # light blue, which no heatmap has
 COLORS = {"normal": FOLDS[2], "anomalous": FOLDS[5], "": MUTED}
 MARGIN, GAP, GUTTER = 14, 4, 26  # pixels: page margin, between tiles, between groups side by side
 EDGE = 10  # pixels of the colored edge of a group and the space beside it
@@ -25,16 +26,19 @@ class Probes:
     """Images whose outputs are shown at every epoch.
 
     ids, labels: captions of each image. images: (k, h, w, 3) float in [0, 1]. anomalous: whether each image shows a
-    defect, used to group them; None if unknown.
+    defect, used to group them; None if unknown. masks: the true defect of each image, bool (height, width) of any size,
+    which is outlined; None if unknown.
     """
 
     ids: Sequence[str]
     labels: Sequence[str]
     images: np.ndarray
     anomalous: Sequence[bool] | None = None
+    masks: Sequence[np.ndarray] | None = None
 
     def __post_init__(self) -> None:
-        counts = [len(each) for each in (self.ids, self.labels, self.images, self.anomalous) if each is not None]
+        known = (self.ids, self.labels, self.images, self.anomalous, self.masks)
+        counts = [len(each) for each in known if each is not None]
         if min(counts) == 0 or min(counts) < max(counts) or self.images.shape[3:] != (3,):
             raise GoldfoldError(
                 "probes_not_aligned",
@@ -111,7 +115,7 @@ def epoch_page(
     columns = _columns(probes)
     width = (PAGE - 2 * MARGIN - (len(columns) - 1) * GUTTER) // len(columns)
     body = hstack([_column(probes, epoch, ranges, column, width) for column in columns], gap=GUTTER)
-    page = vstack([_head(epoch, ranges, chosen or {}), body], gap=BETWEEN)
+    page = vstack([_head(probes, epoch, ranges, chosen or {}), body], gap=BETWEEN)
     return canvas.png(framed(page, PAGE))
 
 
@@ -156,8 +160,8 @@ def _columns(probes: Probes) -> list[tuple[str, list[int]]]:
     return [(name, members[:half]), (name, members[half:])]
 
 
-def _head(epoch: Epoch, ranges: Mapping[str, Range], chosen: Mapping[str, int]) -> np.ndarray:
-    """Title with alarms, the rules that select the epoch, its facts, and the legend of the heatmaps."""
+def _head(probes: Probes, epoch: Epoch, ranges: Mapping[str, Range], chosen: Mapping[str, int]) -> np.ndarray:
+    """Title with alarms, the rules that select the epoch, its facts, and the legends of heatmaps and outlines."""
     width = PAGE - 2 * MARGIN
     title = text_line(epoch.title, width, size=TITLE, weight=BOLD)
     alarms = [canvas.pill(alarm, canvas.text_width(alarm, TEXT) + 12, ALARM) for alarm in epoch.alarms]
@@ -167,7 +171,7 @@ def _head(epoch: Epoch, ranges: Mapping[str, Range], chosen: Mapping[str, int]) 
         lines.append(text_line(f"selected by {', '.join(rules)}", width, color=CHOSEN, weight=BOLD))
     lines.append(canvas.wrapped_text([f"{name} {digits(value)}" for name, value in epoch.facts.items()], width))
     shown = {name: ranges[name] for name, values in epoch.pictures.items() if values.ndim == 3}
-    lines.append(canvas.heat_legend(shown, striped([epoch])))
+    lines += [canvas.heat_legend(shown, striped([epoch])), outline_legend(probes)]
     return vstack((line for line in lines if line.size), gap=3)
 
 
@@ -184,7 +188,8 @@ def _column(
     header = hstack((canvas.centered(text_line(name, side, color=MUTED), 18, side) for name in names), gap=GAP)
     cells = []
     for probe in members:
-        drawn = [canvas.tile(probes.images[probe], size), *tiles(epoch, ranges, probe, size)]
+        drawn = [outlined(probes, probe, canvas.tile(probes.images[probe], size))]
+        drawn += [outlined(probes, probe, each) for each in tiles(epoch, ranges, probe, size)]
         row = hstack((canvas.centered(each, size[0], side) for each in drawn), gap=GAP)
         name = label(probes, probe, group, inside * 2 // 3)
         left = inside - name.shape[1] - 8
@@ -210,8 +215,20 @@ def edged(part: np.ndarray, group: str) -> np.ndarray:
 
 
 def label(probes: Probes, probe: int, group: str, max_width: int) -> np.ndarray:
-    """Label of an image in the color of its group."""
-    return text_line(probes.labels[probe], max_width, weight=BOLD, color=COLORS[group] if group else INK)
+    """Label of an image in the color of its group; different labels stay different where they are cut."""
+    text = canvas.apart(probes.labels, max_width, weight=BOLD)[probe]
+    return text_line(text, max_width, weight=BOLD, color=COLORS[group] if group else INK)
+
+
+def outlined(probes: Probes, probe: int, part: np.ndarray) -> np.ndarray:
+    """A tile of an image or of its outputs with the outline of the true defect, if masks are known."""
+    return part if probes.masks is None else canvas.outlined(part, probes.masks[probe], OUTLINE)
+
+
+def outline_legend(probes: Probes) -> np.ndarray:
+    """What the outlines mean; empty without masks."""
+    text = "blue outline: true defect"
+    return text_line(text, PAGE // 2, color=OUTLINE) if probes.masks is not None else blank(0, 1)
 
 
 def score_texts(epoch: Epoch, probe: int) -> list[str]:

@@ -102,7 +102,7 @@ def _title(
     heats = {name: ranges[name] for name, values in shown[0].pictures.items() if values.ndim == 3}
     line = text_line(title, max_width, size=TITLE, weight=BOLD)
     legend = canvas.heat_legend(heats, atlas.striped(shown))
-    return vstack([line, canvas.wrapped_text(notes, max_width), legend], gap=3)
+    return vstack([line, canvas.wrapped_text(notes, max_width), legend, atlas.outline_legend(probes)], gap=3)
 
 
 def _lanes(flags: Mapping[int, str], width: int) -> np.ndarray:
@@ -162,13 +162,17 @@ def _probe(
 ) -> np.ndarray:
     """One image at every epoch: the pictures one below the other, then the first score."""
     size = canvas.fit_size(probes.images.shape[1:], 3 * width // 2, width)
-    stacks = [_stack(atlas.tiles(epoch, ranges, probe, size), width) for epoch in shown]
+    outputs = [
+        [atlas.outlined(probes, probe, each) for each in atlas.tiles(epoch, ranges, probe, size)] for epoch in shown
+    ]
+    stacks = [_stack(each, width) for each in outputs]
     names = [
         atlas.label(probes, probe, group, INPUT),
         text_line(canvas.apart(probes.ids, INPUT)[probe], INPUT, color=MUTED),
     ]
     height = max(MIN_INPUT, stacks[0].shape[0] - sum(name.shape[0] for name in names))
     image = canvas.tile(probes.images[probe], canvas.fit_size(probes.images.shape[1:], height, INPUT))
+    image = atlas.outlined(probes, probe, image)
     row = hstack([vstack([*names, image, blank(0, INPUT)]), *stacks], gap=GAP)
     score = next(iter(shown[0].scores), None)
     if score is None:

@@ -67,12 +67,14 @@ def _draw_images(
 def _probes(competition: Competition, rows: DataFrame) -> atlas.Probes:
     targets = competition.targets
     answers, ids = rows[targets[0]], [str(each) for each in rows["id"]]
-    images = photographs.read_all(rows["path"].tolist(), ids, private=competition.private_images, side=SIDE)
+    private = competition.private_images
+    images = photographs.read_all(rows["path"].tolist(), ids, private=private, side=SIDE)
     return atlas.Probes(
         ids=ids,
         labels=labels(rows, targets[:1] if competition.metric.retrieval else targets),
         images=np.stack(images) / 255,
         anomalous=(answers > 0).tolist() if answers.dtype.kind in "biuf" and answers.between(0, 1).all() else None,
+        masks=photographs.defects(rows, private=private),
     )
 
 

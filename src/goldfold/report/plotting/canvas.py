@@ -110,9 +110,9 @@ def shortened(text: str, max_width: int, size: int = TEXT, weight: int = PLAIN) 
     return kept
 
 
-def apart(texts: Sequence[str], max_width: int, size: int = TEXT) -> list[str]:
+def apart(texts: Sequence[str], max_width: int, size: int = TEXT, weight: int = PLAIN) -> list[str]:
     """Cut each text to `max_width` pixels so that different texts stay different."""
-    return shortened_apart(texts, lambda text: shortened(text, max_width, size))
+    return shortened_apart(texts, lambda text: shortened(text, max_width, size, weight))
 
 
 def wrapped_text(pieces: Sequence[str], max_width: int) -> np.ndarray:
@@ -160,6 +160,14 @@ def tile(values: np.ndarray, size: Size, value_range: Range = (0.0, 1.0)) -> np.
     return drawn
 
 
+def outlined(part: np.ndarray, mask: np.ndarray, color: str) -> np.ndarray:
+    """A part with the outline of a mask, bool (h, w), stretched over it; regions below one pixel are outlined, too."""
+    inside = (_resize(mask.astype(np.float32), part.shape[:2]) > 0).astype(np.uint8)
+    around = cv2.dilate(inside, np.ones((3, 3), np.uint8))  # beside the region, so that it is not painted over
+    regions, _ = cv2.findContours(around, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(part.copy(), regions, -1, rgb(color), 1)
+
+
 def _resize(values: np.ndarray, size: Size) -> np.ndarray:
     shrinks = size[0] * size[1] < values.shape[0] * values.shape[1]
     return cv2.resize(values, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
@@ -182,11 +190,11 @@ def stripes(size: Size) -> np.ndarray:
     return np.array(STRIPES, np.uint8)[(down + across) // STRIPE % 2]
 
 
-def heat_legend(ranges: Mapping[str, Range], striped: bool) -> np.ndarray:
-    """Draw a color bar for each heatmap; striped: explain the stripes too."""
+def heat_legend(ranges: Mapping[str, Range], striped: bool, shared: str = "same scale at every epoch") -> np.ndarray:
+    """Draw a color bar for each heatmap; striped: explain the stripes too; shared: where the scale is the same."""
     ramp = np.broadcast_to(heat_colors()[np.linspace(0, 255, RAMP, dtype=int)], (TEXT, RAMP, 3))
     entries = [
-        [_muted(f"{name}  {digits(low)}"), ramp, _muted(f"{digits(high)} and above; same scale at every epoch")]
+        [_muted(f"{name}  {digits(low)}"), ramp, _muted(f"{digits(high)} and above; {shared}")]
         for name, (low, high) in ranges.items()
     ]
     if striped:

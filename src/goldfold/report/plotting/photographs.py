@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from goldfold.images import reading
+from goldfold.images import masks, reading
 from goldfold.report.plotting import canvas
 from goldfold.report.plotting.style import FAINT, MUTED
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 SIDE = 192  # pixels of a tile
 MARGIN = 8  # of them beside its text
@@ -37,6 +41,17 @@ def read_all(
     """Read the images of several rows as `read`; on tiles long names are cut so that different ones stay different."""
     told = apart(names) if private else names
     return [read(path, name, private=private, side=side) for path, name in zip(paths, told, strict=True)]
+
+
+def defects(rows: DataFrame, *, private: bool) -> list[np.ndarray] | None:
+    """The true defect of each row from the masks in `mask_path`, bool (h, w); None without masks or if private.
+
+    Raises:
+        GoldfoldError: a mask cannot be read, or has not the size of its image.
+    """
+    if private or "mask_path" not in rows:
+        return None
+    return [masks.read(*each) > 0 for each in zip(rows["mask_path"], rows["path"], strict=True)]
 
 
 def apart(names: Sequence[str]) -> list[str]:

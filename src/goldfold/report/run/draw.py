@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from goldfold.experiment.run_folders import CALIBRATION, run_name
 from goldfold.io.files import write_bytes, write_json, write_text
 from goldfold.metrics.inputs import class_indices
 from goldfold.optional_parts import ClassLabels, Retrieval
+from goldfold.report.anomaly import defect_kinds, heat_maps
 from goldfold.report.retrieval import hash_curves, pictures
 from goldfold.report.retrieval import page as retrieval
 from goldfold.report.run import classes, confusion, figures, hard_examples, most_wrong
@@ -24,7 +26,7 @@ from goldfold.trust.calibration import are_probabilities, reliability
 
 
 def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path) -> None:
-    """Draw fold scores, learning curves, classes, curves of hash codes, hard examples, largest errors or retrieval."""
+    """Draw fold scores, curves, classes, hash codes, hard examples, anomaly maps, largest errors or retrieval."""
     competition, train = experiment.competition, experiment.tables.train
     metric = competition.metric
     write_bytes(run / "fold_scores.png", figures.fold_scores(whole.metrics))
@@ -50,6 +52,8 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
         examples = hard_examples.hardest(experiment, losses)
         write_text(run / hard_examples.TABLE, csv_tables.to_text(examples.drop(columns="row")))
         write_bytes(run / hard_examples.PICTURE, hard_examples.picture(experiment, losses, examples))
+    if heat_maps.has_maps(whole.oof) and "path" in train:
+        _draw_anomalies(experiment, whole, run)
     if metric.retrieval:
         _draw_retrieval(experiment, whole, metric.retrieval, run)
     elif "path" in train and metric.options.row_error:
@@ -58,12 +62,33 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
             rows,
             whole.oof,
             metric.options.row_error(rows, whole.oof),
-            folds=folds_to_table(train["id"].tolist(), experiment.folds)["fold"].to_numpy()[whole.rows],
+            folds=_folds(experiment, whole).tolist(),
             targets=labels or competition.targets,
             private_images=competition.private_images,
             classes=next(filter(None, (each.options.classes for each in (metric, *competition.also))), None),
         )
         write_bytes(run / "most_wrong.png", wrong)
+
+
+def _folds(experiment: Experiment, whole: Outcome) -> np.ndarray:
+    """The validation fold of each scored row."""
+    ids = experiment.tables.train["id"].tolist()
+    return folds_to_table(ids, experiment.folds)["fold"].to_numpy()[whole.rows]
+
+
+def _draw_anomalies(experiment: Experiment, whole: Outcome, run: Path) -> None:
+    """Write the heat maps of misses, false alarms and test images, and the score of each kind of defect."""
+    competition, tables = experiment.competition, experiment.tables
+    rows, folds = tables.train.iloc[whole.rows].reset_index(drop=True), _folds(experiment, whole)
+    kinds = defect_kinds.by_kind(rows, whole.oof["score"], folds, competition.targets, competition.object_class)
+    if len(kinds):
+        write_text(run / defect_kinds.TABLE, csv_tables.to_text(kinds))
+    shown = partial(heat_maps.Detected, targets=competition.targets, private=competition.private_images)
+    scored = shown(rows=rows, predictions=whole.oof)
+    pictures = heat_maps.out_of_fold(scored, folds)
+    pictures[heat_maps.TEST] = heat_maps.of_test(shown(rows=tables.test, predictions=whole.test), scored.range)
+    for name, picture in pictures.items():
+        write_bytes(run / name, picture)
 
 
 def _draw_classes(experiment: Experiment, whole: Outcome, labels: Sequence[str], run: Path) -> None:

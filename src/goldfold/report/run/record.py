@@ -12,6 +12,7 @@ from goldfold.experiment import code_index
 from goldfold.experiment.run_folders import BLEND, CALIBRATION, GRADE, REFIT, REFIT_FITS, REPORT, THRESHOLDS
 from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
+from goldfold.report.anomaly import defect_kinds, heat_maps
 from goldfold.report.ensemble import blends
 from goldfold.report.plotting.markdown import code, escaped, folded, table
 from goldfold.report.retrieval import hash_curves
@@ -30,6 +31,9 @@ PICTURES = {
     hash_curves.PICTURE: "Precision and recall of hash codes within each Hamming radius, with the chance level",
     confusion.PICTURE: "Confusion matrix: share of each true class's rows that are predicted as each class",
     hard_examples.PICTURE: "Losses of the training rows with the largest losses, over the epochs, and their images",
+    heat_maps.MISSES: "Defects that score too low, with their anomaly maps",
+    heat_maps.FALSE_ALARMS: "Normal images that score too high, with their anomaly maps",
+    heat_maps.TEST: "Test images with the highest and the lowest scores, with their anomaly maps",
     "most_wrong.png": "Training images with the largest out-of-fold errors",
     "blend.png": "Scores of the runs and of each blending method, differences to the best run, and weights",
     **retrieval.PICTURES,
@@ -47,6 +51,7 @@ FILES = {
     "metrics.json": "fold scores, mean, sd, intervals and chance level of each metric",
     classes.CLASSES: "scores of each label on the pooled out-of-fold rows",
     confusion.CONFUSION: "rows of each true class that are predicted as each class",
+    defect_kinds.TABLE: "AUROC of each kind of defect, out of fold",
     CALIBRATION: "predicted probabilities and how often they were right, in ten bins",
     THRESHOLDS: "threshold of each label, learned on all folds, and scores at nested thresholds",
     hard_examples.TABLE: "training rows with the largest losses, mean over fits",
@@ -89,7 +94,7 @@ def record(
         "Hidden labels and refit": hidden_scores.section(run),
         "Folds": fits.scores(trained, metrics, rows, config.get("select", "last")),
         "Metrics": _metrics(metrics),
-        "Classes": classes.section(run) or confusion.section(run),
+        "Classes": classes.section(run) or confusion.section(run) or defect_kinds.section(run),
         "Hard examples": hard_examples.section(run),
         "Retrieval": _retrieval(run, metrics),
         "Parameter groups": parameter_groups.section(trained),

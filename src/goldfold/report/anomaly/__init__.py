@@ -1,0 +1,1 @@
+"""What an anomaly detector saw: heat maps of misses and false alarms, scores by kind of defect."""
