@@ -146,3 +146,25 @@ def test_scores_depend_on_the_order_of_the_maps_alone(change):
     assert overlap.score(rows, maps) == pytest.approx(aupro_by_definition(masks, maps, 0.3), abs=1e-9)
     for metric in (area, overlap):
         assert metric.options.resampled(rows, maps)(np.arange(6)) == pytest.approx(metric.score(rows, maps), abs=2e-3)
+
+
+INCREASING = {
+    **CHANGES,
+    "7x+1e5": lambda maps: 7 * maps + 1e5,
+    "x0.1": lambda maps: maps * 0.1,
+    "exp": np.exp,
+    "arctan": lambda maps: np.arctan(5 * maps),
+    "float32": lambda maps: maps.astype(np.float32),
+}
+
+
+@pytest.mark.parametrize("change", INCREASING.values(), ids=INCREASING)
+def test_maps_that_are_enlarged_score_the_same_after_any_increasing_change(change):
+    """With ties between neighbors, whose interpolation rounds differently at every scale."""
+    rows, masks, _ = scene(7)
+    coarse = [cv2.resize((mask > 0).astype(np.float32), (13, 13), interpolation=cv2.INTER_AREA) for mask in masks]
+    maps = (np.random.default_rng(7).normal(size=(6, 13, 13)) + 1.5 * np.stack(coarse)).round(1)
+    index = np.random.default_rng(0).integers(0, 6, 6)
+    for metric in (pixel_auroc(truth_of(masks), side=64), aupro(truth_of(masks), side=64)):
+        assert metric.score(rows, change(maps)) == metric.score(rows, maps)
+        assert metric.options.resampled(rows, change(maps))(index) == metric.options.resampled(rows, maps)(index)

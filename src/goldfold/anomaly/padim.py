@@ -13,7 +13,7 @@ from torch import Tensor
 from goldfold.errors import GoldfoldError
 
 AT_ONCE = 32  # positions
-FLOOR = 1e-4  # of the mean variance over all positions; where the background is constant, a position has less
+FLOOR = 0.01  # least variance that is added to each one, as in the paper; a constant background has none of its own
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,11 @@ def fit(features: Tensor, shrinkage: float) -> Gaussians:
     """Fit the Gaussian of the features of n images at each position: their mean, and their covariance plus shrinkage.
 
     features: float (n, positions, d), n >= 2. shrinkage: greater than 0; this multiple of the mean variance at a
-    position is added to each variance there. n images cannot determine the covariance of n or more features; the paper
-    adds 0.01 for the same reason. A mean variance below `FLOOR` counts as `FLOOR`, so that a position where all images
-    are equal has a narrow Gaussian.
+    position, or `FLOOR` if that is more, is added to each variance there. n images cannot determine the covariance of n
+    or more features; the paper adds 0.01 for the same reason. Where all images are equal, the Gaussian is the sphere
+    with variance `FLOOR`.
 
-    Raises GoldfoldError for fewer than two images, a shrinkage that is not positive, and features that are not finite
-    or vary at no position.
+    Raises GoldfoldError for fewer than two images, a shrinkage that is not positive, and features that are not finite.
     """
     if features.ndim != 3 or len(features) < 2:
         raise GoldfoldError(
@@ -48,14 +47,7 @@ def fit(features: Tensor, shrinkage: float) -> Gaussians:
         raise GoldfoldError(
             "shrinkage_not_positive", f"shrinkage must be greater than 0, got {shrinkage:g}: 0.01 is usual"
         )
-    variances = [some.float().var(0, correction=0).mean(1) for some in features.split(AT_ONCE, dim=1)]
-    overall = float(torch.cat(variances).mean())
-    if not 0 < overall < float("inf"):
-        raise GoldfoldError(
-            "features_constant",
-            "normal features are not finite, or vary at no position: check the images, or use other layers",
-        )
-    parts = [_fit(some.float(), shrinkage, FLOOR * overall) for some in features.split(AT_ONCE, dim=1)]
+    parts = [_fit(some.float(), shrinkage) for some in features.split(AT_ONCE, dim=1)]
     mean, factor = (torch.cat(part) for part in zip(*parts, strict=True))
     return Gaussians(mean, factor)
 
@@ -74,10 +66,15 @@ def distances(features: Tensor, gaussians: Gaussians) -> Tensor:
     return torch.cat(parts).T
 
 
-def _fit(features: Tensor, shrinkage: float, floor: float) -> tuple[Tensor, Tensor]:
+def _fit(features: Tensor, shrinkage: float) -> tuple[Tensor, Tensor]:
+    if not features.isfinite().all():
+        raise GoldfoldError(
+            "features_not_finite",
+            "normal features contain NaN or infinity: check the images, or use a higher precision",
+        )
     mean = features.mean(0)
     deviation = (features - mean).transpose(0, 1)
     covariance = deviation.mT @ deviation / len(features)
-    variance = covariance.diagonal(dim1=1, dim2=2).mean(1).clamp(min=floor)
+    added = (shrinkage * covariance.diagonal(dim1=1, dim2=2).mean(1)).clamp(min=FLOOR)
     identity = torch.eye(features.shape[-1], device=features.device)
-    return mean, torch.linalg.cholesky(covariance + shrinkage * variance[:, None, None] * identity)
+    return mean, torch.linalg.cholesky(covariance + added[:, None, None] * identity)

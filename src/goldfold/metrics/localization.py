@@ -2,8 +2,9 @@
 
 All of them take `truth`: rows -> an (h, w) integer mask for each row, 0 = normal. Predictions are (n, H, W) maps,
 larger for more anomalous pixels, or records with such a field `map`. In `Competition.also` these metrics are computed
-only for recipes that predict records. Maps (bilinear) and masks (nearest) are resized to `side` x `side` pixels. Scores
-are ranked exactly, so that any strictly increasing change of them changes the resizing alone.
+only for recipes that predict records. Maps (bilinear) and masks (nearest) are resized to `side` x `side` pixels. Values
+of maps are replaced by their ranks before they are resized, so that any strictly increasing change of all maps (another
+unit, a logarithm, a sigmoid) leaves the metrics exactly equal.
 """
 
 from __future__ import annotations
@@ -116,11 +117,18 @@ def _images(rows: DataFrame, predictions: np.ndarray, truth: Truth, side: int, w
             "wrong_prediction_shape",
             f"maps must have shape (n, height, width), got {shape_of_rows(maps.shape[1:])}: check `Plan.predict`",
         )
-    for mask, scores in zip(truth(rows), maps, strict=True):
-        wide = np.promote_types(scores.dtype, np.float32)  # ranks of float64 must survive
-        resized = cv2.resize(scores.astype(wide), (side, side), interpolation=cv2.INTER_LINEAR)
+    for mask, ranks in zip(truth(rows), _ranks(maps), strict=True):
+        resized = cv2.resize(ranks, (side, side), interpolation=cv2.INTER_LINEAR)
         anomalous = cv2.resize((mask > 0).astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST)
         yield Pixels(resized.ravel(), weights(anomalous).ravel())
+
+
+def _ranks(maps: np.ndarray) -> np.ndarray:
+    """Rank of each value among the different values of all maps, from 0, float64 (n, h, w); equal values share one.
+
+    Interpolated values depend on the scale of the map, and interpolated ranks do not.
+    """
+    return np.unique(maps, return_inverse=True)[1].reshape(maps.shape).astype(np.float64)
 
 
 def _one_per_pixel(mask: np.ndarray) -> np.ndarray:

@@ -30,7 +30,9 @@ class PatchLibraryParams(Params):
         description="compare patches with a coreset (PatchCore), or with a Gaussian at each place (PaDiM)",
     )
     shrinkage: Annotated[float, Needs(normality="gaussians")] = Field(
-        0.1, gt=0, description="normality=gaussians: share of the mean variance that is added to every variance"
+        0.1,
+        gt=0,
+        description="normality=gaussians: share of the mean variance that is added to every variance, at least 0.01",
     )
     coreset_candidates: Annotated[int, Needs(normality="coreset")] = Field(
         200_000, ge=1, description="normality=coreset: patches drawn at random, from which the coreset is selected"
