@@ -163,6 +163,9 @@ class Plan:
         stopping by it does not use the scored fold. Names are words without spaces.
     pictures: (model, state from finish, rows) -> {name: (n, h, w) heatmaps or (n, h, w, 3) colors in [0, 1]}.
     codes: short codes of rows, by which it finds the nearest training rows; None if it has none.
+    probe: (model, state from finish, validation rows with their targets, their predictions, number of images that the
+        run predicts) -> facts for audits, JSON, empty if there are too few. Called once a run, after all predictions of
+        its first fit; it may embed a fifth of that number of images.
     """
 
     model: nn.Module | None = None
@@ -172,6 +175,7 @@ class Plan:
     monitor: Callable[[nn.Module], Mapping[str, Monitored]] | None = None
     pictures: Callable[[nn.Module | None, Any, DataFrame], Mapping[str, np.ndarray]] | None = None
     codes: Codes | None = None
+    probe: Callable[[nn.Module | None, Any, DataFrame, Predictions, int], Mapping[str, Any]] | None = None
 
 
 def mean(predictions: Predictions) -> Predictions:

@@ -66,6 +66,7 @@ CODES = {
     "shared_contents",
     "shared_groups",
     "shared_rows",
+    "small_defects_missed",
     "stale_data",
     "target_in_column",
     "time_behind_folds",

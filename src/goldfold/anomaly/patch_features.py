@@ -42,7 +42,7 @@ class PatchBackbone(nn.Module):
     def maps(self, pixels: Tensor) -> list[Tensor]:
         """The backbone's map (n, d, h / stride, w / stride) at each of the chosen strides."""
         forward = cast(Callable[..., list[Tensor]], self.backbone.forward_intermediates)  # a method of timm's models
-        return forward(self.normalize(pixels), indices=self.indices, intermediates_only=True)
+        return forward(self.normalize(pixels), indices=self.indices, stop_early=True, intermediates_only=True)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """All maps of all views, (n, values)."""

@@ -90,7 +90,8 @@ class Fit:
         predicts; None without training. facts: for audits. validation: (rows of the fold, ...) and test: (test rows,
         ...) predictions. index: of codes of the training rows, see `code_index.of_fit`; empty without codes.
         untrained: metric name -> score of the model before its first step; only of embeddings. untrained_errors: (rows
-        of the fold,) errors of that model, as the metric's `row_error` has them; empty if it has none.
+        of the fold,) errors of that model, as the metric's `row_error` has them; empty if it has none. probed: what
+        `Plan.probe` found, in the first fit of a run only.
     """
 
     fold: int
@@ -105,6 +106,7 @@ class Fit:
     index: Mapping[str, np.ndarray] = field(default_factory=dict)
     untrained: dict[str, float] = field(default_factory=dict)
     untrained_errors: np.ndarray = field(default_factory=lambda: np.empty(0))
+    probed: dict[str, Any] = field(default_factory=dict)
 
 
 FitObserver = Callable[[int, int, EpochProgress], None]
@@ -195,7 +197,18 @@ def _fit(
     index = code_index.of_fit(predict, train_rows, experiment.recipe.labels, experiment.runtime.classes)
     known = {"fold": number, "seed": seed, "epoch": epoch, "history": history, "facts": facts}
     known |= {"index": index, **untrained}
-    return predict_and_score(experiment, predict, held_out, known)
+    scored = predict_and_score(experiment, predict, held_out, known)
+    return replace(scored, probed=_probed(experiment, predict, held_out, scored))
+
+
+def _probed(experiment: Experiment, predict: Predictor, held_out: DataFrame, scored: Fit) -> dict[str, Any]:
+    """What the plan of a run's first fit finds out about itself; random states are restored."""
+    if (scored.fold, scored.seed) != fit_keys(experiment)[0]:
+        return {}
+    numbers = fold_numbers(experiment.protocol, experiment.folds)
+    validated = sum(len(experiment.folds[number].validation) for number in numbers)
+    with preserved_states():
+        return dict(predict.probe(held_out, scored.validation, validated + len(experiment.tables.test)))
 
 
 def _untrained(experiment: Experiment, plan: Plan, held_out: DataFrame) -> dict[str, Any]:

@@ -64,6 +64,13 @@ class Predictor:
         with torch.no_grad(), autocast_for(self.precision, self.model), labels_refused(self.targets):
             return self.plan.pictures(self.model, self.finished, without_targets(rows, self.targets))
 
+    def probe(self, rows: DataFrame, predictions: np.ndarray, images: int) -> Mapping[str, Any]:
+        """What the plan finds out about itself on validation rows with their targets; empty if it does not look."""
+        if self.plan.probe is None:
+            return {}
+        with torch.no_grad(), autocast_for(self.precision, self.model):
+            return self.plan.probe(self.model, self.finished, rows, predictions, images)
+
 
 def finish_plan(plan: Plan, model: nn.Module | None, targets: Sequence[str], precision: str) -> Predictor:
     """Run the plan's `finish` with the current weights of `model`, and return the predictor."""

@@ -61,6 +61,7 @@ def _looked_at(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> l
         ("training rows that are searched", ("training_rows_in_database",), ""),
         ("luck in few rows", ("tiny_sample",), _not_pooled(experiment, summary)),
         ("scores of synthetic defects", ("proxy_validation",), ""),
+        ("sizes of synthetic defects that are missed", ("small_defects_missed",), _without_sizes(fits)),
         ("labels that predictions contradict", ("doubtful_labels",), _without_probabilities(experiment, whole)),
     ]
 
@@ -84,6 +85,11 @@ def _not_pooled(experiment: Experiment, summary: Mapping[str, Any]) -> str:
 def _without_start(summary: Mapping[str, Any]) -> str:
     known = "untrained" in summary
     return "" if known else "only embeddings are scored before training"
+
+
+def _without_sizes(fits: Sequence[Fit]) -> str:
+    known = any("defect_sizes" in fit.probed for fit in fits)
+    return "" if known else "only a patch library of one class is probed, if it predicts 260 images or more"
 
 
 def _without_probabilities(experiment: Experiment, whole: Outcome) -> str:

@@ -42,6 +42,7 @@ ORDER = (  # of the sections; others stand before "Budget"
     "Metrics",
     "Learning curves",
     "Classes",
+    "Defect sizes",
     "Hard examples",
     "Most wrong",
     "Calibration",

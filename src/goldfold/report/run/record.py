@@ -12,7 +12,7 @@ from goldfold.experiment import code_index
 from goldfold.experiment.run_folders import BLEND, CALIBRATION, GRADE, REFIT, REFIT_FITS, REPORT, THRESHOLDS
 from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
-from goldfold.report.anomaly import defect_kinds, heat_maps
+from goldfold.report.anomaly import defect_kinds, defect_sizes, heat_maps
 from goldfold.report.ensemble import blends
 from goldfold.report.plotting.markdown import code, escaped, folded, table
 from goldfold.report.retrieval import hash_curves
@@ -95,6 +95,7 @@ def record(
         "Folds": fits.scores(trained, metrics, rows, config.get("select", "last")),
         "Metrics": _metrics(metrics),
         "Classes": classes.section(run) or confusion.section(run) or defect_kinds.section(run),
+        "Defect sizes": defect_sizes.section(trained),
         "Hard examples": hard_examples.section(run),
         "Retrieval": _retrieval(run, metrics),
         "Parameter groups": parameter_groups.section(trained),

@@ -21,6 +21,7 @@ from goldfold.trust.audits.data_and_rules import (
 )
 from goldfold.trust.audits.findings import Finding, FindingKind, Level, merge_places, refuse_errors
 from goldfold.trust.audits.fits.collapse import collapse
+from goldfold.trust.audits.fits.defect_sizes import small_defects_missed
 from goldfold.trust.audits.fits.learning_rates import learning_rates
 from goldfold.trust.audits.fits.training import (
     constant_loss_inputs,
@@ -104,6 +105,7 @@ __all__ = [
     "shared_contents",
     "shared_groups",
     "shared_rows",
+    "small_defects_missed",
     "stale_data",
     "target_in_column",
     "time_behind_folds",
