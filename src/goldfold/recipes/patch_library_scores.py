@@ -50,16 +50,25 @@ def units_of_files(params: PatchLibraryParams, runtime: Runtime) -> tuple[UnitsO
     return partial(units_of, kept_of=whole), partial(units_of, kept_of=damaged)
 
 
-def units_of_pixels(params: PatchLibraryParams, device: torch.device, pixels: Iterable[np.ndarray]) -> Iterator[Tensor]:
-    """Features of images that are not cached, as `units_of_files`. pixels: uint8 (image_size, image_size, 3) each."""
+def units_of_pixels(
+    params: PatchLibraryParams, device: torch.device
+) -> Callable[[Iterable[np.ndarray]], Iterator[Tensor]]:
+    """Return a function: images -> features as of `units_of_files`, which are not cached.
+
+    It takes images uint8 (image_size, image_size, 3).
+    """
     tower = _tower(params)
     shapes = _shapes(params, tower)
     tower.to(device)
-    images = iter(pixels)
-    while some := list(islice(images, DIRECT)):
-        with torch.inference_mode(), torch.autocast(device.type, enabled=False):
-            kept = tower(torch.from_numpy(np.stack(some)).to(device)).half().cpu()  # as in the cache
-        yield _units(params, shapes, kept)
+
+    def units_of(pixels: Iterable[np.ndarray]) -> Iterator[Tensor]:
+        images = iter(pixels)
+        while some := list(islice(images, DIRECT)):
+            with torch.inference_mode(), torch.autocast(device.type, enabled=False):
+                kept = tower(torch.from_numpy(np.stack(some)).to(device)).half().cpu()  # as in the cache
+            yield _units(params, shapes, kept)
+
+    return units_of
 
 
 def _tower(params: PatchLibraryParams) -> PatchBackbone:

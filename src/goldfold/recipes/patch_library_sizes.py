@@ -59,22 +59,30 @@ def probe(
     count = min(MOST, int(SHARE * images) // PASSES, len(held_out))
     if count < FEWEST:
         return {}
-    draw = np.random.default_rng(derive(runtime.seed, "defect sizes"))
-    paths = tuple(held_out["path"].iloc[np.sort(draw.permutation(len(held_out))[:count])])
-    units = {size: list(units_of_pixels(params, runtime.device, _spotted(params, paths, size))) for size in SIZES}
     normals = fields.field(predictions, "score")[(rows[column] == value).to_numpy()]
+    paths = tuple(held_out["path"].iloc[_evenly_ranked(normals, count)])
+    embed = units_of_pixels(params, runtime.device)
+    units = {size: list(embed(_spotted(params, paths, size))) for size in SIZES}
     auroc = auroc_by_size(normals, {size: scores_of(params, own, library)[0] for size, own in units.items()})
     found: dict[str, Any] = {"images": count, "auroc": _by_text(auroc), "smallest_seen": smallest_seen(auroc)}
     finer = finer_params(params)
     if finer is not None and found["smallest_seen"] != min(SIZES):
+        draw = np.random.default_rng(derive(runtime.seed, "defect sizes"))
         base = tuple(known["path"].iloc[np.sort(draw.permutation(len(known))[: LIBRARY * count])])
+        kept, clean = torch.cat(list(whole(base + paths))).split((len(base), len(paths)))
         found["trial"] = {
             "set": {name: getattr(finer, name) for name in ("strides", "library") if _differ(params, finer, name)},
             "images": len(base),
-            "auroc": _by_text(_trial(params, runtime, whole(base), whole(paths), units)),
+            "auroc": _by_text(_trial(params, runtime, [kept], [clean], units)),
             "finer": _by_text(_finer_trial(finer, runtime, base, paths)),
         }
     return {"defect_sizes": found}
+
+
+def _evenly_ranked(scores: np.ndarray, count: int) -> np.ndarray:
+    """Positions of `count` scores at equal distances in their ranking: without a spot, the AUROC of few is 0.5, too."""
+    ranked = np.argsort(scores, kind="stable")
+    return np.sort(ranked[((np.arange(count) + 0.5) * len(ranked) / count).astype(int)])
 
 
 def finer_params(params: PatchLibraryParams) -> PatchLibraryParams | None:
@@ -102,20 +110,17 @@ def _spotted(params: PatchLibraryParams, paths: Paths, size: int) -> Iterator[np
 
 def _finer_trial(finer: PatchLibraryParams, runtime: Runtime, base: Paths, paths: Paths) -> dict[int, float]:
     """A trial of other parameters, whose features are not kept."""
-
-    def units_of(files: Paths) -> Iterator[Tensor]:
-        pixels = (reading.resize(reading.read(path), finer.image_size) for path in files)
-        return units_of_pixels(finer, runtime.device, pixels)
-
-    spots = {size: units_of_pixels(finer, runtime.device, _spotted(finer, paths, size)) for size in SIZES}
-    return _trial(finer, runtime, units_of(base), units_of(paths), spots)
+    embed = units_of_pixels(finer, runtime.device)
+    whole = [(reading.resize(reading.read(path), finer.image_size) for path in files) for files in (base, paths)]
+    spots = {size: embed(_spotted(finer, paths, size)) for size in SIZES}
+    return _trial(finer, runtime, embed(whole[0]), embed(whole[1]), spots)
 
 
 def _trial(
     params: PatchLibraryParams,
     runtime: Runtime,
-    base: Iterator[Tensor],
-    clean: Iterator[Tensor],
+    base: Iterable[Tensor],
+    clean: Iterable[Tensor],
     spots: Mapping[int, Iterable[Tensor]],
 ) -> dict[int, float]:
     """AUROC of spots of each size against the images without them, with a small library of patches drawn at random."""
@@ -124,7 +129,7 @@ def _trial(
     return auroc_by_size(scores_of(params, clean, library)[0], scores)
 
 
-def _small_library(params: PatchLibraryParams, runtime: Runtime, base: Iterator[Tensor]) -> Tensor | Gaussians:
+def _small_library(params: PatchLibraryParams, runtime: Runtime, base: Iterable[Tensor]) -> Tensor | Gaussians:
     if params.normality == "gaussians":
         return padim.fit(torch.cat([part.flatten(0, 1) for part in base]).to(runtime.device), params.shrinkage)
     units = torch.cat([part.flatten(0, 2) for part in base])
