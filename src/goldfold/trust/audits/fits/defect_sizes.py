@@ -54,7 +54,7 @@ def _advice(trial: Mapping[str, Any], helped: list[int]) -> str:
     changed = " ".join(f"{name}={_plain(value)}" for name, value in trial["set"].items())
     return (
         f"a finer library would see more, AUROC {finer} instead of {own} in a trial with {trial['images']} images. "
-        f'Train with SET="{changed}", which costs about four times as much'
+        f'Train with SET="{changed}", which takes several times as long'
     )
 
 
