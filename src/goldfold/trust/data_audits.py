@@ -111,7 +111,7 @@ def _inputs(found: Prepared) -> list[Check]:
     image_codes = ["broken_images", "dark_sixteen_bit", "animated_images"]
     mask_codes = ["empty_masks", "mask_orientation_unclear"]
     if found.images is None:
-        why = "the tables have no `path`"
+        why = "the tables have no images"
         return [*checks, not_made("images, decoded", image_codes, why), not_made("masks, decoded", mask_codes, why)]
     on_broken, targets = experiment.protocol.on_broken, experiment.competition.targets
     every = audits.images_and_masks(found.images, data.train, targets, on_broken)
@@ -127,7 +127,7 @@ def _near_duplicate_images(found: Prepared, most_read: int) -> Check:
     experiment, codes = found.experiment, ["near_duplicate_images"]
     train, what = experiment.tables.train, "near-duplicate images on both sides of a fold"
     if found.images is None:
-        return not_made(what, codes, "the tables have no `path`")
+        return not_made(what, codes, "the tables have no images")
     kept = found.workspace.cache / "thumbnails" / f"{found.name}.npz"
     contents = found.contents[0].tolist()
     images, positions = thumbnails(
