@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from goldfold.data.image_checks import are_images
 from goldfold.experiment.fits import Experiment, fold_numbers
 from goldfold.experiment.setup import Prepared
 from goldfold.optional_parts import LabelColumns
 from goldfold.params import Role, values
+from goldfold.sequences import windows
 from goldfold.trust import audits
 from goldfold.trust.audits import Check, Finding, made, not_made
+from goldfold.trust.audits.windows import sample_of
 from goldfold.trust.table_audits import of_tables
 from goldfold.trust.thumbnails import thumbnails
 
@@ -24,6 +29,7 @@ def of_data(found: Prepared, most_read: int = READ_IN_TRAINING) -> list[Check]:
     return [
         *checks,
         _near_duplicate_images(found, most_read),
+        _overlapping_windows(experiment),
         made("raw files and data.py against the prepared rows", ["stale_data"], stale),
         not_made("rows whose label came from a model", [], "nothing in the tables says which labels are predicted"),
     ]
@@ -146,3 +152,22 @@ def _near_duplicate_images(found: Prepared, most_read: int) -> Check:
         )
     findings = audits.near_duplicate_images(images, positions, experiment.folds, train["id"], found.contents[0])
     return made(what, codes, findings)
+
+
+def _overlapping_windows(experiment: Experiment) -> Check:
+    """Read the windows of the train table, of many a sample."""
+    train, what, codes = (
+        experiment.tables.train,
+        "frames of one recording on both sides of a fold",
+        ["overlapping_windows"],
+    )
+    if "path" not in train or are_images(train):
+        return not_made(what, codes, "the tables have no windows (.npz) in `path`")
+    if len(train) > MOST_COMPARED:
+        what += f", {MOST_COMPARED:,} of {len(train):,} windows in a sample"
+    compared = sample_of(len(train), MOST_COMPARED)
+    features = [np.empty((0, 1))] * len(train)
+    for place in compared:
+        window = windows.read(train["path"].iloc[place])
+        features[place] = window.features[window.valid]
+    return made(what, codes, audits.overlapping_windows(features, experiment.folds, train["id"]))

@@ -47,7 +47,7 @@ def of_training(fit: Fit, where: str, embeddings: bool = False) -> list[Finding]
     findings = audits.orphan_parameters(facts, where) + audits.without_gradient(facts, history, where)
     findings += audits.outside_model(facts, where) + audits.never_stepped(facts, history, where)
     findings += audits.constant_loss_inputs(facts, where) + audits.one_loss_term(facts, where)
-    findings += audits.dead_loss_terms(history, where)
+    findings += audits.dead_loss_terms(history, where) + audits.first_epoch_selected(history, fit.epoch, where)
     findings += audits.collapse(history, where, fit.epoch, fit.validation, embeddings)
     return findings + audits.did_not_learn(facts, history, where)
 

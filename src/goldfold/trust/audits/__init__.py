@@ -26,6 +26,7 @@ from goldfold.trust.audits.fits.training import (
     constant_loss_inputs,
     dead_loss_terms,
     did_not_learn,
+    first_epoch_selected,
     never_stepped,
     one_loss_term,
     orphan_parameters,
@@ -55,6 +56,7 @@ from goldfold.trust.audits.scores import (
     worse_than_chance,
 )
 from goldfold.trust.audits.selection import best_of_runs
+from goldfold.trust.audits.windows import overlapping_windows
 
 __all__ = [
     "MOST_ROWS",
@@ -77,6 +79,7 @@ __all__ = [
     "doubtful_labels",
     "drifting_columns",
     "findings_of",
+    "first_epoch_selected",
     "images_and_masks",
     "label_in_path",
     "learning_rates",
@@ -93,6 +96,7 @@ __all__ = [
     "order_tells_target",
     "orphan_parameters",
     "outside_model",
+    "overlapping_windows",
     "pooled_apart",
     "proxy_only",
     "refuse_errors",
