@@ -52,6 +52,8 @@ def test_windows_that_do_not_overlap_stand_still_or_are_short_are_no_finding() -
     rounded = [np.round(DRAW.normal(size=(16, 2)), 1) for _ in range(200)]
     ids = pd.Series(range(200))
     assert not overlapping_windows(rounded, k_fold(ids, 4, 0), ids)
+    on_a_grid = [DRAW.integers(0, 2, (16, 2)) / 960 for _ in range(200)]
+    assert not overlapping_windows(on_a_grid, k_fold(ids, 4, 0), ids)
 
 
 def history(*metrics: float | None) -> list[dict]:

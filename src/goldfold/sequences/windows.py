@@ -6,7 +6,6 @@ A file holds `features` (T, F), and perhaps `mask` (T,), `joints` or `skeleton` 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from goldfold.errors import GoldfoldError, unknown
-from goldfold.io import files
 
 KEYS = ("features", "mask", "joints", "skeleton", "confidence", "label")
 NUMBERS = "biuf"  # NumPy dtype kinds that can be features
@@ -136,7 +134,7 @@ def _wrong_shape(name: str, wanted: str, array: np.ndarray, source: str) -> Gold
 
 
 def write(path: Path, **arrays: Any) -> None:
-    """Write a window whole or not at all; arrays: `KEYS` -> arrays, numbers as float32 but labels.
+    """Write a window to a `.npz` file; arrays: `KEYS` -> arrays, numbers as float32 but labels.
 
     Raises GoldfoldError `unknown_array` for another key.
     """
@@ -145,6 +143,4 @@ def write(path: Path, **arrays: Any) -> None:
             raise unknown("array of a window", name, KEYS, code="unknown_array")
     values = {name: np.asarray(array) for name, array in arrays.items()}
     small = {name: value.astype(np.float32) if value.dtype.kind == "f" else value for name, value in values.items()}
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **small)  # not compressed, since every run reads them
-    files.write_bytes(path, buffer.getvalue())
+    np.savez(path, allow_pickle=False, **small)  # not compressed, since every run reads them

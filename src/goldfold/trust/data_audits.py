@@ -156,11 +156,8 @@ def _near_duplicate_images(found: Prepared, most_read: int) -> Check:
 
 def _overlapping_windows(experiment: Experiment) -> Check:
     """Read the windows of the train table, of many a sample."""
-    train, what, codes = (
-        experiment.tables.train,
-        "frames of one recording on both sides of a fold",
-        ["overlapping_windows"],
-    )
+    what, codes = "frames of one recording on both sides of a fold", ["overlapping_windows"]
+    train = experiment.tables.train
     if "path" not in train or are_images(train):
         return not_made(what, codes, "the tables have no windows (.npz) in `path`")
     if len(train) > MOST_COMPARED:

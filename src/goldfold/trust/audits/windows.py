@@ -23,8 +23,9 @@ OVERLAPPING_WINDOWS = FindingKind(
     topic="Leakage",
     levels=("error",),
     found="windows on both sides of a fold that share frames of one recording",
-    seen="At least a fifth of a scored window, in runs of four frames that are not all alike, is also in training "
-    "windows. Frames are compared by content, so that no column has to name the recording.",
+    seen="At least a fifth of a scored window's runs of four frames is also in training windows. Frames are compared "
+    "by content, so that no column has to name the recording. Runs of equal frames, and of values that are in more "
+    "windows than overlap explains, do not count.",
     misleads="A window with a stride shorter than its length repeats frames of the window before, so that a model that "
     "remembers those scores too high.",
     cure="Declare the recording as `group` in `COMPETITION` and split with `goldfold.data.folds.grouped`, or cut "
@@ -38,10 +39,7 @@ def overlapping_windows(windows: Sequence[np.ndarray], folds: Sequence[Fold], id
 
     windows: features (T, F) of each train row, without invalid frames; equal numbers of features.
     """
-    owners = np.repeat(np.arange(len(windows)), [max(0, len(window) - RUN + 1) for window in windows])
-    codes = [run_codes(window) for window in windows]
-    known = np.concatenate([known for _, known in codes])
-    owners, runs = owners[known], np.unique(np.concatenate([each for each, _ in codes])[known], return_inverse=True)[1]
+    owners, runs = _runs(windows)
     total = np.bincount(owners, minlength=len(windows))
     scored = overlapping = 0
     first: tuple[int, float] | None = None
@@ -65,20 +63,31 @@ def overlapping_windows(windows: Sequence[np.ndarray], folds: Sequence[Fold], id
     return [OVERLAPPING_WINDOWS(message, "folds")]
 
 
-def run_codes(window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A code of each run of frames, uint64 (T - 3,), and whether its frames differ, since stillness says nothing."""
-    count = max(0, len(window) - RUN + 1)
+def _runs(windows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The window and a code from 0 of each run of frames that can tell recordings apart, int64 both.
+
+    A frame of one recording is in at most T of its windows of T frames, if they are cut with a stride of 1. A frame in
+    more of them is a common value, such as stillness on a grid of pixels, and a run with such a frame says nothing.
+    """
+    lengths = np.array([len(window) for window in windows])
+    owners = np.repeat(np.arange(len(windows)), lengths)
+    frames = np.unique(np.concatenate([_frame_codes(window) for window in windows]), return_inverse=True)[1]
+    pairs = np.unique(np.stack([frames, owners]), axis=1)
+    rare = (np.bincount(pairs[0]) <= lengths.max(initial=0))[frames]
+    starts = np.flatnonzero(owners[: 1 - RUN] == owners[RUN - 1 :]) if len(owners) >= RUN else np.empty(0, np.int64)
+    each = np.stack([frames[starts + place] for place in range(RUN)])
+    told = (each != each[0]).any(0) & np.all([rare[starts + place] for place in range(RUN)], axis=0)
+    runs = np.unique(each[:, told], axis=1, return_inverse=True)[1].ravel()
+    return owners[starts[told]], runs
+
+
+def _frame_codes(window: np.ndarray) -> np.ndarray:
+    """A hash of each frame's bits, uint64 (T,)."""
     bits = np.ascontiguousarray(window, np.float64).view(np.uint64)
-    draw = np.random.default_rng(derive(0, "runs of frames"))
-    by_feature, by_place = (draw.integers(0, 2**64, size, np.uint64) | np.uint64(1) for size in (bits.shape[1], RUN))
+    factors = np.random.default_rng(derive(0, "frames")).integers(0, 2**64, bits.shape[1], np.uint64) | np.uint64(1)
     mixed = bits ^ (bits >> np.uint64(29))  # floats of few digits end in zeros, which products keep
-    frames = (mixed * by_feature).sum(1, dtype=np.uint64)
-    frames ^= frames >> np.uint64(32)
-    parts = [frames[place : place + count] for place in range(RUN)]
-    differ = np.logical_or.reduce([part != parts[0] for part in parts[1:]]) if count else np.zeros(0, bool)
-    return sum(
-        (part * factor for part, factor in zip(parts, by_place, strict=True)), np.zeros(count, np.uint64)
-    ), differ
+    codes = (mixed * factors).sum(1, dtype=np.uint64)
+    return codes ^ (codes >> np.uint64(32))
 
 
 def sample_of(rows: int, most: int) -> np.ndarray:
