@@ -48,7 +48,10 @@ def models() -> dict[str, type[BaseModel]]:
     from goldfold.recipes.image_classifier import ImageClassifierParams
     from goldfold.recipes.patch_library_params import PatchLibraryParams
     from goldfold.recipes.segmenter import SegmenterParams
+    from goldfold.recipes.sequence_network import SequenceNetworkParams
+    from goldfold.recipes.statistics_pooling import StatisticsPoolingParams
     from goldfold.recipes.tabular import TabularParams
+    from goldfold.recipes.targets.one_label import ClassLossParams
     from goldfold.recipes.targets.several_labels import LabelLossParams
     from goldfold.retrieval.parameters import EmbedderParams
     from goldfold.retrieval.prompts.parameters import PromptedEmbedderParams
@@ -59,9 +62,12 @@ def models() -> dict[str, type[BaseModel]]:
         "loop": LoopOptions,
         "image_classifier": ImageClassifierParams,
         "frozen_backbone": FrozenBackboneParams,
+        "one_label": ClassLossParams,
         "several_labels": LabelLossParams,
         "fusion": FusionParams,
         "segmenter": SegmenterParams,
+        "statistics_pooling": StatisticsPoolingParams,
+        "sequence_network": SequenceNetworkParams,
         "autoencoder": AutoencoderParams,
         "patch_library": PatchLibraryParams,
         "embedder": EmbedderParams,

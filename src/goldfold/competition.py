@@ -129,6 +129,8 @@ class Stage:
     untrained_loss: model -> {term: its value without learning}, of random embeddings, say, measured as in the stage.
         Called once, before the first step, with a copy of the model in train mode. A stage is reported as
         `did_not_learn` if no epoch beats this untrained baseline.
+    row_losses: model in eval mode -> (n,) losses of the plan's training rows in their order, each once and without
+        augmentation, for the config's key `hard_examples`; None if the losses are not of single rows.
     """
 
     name: str
@@ -139,6 +141,7 @@ class Stage:
     schedule: Callable[[Optimizer, int, int], LRScheduler] | None = None
     schedule_per: Literal["step", "epoch"] = "step"
     untrained_loss: Callable[[nn.Module], Mapping[str, UntrainedLoss]] | None = None
+    row_losses: Callable[[nn.Module], np.ndarray] | None = None
 
 
 def _nothing(model: nn.Module | None) -> None:

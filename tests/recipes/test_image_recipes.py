@@ -122,7 +122,7 @@ def test_several_labels_are_learned_as_independent_probabilities(recipe, loss, l
 @pytest.mark.parametrize("recipe", [frozen_backbone.recipe, image_classifier.recipe])
 def test_the_loss_of_labels_is_a_parameter_of_recipes_with_several_alone(recipe):
     assert {"loss", "asl_clip", "positive_weight"} <= set(recipe(targets=SEVERAL, epochs=3).params.model_fields)
-    assert not {"loss", "asl_clip", "positive_weight"} & set(recipe("kind", KINDS).params.model_fields)
+    assert not {"asl_clip", "positive_weight"} & set(recipe("kind", KINDS).params.model_fields)
     made = recipe(targets=SEVERAL, loss="focal").params(label_smoothing=0.1, asl_clip=0.1)
     assert set(without_effect(made)) == {"label_smoothing", "asl_clip"}
 
@@ -346,3 +346,99 @@ def test_probabilities_near_1_keep_their_ranks(recipe, rows, tmp_path):
     assert found.dtype == np.float64
     assert (np.diff(found) > 0).all()
     assert (found > 1 - 1e-6).all()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options"),
+    [
+        (frozen_backbone.recipe, {"loss": "focal", "mixup": 0.1}),
+        (frozen_backbone.recipe, {"class_weights": "balanced", "label_smoothing": 0.05, "mixup": 0.1}),
+        (frozen_backbone.recipe, {"balanced_sampler": True}),
+        (image_classifier.recipe, {"loss": "focal", "balanced_sampler": True, "mixup": 0.1}),
+    ],
+)
+def test_every_balance_of_one_label_learns(recipe, options, rows, tmp_path):
+    params = FROZEN if recipe is frozen_backbone.recipe else FINE_TUNED
+    kept = rows[:54][lambda table: table["kind"].ne(KINDS[2]) | (table.index % 2 == 0)].reset_index(drop=True)
+    predictions = fitted(recipe("kind", KINDS), kept, rows[54:], runtime(tmp_path), **params, **options)
+    assert np.mean(np.array(KINDS)[predictions.argmax(1)] == rows["kind"][54:]) > 0.7  # chance is 1/3
+
+
+@pytest.mark.parametrize("recipe", [frozen_backbone.recipe, image_classifier.recipe])
+def test_balance_reaches_the_batches_and_losses_of_a_stage(recipe, rows, tmp_path):
+    rare = pd.concat([rows[rows["kind"] == KINDS[0]], rows[rows["kind"] == KINDS[1]][:3]], ignore_index=True)
+    made = recipe("kind", KINDS[:2])
+    common = {**TINY, "batch_size": 28}
+
+    def stage(**options):
+        return made.build(made.params(**common, **options), rare, runtime(tmp_path)).stages[0]
+
+    plain, balanced, mixing = stage(), stage(balanced_sampler=True), stage(mixup=0.5)
+    shares = [
+        torch.cat([batch[1] for epoch in range(9) for batch in each.batches(epoch)]) for each in (plain, balanced)
+    ]
+    assert shares[0].float().mean().item() == pytest.approx(3 / 28)
+    assert shares[1].float().mean().item() == pytest.approx(0.5, abs=0.1)
+    assert len(next(iter(mixing.batches(0)))) == 4
+    model = made.build(made.params(**common), rare, runtime(tmp_path)).model.eval()
+    batch = next(iter(plain.batches(0)))
+    with torch.inference_mode():
+        (cross_entropy,) = plain.losses(model, batch).values()
+        (focal,) = stage(loss="focal", focal_gamma=0).losses(model, batch).values()
+        (weighted,) = stage(class_weights="balanced").losses(model, batch).values()
+        (alpha,) = stage(loss="focal", focal_gamma=0, focal_alpha=0.9).losses(model, batch).values()
+    assert torch.equal(focal, cross_entropy)
+    assert len({value.item() for value in (cross_entropy, weighted, alpha)}) == 3
+
+
+def test_balancing_twice_is_refused_unless_it_is_asked_for():
+    params = image_classifier.recipe("striped", (0, 1)).params
+    for twice in (
+        {"balanced_sampler": True, "class_weights": "balanced"},
+        {"balanced_sampler": True, "loss": "focal", "focal_alpha": 0.25},
+        {"class_weights": "balanced", "loss": "focal", "focal_alpha": 0.25},
+    ):
+        with pytest.raises(ValueError, match="more than once without balance_twice=true"):
+            params(**twice)
+        assert not without_effect(params(**twice, balance_twice=True))
+    for once in ({}, {"balanced_sampler": True}, {"class_weights": "balanced"}, {"loss": "focal", "focal_alpha": 0.1}):
+        assert set(without_effect(params(**once, balance_twice=True))) == {"balance_twice"}
+
+
+def test_options_of_the_loss_without_effect_are_told():
+    two, three = (image_classifier.recipe("kind", KINDS[:count]).params for count in (2, 3))
+    assert set(without_effect(two(focal_gamma=1.0, focal_alpha=0.5))) == {"focal_gamma", "focal_alpha"}
+    told = without_effect(three(loss="focal", focal_alpha=0.5))
+    assert "class_weights=balanced weighs" in told["focal_alpha"]
+    several = image_classifier.recipe(targets=SEVERAL).params
+    assert "positive_weight=balanced" in without_effect(several(balanced_sampler=True))["balanced_sampler"]
+
+
+@pytest.mark.parametrize("recipe", [frozen_backbone.recipe, image_classifier.recipe])
+def test_rows_with_wrong_labels_have_the_largest_losses(recipe, rows, tmp_path):
+    wrong = [7, 31, 44]
+    params = {**(FROZEN if recipe is frozen_backbone.recipe else FINE_TUNED), "balanced_sampler": True, "mixup": 0.1}
+    train = rows[:54].copy()
+    train.loc[wrong, "striped"] = 1 - train.loc[wrong, "striped"]
+    made = recipe("striped", (0, 1))
+    torch.manual_seed(0)
+    plan = made.build(made.params(**params), train, runtime(tmp_path))
+    model = trained(plan)
+    with torch.inference_mode():
+        losses = plan.stages[0].row_losses(model)
+        plain = plan.predict(model, None, train)
+    assert losses.shape == (54,)
+    assert set(np.argsort(-losses)[:3]) == set(wrong)
+    expected = -np.log(np.where(train["striped"] == 1, plain, 1 - plain))
+    if recipe is image_classifier.recipe:  # without views, the image as it is
+        assert np.allclose(losses, expected)
+
+
+@pytest.mark.parametrize("loss", [{"loss": "bce", "positive_weight": "balanced"}, {"loss": "focal"}, {"loss": "asl"}])
+def test_the_losses_of_rows_with_several_labels_are_parts_of_the_mean(loss, labeled, tmp_path):
+    made = frozen_backbone.recipe(targets=SEVERAL)
+    plan = made.build(made.params(**TINY, **loss, batch_size=len(labeled)), labeled, runtime(tmp_path))
+    stage, model = plan.stages[0], plan.model.eval()
+    with torch.inference_mode():
+        (mean,) = stage.losses(model, next(iter(stage.batches(0)))).values()
+        assert stage.row_losses(model).mean() == pytest.approx(mean.item(), rel=1e-5)

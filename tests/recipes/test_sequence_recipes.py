@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from error_codes import raises_code
+from pydantic import ValidationError
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
@@ -63,8 +64,7 @@ def predicted(plan: Plan, model: nn.Module, rows: pd.DataFrame) -> np.ndarray:
 
 
 def loss_of(plan: Plan) -> float:
-    batch = next(iter(plan.stages[0].batches(0)))
-    return plan.stages[0].losses(plan.model.eval(), batch)["cross_entropy"].item()
+    return terms(plan)["cross_entropy"].item()
 
 
 @pytest.mark.parametrize(
@@ -252,3 +252,45 @@ def test_a_joint_that_does_not_exist_is_told_with_the_near_miss(rows):
     with raises_code("unknown_joint", "did you mean 'left hand'"):
         named.check(named.params(domain_summary=True, hands=("left hnd",)), rows, rows)
     named.check(named.params(domain_summary=True, mouth="head", hands=("left hand", "right hand")), rows, rows)
+
+
+def losses_by_hand(plan: Plan, model: nn.Module, rows: pd.DataFrame) -> np.ndarray:
+    """The cross-entropy of each row, from the probabilities that a plan predicts."""
+    guess = predicted(plan, model, rows)
+    return -np.log(guess[np.arange(len(rows)), [CLASSES.index(kind) for kind in rows["kind"]]])
+
+
+@pytest.mark.parametrize(("recipe", "params"), [(POOLING, {}), (NETWORK, SMALL)])
+def test_losses_of_rows_are_exact_whatever_the_sampler(recipe, params, rows, tmp_path):
+    plan = built(recipe, rows[:40], runtime(tmp_path), balanced_sampler=True, **{**params, "epochs": 3})
+    model = trained(plan)
+    with torch.inference_mode():
+        losses = plan.stages[0].row_losses(model)
+    np.testing.assert_allclose(losses, losses_by_hand(plan, model, rows[:40]), atol=1e-6)
+
+
+@pytest.mark.parametrize(("recipe", "params"), [(POOLING, {}), (NETWORK, SMALL)])
+def test_classes_are_balanced_once_and_focal_loss_is_of_rows(recipe, params, rows, tmp_path):
+    few = pd.concat([rows[rows["kind"] == "still"], rows[rows["kind"] == "slow"][:2]], ignore_index=True)
+    plan = built(recipe, few, runtime(tmp_path), balanced_sampler=True, **params)
+    drawn = torch.cat([batch[-1] for epoch in range(8) for batch in plan.stages[0].batches(epoch)])
+    assert abs((drawn == 1).float().mean() - 0.5) < 0.15, "2 of 22 rows are half of the draws"
+    with pytest.raises(ValidationError, match="more than once"):
+        recipe.params(balanced_sampler=True, class_weights="balanced")
+    losses = {}
+    for options in ({}, {"loss": "focal", "focal_gamma": 0}, {"loss": "focal", "focal_gamma": 2}):
+        plan = built(recipe, rows, runtime(tmp_path), **options, **params)
+        losses[str(options)] = next(iter(terms(plan).values())).item()
+    plain, gamma_0, gamma_2 = losses.values()
+    assert gamma_0 == plain
+    assert gamma_2 < plain
+
+
+def terms(plan: Plan) -> dict[str, torch.Tensor]:
+    return plan.stages[0].losses(plan.model.eval(), next(iter(plan.stages[0].batches(0))))
+
+
+def test_statistics_may_be_mixed(rows, tmp_path):
+    plan = built(POOLING, rows[:45], runtime(tmp_path), mixup=0.2, epochs=20)
+    predictions = predicted(plan, trained(plan), rows[45:])
+    assert np.mean(np.array(CLASSES)[predictions.argmax(1)] == rows["kind"][45:]) > 0.8

@@ -28,6 +28,7 @@ def results(project: Path) -> dict[str, bytes]:
     (run,) = project.glob("runs/*/*-r1")
     assert not list(project.glob("runs/*/*-r2")), "the interrupted run was not taken up again"
     found = {path.relative_to(run).as_posix(): path.read_bytes() for path in run.rglob("*.npy")}
+    found |= {path.relative_to(run).as_posix(): path.read_bytes() for path in run.rglob("topk_high_loss_epoch_*.txt")}
     for path in run.rglob("history.json"):
         history = [
             {key: value for key, value in row.items() if key != "seconds"} for row in json.loads(path.read_text())
@@ -70,6 +71,7 @@ def test_killed_run_ends_with_the_same_bytes(tmp_path: Path) -> None:
     "command",
     [
         ["train", "--comp", "blobs", "--config", "perceptron", "--debug", "select=best", "patience=2", "seeds=[0,1]"],
+        ["train", "--comp", "blobs", "--config", "perceptron", "ema=0.9", "hard_examples=3"],
         ["train", "--comp", "neighbors", "--config", "two_stage", "accumulate=2"],
         ["train", "--comp", "blobs", "--config", "bank", "clip=0.5"],
     ],

@@ -250,6 +250,12 @@ def test_an_anneal_cut_short_is_named():
     assert "90%" in finding.message
 
 
+def test_an_anneal_that_early_stopping_cut_short_is_clean():
+    facts = rates(lambda o, *_: CosineAnnealingLR(o, T_max=100), 20, "epoch", 0.05)
+    assert audits.learning_rates(facts, "fold 0", {"fit"}) == []
+    assert codes(audits.learning_rates(facts, "fold 0", {"another"})) == ["schedule_not_finished"]
+
+
 @pytest.mark.parametrize("epochs", [2, 4, 20])
 @pytest.mark.parametrize("per", ["step", "epoch"])
 def test_a_finished_anneal_is_clean_however_short(per, epochs):
@@ -467,6 +473,30 @@ def test_an_epoch_named_by_hand_is_told_with_what_it_gains_or_loses():
     (finding,) = audits.selected_on_scored_fold([(history(0.5, 0.8, 0.7), 1)], True, by_hand=True)
     assert "named by hand" in finding.message
     assert "score 0.2000 better" in finding.message
+
+
+def test_a_metric_that_is_best_after_the_first_epoch_is_named():
+    falling, rising = history(0.7, 0.6, 0.65, 0.55), history(0.5, 0.6, 0.7)
+    (finding,) = audits.first_epoch_best("auroc", [falling, history(0.8, 0.7, 0.75), rising], True)
+    assert (finding.code, finding.level, finding.where) == ("first_epoch_best", "warning", "all folds")
+    assert finding.message.startswith("in 2 of 3 fits auroc is best after epoch 1, and 0.1000 worse after the last: ")
+    (finding,) = audits.first_epoch_best("log_loss", [rising], False)
+    assert "in 1 of 1 fits log_loss" in finding.message
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        [(0.5, 0.6, 0.7)],
+        [(0.7, 0.7, 0.6)],  # a later epoch is as good
+        [(0.7, 0.6)],  # too few to tell
+        [(None, 0.7, 0.6, 0.5)],  # the first epoch was not scored
+        [(0.7, 0.6, 0.5), (0.5, 0.6, 0.7), (0.5, 0.6, 0.7)],  # one fit of three
+        [(None, None)],
+    ],
+)
+def test_a_best_epoch_that_is_not_the_first_is_clean(scores):
+    assert audits.first_epoch_best("auroc", [history(*values) for values in scores], True) == []
 
 
 def test_few_rows_are_too_few():

@@ -37,7 +37,7 @@ CODES = {
     "doubtful_labels",
     "drifting_column",
     "empty_masks",
-    "first_epoch_selected",
+    "first_epoch_best",
     "label_in_path",
     "lr_per_group",
     "lr_swings",

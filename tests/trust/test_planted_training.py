@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from error_codes import raises_code
 from made_tables import train
 from planted_network import TABLES, Single, by_class, cross_entropy, embedder, only, pull, recipe, without
 from planted_training import PLANTED, Centers, FirstOnly, alignment, frozen_alignment, joined
 from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 import goldfold as gf
 from goldfold import metrics
@@ -69,6 +71,24 @@ def test_several_faults_of_one_recipe_are_told_apart(toy: Path) -> None:
     losses = without("arcface", beside=partial(pull, Centers().values), alignment=alignment(0))
     faulty = told(run_of(recipe(losses, partial(joined, FirstOnly))))
     assert set(faulty) == {"optimizer_never_stepped", "no_gradient", "parameter_outside_model", "constant_feature"}
+
+
+def test_learning_the_opposite_is_best_after_epoch_1_and_patience_excuses_a_schedule(toy: Path) -> None:
+    def opposite(model: nn.Module, batch: tuple) -> torch.Tensor:
+        return cross_entropy(model, (batch[0], 1 - batch[1]))
+
+    def codes(losses: Callable, **options) -> set[str]:
+        made = recipe(
+            only(losses),
+            lambda model: torch.optim.SGD(model.parameters(), 0.05),
+            epochs=8,
+            schedule=lambda optimizer, *_: CosineAnnealingLR(optimizer, T_max=100),
+            model=Single,
+        )
+        return {each.code for each in run_of(made, **options).findings} & {"first_epoch_best", "schedule_not_finished"}
+
+    assert codes(opposite, select="best", patience=2) == {"first_epoch_best"}
+    assert codes(cross_entropy) == {"schedule_not_finished"}
 
 
 def test_a_term_without_gradient_stops_the_run(toy: Path) -> None:

@@ -1,4 +1,4 @@
-"""Audits for windows: overlapping ones on both sides of a fold, and the first epoch selected; planted and clean."""
+"""The audit of overlapping windows on both sides of a fold; planted and clean."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from goldfold.competition import Fold
 from goldfold.data.folds import grouped, k_fold
 from goldfold.sequences import slicing
-from goldfold.trust.audits import first_epoch_selected, overlapping_windows
+from goldfold.trust.audits import overlapping_windows
 
 DRAW = np.random.default_rng(9)
 
@@ -54,20 +54,3 @@ def test_windows_that_do_not_overlap_stand_still_or_are_short_are_no_finding() -
     assert not overlapping_windows(rounded, k_fold(ids, 4, 0), ids)
     on_a_grid = [DRAW.integers(0, 2, (16, 2)) / 960 for _ in range(200)]
     assert not overlapping_windows(on_a_grid, k_fold(ids, 4, 0), ids)
-
-
-def history(*metrics: float | None) -> list[dict]:
-    return [{"stage": "fit", "epoch": number, "metric": value} for number, value in enumerate(metrics, 1)]
-
-
-def test_a_selected_first_epoch_is_a_warning() -> None:
-    (finding,) = first_epoch_selected(history(0.52, 0.5, 0.4), 1, "fold 0")
-    assert (finding.code, finding.level) == ("first_epoch_selected", "warning")
-    assert "epoch 1 of 3" in finding.message
-
-
-@pytest.mark.parametrize(
-    ("metrics", "epoch"), [((0.5, 0.52), 2), ((0.5,), 1), ((None, None, 0.5), 3), ((0.5, None), 1), ((), None)]
-)
-def test_other_epochs_are_none(metrics: tuple, epoch: int | None) -> None:
-    assert not first_epoch_selected(history(*metrics), epoch, "fold 0")

@@ -25,7 +25,7 @@ from goldfold.io.progress import EpochProgress
 from goldfold.io.random_states import preserved_states, seed_all
 from goldfold.io.seeding import derive
 from goldfold.params import Params
-from goldfold.training import checkpoints
+from goldfold.training import checkpoints, hard_examples
 from goldfold.training.distributed import from_first, is_writer
 from goldfold.training.epoch_selection import select_epoch
 from goldfold.training.loop import train
@@ -172,6 +172,8 @@ def _fit(
         cut_off.unlink()
     plan, held_out = build_plan(experiment, number, seed)
     keep(plan, place)
+    train_rows = experiment.tables.train.iloc[experiment.folds[number].train]
+    examples = hard_examples.of_plan(plan, train_rows, experiment.loop.hard_examples, place)
     history: History = []
     facts: dict[str, Any] = {}
     epoch, untrained = None, {}
@@ -186,11 +188,11 @@ def _fit(
             validate=_validation(experiment, plan, held_out),
             higher_is_better=experiment.competition.metric.higher_is_better,
             observe=observe,
+            examples=examples,
         )
     if history:
         epoch = _select(plan, history, experiment, place / CHECKPOINTS)
     predict = finish_plan(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
-    train_rows = experiment.tables.train.iloc[experiment.folds[number].train]
     index = code_index.of_fit(predict, train_rows, experiment.recipe.labels, experiment.runtime.classes)
     known = {"fold": number, "seed": seed, "epoch": epoch, "history": history, "facts": facts}
     known |= {"index": index, **untrained}

@@ -33,6 +33,23 @@ def epoch_order(seed: int, epoch: int, n: int, shuffle: bool = True) -> np.ndarr
     return np.random.default_rng(seeding.derive(seed, "order", epoch)).permutation(n)
 
 
+def balanced_order(seed: int, epoch: int, classes: np.ndarray) -> np.ndarray:
+    """Return samples of an epoch drawn with replacement, int64 (n,), so that all classes are expected equally often.
+
+    classes: (n,), the class of each sample. The weight of a sample is 1 / n_c, n_c the number of samples of its class.
+    """
+    _, numbers, counts = np.unique(classes, return_inverse=True, return_counts=True)
+    shares = 1 / counts[numbers] / len(counts)
+    return np.random.default_rng(seeding.derive(seed, "balanced order", epoch)).choice(
+        len(classes), len(classes), p=shares
+    )
+
+
+def _order(seed: int, epoch: int, n: int, shuffle: bool, balance: np.ndarray | None) -> np.ndarray:
+    """The order of an epoch: a permutation, or draws that balance classes."""
+    return epoch_order(seed, epoch, n, shuffle) if balance is None else balanced_order(seed, epoch, balance)
+
+
 def rank_and_world_size() -> tuple[int, int]:
     """Return the rank and the number of processes of torch.distributed; (0, 1) without it."""
     from torch import distributed
@@ -104,12 +121,21 @@ class InMemory:
 
 
 def in_memory(
-    tensors: tuple[Tensor, ...], batch_size: int, seed: int, *, shuffle: bool = True, drop_last: bool = False
+    tensors: tuple[Tensor, ...],
+    batch_size: int,
+    seed: int,
+    *,
+    shuffle: bool = True,
+    drop_last: bool = False,
+    balance: np.ndarray | None = None,
 ) -> Callable[[int], InMemory]:
-    """Make batches of tensors of equal length, on their device: epoch -> tuples of tensors (batch, ...)."""
+    """Make batches of tensors of equal length, on their device: epoch -> tuples of tensors (batch, ...).
+
+    balance: the class of each sample, (n,), for the draws of `balanced_order`; None: every sample once.
+    """
 
     def batches(epoch: int) -> InMemory:
-        order = epoch_order(seed, epoch, len(tensors[0]), shuffle)
+        order = _order(seed, epoch, len(tensors[0]), shuffle, balance)
         return InMemory(tensors, split_batches(order, batch_size, drop_last, *rank_and_world_size()))
 
     return batches
@@ -160,12 +186,14 @@ def from_dataset(
     *,
     shuffle: bool = True,
     drop_last: bool = False,
+    balance: np.ndarray | None = None,
 ) -> Callable[[int], FromDataset]:
     """Make batches of samples on demand: epoch -> collated samples, independent of the number of workers.
 
     item: (epoch, position in range(n)) -> a sample (tensors, arrays, numbers, in tuples or dicts). It must depend on
         its arguments only. If workers are spawned, it must be picklable: a module's function or a partial of one.
     workers: processes that make samples; 0: the calling process makes them.
+    balance: as in `in_memory`. A sample that is drawn twice in an epoch is the same twice.
     """
     keys = _Keys()
     generator = torch.Generator().manual_seed(0)  # otherwise the loader draws from torch's global state
@@ -180,7 +208,7 @@ def from_dataset(
     )
 
     def batches(epoch: int) -> FromDataset:
-        order = epoch_order(seed, epoch, n, shuffle)
+        order = _order(seed, epoch, n, shuffle, balance)
         positions = split_batches(order, batch_size, drop_last, *rank_and_world_size())
         return FromDataset(loader, keys, [[(epoch, int(position)) for position in batch] for batch in positions])
 

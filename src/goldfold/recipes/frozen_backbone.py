@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.images.views import VIEWS, View, ViewSet
-from goldfold.nn import backbones, batches, feature_cache, schedules
+from goldfold.nn import backbones, batches, feature_cache, mixup, schedules
 from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, Role, with_defaults
 from goldfold.recipes.targets import Targets, create
 
@@ -40,7 +40,11 @@ class FrozenBackboneParams(Params):
     )
     hidden: int = Field(0, ge=0, description="width of the head's hidden layer; 0: a linear head")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate of the head")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing of the cross-entropy")
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        description="mix each sample with another one of its batch, by a share from Beta(mixup, mixup); 0: none",
+    )
     epochs: Epochs = Field(20, ge=1, description="number of training epochs")
     batch_size: int = Field(64, ge=1, description="samples per batch")
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
@@ -57,7 +61,7 @@ def recipe(
     """Return the recipe for rows with a column `path` and labels in the column `target`, or in several columns.
 
     classes: all labels, in the order of the predictions: (n,) probabilities of the second of two classes, otherwise
-        (n, classes).
+        (n, classes). `ClassLossParams` are parameters, too.
     targets: instead of `target` and `classes`, columns of 0 and 1: a row may have several labels. Predictions are
         (n, labels) independent probabilities in this order; `LabelLossParams` are parameters, too.
     defaults: defaults of `FrozenBackboneParams` for this competition.
@@ -76,29 +80,40 @@ def _build(params: FrozenBackboneParams, rows: DataFrame, runtime: Runtime, targ
     views_of = _views(params, runtime)
     features = views_of(tuple(rows["path"]))  # (n, views, d)
     labels = targets.labels(rows)
-    known = torch.from_numpy(labels).to(runtime.device)
-    samples = features.flatten(0, 1), known.repeat_interleave(features.shape[1], dim=0)
     return Plan(
-        model=Head(samples[0], params.hidden, targets.outputs, params.dropout),
-        stages=[_stage(params, samples, runtime.seed, targets.loss(params, labels))],
+        model=Head(features.flatten(0, 1), params.hidden, targets.outputs, params.dropout),
+        stages=[_stage(params, features, labels, runtime.seed, targets)],
         predict=partial(_predict, views_of, targets),
     )
 
 
-def _stage(params: FrozenBackboneParams, samples: tuple[Tensor, Tensor], seed: int, loss: Loss) -> Stage:
+def _stage(params: FrozenBackboneParams, features: Tensor, labels: np.ndarray, seed: int, targets: Targets) -> Stage:
+    """The training of the head. features: (n, views, d), each view a sample. labels: of the n rows."""
+    of_samples = labels.repeat(features.shape[1], axis=0)
+    samples = features.flatten(0, 1), torch.from_numpy(of_samples).to(features.device)
+    balance = targets.balance(params, of_samples)
     return Stage(
         name="head",
         epochs=params.epochs,
-        batches=batches.in_memory(samples, params.batch_size, seed),
-        losses=partial(_losses, loss=loss),
+        batches=mixup.batches(batches.in_memory(samples, params.batch_size, seed, balance=balance), params.mixup, seed),
+        losses=partial(_losses, loss=targets.loss(params, labels)),
         optimizer=partial(_optimizer, params),
         schedule=schedules.create(params.schedule, params.warmup),
+        row_losses=partial(_row_losses, features, samples[1], targets.row_losses(params, labels)),
     )
 
 
-def _losses(model: nn.Module, batch: tuple[Tensor, Tensor], loss: Loss) -> dict[str, Tensor]:
-    features, labels = batch
-    return loss(model(features), labels)
+def _row_losses(
+    features: Tensor, labels: Tensor, loss: Callable[[Tensor, Tensor], Tensor], model: nn.Module
+) -> np.ndarray:
+    """Return the losses of the training rows, float64 (n,), each a mean over its views. labels: of every view."""
+    logits = model(features).flatten(0, 1).cpu().double()
+    return loss(logits, labels.cpu()).reshape(features.shape[:2]).mean(1).numpy()
+
+
+def _losses(model: nn.Module, batch: tuple[Any, ...], loss: Loss) -> dict[str, Tensor]:
+    features, labels = mixup.mix(batch)
+    return mixup.mixed_loss(loss, model(features), labels)
 
 
 def _optimizer(params: FrozenBackboneParams, model: nn.Module) -> torch.optim.Optimizer:

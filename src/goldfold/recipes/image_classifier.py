@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,7 +18,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.images import augmentation, reading
 from goldfold.images.augmentation import Augmentation
 from goldfold.images.views import ViewSet, make_views
-from goldfold.nn import backbones, batches, schedules
+from goldfold.nn import backbones, batches, mixup, schedules
 from goldfold.params import (
     BackboneName,
     Epochs,
@@ -51,7 +51,11 @@ class ImageClassifierParams(Params):
     views: Annotated[ViewSet, Role.VIEWS] = Field(
         "none", description="views of an image over which predictions are averaged (TTA); none: the image itself"
     )
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing of the cross-entropy")
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        description="mix each image with another one of its batch, by a share from Beta(mixup, mixup); 0: none",
+    )
     epochs: Epochs = Field(10, ge=1, description="number of training epochs")
     batch_size: int = Field(16, ge=1, description="images per batch")
     learning_rate: float = Field(3e-4, gt=0, description="peak learning rate of AdamW")
@@ -80,6 +84,7 @@ def recipe(
     """Return the recipe for rows with a column `path` and labels in the column `target`, or in several columns.
 
     classes: all labels, in the order of predictions: (n,) probabilities of the second of two, otherwise (n, classes).
+        `ClassLossParams` are parameters, too.
     targets: instead of `target` and `classes`, columns of 0 and 1: a row may have several labels. Predictions are
         (n, labels) independent probabilities in this order; `LabelLossParams` are parameters, too.
     network: number of classes -> a module from pixels (n, c, h, w) in [-1, 1] to logits, used instead of a timm model;
@@ -122,10 +127,17 @@ def _build(
     stage = Stage(
         name="fit",
         epochs=params.epochs,
-        batches=_batches(params, rows, labels, pixels, gray, runtime),
+        batches=mixup.batches(
+            _batches(params, rows, labels, pixels, gray, runtime, targets.balance(params, labels)),
+            params.mixup,
+            runtime.seed,
+        ),
         losses=partial(_losses, loss=targets.loss(params, labels)),
         optimizer=partial(_optimizer, params),
         schedule=schedules.create(params.schedule, params.warmup),
+        row_losses=partial(
+            _row_losses, params, pixels, gray, tuple(rows["path"]), labels, targets.row_losses(params, labels)
+        ),
     )
     return Plan(model=model, stages=[stage], predict=partial(_predict, params, pixels, gray, targets))
 
@@ -158,14 +170,20 @@ def _pixels(params: ImageClassifierParams, gray: bool) -> Pixels:
 
 
 def _batches(
-    params: ImageClassifierParams, rows: DataFrame, labels: np.ndarray, pixels: Pixels, gray: bool, runtime: Runtime
+    params: ImageClassifierParams,
+    rows: DataFrame,
+    labels: np.ndarray,
+    pixels: Pixels,
+    gray: bool,
+    runtime: Runtime,
+    balance: np.ndarray | None,
 ) -> Callable[[int], Any]:
     paths = tuple(rows["path"])
     kept = pixels(paths)
     drop_last = len(rows) > params.batch_size  # statistics of batch norm suffer from a small last batch
     if kept is not None and params.augmentation == "none":
         tensors = torch.from_numpy(kept).to(runtime.device), torch.from_numpy(labels).to(runtime.device)
-        return batches.in_memory(tensors, params.batch_size, runtime.seed, drop_last=drop_last)
+        return batches.in_memory(tensors, params.batch_size, runtime.seed, drop_last=drop_last, balance=balance)
     image_of: Callable[[int], np.ndarray] = (
         partial(_read, paths, params.image_size, gray) if kept is None else partial(_in_memory, kept)
     )
@@ -177,7 +195,9 @@ def _batches(
         ids=augmentation.distinct_ids(rows["id"]),
         labels=labels,
     )
-    return batches.from_dataset(item, len(rows), params.batch_size, runtime.seed, runtime.workers, drop_last=drop_last)
+    return batches.from_dataset(
+        item, len(rows), params.batch_size, runtime.seed, runtime.workers, drop_last=drop_last, balance=balance
+    )
 
 
 def _sample(
@@ -204,11 +224,13 @@ def _read(paths: Sequence[Path], size: int, gray: bool, position: int) -> np.nda
 
 
 def _losses(
-    model: nn.Module, batch: tuple[Tensor, Tensor], loss: Callable[[Tensor, Tensor], dict[str, Tensor]]
+    model: nn.Module, batch: tuple[Any, ...], loss: Callable[[Tensor, Tensor], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
     device = next(model.parameters()).device
-    pixels, labels = (part.to(device, non_blocking=True) for part in batch)
-    return loss(model(pixels), labels)
+    pixels, labels, *mixing = batch
+    on_device = (part.to(device, non_blocking=True) for part in (pixels, labels))
+    inputs, known = mixup.mix((*on_device, *mixing))
+    return mixup.mixed_loss(loss, model(inputs), known)
 
 
 def _head(model: nn.Module) -> list[nn.Parameter]:
@@ -241,11 +263,36 @@ def _predict(
     rows: DataFrame,
 ) -> np.ndarray:
     """Return probabilities, float64, as `targets.predictions` says."""
-    paths = tuple(rows["path"])
-    kept, device = pixels(paths), next(model.parameters()).device
+    paths, device = tuple(rows["path"]), next(model.parameters()).device
     parts = []
-    for part in batches.prediction_batches(len(paths), params.batch_size, params.image_size, device):
-        chunk = reading.load_resized(paths[part], params.image_size, gray) if kept is None else kept[part]
-        views = make_views(torch.from_numpy(chunk).to(device), params.views)
+    for _, chunk in _chunks(params, pixels, gray, paths, device):
+        views = make_views(chunk, params.views)
         parts.append(torch.stack([targets.probabilities(model(view).cpu().double()) for view in views]).mean(0))
     return targets.predictions(torch.cat(parts).numpy())  # in float32 probabilities near 1 would be ties
+
+
+def _chunks(
+    params: ImageClassifierParams, pixels: Pixels, gray: bool, paths: tuple[Path, ...], device: torch.device
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the pixels of successive rows on the device, as many as a forward pass takes."""
+    kept = pixels(paths)
+    for part in batches.prediction_batches(len(paths), params.batch_size, params.image_size, device):
+        chunk = reading.load_resized(paths[part], params.image_size, gray) if kept is None else kept[part]
+        yield part, torch.from_numpy(chunk).to(device)
+
+
+def _row_losses(
+    params: ImageClassifierParams,
+    pixels: Pixels,
+    gray: bool,
+    paths: tuple[Path, ...],
+    labels: np.ndarray,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    model: nn.Module,
+) -> np.ndarray:
+    """Return the losses of the training rows, float64 (n,), of their images as they are."""
+    device, known = next(model.parameters()).device, torch.from_numpy(labels)
+    found = [
+        loss(model(chunk).cpu().double(), known[part]) for part, chunk in _chunks(params, pixels, gray, paths, device)
+    ]
+    return torch.cat(found).numpy()

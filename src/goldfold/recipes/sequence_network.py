@@ -42,7 +42,6 @@ class SequenceNetworkParams(WindowParams):
     )
     max_frames: int = Field(512, ge=1, description="longest window, in frames; longer ones are thinned evenly")
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout rate in each block and before the classifier")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing of the cross-entropy")
     epochs: Epochs = Field(30, ge=1, description="number of training epochs")
     batch_size: int = Field(32, ge=1, description="windows per batch")
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
@@ -59,6 +58,7 @@ def recipe(
     """Return the recipe for rows whose column `path` holds windows, and labels in `target`, or in several columns.
 
     classes: all labels, in the order of predictions: (n,) probabilities of the second of two, otherwise (n, classes).
+        `ClassLossParams` are parameters, too.
     targets: instead of `target` and `classes`, columns of 0 and 1; predictions are (n, labels) probabilities.
     defaults: defaults of `SequenceNetworkParams` for this competition.
     """
@@ -97,10 +97,11 @@ def _build(params: SequenceNetworkParams, rows: DataFrame, runtime: Runtime, *, 
     stage = Stage(
         name="fit",
         epochs=params.epochs,
-        batches=batches.in_memory(samples, params.batch_size, runtime.seed),
+        batches=batches.in_memory(samples, params.batch_size, runtime.seed, balance=targets.balance(params, labels)),
         losses=partial(_losses, loss=targets.loss(params, labels)),
         optimizer=partial(_optimizer, params),
         schedule=schedules.create(params.schedule, params.warmup),
+        row_losses=partial(_row_losses, params, frames_of, scaler, paths, labels, targets.row_losses(params, labels)),
     )
     return Plan(
         model=Network(values.shape[2], targets.outputs, params),
@@ -241,10 +242,34 @@ def _predict(
     rows: DataFrame,
 ) -> np.ndarray:
     """Return probabilities, float64, as `targets.predictions` says."""
-    known, device = frames_of(tuple(rows["path"])), next(model.parameters()).device
+    logits = _logits(params, frames_of, scaler, model, tuple(rows["path"]))
+    return targets.predictions(targets.probabilities(logits).numpy())
+
+
+def _logits(
+    params: SequenceNetworkParams,
+    frames_of: Frames,
+    scaler: Scaler | None,
+    model: nn.Module,
+    paths: tuple[Path, ...],
+) -> Tensor:
+    """Return the logits of windows, float64 (n, outputs); in float32 probabilities near 1 would be ties."""
+    known, device = frames_of(paths), next(model.parameters()).device
     parts = []
     for start in range(0, len(known), params.batch_size):
         features, valid = padded(known[start : start + params.batch_size], scaler)
-        logits = model(features.to(device), valid.to(device)).cpu().double()  # in float32 p near 1 would be ties
-        parts.append(targets.probabilities(logits))
-    return targets.predictions(torch.cat(parts).numpy())
+        parts.append(model(features.to(device), valid.to(device)).cpu().double())
+    return torch.cat(parts)
+
+
+def _row_losses(
+    params: SequenceNetworkParams,
+    frames_of: Frames,
+    scaler: Scaler | None,
+    paths: tuple[Path, ...],
+    labels: np.ndarray,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    model: nn.Module,
+) -> np.ndarray:
+    """Return the losses of the training windows, float64 (n,)."""
+    return loss(_logits(params, frames_of, scaler, model, paths), torch.from_numpy(labels)).numpy()

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
-from goldfold.nn import batches, feature_cache, schedules
+from goldfold.nn import batches, feature_cache, mixup, schedules
 from goldfold.params import Epochs, Needs, Not, with_defaults
 from goldfold.recipes.targets import Targets, create
 from goldfold.sequences import inputs, joints, windows
@@ -50,7 +50,12 @@ class StatisticsPoolingParams(WindowParams):
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout rate after each hidden layer")
     batch_norm: bool = Field(False, description="batch normalization in each hidden layer")
     single_logit: bool = Field(False, description="one logit instead of two, for two classes")
-    label_smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing of the cross-entropy")
+    mixup: float = Field(
+        0.0,
+        ge=0,
+        description="mix the statistics of each window with those of another one of its batch, by a share from "
+        "Beta(mixup, mixup); 0: none",
+    )
     epochs: Epochs = Field(10, ge=1, description="number of training epochs")
     batch_size: int = Field(32, ge=1, description="windows per batch")
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
@@ -72,6 +77,7 @@ def recipe(
     """Return the recipe for rows whose column `path` holds windows, and labels in `target`, or in several columns.
 
     classes: all labels, in the order of predictions: (n,) probabilities of the second of two, otherwise (n, classes).
+        `ClassLossParams` are parameters, too.
     targets: instead of `target` and `classes`, columns of 0 and 1; predictions are (n, labels) probabilities.
     joint_names: names of the joints, in their order, by which `mouth` and `hands` may be given.
     defaults: defaults of `StatisticsPoolingParams` for this competition.
@@ -120,13 +126,16 @@ def _build(
     scaler = inputs.fold_scaler(params, counts, means, sds, paths)
     labels = targets.labels(rows)
     samples = _on(runtime, scaled(known, scaler)), torch.from_numpy(labels).to(runtime.device)
+    balance = targets.balance(params, labels)
+    of_epoch = batches.in_memory(samples, params.batch_size, runtime.seed, drop_last=drop_last, balance=balance)
     stage = Stage(
         name="fit",
         epochs=params.epochs,
-        batches=batches.in_memory(samples, params.batch_size, runtime.seed, drop_last=drop_last),
+        batches=mixup.batches(of_epoch, params.mixup, runtime.seed),
         losses=partial(_losses, loss=targets.loss(params, labels)),
         optimizer=partial(_optimizer, params),
         schedule=schedules.create(params.schedule, params.warmup),
+        row_losses=partial(_row_losses, samples, targets.row_losses(params, labels)),
     )
     return Plan(
         model=Network(samples[0].shape[1], targets.outputs, params),
@@ -234,10 +243,18 @@ class Network(nn.Module):
 
 
 def _losses(
-    model: nn.Module, batch: tuple[Tensor, Tensor], loss: Callable[[Tensor, Tensor], dict[str, Tensor]]
+    model: nn.Module, batch: tuple[Any, ...], loss: Callable[[Tensor, Tensor], dict[str, Tensor]]
 ) -> dict[str, Tensor]:
-    statistics, labels = batch
-    return loss(model(statistics), labels)
+    statistics, labels = mixup.mix(batch)
+    return mixup.mixed_loss(loss, model(statistics), labels)
+
+
+def _row_losses(
+    samples: tuple[Tensor, Tensor], loss: Callable[[Tensor, Tensor], Tensor], model: nn.Module
+) -> np.ndarray:
+    """Return the losses of the training windows, float64 (n,)."""
+    statistics, labels = samples
+    return loss(model(statistics).cpu().double(), labels.cpu()).numpy()
 
 
 def _optimizer(params: StatisticsPoolingParams, model: nn.Module) -> torch.optim.Optimizer:

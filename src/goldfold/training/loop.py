@@ -28,12 +28,13 @@ from goldfold.competition import Plan, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.io.progress import EpochProgress
 from goldfold.io.random_states import preserved_states
-from goldfold.training import checkpoints
+from goldfold.training import checkpoints, hard_examples
 from goldfold.training import state as training_state
 from goldfold.training.diagnostics import untrained_loss
 from goldfold.training.distributed import from_first, is_writer
 from goldfold.training.epoch import train_epoch
 from goldfold.training.epoch_selection import check_select, checkpoints_to_keep, patience_exhausted
+from goldfold.training.hard_examples import HardExamples
 from goldfold.training.settings import LoopOptions, autocast, autocast_dtype, epoch_batches
 from goldfold.training.state import History, Training
 
@@ -50,12 +51,14 @@ def train(
     validate: Callable[[nn.Module], Mapping[str, float]] | None = None,
     higher_is_better: bool = True,
     observe: Observe | None = None,
+    examples: HardExamples | None = None,
 ) -> tuple[History, dict[str, Any]]:
     """Train the stages of `plan`; its model ends with the weights of the last epoch, averaged ones if there are any.
 
     folder: of checkpoints; training resumes from the newest undamaged one. None: no checkpoints. keep_every: keep the
         weights of every epoch, not only the best and the last.
     validate: model -> scores by name; the first is the metric that selects epochs. observe: receives the progress.
+    examples: where to write the losses of single training rows.
 
     Returns the history and the facts for audits, as described at the top of this module.
 
@@ -88,6 +91,8 @@ def train(
                 row |= from_first(_validate(plan, validate, training.predictor))
                 check_select(row, loop.select)
             history.append(row)
+            if examples and examples.stage == stage.name and is_writer():
+                hard_examples.write(examples, stage, epoch, training.predictor, loop.precision)
             if folder and is_writer():
                 _save(training, folder, (index, epoch + 1), row)
                 kept = None if keep_every else checkpoints_to_keep(folder, loop.select, higher_is_better)

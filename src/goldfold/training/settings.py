@@ -33,6 +33,9 @@ class LoopOptions(Params):
     patience: int | None = Field(
         None, ge=1, description="early stopping: epochs without improvement before a stage stops"
     )
+    hard_examples: int = Field(
+        0, ge=0, description="training rows with the largest losses to list after each epoch, to find wrong labels"
+    )
     validate_every: int = Field(1, ge=1, description="epochs from one validation to the next")
     channels_last: bool = Field(False, description="channels-last memory format, faster for convolutions on a GPU")
     compile: bool = Field(False, description="torch.compile the model")

@@ -11,6 +11,7 @@ from goldfold.experiment.cross_validation import Outcome, rarest_class
 from goldfold.experiment.fits import Experiment, Fit, FitObserver
 from goldfold.io.progress import EpochProgress, Observer
 from goldfold.optional_parts import LabelColumns
+from goldfold.training.epoch_selection import patience_exhausted
 from goldfold.trust import audits
 from goldfold.trust.audits import Finding
 from goldfold.trust.audits.scores import OWN_START
@@ -34,8 +35,15 @@ def after_training(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, 
     embeddings = experiment.competition.metric.retrieval is not None
     for fit in fits:
         where = f"fold {fit.fold} seed {fit.seed}"
-        findings += of_training(fit, where, embeddings) + audits.learning_rates(fit.facts, where)
+        findings += of_training(fit, where, embeddings)
+        findings += audits.learning_rates(fit.facts, where, _stopped_early(experiment, fit))
     return audits.merge_places(findings + _of_scores(experiment, fits, whole, runs))
+
+
+def _stopped_early(experiment: Experiment, fit: Fit) -> set[str]:
+    """The stages of a fit that patience ended."""
+    loop, higher = experiment.loop, experiment.competition.metric.higher_is_better
+    return {stage for stage in fit.facts if patience_exhausted(fit.history, stage, loop.patience, loop.select, higher)}
 
 
 def of_training(fit: Fit, where: str, embeddings: bool = False) -> list[Finding]:
@@ -47,7 +55,7 @@ def of_training(fit: Fit, where: str, embeddings: bool = False) -> list[Finding]
     findings = audits.orphan_parameters(facts, where) + audits.without_gradient(facts, history, where)
     findings += audits.outside_model(facts, where) + audits.never_stepped(facts, history, where)
     findings += audits.constant_loss_inputs(facts, where) + audits.one_loss_term(facts, where)
-    findings += audits.dead_loss_terms(history, where) + audits.first_epoch_selected(history, fit.epoch, where)
+    findings += audits.dead_loss_terms(history, where)
     findings += audits.collapse(history, where, fit.epoch, fit.validation, embeddings)
     return findings + audits.did_not_learn(facts, history, where)
 
@@ -61,6 +69,7 @@ def _of_scores(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, runs
         trained = [(fit.history, fit.epoch) for fit in fits if fit.epoch]
         findings += audits.selected_on_scored_fold(trained, metric.higher_is_better, by_hand)
         looked = sum(bool(row["scores"]) * len(row["scores"]) for row in fits[0].history)
+    findings += audits.first_epoch_best(metric.name, [fit.history for fit in fits], metric.higher_is_better)
     for each in experiment.competition.also:
         if each.name in whole.metrics:
             findings += audits.training_rows_in_database(each, whole.metrics[each.name])

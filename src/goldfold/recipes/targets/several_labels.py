@@ -15,7 +15,7 @@ from torch import Tensor
 from goldfold.data.columns import binary_columns
 from goldfold.nn import label_losses
 from goldfold.optional_parts import LabelColumns
-from goldfold.params import Needs, Params
+from goldfold.params import Needs, Params, Unused
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -48,6 +48,9 @@ class LabelLossParams(Params):
     asl_clip: Annotated[float, Needs(loss="asl")] = Field(
         0.05, ge=0, lt=1, description="probability up to which a negative costs nothing"
     )
+    balanced_sampler: Annotated[
+        bool, Unused("a row with several labels has no class to be drawn by; positive_weight=balanced weighs labels")
+    ] = Field(False, description="of recipes with one label per row")
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,14 @@ class SeveralLabels:
         cells = _loss(params, labels)
         return lambda logits, labels: {params.loss: cells(logits, labels)}
 
+    def row_losses(self, params: Any, labels: np.ndarray) -> Callable[[Tensor, Tensor], Tensor]:
+        """Return a function: logits and labels, (n, labels) each -> (n,) means over the labels of rows."""
+        return partial(_loss(params, labels), by_row=True)
+
+    def balance(self, params: Any, labels: np.ndarray) -> None:
+        """None, since rows with several labels have no class to be drawn by; see `OneLabel.balance`."""
+        return None
+
     def probabilities(self, logits: Tensor) -> Tensor:
         """Independent probabilities of logits (..., labels), of the same shape."""
         return logits.sigmoid()
@@ -95,7 +106,7 @@ class SeveralLabels:
         return np.full((rows, self.outputs), 0.5)
 
 
-def _loss(params: Any, labels: np.ndarray) -> Callable[[Tensor, Tensor], Tensor]:
+def _loss(params: Any, labels: np.ndarray) -> Callable[..., Tensor]:
     if params.loss == "focal":
         return partial(label_losses.focal, alpha=params.focal_alpha, gamma=params.focal_gamma)
     if params.loss == "asl":
@@ -107,10 +118,10 @@ def _loss(params: Any, labels: np.ndarray) -> Callable[[Tensor, Tensor], Tensor]
         )
     weights = label_losses.balanced_weights(torch.from_numpy(labels)) if params.positive_weight == "balanced" else None
 
-    def weighted(logits: Tensor, labels: Tensor) -> Tensor:
+    def weighted(logits: Tensor, labels: Tensor, by_row: bool = False) -> Tensor:
         weight = None if weights is None else weights.to(logits.device)
         return label_losses.binary_cross_entropy(
-            logits, labels, positive_weight=weight, smoothing=params.label_smoothing
+            logits, labels, positive_weight=weight, smoothing=params.label_smoothing, by_row=by_row
         )
 
     return weighted

@@ -20,12 +20,12 @@ from goldfold.metrics.inputs import class_indices
 from goldfold.optional_parts import ClassLabels, Retrieval
 from goldfold.report.retrieval import hash_curves, pictures
 from goldfold.report.retrieval import page as retrieval
-from goldfold.report.run import classes, confusion, figures, most_wrong
+from goldfold.report.run import classes, confusion, figures, hard_examples, most_wrong
 from goldfold.trust.calibration import are_probabilities, reliability
 
 
 def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path) -> None:
-    """Draw fold scores, learning curves, classes, curves of hash codes, largest errors or retrieval."""
+    """Draw fold scores, learning curves, classes, curves of hash codes, hard examples, largest errors or retrieval."""
     competition, train = experiment.competition, experiment.tables.train
     metric = competition.metric
     write_bytes(run / "fold_scores.png", figures.fold_scores(whole.metrics))
@@ -46,6 +46,11 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
     if len(curves):
         write_text(run / hash_curves.TABLE, csv_tables.to_text(curves))
         write_bytes(run / hash_curves.PICTURE, hash_curves.picture(curves))
+    losses = hard_examples.losses(experiment, fits, run)
+    if losses:
+        examples = hard_examples.hardest(experiment, losses)
+        write_text(run / hard_examples.TABLE, csv_tables.to_text(examples.drop(columns="row")))
+        write_bytes(run / hard_examples.PICTURE, hard_examples.picture(experiment, losses, examples))
     if metric.retrieval:
         _draw_retrieval(experiment, whole, metric.retrieval, run)
     elif are_images(train) and metric.options.row_error:

@@ -16,8 +16,9 @@ from goldfold.report.ensemble import blends
 from goldfold.report.plotting.markdown import code, folded, table
 from goldfold.report.retrieval import hash_curves
 from goldfold.report.retrieval import page as retrieval
-from goldfold.report.run import classes, confusion, fits, hidden_scores, interval_text, parameter_groups
+from goldfold.report.run import classes, confusion, fits, hard_examples, hidden_scores, interval_text, parameter_groups
 from goldfold.report.run.hidden_scores import HiddenScore
+from goldfold.training.hard_examples import FOLDER as HARD_EXAMPLES
 from goldfold.trust.experiment_log.remarks import REMARKS
 
 OPTIONAL = ("untrained", "best_possible")  # of the summary of a metric
@@ -28,6 +29,7 @@ PICTURES = {
     classes.PICTURE: "Average precision of each label, with its 95 % interval and chance level",
     hash_curves.PICTURE: "Precision and recall of hash codes within each Hamming radius, with the chance level",
     confusion.PICTURE: "Confusion matrix: share of each true class's rows that are predicted as each class",
+    hard_examples.PICTURE: "Losses of the training rows with the largest losses, over the epochs, and their images",
     "most_wrong.png": "Training images with the largest out-of-fold errors",
     "blend.png": "Scores of the runs and of each blending method, differences to the best run, and weights",
     **retrieval.PICTURES,
@@ -47,6 +49,7 @@ FILES = {
     confusion.CONFUSION: "rows of each true class that are predicted as each class",
     CALIBRATION: "predicted probabilities and how often they were right, in ten bins",
     THRESHOLDS: "threshold of each label, learned on all folds, and scores at nested thresholds",
+    hard_examples.TABLE: "training rows with the largest losses, mean over fits",
     hash_curves.TABLE: "precision and recall of hash codes within each Hamming radius, of every fit",
     "findings.json": "findings of the audits",
     "checks.json": "what the audits looked at, the codes, and why not at the rest",
@@ -87,6 +90,7 @@ def record(
         "Folds": fits.scores(trained, metrics, rows, config.get("select", "last")),
         "Metrics": _metrics(metrics),
         "Classes": classes.section(run) or confusion.section(run),
+        "Hard examples": hard_examples.section(run),
         "Retrieval": _retrieval(run, metrics),
         "Parameter groups": parameter_groups.section(trained),
         "Budget": "" if blended else fits.budget(trained, reproduce["hardware"]),
@@ -238,6 +242,8 @@ def _files(run: Path) -> str:
     kept = "each fit's fit.json, history.json, validation.npy, test.npy, checkpoints/"
     if any(run.glob(f"fold*/{code_index.FILE}")):
         kept += f", {code_index.FILE} (codes, ids and labels of its training rows)"
+    if hard_examples.TABLE in names:
+        kept += f", {HARD_EXAMPLES}/ (losses of its training rows and the largest, after every epoch)"
     if BLEND in names:
         kept = "the score of each fold, with method and weights learned on the other folds"
     lines.append(f"- `fold<k>-seed<s>/`: {kept}")

@@ -26,7 +26,6 @@ from goldfold.trust.audits.fits.training import (
     constant_loss_inputs,
     dead_loss_terms,
     did_not_learn,
-    first_epoch_selected,
     never_stepped,
     one_loss_term,
     orphan_parameters,
@@ -48,6 +47,7 @@ from goldfold.trust.audits.order import order_tells_target, time_behind_folds, t
 from goldfold.trust.audits.predictions import batch_dependent_predictions, doubtful_labels
 from goldfold.trust.audits.scores import (
     below_untrained,
+    first_epoch_best,
     pooled_apart,
     proxy_only,
     selected_on_scored_fold,
@@ -79,7 +79,7 @@ __all__ = [
     "doubtful_labels",
     "drifting_columns",
     "findings_of",
-    "first_epoch_selected",
+    "first_epoch_best",
     "images_and_masks",
     "label_in_path",
     "learning_rates",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from goldfold.optional_parts import PermutationTest
 
 FEW = 10  # rows of the rarest class below which a score is always reported
+FEWEST_EPOCHS = 3  # scored, from which the best one tells anything
 FEW_FOLDS = 3  # below this, the variance between folds is hardly known
 SIGNIFICANCE = 0.05
 ROUNDING = 1e-9
@@ -156,6 +157,32 @@ def selected_on_scored_fold(
         "hold-out score"
     )
     return [Finding("selected_on_scored_fold", "note", message, "all folds")]
+
+
+def first_epoch_best(
+    name: str, histories: Iterable[Sequence[Mapping[str, Any]]], higher_is_better: bool
+) -> list[Finding]:
+    """Report a metric that is better after the first epoch than after any later one, in at least half of the fits.
+
+    name: of the metric. histories: of the fits; those with fewer than three scored epochs of their last stage, or
+        without a score of its first, are left out.
+    """
+    gaps, scored = [], 0
+    for history in histories:
+        rows = [row for row in history if row["stage"] == history[-1]["stage"] and row["metric"] is not None]
+        if len(rows) < FEWEST_EPOCHS or rows[0]["epoch"] != 1:
+            continue
+        scored += 1
+        first, *later = (row["metric"] if higher_is_better else -row["metric"] for row in rows)
+        gaps += [first - later[-1]] if first > max(later) else []
+    if not gaps or 2 * len(gaps) < scored:
+        return []
+    message = (
+        f"in {len(gaps)} of {scored} fits {name} is best after epoch 1, and {number(float(np.mean(gaps)))} worse after "
+        "the last: what later epochs learn does not help with rows that they have not seen. Lower the learning rate, "
+        "regularize, or look for what only the training rows have"
+    )
+    return [Finding("first_epoch_best", "warning", message, "all folds")]
 
 
 def tiny_sample(

@@ -53,13 +53,18 @@ class PerceptronParams(Params):
 
 
 def perceptron(params: PerceptronParams, rows: pd.DataFrame, runtime) -> Plan:
-    def losses(model, batch):
-        return {"cross_entropy": F.binary_cross_entropy_with_logits(model(batch[0])[:, 0], batch[1])}
+    known = torch.tensor(rows["label"].to_numpy(), dtype=torch.float32)
+
+    def losses(model, batch, reduction="mean"):
+        return {
+            "cross_entropy": F.binary_cross_entropy_with_logits(model(batch[0])[:, 0], batch[1], reduction=reduction)
+        }
 
     stage = Stage(
         name="head",
         epochs=params.epochs,
-        batches=shuffled(runtime.seed, tensor(rows), torch.tensor(rows["label"].to_numpy(), dtype=torch.float32)),
+        batches=shuffled(runtime.seed, tensor(rows), known),
+        row_losses=lambda model: losses(model, (tensor(rows), known), "none")["cross_entropy"].numpy(),
         losses=losses,
         optimizer=lambda model: torch.optim.AdamW(model.parameters(), params.learning_rate),
         schedule=lambda optimizer, epochs, steps: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps),

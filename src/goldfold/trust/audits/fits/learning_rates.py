@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from goldfold.trust.audits.findings import Finding
@@ -12,10 +12,11 @@ SWINGS = 2  # local minima of a learning rate from which its period is reported 
 REACHED = 0.8  # share of its configured rate that a group's peak reaches even in a cycle of two steps
 
 
-def learning_rates(facts: Mapping[str, Any], where: str) -> list[Finding]:
+def learning_rates(facts: Mapping[str, Any], where: str, stopped: Collection[str] = ()) -> list[Finding]:
     """Report learning rates that differ from the config: another peak, annealed too little, or oscillating.
 
-    facts: stage -> `rates`, the fields of `LearningRates`.
+    facts: stage -> `rates`, the fields of `LearningRates`. stopped: stages that early stopping ended, whose schedules
+        cannot have finished.
     """
     findings = []
     for stage, noted in facts.items():
@@ -33,7 +34,7 @@ def learning_rates(facts: Mapping[str, Any], where: str) -> list[Finding]:
                     "per batch. Set schedule_per to the unit the schedule was planned in"
                 )
                 findings.append(Finding("lr_swings", "warning", message, place))
-            elif peak * ANNEALED * 1.0001 < final < peak * 0.9999:
+            elif stage not in stopped and peak * ANNEALED * 1.0001 < final < peak * 0.9999:
                 message = (
                     f"{seen}: the schedule ended at {final / peak:.0%} of its peak, so it was planned for more steps "
                     "than were trained. Plan it for the stage's own epochs and steps"

@@ -216,15 +216,3 @@ def _no_progress(term: str, losses: Sequence[float], value: float, sd: float) ->
         f"{term} stood still: {losses[0]:.4f} in the first epoch, and a median of {np.median(later):.4f} in the last "
         f"{len(later)}, whose noise is {noise:.4f} (sd)"
     )
-
-
-def first_epoch_selected(history: Sequence[Mapping[str, Any]], epoch: int | None, where: str) -> list[Finding]:
-    """Report that the first of several validated epochs of the last stage predicts. epoch: the selected one."""
-    rows = [row for row in history if row["stage"] == history[-1]["stage"]]
-    if epoch != 1 or sum(row["metric"] is not None for row in rows) < 2:
-        return []
-    message = (
-        f"epoch 1 of {len(rows)} was selected: all later training made the value that selects epochs worse. Lower the "
-        "learning rate, and compare with select=last"
-    )
-    return [Finding("first_epoch_selected", "warning", message, where)]

@@ -137,15 +137,3 @@ ONE_LOSS_TERM = FindingKind(
     cure="Return the parts as terms of their own.",
     example="the only loss term is a sum to which a value without gradient is added (recipes.py line 40): ...",
 )
-
-FIRST_EPOCH_SELECTED = FindingKind(
-    code="first_epoch_selected",
-    topic="Training",
-    levels=("warning",),
-    found="a selected epoch that is the first of several",
-    seen="The epoch that predicts is the first one of its stage, and others were validated after it.",
-    misleads="All later training lowered the value that epochs are selected by, so its score is that of a model that "
-    "hardly learned, or luck of the first epoch.",
-    cure="Lower the learning rate, and compare with `select: last`.",
-    example="epoch 1 of 10 was selected: ...",
-)
