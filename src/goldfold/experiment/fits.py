@@ -171,6 +171,7 @@ def _fit(
     for cut_off in place.rglob("*.partial"):  # left by a process that was killed while writing
         cut_off.unlink()
     plan, held_out = build_plan(experiment, number, seed)
+    keep(plan, place)
     train_rows = experiment.tables.train.iloc[experiment.folds[number].train]
     examples = hard_examples.of_plan(plan, train_rows, experiment.loop.hard_examples, place)
     history: History = []
@@ -252,6 +253,12 @@ def _select(plan: Plan, history: History, experiment: Experiment, folder: Path) 
         assert plan.model is not None, "a fit with a history has a model"
         checkpoints.load_weights(saved[row["stage"], row["epoch"]], plan.model)
     return row["epoch"]
+
+
+def keep(plan: Plan, place: Path) -> None:
+    """Write what a plan keeps as JSON into the folder of its fit; of a distributed run the first process writes."""
+    for name, value in plan.kept.items() if is_writer() else ():
+        write_json(place / f"{name}.json", value)
 
 
 def save_fit(fit: Fit, place: Path) -> None:

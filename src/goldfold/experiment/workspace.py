@@ -147,9 +147,11 @@ class Workspace:
         return folder
 
     def _prepare(self, name: str) -> None:
+        from goldfold.data.image_checks import are_images
+
         preparation.prepare(self._sources(name), self.observer)
         tables = self.load(name)
-        if "path" in tables.train:
+        if are_images(tables.train):
             self.observer.line(f"  {preparation.described([*tables.train['path'], *tables.test['path']])}")
 
     def _sources(self, name: str) -> Sources:

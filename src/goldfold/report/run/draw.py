@@ -10,6 +10,7 @@ import numpy as np
 
 from goldfold.data import csv_tables
 from goldfold.data.fold_tables import folds_to_table
+from goldfold.data.image_checks import are_images
 from goldfold.experiment.cross_validation import Outcome
 from goldfold.experiment.fits import Experiment, Fit, fold_numbers
 from goldfold.experiment.label_thresholds import label_columns, probabilities_of
@@ -52,7 +53,7 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
         write_bytes(run / hard_examples.PICTURE, hard_examples.picture(experiment, losses, examples))
     if metric.retrieval:
         _draw_retrieval(experiment, whole, metric.retrieval, run)
-    elif "path" in train and metric.options.row_error:
+    elif are_images(train) and metric.options.row_error:
         rows = train.iloc[whole.rows].reset_index(drop=True)
         wrong = most_wrong.most_wrong(
             rows,

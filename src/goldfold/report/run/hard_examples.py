@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from goldfold.data import csv_tables
+from goldfold.data.image_checks import are_images
 from goldfold.experiment.fits import Experiment, Fit, fit_folder
 from goldfold.io.formatting import number, shortened, shortened_apart
 from goldfold.report.plotting import photographs
@@ -123,9 +124,9 @@ def picture(experiment: Experiment, found: Sequence[np.ndarray], examples: DataF
 
 
 def _images(experiment: Experiment, shown: DataFrame) -> list[np.ndarray]:
-    """The images of the rows; none if rows have no `path`."""
+    """The images of the rows; none if their files are not images."""
     train = experiment.tables.train
-    if "path" not in train:
+    if not are_images(train):
         return []
     paths = train["path"].iloc[shown["row"]].tolist()
     private = experiment.competition.private_images
