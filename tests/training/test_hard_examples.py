@@ -37,14 +37,19 @@ def network() -> nn.Module:
 
 
 def plan() -> Plan:
-    """A classifier of two clouds with three wrong labels, whose batches repeat rows."""
+    """A classifier of two clouds with three wrong labels; batches repeat rows, and losses of rows draw numbers."""
+
+    def row_losses(model: nn.Module) -> np.ndarray:
+        torch.rand(7)
+        return F.cross_entropy(model(POINTS), KNOWN, reduction="none").numpy()
+
     stage = Stage(
         name="fit",
         epochs=4,
         batches=in_memory((POINTS, KNOWN), 10, seed=0, balance=KNOWN.numpy()),
         losses=lambda model, batch: {"cross_entropy": F.cross_entropy(model(batch[0]), batch[1])},
         optimizer=lambda model: torch.optim.Adam(model.parameters(), 0.05),
-        row_losses=lambda model: F.cross_entropy(model(POINTS), KNOWN, reduction="none").numpy(),
+        row_losses=row_losses,
     )
     return Plan(model=network(), stages=[stage], predict=lambda *_: np.zeros(0))
 

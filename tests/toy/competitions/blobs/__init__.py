@@ -53,20 +53,18 @@ class PerceptronParams(Params):
 
 
 def perceptron(params: PerceptronParams, rows: pd.DataFrame, runtime) -> Plan:
-    known = torch.tensor(rows["label"].to_numpy(), dtype=torch.float32)
-
-    def losses(model, batch, reduction="mean"):
-        return {
-            "cross_entropy": F.binary_cross_entropy_with_logits(model(batch[0])[:, 0], batch[1], reduction=reduction)
-        }
+    def losses(model, batch):
+        return {"cross_entropy": F.binary_cross_entropy_with_logits(model(batch[0])[:, 0], batch[1])}
 
     stage = Stage(
         name="head",
         epochs=params.epochs,
-        batches=shuffled(runtime.seed, tensor(rows), known),
-        row_losses=lambda model: losses(model, (tensor(rows), known), "none")["cross_entropy"].numpy(),
+        batches=shuffled(runtime.seed, tensor(rows), torch.tensor(rows["label"].to_numpy(), dtype=torch.float32)),
         losses=losses,
         optimizer=lambda model: torch.optim.AdamW(model.parameters(), params.learning_rate),
+        row_losses=lambda model: F.binary_cross_entropy_with_logits(
+            model(tensor(rows))[:, 0], torch.tensor(rows["label"].to_numpy(), dtype=torch.float32), reduction="none"
+        ).numpy(),
         schedule=lambda optimizer, epochs, steps: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * steps),
     )
     layers = (nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(params.dropout), nn.Linear(8, 1))
