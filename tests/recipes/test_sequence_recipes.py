@@ -17,8 +17,9 @@ from torch import nn
 
 from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.recipes import sequence_network, statistics_pooling
-from goldfold.recipes.statistics_pooling import pooled, scaled
+from goldfold.recipes.statistics_pooling import pooled
 from goldfold.sequences import inputs, windows
+from goldfold.sequences.pooled_rows import scaled
 from goldfold.sequences.preparation import statistics
 from goldfold.sequences.scaler import Scaler
 

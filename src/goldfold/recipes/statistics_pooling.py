@@ -23,8 +23,8 @@ from goldfold.params import Epochs, Needs, Not, with_defaults
 from goldfold.recipes.targets import Targets, create
 from goldfold.sequences import inputs, joints, windows
 from goldfold.sequences.parameters import WindowParams
+from goldfold.sequences.pooled_rows import moments, scaled
 from goldfold.sequences.preparation import STATISTICS, statistics
-from goldfold.sequences.scaler import Scaler
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -122,7 +122,7 @@ def _build(
     drop_last = _drops_last(params, len(paths))
     rows_of = _cached(params, inputs.width(paths[0], params), joint_names, runtime)
     known = rows_of(paths)
-    counts, means, sds = _moments(known)
+    counts, means, sds = moments(known)
     scaler = inputs.fold_scaler(params, counts, means, sds, paths)
     labels = targets.labels(rows)
     samples = _on(runtime, scaled(known, scaler)), torch.from_numpy(labels).to(runtime.device)
@@ -194,27 +194,6 @@ def _cached(
         )
 
     return rows_of
-
-
-def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Valid frames (n,), means and standard deviations (n, F) of windows, from rows of `pooled`."""
-    features = rows.shape[1] // len(STATISTICS)  # one count and up to two numbers of the summary are fewer than five
-    return rows[:, 0], rows[:, 1 : 1 + features], rows[:, 1 + features : 1 + 2 * features]
-
-
-def scaled(rows: np.ndarray, scaler: Scaler | None) -> np.ndarray:
-    """The network's inputs from rows of `pooled`: statistics of scaled features, float64 (n, 5 F), perhaps the summary.
-
-    Statistics of (x - mean) / sd are those of x, scaled alike: all but the sd of x are shifted, too. Windows without a
-    valid frame stay 0.
-    """
-    if scaler is None:
-        return rows[:, 1:]
-    features, known = len(scaler.mean), rows[:, :1] > 0
-    of_time = rows[:, 1 : 1 + len(STATISTICS) * features].reshape(len(rows), len(STATISTICS), features)
-    shift = np.stack([np.zeros(features) if name == "sd" else np.array(scaler.mean) for name in STATISTICS])
-    done = ((of_time - shift) / np.array(scaler.sd)).reshape(len(rows), -1)
-    return np.hstack([np.where(known, done, 0.0), rows[:, 1 + done.shape[1] :]])
 
 
 def _on(runtime: Runtime, values: np.ndarray) -> Tensor:
