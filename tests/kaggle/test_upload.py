@@ -10,15 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from planted_runs import edit
 from served_board import served
 
 from goldfold.errors import GoldfoldError
+from goldfold.experiment.identity import manifest
 from goldfold.io.files import read_json, write_json
 from goldfold.kaggle import service
 from goldfold.kaggle.client_calls import scrubbed
 from goldfold.kaggle.ledger import Attempt
 from goldfold.kaggle.service import Service
-from goldfold.kaggle.submission_requests import SubmissionRequest, new_attempt, submission_message
+from goldfold.kaggle.submission_requests import SubmissionRequest, new_attempt, sha256_of, submission_message
 from goldfold.kaggle.upload import EXIT_CODES, outcome
 
 Goldfold = Callable[..., subprocess.CompletedProcess]
@@ -62,10 +64,12 @@ def test_what_is_not_the_runs_valid_file_is_refused(trained, toy, goldfold):
     csv = toy / "submissions" / "blobs" / "estimator-r1.csv"
     whole = csv.read_bytes()
     csv.write_bytes(whole.replace(b"label", b"lable"))
-    assert "was changed since its run wrote it" in goldfold("submit", "--run", "latest", expect=2).stderr
-    csv.with_name(f"{csv.name}.json").unlink()
+    assert "or was changed since" in goldfold("submit", "--run", "latest", expect=2).stderr
+    edit(csv.with_name(f"{csv.name}.json"), sha256=sha256_of(csv))
     assert "lacks column 'label'" in goldfold("submit", "--run", "latest", expect=2).stderr
-    write_json(trained / "findings.json", [{"code": "rule_broken"}])
+    csv.with_name(f"{csv.name}.json").unlink()
+    assert "nobody can tell" in goldfold("submit", "--run", "latest", expect=2).stderr
+    manifest.write_value(trained, "findings.json", [{"code": "rule_broken"}])
     assert "an exploration has no submission" in goldfold("submit", "--run", "latest", expect=2).stderr
 
 

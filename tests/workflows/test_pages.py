@@ -48,7 +48,7 @@ def project(toy: Path, trained: Path) -> Project:
 
 def test_a_report_is_one_page_of_the_record_with_its_pictures(project: Project, capsys: pytest.CaptureFixture) -> None:
     main(["report", "--run", "later-r1"])
-    path = Path(capsys.readouterr().out.strip())
+    path = Path(capsys.readouterr().out.splitlines()[-1])
     assert path == PLACE / "later-r1" / "report.html"
     text = path.read_text(encoding="utf-8")
     found = Tags(text)

@@ -87,22 +87,30 @@ def write(frame: DataFrame, path: Path, provenance: Mapping[str, Any]) -> None:
     beside = path.with_name(f"{path.name}.json")
     data = _encode(frame)
     beside.unlink(missing_ok=True)  # it describes the file that is replaced next
-    write_bytes(path, data)
+    write_bytes(path, data, durable=True)
     write_json(beside, {**provenance, "sha256": hashlib.sha256(data).hexdigest(), "rows": len(frame)})
 
 
-def check_unchanged(path: Path) -> None:
-    """Check that `path` is still the file that its run wrote; otherwise its score would not be the run's.
+def check_unchanged(path: Path, run: str) -> None:
+    """Check that `path` is still the file that `run` wrote; otherwise its score would not be the run's.
 
     Raises:
-        GoldfoldError: `submission_changed`.
+        GoldfoldError: `submission_changed`; `submission_without_provenance`, the JSON beside it is gone.
     """
     beside = path.with_name(f"{path.name}.json")
-    if not (path.exists() and beside.exists()):
+    if not path.exists():
         return
-    if hashlib.sha256(path.read_bytes()).hexdigest() != read_json(beside)["sha256"]:
+    if not beside.exists():
         raise GoldfoldError(
-            "submission_changed", f"{path} was changed since its run wrote it: restore it, or train the run again"
+            "submission_without_provenance",
+            f"{beside} is gone, so nobody can tell whether {path.name} is the file of run '{run}': restore it, or "
+            "train the run again",
+        )
+    known = read_json(beside, dict)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != known.get("sha256") or known.get("run", run) != run:
+        raise GoldfoldError(
+            "submission_changed",
+            f"{path} is not what run '{run}' wrote, or was changed since: restore it, or train the run again",
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
+from goldfold.experiment.identity import manifest
 from goldfold.experiment.run_folders import BLEND, FINISHED, GRADE
 from goldfold.experiment.setup import config_of_run
 from goldfold.experiment.workspace import Workspace
@@ -110,6 +111,7 @@ def _number(folder: Path) -> int:
 
 
 def _read(workspace: Workspace, folder: Path) -> LoggedRun:
+    manifest.refuse_changes(folder, large=False)
     reproduce, histories = read_json(folder / "reproduce.json"), sorted(folder.glob("fold*-seed*/history.json"))
     if not histories:
         raise GoldfoldError("file_missing", "it has no fits")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from goldfold.errors import GoldfoldError
+from goldfold.experiment.identity import manifest
 from goldfold.experiment.run_folders import REPORT, list_runs, run_name
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import write_text
@@ -18,8 +19,9 @@ def report(workspace: Workspace, run: Path) -> Path:
     The page needs no other file. Earlier runs of the competition are drawn beside the run's score.
 
     Raises:
-        GoldfoldError: a file of the run is missing or damaged.
+        GoldfoldError: a file of the run is missing, damaged or not the one it wrote.
     """
+    manifest.refuse_changes(run)
     others = [each for each in list_runs(workspace.runs) if each.parent == run.parent]
     try:
         text = page(run, others)
