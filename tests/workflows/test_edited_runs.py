@@ -27,7 +27,8 @@ def run(toy: Path) -> Run:
 
 def raise_mean(folder: Path) -> None:
     own = json.loads((folder / "metrics.json").read_text())["auroc"]
-    edit(folder / "metrics.json", auroc=own | {"mean": 1.0, "folds": dict.fromkeys(own["folds"], 1.0)})
+    edited = {"auroc": own | {"mean": 1.0, "folds": dict.fromkeys(own["folds"], 1.0)}}
+    (folder / "metrics.json").write_text(json.dumps(edited))
 
 
 def reverse(folder: Path) -> None:
