@@ -12,7 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from goldfold.errors import GoldfoldError, unknown
-from goldfold.experiment.identity import manifest
+from goldfold.experiment.identity import intact, manifest
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json, sweep_partials, write_json
 
@@ -141,7 +141,7 @@ def open_run(workspace: Workspace, wanted: str, finished: bool = True) -> Path:
 
 def refuse_changed(workspace: Workspace, folder: Path) -> None:
     """Refuse a finished run with other files than it wrote (`run_changed`); say so where nobody can tell."""
-    manifest.refuse_changes(folder)
+    intact.refuse_damaged(folder)
     if not (folder / manifest.MANIFEST).exists():
         workspace.observer.line(
             f"{folder} has no {manifest.MANIFEST}, as runs of older versions: changes to its files are not noticed"

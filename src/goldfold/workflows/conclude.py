@@ -15,7 +15,7 @@ from goldfold.experiment import label_thresholds
 from goldfold.experiment.cross_validation import Outcome, combine_fits
 from goldfold.experiment.failures import carried_out
 from goldfold.experiment.fits import Experiment, Fit
-from goldfold.experiment.identity import manifest
+from goldfold.experiment.identity import intact, manifest
 from goldfold.experiment.run_folders import BLEND, FINISHED, THRESHOLDS, run_name
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json, write_array, write_json, write_text
@@ -50,7 +50,7 @@ def conclude(
     """
     whole = whole or combine_fits(experiment, fits)
     _save(experiment, whole, run)
-    finished = [each for each in run.parent.iterdir() if each != run and (each / FINISHED).exists()]
+    finished = finished_beside(run)
     after = after_training(experiment, fits, whole, runs=len(finished) + 1)
     best = audits.made("the lead of the best of many runs", ["best_of_runs"], among_runs(run, finished))
     checks = [*checks, *of_run(experiment, fits, whole, after), best]
@@ -63,6 +63,12 @@ def conclude(
     draw(experiment, fits, whole, run)
     manifest.write_manifest(run)
     write_record(workspace, run)
+
+
+def finished_beside(run: Path) -> list[Path]:
+    """The other finished runs of the competition that can be read."""
+    others = [each for each in run.parent.iterdir() if each != run and (each / FINISHED).exists()]
+    return [each for each in others if not intact.fault(each)]
 
 
 def among_runs(run: Path, others: Sequence[Path]) -> list[Finding]:
