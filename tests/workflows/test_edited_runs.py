@@ -171,3 +171,16 @@ def test_a_fit_with_a_changed_file_is_made_again(run: Run, file: str) -> None:
     again = Project(quiet=True).train("blobs", "estimator")
     assert (again.name, again.metrics["auroc"]["folds"]) == (run.name, scores)
     assert manifest.changes(again.folder) == []
+
+
+def test_a_folder_of_submissions_that_cannot_be_written_is_noticed_before_training(toy: Path) -> None:
+    (toy / "submissions").write_text("a file")
+    with raises_code("folder_not_writable", "submissions"):
+        Project(quiet=True).train("blobs", "estimator")
+    assert not list((toy / "runs").glob("*/*"))
+
+
+def test_a_competition_whose_name_python_keeps_for_itself_is_not_made(toy: Path) -> None:
+    with raises_code("not_an_identifier", "__init__"):
+        Project(quiet=True).new("__init__")
+    assert not (toy / "competitions" / "__init__").exists()

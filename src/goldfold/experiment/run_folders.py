@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from goldfold.errors import GoldfoldError, unknown
 from goldfold.experiment.identity import intact, manifest
 from goldfold.experiment.workspace import Workspace
-from goldfold.io.files import read_json, sweep_partials, write_json
+from goldfold.io.files import check_writable, read_json, sweep_partials, write_json
 
 NUMBERS = "numbers.json"  # in runs/<competition>: the highest run number of each config
 FINISHED = "record.md"  # the last file a run writes
@@ -63,6 +63,7 @@ def start_run(
     other_code: also resume a run that was started with other code; its reproduce.json stays unchanged.
     """
     place = workspace.runs / competition
+    check_writable(workspace.submissions / competition)  # before hours of training, not after
     place.mkdir(parents=True, exist_ok=True)
     with FileLock(place / ".lock"):
         run = _unfinished_run(place, config, identity, reproduce.get("inputs_hash"), other_code)

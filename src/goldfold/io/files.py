@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import re
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -88,6 +89,23 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     assert not any(array.dtype.hasobject for array in plain.values()), "Python objects would be pickled"
     np.savez_compressed(buffer, **plain)  # type: ignore[arg-type]  # its stub takes arrays for flags
     write_bytes(path, buffer.getvalue())
+
+
+def check_writable(folder: Path) -> None:
+    """Check that a file can be written into `folder`, or where it will be made; nothing is left there.
+
+    Raises:
+        GoldfoldError: `folder_not_writable`.
+    """
+    place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise GoldfoldError(
+            "folder_not_writable",
+            f"nothing can be written into {folder} ({error.strerror}): make {place} a folder that you may write into",
+        ) from error
 
 
 def sweep_partials(folder: Path) -> None:

@@ -36,6 +36,7 @@ def check(frame: DataFrame, sample: DataFrame, test: DataFrame, submission: Subm
     Raises:
         GoldfoldError: the first broken rule, with a code that starts with `submission_`.
     """
+    sample_checks.check_frame(frame)
     sample_checks.check_columns(list(frame.columns), list(sample.columns))
     _check_read(read_back(frame, sample), sample, test, submission)
 
@@ -70,6 +71,8 @@ def _check_read(frame: DataFrame, sample: DataFrame, test: DataFrame, submission
     sample_checks.check_columns(list(frame.columns), list(sample.columns))
     keys = sample_checks.key_columns(sample, submission)
     names = sample_checks.check_keys(frame, sample, keys, submission.many_per_id)
+    if submission.many_per_id:
+        sample_checks.check_empty_rows(frame[list(sample.columns.drop(keys))], names)
     ids = frame[sample.columns[0]]
     for column in sample.columns.drop(keys):
         own, may_be_empty = submission.checks.get(column), column in submission.may_be_empty

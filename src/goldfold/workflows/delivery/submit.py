@@ -63,7 +63,7 @@ def submit(
 ) -> Submitted:
     """Upload a finished run's submission and wait for its score.
 
-    Sends the file `submissions/<competition>/<run>.csv` unchanged, with the description `message run cv=... [tag]`; see
+    Sends the file `submissions/<competition>/<run>.csv` unchanged, with the description `message run cv=... file=... [tag]`; see
     `goldfold.kaggle.upload`. The ledger records every step.
 
     to: kaggle, or local for the board of this project. message: text before the run's name. refit: send the submission
