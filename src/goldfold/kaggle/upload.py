@@ -1,8 +1,8 @@
 """Submit a checked file or notebook once, and wait for its score.
 
 What `make submit` sends: the bytes of `submissions/<competition>/<run>.csv` unchanged, its file name, the competition's
-slug and the description `MESSAGE run cv=... file=... [tag]`. A competition that accepts only notebooks gets no file, but the
-name and version of the pushed notebook and the name of its output file. Nothing else leaves the machine.
+slug and the description `MESSAGE run cv=... file=... [tag]`. A competition that accepts only notebooks gets no file,
+but the name and version of the pushed notebook and the name of its output file. Nothing else leaves the machine.
 
 A submission cannot be repeated safely. So the ledger records `sending` before the upload starts, and every description
 ends with a unique tag. If the answer is lost, or the process is killed, the tag is searched among the submissions on

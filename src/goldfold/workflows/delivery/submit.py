@@ -63,8 +63,8 @@ def submit(
 ) -> Submitted:
     """Upload a finished run's submission and wait for its score.
 
-    Sends the file `submissions/<competition>/<run>.csv` unchanged, with the description `message run cv=... file=... [tag]`; see
-    `goldfold.kaggle.upload`. The ledger records every step.
+    Sends the file `submissions/<competition>/<run>.csv` unchanged, with the description
+    `message run cv=... file=... [tag]`; see `goldfold.kaggle.upload`. The ledger records every step.
 
     to: kaggle, or local for the board of this project. message: text before the run's name. refit: send the submission
     of the refit on all rows, `<run>-refit.csv`, named so in the ledger, with the CV of the folds. again: send a file
