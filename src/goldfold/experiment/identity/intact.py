@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def _read_all(run: Path, large: bool) -> None:
     for path in sorted(run.glob("fold*-seed*/*.json")):
         if path.name in OF_FIT:
             _checked(path, OF_FIT[path.name])
+    _refuse_no_folds(run / "folds.csv")
     if large:
         for side in ("oof", "test"):
             _refuse_other_length(run, side)
@@ -67,6 +69,17 @@ def _checked(path: Path, check: Callable[[Any], bool]) -> None:
         whole = False
     if not whole:
         raise GoldfoldError("file_damaged", f"{path} does not hold what a run writes: restore it, or train again")
+
+
+def _refuse_no_folds(path: Path) -> None:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            whole = all(row["id"] is not None and int(row["fold"]) >= -1 for row in csv.DictReader(file))
+            whole = whole and path.stat().st_size > 0
+    except (*UNREADABLE, csv.Error):
+        whole = False
+    if not whole:
+        raise GoldfoldError("file_damaged", f"{path} lists no folds: restore it, or train again")
 
 
 def _refuse_other_length(run: Path, side: str) -> None:
