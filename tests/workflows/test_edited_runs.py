@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from goldfold.cli.main import main
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.fits import load_fit
 from goldfold.experiment.identity import manifest
+from goldfold.io import files
 from goldfold.project import Project
 from goldfold.run import Run
 from goldfold.workflows.delivery.submit import submission_request
@@ -184,3 +186,22 @@ def test_a_competition_whose_name_python_keeps_for_itself_is_not_made(toy: Path)
     with raises_code("not_an_identifier", "__init__"):
         Project(quiet=True).new("__init__")
     assert not (toy / "competitions" / "__init__").exists()
+
+
+def test_a_damaged_epoch_that_is_picked_leaves_no_run(toy: Path) -> None:
+    run = Project(quiet=True).train("blobs", "perceptron", debug=True, epochs=2)
+    (weights,) = run.folder.glob("fold1-seed0/checkpoints/*_001.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-9])
+    with raises_code("checkpoint_damaged", weights.name):
+        run.pick(1)
+    assert [path.name for path in run.folder.parent.glob("*-r*")] == [run.folder.name]
+
+
+def test_temporary_files_of_processes_that_are_gone_are_removed(run: Run) -> None:
+    machine = files._machine()
+    own, gone = f"a.json.{machine}-{os.getpid()}.partial", f"a.json.{machine}-{2**22 + 1}.partial"
+    for name in (own, gone, f"a.json.{2**22 + 1}.partial", "a.json.ffffff-1.partial", "files.partial"):
+        (run.folder / name).write_text("half")
+    (run.folder / "record.md").unlink()
+    Project(quiet=True).train("blobs", "estimator")
+    assert {path.name for path in run.folder.glob("*.partial")} == {own, "a.json.ffffff-1.partial", "files.partial"}
