@@ -134,9 +134,10 @@ class Project:
     def run(self, name: str = "latest", *, finished: bool = False) -> Run:
         """A run by name: `latest`, `baseline-r3`, `digits/baseline-r3`.
 
-        finished: refuse a run that is not. Raises GoldfoldError if there is none, or several competitions have it.
+        finished: refuse a run that is not. Raises GoldfoldError if there is none, several competitions have it, or its
+        files were changed since it was finished.
         """
-        return Run(run_folders.find_run(self.workspace.runs, name, finished), self.workspace)
+        return Run(run_folders.open_run(self.workspace, name, finished), self.workspace)
 
     def runs(self, competition: str | None = None) -> Runs:
         """All runs, oldest first; of one competition if it is named."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Any
 
+from goldfold.experiment.identity import intact
 from goldfold.project import Project
 from goldfold.report.run import hidden_scores, summary
 from goldfold.run import Run
@@ -83,6 +84,8 @@ def list(arguments: Namespace, project: Project) -> None:
 def _state(run: Run) -> str:
     if not run.finished:
         return "not finished: run its command again to resume"
+    if damage := intact.fault(run.folder):
+        return f"damaged: {damage}"
     metric, own = next(iter(run.metrics.items()))
     return f"{metric} {own['mean']:.4f} (mean of {own['n']} folds)"
 

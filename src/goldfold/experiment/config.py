@@ -16,6 +16,7 @@ from goldfold import params
 from goldfold.competition import Recipe
 from goldfold.errors import GoldfoldError, unknown
 from goldfold.experiment.fits import Protocol
+from goldfold.io import yaml_text
 from goldfold.training.settings import LoopOptions
 
 # floats with an exponent as in YAML 1.2, arguments of `add_implicit_resolver`: tag, pattern, first characters
@@ -213,7 +214,7 @@ def _unknown_key(key: str, recipe: str, known: Collection[str], recipes: Mapping
 
 def _parsed(text: str, where: str) -> Any:
     try:
-        return yaml.load(text, _Loader)
+        return yaml_text.load(text, _Loader)
     except yaml.YAMLError as error:
         problem = str(error).replace("\n", " ")
         raise GoldfoldError("invalid_yaml", f"{where} is not valid YAML ({problem}): fix that line") from error

@@ -116,7 +116,7 @@ def _mark_invalid(texts: Sequence[str], images: np.ndarray, pixels: np.ndarray, 
     counts = np.fromiter((text.count(" ") + 1 for text in texts), np.int64, len(texts))
     joined = " ".join(texts)
     if (counts % 2).any() or not _plain(joined):
-        texts = [" ".join(text.split()) for text in texts]
+        texts = [" ".join(_words(text)) for text in texts]
         irregular = np.unique(images[[not _PAIRS.fullmatch(text) for text in texts]])
         ends = np.searchsorted(images, irregular, "right")
         for image, start, end in zip(irregular, np.searchsorted(images, irregular), ends, strict=True):
@@ -201,7 +201,7 @@ def _paint(runs: Runs, height: int, width: int) -> np.ndarray:
 
 def _parse(texts: Sequence[str | float | None], height: int, width: int) -> Runs:
     """Parse and check each text; return the runs of all texts, one text after the other."""
-    words = [[] if text is None or text != text else str(text).split() for text in texts]  # empty fields read as NaN
+    words = [[] if text is None or text != text else _words(str(text)) for text in texts]  # empty fields read as NaN
     counts = np.array([len(each) for each in words], np.int64)
     if (counts % 2).any():
         odd = counts[counts % 2 == 1][0]
@@ -213,6 +213,11 @@ def _parse(texts: Sequence[str | float | None], height: int, width: int) -> Runs
     runs = Runs(starts, starts + lengths, np.repeat(np.arange(1, len(words) + 1), counts // 2))
     _check(runs, height, width, objects=len(words))
     return runs
+
+
+def _words(text: str) -> list[str]:
+    """The words between plain spaces; a tab or a no-break space is part of a word, so that it is refused."""
+    return [word for word in text.split(" ") if word]
 
 
 def _check(runs: Runs, height: int, width: int, objects: int) -> None:
@@ -238,7 +243,7 @@ def _whole_numbers(words: list[str]) -> np.ndarray:
     if invalid is not None:
         raise GoldfoldError(
             "rle_not_whole_numbers",
-            f"run lengths must be whole numbers separated by spaces, found {invalid!r}: write start and length",
+            f"run lengths must be whole numbers separated by plain spaces, found {invalid!r}: write start and length",
         )
     return np.array(list(map(int, words)), np.int64)
 

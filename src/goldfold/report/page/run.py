@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from goldfold.errors import GoldfoldError
+from goldfold.experiment.identity import intact
 from goldfold.experiment.run_folders import FINISHED
 from goldfold.io.files import read_json
 from goldfold.io.formatting import count
@@ -110,10 +110,9 @@ def _earlier(run: Path, name: str, protocol: str, others: Sequence[Path]) -> tup
     found: dict[str, Any] = {}
     finished = [each for each in before if (each / FINISHED).exists()]
     for each in finished:
-        try:
-            summary = read_json(each / "metrics.json").get(name)
-        except GoldfoldError:
+        if intact.fault(each):
             continue
+        summary = read_json(each / "metrics.json").get(name)
         if summary and summary["protocol"] == protocol:
             found[each.name] = summary
     return found, len(finished) - len(found)

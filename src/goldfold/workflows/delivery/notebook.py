@@ -77,7 +77,7 @@ def notebook(workspace: Workspace, run: Path, *, accept: Sequence[str] = ()) -> 
             "no_submission",
             f"run '{runs.run_name(run)}' has no submission, so there is nothing to predict: choose another run",
         )
-    submissions.check_unchanged(own)
+    submissions.check_unchanged(own, runs.run_name(run))
     device = choose_device()
     found = {each: rebuild(workspace, each, device, accept) for each in _with_models(workspace, run)}
     changes = [change for each in found.values() for change in each.code_changes]
@@ -117,7 +117,7 @@ def _with_models(workspace: Workspace, run: Path) -> list[Path]:
     """The run, or the runs with models of a blend."""
     if not (run / runs.BLEND).exists():
         return [run]
-    members = [runs.find_run(workspace.runs, runs.run_name(each)) for each in member_folders(run)]
+    members = [runs.open_run(workspace, runs.run_name(each)) for each in member_folders(run)]
     return list(dict.fromkeys(leaf for each in members for leaf in _with_models(workspace, each)))
 
 
