@@ -15,7 +15,7 @@ FANNED = $(if $(EXECUTOR),--executor "$(EXECUTOR)") $(if $(WORKERS),--workers $(
 ACCEPTED = $(addprefix --accept ,$(ACCEPT))
 RAY = $(if $(filter ray%,$(EXECUTOR)),.venv/ray)
 
-.PHONY: help demo test test-slow lint docs prepare audit train score grade refit epochs pick compare ablate query new list
+.PHONY: help demo test test-slow lint docs prepare audit train capacity score grade refit epochs pick compare ablate query new list
 .PHONY: log remark report site environment
 .PHONY: tune dashboard blend gains test-ray submit download notebook ledger rank host host-add host-user test-clients
 .DEFAULT_GOAL := help
@@ -54,6 +54,9 @@ audit: .venv/ready    ## COMP=digits [CONFIG=baseline] [SET="seed=1"], or RUN=la
 
 train: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [DEBUG=1] [SET="epochs=3 seeds=[0,1]"] [WORKERS=2] [EXECUTOR=ray] [ACCEPT=code_changed]: train on all folds, score out of fold, write a submission
 	$(GOLDFOLD) train --comp "$(COMP)" $(ACCEPTED) --config "$(CONFIG)" $(if $(DEBUG),--debug) $(FANNED) $(if $(QUIET),--quiet) $(SET)
+
+capacity: .venv/ready ## COMP=digits [CONFIG=baseline] [DEVICE=cuda:0] [MEMORY=4GiB] [MARGIN=0.05] [CAP=] [SECONDS=60] [VARIANTS=1] [SET="image_size=128"]: find the largest batch that fits and the fastest
+	@$(GOLDFOLD) capacity --comp "$(COMP)" --config "$(CONFIG)" $(if $(DEVICE),--device "$(DEVICE)") $(if $(MEMORY),--memory "$(MEMORY)") $(if $(MARGIN),--margin $(MARGIN)) $(if $(CAP),--cap $(CAP)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(VARIANTS),--variants) $(if $(QUIET),--quiet) $(SET)
 
 score: .venv/ready    ## [RUN=latest]: print the CV: score per fold, mean, standard deviation, 95 % interval, chance level
 	$(GOLDFOLD) score --run "$(RUN)"

@@ -17,6 +17,7 @@ OTHER_PROGRAMS = {"help", "test", "test-slow", "test-clients", "test-ray", "lint
 NEEDED = {  # variables without a default that a target needs
     "prepare": ["COMP=blobs"],
     "train": ["COMP=blobs"],
+    "capacity": ["COMP=blobs"],
     "tune": ["COMP=blobs"],
     "dashboard": ["COMP=blobs"],
     "new": ["COMP=blobs"],
@@ -48,6 +49,12 @@ PASSED = [  # target, variables, what the parser reads
         ],
         {"comp": "blobs", "config": "bank", "debug": True, "quiet": True, "overrides": ["epochs=3", "seeds=[0,1]"]}
         | {"accept": ["code_changed", "x"], "data_workers": 0},
+    ),
+    (
+        "capacity",
+        ["COMP=blobs", "CONFIG=bank", "DEVICE=cpu", "MEMORY=4GiB", "MARGIN=0.1", "CAP=64", "SECONDS=5", "VARIANTS=1"],
+        {"comp": "blobs", "config": "bank", "device": "cpu", "memory": "4GiB", "margin": 0.1, "cap": 64, "seconds": 5}
+        | {"variants": True},
     ),
     (
         "audit",

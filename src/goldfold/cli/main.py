@@ -15,7 +15,7 @@ from goldfold.cli.parser import build_parser
 from goldfold.errors import GoldfoldError
 
 MODULES = {  # module of goldfold.cli -> its commands, each a function of that name
-    "training": ("prepare", "train", "refit", "score", "grade", "list", "new", "environment"),
+    "training": ("prepare", "train", "capacity", "refit", "score", "grade", "list", "new", "environment"),
     "analysis": ("audit", "epochs", "pick", "compare", "ablate", "query", "gains", "log", "remark", "report", "site"),
     "tuning": ("tune", "dashboard", "blend"),
     "delivery": ("submit", "download", "notebook", "ledger", "rank"),

@@ -1,4 +1,4 @@
-"""Verbs that make runs and show results: prepare, train, refit, score, grade, list, new, environment."""
+"""Verbs that make runs and show results: prepare, train, capacity, refit, score, grade, list, new, environment."""
 
 from __future__ import annotations
 
@@ -28,6 +28,22 @@ def train(arguments: Namespace, project: Project) -> None:
         **parallel(arguments),
     )
     print_result(run)
+
+
+def capacity(arguments: Namespace, project: Project) -> None:
+    print(
+        project.capacity(
+            arguments.comp,
+            arguments.config,
+            overrides=arguments.overrides,
+            device=arguments.device,
+            memory=arguments.memory,
+            margin=arguments.margin,
+            cap=arguments.cap,
+            seconds=arguments.seconds,
+            variants=arguments.variants,
+        )
+    )
 
 
 def parallel(arguments: Namespace) -> dict[str, Any]:

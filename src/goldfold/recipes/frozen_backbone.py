@@ -15,7 +15,18 @@ from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.images.views import VIEWS, View, ViewSet
 from goldfold.nn import backbones, batches, feature_cache, schedules
-from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, Role, with_defaults
+from goldfold.params import (
+    BackboneName,
+    BatchSize,
+    Epochs,
+    LearningRate,
+    Needs,
+    Not,
+    Params,
+    Pretrained,
+    Role,
+    with_defaults,
+)
 from goldfold.recipes.targets import Targets, create
 
 if TYPE_CHECKING:
@@ -42,8 +53,8 @@ class FrozenBackboneParams(Params):
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate of the head")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing of the cross-entropy")
     epochs: Epochs = Field(20, ge=1, description="number of training epochs")
-    batch_size: int = Field(64, ge=1, description="samples per batch")
-    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
+    batch_size: BatchSize = Field(64, ge=1, description="samples per batch")
+    learning_rate: LearningRate = Field(1e-3, gt=0, description="peak learning rate of AdamW")
     weight_decay: float = Field(1e-2, ge=0, description="weight decay of AdamW")
     schedule: schedules.Name = Field("cosine", description="learning-rate schedule")
     warmup: Annotated[float, Needs(schedule=Not("constant"))] = Field(

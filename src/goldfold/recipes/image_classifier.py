@@ -21,7 +21,9 @@ from goldfold.images.views import ViewSet, make_views
 from goldfold.nn import backbones, batches, schedules
 from goldfold.params import (
     BackboneName,
+    BatchSize,
     Epochs,
+    LearningRate,
     Needs,
     Not,
     Params,
@@ -53,8 +55,8 @@ class ImageClassifierParams(Params):
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="label smoothing of the cross-entropy")
     epochs: Epochs = Field(10, ge=1, description="number of training epochs")
-    batch_size: int = Field(16, ge=1, description="images per batch")
-    learning_rate: float = Field(3e-4, gt=0, description="peak learning rate of AdamW")
+    batch_size: BatchSize = Field(16, ge=1, description="images per batch")
+    learning_rate: LearningRate = Field(3e-4, gt=0, description="peak learning rate of AdamW")
     head_factor: float = Field(
         3.0, gt=0, description="learning rate of the classifier layer, as a multiple of learning_rate"
     )
