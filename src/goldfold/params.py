@@ -71,7 +71,7 @@ class Role(Enum):
 
     EPOCHS = "number of epochs of a stage; 0, if allowed, leaves the stage out"
     BATCH_SIZE = "samples per batch of a stage, which the capacity probe may change"
-    WHOLE_BATCH = "batch size of a loss that compares the samples of a batch, so that it cannot be accumulated"
+    WHOLE_BATCH = "batch size that no accumulation replaces: the loss compares its samples, or the rate follows it"
     LEARNING_RATE = "learning rate that follows the number of samples per optimizer step, where a rule is asked for"
     BACKBONE = "timm's name of the backbone"
     PRETRAINED = "whether the backbone starts from pretrained weights"

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from goldfold.io.files import read_json
 from goldfold.io.formatting import digits
 from goldfold.report.plotting.style import INK, MUTED, figure, fold_color, png, styled
 from goldfold.training.capacity.search import Line
-from goldfold.training.capacity.trials import Trial
+from goldfold.training.capacity.trials import Trial, from_facts, median_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 HEADER = ("variant", "parameter", "config", "best batch", "samples/s", "peak allocated", "peak reserved")
 LIMIT = ("largest", "its peak", "trials to it", "all trials")
+RECORD = "capacity.json"  # in the folder of a run whose batch size was found by trials
 HEIGHT = 3.6  # inches
 
 
@@ -111,6 +114,15 @@ def _row(entry: Entry) -> tuple[str, ...]:
     )
 
 
+def section(run: Path) -> str:
+    """What a run's record says of a batch size that was found by trials; empty if it was given."""
+    if not (run / RECORD).exists():
+        return ""
+    told = read_json(run / RECORD)
+    trials = "\n".join(f"- {trial_line(from_facts(each))}" for each in told["trials"])
+    return f"The batch size was `auto`: {told['why']}.\n\n{trials}"
+
+
 def report(entries: Sequence[Entry], facts: Mapping[str, Any]) -> dict[str, Any]:
     """The content of `capacity_report.json`. facts: device, memory, versions and date."""
     return {**facts, "entries": [entry.facts() for entry in entries]}
@@ -156,8 +168,6 @@ def _draw_memory(axes: Axes, entry: Entry, color: str) -> None:
 
 
 def _draw_rates(axes: Axes, entry: Entry, color: str, name: str) -> None:
-    from goldfold.training.capacity.trials import median_interval
-
     timed = sorted((trial for trial in entry.trials if trial.rates), key=lambda trial: trial.batch)
     sizes, rates = [trial.batch for trial in timed], [trial.rate for trial in timed]
     edges = [median_interval(trial.rates) for trial in timed]

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from goldfold.errors import unknown
 from goldfold.nn import schedules
-from goldfold.params import BackboneName, BatchSize, Epochs, Needs, Not, Params, Pretrained, Role, WholeBatch
+from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, Role, WholeBatch
 from goldfold.retrieval import losses as metric_losses
 from goldfold.retrieval.network import Embedding
 
@@ -49,7 +49,7 @@ class EmbedderParams(Params):
     flip: Annotated[bool, IN_VIEWS, Role.MIRRORS] = Field(True, description="views: whether to flip left-right")
     memory: float = Field(2.0, ge=0, description="GiB for pixels; larger sets are read from files every epoch")
     simsiam_epochs: Epochs = Field(20, ge=0, description="0: no SimSiam stage")
-    simsiam_batch_size: Annotated[BatchSize, IN_SIMSIAM] = Field(
+    simsiam_batch_size: Annotated[WholeBatch, IN_SIMSIAM] = Field(
         128, ge=2, description="images per batch, each in two views"
     )
     simsiam_learning_rate: Annotated[float | None, IN_SIMSIAM] = Field(

@@ -166,6 +166,18 @@ def test_the_knee_is_the_smallest_of_equally_fast_sizes() -> None:
     assert any(trial.batch < 64 for trial in found.trials)
 
 
+def test_sizes_that_leave_a_single_row_are_passed_over() -> None:
+    attempt, limit = step(95)
+
+    def single(batch: int) -> Trial:
+        return Trial(batch=batch, status="single_row") if 481 % batch == 1 else attempt(batch)
+
+    for first in (16, 10):
+        found = Search(single, Bounds(cap=481, limit=limit, first=first), Line(FIXED, PER_SAMPLE))
+        assert 85 <= find_largest(found) <= 95
+        assert find_knee(found) in found.fitting
+
+
 def test_a_failure_of_another_kind_ends_the_search() -> None:
     found = Search(lambda batch: Trial(batch=batch, status="failed", code="x"), Bounds(cap=100, limit=1e9), None)
     assert find_largest(found) == 0

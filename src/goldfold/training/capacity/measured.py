@@ -25,6 +25,7 @@ WARM = 1  # rounds before the clock counts; the first allocates the optimizer's 
 FEWEST, MOST = 3, 20  # rounds in all, and timed ones
 ENOUGH = 5  # timed rounds, if they agree
 PRECISE = 0.05  # width of the interval of the median rate, as a share of it, at which rounds agree
+ONE_ROW = "Expected more than 1 value per channel when training"  # torch has no type for it
 NO_MEMORY = ("out of memory", "DefaultCPUAllocator", "can't allocate memory", "could not create a memory", "bad_alloc")
 
 
@@ -69,6 +70,8 @@ def measure(subject: Subject, request: Request, meter: Meter) -> Trial:
     if subject.device.type == "cuda":
         torch.cuda.empty_cache()
     peaks = meter.peaks()
+    if failure is None and peaks.reserved > request.limit:  # where the system enforces no limit
+        failure = "out_of_memory", f"the step took {peaks.reserved:,} bytes of {request.limit:,.0f}"
     if failure is None and peaks.retries:
         failure = "allocator_retries", f"the allocator freed its cache and asked again {peaks.retries} times"
     status, message = failure or ("fits", "")
@@ -94,7 +97,7 @@ def _load_libraries() -> None:
 
 
 def _failure(subject: Subject, request: Request, rounds: Mapping[str, Rounds]) -> tuple[str, str] | None:
-    """Train and validate; code and message if memory or time ran out."""
+    """Train and validate; code and message if memory or time ran out, or BatchNorm got one row."""
 
     def validated(model: nn.Module) -> dict[str, float]:
         subject.validate(model)
@@ -106,6 +109,10 @@ def _failure(subject: Subject, request: Request, rounds: Mapping[str, Rounds]) -
         train(replace(subject.plan, stages=stages), loop=once, device=subject.device, validate=validated)
     except TooSlowError as error:
         return "too_slow", str(error)
+    except ValueError as error:
+        if ONE_ROW not in str(error):
+            raise
+        return "single_row", "the last batch of an epoch has a single row, which BatchNorm cannot train on"
     except (MemoryError, RuntimeError, GoldfoldError) as error:
         if not is_out_of_memory(error):
             raise

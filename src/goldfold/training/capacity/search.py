@@ -124,12 +124,11 @@ def find_largest(search: Search) -> int:
 
     A trial that fails for another reason than memory ends the search, since smaller batches fail likewise.
     """
-    size = _first(search)
+    size, least = _first(search), search.bounds.least
     for _ in range(MOST_TRIALS):
-        if search.tried(size).status == "failed":
-            break
-        following = _next(search)
-        if following is None:
+        trial = search.tried(size)
+        following = size - 1 if trial.status == "single_row" else _next(search)
+        if trial.status == "failed" or following is None or following <= search.largest or following < least:
             break
         size = following
     return search.largest

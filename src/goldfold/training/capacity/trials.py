@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Status = Literal["fits", "out_of_memory", "allocator_retries", "too_slow", "failed"]
+Status = Literal["fits", "out_of_memory", "allocator_retries", "too_slow", "single_row", "failed"]
 TOO_LARGE: tuple[Status, ...] = ("out_of_memory", "allocator_retries", "too_slow")  # a smaller batch may fit
 
 

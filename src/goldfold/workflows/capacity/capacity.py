@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ def capacity(
     workspace.prepare(name)
     entries = []
     for variant, config in read(path, overrides, recipes).items():
-        found = prepare_experiment(workspace, name, config, torch.device("cpu"))
+        found = prepare_experiment(workspace, name, replace(config, automatic=()), torch.device("cpu"))
         for probed in all_probed(found, chosen, limits):
             workspace.observer.line(f"{' '.join(filter(None, (variant, probed.parameter)))} on {chosen}:")
             entries.append(probe(probed, variant))

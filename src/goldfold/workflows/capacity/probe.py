@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -153,16 +154,20 @@ def limit_of_a_step(probed: Probed) -> int:
     return whole - start
 
 
-def search_of(probed: Probed, told: Predicted, cap: int, **changed: Any) -> Search:
-    """A search over batch sizes, each tried in a child process. changed: values of the config beside the batch size."""
+def search_of(
+    probed: Probed, told: Predicted, cap: int, changed: Callable[[int], Mapping[str, Any]] = lambda batch: {}
+) -> Search:
+    """A search over batch sizes, each tried in a child process. changed: batch -> other values of the config."""
     limit = limit_of_a_step(probed)
     bounds = Bounds(cap=cap, limit=limit, margin=probed.limits.margin, first=probed.own, least=probed.least)
     return Search(partial(try_batch, probed, told, limit, changed), bounds, told.line)
 
 
-def try_batch(probed: Probed, told: Predicted, limit: float, changed: dict[str, Any], batch: int) -> Trial:
-    """Try one batch size in a child process, and report it; `changed` are further values of the config."""
-    found, config = probed.found, probed.sized(batch, **changed)
+def try_batch(
+    probed: Probed, told: Predicted, limit: float, changed: Callable[[int], Mapping[str, Any]], batch: int
+) -> Trial:
+    """Try one batch size in a child process, and report it. changed: batch -> other values of the config."""
+    found, config = probed.found, probed.sized(batch, **changed(batch))
     job = Job(
         name=found.name,
         values=config.resolved(),
@@ -197,7 +202,7 @@ def probe(probed: Probed, variant: str = "") -> Entry:
         probed.found.workspace.observer.line(f"  no trace ({told.why}): predicted from two small trials instead")
     largest = find_largest(search)
     if not largest:
-        raise _does_not_fit(probed, search)
+        raise does_not_fit(probed, search)
     to_limit = len(search.trials)
     best = find_knee(search)
     return Entry(
@@ -216,10 +221,10 @@ def probe(probed: Probed, variant: str = "") -> Entry:
     )
 
 
-def _does_not_fit(probed: Probed, search: Search) -> GoldfoldError:
+def does_not_fit(probed: Probed, search: Search) -> GoldfoldError:
     """The error for a search without a size that fits."""
     last = min(search.trials, key=lambda trial: trial.batch)
-    if last.status == "failed":
+    if last.status in ("failed", "single_row"):
         return GoldfoldError(last.code, last.message)
     if last.status == "too_slow":
         return GoldfoldError(
