@@ -55,8 +55,8 @@ audit: .venv/ready    ## COMP=digits [CONFIG=baseline] [SET="seed=1"], or RUN=la
 train: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [DEBUG=1] [SET="epochs=3 seeds=[0,1]"] [WORKERS=2] [EXECUTOR=ray] [ACCEPT=code_changed]: train on all folds, score out of fold, write a submission
 	$(GOLDFOLD) train --comp "$(COMP)" $(ACCEPTED) --config "$(CONFIG)" $(if $(DEBUG),--debug) $(FANNED) $(if $(QUIET),--quiet) $(SET)
 
-capacity: .venv/ready ## COMP=digits [CONFIG=baseline] [DEVICE=cuda:0] [MEMORY=4GiB] [MARGIN=0.05] [CAP=] [SECONDS=60] [VARIANTS=1] [SET="image_size=128"]: find the largest batch that fits and the fastest
-	@$(GOLDFOLD) capacity --comp "$(COMP)" --config "$(CONFIG)" $(if $(DEVICE),--device "$(DEVICE)") $(if $(MEMORY),--memory "$(MEMORY)") $(if $(MARGIN),--margin $(MARGIN)) $(if $(CAP),--cap $(CAP)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(VARIANTS),--variants) $(if $(QUIET),--quiet) $(SET)
+capacity: .venv/ready ## COMP=digits [CONFIG=baseline] [DEVICE=cuda:0] [MEMORY=4GiB] [MARGIN=0.05] [CAP=] [SECONDS=60] [VARIANTS=1] [PREDICT=1] [SET="image_size=128"]: find the largest batch that fits and the fastest
+	@$(GOLDFOLD) capacity --comp "$(COMP)" --config "$(CONFIG)" $(if $(DEVICE),--device "$(DEVICE)") $(if $(MEMORY),--memory "$(MEMORY)") $(if $(MARGIN),--margin $(MARGIN)) $(if $(CAP),--cap $(CAP)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(VARIANTS),--variants) $(if $(PREDICT),--predict) $(if $(QUIET),--quiet) $(SET)
 
 score: .venv/ready    ## [RUN=latest]: print the CV: score per fold, mean, standard deviation, 95 % interval, chance level
 	$(GOLDFOLD) score --run "$(RUN)"
@@ -115,8 +115,8 @@ submit: .venv/ready   ## [RUN=latest] [TO=local] [MESSAGE="..."] [REFIT=1] [AGAI
 download: .venv/ready ## COMP=nuclei: download its data with the kaggle client, unpack and prepare it
 	$(GOLDFOLD) download --comp "$(COMP)"
 
-notebook: .venv/ready ## [RUN=latest] [ACCEPT=code_changed]: write a run or a blend as a notebook that predicts on Kaggle without internet
-	$(GOLDFOLD) notebook --run "$(RUN)" $(ACCEPTED)
+notebook: .venv/ready ## [RUN=latest] [HOURS=9] [ROWS=100000] [ACCEPT=code_changed]: write a run or a blend as a notebook that predicts on Kaggle without internet, and say whether ROWS fit into HOURS
+	$(GOLDFOLD) notebook --run "$(RUN)" $(if $(HOURS),--hours $(HOURS)) $(if $(ROWS),--rows $(ROWS)) $(ACCEPTED)
 
 ledger: .venv/ready   ## [COMP=digits]: list submissions with CV, public and private scores, and which two to select
 	$(GOLDFOLD) ledger $(if $(COMP),--comp "$(COMP)")

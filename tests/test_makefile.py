@@ -52,9 +52,9 @@ PASSED = [  # target, variables, what the parser reads
     ),
     (
         "capacity",
-        ["COMP=blobs", "CONFIG=bank", "DEVICE=cpu", "MEMORY=4GiB", "MARGIN=0.1", "CAP=64", "SECONDS=5", "VARIANTS=1"],
-        {"comp": "blobs", "config": "bank", "device": "cpu", "memory": "4GiB", "margin": 0.1, "cap": 64, "seconds": 5}
-        | {"variants": True},
+        ["COMP=blobs", "CONFIG=bank", "MEMORY=4GiB", "MARGIN=0.1", "CAP=64", "SECONDS=5", "VARIANTS=1", "PREDICT=1"],
+        {"comp": "blobs", "config": "bank", "memory": "4GiB", "margin": 0.1, "cap": 64, "seconds": 5}
+        | {"variants": True, "predict": True},
     ),
     (
         "audit",
@@ -102,7 +102,7 @@ PASSED = [  # target, variables, what the parser reads
         | {"accept": ["remark_untrue"]},
     ),
     ("download", ["COMP=blobs"], {"comp": "blobs"}),
-    ("notebook", ["RUN=a-r1", "ACCEPT=code_changed"], {"run": "a-r1", "accept": ["code_changed"]}),
+    ("notebook", ["RUN=a-r1", "HOURS=12", "ROWS=5", "ACCEPT=x"], {"hours": 12, "rows": 5, "accept": ["x"]}),
     ("ledger", ["COMP=blobs"], {"comp": "blobs"}),
     ("rank", ["BOARD=a b.csv", "SCORE=0.5"], {"run": "latest", "board": "a b.csv", "score": 0.5}),
     ("host", ["PORT=0", "BIND=0.0.0.0"], {"port": 0, "bind": "0.0.0.0"}),

@@ -126,21 +126,32 @@ class Project:
         cap: int | None = None,
         seconds: float = 60.0,
         variants: bool = False,
+        predict: bool = False,
         **values: Any,
     ) -> Capacity:
         """Find the largest batch that fits into memory and the one that trains fastest, each tried in a child process.
 
         memory: what a training process may take, such as "4GiB"; what is free by default. margin: share of it to leave
         free. cap: largest batch to try. seconds: for the steps of a trial. variants: also those of the config's
-        `ablation:` block. overrides, values, device: as in `train`.
+        `ablation:` block. predict: the largest batch of predictions and their speed, instead of training. overrides,
+        values, device: as in `train`.
         """
         from goldfold.training.capacity.free_memory import parsed_bytes
         from goldfold.workflows.capacity.capacity import capacity
-        from goldfold.workflows.capacity.probe import Limits
+        from goldfold.workflows.capacity.probed import Limits
 
         limits = Limits(memory=parsed_bytes(memory) if memory else None, margin=margin, cap=cap, seconds=seconds)
         words = [*overrides, *_overrides(values)]
-        return capacity(self.workspace, competition, config, words, device=device, limits=limits, variants=variants)
+        return capacity(
+            self.workspace,
+            competition,
+            config,
+            words,
+            device=device,
+            limits=limits,
+            variants=variants,
+            predict=predict,
+        )
 
     def audit(
         self,

@@ -17,7 +17,7 @@ from goldfold.training.capacity.adoption import AdoptionParams, adopted, batches
 from goldfold.training.capacity.search import Bounds, Line, Search
 from goldfold.training.capacity.trials import Trial
 from goldfold.workflows.capacity import adopt
-from goldfold.workflows.capacity.probe import Limits, Probed
+from goldfold.workflows.capacity.probed import Limits, Probed
 
 CPU = torch.device("cpu")
 

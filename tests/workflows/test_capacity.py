@@ -15,9 +15,11 @@ from goldfold.errors import GoldfoldError
 from goldfold.experiment.config import read_config
 from goldfold.experiment.setup import prepare_experiment
 from goldfold.io.files import read_json
+from goldfold.training.capacity.search import Bounds, Search
 from goldfold.training.capacity.trials import Trial, from_facts
 from goldfold.workflows.capacity.jobs import Job, carry_out, in_child, with_values
-from goldfold.workflows.capacity.probe import Limits, Probed, batch_parameters
+from goldfold.workflows.capacity.probe import try_prediction
+from goldfold.workflows.capacity.probed import Limits, Probed, batch_parameters
 
 CPU = torch.device("cpu")
 
@@ -54,6 +56,23 @@ def test_a_last_batch_of_one_row_is_tried_where_a_fold_has_one(project: Project,
     carry_out(job(project, batch=rows - 1), tmp_path / "trial.json")
     trial = from_facts(read_json(tmp_path / "trial.json"))
     assert trial.status == "single_row"
+
+
+def test_predictions_are_timed_and_measured(project: Project, tmp_path: Path) -> None:
+    carry_out(job(project, batch=30, predicts=True), tmp_path / "trial.json")
+    trial = from_facts(read_json(tmp_path / "trial.json"))
+    assert (trial.batch, trial.status) == (30, "fits")
+    assert trial.rate > 0
+
+
+def test_predictions_that_would_take_too_long_are_not_tried(project: Project) -> None:
+    recipes = project.workspace.competition("blobs").recipes
+    config = read_config(project.workspace.config_path("blobs", "perceptron"), [], recipes)
+    found = prepare_experiment(project.workspace, "blobs", config, CPU)
+    probed = Probed(found=found, parameter="batch_size", device=CPU, limits=Limits(seconds=10.0))
+    slow = Trial(batch=4, status="fits", rates=(2.0,))
+    search = Search(lambda batch: slow, Bounds(cap=40, limit=1e9), None, [slow])
+    assert try_prediction(probed, search, 11).status == "too_slow"
 
 
 @pytest.mark.parametrize("config", ["estimator", "bank"])

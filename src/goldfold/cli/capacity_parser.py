@@ -17,6 +17,7 @@ def capacity(verbs: argparse._SubParsersAction) -> None:
         "--config", default="baseline", help="file in configs/<competition>/, without .yaml (%(default)s)"
     )
     parser.add_argument("--variants", action="store_true", help="also probe the variants of the config's `ablation:`")
+    parser.add_argument("--predict", action="store_true", help="probe predictions instead of training steps")
     parser.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
     parser.add_argument("--memory", help="what a training process may take, such as 4GiB (default: what is free)")
     parser.add_argument(

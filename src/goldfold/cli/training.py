@@ -42,6 +42,7 @@ def capacity(arguments: Namespace, project: Project) -> None:
             cap=arguments.cap,
             seconds=arguments.seconds,
             variants=arguments.variants,
+            predict=arguments.predict,
         )
     )
 

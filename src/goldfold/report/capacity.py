@@ -16,7 +16,7 @@ from goldfold.training.capacity.trials import Trial, from_facts, median_interval
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-HEADER = ("variant", "parameter", "config", "best batch", "samples/s", "peak allocated", "peak reserved")
+HEADER = ("variant", "parameter", "config", "best batch", "samples/s", "s per 1,000", "peak allocated", "peak reserved")
 LIMIT = ("largest", "its peak", "trials to it", "all trials")
 RECORD = "capacity.json"  # in the folder of a run whose batch size was found by trials
 HEIGHT = 3.6  # inches
@@ -59,6 +59,7 @@ class Entry:
             "best_batch": self.best,
             "largest_batch": self.largest,
             "samples_per_second": best.rate,
+            "seconds_per_1000": 1000 / best.rate if best.rate else None,
             "peak_allocated": best.allocated,
             "peak_reserved": best.reserved,
             "largest_peak_reserved": largest.reserved,
@@ -105,6 +106,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
         str(entry.own),
         str(entry.best),
         digits(best.rate),
+        digits(1000 / best.rate) if best.rate else "",
         memory_text(best.allocated or 0),
         memory_text(best.reserved or 0),
         f"{entry.largest}{' (cap)' if entry.largest == entry.cap else ''}",

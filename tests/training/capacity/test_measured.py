@@ -138,6 +138,15 @@ def test_a_peak_above_the_limit_does_not_fit_although_nothing_failed() -> None:
     assert (trial.status, trial.reserved) == ("out_of_memory", 120)
 
 
+def test_a_stage_without_epochs_is_left_out() -> None:
+    steps: list = []
+    tried = subject(steps=steps)
+    (stage,) = tried.plan.stages
+    left_out = replace(stage, name="none", epochs=0, losses=lambda model, batch: pytest.fail("it does not train"))
+    measure(replace(tried, plan=replace(tried.plan, stages=[left_out, stage])), request(), Fixed())
+    assert steps.count("step") > 0
+
+
 def test_a_step_longer_than_a_trial_may_take_ends_it() -> None:
     steps: list = []
     trial = measure(subject(steps=steps), request(seconds=0.0), Fixed())

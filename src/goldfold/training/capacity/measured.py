@@ -62,7 +62,7 @@ def measure(subject: Subject, request: Request, meter: Meter) -> Trial:
         GoldfoldError: training fails for another reason than memory.
     """
     accumulate = subject.loop.accumulate
-    rounds = {stage.name: Rounds(stage, accumulate, request.seconds, meter) for stage in subject.plan.stages}
+    rounds = {stage.name: Rounds(stage, accumulate, request.seconds, meter) for stage in trained(subject.plan)}
     _load_libraries()
     meter.begin(request.limit)
     failure = _failure(subject, request, rounds)
@@ -87,6 +87,11 @@ def measure(subject: Subject, request: Request, meter: Meter) -> Trial:
     )
 
 
+def trained(plan: Plan) -> list[Stage]:
+    """The stages of a plan that train for an epoch or more."""
+    return [stage for stage in plan.stages if stage.epochs]
+
+
 def _load_libraries() -> None:
     """Make a step of one weight: what torch and SciPy import at their first use is not the memory of a step."""
     layer = nn.Linear(1, 1)
@@ -103,7 +108,7 @@ def _failure(subject: Subject, request: Request, rounds: Mapping[str, Rounds]) -
         subject.validate(model)
         return {"rows": 0.0}
 
-    stages = [replace(stage, epochs=1, batches=rounds[stage.name].of_epoch) for stage in subject.plan.stages]
+    stages = [replace(stage, epochs=1, batches=rounds[stage.name].of_epoch) for stage in trained(subject.plan)]
     once = subject.loop.model_copy(update={"select": "last", "patience": None, "validate_every": 1})
     try:
         train(replace(subject.plan, stages=stages), loop=once, device=subject.device, validate=validated)

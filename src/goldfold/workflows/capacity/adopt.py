@@ -26,7 +26,8 @@ from goldfold.training.capacity.free_memory import parsed_bytes, total_bytes
 from goldfold.training.capacity.search import Search, find_knee, find_largest
 from goldfold.training.capacity.trials import TOO_LARGE
 from goldfold.workflows.capacity.jobs import with_values
-from goldfold.workflows.capacity.probe import Limits, Probed, all_probed, does_not_fit, predicted, search_of
+from goldfold.workflows.capacity.probe import does_not_fit, predicted, search_of
+from goldfold.workflows.capacity.probed import Limits, Probed, all_probed
 
 FREE_KEYS = ("seed", "seeds", "folds", "debug", "accept", "select", "patience", "validate_every", "split")
 

@@ -19,7 +19,8 @@ from goldfold.report import capacity as report
 from goldfold.report.plotting import markdown
 from goldfold.training.capacity.free_memory import total_bytes
 from goldfold.training.devices import choose_device
-from goldfold.workflows.capacity.probe import Limits, all_probed, probe
+from goldfold.workflows.capacity.probe import probe, probe_predictions
+from goldfold.workflows.capacity.probed import Limits, all_probed
 
 PLACE = "capacity"  # in runs/<competition>
 
@@ -48,10 +49,12 @@ def capacity(
     device: str | None = None,
     limits: Limits | None = None,
     variants: bool = False,
+    predict: bool = False,
 ) -> Capacity:
     """Find the largest batch that fits and the one that trains fastest, and write `capacity_report.json`.
 
-    overrides: `key=value` words. variants: probe those of the config's `ablation:` block, too.
+    overrides: `key=value` words. variants: probe those of the config's `ablation:` block, too. predict: of predictions
+        instead of training steps.
 
     Raises:
         GoldfoldError: the recipe has no batch size (`nothing_to_probe`), its least one does not fit
@@ -66,8 +69,9 @@ def capacity(
         found = prepare_experiment(workspace, name, replace(config, automatic=()), torch.device("cpu"))
         for probed in all_probed(found, chosen, limits):
             workspace.observer.line(f"{' '.join(filter(None, (variant, probed.parameter)))} on {chosen}:")
-            entries.append(probe(probed, variant))
-    return _written(workspace.runs / name / PLACE / config_name, entries, _facts(name, config_name, chosen))
+            entries.append((probe_predictions if predict else probe)(probed, variant))
+    folder = workspace.runs / name / PLACE / (f"{config_name}-predictions" if predict else config_name)
+    return _written(folder, entries, _facts(name, config_name, chosen))
 
 
 def _alone(path: Path, overrides: Sequence[str], recipes: Any) -> dict[str, configs.Config]:
