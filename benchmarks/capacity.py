@@ -19,14 +19,15 @@ from batch_finders import FINDERS
 
 SIZES = (2, 5, 13, 100, 500, 3000, 8192)
 UNSEEN = 1.7  # memory of a step / what its trace predicts, about as measured below
-ROWS, SECONDS = 4096, 15.0
-LIMITS = {"EfficientNet-Lite0, 224": 1400, "U-Net, ResNet-18, 128": 1000, "MLP, 3072-2048-2048-10": 400}  # MiB
-CAPS = {"EfficientNet-Lite0, 224": 16, "U-Net, ResNet-18, 128": 256, "MLP, 3072-2048-2048-10": ROWS}
+ROWS, SECONDS = 4096, 5.0
+LIMITS = {"EfficientNet-Lite0, 224": 1400, "U-Net, ResNet-18, 128": 1000, "MLP, 3072-512-512-10": 100}  # MiB
+CAPS = {"EfficientNet-Lite0, 224": 16, "U-Net, ResNet-18, 128": 256, "MLP, 3072-512-512-10": ROWS}
 
 
 def fake_steps() -> None:
     """Print (answer, trials) of every finder, of the probe up to the limit of memory, and of all its trials."""
-    from goldfold.training.capacity.search import Bounds, Line, Search, find_knee, find_largest
+    from goldfold.training.capacity.curves import Line
+    from goldfold.training.capacity.search import Bounds, Search, find_knee, find_largest
 
     print(f"{'fits':>6}  " + "  ".join(f"{name:>20}" for name in [*FINDERS, "goldfold", "and its knee"]))
     for largest in SIZES:
@@ -72,7 +73,7 @@ def plan(model: str, batch: int):
         net = smp.Unet("resnet18", encoder_weights=None, classes=2)
         inputs, labels = torch.randn(256, 3, 128, 128), torch.zeros(256, 128, 128, dtype=torch.long)
     else:
-        net = nn.Sequential(nn.Linear(3072, 2048), nn.ReLU(), nn.Linear(2048, 2048), nn.ReLU(), nn.Linear(2048, 10))
+        net = nn.Sequential(nn.Linear(3072, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
         inputs, labels = torch.randn(ROWS, 3072), torch.arange(ROWS) % 10
     stage = Stage(
         name="fit",

@@ -14,7 +14,8 @@ from goldfold.experiment.config import Config, read_config
 from goldfold.experiment.setup import prepare_experiment
 from goldfold.io.files import read_json, write_json
 from goldfold.training.capacity.adoption import AdoptionParams, adopted, batches_of
-from goldfold.training.capacity.search import Bounds, Line, Search
+from goldfold.training.capacity.curves import Line
+from goldfold.training.capacity.search import Bounds, Search
 from goldfold.training.capacity.trials import Trial
 from goldfold.workflows.capacity import adopt
 from goldfold.workflows.capacity.probed import Limits, Probed

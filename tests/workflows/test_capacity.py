@@ -129,6 +129,6 @@ def test_the_command_writes_table_report_and_picture(goldfold: Callable[..., Com
     trials = [from_facts(each) for each in entry["trials"]]
     assert {entry["best_batch"], entry["largest_batch"]} <= {trial.batch for trial in trials if trial.fits}
     assert all(isinstance(trial, Trial) and trial.start > 0 for trial in trials)
-    assert entry["predicted"]["per_sample"] > 0
+    assert entry["predicted"][-1]["per_sample"] > 0
     assert (folder / "capacity.png").read_bytes().startswith(b"\x89PNG")
     assert "16 (cap)" in printed

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from goldfold.io.files import read_json
 from goldfold.io.formatting import digits
 from goldfold.report.plotting.style import INK, MUTED, figure, fold_color, png, styled
-from goldfold.training.capacity.search import Line
+from goldfold.training.capacity.curves import Hull, Line
 from goldfold.training.capacity.trials import Trial, from_facts, median_interval
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Entry:
     largest: int
     limit: float
     cap: int
-    line: Line | None
+    line: Line | Hull | None
     why: str
     trials: tuple[Trial, ...]
     foreseen: Mapping[int, float]
@@ -65,7 +65,7 @@ class Entry:
             "largest_peak_reserved": largest.reserved,
             "limit": self.limit,
             "cap": self.cap,
-            "predicted": self.line._asdict() if self.line else None,
+            "predicted": _lines(self.line),
             "not_traced": self.why,
             "trials_to_limit": self.to_limit,
             "trials": [self._told(trial) for trial in self.trials],
@@ -73,6 +73,12 @@ class Entry:
 
     def _told(self, trial: Trial) -> dict[str, Any]:
         return {**trial.facts(), "foreseen": self.foreseen.get(trial.batch)}
+
+
+def _lines(curve: Line | Hull | None) -> list[dict[str, float]]:
+    """The lines whose maximum is the predicted memory; none without a trace."""
+    lines = curve if isinstance(curve, Hull) else [curve] if curve else []
+    return [line._asdict() for line in lines]
 
 
 def memory_text(size: float) -> str:

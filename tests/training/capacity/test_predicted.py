@@ -10,6 +10,7 @@ from torch.distributed._tools.mem_tracker import MemTracker
 from torch.nn import functional as F
 
 from goldfold.competition import Plan, Stage
+from goldfold.training.capacity.curves import Hull
 from goldfold.training.capacity.predicted import predict, traced_peak, without_data
 from goldfold.training.settings import LoopOptions
 
@@ -52,6 +53,19 @@ def test_the_line_tells_the_memory_of_other_sizes() -> None:
     assert told.scaled == ("fit",)
     assert told.line is not None
     assert told.line.at(200) == pytest.approx(traced_peak(plan(200), LoopOptions(), CPU), rel=0.01)
+
+
+def test_few_and_many_samples_peak_in_different_parts_of_a_step() -> None:
+    """Of a wide network with few samples it is the optimizer's step, whose memory does not depend on the batch."""
+
+    def wide(batch: int) -> Plan:
+        return plan(batch, nn.Sequential(nn.Flatten(), nn.Linear(3072, 256), nn.ReLU(), nn.Linear(256, 2)))
+
+    told = predict(wide, LoopOptions(), CPU, cap=4096, least=1)
+    assert isinstance(told.line, Hull)
+    for batch in (16, 3000):
+        assert told.line.at(batch) == pytest.approx(traced_peak(wide(batch), LoopOptions(), CPU), rel=0.03)
+    assert told.line.few.per_sample < 0.9 * told.line.many.per_sample
 
 
 def test_tracing_changes_neither_weights_nor_random_numbers() -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import copy
 import logging
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from goldfold.competition import Plan, Stage
 from goldfold.io.random_states import preserved_states
-from goldfold.training.capacity.search import Line, line_through
+from goldfold.training.capacity.curves import Hull, Line, line_through
 from goldfold.training.diagnostics import freeze_unoptimized
 from goldfold.training.settings import LoopOptions, autocast, batch_rows, epoch_batches, total_loss
 
@@ -32,20 +33,20 @@ SIZES = (8, 16)  # of the two traces; from 2 and 4 samples the line is off by 0.
 
 @dataclass(frozen=True)
 class Predicted:
-    """The memory of a training step as a line in the batch, or why it cannot be traced.
+    """The memory of a training step over the batch, or why it cannot be traced.
 
     line: None if no trace was possible. why: the error in one clause; empty with a line. traced: batch -> bytes.
     scaled: names of the stages whose batch follows the batch size, the others being floors.
     """
 
-    line: Line | None
+    line: Line | Hull | None
     why: str
     traced: Mapping[int, int]
     scaled: tuple[str, ...]
 
 
 def predict(build: Callable[[int], Plan], loop: LoopOptions, device: torch.device, cap: int, least: int) -> Predicted:
-    """Trace two batch sizes and draw the line through them.
+    """Trace two small batch sizes and two large ones, and draw a line through each pair.
 
     build: batch size -> a plan on the CPU. device: where it will train, which decides the precision. cap, least: the
     largest and smallest batch size.
@@ -59,12 +60,17 @@ def predict(build: Callable[[int], Plan], loop: LoopOptions, device: torch.devic
     peaks: dict[int, int] = {}
     try:
         peaks |= {size: traced_peak(plan, loop, device) for size, plan in plans.items()}
+        larger = [factor * large for factor in (cap // large // 2, cap // large) if factor > 1]
+        for size in larger:
+            peaks[size] = traced_peak(plans[large], loop, device, (size // large, scaled))
     except Exception as error:  # whatever a model does to tensors without data; two real trials replace the trace
         lines = str(error).strip().splitlines() or [""]
         return Predicted(None, f"{type(error).__name__}: {lines[0]}"[:200], {}, scaled)
     if small == large:
         return Predicted(None, f"the cap of {cap} leaves one size to trace", peaks, scaled)
-    return Predicted(line_through(*sorted(peaks.items())), "", peaks, scaled)
+    known = sorted(peaks.items())
+    few, many = line_through(*known[:2]), line_through(*known[-2:])
+    return Predicted(few if few == many else Hull(few, many), "", peaks, scaled)
 
 
 def first_batch(stage: Stage) -> Any:
@@ -72,14 +78,25 @@ def first_batch(stage: Stage) -> Any:
     return next(iter(epoch_batches(stage, 0)))
 
 
-def traced_peak(plan: Plan, loop: LoopOptions, device: torch.device) -> int:
+def traced_peak(
+    plan: Plan, loop: LoopOptions, device: torch.device, larger: tuple[int, Collection[str]] = (1, ())
+) -> int:
     """Peak bytes of training steps of a plan, that of its largest stage; the model itself is included.
+
+    larger: a factor of the batches of some stages, which are not read for it.
 
     Raises the model's own error if it cannot run without data.
     """
     assert plan.model is not None, "a plan with stages has a model"
     with preserved_states(), _silent():
-        return max(_traced_stage(plan.model, stage, loop, device) for stage in plan.stages)
+        times = {stage.name: larger[0] if stage.name in larger[1] else 1 for stage in plan.stages}
+        return max(_traced_stage(plan.model, stage, loop, device, times[stage.name]) for stage in plan.stages)
+
+
+def _longer(rows: int, times: int, mode: FakeTensorMode, real: Tensor) -> Tensor:
+    """A fake tensor of a batch, its first axis several times as long if that is the sample."""
+    fake = mode.from_tensor(real)
+    return fake.new_empty((times * rows, *fake.shape[1:])) if times > 1 and fake.shape[:1] == (rows,) else fake
 
 
 @contextmanager
@@ -93,13 +110,13 @@ def _silent() -> Iterator[None]:
         logger.level = level
 
 
-def _traced_stage(model: nn.Module, stage: Stage, loop: LoopOptions, device: torch.device) -> int:
+def _traced_stage(model: nn.Module, stage: Stage, loop: LoopOptions, device: torch.device, times: int) -> int:
     real = first_batch(stage)
     trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     precision = autocast_on_cpu(loop.precision, device)
     with FakeTensorMode(allow_non_fake_inputs=True) as mode, _LiveStorages() as storages:
         fake = without_data(model, mode).train()
-        batch = pytree.tree_map_only(Tensor, mode.from_tensor, real)
+        batch = pytree.tree_map_only(Tensor, partial(_longer, batch_rows(real), times, mode), real)
         pytree.tree_map_only(Tensor, storages.add, [*fake.parameters(), *fake.buffers(), batch])
         averaged = [torch.empty_like(each) for each in fake.parameters()] if loop.ema else []
         optimizer = stage.optimizer(fake)

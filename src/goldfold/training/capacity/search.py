@@ -9,41 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
+from goldfold.training.capacity.curves import Hull, Line, corrected, line_through
 from goldfold.training.capacity.trials import TOO_LARGE, Trial, median_interval
 
 NEAR_BEST = 0.95  # share of the best throughput that the knee reaches
-SMALL = (4, 8)  # first sizes without a prediction
+SMALL = 4  # first size without a prediction; twice as many are next
 MOST_TRIALS = 16  # up to the limit of memory
 MOST_TIMED = 5  # beyond those, for the knee
-OVERHEAD = 2.0**23  # bytes beside the step, whatever its size: the peak of a model of 50 weights on a CPU
+NEAR = 4  # distance within which another size replaces one that leaves a single row
+APART = 1.3  # ratio of two sizes whose peaks tell a line
 GROWTH = 8  # largest factor from one size to the next where memory does not grow measurably
 
 Try = Callable[[int], Trial]
-
-
-class Line(NamedTuple):
-    """Bytes of a training step: fixed + per_sample * batch."""
-
-    fixed: float
-    per_sample: float
-
-    def at(self, batch: int) -> float:
-        """Bytes at a batch size."""
-        return self.fixed + self.per_sample * batch
-
-    def largest_below(self, limit: float, cap: int) -> int:
-        """The largest batch size of 1 to `cap` that stays within `limit` bytes; 1 if none does."""
-        if self.at(cap) <= limit:
-            return cap
-        return max(1, min(cap, math.floor((limit - self.fixed) / self.per_sample))) if self.per_sample > 0 else 1
-
-
-def line_through(first: tuple[int, float], second: tuple[int, float]) -> Line:
-    """The line through two points (batch, bytes) of different batch."""
-    slope = (second[1] - first[1]) / (second[0] - first[0])
-    return Line(first[1] - slope * first[0], slope)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,27 +29,25 @@ class Bounds:
     """Where to search.
 
     cap: largest batch worth trying, the number of training samples. limit: bytes that a step may take over the start.
-    margin: share of the limit to leave free, and precision of the answer. first: batch size to begin with, the config's
-        own. least: smallest batch that the recipe allows.
+    margin: share of the limit to leave free, and precision of the answer. least: smallest batch that the recipe allows.
     """
 
     cap: int
     limit: float
     margin: float = 0.05
-    first: int = 16
     least: int = 1
 
 
 @dataclass
 class Search:
-    """The trials so far, in order; `predicted` is the line of a trace, None without one.
+    """The trials so far, in order; `predicted` is what traces say, None without them.
 
     repeated: sizes that were tried twice. foreseen: batch -> bytes that were expected before it was tried.
     """
 
     attempt: Try
     bounds: Bounds
-    predicted: Line | None
+    predicted: Line | Hull | None
     trials: list[Trial] = field(default_factory=list)
     repeated: set[int] = field(default_factory=set)
     foreseen: dict[int, float] = field(default_factory=dict)
@@ -108,15 +84,16 @@ class Search:
         failed = [trial.batch for trial in self.trials if trial.status in TOO_LARGE and trial.batch > self.largest]
         return min([*failed, self.bounds.cap + 1])
 
-    def expected(self) -> Line | None:
-        """The line by what was measured: the predicted one, corrected by the largest peak, or one through two peaks."""
+    def expected(self) -> Line | Hull | None:
+        """Memory by what was measured: the prediction corrected by a peak; once it has failed, a line through two."""
         peaks = [(batch, float(trial.peak)) for batch, trial in self.fitting.items() if trial.peak is not None]
-        if self.predicted and peaks:
-            batch, peak = peaks[-1]
-            beside = min(OVERHEAD, max(0.0, peak - self.predicted.at(batch)))
-            factor = (peak - beside) / self.predicted.at(batch)
-            return Line(beside + self.predicted.fixed * factor, self.predicted.per_sample * factor)
-        return line_through(peaks[0], peaks[-1]) if len(peaks) > 1 else self.predicted
+        if not peaks:
+            return self.predicted
+        apart = [point for point in peaks if point[0] * APART <= peaks[-1][0]]
+        refuted = not self.predicted or self.too_large <= self.bounds.cap
+        if apart and refuted:
+            return line_through(apart[-1], peaks[-1])
+        return corrected(self.predicted, *peaks[-1]) if self.predicted else None
 
 
 def find_largest(search: Search) -> int:
@@ -124,24 +101,33 @@ def find_largest(search: Search) -> int:
 
     A trial that fails for another reason than memory ends the search, since smaller batches fail likewise.
     """
-    size, least = _first(search), search.bounds.least
+    size = _first(search)
     for _ in range(MOST_TRIALS):
         trial = search.tried(size)
-        following = size - 1 if trial.status == "single_row" else _next(search)
-        if trial.status == "failed" or following is None or following <= search.largest or following < least:
+        following = _beside(search, size) if trial.status == "single_row" else _next(search)
+        if trial.status == "failed" or following is None:
             break
         size = following
     return search.largest
 
 
 def _first(search: Search) -> int:
-    """The first size: the config's own, or less where a trace says that it may not fit even into half of the limit.
+    """The first size: half of the limit by the trace, so that what the trace does not see is measured at a large size.
 
-    What a trace does not see has been measured to be 0.7 of what it sees on a CPU, so a half is on the safe side.
+    On a CPU it has been measured to be as much again as what the trace sees, so a half is on the safe side. Without a
+    trace the first size is small.
     """
     bounds, line = search.bounds, search.predicted
-    own = min(bounds.cap, max(bounds.least, bounds.first if line else SMALL[0]))
-    return max(bounds.least, min(own, line.largest_below(bounds.limit / 2, bounds.cap))) if line else own
+    first = line.largest_below(bounds.limit / 2, bounds.cap) if line else min(SMALL, bounds.cap)
+    return max(bounds.least, first)
+
+
+def _beside(search: Search, size: int) -> int | None:
+    """The nearest size that may do instead of one that leaves a single row; None if there is none near."""
+    known = {trial.batch for trial in search.trials}
+    low, high = max(search.bounds.least, search.largest + 1), search.too_large
+    near = (size + sign * step for step in range(1, NEAR + 1) for sign in (-1, 1))
+    return next((each for each in near if low <= each < high and each not in known), None)
 
 
 def _next(search: Search) -> int | None:
@@ -155,8 +141,8 @@ def _next(search: Search) -> int | None:
         return None
     goal = _goal(search)
     if goal <= largest:
-        return None if too_large > bounds.cap else _between(largest, too_large)
-    return goal if goal < too_large else _between(largest, too_large)
+        return None if too_large > bounds.cap else _between(search)
+    return goal if goal < too_large else _between(search)
 
 
 def _goal(search: Search) -> int:
@@ -164,14 +150,17 @@ def _goal(search: Search) -> int:
     bounds, line = search.bounds, search.expected()
     if search.predicted is None and len(search.fitting) == 1:
         return min(bounds.cap, 2 * search.largest)
-    if line is None or line.per_sample <= 0:
+    if line is None or line.at(bounds.cap) <= line.at(search.largest):
         return min(bounds.cap, GROWTH * search.largest)
     return line.largest_below((1 - bounds.margin) * bounds.limit, bounds.cap)
 
 
-def _between(largest: int, too_large: int) -> int:
+def _between(search: Search) -> int:
     """A size between one that fits and one that does not: a tenth below the latter at first, then in the middle."""
-    return max((largest + too_large) // 2, math.floor(0.9 * too_large))
+    largest, too_large = search.largest, search.too_large
+    if sum(trial.status in TOO_LARGE for trial in search.trials) == 1:
+        return max(largest + 1, math.floor(0.9 * too_large))
+    return round(math.sqrt(largest * too_large)) if too_large > 2 * largest else (largest + too_large) // 2
 
 
 def find_knee(search: Search, most: int = MOST_TIMED) -> int:

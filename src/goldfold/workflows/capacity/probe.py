@@ -46,7 +46,7 @@ def search_of(
 ) -> Search:
     """A search over batch sizes, each tried in a child process. changed: batch -> other values of the config."""
     limit = limit_of_a_step(probed)
-    bounds = Bounds(cap=cap, limit=limit, margin=probed.limits.margin, first=probed.own, least=probed.least)
+    bounds = Bounds(cap=cap, limit=limit, margin=probed.limits.margin, least=probed.least)
     return Search(partial(try_batch, probed, told, limit, changed), bounds, told.line)
 
 
@@ -84,7 +84,7 @@ def probe_predictions(probed: Probed, variant: str = "") -> Entry:
     cap = len(probed.found.experiment.tables.test)
     cap = min(cap, probed.limits.cap or cap)
     limit = limit_of_a_step(probed)
-    bounds = Bounds(cap=cap, limit=limit, margin=probed.limits.margin, first=probed.own)
+    bounds = Bounds(cap=cap, limit=limit, margin=probed.limits.margin)
     search = Search(lambda batch: try_prediction(probed, search, batch), bounds, None)
     largest = find_largest(search)
     if not largest:
