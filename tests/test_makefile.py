@@ -17,6 +17,7 @@ OTHER_PROGRAMS = {"help", "test", "test-slow", "test-clients", "test-ray", "lint
 NEEDED = {  # variables without a default that a target needs
     "prepare": ["COMP=blobs"],
     "train": ["COMP=blobs"],
+    "capacity": ["COMP=blobs"],
     "tune": ["COMP=blobs"],
     "dashboard": ["COMP=blobs"],
     "new": ["COMP=blobs"],
@@ -48,6 +49,12 @@ PASSED = [  # target, variables, what the parser reads
         ],
         {"comp": "blobs", "config": "bank", "debug": True, "quiet": True, "overrides": ["epochs=3", "seeds=[0,1]"]}
         | {"accept": ["code_changed", "x"], "data_workers": 0},
+    ),
+    (
+        "capacity",
+        ["COMP=blobs", "CONFIG=bank", "MEMORY=4GiB", "MARGIN=0.1", "CAP=64", "BUDGET=5", "VARIANTS=1", "PREDICT=1"],
+        {"comp": "blobs", "config": "bank", "memory": "4GiB", "margin": 0.1, "cap": 64, "seconds": 5}
+        | {"variants": True, "predict": True},
     ),
     (
         "audit",
@@ -95,7 +102,7 @@ PASSED = [  # target, variables, what the parser reads
         | {"accept": ["remark_untrue"]},
     ),
     ("download", ["COMP=blobs"], {"comp": "blobs"}),
-    ("notebook", ["RUN=a-r1", "ACCEPT=code_changed"], {"run": "a-r1", "accept": ["code_changed"]}),
+    ("notebook", ["RUN=a-r1", "HOURS=12", "ROWS=5", "ACCEPT=x"], {"hours": 12, "rows": 5, "accept": ["x"]}),
     ("ledger", ["COMP=blobs"], {"comp": "blobs"}),
     ("rank", ["BOARD=a b.csv", "SCORE=0.5"], {"run": "latest", "board": "a b.csv", "score": 0.5}),
     (

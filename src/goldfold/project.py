@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from goldfold.report.study.result import StudyResult
     from goldfold.workflows.ablate import Ablation
     from goldfold.workflows.audit.result import Audit
+    from goldfold.workflows.capacity.capacity import Capacity
     from goldfold.workflows.compare import Comparison
     from goldfold.workflows.delivery.ledger import Ledger
     from goldfold.workflows.environment import Environment
@@ -112,6 +113,45 @@ class Project:
             accept=accept,
         )
         return Run(folder, self.workspace)
+
+    def capacity(
+        self,
+        competition: str,
+        config: str = "baseline",
+        *,
+        overrides: Sequence[str] = (),
+        device: str | None = None,
+        memory: str | None = None,
+        margin: float = 0.05,
+        cap: int | None = None,
+        seconds: float = 60.0,
+        variants: bool = False,
+        predict: bool = False,
+        **values: Any,
+    ) -> Capacity:
+        """Find the largest batch that fits into memory and the one that trains fastest, each tried in a child process.
+
+        memory: what a training process may take, such as "4GiB"; what is free by default. margin: share of it to leave
+        free. cap: largest batch to try. seconds: for the steps of a trial. variants: also those of the config's
+        `ablation:` block. predict: the largest batch of predictions and their speed, instead of training. overrides,
+        values, device: as in `train`.
+        """
+        from goldfold.training.capacity.free_memory import parsed_bytes
+        from goldfold.workflows.capacity.capacity import capacity
+        from goldfold.workflows.capacity.probed import Limits
+
+        limits = Limits(memory=parsed_bytes(memory) if memory else None, margin=margin, cap=cap, seconds=seconds)
+        words = [*overrides, *_overrides(values)]
+        return capacity(
+            self.workspace,
+            competition,
+            config,
+            words,
+            device=device,
+            limits=limits,
+            variants=variants,
+            predict=predict,
+        )
 
     def audit(
         self,

@@ -285,14 +285,17 @@ def test_shipped_recipes_mark_what_the_engine_reads():
     network = {Role.BACKBONE: ["backbone"], Role.PRETRAINED: ["pretrained"]}
     trained, viewed = {Role.EPOCHS: ["epochs"]}, {Role.VIEWS: ["views"]}
     mirrored = {Role.MIRRORS: ["augmentation"]}
+    steps = {Role.BATCH_SIZE: ["batch_size"], Role.LEARNING_RATE: ["learning_rate"]}
+    whole = ["simsiam_batch_size", "metric_batch_size"]
     assert marked == {
-        AutoencoderParams: network | trained | mirrored | {Role.MODELS: ["models"]},
+        AutoencoderParams: network | trained | mirrored | steps | {Role.MODELS: ["models"]},
         EmbedderParams: network
+        | {Role.BATCH_SIZE: whole, Role.WHOLE_BATCH: whole}
         | {Role.EPOCHS: ["simsiam_epochs", "metric_epochs"], Role.MIRRORS: ["flip", "metric_augmentation"]},
-        FrozenBackboneParams: network | trained | viewed,
-        ImageClassifierParams: network | trained | viewed | mirrored,
+        FrozenBackboneParams: network | trained | viewed | steps,
+        ImageClassifierParams: network | trained | viewed | mirrored | steps,
         PatchLibraryParams: network | viewed | {Role.LIBRARIES: ["libraries"]},
-        SegmenterParams: network | trained | viewed | mirrored,
+        SegmenterParams: network | trained | viewed | mirrored | steps,
     }
 
 

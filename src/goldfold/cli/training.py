@@ -1,4 +1,4 @@
-"""Verbs that make runs and show results: prepare, train, refit, score, grade, list, new, environment."""
+"""Verbs that make runs and show results: prepare, train, capacity, refit, score, grade, list, new, environment."""
 
 from __future__ import annotations
 
@@ -29,6 +29,23 @@ def train(arguments: Namespace, project: Project) -> None:
         **parallel(arguments),
     )
     print_result(run)
+
+
+def capacity(arguments: Namespace, project: Project) -> None:
+    print(
+        project.capacity(
+            arguments.comp,
+            arguments.config,
+            overrides=arguments.overrides,
+            device=arguments.device,
+            memory=arguments.memory,
+            margin=arguments.margin,
+            cap=arguments.cap,
+            seconds=arguments.seconds,
+            variants=arguments.variants,
+            predict=arguments.predict,
+        )
+    )
 
 
 def parallel(arguments: Namespace) -> dict[str, Any]:

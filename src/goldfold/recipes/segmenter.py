@@ -22,7 +22,7 @@ from goldfold.images import augmentation, reading
 from goldfold.images.views import MapViewSet, make_views, undo_views
 from goldfold.nn import backbones, batches, schedules
 from goldfold.nn.backbones import Backbone
-from goldfold.params import BackboneName, Epochs, Params, Pretrained, Role, with_defaults
+from goldfold.params import BackboneName, BatchSize, Epochs, LearningRate, Params, Pretrained, Role, with_defaults
 
 if TYPE_CHECKING:
     from albumentations import Compose
@@ -50,8 +50,8 @@ class SegmenterParams(Params):
         "flips", description="random changes of training crops"
     )
     epochs: Epochs = Field(15, ge=1, description="number of training epochs")
-    batch_size: int = Field(8, ge=1, description="crops per batch")
-    learning_rate: float = Field(2e-3, gt=0, description="peak learning rate of AdamW")
+    batch_size: BatchSize = Field(8, ge=1, description="crops per batch")
+    learning_rate: LearningRate = Field(2e-3, gt=0, description="peak learning rate of AdamW")
     weight_decay: float = Field(1e-2, ge=0, description="weight decay of AdamW")
     warmup: float = Field(
         0.15, ge=0, lt=1, description="share of all steps in which the learning rate rises; then a cosine falls to 0"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.nn import batches, schedules
-from goldfold.params import Epochs, Needs, Not, with_defaults
+from goldfold.params import BatchSize, Epochs, LearningRate, Needs, Not, with_defaults
 from goldfold.recipes.targets import Targets, create
 from goldfold.sequences import inputs, windows
 from goldfold.sequences.parameters import WindowParams
@@ -43,8 +43,8 @@ class SequenceNetworkParams(WindowParams):
     max_frames: int = Field(512, ge=1, description="longest window, in frames; longer ones are thinned evenly")
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout rate in each block and before the classifier")
     epochs: Epochs = Field(30, ge=1, description="number of training epochs")
-    batch_size: int = Field(32, ge=1, description="windows per batch")
-    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
+    batch_size: BatchSize = Field(32, ge=1, description="windows per batch")
+    learning_rate: LearningRate = Field(1e-3, gt=0, description="peak learning rate of AdamW")
     weight_decay: float = Field(1e-4, ge=0, description="weight decay of AdamW")
     schedule: schedules.Name = Field("cosine", description="learning-rate schedule")
     warmup: Annotated[float, Needs(schedule=Not("constant"))] = Field(

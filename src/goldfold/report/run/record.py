@@ -12,6 +12,7 @@ from goldfold.experiment import code_index
 from goldfold.experiment.run_folders import BLEND, CALIBRATION, GRADE, REFIT, REFIT_FITS, REPORT, THRESHOLDS
 from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
+from goldfold.report import capacity
 from goldfold.report.ensemble import blends
 from goldfold.report.plotting.markdown import code, escaped, folded, table
 from goldfold.report.retrieval import hash_curves
@@ -40,6 +41,7 @@ FILES = {
     "reproduce.json": "command, code, data, packages and machine",
     "config.json": "every config key with its value",
     "folds.csv": "validation fold of each id",
+    capacity.RECORD: "trials of batch sizes, the batch size chosen and why",
     "oof.npy": "out-of-fold predictions, in the order of oof_ids.csv",
     "oof_ids.csv": "ids of the rows of oof.npy",
     "test.npy": "test predictions, combined over all fits, in the order of test_ids.csv",
@@ -94,6 +96,7 @@ def record(
         "Retrieval": _retrieval(run, metrics),
         "Parameter groups": parameter_groups.section(trained),
         "Budget": "" if blended else fits.budget(trained, reproduce["hardware"]),
+        "Batch size": capacity.section(run),
         "Config": _config(config, defaults),
         "Pictures": _pictures(run),
         "How to reproduce": _reproduce(reproduce, config),
