@@ -168,7 +168,7 @@ def variables_of(target: str) -> list[str]:
     shared = {name: re.search(rf"^{name} = (.*)$", TEXT, re.MULTILINE)[1] for name in ("FANNED", "REMARKED")}
     for name, meaning in shared.items():
         recipe = recipe.replace(f"$({name})", meaning)
-    known = r"\$\$([A-Z]+)|value ([A-Z_]+)|call (?:given|listed),[a-z]+,([A-Z_]+)|call list,([A-Z]+)|\b([A-Z_]+)="
+    known = r"\$\$([A-Z]+)|value ([A-Z_]+)|call (?:given|listed),[a-z-]+,([A-Z_]+)|call list,([A-Z]+)|\b([A-Z_]+)="
     return sorted({name for found in re.findall(known, f"{head}\n{recipe}") for name in found if name})
 
 
@@ -178,7 +178,7 @@ def test_no_variable_of_a_target_is_carried_out(target: str, tmp_path: Path) -> 
     words = f"a`touch {ran}`$(shell touch {ran})$(touch {ran})$$(touch {ran})"
     hostile = f"-{words}; touch {ran} | touch {ran} & touch {ran}\ntouch {ran} \\\" ' # * ~"
     variables = variables_of(target)
-    lists = {name for name in variables if f"list,{name})" in TEXT or re.search(rf"listed,[a-z]+,{name}\)", TEXT)}
+    lists = {name for name in variables if f"list,{name})" in TEXT or re.search(rf"listed,[a-z-]+,{name}\)", TEXT)}
     values = {name: words if name in lists else hostile for name in variables}
     passed = goldfold_words([target, *(f"{name}={value}" for name, value in values.items())])
     assert not ran.exists()

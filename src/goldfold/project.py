@@ -271,7 +271,7 @@ class Project:
         gpus as in `train`.
         """
         from goldfold.experiment.executors import requested
-        from goldfold.workflows.tune import tune
+        from goldfold.workflows.studies.tune import tune
 
         return tune(
             self.workspace,
@@ -293,7 +293,7 @@ class Project:
         self, competition: str, study: str = "baseline", *, storage: str | None = None, port: int = 8322
     ) -> None:
         """Serve a study in the browser with optuna-dashboard until it is interrupted. storage: as in `tune`."""
-        from goldfold.workflows.dashboard import dashboard
+        from goldfold.workflows.studies.dashboard import dashboard
 
         dashboard(self.workspace, competition, study, storage=storage, port=port)
 
