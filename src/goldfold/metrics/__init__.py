@@ -12,6 +12,7 @@ from goldfold.metrics.class_routing import routing_accuracy
 from goldfold.metrics.classification import accuracy, f1, log_loss, quadratic_kappa
 from goldfold.metrics.hash_codes import hash_map, hash_precision
 from goldfold.metrics.localization import aupro, pixel_auroc
+from goldfold.metrics.masks.overlap import mean_dice, mean_dice_per_image, mean_iou, mean_iou_per_image
 from goldfold.metrics.multilabel import (
     hamming_loss,
     multilabel_f1,
@@ -62,6 +63,10 @@ __all__ = [
     "map_at_r",
     "map_trapezoid",
     "mean_average_precision",
+    "mean_dice",
+    "mean_dice_per_image",
+    "mean_iou",
+    "mean_iou_per_image",
     "multilabel_auroc",
     "multilabel_f1",
     "multilabel_precision",
