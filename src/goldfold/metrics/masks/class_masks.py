@@ -26,7 +26,10 @@ THRESHOLD = 0.5
 
 
 class ClassMask(NamedTuple):
-    """Masks of one class, its index as `number`, of one image: bool (h, w) both; pixels of the void index are in neither."""
+    """Masks of one class of one image, bool (h, w) both; pixels of the void index are in neither.
+
+    number: index of the class.
+    """
 
     number: int
     true: np.ndarray
@@ -64,6 +67,10 @@ class ClassMasks:
         for truth, maps in zip(self.truth(rows), predictions, strict=True):
             yield self._of_image(self._checked(truth), maps)
 
+    def counted(self) -> tuple[str, ...]:
+        """Classes with an object to find: all that overlap, else all but the first, which is the background."""
+        return self.classes if self.overlapping else self.classes[1:]
+
     def true_areas(self, rows: DataFrame) -> np.ndarray:
         """Pixels of each class and, last, pixels that count, of each row: int64 (n, classes, 2)."""
         return np.array([[self._areas(truth, each) for each in range(len(self.classes))] for truth in self.maps(rows)])
@@ -71,6 +78,14 @@ class ClassMasks:
     def maps(self, rows: DataFrame) -> Iterator[np.ndarray]:
         """The checked truth of each row."""
         return map(self._checked, self.truth(rows))
+
+    def true_masks(self, truth: np.ndarray) -> Iterator[ClassMask]:
+        """The masks of each class that counts of one image, with a prediction of that class everywhere."""
+        first = len(self.classes) - len(self.counted())
+        for index in range(first, len(self.classes)):
+            part = truth[index] if self.overlapping else truth
+            everywhere = np.ones(part.shape, bool) if self.void is None else part != self.void
+            yield ClassMask(index, part == (1 if self.overlapping else index), everywhere)
 
     def _areas(self, truth: np.ndarray, index: int) -> tuple[int, int]:
         part = truth[index] if self.overlapping else truth

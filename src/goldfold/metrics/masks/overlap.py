@@ -14,6 +14,7 @@ import numpy as np
 from goldfold.competition import Metric
 from goldfold.errors import GoldfoldError
 from goldfold.metrics.masks.class_masks import ClassMasks
+from goldfold.metrics.masks.means import mean_of_known
 from goldfold.optional_parts import MaskClasses, MetricOptions
 
 if TYPE_CHECKING:
@@ -129,14 +130,14 @@ def _over_data_set(name: str, agreement: Agreement, masks: ClassMasks, backgroun
 
     def resampled(rows: DataFrame, predictions: np.ndarray) -> Callable[[np.ndarray], float]:
         values = by_class(rows, predictions)
-        return lambda index: float(_mean(values(index)))
+        return lambda index: float(mean_of_known(values(index)))
 
     return Metric(
         name=_named(f"{name}_over_data_set_skip_absent", masks, background),
-        score=lambda rows, predictions: float(_mean(of_classes(areas(masks, rows, predictions)))),
+        score=lambda rows, predictions: float(mean_of_known(of_classes(areas(masks, rows, predictions)))),
         higher_is_better=True,
         bounds=(0.0, 1.0),
-        chance=lambda rows: max(float(_mean(of_classes(each))) for each in _of_constants(masks, rows)),
+        chance=lambda rows: max(float(mean_of_known(of_classes(each))) for each in _of_constants(masks, rows)),
         options=MetricOptions(
             resampled=resampled,
             row_error=lambda rows, predictions: 1 - _by_image(agreement, areas(masks, rows, predictions), background),
@@ -151,7 +152,7 @@ def _per_image(name: str, agreement: Agreement, masks: ClassMasks, background: b
 
     def by_class(rows: DataFrame, predictions: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         values = agreement(*np.moveaxis(_counted(areas(masks, rows, predictions), background), 2, 0))
-        return lambda index: _mean(values[index].T, of_none=np.nan)
+        return lambda index: mean_of_known(values[index].T, np.nan)
 
     return Metric(
         name=_named(f"{name}_per_image_skip_absent", masks, background),
@@ -170,7 +171,7 @@ def _per_image(name: str, agreement: Agreement, masks: ClassMasks, background: b
 
 
 def _by_image(agreement: Agreement, counts: np.ndarray, background: bool) -> np.ndarray:
-    return _mean(agreement(*np.moveaxis(_counted(counts, background), 2, 0)))
+    return mean_of_known(agreement(*np.moveaxis(_counted(counts, background), 2, 0)))
 
 
 def _of_constants(masks: ClassMasks, rows: DataFrame) -> list[np.ndarray]:
@@ -201,13 +202,6 @@ def _named(name: str, masks: ClassMasks, background: bool) -> str:
     if len(_names(masks, background)) < 1:
         raise GoldfoldError("too_few_classes", f"{name} needs a class that counts, got {list(masks.classes)}: name one")
     return name + ("" if background else "_without_background")
-
-
-def _mean(values: np.ndarray, of_none: float = 1.0) -> np.ndarray:
-    """Mean over the last axis without NaN; `of_none` where all are."""
-    known = ~np.isnan(values)
-    count = known.sum(axis=-1)
-    return np.where(count, np.where(known, values, 0).sum(axis=-1) / np.maximum(count, 1), of_none)
 
 
 def _iou(overlap: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> np.ndarray:
