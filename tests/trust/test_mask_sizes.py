@@ -13,7 +13,7 @@ import pytest
 from goldfold import metrics
 from goldfold.metrics.masks.ceiling import dice_by_size
 from goldfold.recipes import segmenter
-from goldfold.trust import mask_sizes
+from goldfold.trust.audits import mask_sizes
 
 SIDE = 256
 

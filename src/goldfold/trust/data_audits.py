@@ -6,8 +6,8 @@ from goldfold.experiment.fits import Experiment, fold_numbers
 from goldfold.experiment.setup import Prepared
 from goldfold.optional_parts import LabelColumns
 from goldfold.params import Role, values
-from goldfold.trust import audits, mask_sizes
-from goldfold.trust.audits import Check, Finding, made, not_made
+from goldfold.trust import audits
+from goldfold.trust.audits import Check, Finding, made, mask_sizes, not_made
 from goldfold.trust.table_audits import of_tables
 from goldfold.trust.thumbnails import thumbnails
 

@@ -45,7 +45,6 @@ from goldfold.trust.audits.leakage import (
 from goldfold.trust.audits.names import label_in_path
 from goldfold.trust.audits.order import order_tells_target, time_behind_folds, times
 from goldfold.trust.audits.predictions import batch_dependent_predictions, doubtful_labels
-from goldfold.trust.audits.resolution import mask_size_ceiling
 from goldfold.trust.audits.scores import (
     below_untrained,
     pooled_apart,
@@ -82,7 +81,6 @@ __all__ = [
     "label_in_path",
     "learning_rates",
     "made",
-    "mask_size_ceiling",
     "merge_places",
     "missing_texts",
     "near_duplicate_images",
