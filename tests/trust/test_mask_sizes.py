@@ -39,6 +39,7 @@ def cells(seed: int) -> np.ndarray:
 def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
     folder, found = tmp_path_factory.mktemp("masks"), {}
     makers = {
+        "gray": lambda seed: 90 + 90 * cells(seed),
         "thin": membranes,
         "coarse": cells,
         "classes": lambda seed: cells(seed) + 2 * membranes(seed) * (1 - cells(seed)),
@@ -97,6 +98,7 @@ def test_what_cannot_be_looked_at_is_said(tables: dict, tmp_path: Path) -> None:
         (tables["thin"], None, "no square masks"),
         (tables["thin"].assign(mask_path=tmp_path / "absent.png"), (1, 64), "no mask"),
         (tables["thin"].assign(mask_path=None), (1, 64), "no mask"),
+        (tables["gray"], (3, 64), "no class indices"),
     ):
         check = mask_sizes.ceiling(rows, shape)
         assert why in check.skipped

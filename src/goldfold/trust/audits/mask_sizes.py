@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MOST_MASKS = 200
 WORK = 100_000_000  # pixels of all masks x (classes + 1 for reading), at most 4 s of one core
+MOST_VOID = 0.5  # share of values beyond the classes; above, they are colors or numbers that load() translates
 TIMES = (1, 2, 4)  # sizes that are looked at, as multiples of the one that is used
 
 LOW = 0.95  # below, more is lost than good and better models usually differ by, which is 0.01 to 0.03
@@ -53,6 +54,8 @@ def ceiling(train: DataFrame, shape: tuple[int, int] | None) -> Check:
     maps = list(_sample(train[train["mask_path"].notna()], WORK // (classes + 1)))
     if not any(each.any() for each in maps):
         return not_made(what, codes, "no mask that was read marks a pixel")
+    if classes > 1 and np.mean([(each >= classes).mean() for each in maps]) > MOST_VOID:
+        return not_made(what, codes, "the values of the mask files are no class indices")
     largest = max(max(each.shape) for each in maps)
     sizes = [side, *(side * times for times in TIMES[1:] if side * times <= 2 * largest)]
     found = dice_by_size(maps, sizes, classes)
