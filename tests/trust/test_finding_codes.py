@@ -42,6 +42,7 @@ CODES = {
     "lr_per_group",
     "lr_swings",
     "mask_orientation_unclear",
+    "mask_size_ceiling",
     "missing_texts",
     "near_duplicate_images",
     "near_duplicate_rows",
