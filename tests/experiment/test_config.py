@@ -290,7 +290,7 @@ def test_shipped_recipes_mark_what_the_engine_reads():
         FrozenBackboneParams: network | trained | viewed,
         ImageClassifierParams: network | trained | viewed | mirrored,
         PatchLibraryParams: network | viewed | {Role.LIBRARIES: ["libraries"]},
-        SegmenterParams: network | trained | viewed | mirrored,
+        SegmenterParams: network | trained | viewed | {Role.MIRRORS: ["augmentation", "flip"]},
     }
 
 
