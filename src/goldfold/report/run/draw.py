@@ -14,12 +14,13 @@ from goldfold.experiment.cross_validation import Outcome
 from goldfold.experiment.fits import Experiment, Fit, fold_numbers
 from goldfold.experiment.label_thresholds import label_columns, probabilities_of
 from goldfold.experiment.run_folders import CALIBRATION, run_name
+from goldfold.experiment.scoring import metrics_for
 from goldfold.io.files import write_bytes, write_json, write_text
 from goldfold.metrics.inputs import class_indices
 from goldfold.optional_parts import ClassLabels, Retrieval
 from goldfold.report.retrieval import hash_curves, pictures
 from goldfold.report.retrieval import page as retrieval
-from goldfold.report.run import classes, confusion, figures, most_wrong
+from goldfold.report.run import classes, confusion, figures, mask_classes, most_wrong
 from goldfold.trust.calibration import are_probabilities, reliability
 
 
@@ -41,6 +42,7 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
     else:
         _draw_confusion(experiment, whole, run)
         _write_calibration(experiment, whole, run)
+    _write_mask_classes(experiment, whole, run)
     curves = hash_curves.table(experiment, fits)
     if len(curves):
         write_text(run / hash_curves.TABLE, csv_tables.to_text(curves))
@@ -67,6 +69,15 @@ def _draw_classes(experiment: Experiment, whole: Outcome, labels: Sequence[str],
     scores = classes.per_class(rows, probabilities_of(whole.oof), labels, rows[group].to_numpy() if group else None)
     write_text(run / classes.CLASSES, csv_tables.to_text(scores))
     write_bytes(run / classes.PICTURE, classes.picture(scores))
+
+
+def _write_mask_classes(experiment: Experiment, whole: Outcome, run: Path) -> None:
+    """Write the scores of each class of masks, where metrics know such classes."""
+    rows, group = experiment.tables.train.iloc[whole.rows].reset_index(drop=True), experiment.competition.group
+    scored = metrics_for(experiment.competition, whole.oof)
+    scores = mask_classes.per_class(scored, rows, whole.oof, rows[group].to_numpy() if group else None)
+    if len(scores):
+        write_text(run / mask_classes.TABLE, csv_tables.to_text(scores))
 
 
 def _draw_confusion(experiment: Experiment, whole: Outcome, run: Path) -> None:

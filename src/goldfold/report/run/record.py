@@ -16,7 +16,15 @@ from goldfold.report.ensemble import blends
 from goldfold.report.plotting.markdown import code, folded, table
 from goldfold.report.retrieval import hash_curves
 from goldfold.report.retrieval import page as retrieval
-from goldfold.report.run import classes, confusion, fits, hidden_scores, interval_text, parameter_groups
+from goldfold.report.run import (
+    classes,
+    confusion,
+    fits,
+    hidden_scores,
+    interval_text,
+    mask_classes,
+    parameter_groups,
+)
 from goldfold.report.run.hidden_scores import HiddenScore
 from goldfold.trust.experiment_log.remarks import REMARKS
 
@@ -44,6 +52,7 @@ FILES = {
     "test_ids.csv": "ids of the rows of test.npy",
     "metrics.json": "fold scores, mean, sd, intervals and chance level of each metric",
     classes.CLASSES: "scores of each label on the pooled out-of-fold rows",
+    mask_classes.TABLE: "scores of each class of masks on the pooled out-of-fold images, with intervals",
     confusion.CONFUSION: "rows of each true class that are predicted as each class",
     CALIBRATION: "predicted probabilities and how often they were right, in ten bins",
     THRESHOLDS: "threshold of each label, learned on all folds, and scores at nested thresholds",
@@ -86,7 +95,7 @@ def record(
         "Hidden labels and refit": hidden_scores.section(run),
         "Folds": fits.scores(trained, metrics, rows, config.get("select", "last")),
         "Metrics": _metrics(metrics),
-        "Classes": classes.section(run) or confusion.section(run),
+        "Classes": classes.section(run) or mask_classes.section(run) or confusion.section(run),
         "Retrieval": _retrieval(run, metrics),
         "Parameter groups": parameter_groups.section(trained),
         "Budget": "" if blended else fits.budget(trained, reproduce["hardware"]),
