@@ -15,6 +15,7 @@ SHIPPED = {
     "nuclei": ("baseline", "mirrored"),
     "recordings": ("baseline", "labeled", "untrained"),
     "road_scenes": ("baseline",),
+    "road_segments": ("baseline",),
     "solar_cells": ("autoencoder", "baseline", "finetune", "patch_library"),
     "titanic": ("alone", "baseline", "boosting", "forest"),
 }
