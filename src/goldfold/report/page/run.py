@@ -10,6 +10,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.experiment.run_folders import FINISHED
 from goldfold.io.files import read_json
 from goldfold.io.formatting import count
+from goldfold.report.masks import page as masks
 from goldfold.report.page import markup, reliability, scale
 from goldfold.report.page.embedded import embedding
 from goldfold.report.page.layout import document
@@ -25,6 +26,7 @@ PLACES = {  # picture -> section in which it stands; others stand in "Pictures"
     "classes.png": "Classes",
     "confusion.png": "Classes",
     "most_wrong.png": "Most wrong",
+    masks.PICTURE: "Most wrong",
     "blend.png": "Blend",
     hash_curves.PICTURE: "Retrieval",
     **dict.fromkeys(retrieval.PICTURES, "Retrieval"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from goldfold.competition import Competition
 from goldfold.data import csv_tables
 from goldfold.data.fold_tables import folds_to_table
 from goldfold.experiment.cross_validation import Outcome
@@ -18,6 +19,7 @@ from goldfold.experiment.scoring import metrics_for
 from goldfold.io.files import write_bytes, write_json, write_text
 from goldfold.metrics.inputs import class_indices
 from goldfold.optional_parts import ClassLabels, Retrieval
+from goldfold.report.masks import page as masks
 from goldfold.report.retrieval import hash_curves, pictures
 from goldfold.report.retrieval import page as retrieval
 from goldfold.report.run import classes, confusion, figures, mask_classes, most_wrong
@@ -51,16 +53,32 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
         _draw_retrieval(experiment, whole, metric.retrieval, run)
     elif "path" in train and metric.options.row_error:
         rows = train.iloc[whole.rows].reset_index(drop=True)
+        errors = metric.options.row_error(rows, whole.oof)
+        folds = folds_to_table(train["id"].tolist(), experiment.folds)["fold"].to_numpy()[whole.rows]
         wrong = most_wrong.most_wrong(
             rows,
             whole.oof,
-            metric.options.row_error(rows, whole.oof),
-            folds=folds_to_table(train["id"].tolist(), experiment.folds)["fold"].to_numpy()[whole.rows],
+            errors,
+            folds=folds,
             targets=labels or competition.targets,
             private_images=competition.private_images,
             classes=next(filter(None, (each.options.classes for each in (metric, *competition.also))), None),
         )
         write_bytes(run / "most_wrong.png", wrong)
+        if "mask_path" in rows and masks.are_masks(whole.oof):
+            names, private = _mask_names(competition, whole.oof), competition.private_images
+            shown = masks.page(rows, whole.oof, errors, folds=folds, classes=names, private_images=private)
+            write_bytes(run / masks.PICTURE, shown)
+
+
+def _mask_names(competition: Competition, predictions: np.ndarray) -> list[str] | None:
+    """Names of the classes of predicted masks, where a metric tells all of them, or all but the first."""
+    scored = (metric.options.mask_classes for metric in (competition.metric, *competition.also))
+    for known in filter(None, scored):
+        if missing := predictions.shape[1] - len(known.names):
+            return ["background", *known.names] if missing == 1 else None
+        return list(known.names)
+    return None
 
 
 def _draw_classes(experiment: Experiment, whole: Outcome, labels: Sequence[str], run: Path) -> None:

@@ -13,6 +13,7 @@ from goldfold.experiment.run_folders import BLEND, CALIBRATION, GRADE, REFIT, RE
 from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
 from goldfold.report.ensemble import blends
+from goldfold.report.masks import page as masks
 from goldfold.report.plotting.markdown import code, folded, table
 from goldfold.report.retrieval import hash_curves
 from goldfold.report.retrieval import page as retrieval
@@ -37,6 +38,7 @@ PICTURES = {
     hash_curves.PICTURE: "Precision and recall of hash codes within each Hamming radius, with the chance level",
     confusion.PICTURE: "Confusion matrix: share of each true class's rows that are predicted as each class",
     "most_wrong.png": "Training images with the largest out-of-fold errors",
+    masks.PICTURE: "Masks of the worst, the median and the best images beside the truth",
     "blend.png": "Scores of the runs and of each blending method, differences to the best run, and weights",
     **retrieval.PICTURES,
 }
