@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from goldfold.report.epochs import atlas, contact_sheet
 from goldfold.report.masks import colors, page
 from goldfold.report.plotting import canvas
 
@@ -93,3 +94,16 @@ def test_pictures_of_an_epoch_follow_its_predictions(rows: pd.DataFrame) -> None
     assert pure(against[0], canvas.rgb(colors.MISSED)).mean() == 0.5
     assert pure(against[1], canvas.rgb(colors.FOUND)).mean() == 0.5
     assert pure(against[1], canvas.rgb(colors.ADDED)).mean() == 0.5
+
+
+def test_epochs_have_the_legend_of_their_masks(rows: pd.DataFrame) -> None:
+    maps = np.zeros((3, 2, 20, 30))
+    assert list(colors.named(maps, ["sky", "路"])) == ["sky", "路"]
+    assert list(colors.named(maps, None)) == ["0", "1"]
+    legend = colors.named(maps[:, 0], None)
+    probes = atlas.Probes(ids="abc", labels=["", "", ""], images=np.zeros((3, 8, 8, 3)), colors=legend)
+    epoch = atlas.Epoch(number=1, pictures={"truth": np.zeros((3, 8, 8, 3))}, scores={})
+    for drawn in (atlas.epoch_page(probes, epoch, {}), contact_sheet.contact_sheet(probes, [epoch], {})):
+        picture = cv2.cvtColor(cv2.imdecode(np.frombuffer(drawn, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        for color in legend.values():
+            assert (picture == color).all(axis=2).sum() >= np.prod(colors.SWATCH)

@@ -13,6 +13,7 @@ from goldfold.competition import Competition
 from goldfold.experiment.saved_epochs import EpochOutput, epochs_by_rule
 from goldfold.io.files import write_bytes
 from goldfold.report.epochs import atlas, contact_sheet, curves, tables
+from goldfold.report.masks import colors
 from goldfold.report.masks import page as masks
 from goldfold.report.plotting import photographs
 from goldfold.report.plotting.row_labels import labels
@@ -47,6 +48,9 @@ def draw(
         return
     probes, private = _probes(competition, rows), competition.private_images
     if masked and not private:
+        predictions = looks[0].predictions
+        names = masks.class_names(competition, predictions)
+        probes = replace(probes, colors=colors.named(predictions, names))
         looks = [_with_masks(look, probes, rows) for look in looks]
     looks = [replace(look, pictures=photographs.shown(look.pictures, probes.ids, private=private)) for look in looks]
     shown = [_epoch(look, numbers[look.row["stage"], look.row["epoch"]], names) for look in looks]

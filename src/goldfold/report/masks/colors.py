@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -69,10 +69,18 @@ def _mixed(image: np.ndarray, colors: np.ndarray) -> np.ndarray:
     return OPACITY * colors + (1 - OPACITY) * image
 
 
-def legend(names: Sequence[str], colors: Sequence[Sequence[int]], width: int) -> np.ndarray:
+def named(predictions: np.ndarray, classes: Sequence[str] | None) -> dict[str, tuple[int, int, int]]:
+    """Name -> color: of outcomes for foreground probabilities (n, h, w), else of the classes of (n, classes, h, w)."""
+    if predictions.ndim == 3:
+        return {name: canvas.rgb(color) for name, color in OUTCOMES.items()}
+    count = predictions.shape[1]
+    return dict(zip(classes or map(str, range(count)), map(tuple, class_colors(count).tolist()), strict=True))
+
+
+def color_legend(colors: Mapping[str, Sequence[int]], width: int) -> np.ndarray:
     """Names beside their colors, in as many lines as they need."""
     entries = []
-    for name, color in zip(names, colors, strict=True):
+    for name, color in colors.items():
         swatch = np.broadcast_to(np.array(color, np.uint8), (*SWATCH, 3))
         text = canvas.text_line(name, width // 3)
         entries.append(canvas.hstack([canvas.centered(swatch, text.shape[0], SWATCH[1]), text], gap=5))

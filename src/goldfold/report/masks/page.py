@@ -19,6 +19,8 @@ from goldfold.report.plotting.style import MUTED
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from goldfold.competition import Competition
+
 PICTURE = "masks.png"
 OF_FOREGROUND, OF_CLASSES = ("prediction against truth", "probability"), ("truth", "prediction")
 WORST, MEDIAN, BEST = 5, 2, 2
@@ -60,11 +62,8 @@ def page(
     Raises:
         GoldfoldError: an image or a mask cannot be read.
     """
-    binary = predictions.ndim == 3
-    count = 0 if binary else predictions.shape[1]
-    names = list(colors.OUTCOMES) if binary else list(classes or map(str, range(count)))
-    shades = list(map(canvas.rgb, colors.OUTCOMES.values())) if binary else colors.class_colors(count).tolist()
-    parts = [colors.legend(names, shades, INSIDE), _heads(binary)]
+    legend = colors.color_legend(colors.named(predictions, classes), INSIDE)
+    parts = [legend, _heads(predictions.ndim == 3)]
     for group, members in chosen(errors).items():
         parts.append(text_line(f"{group} of {len(rows):,}", INSIDE, size=HEADING, weight=BOLD))
         for position in members:
@@ -121,3 +120,13 @@ def pictures(images: np.ndarray, rows: DataFrame, predictions: np.ndarray) -> di
         for image, truth, prediction in zip(images, truths, predictions, strict=True)
     ]
     return {name: np.stack(same) / 255 for name, same in zip(names, zip(*every, strict=True), strict=True)}
+
+
+def class_names(competition: Competition, predictions: np.ndarray) -> list[str] | None:
+    """Names of the classes of predicted masks, where a metric tells all of them, or all but the first."""
+    scored = (metric.options.mask_classes for metric in (competition.metric, *competition.also))
+    for known in filter(None, scored):
+        if missing := predictions.shape[1] - len(known.names):
+            return ["background", *known.names] if missing == 1 else None
+        return list(known.names)
+    return None

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from goldfold.competition import Competition
 from goldfold.data import csv_tables
 from goldfold.data.fold_tables import folds_to_table
 from goldfold.experiment.cross_validation import Outcome
@@ -66,19 +65,9 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
         )
         write_bytes(run / "most_wrong.png", wrong)
         if "mask_path" in rows and masks.are_masks(whole.oof):
-            names, private = _mask_names(competition, whole.oof), competition.private_images
+            names, private = masks.class_names(competition, whole.oof), competition.private_images
             shown = masks.page(rows, whole.oof, errors, folds=folds, classes=names, private_images=private)
             write_bytes(run / masks.PICTURE, shown)
-
-
-def _mask_names(competition: Competition, predictions: np.ndarray) -> list[str] | None:
-    """Names of the classes of predicted masks, where a metric tells all of them, or all but the first."""
-    scored = (metric.options.mask_classes for metric in (competition.metric, *competition.also))
-    for known in filter(None, scored):
-        if missing := predictions.shape[1] - len(known.names):
-            return ["background", *known.names] if missing == 1 else None
-        return list(known.names)
-    return None
 
 
 def _draw_classes(experiment: Experiment, whole: Outcome, labels: Sequence[str], run: Path) -> None:
