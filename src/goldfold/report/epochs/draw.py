@@ -48,9 +48,8 @@ def draw(
         return
     probes, private = _probes(competition, rows), competition.private_images
     if masked and not private:
-        predictions = looks[0].predictions
-        names = masks.class_names(competition, predictions)
-        probes = replace(probes, colors=colors.named(predictions, names))
+        classes = masks.class_names(competition, looks[0].predictions)
+        probes = replace(probes, colors=colors.named(looks[0].predictions, classes))
         looks = [_with_masks(look, probes, rows) for look in looks]
     looks = [replace(look, pictures=photographs.shown(look.pictures, probes.ids, private=private)) for look in looks]
     shown = [_epoch(look, numbers[look.row["stage"], look.row["epoch"]], names) for look in looks]
