@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from goldfold.trust.audits.findings import Finding, FindingKind, first_three
-from goldfold.trust.audits.masks import mask_values
+from goldfold.trust.audits.masks.values import mask_values
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
