@@ -43,6 +43,7 @@ CODES = {
     "lr_swings",
     "many_valued_masks",
     "mask_orientation_unclear",
+    "mask_size_ceiling",
     "missing_texts",
     "near_duplicate_images",
     "near_duplicate_rows",

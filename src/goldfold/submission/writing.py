@@ -17,7 +17,7 @@ import pandas as pd
 from goldfold.data import csv_tables
 from goldfold.errors import GoldfoldError
 from goldfold.io.files import read_json, write_bytes, write_json
-from goldfold.submission import sample_checks
+from goldfold.submission import mask_runs, sample_checks
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -74,7 +74,10 @@ def _check_read(frame: DataFrame, sample: DataFrame, test: DataFrame, submission
     for column in sample.columns.drop(keys):
         own, may_be_empty = submission.checks.get(column), column in submission.may_be_empty
         sample_checks.check_values(frame[column], sample[column], names, own=own is not None, may_be_empty=may_be_empty)
-        complaint = own and own(frame[column], ids, test)
+        complaint = own and (
+            mask_runs.other_dialect(own, sample[column], sample[sample.columns[0]], test)
+            or own(frame[column], ids, test)
+        )
         if complaint:
             raise sample_checks.invalid("submission_value_invalid", f"column '{column}' {complaint}")
 

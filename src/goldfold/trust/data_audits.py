@@ -7,7 +7,7 @@ from goldfold.experiment.setup import Prepared
 from goldfold.optional_parts import LabelColumns
 from goldfold.params import Role, values
 from goldfold.trust import audits
-from goldfold.trust.audits import Check, Finding, made, not_made
+from goldfold.trust.audits import Check, Finding, made, mask_sizes, not_made
 from goldfold.trust.table_audits import of_tables
 from goldfold.trust.thumbnails import thumbnails
 
@@ -20,10 +20,12 @@ def of_data(found: Prepared, most_read: int = READ_IN_TRAINING) -> list[Check]:
     experiment = found.experiment
     checks = [_rules(experiment), *_folds(found), *_labels(experiment), *_inputs(found)]
     checks += of_tables(experiment.competition, experiment.tables, experiment.folds, found.contents[0])
+    shape = mask_sizes.predicted(experiment.recipe, experiment.params, experiment.runtime.classes)
     stale = audits.stale_data(found.name, found.workspace.changed_inputs(found.name))
     return [
         *checks,
         _near_duplicate_images(found, most_read),
+        mask_sizes.ceiling(experiment.tables.train, shape),
         made("raw files and data.py against the prepared rows", ["stale_data"], stale),
         not_made("rows whose label came from a model", [], "nothing in the tables says which labels are predicted"),
     ]

@@ -40,7 +40,7 @@ def boundary_f1(
 ) -> Metric:
     """Mean over images of the boundary F1: of the shares of predicted and of true boundary pixels near the other's.
 
-    Range: [0, 1], higher is better. Chance: the best constant mask of each image set: one class everywhere.
+    Range: [0, 1], higher is better. Chance: the best constant: no class in any image, or one class everywhere in all.
     Ties: a distance equal to the tolerance is near.
     Empty classes: a class that is neither in the truth nor in the prediction of an image is skipped there, one that is
     only in one of them counts 0; an image where all are skipped scores 1.
@@ -72,7 +72,7 @@ def surface_dice(
 ) -> Metric:
     """Mean over images of the surface Dice (NSD): the share of all boundary pixels, true and predicted, that are near.
 
-    Range: [0, 1], higher is better. Chance: the best constant mask of each image set: one class everywhere.
+    Range: [0, 1], higher is better. Chance: the best constant: no class in any image, or one class everywhere in all.
     Ties: a distance equal to the tolerance is near.
     Empty classes: a class that is neither in the truth nor in the prediction of an image is skipped there, one that is
     only in one of them counts 0; an image where all are skipped scores 1.
@@ -94,7 +94,7 @@ def hausdorff_95(
 ) -> Metric:
     """Mean over images of the 95 % Hausdorff distance in pixels: the larger 95th percentile of both directions.
 
-    Range: [0, inf), lower is better. Chance: the best constant mask of each image set: one class everywhere.
+    Range: [0, inf), lower is better. Chance: the best constant: no class in any image, or one class everywhere in all.
     Ties: percentiles between two distances are interpolated.
     Empty classes: a class that is neither in the truth nor in the prediction of an image is skipped there, one that is
     only in one of them counts as the diagonal of the image, where other programs give infinity; an image where all are
