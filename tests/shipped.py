@@ -17,6 +17,7 @@ SHIPPED = {
     "nuclei": ("baseline", "mirrored"),
     "recordings": ("baseline", "labeled", "untrained"),
     "road_scenes": ("baseline",),
+    "road_segments": ("baseline",),
     "solar_cells": ("autoencoder", "baseline", "finetune", "patch_library"),
     "titanic": ("alone", "baseline", "boosting", "forest"),
     "vowels": ("baseline", "sequence_network"),

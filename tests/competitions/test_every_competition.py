@@ -132,7 +132,7 @@ def test_two_epochs_make_a_valid_submission(name: str, recipe: str, ready, tmp_p
     own = competition.recipes[recipe].params
     short = dict.fromkeys(names(own, Role.EPOCHS), 2) | dict.fromkeys(names(own, Role.PRETRAINED), False)
     sides = own.model_fields.keys() & {"image_size", "crop"}
-    short |= {side: min(64, own.model_fields[side].default or 64) for side in sides}
+    short |= {side: min(64, np.min(own.model_fields[side].default or 64).item()) for side in sides}
     config = configs.resolve_config("contract", {"recipe": recipe, "folds": [0], **short}, competition.recipes)
     few, folds = trimmed(competition, prepared.tables)
     experiment = Experiment(

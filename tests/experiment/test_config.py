@@ -295,7 +295,7 @@ def test_shipped_recipes_mark_what_the_engine_reads():
         FrozenBackboneParams: network | trained | viewed | steps,
         ImageClassifierParams: network | trained | viewed | mirrored | steps,
         PatchLibraryParams: network | viewed | {Role.LIBRARIES: ["libraries"]},
-        SegmenterParams: network | trained | viewed | mirrored | steps,
+        SegmenterParams: network | trained | viewed | {Role.MIRRORS: ["augmentation", "flip"]} | steps,
     }
 
 

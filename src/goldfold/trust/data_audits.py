@@ -117,7 +117,7 @@ def _inputs(found: Prepared) -> list[Check]:
     else:
         checks.append(not_made(what, codes, "the recipe reads no texts"))
     image_codes = ["broken_images", "dark_sixteen_bit", "animated_images"]
-    mask_codes = ["empty_masks", "mask_orientation_unclear"]
+    mask_codes = ["empty_masks", "mask_orientation_unclear", "lossy_masks", "single_valued_masks", "many_valued_masks"]
     if found.images is None:
         why = "the tables have no images"
         return [*checks, not_made("images, decoded", image_codes, why), not_made("masks, decoded", mask_codes, why)]

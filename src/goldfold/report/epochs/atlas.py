@@ -9,6 +9,7 @@ import numpy as np
 
 from goldfold.errors import GoldfoldError
 from goldfold.io.formatting import digits
+from goldfold.report.masks.colors import color_legend
 from goldfold.report.plotting import canvas
 from goldfold.report.plotting.canvas import BOLD, HEADING, PAGE, TEXT, TITLE, Range, blank, hstack, text_line, vstack
 from goldfold.report.plotting.style import FOLDS, INK, MUTED
@@ -25,13 +26,14 @@ class Probes:
     """Images whose outputs are shown at every epoch.
 
     ids, labels: captions of each image. images: (k, h, w, 3) float in [0, 1]. anomalous: whether each image shows a
-    defect, used to group them; None if unknown.
+    defect, used to group them; None if unknown. colors: name -> (red, green, blue), a legend of the pictures' colors.
     """
 
     ids: Sequence[str]
     labels: Sequence[str]
     images: np.ndarray
     anomalous: Sequence[bool] | None = None
+    colors: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         counts = [len(each) for each in (self.ids, self.labels, self.images, self.anomalous) if each is not None]
@@ -111,8 +113,13 @@ def epoch_page(
     columns = _columns(probes)
     width = (PAGE - 2 * MARGIN - (len(columns) - 1) * GUTTER) // len(columns)
     body = hstack([_column(probes, epoch, ranges, column, width) for column in columns], gap=GUTTER)
-    page = vstack([_head(epoch, ranges, chosen or {}), body], gap=BETWEEN)
+    page = vstack([_head(epoch, ranges, chosen or {}), *legends(probes), body], gap=BETWEEN)
     return canvas.png(framed(page, PAGE))
+
+
+def legends(probes: Probes) -> list[np.ndarray]:
+    """The legend of the pictures' colors, if they have one."""
+    return [color_legend(probes.colors, PAGE - 2 * MARGIN)] if probes.colors else []
 
 
 def framed(part: np.ndarray, width: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from goldfold.experiment.identity import intact
 from goldfold.experiment.run_folders import FINISHED
 from goldfold.io.files import read_json
 from goldfold.io.formatting import count
+from goldfold.report.masks import page as masks
 from goldfold.report.page import markup, reliability, scale
 from goldfold.report.page.embedded import embedding
 from goldfold.report.page.layout import document
@@ -26,6 +27,7 @@ PLACES = {  # picture -> section in which it stands; others stand in "Pictures"
     "confusion.png": "Classes",
     "hard_examples.png": "Hard examples",
     "most_wrong.png": "Most wrong",
+    masks.PICTURE: "Most wrong",
     "blend.png": "Blend",
     hash_curves.PICTURE: "Retrieval",
     **dict.fromkeys(retrieval.PICTURES, "Retrieval"),

@@ -19,6 +19,7 @@ from goldfold.experiment.scoring import metrics_for
 from goldfold.io.files import write_bytes, write_json, write_text
 from goldfold.metrics.inputs import class_indices
 from goldfold.optional_parts import ClassLabels, Retrieval
+from goldfold.report.masks import page as masks
 from goldfold.report.retrieval import hash_curves, pictures
 from goldfold.report.retrieval import page as retrieval
 from goldfold.report.run import classes, confusion, figures, hard_examples, mask_classes, most_wrong
@@ -57,16 +58,22 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
         _draw_retrieval(experiment, whole, metric.retrieval, run)
     elif are_images(train) and metric.options.row_error:
         rows = train.iloc[whole.rows].reset_index(drop=True)
+        errors = metric.options.row_error(rows, whole.oof)
+        folds = folds_to_table(train["id"].tolist(), experiment.folds)["fold"].to_numpy()[whole.rows]
         wrong = most_wrong.most_wrong(
             rows,
             whole.oof,
-            metric.options.row_error(rows, whole.oof),
-            folds=folds_to_table(train["id"].tolist(), experiment.folds)["fold"].to_numpy()[whole.rows],
+            errors,
+            folds=folds,
             targets=labels or competition.targets,
             private_images=competition.private_images,
             classes=next(filter(None, (each.options.classes for each in (metric, *competition.also))), None),
         )
         write_bytes(run / "most_wrong.png", wrong)
+        if "mask_path" in rows and masks.are_masks(whole.oof):
+            names, private = masks.class_names(competition, whole.oof), competition.private_images
+            shown = masks.page(rows, whole.oof, errors, folds=folds, classes=names, private_images=private)
+            write_bytes(run / masks.PICTURE, shown)
 
 
 def _draw_classes(experiment: Experiment, whole: Outcome, labels: Sequence[str], run: Path) -> None:

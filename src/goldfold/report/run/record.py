@@ -14,6 +14,7 @@ from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
 from goldfold.report import capacity
 from goldfold.report.ensemble import blends
+from goldfold.report.masks import page as masks
 from goldfold.report.plotting.markdown import code, escaped, folded, table
 from goldfold.report.retrieval import hash_curves
 from goldfold.report.retrieval import page as retrieval
@@ -41,6 +42,7 @@ PICTURES = {
     confusion.PICTURE: "Confusion matrix: share of each true class's rows that are predicted as each class",
     hard_examples.PICTURE: "Losses of the training rows with the largest losses, over the epochs, and their images",
     "most_wrong.png": "Training images with the largest out-of-fold errors",
+    masks.PICTURE: "Masks of the worst, the median and the best images beside the truth",
     "blend.png": "Scores of the runs and of each blending method, differences to the best run, and weights",
     **retrieval.PICTURES,
 }
