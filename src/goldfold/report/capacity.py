@@ -81,6 +81,11 @@ def _lines(curve: Line | Hull | None) -> list[dict[str, float]]:
     return [line._asdict() for line in lines]
 
 
+def _rate(value: float) -> str:
+    """Samples per second with three significant digits, but never an exponent."""
+    return f"{value:,.0f}" if value >= 100 else digits(value)
+
+
 def memory_text(size: float) -> str:
     """Format bytes.
 
@@ -93,7 +98,7 @@ def memory_text(size: float) -> str:
 def trial_line(trial: Trial) -> str:
     """A trial in one line."""
     if trial.fits:
-        return f"batch {trial.batch}: {memory_text(trial.peak or 0)} at most, {digits(trial.rate)} samples/s"
+        return f"batch {trial.batch}: {memory_text(trial.peak or 0)} at most, {_rate(trial.rate)} samples/s"
     return f"batch {trial.batch}: {trial.status.replace('_', ' ')}, {trial.message}"
 
 
@@ -111,7 +116,7 @@ def _row(entry: Entry) -> tuple[str, ...]:
         entry.parameter,
         str(entry.own),
         str(entry.best),
-        digits(best.rate),
+        _rate(best.rate),
         digits(1000 / best.rate) if best.rate else "",
         memory_text(best.allocated or 0),
         memory_text(best.reserved or 0),
