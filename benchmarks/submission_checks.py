@@ -1,11 +1,12 @@
 """How long a large submission takes to be read and checked, and masks to be coded: seconds and memory, on one thread.
 
-    OMP_NUM_THREADS=1 python benchmarks/submission_checks.py [--rows 1000000] [--masks 10000] [--repeats 3]
+    OMP_NUM_THREADS=1 python benchmarks/submission_checks.py [--rows 1000000] [--masks 10000] [--dialect-rows 100000]
 
 Every measurement is a process of its own, whose peak memory counts Python, pandas, the sample and the test table too.
 It also asserts that the good file passes and that one fault, planted in the last row, is found; that is not timed. Run
 lengths are five to an id, in images of 64 x 64. Masks are 512 x 512 with smooth blobs; their codes are checked as one
-submission and decode to the mask they come from. Limits are held against CPU seconds: on one thread they are what a
+submission and decode to the mask they come from. Each dialect of run lengths has 100,000 rows of masks of 128 x 128,
+two to an image, which may overlap as with COCO. Limits are held against CPU seconds: on one thread they are what a
 clock shows where nothing else runs.
 """
 
@@ -29,11 +30,12 @@ import pandas as pd
 from goldfold.competition import Submission
 from goldfold.errors import GoldfoldError
 from goldfold.submission import checks as submission_checks
-from goldfold.submission import rle
+from goldfold.submission import coco_rle, rle
 from goldfold.submission import writing as submissions
+from goldfold.submission.mask_runs import Dialect, RunLengths
 
 SIDE, RUNS = 64, 5  # pixels of an image, runs of its mask
-LIMITS = {"numbers": 3, "text ids": 3, "run lengths": 3, "masks": 10}  # seconds
+LIMITS = {"numbers": 3, "text ids": 3, "run lengths": 3, "masks": 10, "dialect": 10}  # seconds
 MEMORY = 1024  # MiB
 BANK = 200  # different masks, used in turn
 
@@ -48,6 +50,16 @@ CHECKS = {
     "text ids": {"p": submission_checks.between(0, 1), "label": submission_checks.one_of("cat", "dog", "None")},
     "run lengths": {"runs": submission_checks.run_lengths(sizes)},
 }
+DIALECTS = {
+    f"{order}, {first}, {none or 'empty'}": (
+        Dialect(order, first, none).encode,
+        RunLengths(sizes, Dialect(order, first, none), overlap=True),
+        f"{128 * 128 + first} 1",
+    )
+    for order in ("column", "row")
+    for first in (0, 1)
+    for none in ("", "-1")
+} | {"COCO": (coco_rle.encode, coco_rle.run_lengths(sizes), "0PVe3")}
 FAULTS = {
     "numbers": ("p", 1.5, "must lie in"),
     "text ids": ("label", "cow", "must be one of"),
@@ -100,12 +112,12 @@ def complaint_about(action: Callable[[], object]) -> str:
     return "none"
 
 
-def blobs(number: int) -> np.ndarray:
-    """(512, 512) bool: smooth noise above a threshold that leaves a fiftieth to two fifths of the pixels."""
+def blobs(number: int, side: int = 512) -> np.ndarray:
+    """(side, side) bool: smooth noise above a threshold that leaves a fiftieth to two fifths of the pixels."""
     import cv2
 
     rng = np.random.default_rng(number)
-    smooth = cv2.GaussianBlur(rng.standard_normal((512, 512)).astype(np.float32), (0, 0), rng.uniform(6, 24))
+    smooth = cv2.GaussianBlur(rng.standard_normal((side, side)).astype(np.float32), (0, 0), rng.uniform(6, 24))
     return smooth > np.quantile(smooth, rng.uniform(0.6, 0.98))
 
 
@@ -123,6 +135,24 @@ def measure_masks(masks: int) -> dict[str, float]:
     for mask, code in zip(bank, codes, strict=False):
         assert np.array_equal(rle.decode(code, 512, 512), mask)
     return {"s": seconds, "CPU": cpu, "encoding": coded, "MiB": peak(), "runs": runs}
+
+
+def measure_dialect(name: str, rows: int) -> dict[str, float]:
+    """Check `rows` masks of a dialect, twice: as they are, and with a run beyond the image in the last row."""
+    bank = [blobs(number, 128) for number in range(BANK)]
+    encode, check, beyond = DIALECTS[name]
+    codes = [encode(each) for each in bank]
+    ids = [f"image_{number // 2:06}" for number in range(rows)]
+    frame = pd.DataFrame({"id": ids, "runs": [codes[number % BANK] for number in range(rows)]})
+    test = frame[["id"]].drop_duplicates().assign(height=128, width=128)
+    rules = Submission(write=lambda rows, predictions: rows, checks={"runs": check}, many_per_id=True)
+    started, began = time.perf_counter(), time.process_time()
+    submissions.check(frame, frame, test, rules)
+    found = {"s": time.perf_counter() - started, "CPU": time.process_time() - began, "MiB": peak()}
+    frame.iloc[-1, 1] = beyond
+    complaint = complaint_about(lambda: submissions.check(frame, frame, test, rules))
+    assert f"first in line {rows + 1}" in complaint, complaint
+    return {**found, "runs": sum(len(code.split()) // 2 for code in codes) / BANK}
 
 
 def peak() -> float:
@@ -153,6 +183,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--masks", type=int, default=10_000)
+    parser.add_argument("--dialect-rows", type=int, default=100_000)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     print(
@@ -169,6 +200,10 @@ def main() -> None:
     measured = [in_own_process("masks", arguments.masks) for _ in range(arguments.repeats)]
     coding = statistics.median(each["encoding"] for each in measured)
     held.append(report("masks", measured, f"{coding:.2f} s of it encoding, {measured[0]['runs']:.0f} runs a mask"))
+    for name in DIALECTS:
+        measured = [in_own_process("dialect", name, arguments.dialect_rows) for _ in range(arguments.repeats)]
+        told = f"{arguments.dialect_rows:,} rows, {measured[0]['runs']:.0f} runs a mask" if name != "COCO" else ""
+        held.append(report("dialect", measured, f"{name} {told}"))
     sys.exit(not all(held))
 
 
@@ -178,6 +213,8 @@ if __name__ == "__main__":
             write_files(kind, int(rows), Path(folder))
         case ["check", kind, folder]:
             print(json.dumps(measure_check(kind, Path(folder))))
+        case ["dialect", name, rows]:
+            print(json.dumps(measure_dialect(name, int(rows))))
         case ["masks", masks]:
             print(json.dumps(measure_masks(int(masks))))
         case _:

@@ -48,6 +48,8 @@ def models() -> dict[str, type[BaseModel]]:
     from goldfold.recipes.image_classifier import ImageClassifierParams
     from goldfold.recipes.patch_library_params import PatchLibraryParams
     from goldfold.recipes.segmenter import SegmenterParams
+    from goldfold.recipes.sequence_network import SequenceNetworkParams
+    from goldfold.recipes.statistics_pooling import StatisticsPoolingParams
     from goldfold.recipes.tabular import TabularParams
     from goldfold.recipes.targets.one_label import ClassLossParams
     from goldfold.recipes.targets.several_labels import LabelLossParams
@@ -64,6 +66,8 @@ def models() -> dict[str, type[BaseModel]]:
         "several_labels": LabelLossParams,
         "fusion": FusionParams,
         "segmenter": SegmenterParams,
+        "statistics_pooling": StatisticsPoolingParams,
+        "sequence_network": SequenceNetworkParams,
         "autoencoder": AutoencoderParams,
         "patch_library": PatchLibraryParams,
         "embedder": EmbedderParams,

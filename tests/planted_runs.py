@@ -15,6 +15,8 @@ SPREAD = (-0.01, 0.0, 0.01)  # of the folds around their mean
 
 
 def edit(path: Path, **changed: Any) -> None:
+    """Change keys of a JSON file of a run, as if an older version had written it: without a manifest."""
+    path.with_name("manifest.json").unlink(missing_ok=True)
     values = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps(values | changed), encoding="utf-8")
 
@@ -43,7 +45,7 @@ def plant(
     better. also: other metrics and their means. config: keys that differ.
     """
     run = source.parent / name
-    shutil.copytree(source, run)
+    shutil.copytree(source, run, ignore=shutil.ignore_patterns("manifest.json"))
     template = next(iter(json.loads((source / "metrics.json").read_text(encoding="utf-8")).values()))
     lower = {"higher_is_better": False, "bounds": [0.0, float("inf")]} if metric == "rmse" else {}
     own = list(folds) or [mean + each for each in SPREAD]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 SHIPPED = {
+    "actions": ("baseline", "majority", "sequence_network"),
     "captions": ("baseline", "fusion", "mlp_baseline"),
     "digits": ("baseline",),
     "frames": ("fastap", "multi_similarity", "pretrained_frozen", "simsiam", "simsiam_fastap", "untrained"),
+    "hand_gestures": ("baseline", "sequence_network"),
     "hands": ("baseline", "clip_reid", "prompts", "untrained", *(f"v{number}" for number in range(1, 11)), "zero_shot"),
     "icons": ("baseline", "fusion", "mlp_baseline"),
     "industrial_defects": ("autoencoder", "patch_library"),
@@ -15,6 +17,9 @@ SHIPPED = {
     "nuclei": ("baseline", "mirrored"),
     "recordings": ("baseline", "labeled", "untrained"),
     "road_scenes": ("baseline",),
+    "road_segments": ("baseline",),
     "solar_cells": ("autoencoder", "baseline", "finetune", "patch_library"),
     "titanic": ("alone", "baseline", "boosting", "forest"),
+    "vowels": ("baseline", "sequence_network"),
+    "windows": ("baseline", "sequence_network"),
 }

@@ -17,6 +17,7 @@ OTHER_PROGRAMS = {"help", "test", "test-slow", "test-clients", "test-ray", "lint
 NEEDED = {  # variables without a default that a target needs
     "prepare": ["COMP=blobs"],
     "train": ["COMP=blobs"],
+    "capacity": ["COMP=blobs"],
     "tune": ["COMP=blobs"],
     "dashboard": ["COMP=blobs"],
     "new": ["COMP=blobs"],
@@ -48,6 +49,12 @@ PASSED = [  # target, variables, what the parser reads
         ],
         {"comp": "blobs", "config": "bank", "debug": True, "quiet": True, "overrides": ["epochs=3", "seeds=[0,1]"]}
         | {"accept": ["code_changed", "x"], "data_workers": 0},
+    ),
+    (
+        "capacity",
+        ["COMP=blobs", "CONFIG=bank", "MEMORY=4GiB", "MARGIN=0.1", "CAP=64", "BUDGET=5", "VARIANTS=1", "PREDICT=1"],
+        {"comp": "blobs", "config": "bank", "memory": "4GiB", "margin": 0.1, "cap": 64, "seconds": 5}
+        | {"variants": True, "predict": True},
     ),
     (
         "audit",
@@ -95,7 +102,7 @@ PASSED = [  # target, variables, what the parser reads
         | {"accept": ["remark_untrue"]},
     ),
     ("download", ["COMP=blobs"], {"comp": "blobs"}),
-    ("notebook", ["RUN=a-r1", "ACCEPT=code_changed"], {"run": "a-r1", "accept": ["code_changed"]}),
+    ("notebook", ["RUN=a-r1", "HOURS=12", "ROWS=5", "ACCEPT=x"], {"hours": 12, "rows": 5, "accept": ["x"]}),
     ("ledger", ["COMP=blobs"], {"comp": "blobs"}),
     ("rank", ["BOARD=a b.csv", "SCORE=0.5"], {"run": "latest", "board": "a b.csv", "score": 0.5}),
     (
@@ -161,7 +168,7 @@ def variables_of(target: str) -> list[str]:
     shared = {name: re.search(rf"^{name} = (.*)$", TEXT, re.MULTILINE)[1] for name in ("FANNED", "REMARKED")}
     for name, meaning in shared.items():
         recipe = recipe.replace(f"$({name})", meaning)
-    known = r"\$\$([A-Z]+)|value ([A-Z_]+)|call (?:given|listed),[a-z]+,([A-Z_]+)|call list,([A-Z]+)|\b([A-Z_]+)="
+    known = r"\$\$([A-Z]+)|value ([A-Z_]+)|call (?:given|listed),[a-z-]+,([A-Z_]+)|call list,([A-Z]+)|\b([A-Z_]+)="
     return sorted({name for found in re.findall(known, f"{head}\n{recipe}") for name in found if name})
 
 
@@ -171,7 +178,7 @@ def test_no_variable_of_a_target_is_carried_out(target: str, tmp_path: Path) -> 
     words = f"a`touch {ran}`$(shell touch {ran})$(touch {ran})$$(touch {ran})"
     hostile = f"-{words}; touch {ran} | touch {ran} & touch {ran}\ntouch {ran} \\\" ' # * ~"
     variables = variables_of(target)
-    lists = {name for name in variables if f"list,{name})" in TEXT or re.search(rf"listed,[a-z]+,{name}\)", TEXT)}
+    lists = {name for name in variables if f"list,{name})" in TEXT or re.search(rf"listed,[a-z-]+,{name}\)", TEXT)}
     values = {name: words if name in lists else hostile for name in variables}
     passed = goldfold_words([target, *(f"{name}={value}" for name, value in values.items())])
     assert not ran.exists()

@@ -166,6 +166,7 @@ class Plan:
     probe: (model, state from finish, validation rows with their targets, their predictions, number of images that the
         run predicts) -> facts for audits, JSON, empty if there are too few. Called once a run, after all predictions of
         its first fit; it may embed a fifth of that number of images.
+    kept: name -> a JSON value that is written as `<name>.json` into the folder of the fit, such as a fitted scaler.
     """
 
     model: nn.Module | None = None
@@ -176,6 +177,7 @@ class Plan:
     pictures: Callable[[nn.Module | None, Any, DataFrame], Mapping[str, np.ndarray]] | None = None
     codes: Codes | None = None
     probe: Callable[[nn.Module | None, Any, DataFrame, Predictions, int], Mapping[str, Any]] | None = None
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
 
 def mean(predictions: Predictions) -> Predictions:

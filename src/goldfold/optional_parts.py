@@ -39,6 +39,7 @@ class MetricOptions:
         (q, distances) both; the report draws precision and recall by them. None if nothing is retrieved by codes.
     training_database: for a metric whose queries search the training rows of their fit, so that predictions alone do
         not tell its score; it is left out where there is no code index, as in blends.
+    mask_classes: the score of each class of masks, for a table of the run; None if there are none.
     """
 
     per_row: Callable[[DataFrame, Predictions], np.ndarray] | None = None
@@ -51,6 +52,19 @@ class MetricOptions:
     proxy: bool = False
     by_distance: Callable[[DataFrame, Predictions], tuple[np.ndarray, np.ndarray]] | None = None
     training_database: TrainingDatabase | None = None
+    mask_classes: MaskClasses | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskClasses:
+    """How each class of masks is scored; `MetricOptions.mask_classes`.
+
+    names: of the classes. by_class: (rows, predictions) -> a fast function from row positions, which may repeat, to the
+        (classes,) scores, NaN for a class that is not scored. Intervals leave images out in turn.
+    """
+
+    names: tuple[str, ...]
+    by_class: Callable[[DataFrame, Predictions], Callable[[np.ndarray], np.ndarray]]
 
 
 @dataclass(frozen=True, kw_only=True)

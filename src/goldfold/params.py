@@ -70,6 +70,9 @@ class Role(Enum):
     """
 
     EPOCHS = "number of epochs of a stage; 0, if allowed, leaves the stage out"
+    BATCH_SIZE = "samples per batch of a stage, which the capacity probe may change"
+    WHOLE_BATCH = "batch size that no accumulation replaces: the loss compares its samples, or the rate follows it"
+    LEARNING_RATE = "learning rate that follows the number of samples per optimizer step, where a rule is asked for"
     BACKBONE = "timm's name of the backbone"
     PRETRAINED = "whether the backbone starts from pretrained weights"
     TOWERS = "folder of pretrained towers of image and text; empty for others"
@@ -83,6 +86,9 @@ class Role(Enum):
 
 
 Epochs = Annotated[int, Role.EPOCHS]
+BatchSize = Annotated[int, Role.BATCH_SIZE]
+WholeBatch = Annotated[int, Role.BATCH_SIZE, Role.WHOLE_BATCH]
+LearningRate = Annotated[float, Role.LEARNING_RATE]
 BackboneName = Annotated[str, Role.BACKBONE]
 Pretrained = Annotated[bool, Role.PRETRAINED]
 Models = Annotated[Literal["one", "per_class"], Role.MODELS]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from goldfold.report.study.result import StudyResult
     from goldfold.workflows.ablate import Ablation
     from goldfold.workflows.audit.result import Audit
+    from goldfold.workflows.capacity.capacity import Capacity
     from goldfold.workflows.compare import Comparison
     from goldfold.workflows.delivery.ledger import Ledger
     from goldfold.workflows.environment import Environment
@@ -113,6 +114,45 @@ class Project:
         )
         return Run(folder, self.workspace)
 
+    def capacity(
+        self,
+        competition: str,
+        config: str = "baseline",
+        *,
+        overrides: Sequence[str] = (),
+        device: str | None = None,
+        memory: str | None = None,
+        margin: float = 0.05,
+        cap: int | None = None,
+        seconds: float = 60.0,
+        variants: bool = False,
+        predict: bool = False,
+        **values: Any,
+    ) -> Capacity:
+        """Find the largest batch that fits into memory and the one that trains fastest, each tried in a child process.
+
+        memory: what a training process may take, such as "4GiB"; what is free by default. margin: share of it to leave
+        free. cap: largest batch to try. seconds: for the steps of a trial. variants: also those of the config's
+        `ablation:` block. predict: the largest batch of predictions and their speed, instead of training. overrides,
+        values, device: as in `train`.
+        """
+        from goldfold.training.capacity.free_memory import parsed_bytes
+        from goldfold.workflows.capacity.capacity import capacity
+        from goldfold.workflows.capacity.probed import Limits
+
+        limits = Limits(memory=parsed_bytes(memory) if memory else None, margin=margin, cap=cap, seconds=seconds)
+        words = [*overrides, *_overrides(values)]
+        return capacity(
+            self.workspace,
+            competition,
+            config,
+            words,
+            device=device,
+            limits=limits,
+            variants=variants,
+            predict=predict,
+        )
+
     def audit(
         self,
         competition: str,
@@ -134,9 +174,10 @@ class Project:
     def run(self, name: str = "latest", *, finished: bool = False) -> Run:
         """A run by name: `latest`, `baseline-r3`, `digits/baseline-r3`.
 
-        finished: refuse a run that is not. Raises GoldfoldError if there is none, or several competitions have it.
+        finished: refuse a run that is not. Raises GoldfoldError if there is none, several competitions have it, or its
+        files were changed since it was finished.
         """
-        return Run(run_folders.find_run(self.workspace.runs, name, finished), self.workspace)
+        return Run(run_folders.open_run(self.workspace, name, finished), self.workspace)
 
     def runs(self, competition: str | None = None) -> Runs:
         """All runs, oldest first; of one competition if it is named."""
@@ -230,7 +271,7 @@ class Project:
         gpus as in `train`.
         """
         from goldfold.experiment.executors import requested
-        from goldfold.workflows.tune import tune
+        from goldfold.workflows.studies.tune import tune
 
         return tune(
             self.workspace,
@@ -252,7 +293,7 @@ class Project:
         self, competition: str, study: str = "baseline", *, storage: str | None = None, port: int = 8322
     ) -> None:
         """Serve a study in the browser with optuna-dashboard until it is interrupted. storage: as in `tune`."""
-        from goldfold.workflows.dashboard import dashboard
+        from goldfold.workflows.studies.dashboard import dashboard
 
         dashboard(self.workspace, competition, study, storage=storage, port=port)
 

@@ -227,11 +227,14 @@ class Run:
 
         return query(self.workspace, self.folder, images, ids, text=text, top=top, device=device, accept=accept)
 
-    def notebook(self, *, accept: Sequence[str] = ()) -> Notebook:
-        """The run, or the blend, as a Kaggle data set and notebook that predict without internet."""
+    def notebook(self, *, accept: Sequence[str] = (), hours: float = 9.0, rows: int | None = None) -> Notebook:
+        """The run, or the blend, as a Kaggle data set and notebook that predict without internet.
+
+        hours: that the competition gives a notebook. rows: of its hidden test set, by default the test rows here.
+        """
         from goldfold.workflows.delivery.notebook import notebook
 
-        return notebook(self.workspace, self.folder, accept=accept)
+        return notebook(self.workspace, self.folder, accept=accept, hours=hours, rows=rows)
 
     def remark(self, text: str = "", *, accept: Sequence[str] = (), **fields: str) -> Remarked:
         """Add a remark to the experiment log; what it claims is checked, and refused where the table contradicts it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,6 +16,7 @@ from goldfold.competition import Fold, Tables
 from goldfold.data import image_checks, tables
 from goldfold.data.image_checks import Checked
 from goldfold.images import reading
+from goldfold.io.files import read_json, write_json
 from goldfold.trust import audits
 
 SIZE = (30, 40)
@@ -168,6 +170,43 @@ def test_a_mask_without_the_tag_of_its_image_is_reported_where_both_fit(data, tm
     exif[0x0112] = 3
     Image.fromarray(photograph(3)).save(data.train["path"][3], exif=exif)
     assert "'003'" in codes(data, tmp_path)["mask_orientation_unclear"]
+
+
+def test_masks_of_doubtful_numbers_are_reported(data, tmp_path):
+    """One that was smoothed, one that is full, and one compressed with loss; a label map and objects are sound."""
+    masks = data.train["mask_path"]
+    Image.fromarray(np.arange(SIZE[0] * SIZE[1]).reshape(SIZE).astype(np.uint16)).save(masks[0])  # 1,199 objects
+    labels = np.zeros(SIZE, np.uint8)
+    labels[5:20], labels[20:22] = 15, 255
+    Image.fromarray(labels).save(masks[1])
+    assert codes(data, tmp_path) == {}
+    large = cv2.circle(np.zeros((300, 400), np.uint8), (203, 151), 117, 255, thickness=-1)
+    smooth = cv2.resize(large, SIZE[::-1], interpolation=cv2.INTER_AREA)
+    Image.fromarray(smooth).save(masks[3])
+    Image.fromarray(np.full(SIZE, 255, np.uint8)).save(masks[4])
+    Image.fromarray((smooth > 127).astype(np.uint8) * 255).save(masks[5], "JPEG")
+    found = codes(data, tmp_path)
+    assert set(found) == {"many_valued_masks", "single_valued_masks", "lossy_masks"}
+    for code, id_ in (("many_valued_masks", "'003'"), ("single_valued_masks", "'004'"), ("lossy_masks", "'005'")):
+        assert found[code].startswith("1 masks"), code
+        assert id_ in found[code]
+
+
+def test_masks_that_are_all_empty_are_a_warning(data, tmp_path):
+    for path in data.train["mask_path"]:
+        Image.fromarray(np.zeros(SIZE, np.uint8)).save(path)
+    found = audits.images_and_masks(checked(data, tmp_path), data.train.drop(columns="defect"), (), "grey")
+    assert [(each.code, each.level) for each in found] == [("empty_masks", "warning")]
+
+
+def test_facts_of_an_older_version_are_decoded_again(data, tmp_path):
+    checked(data, tmp_path)
+    kept = tmp_path / "kept" / "x.json"
+    facts = read_json(kept)
+    for fact in facts.values():
+        fact.pop("values", None)
+    write_json(kept, facts)
+    assert checked(data, tmp_path).train["values"].notna().all()
 
 
 def test_a_run_stops_before_its_first_fit_or_goes_on_as_the_config_says(toy):

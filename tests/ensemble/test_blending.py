@@ -480,6 +480,7 @@ def test_runs_of_two_folds_are_blended_by_the_mean(toy):
 def shuffle(run: Path) -> None:
     """Another order of rows in everything a run keeps of them."""
     draw = np.random.default_rng(0)
+    (run / "manifest.json").unlink()
     for side in ("oof", "test"):
         predictions, ids = np.load(run / f"{side}.npy"), pd.read_csv(run / f"{side}_ids.csv", dtype=str)
         order = draw.permutation(len(ids))
@@ -519,6 +520,7 @@ def test_runs_that_do_not_belong_together_are_refused(three):
 
 
 def damaged(run: Path, what: str) -> None:
+    (run / "manifest.json").unlink()
     oof = np.load(run / "oof.npy")
     if what == "shape":
         np.save(run / "oof.npy", np.stack([1 - oof, oof], axis=1))
@@ -552,6 +554,7 @@ def test_a_run_that_is_not_whole_is_refused(three, what, told):
 
 def test_findings_of_the_runs_are_findings_of_the_blend(three):
     finding = {"code": "shared_groups", "level": "error", "message": "a patient on both sides", "where": "fold 0"}
+    (RUNS / three[0] / "manifest.json").unlink()
     (RUNS / three[0] / "findings.json").write_text(json.dumps([finding]))
     folder = blend(Workspace(), three, "mean")
     found = {each["code"]: each for each in read(folder.name, "findings.json")}

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
+from error_codes import raises_code
 from pydantic import Field
 
 import goldfold
@@ -14,6 +15,7 @@ from goldfold.competition import Recipe
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.config import read_config, resolve_config
 from goldfold.experiment.fits import Protocol
+from goldfold.experiment.workspace import Workspace
 from goldfold.params import Epochs, Models, Params, Role, names, values, with_defaults
 from goldfold.recipes.autoencoder import AutoencoderParams
 from goldfold.recipes.embedder import EmbedderParams
@@ -283,14 +285,17 @@ def test_shipped_recipes_mark_what_the_engine_reads():
     network = {Role.BACKBONE: ["backbone"], Role.PRETRAINED: ["pretrained"]}
     trained, viewed = {Role.EPOCHS: ["epochs"]}, {Role.VIEWS: ["views"]}
     mirrored = {Role.MIRRORS: ["augmentation"]}
+    steps = {Role.BATCH_SIZE: ["batch_size"], Role.LEARNING_RATE: ["learning_rate"]}
+    whole = ["simsiam_batch_size", "metric_batch_size"]
     assert marked == {
-        AutoencoderParams: network | trained | mirrored | {Role.MODELS: ["models"]},
+        AutoencoderParams: network | trained | mirrored | steps | {Role.MODELS: ["models"]},
         EmbedderParams: network
+        | {Role.BATCH_SIZE: whole, Role.WHOLE_BATCH: whole}
         | {Role.EPOCHS: ["simsiam_epochs", "metric_epochs"], Role.MIRRORS: ["flip", "metric_augmentation"]},
-        FrozenBackboneParams: network | trained | viewed,
-        ImageClassifierParams: network | trained | viewed | mirrored,
+        FrozenBackboneParams: network | trained | viewed | steps,
+        ImageClassifierParams: network | trained | viewed | mirrored | steps,
         PatchLibraryParams: network | viewed | {Role.LIBRARIES: ["libraries"]},
-        SegmenterParams: network | trained | viewed | mirrored,
+        SegmenterParams: network | trained | viewed | {Role.MIRRORS: ["augmentation", "flip"]} | steps,
     }
 
 
@@ -298,3 +303,36 @@ def test_params_are_frozen_and_finite():
     with pytest.raises(ValueError, match="frozen"):
         HeadParams().epochs = 3
     assert math.isfinite(HeadParams().learning_rate)
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]\n" for level in range(1, 9)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("recipe: head\nsizes: &own [1, *own]", "holds the alias"),
+        ("recipe: head\nname: &own {a: *own}", "holds the alias"),
+        (f"recipe: head\nname: {'[' * 20_000}", "nested more than 50 deep"),
+        (f"recipe: head\nname: {'[' * 60}{']' * 60}", "nested more than 50 deep"),
+        (f"recipe: head\n{BOMB}", "more than 100,000 values"),
+        ("recipe: head\nname: 2026-99-99", "month"),
+        (f"recipe: head\nepochs: {'1' * 5_000}", "digits"),
+    ],
+    ids=["alias of a list", "alias of a mapping", "brackets", "closed brackets", "bomb", "date", "digits"],
+)
+def test_yaml_that_grows_or_does_not_end_is_refused_in_one_sentence(written, text: str, told: str) -> None:
+    with raises_code("invalid_yaml", told):
+        written(text)
+
+
+def test_aliases_within_bounds_are_read(written) -> None:
+    assert written("recipe: head\nsizes: &own [3, 4]\nsearch: {sizes: *own}").params.sizes == (3, 4)
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/x", "a/b", "..", "a\\b", "a\0b"])
+def test_a_config_outside_its_folder_is_refused(tmp_path: Path, name: str) -> None:
+    with raises_code("config_outside"):
+        Workspace(tmp_path).config_path("digits", name)

@@ -345,6 +345,7 @@ def test_a_run_that_recorded_no_modules_is_told_without_them(toy: Path, capsys) 
     train("--debug")
     old = {key: value for key, value in read_json(RUN / "reproduce.json").items() if key not in ("code", "inputs_hash")}
     old |= {"identity": "of bytes", "code_hash": "of bytes"}
+    (RUN / "manifest.json").unlink()
     write_json(RUN / "reproduce.json", old)
     told = refused(capsys, "pick", "--run", "latest", "--epoch", "2")
     assert "the code changed since run 'blobs/perceptron-r1' was trained, so its models may predict differently" in told

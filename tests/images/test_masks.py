@@ -154,3 +154,20 @@ def test_masks_of_another_size_are_refused_with_both_sizes(tmp_path):
         masks.read(other, image)
     with raises_code("mask_empty", "marks no pixel"):
         masks.read_defect(saved(tmp_path / "empty.png", np.zeros((HEIGHT, WIDTH), np.uint8)), image)
+
+
+def test_arrays_of_numpy_are_masks(tmp_path):
+    image = saved(tmp_path / "image.png", np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    for values in (DRAWN, DRAWN.astype(np.float64) * 300, DRAWN.astype(np.uint16) * 300):
+        np.save(tmp_path / "mask.npy", values)
+        assert np.array_equal(masks.read(tmp_path / "mask.npy", image), values)
+    np.save(tmp_path / "mask.npy", DRAWN.T)
+    with raises_code("mask_size_differs", "transposed"):
+        masks.read(tmp_path / "mask.npy", image)
+    for wrong in (DRAWN * 0.5, DRAWN[..., None]):
+        np.save(tmp_path / "mask.npy", wrong)
+        with raises_code("mask_not_whole", r"mask\.npy"):
+            masks.read(tmp_path / "mask.npy")
+    (tmp_path / "mask.npy").write_bytes(b"no array")
+    with raises_code("unreadable_image", r"mask\.npy"):
+        masks.read(tmp_path / "mask.npy")

@@ -206,6 +206,9 @@ def test_the_command_says_what_comes_next(blended):
     facts = json.loads((bundle / "notebook.json").read_text())
     assert facts["kernel"] == "INSERT_USER/goldfold-words-blend-r1"
     assert (facts["file"], facts["run"]) == ("submission.csv", "words/blend-r1")
+    assert facts["time"]["seconds"] > 0
+    assert facts["time"]["fits"] is True
+    assert re.search(r"time: 40 test rows took .* s on this machine.* 40 rows need at most .* of 9 h, which fits", told)
     assert not [name for name in archive_names(bundle) if name.startswith("packages/")]
 
 

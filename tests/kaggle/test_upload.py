@@ -10,15 +10,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from planted_runs import edit
 from served_board import served
 
 from goldfold.errors import GoldfoldError
+from goldfold.experiment.identity import manifest
 from goldfold.io.files import read_json, write_json
 from goldfold.kaggle import service
 from goldfold.kaggle.client_calls import scrubbed
 from goldfold.kaggle.ledger import Attempt
 from goldfold.kaggle.service import Service
-from goldfold.kaggle.submission_requests import SubmissionRequest, new_attempt, submission_message
+from goldfold.kaggle.submission_requests import SubmissionRequest, new_attempt, sha256_of, submission_message
 from goldfold.kaggle.upload import EXIT_CODES, outcome
 
 Goldfold = Callable[..., subprocess.CompletedProcess]
@@ -47,6 +49,12 @@ def test_a_run_is_submitted_once_and_stands_in_the_ledger(trained, toy, goldfold
         line = json.loads(again.stdout)
         assert (line["outcome"], line["run"], line["ref"] > 0) == ("scored", "estimator-r1", True)
         assert "sending" in again.stderr
+        for file in (toy / "submissions").glob("ledger.*"):
+            file.unlink()
+        lost = json.loads(goldfold(*submit, "--json", expect=2, **path).stdout)
+        assert ("which the ledger does not know" in lost["reason"], "AGAIN=1" in lost["reason"]) == (True, True)
+        goldfold(*submit, "--again", "--json", **path)
+        goldfold(*submit, "--again", "--json", **path)
     down = goldfold(*submit, "--again", "--json", expect=3, **path)
     assert (json.loads(down.stdout)["outcome"], "is the board up?" in down.stderr) == ("failed", True)
     table = goldfold("ledger").stdout
@@ -62,10 +70,12 @@ def test_what_is_not_the_runs_valid_file_is_refused(trained, toy, goldfold):
     csv = toy / "submissions" / "blobs" / "estimator-r1.csv"
     whole = csv.read_bytes()
     csv.write_bytes(whole.replace(b"label", b"lable"))
-    assert "was changed since its run wrote it" in goldfold("submit", "--run", "latest", expect=2).stderr
-    csv.with_name(f"{csv.name}.json").unlink()
+    assert "or was changed since" in goldfold("submit", "--run", "latest", expect=2).stderr
+    edit(csv.with_name(f"{csv.name}.json"), sha256=sha256_of(csv))
     assert "lacks column 'label'" in goldfold("submit", "--run", "latest", expect=2).stderr
-    write_json(trained / "findings.json", [{"code": "rule_broken"}])
+    csv.with_name(f"{csv.name}.json").unlink()
+    assert "nobody can tell" in goldfold("submit", "--run", "latest", expect=2).stderr
+    manifest.write_value(trained, "findings.json", [{"code": "rule_broken"}])
     assert "an exploration has no submission" in goldfold("submit", "--run", "latest", expect=2).stderr
 
 
@@ -74,10 +84,11 @@ def test_the_message_names_run_and_cv_and_ends_with_the_tag(tmp_path):
     path.write_text("a", encoding="utf-8")
     facts = {"competition": "c", "slug": "c", "path": path, "metric": "auroc", "higher_is_better": True, "cv": 0.93124}
     request = SubmissionRequest(run="autoencoder-r12", cv_sd=0.0081, cv_folds=5, note=" a\n b ", **facts)
-    assert submission_message(request, "gf-3f2a91c4") == "a b autoencoder-r12 cv=0.9312±0.008 sd, 5 folds [gf-3f2a91c4]"
+    told = "a b autoencoder-r12 cv=0.9312±0.008 sd, 5 folds file=ca978112ca [gf-3f2a91c4]"  # SHA-256 of "a"
+    assert submission_message(request, "gf-3f2a91c4") == told
     assert (
         submission_message(SubmissionRequest(run="r1", cv_sd=None, cv_folds=1, **facts), "gf-1")
-        == "r1 cv=0.9312 [gf-1]"
+        == "r1 cv=0.9312 file=ca978112ca [gf-1]"
     )
     assert len({new_attempt(request, "local").tag for _ in range(100)}) == 100
 

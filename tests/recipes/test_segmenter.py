@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from goldfold.competition import Plan, Runtime
 from goldfold.nn import backbones, batches
 from goldfold.recipes import segmenter
+from goldfold.recipes.segmentation import network, truths
 
 SMALL = {"image_size": 64, "crop": 32, "batch_size": 4, "decoder_channels": (16, 16, 8, 8, 8)}
 
@@ -63,7 +64,7 @@ def test_encoder_gives_the_feature_maps_of_timm(pretrained: bool) -> None:
     options = {"bn_eps": 1e-3, "pad_type": "same"} if pretrained else {}
     reference = timm.create_model(params.backbone, features_only=True, **options)
     reference.load_state_dict({name: weights[name] for name in reference.state_dict()})
-    encoder = segmenter.network(params, backbone).encoder
+    encoder = network.create(params, backbone).encoder
     images = torch.randn(2, 3, 96, 64)
     with torch.inference_mode():
         found, expected = encoder.eval()(images)[1:], reference.eval()(images)
@@ -76,7 +77,7 @@ def test_encoder_gives_the_feature_maps_of_timm(pretrained: bool) -> None:
 @pytest.mark.parametrize("architecture", ["unet", "unetplusplus", "manet"])
 def test_every_parameter_learns(architecture: str, backbone: str) -> None:
     params = segmenter.SegmenterParams(architecture=architecture, backbone=backbone, decoder_channels=(16, 16, 8, 8, 8))
-    model = segmenter.network(params, backbones.create(backbone, pretrained=False))
+    model = network.create(params, backbones.create(backbone, pretrained=False))
     logits = model(torch.randn(2, 3, 64, 64))
     assert logits.shape == (2, 1, 64, 64)
     logits.mean().backward()
@@ -86,7 +87,7 @@ def test_every_parameter_learns(architecture: str, backbone: str) -> None:
 def test_backbone_without_maps_is_refused() -> None:
     params = segmenter.SegmenterParams(backbone="vit_tiny_patch16_224")
     with raises_code("backbone_unsuitable", "vit_tiny_patch16_224", "unet"):
-        segmenter.network(params, backbones.create(params.backbone, pretrained=False))
+        network.create(params, backbones.create(params.backbone, pretrained=False))
 
 
 @pytest.mark.parametrize("augmentation", ["none", "flips", "light", "strong"])
@@ -215,15 +216,19 @@ def test_a_map_is_the_mean_over_views_turned_back(rows: DataFrame, tmp_path: Pat
 def test_shrunk_foreground_is_what_covers_half_a_pixel(height: int, width: int) -> None:
     objects = np.random.default_rng(0).integers(-3, 4, (height, width)).clip(0)
     blocks = (objects > 0).reshape(64, height // 64, 64, width // 64).mean(axis=(1, 3))
-    assert np.array_equal(segmenter._foreground(objects, 64), blocks > 0.5)
+    assert np.array_equal(truths.foreground(objects, 64), blocks > 0.5)
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"crop": 512}, "crop must not exceed image_size"),
-        ({"bce": 0, "dice": 0}, "above 0"),
-        ({"image_size": 250}, "multiple of 32"),
+        ({"bce": 0, "dice": 0, "ce": 0}, "above 0"),
+        ({"image_size": 250}, "multiple of 32.*224 and 256 are the nearest"),
+        ({"image_size": (192, 250)}, "multiple of 32"),
+        ({"crop": (128, 288)}, "128 x 288 > 256 x 256"),
+        ({"pos_weight": 0.0}, "pos_weight must be above 0"),
+        ({"class_weights": (1.0, 0.0)}, "class_weights must be above 0"),
         ({"crops": 64}, "crops"),
         ({"views": "crops"}, "'none', 'mirrored', 'flips' or 'turns'"),
     ],

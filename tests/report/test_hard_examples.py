@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from goldfold.optional_parts import ClassLabels, LabelColumns
 from goldfold.report.plotting import photographs
 from goldfold.report.run import hard_examples
 
@@ -20,13 +22,17 @@ FITS = [  # losses of five rows after each epoch, in two fits; the second stoppe
 ]
 
 
-def experiment(folder: Path | None = None, private: bool = False) -> SimpleNamespace:
-    train = pd.DataFrame({"id": ["r0", "r1", "r2", "r3", "r4"], "kind": list("aabbb")})
+def experiment(folder: Path | None = None, private: bool = False, labels: Any = None) -> SimpleNamespace:
+    train = pd.DataFrame({"id": ["r0", "r1", "r2", "r3", "r4"], "kind": list("aabbb"), "x": 0, "y": [0, 1, 0, 1, 0]})
+    train["subject"] = 7
     if folder:
         train["path"] = [folder / f"{row}.png" for row in range(5)]
-    competition = SimpleNamespace(targets=("kind",), private_images=private)
-    loop = SimpleNamespace(hard_examples=3)
-    return SimpleNamespace(competition=competition, loop=loop, tables=SimpleNamespace(train=train))
+    return SimpleNamespace(
+        competition=SimpleNamespace(targets=("kind", "subject"), private_images=private),
+        loop=SimpleNamespace(hard_examples=3),
+        recipe=SimpleNamespace(labels=labels),
+        tables=SimpleNamespace(train=train),
+    )
 
 
 def test_the_hardest_rows_are_those_of_the_last_epochs_mean_over_fits() -> None:
@@ -36,6 +42,17 @@ def test_the_hardest_rows_are_those_of_the_last_epochs_mean_over_fits() -> None:
     assert found["loss"].tolist() == [4, 4, 1]
     assert found["fits"].tolist() == [1, 1, 1]
     assert found["listed"].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (ClassLabels("subject", (7,)), ["7", "7", "7"]),
+        (LabelColumns(("x", "y")), ["y", "y", "no label"]),
+    ],
+)
+def test_the_label_is_what_the_recipe_learns(labels: Any, expected: list[str]) -> None:
+    assert hard_examples.hardest(experiment(labels=labels), FITS)["label"].tolist() == expected
 
 
 def test_curves_are_means_over_the_fits_that_trained_on_a_row() -> None:

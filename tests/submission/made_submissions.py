@@ -72,6 +72,9 @@ def is_valid(data: bytes, kind: Kind) -> bool:
     found = [tuple(row[: kind.keys]) for row in rows[1:]]
     if (set(found) != set(wanted)) if kind.objects else (found != wanted):
         return False
+    empty = [not any(cell.strip(" ") for cell in row[kind.keys :]) for row in rows[1:]]
+    if kind.objects and any(blank and found.count(key) > 1 for blank, key in zip(empty, found, strict=True)):
+        return False
     for at, rule in enumerate(kind.columns, kind.keys):
         if kind.objects:
             parts = [[row[at] for row in rows[1:] if tuple(row[: kind.keys]) == key] for key in set(wanted)]
@@ -127,9 +130,13 @@ def _is_like_a_number(cell: str) -> bool:
     )
 
 
+def plain_words(cell: str) -> list[str]:
+    return [word for word in cell.split(" ") if word]
+
+
 def lists(cells: list[str]) -> bool:
     """Three different ids of other rows in each cell."""
-    parts = [cell.split() for cell in cells]
+    parts = [plain_words(cell) for cell in cells]
     return all(
         len(each) == len(set(each)) == 3 and set(each) <= set(LISTED) - {own}
         for each, own in zip(parts, LISTED, strict=True)
@@ -140,7 +147,7 @@ def masks(cells: list[str]) -> bool:
     """Runs of all objects of an image, painted pixel by pixel."""
     painted: Counter[int] = Counter()
     for cell in cells:
-        parts = cell.split()
+        parts = plain_words(cell)
         if len(parts) % 2 or not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):
             return False
         last = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from goldfold.errors import GoldfoldError
+from goldfold.io.files import read_json, write_json
 from goldfold.training import checkpoints
 
 
@@ -180,3 +182,36 @@ def test_facts_are_plain_json(tmp_path):
     facts = json.loads((tmp_path / "only_epoch_001.json").read_text(encoding="utf-8"))
     assert facts["row"]["loss"] == {"平方": 0.5}
     assert set(facts["files"]) == {"only_epoch_001.safetensors", "only_epoch_001.training.pt"}
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"order": 1}', "[" * 100_000])
+def test_a_damaged_json_steps_back_to_the_checkpoint_before(tmp_path, content):
+    put(tmp_path, 1, 2)
+    (tmp_path / "only_epoch_002.json").write_text(content)
+    found, state = checkpoints.load_latest(tmp_path)
+    assert (found.order, state) == ((0, 1), {"epoch": 1})
+    put(tmp_path, 2)
+    checkpoints.prune(tmp_path, None)
+    assert [each.order for each in checkpoints.list_checkpoints(tmp_path)] == [(0, 1), (0, 2)]
+
+
+class Runs:
+    """A pickle that makes a file when it is read."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_a_training_state_that_would_run_code_is_passed_over(tmp_path):
+    """Even where its size and hash were written anew."""
+    put(tmp_path, 1, 2)
+    torch.save(Runs(tmp_path / "ran"), tmp_path / "only_epoch_002.training.pt")
+    data = (tmp_path / "only_epoch_002.training.pt").read_bytes()
+    facts = read_json(tmp_path / "only_epoch_002.json")
+    facts["files"]["only_epoch_002.training.pt"] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    write_json(tmp_path / "only_epoch_002.json", facts)
+    assert checkpoints.load_latest(tmp_path)[0].order == (0, 1)
+    assert not (tmp_path / "ran").exists()

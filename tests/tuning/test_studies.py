@@ -33,9 +33,9 @@ from goldfold.io.progress import Observer
 from goldfold.tuning import crew, storages
 from goldfold.tuning.work import Asked, opened, work, work_elsewhere
 from goldfold.tuning.workers import Worker
-from goldfold.workflows.dashboard import dashboard
+from goldfold.workflows.studies.dashboard import dashboard
+from goldfold.workflows.studies.tune import tune
 from goldfold.workflows.train import train
-from goldfold.workflows.tune import tune
 
 SEARCH = """
 search:

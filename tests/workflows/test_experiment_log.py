@@ -209,6 +209,8 @@ def test_bad_remarks_are_refused(project: Project) -> None:
 
 def test_damaged_and_unfinished_runs_are_named_and_break_nothing(project: Project) -> None:
     (PLACE / "perceptron-r2" / "record.md").unlink()
+    for number in (3, 4):  # of an older version
+        (PLACE / f"perceptron-r{number}" / "manifest.json").unlink()
     (PLACE / "perceptron-r3" / "metrics.json").write_text("{", encoding="utf-8")
     (PLACE / "perceptron-r4" / "reproduce.json").write_text("[]", encoding="utf-8")
     shutil.rmtree(plant(PLACE / "perceptron-r1", "nofits-r1", day=1) / "fold0-seed0")
@@ -224,7 +226,7 @@ def test_damaged_and_unfinished_runs_are_named_and_break_nothing(project: Projec
     (line,) = [line for line in str(found).splitlines() if line.startswith("Left out:")]
     assert "perceptron-r3, since its folder is damaged" in line
     project.run("estimator-r1").remark("best so far")
-    with raises_code("run_not_logged", "perceptron-r3", "damaged"):
+    with raises_code("run_damaged", "perceptron-r3", "metrics.json is not JSON"):
         project.run("perceptron-r3").remark("x")
     for folder in PLACE.glob("*-r*"):
         (folder / "record.md").unlink(missing_ok=True)

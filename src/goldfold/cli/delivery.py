@@ -50,7 +50,8 @@ def download(arguments: Namespace, project: Project) -> None:
 
 
 def notebook(arguments: Namespace, project: Project) -> None:
-    print(project.run(arguments.run, finished=True).notebook(accept=arguments.accept))
+    run = project.run(arguments.run, finished=True)
+    print(run.notebook(accept=arguments.accept, hours=arguments.hours, rows=arguments.rows))
 
 
 def ledger(arguments: Namespace, project: Project) -> None:

@@ -48,6 +48,8 @@ def delivery(verbs: argparse._SubParsersAction) -> None:
         "notebook", help="write a run or blend as a notebook that predicts on Kaggle without internet"
     )
     notebook.add_argument("--run", required=True, help="run: latest, baseline-r3 or digits/baseline-r3")
+    notebook.add_argument("--hours", type=float, default=9.0, help="that Kaggle gives the notebook (%(default)s)")
+    notebook.add_argument("--rows", type=count, help="rows of the hidden test set (default: of the test table)")
     accepts(notebook)
 
     ledger = verbs.add_parser(

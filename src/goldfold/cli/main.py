@@ -17,7 +17,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.io import threads
 
 MODULES = {  # module of goldfold.cli -> its commands, each a function of that name
-    "training": ("prepare", "train", "refit", "score", "grade", "list", "new", "environment"),
+    "training": ("prepare", "train", "capacity", "refit", "score", "grade", "list", "new", "environment"),
     "analysis": ("audit", "epochs", "pick", "compare", "ablate", "query", "gains", "log", "remark", "report", "site"),
     "tuning": ("tune", "dashboard", "blend"),
     "delivery": ("submit", "download", "notebook", "ledger", "rank"),

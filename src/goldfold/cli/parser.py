@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from goldfold.cli.capacity_parser import capacity
 from goldfold.cli.delivery_parser import delivery, hosting
 from goldfold.cli.log_parser import log
 from goldfold.cli.options import accepts, count, epochs_of_refit, fans_out, runs_quietly
@@ -23,7 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _train(verbs: argparse._SubParsersAction) -> None:
-    """Commands from a new competition to a run: demo, new, prepare, train."""
+    """Commands from a new competition to a run: demo, new, prepare, train, capacity."""
     demo = verbs.add_parser("demo", help="train, score and submit on real data, and compare the CV with hidden labels")
     demo.add_argument("--keep", action="store_true", help="keep the leaderboard running at the end")
     runs_quietly(demo)
@@ -54,6 +55,7 @@ def _train(verbs: argparse._SubParsersAction) -> None:
     fans_out(train, "fits")
     accepts(train)
     runs_quietly(train)
+    capacity(verbs)
 
 
 def _read(verbs: argparse._SubParsersAction) -> None:

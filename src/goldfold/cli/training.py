@@ -1,10 +1,11 @@
-"""Verbs that make runs and show results: prepare, train, refit, score, grade, list, new, environment."""
+"""Verbs that make runs and show results: prepare, train, capacity, refit, score, grade, list, new, environment."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from typing import Any
 
+from goldfold.experiment.identity import intact
 from goldfold.project import Project
 from goldfold.report.run import hidden_scores, summary
 from goldfold.run import Run
@@ -28,6 +29,23 @@ def train(arguments: Namespace, project: Project) -> None:
         **parallel(arguments),
     )
     print_result(run)
+
+
+def capacity(arguments: Namespace, project: Project) -> None:
+    print(
+        project.capacity(
+            arguments.comp,
+            arguments.config,
+            overrides=arguments.overrides,
+            device=arguments.device,
+            memory=arguments.memory,
+            margin=arguments.margin,
+            cap=arguments.cap,
+            seconds=arguments.seconds,
+            variants=arguments.variants,
+            predict=arguments.predict,
+        )
+    )
 
 
 def parallel(arguments: Namespace) -> dict[str, Any]:
@@ -83,6 +101,8 @@ def list(arguments: Namespace, project: Project) -> None:
 def _state(run: Run) -> str:
     if not run.finished:
         return "not finished: run its command again to resume"
+    if damage := intact.fault(run.folder):
+        return f"damaged: {damage}"
     metric, own = next(iter(run.metrics.items()))
     return f"{metric} {own['mean']:.4f} (mean of {own['n']} folds)"
 

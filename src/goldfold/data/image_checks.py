@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 OnBroken = Literal["refuse", "skip", "grey"]
 TOLD = 64  # files between two reports of progress
-FACTS = ("height", "width", "largest", "frames", "marked", "unclear")
+OF_MASKS = ("marked", "unclear", "values", "white", "lossy")
+FACTS = ("height", "width", "largest", "frames", *OF_MASKS)
 GREY = 128
 WAY_OUT = (
     "replace the files, or set on_broken=skip (broken training rows are left out of every fold, broken test images are "
@@ -34,7 +35,8 @@ class Checked:
 
     train, test: a row per image, in the order of the tables, with the columns id, path, problem (why the image or its
         mask cannot be used, or None), broken_mask (whether it is the mask), height, width, largest (sample of a 16-bit
-        image), frames, marked (pixels of the mask), unclear (`masks.ambiguous`); numbers are NaN where unknown.
+        image), frames, marked (pixels of the mask), unclear (`masks.ambiguous`), values (distinct numbers of the mask),
+        white (pixels of 255), lossy (`masks.is_lossy`); numbers are NaN where unknown.
     """
 
     train: DataFrame
@@ -45,6 +47,11 @@ class Checked:
         return np.flatnonzero(getattr(self, part)["problem"].notna())
 
 
+def are_images(rows: DataFrame) -> bool:
+    """Whether the files in `path` are images: windows of sequences (.npz) are not, and neither are tables without."""
+    return "path" in rows and not all(Path(path).suffix.lower() == ".npz" for path in rows["path"])
+
+
 def decode_all(
     tables: Tables, contents: tuple[Series, Series], kept: Path, progress: Callable[[str, int, int], None]
 ) -> Checked | None:
@@ -53,7 +60,7 @@ def decode_all(
     contents: hashes of the train and test files. kept: a JSON file of sound contents, rewritten for these tables. A
     broken file is decoded again every time, since it may be mended.
     """
-    if "path" not in tables.train:
+    if not are_images(tables.train):
         return None
     from filelock import FileLock
 
@@ -73,9 +80,10 @@ def decode_all(
 
 def _read(kept: Path) -> dict[str, dict[str, Any]]:
     try:
-        return read_json(kept)
+        found = read_json(kept)
     except GoldfoldError:
         return {}  # absent, or damaged: decode again
+    return {key: facts for key, facts in found.items() if "marked" not in facts or facts.keys() >= set(OF_MASKS)}
 
 
 def _jobs(rows: DataFrame, hashes: Series) -> list[tuple[str, Path, Path | None]]:
@@ -110,7 +118,7 @@ def _in_threads(jobs: Sequence[Sequence[Any]], progress: Callable[[str, int, int
 
 
 def _decoded(path: Path, mask: Path | None) -> dict[str, Any]:
-    from goldfold.images import headers, masks, reading
+    from goldfold.images import headers, reading
 
     facts: dict[str, Any] = {}
     try:
@@ -121,10 +129,24 @@ def _decoded(path: Path, mask: Path | None) -> dict[str, Any]:
     if mask is None:
         return facts
     try:
-        marked = int(np.count_nonzero(masks.read(mask, path)))
-        return {**facts, "marked": marked, "unclear": masks.ambiguous(mask, path)}
+        return facts | _of_mask(mask, path)
     except GoldfoldError as error:
         return {**facts, "problem": error.message, "broken_mask": True}
+
+
+def _of_mask(mask: Path, image: Path) -> dict[str, Any]:
+    from pandas import unique
+
+    from goldfold.images import masks
+
+    labels = masks.read(mask, image)
+    return {
+        "marked": int(np.count_nonzero(labels)),
+        "unclear": masks.ambiguous(mask, image),
+        "values": len(unique(labels.ravel())),
+        "white": int(np.count_nonzero(labels == masks.WHITE)),
+        "lossy": masks.is_lossy(mask),
+    }
 
 
 def readable(checked: Checked, tables: Tables, on_broken: OnBroken, cache: Path) -> Tables:

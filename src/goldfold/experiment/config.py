@@ -16,11 +16,15 @@ from goldfold import params
 from goldfold.competition import Recipe
 from goldfold.errors import GoldfoldError, unknown
 from goldfold.experiment.fits import Protocol
+from goldfold.io import yaml_text
+from goldfold.params import Role
 from goldfold.training.settings import LoopOptions
 
 # floats with an exponent as in YAML 1.2, arguments of `add_implicit_resolver`: tag, pattern, first characters
 FLOAT = ("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
+AUTO = "auto"  # value of a batch size that is probed before training
 REFERENCE = "reference"  # name of the config among its variants
+BLOCKS = ("search", "ablation", "capacity")  # keys of a file that are no parameters
 LONGEST_NAME = 200  # bytes of a config's name; file systems allow 255, and files of its runs add endings
 LISTS = dict.fromkeys(("tuple_type", "list_type"), "it must be a list such as [0, 1]")  # pydantic's type of error
 
@@ -31,7 +35,8 @@ class Config:
 
     name: of the file. recipe: its name in the competition. params: the recipe's parameters. loop, protocol: keys of
         every config. search: the search space for tuning, as written. ablation: name of a variant -> the keys in which
-        it differs from the config, as written.
+        it differs from the config, as written. automatic: batch sizes that are `auto`; until they are probed, `params`
+        has the recipe's defaults. capacity: how, as written.
     """
 
     name: str
@@ -41,6 +46,8 @@ class Config:
     protocol: Protocol
     search: Mapping[str, Any]
     ablation: Mapping[str, Any] = field(default_factory=dict)
+    automatic: tuple[str, ...] = ()
+    capacity: Mapping[str, Any] = field(default_factory=dict)
 
     def resolved(self) -> dict[str, Any]:
         """Return every key with its value, defaults included, as the run records it; without unused parameters."""
@@ -175,7 +182,7 @@ def resolve_config(name: str, values: Mapping[str, Any], recipes: Mapping[str, R
         GoldfoldError: as `read_config`.
     """
     values = dict(values)
-    search, ablation = values.pop("search", {}), values.pop("ablation", {})
+    blocks = {name: values.pop(name, {}) for name in BLOCKS}
     recipe = values.pop("recipe", None)
     if recipe is None:
         raise GoldfoldError(
@@ -184,7 +191,7 @@ def resolve_config(name: str, values: Mapping[str, Any], recipes: Mapping[str, R
     if not isinstance(recipe, str) or recipe not in recipes:
         raise unknown("recipe", str(recipe), recipes, code="unknown_recipe")
     models: dict[str, type[BaseModel]] = {"protocol": Protocol, "loop": LoopOptions, "params": recipes[recipe].params}
-    owners: dict[str, str] = dict.fromkeys(("config", "recipe", "search", "ablation"), "file")
+    owners: dict[str, str] = dict.fromkeys(("config", "recipe", *BLOCKS), "file")
     for part, model in models.items():
         for key in model.model_fields:
             if key in owners:
@@ -196,11 +203,14 @@ def resolve_config(name: str, values: Mapping[str, Any], recipes: Mapping[str, R
     for key in values:
         if owners.get(key, "file") == "file":
             raise _unknown_key(str(key), recipe, owners.keys() - {"config"}, recipes)
+    sizes = params.names(models["params"], Role.BATCH_SIZE)
+    automatic = tuple(key for key in sizes if values.get(key) == AUTO)
+    values = {key: value for key, value in values.items() if key not in automatic}
     parts = {
-        part: _validated(model, {key: value for key, value in values.items() if owners[key] == part}, name)
+        part: validated(model, {key: value for key, value in values.items() if owners[key] == part}, name)
         for part, model in models.items()
     }
-    return Config(name=name, recipe=recipe, search=search, ablation=ablation, **parts)
+    return Config(name=name, recipe=recipe, automatic=automatic, **blocks, **parts)
 
 
 def _unknown_key(key: str, recipe: str, known: Collection[str], recipes: Mapping[str, Recipe]) -> GoldfoldError:
@@ -213,13 +223,13 @@ def _unknown_key(key: str, recipe: str, known: Collection[str], recipes: Mapping
 
 def _parsed(text: str, where: str) -> Any:
     try:
-        return yaml.load(text, _Loader)
+        return yaml_text.load(text, _Loader)
     except yaml.YAMLError as error:
         problem = str(error).replace("\n", " ")
         raise GoldfoldError("invalid_yaml", f"{where} is not valid YAML ({problem}): fix that line") from error
 
 
-def _validated(model: type[BaseModel], values: dict[str, Any], name: str) -> Any:
+def validated(model: type[BaseModel], values: dict[str, Any], name: str) -> Any:
     """Validate by JSON's rules: a list may become a tuple, but a string never becomes a number."""
     try:
         return model.model_validate_json(json.dumps(values, ensure_ascii=False, default=str), strict=True)

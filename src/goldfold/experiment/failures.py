@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 TRACEBACK = "GOLDFOLD_TRACEBACK"  # environment variable: print tracebacks of errors, too
+OF_MEMORY = ("out_of_memory",)  # codes of errors
+OF_MACHINE = (*OF_MEMORY, "write_failed", "data_workers_failed")
 MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE, errno.EIO}
 LOADING = (
     r"\bshm\b|[Ss]hared memory|[Bb]us error|DataLoader worker .*(killed|exited)|Too many open files|received 0 items"
@@ -57,6 +59,18 @@ def explained(what: str, name: str, rows: DataFrame | None = None) -> Iterator[N
             "competition_failed",
             f"{what} of competition '{name}' failed, {place(error)}: {told} ({TRACEBACK}=1 prints the traceback)",
         ) from error
+
+
+def of_machine(error: Exception) -> bool:
+    """Whether the machine failed (disk, memory, permissions), which says nothing of the parameters of a fit."""
+    if isinstance(error, GoldfoldError):
+        return error.code in OF_MACHINE
+    return isinstance(error, (OSError, MemoryError))
+
+
+def of_memory(error: Exception) -> bool:
+    """Whether memory ran out."""
+    return isinstance(error, MemoryError) or (isinstance(error, GoldfoldError) and error.code in OF_MEMORY)
 
 
 def absent_column(error: Exception, rows: DataFrame) -> GoldfoldError | None:

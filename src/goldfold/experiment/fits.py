@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,7 +22,15 @@ from goldfold.errors import GoldfoldError
 from goldfold.experiment import code_index
 from goldfold.experiment.failures import explained
 from goldfold.experiment.scoring import metrics_for, metrics_of_index, metrics_per_score, score_all, score_in_index
-from goldfold.io.files import read_array, read_arrays, read_json, write_array, write_arrays, write_json
+from goldfold.io.files import (
+    read_array,
+    read_arrays,
+    read_json,
+    sweep_partials,
+    write_array,
+    write_arrays,
+    write_json,
+)
 from goldfold.io.progress import EpochProgress
 from goldfold.io.random_states import preserved_states, seed_all
 from goldfold.io.seeding import derive
@@ -35,6 +45,7 @@ from goldfold.training.state import History
 
 CHECKPOINTS = "checkpoints"  # subfolder of a fit's folder
 UNTRAINED = "untrained_errors.npy"  # in a fit's folder
+SEAL = "sha256"  # key of fit.json
 OWN_SPLIT = "default"  # name of `Competition.split` beside those of `Competition.other_splits`
 
 
@@ -170,9 +181,9 @@ def _fit(
     experiment: Experiment, number: int, seed: int, place: Path, observe: Callable[[EpochProgress], None] | None
 ) -> Fit:
     """Build, train and finish a plan, then predict and score."""
-    for cut_off in place.rglob("*.partial"):  # left by a process that was killed while writing
-        cut_off.unlink()
+    sweep_partials(place)
     plan, held_out = build_plan(experiment, number, seed)
+    keep(plan, place)
     train_rows = experiment.tables.train.iloc[experiment.folds[number].train]
     examples = hard_examples.of_plan(plan, train_rows, experiment.loop.hard_examples, place)
     history: History = []
@@ -267,8 +278,14 @@ def _select(plan: Plan, history: History, experiment: Experiment, folder: Path) 
     return row["epoch"]
 
 
+def keep(plan: Plan, place: Path) -> None:
+    """Write what a plan keeps as JSON into the folder of its fit; of a distributed run the first process writes."""
+    for name, value in plan.kept.items() if is_writer() else ():
+        write_json(place / f"{name}.json", value)
+
+
 def save_fit(fit: Fit, place: Path) -> None:
-    """Write a fit into its folder, fit.json last; only the first process of a distributed run writes."""
+    """Write a fit into its folder, fit.json last with a hash of all; only the first of distributed processes writes."""
     if not is_writer():
         return
     write_array(place / "validation.npy", fit.validation)
@@ -279,7 +296,8 @@ def save_fit(fit: Fit, place: Path) -> None:
     if len(fit.untrained_errors):
         write_array(place / UNTRAINED, fit.untrained_errors)
     apart = ("history", "validation", "test", "index", "untrained_errors")
-    write_json(place / "fit.json", {name: value for name, value in vars(fit).items() if name not in apart})
+    facts = {name: value for name, value in vars(fit).items() if name not in apart}
+    write_json(place / "fit.json", {**facts, SEAL: _seal(place, facts)})
 
 
 def is_complete(place: Path) -> bool:
@@ -295,11 +313,31 @@ def load_fit(place: Path) -> Fit:
     """Load the fit in a folder.
 
     Raises:
-        GoldfoldError: it is missing or damaged.
+        GoldfoldError: a file of it is missing or damaged, or is not the one that the fit wrote (`fit_changed`).
     """
+    facts = read_json(place / "fit.json", dict)
+    seal = facts.pop(SEAL, None)  # fits of older versions have none
+    if seal and seal != _seal(place, facts):
+        raise GoldfoldError(
+            "fit_changed", f"{place} is not as the fit wrote it: delete {place / 'fit.json'} and train again"
+        )
     validation, test = (read_array(place / f"{name}.npy") for name in ("validation", "test"))
     index = read_arrays(place / code_index.FILE) if (place / code_index.FILE).exists() else {}
-    known: dict[str, Any] = {"history": read_json(place / "history.json"), "index": index}
+    known: dict[str, Any] = {"history": read_json(place / "history.json", list), "index": index}
     if (place / UNTRAINED).exists():
         known["untrained_errors"] = read_array(place / UNTRAINED)
-    return Fit(**read_json(place / "fit.json"), **known, validation=validation, test=test)
+    try:
+        return Fit(**facts, **known, validation=validation, test=test)
+    except TypeError as error:
+        raise GoldfoldError(
+            "file_damaged", f"{place / 'fit.json'} holds no fit ({error}): delete it and train again"
+        ) from error
+
+
+def _seal(place: Path, facts: Mapping[str, Any]) -> str:
+    """A SHA-256 of what fit.json holds and of the other files of a fit."""
+    seal = hashlib.sha256(json.dumps(facts).encode())
+    for name in ("validation.npy", "test.npy", "history.json", code_index.FILE, UNTRAINED):
+        if (place / name).exists():
+            seal.update(hashlib.sha256((place / name).read_bytes()).digest())
+    return seal.hexdigest()

@@ -14,7 +14,7 @@ import numpy as np
 from goldfold.competition import Stage
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.failures import explained
-from goldfold.experiment.fits import CHECKPOINTS, Experiment, Fit, build_from, is_complete, load_fit, save_fit
+from goldfold.experiment.fits import CHECKPOINTS, Experiment, Fit, build_from, is_complete, keep, load_fit, save_fit
 from goldfold.io.progress import EpochProgress
 from goldfold.io.seeding import derive
 from goldfold.training.loop import train
@@ -75,6 +75,7 @@ def _refit(
 ) -> Fit:
     rows = experiment.tables.train.iloc[used_rows(experiment)].reset_index(drop=True)
     plan = build_from(experiment, rows, derive(seed, "refit"))
+    keep(plan, place)
     plan = replace(plan, stages=[_shortened(stage, epochs.get(stage.name, stage.epochs)) for stage in plan.stages])
     history: list[dict[str, Any]] = []
     facts: dict[str, Any] = {}

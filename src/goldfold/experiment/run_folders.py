@@ -12,8 +12,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from goldfold.errors import GoldfoldError, unknown
+from goldfold.experiment.identity import intact, manifest
 from goldfold.experiment.workspace import Workspace
-from goldfold.io.files import read_json, write_json
+from goldfold.io.files import check_writable, read_json, sweep_partials, write_json
 
 NUMBERS = "numbers.json"  # in runs/<competition>: the highest run number of each config
 FINISHED = "record.md"  # the last file a run writes
@@ -62,6 +63,7 @@ def start_run(
     other_code: also resume a run that was started with other code; its reproduce.json stays unchanged.
     """
     place = workspace.runs / competition
+    check_writable(workspace.submissions / competition)  # before hours of training, not after
     place.mkdir(parents=True, exist_ok=True)
     with FileLock(place / ".lock"):
         run = _unfinished_run(place, config, identity, reproduce.get("inputs_hash"), other_code)
@@ -69,6 +71,7 @@ def start_run(
             run = _new_run(place, config, workspace.submissions / competition, run)
             write_json(run.folder / "reproduce.json", {"identity": identity, **reproduce})
     try:
+        sweep_partials(run.folder)
         yield run
     finally:
         run.lock.release()
@@ -79,8 +82,8 @@ def finished_run(place: Path, identity: str) -> Path | None:
 
     place: the folder of the competition's runs.
     """
-    done = [path.parent for path in place.glob(f"*/{FINISHED}") if (path.parent / "reproduce.json").exists()]
-    same = [folder for folder in done if read_json(folder / "reproduce.json").get("identity") == identity]
+    done = [path.parent for path in place.glob(f"*/{FINISHED}")]
+    same = [folder for folder in done if _recorded(folder).get("identity") == identity]
     return max(same, key=_number, default=None)
 
 
@@ -102,7 +105,7 @@ def _unfinished_run(place: Path, config: str, identity: str, inputs: str | None,
 def _new_run(place: Path, config: str, submissions: Path, other: Run | None) -> Run:
     """A locked run with the next number; the number of a deleted run, or of a submission, is not used again."""
     counter = place / NUMBERS
-    highest = read_json(counter) if counter.exists() else {}
+    highest = _read_counter(counter)
     known = _numbered(place, config)
     if known and {path.name for path in known[-1].iterdir()} <= {".lock"}:  # killed before it wrote anything
         folder = known[-1]
@@ -115,6 +118,35 @@ def _new_run(place: Path, config: str, submissions: Path, other: Run | None) -> 
     lock = FileLock(folder / ".lock")
     lock.acquire()
     return Run(folder, False, lock, other.folder if other else None)
+
+
+def _read_counter(counter: Path) -> dict[str, int]:
+    """Config -> its highest run number so far; a missing or damaged file is made anew from the folders there are."""
+    known: dict[str, Any] = {}
+    with suppress(GoldfoldError):
+        known = read_json(counter, dict)
+    return {config: number for config, number in known.items() if isinstance(number, int)}
+
+
+def open_run(workspace: Workspace, wanted: str, finished: bool = True) -> Path:
+    """The folder of a run as `find_run` has it; of a finished one its files must be those that it wrote.
+
+    Raises:
+        GoldfoldError: as `find_run`; `run_changed`.
+    """
+    folder = find_run(workspace.runs, wanted, finished)
+    if (folder / FINISHED).exists():
+        refuse_changed(workspace, folder)
+    return folder
+
+
+def refuse_changed(workspace: Workspace, folder: Path) -> None:
+    """Refuse a finished run with other files than it wrote (`run_changed`); say so where nobody can tell."""
+    intact.refuse_damaged(folder)
+    if not (folder / manifest.MANIFEST).exists():
+        workspace.observer.line(
+            f"{folder} has no {manifest.MANIFEST}, as runs of older versions: changes to its files are not noticed"
+        )
 
 
 def find_run(runs: Path, wanted: str, finished: bool = True) -> Path:
@@ -169,10 +201,14 @@ def list_runs(runs: Path) -> Sequence[Path]:
 
 
 def _began(folder: Path) -> tuple[str, int]:
-    recorded: Any = None
+    return str(_recorded(folder).get("started", "")), _number(folder)
+
+
+def _recorded(folder: Path) -> dict[str, Any]:
+    """What reproduce.json holds; nothing if it is missing or damaged."""
     with suppress(GoldfoldError):
-        recorded = read_json(folder / "reproduce.json")
-    return str(recorded.get("started", "")) if isinstance(recorded, dict) else "", _number(folder)
+        return read_json(folder / "reproduce.json", dict)
+    return {}
 
 
 def _numbered(place: Path, config: str, suffix: str = "") -> list[Path]:
@@ -183,12 +219,12 @@ def _numbered(place: Path, config: str, suffix: str = "") -> list[Path]:
 
 
 def _number(folder: Path) -> int:
-    return int(folder.name.rpartition("-r")[2])
+    number = folder.name.rpartition("-r")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def _unfinished(folder: Path, key: str, value: str) -> bool:
-    path = folder / "reproduce.json"
-    return path.exists() and not (folder / FINISHED).exists() and read_json(path).get(key) == value
+    return not (folder / FINISHED).exists() and _recorded(folder).get(key) == value
 
 
 def _acquired(lock: FileLock) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from goldfold.experiment.identity import intact
 from goldfold.experiment.run_folders import FINISHED, run_name
 from goldfold.io.files import read_array, read_json
 
@@ -85,9 +86,11 @@ def run_table(folders: Sequence[Path]) -> DataFrame:
 
 
 def _table_row(folder: Path) -> dict[str, Any]:
-    """The values of the columns `TABLE`; of an unfinished run only the first two."""
+    """The values of the columns `TABLE`; of an unfinished or damaged run only the first two."""
     if not (folder / FINISHED).exists():
         return {"run": run_name(folder), "metric": "not finished"}
+    if intact.fault(folder):
+        return {"run": run_name(folder), "metric": "damaged"}
     metric, summary = next(iter(metrics(folder).items()))
     findings = len(read_json(folder / "findings.json"))
     values = (run_name(folder), metric, summary["mean"], summary["sd_ddof1"], summary["n"], summary["chance"], findings)

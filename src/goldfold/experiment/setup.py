@@ -73,6 +73,7 @@ def prepare_experiment(
 ) -> Prepared:
     """Load the tables, draw the folds, check both; images are read last, since that takes longest."""
     check_precision(config.loop.precision, device)
+    refuse_automatic(config)
     competition, data = workspace.competition(name), workspace.load(name)
     tables.check(competition, data)
     check_recipe(competition, config.recipe, config.params, data)
@@ -90,6 +91,16 @@ def prepare_experiment(
         contents=contents,
         images=images,
     )
+
+
+def refuse_automatic(config: configs.Config) -> None:
+    """Refuse a batch size that was not probed, wherever its number decides the result."""
+    if config.automatic:
+        raise GoldfoldError(
+            "batch_not_probed",
+            f"config '{config.name}' has {config.automatic[0]}: auto, which `make train` probes for one run: give a "
+            f"number here, such as SET={config.automatic[0]}={getattr(config.params, config.automatic[0])}",
+        )
 
 
 def experiment_of_fits(workspace: Workspace, run: Path, data: Tables, device: torch.device) -> Experiment:

@@ -87,6 +87,13 @@ class Workspace:
         return module.COMPETITION
 
     def config_path(self, name: str, config: str) -> Path:
+        """The file of a config; GoldfoldError `config_outside` for what names a file elsewhere."""
+        if not plain_name(config):
+            known = ", ".join(self.configs(name)) or "none"
+            raise GoldfoldError(
+                "config_outside",
+                f"a config is a file of configs/{name} without its ending, and '{config}' is none: name one of {known}",
+            )
         return self.root / "configs" / name / f"{config}.yaml"
 
     def configs(self, name: str) -> list[str]:
@@ -147,9 +154,11 @@ class Workspace:
         return folder
 
     def _prepare(self, name: str) -> None:
+        from goldfold.data.image_checks import are_images
+
         preparation.prepare(self._sources(name), self.observer)
         tables = self.load(name)
-        if "path" in tables.train:
+        if are_images(tables.train):
             self.observer.line(f"  {preparation.described([*tables.train['path'], *tables.test['path']])}")
 
     def _sources(self, name: str) -> Sources:
@@ -168,6 +177,15 @@ class Workspace:
         if not folder.exists() and sample and competition.sample_data:
             return Path(sample) / competition.sample_data
         return folder
+
+
+def plain_name(name: str) -> bool:
+    """Whether a name is that of a file in a folder, and no path to another folder.
+
+    >>> plain_name("baseline"), plain_name("../baseline"), plain_name("..")
+    (True, False, False)
+    """
+    return name not in ("", ".", "..") and not set(name) & set("/\\\0")
 
 
 def load_tables(name: str, competition: Competition, public: Path) -> Tables:

@@ -35,9 +35,13 @@ def read(path: str | Path, image: str | Path | None = None, *, alpha: bool = Fal
     Raises:
         GoldfoldError: the file cannot be read; colors, alpha or a lossy file leave open which pixels are background; a
             value is no whole number; the size is not the image's.
+
+    A `.npy` file holds an array (height, width) of the upright image. Colors that are classes: `color_masks.read`.
     """
+    if Path(path).suffix == ".npy":
+        return _array(path, image)
     with headers.opened(path) as opened:
-        turn = _turn(path, opened, image)
+        turn = orientation(path, opened, image)
         pixels = _stored(path, opened)
         values = _alpha(path, pixels) if alpha else _values(path, pixels, opened)
     return headers.upright(values, turn)
@@ -62,7 +66,22 @@ def ambiguous(mask: str | Path, image: str | Path) -> bool:
     return carried > 1 and (carried < 5 or height == width) and headers.orientation(mask) is None
 
 
-def _turn(path: str | Path, opened: Image, image: str | Path | None) -> int | None:
+def _array(path: str | Path, image: str | Path | None) -> np.ndarray:
+    """The mask in a file of numpy, int32 (h, w)."""
+    with headers.refusing(path):
+        values = np.load(path, allow_pickle=False)
+    if values.ndim != 2 or not (values == (whole := values.astype(np.int32))).all():
+        raise GoldfoldError(
+            "mask_not_whole",
+            f"mask '{path}' is an array {values.shape} of {values.dtype} and must be (height, width) of whole numbers: "
+            "save it as int32",
+        )
+    if image is not None and headers.size(image) != whole.shape:
+        raise _size_differs(path, image, whole.shape)
+    return whole
+
+
+def orientation(path: str | Path, opened: Image, image: str | Path | None) -> int | None:
     """The EXIF orientation by which the stored mask is turned; its size must then be that of the image."""
     own = headers.tag(opened)
     width, height = opened.size
@@ -76,12 +95,25 @@ def _turn(path: str | Path, opened: Image, image: str | Path | None) -> int | No
     carried = headers.orientation(image) or 1
     if own is None and carried >= 5 and wanted == (width, height):
         return carried
-    how = "it is transposed, so swap its axes" if wanted == (width, height) else "replace it"
-    raise GoldfoldError(
+    raise _size_differs(path, image, (height, width))
+
+
+def _size_differs(path: str | Path, image: str | Path, found: tuple[int, ...]) -> GoldfoldError:
+    height, width = headers.size(image)
+    how = "it is transposed, so swap its axes" if found == (width, height) else "replace it"
+    return GoldfoldError(
         "mask_size_differs",
-        f"mask '{path}' must have the size of its image '{image}', {wanted[1]} x {wanted[0]} pixels, but has {width} x "
-        f"{height}: {how}",
+        f"mask '{path}' must have the size of its image '{image}', {width} x {height} pixels, but has {found[1]} x "
+        f"{found[0]}: {how}",
     )
+
+
+def is_lossy(path: str | Path) -> bool:
+    """Whether a mask is compressed with loss, so that only black and white can be told apart."""
+    if Path(path).suffix == ".npy":
+        return False
+    with headers.opened(path) as opened:
+        return _lossy(path, opened)
 
 
 def _stored(path: str | Path, opened: Image) -> np.ndarray:
@@ -129,7 +161,7 @@ def _values(path: str | Path, pixels: np.ndarray, opened: Image) -> np.ndarray:
         colors = colors[..., :-1]
         _check_alpha(path, colors, alpha, indices=opened.mode == "PA")
     largest = colors.max(axis=2)
-    if opened.format in LOSSY or (opened.format == "WEBP" and _lossy_webp(path)):
+    if _lossy(path, opened):
         return _halved(path, largest)
     if colors.shape[2] == 3 and (colors != colors[..., :1]).any():
         _check_colors(path, colors, largest)
@@ -175,5 +207,5 @@ def _halved(path: str | Path, values: np.ndarray) -> np.ndarray:
     return np.where(values > WHITE // 2, WHITE, 0).astype(np.int32)
 
 
-def _lossy_webp(path: str | Path) -> bool:
-    return b"VP8 " in Path(path).read_bytes()[:4096]
+def _lossy(path: str | Path, opened: Image) -> bool:
+    return opened.format in LOSSY or (opened.format == "WEBP" and b"VP8 " in Path(path).read_bytes()[:4096])

@@ -118,7 +118,11 @@ def update_attempt(database: Path, tag: str, state: State, **facts: Any) -> Atte
 
 
 def read_attempts(database: Path, **wanted: str) -> list[Attempt]:
-    """Attempts whose columns have the `wanted` values, oldest first; empty if there is no ledger yet."""
+    """Attempts whose columns have the `wanted` values, oldest first; empty if there is no ledger yet.
+
+    Raises:
+        GoldfoldError: `ledger_damaged`.
+    """
     if not database.exists():
         return []
     where = " AND ".join(f"{name} = ?" for name in wanted) or "1"
@@ -126,7 +130,25 @@ def read_attempts(database: Path, **wanted: str) -> list[Attempt]:
         rows = connection.execute(
             f"SELECT {', '.join(COLUMNS)} FROM attempts WHERE {where} ORDER BY rowid", tuple(wanted.values())
         ).fetchall()
-    return [Attempt(**dict(zip(COLUMNS, row, strict=True))) for row in rows]
+    return [_attempt(database, number, row) for number, row in enumerate(rows, 1)]
+
+
+def _attempt(database: Path, number: int, row: Sequence[Any]) -> Attempt:
+    """An attempt from its row; a damaged file may hold values that were never written."""
+    values = dict(zip(COLUMNS, row, strict=True))
+    try:
+        datetime.fromisoformat(values["began"])
+        numbers = [values[name] for name in ("cv", "cv_sd", "public", "private", "ref") if values[name] is not None]
+        whole = values["state"] in get_args(State) and all(isinstance(each, (int, float)) for each in numbers)
+    except (TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise GoldfoldError(
+            "ledger_damaged",
+            f"row {number} of the ledger {database} holds what was never written: restore the file from a copy, or "
+            f"move it away; {database.with_suffix('.csv').name} beside it has the rows as they were",
+        )
+    return Attempt(**values)
 
 
 def export(database: Path) -> Path:
@@ -164,7 +186,7 @@ def _opened(database: Path) -> Iterator[sqlite3.Connection]:
         connection.execute(TABLE)
         yield connection
         connection.execute("COMMIT")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OverflowError) as error:
         raise GoldfoldError(
             "ledger_write_failed",
             f"the ledger {database} could not be written ({error}): make room, or move the damaged file away",

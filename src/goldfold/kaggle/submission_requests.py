@@ -15,6 +15,7 @@ from goldfold.kaggle import ledger
 from goldfold.kaggle.ledger import Attempt
 
 TAG = re.compile(r"\[(gf-[0-9a-f]{8})\]")
+FILE, HASH_DIGITS = "file=", 10  # in descriptions, before the first digits of the file's SHA-256
 NOTE = 300  # largest number of characters, so that the service does not cut off the tag behind it
 
 
@@ -71,7 +72,9 @@ def new_attempt(request: SubmissionRequest, service: str) -> Attempt:
 
 
 def submission_message(request: SubmissionRequest, tag: str) -> str:
-    """Description of the submission: `note autoencoder-r12 cv=0.9312±0.008 sd, 5 folds [gf-3f2a91c4]`.
+    """Description of the submission: `note autoencoder-r12 cv=0.9312±0.008 sd, 5 folds file=1b4f0e9851 [gf-3f2a91c4]`.
+
+    The hash of the file tells the service's list of submissions from which file each was, should the ledger get lost.
 
     Raises:
         GoldfoldError: the note is longer than NOTE characters (`message_too_long`).
@@ -82,7 +85,8 @@ def submission_message(request: SubmissionRequest, tag: str) -> str:
             "message_too_long", f"MESSAGE has {len(note)} characters, at most {NOTE} are allowed: shorten it"
         )
     spread = "" if request.cv_sd is None else f"±{request.cv_sd:.3f} sd, {request.cv_folds} folds"
-    return f"{note} {request.run} cv={request.cv:.4f}{spread} [{tag}]".lstrip()
+    file = f"{FILE}{sha256_of(request.path)[:HASH_DIGITS]}"
+    return f"{note} {request.run} cv={request.cv:.4f}{spread} {file} [{tag}]".lstrip()
 
 
 def sha256_of(path: Path) -> str:

@@ -1,8 +1,8 @@
 """Submit a checked file or notebook once, and wait for its score.
 
 What `make submit` sends: the bytes of `submissions/<competition>/<run>.csv` unchanged, its file name, the competition's
-slug and the description `MESSAGE run cv=... [tag]`. A competition that accepts only notebooks gets no file, but the
-name and version of the pushed notebook and the name of its output file. Nothing else leaves the machine.
+slug and the description `MESSAGE run cv=... file=... [tag]`. A competition that accepts only notebooks gets no file,
+but the name and version of the pushed notebook and the name of its output file. Nothing else leaves the machine.
 
 A submission cannot be repeated safely. So the ledger records `sending` before the upload starts, and every description
 ends with a unique tag. If the answer is lost, or the process is killed, the tag is searched among the submissions on
@@ -20,7 +20,14 @@ from goldfold.errors import GoldfoldError
 from goldfold.kaggle import ledger
 from goldfold.kaggle.ledger import Attempt
 from goldfold.kaggle.service import Lost, Refused, call, competition_page
-from goldfold.kaggle.submission_requests import SubmissionRequest, check_accepted, new_attempt, sha256_of
+from goldfold.kaggle.submission_requests import (
+    FILE,
+    HASH_DIGITS,
+    SubmissionRequest,
+    check_accepted,
+    new_attempt,
+    sha256_of,
+)
 from goldfold.kaggle.tracking import SubmissionContext, find_submission, update_open_attempts, wait_for_score
 
 EXIT_CODES = {"scored": 0, "refused": 2, "failed": 3, "error": 4, "pending": 5, "unknown": 6}
@@ -85,6 +92,8 @@ def _open_attempt(request: SubmissionRequest, context: SubmissionContext) -> Att
         if each.ref or each.state == "unknown"
     ]
     if not same:
+        if not before:
+            _refuse_listed(request, sha256, context)
         return None
     last = same[-1]
     if last.tag in open_ones:
@@ -96,6 +105,26 @@ def _open_attempt(request: SubmissionRequest, context: SubmissionContext) -> Att
         f"the same bytes as {request.path.name} were sent at {last.began} as {last.run}, {ended} (ref {last.ref}): "
         "use AGAIN=1 to send them again",
     )
+
+
+def _refuse_listed(request: SubmissionRequest, sha256: str, context: SubmissionContext) -> None:
+    """Refuse bytes that the service lists already, where the ledger knows no attempt: it may have been lost.
+
+    Raises:
+        GoldfoldError: `already_submitted`.
+    """
+    try:
+        listed = context.call("submissions", slug=request.slug)["submissions"]
+    except (Lost, Refused):
+        return  # what follows asks the service again, and reports what is wrong
+    known = f"{FILE}{sha256[:HASH_DIGITS]} "
+    for each in listed:
+        if known in (each.get("description") or ""):
+            raise GoldfoldError(
+                "already_submitted",
+                f"'{request.slug}' lists the same bytes as {request.path.name} as submission {each.get('ref')}, which "
+                "the ledger does not know: use AGAIN=1 to send them again",
+            )
 
 
 def _send(request: SubmissionRequest, context: SubmissionContext) -> Attempt:

@@ -12,6 +12,10 @@ from goldfold.metrics.class_routing import routing_accuracy
 from goldfold.metrics.classification import accuracy, f1, log_loss, quadratic_kappa
 from goldfold.metrics.hash_codes import hash_map, hash_precision
 from goldfold.metrics.localization import aupro, pixel_auroc
+from goldfold.metrics.masks.mask_ap import mask_average_precision
+from goldfold.metrics.masks.overlap import mean_dice, mean_dice_per_image, mean_iou, mean_iou_per_image
+from goldfold.metrics.masks.panoptic import panoptic_quality
+from goldfold.metrics.masks.surfaces import boundary_f1, hausdorff_95, surface_dice
 from goldfold.metrics.multilabel import (
     hamming_loss,
     multilabel_f1,
@@ -44,6 +48,7 @@ __all__ = [
     "auroc",
     "auroc_class_mean",
     "average_precision",
+    "boundary_f1",
     "dice",
     "dsb2018_map",
     "f1",
@@ -53,6 +58,7 @@ __all__ = [
     "hamming_loss",
     "hash_map",
     "hash_precision",
+    "hausdorff_95",
     "hit_at",
     "instance_average_precision",
     "iou",
@@ -61,12 +67,18 @@ __all__ = [
     "map_at",
     "map_at_r",
     "map_trapezoid",
+    "mask_average_precision",
     "mean_average_precision",
+    "mean_dice",
+    "mean_dice_per_image",
+    "mean_iou",
+    "mean_iou_per_image",
     "multilabel_auroc",
     "multilabel_f1",
     "multilabel_precision",
     "multilabel_recall",
     "over_splits",
+    "panoptic_quality",
     "pixel_auroc",
     "precision_at",
     "pseudo_auroc",
@@ -78,6 +90,7 @@ __all__ = [
     "rmsle",
     "routing_accuracy",
     "subset_accuracy",
+    "surface_dice",
 ]
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from pandas import DataFrame
 
+PART = 1 << 24  # values that are looked at together
 ROUNDING = 1e-6  # a mean of float32 probabilities may lie this far outside [0, 1]
 
 
@@ -92,14 +93,21 @@ def check_predictions(predictions: np.ndarray, rows: DataFrame, *shapes: tuple[i
         raise GoldfoldError(
             "wrong_prediction_shape", f"predictions must be an array{wanted}, got {got}: check `Plan.predict`"
         )
-    if predictions.dtype.kind == "f" and not np.isfinite(predictions).all():
-        bad = int((~np.isfinite(predictions)).reshape(len(rows), -1).any(axis=1).sum())
+    bad = _rows_not_finite(predictions) if predictions.dtype.kind == "f" else 0
+    if bad:
         raise GoldfoldError(
             "predictions_not_finite",
             f"predictions must be finite, but {bad} of {len(rows)} hold NaN or infinity: lower the learning rate or "
             "check the inputs",
         )
     return predictions
+
+
+def _rows_not_finite(predictions: np.ndarray) -> int:
+    """Number of rows with NaN or infinity; looked at in parts, since predicted masks may fill the memory."""
+    step = max(1, PART * len(predictions) // max(1, predictions.size))
+    parts = (predictions[start : start + step] for start in range(0, len(predictions), step))
+    return sum(int((~np.isfinite(part)).reshape(len(part), -1).any(axis=1).sum()) for part in parts)
 
 
 def shape_of_rows(shape: Sequence[int]) -> str:

@@ -8,7 +8,7 @@ processes together.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -118,6 +118,15 @@ class InMemory:
         rows = torch.from_numpy(np.concatenate(positions)).to(self.tensors[0].device)
         size = len(positions[0])
         return zip(*(tensor.index_select(0, rows).split(size) for tensor in self.tensors), strict=True)
+
+
+def last_batch(batches: Iterable[Any]) -> Iterable[Any]:
+    """The last batch of an epoch alone, without loading those before it; nothing if it cannot be reached so."""
+    if isinstance(batches, InMemory):
+        return replace(batches, positions=batches.positions[-1:])
+    if isinstance(batches, FromDataset):
+        return replace(batches, batches=batches.batches[-1:])
+    return batches[-1:] if isinstance(batches, (list, tuple)) else ()
 
 
 def in_memory(

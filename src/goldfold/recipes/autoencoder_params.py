@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from goldfold.anomaly.autoencoders import Skips
 from goldfold.anomaly.synthetic_defects import Kind
 from goldfold.nn import schedules
-from goldfold.params import BackboneName, Epochs, Models, Needs, Not, Params, Pretrained, Role
+from goldfold.params import BackboneName, BatchSize, Epochs, LearningRate, Models, Needs, Not, Params, Pretrained, Role
 
 
 class AutoencoderParams(Params):
@@ -64,8 +64,8 @@ class AutoencoderParams(Params):
         (), description="models=per_class: classes that are routed by color statistics instead of a mean image"
     )
     epochs: Epochs = Field(30, ge=1, description="number of training epochs")
-    batch_size: int = Field(16, ge=2, description="images per batch")
-    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
+    batch_size: BatchSize = Field(16, ge=2, description="images per batch")
+    learning_rate: LearningRate = Field(1e-3, gt=0, description="peak learning rate of AdamW")
     weight_decay: float = Field(0.0, ge=0, description="weight decay of AdamW")
     schedule: schedules.Name = Field("cosine", description="learning-rate schedule, after a warmup of 5 % of the steps")
 

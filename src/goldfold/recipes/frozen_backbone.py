@@ -15,7 +15,18 @@ from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.images.views import VIEWS, View, ViewSet
 from goldfold.nn import backbones, batches, feature_cache, mixup, schedules
-from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, Role, with_defaults
+from goldfold.params import (
+    BackboneName,
+    BatchSize,
+    Epochs,
+    LearningRate,
+    Needs,
+    Not,
+    Params,
+    Pretrained,
+    Role,
+    with_defaults,
+)
 from goldfold.recipes.targets import Targets, create
 
 if TYPE_CHECKING:
@@ -46,8 +57,8 @@ class FrozenBackboneParams(Params):
         description="mix each sample with another one of its batch, by a share from Beta(mixup, mixup); 0: none",
     )
     epochs: Epochs = Field(20, ge=1, description="number of training epochs")
-    batch_size: int = Field(64, ge=1, description="samples per batch")
-    learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
+    batch_size: BatchSize = Field(64, ge=1, description="samples per batch")
+    learning_rate: LearningRate = Field(1e-3, gt=0, description="peak learning rate of AdamW")
     weight_decay: float = Field(1e-2, ge=0, description="weight decay of AdamW")
     schedule: schedules.Name = Field("cosine", description="learning-rate schedule")
     warmup: Annotated[float, Needs(schedule=Not("constant"))] = Field(

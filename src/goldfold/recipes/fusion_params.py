@@ -7,7 +7,18 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from goldfold.nn import hash_fusion, schedules, text_towers
-from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, TextColumn, Towers
+from goldfold.params import (
+    BackboneName,
+    BatchSize,
+    Epochs,
+    LearningRate,
+    Needs,
+    Not,
+    Params,
+    Pretrained,
+    TextColumn,
+    Towers,
+)
 from goldfold.retrieval.hashing.codes import Vote
 
 HASHED = ("hash_bce", "full", "no_decompose")  # models with a hash layer
@@ -75,8 +86,8 @@ class FusionParams(Params):
         0.07, gt=0, description="temperature of the softmax of similarities"
     )
     epochs: Epochs = Field(20, ge=1, description="number of training epochs")
-    batch_size: int = Field(32, ge=1, description="samples per batch")
-    learning_rate: float = Field(2e-4, gt=0, description="peak learning rate of AdamW")
+    batch_size: BatchSize = Field(32, ge=1, description="samples per batch")
+    learning_rate: LearningRate = Field(2e-4, gt=0, description="peak learning rate of AdamW")
     weight_decay: float = Field(1e-2, ge=0, description="weight decay of AdamW")
     schedule: schedules.Name = Field("cosine", description="learning-rate schedule")
     warmup: Annotated[float, Needs(schedule=Not("constant"))] = Field(

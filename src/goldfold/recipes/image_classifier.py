@@ -21,7 +21,9 @@ from goldfold.images.views import ViewSet, make_views
 from goldfold.nn import backbones, batches, mixup, schedules
 from goldfold.params import (
     BackboneName,
+    BatchSize,
     Epochs,
+    LearningRate,
     Needs,
     Not,
     Params,
@@ -57,8 +59,8 @@ class ImageClassifierParams(Params):
         description="mix each image with another one of its batch, by a share from Beta(mixup, mixup); 0: none",
     )
     epochs: Epochs = Field(10, ge=1, description="number of training epochs")
-    batch_size: int = Field(16, ge=1, description="images per batch")
-    learning_rate: float = Field(3e-4, gt=0, description="peak learning rate of AdamW")
+    batch_size: BatchSize = Field(16, ge=1, description="images per batch")
+    learning_rate: LearningRate = Field(3e-4, gt=0, description="peak learning rate of AdamW")
     head_factor: float = Field(
         3.0, gt=0, description="learning rate of the classifier layer, as a multiple of learning_rate"
     )

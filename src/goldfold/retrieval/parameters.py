@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from goldfold.errors import unknown
 from goldfold.nn import schedules
-from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, Role
+from goldfold.params import BackboneName, Epochs, Needs, Not, Params, Pretrained, Role, WholeBatch
 from goldfold.retrieval import losses as metric_losses
 from goldfold.retrieval.network import Embedding
 
@@ -49,7 +49,9 @@ class EmbedderParams(Params):
     flip: Annotated[bool, IN_VIEWS, Role.MIRRORS] = Field(True, description="views: whether to flip left-right")
     memory: float = Field(2.0, ge=0, description="GiB for pixels; larger sets are read from files every epoch")
     simsiam_epochs: Epochs = Field(20, ge=0, description="0: no SimSiam stage")
-    simsiam_batch_size: Annotated[int, IN_SIMSIAM] = Field(128, ge=2, description="images per batch, each in two views")
+    simsiam_batch_size: Annotated[WholeBatch, IN_SIMSIAM] = Field(
+        128, ge=2, description="images per batch, each in two views"
+    )
     simsiam_learning_rate: Annotated[float | None, IN_SIMSIAM] = Field(
         None, gt=0, description="default: 0.05 x batch size / 256"
     )
@@ -84,7 +86,7 @@ class EmbedderParams(Params):
     sigma: Annotated[float, Needs(kernel="gaussian")] = Field(
         0.05, gt=0, description="standard deviation of the Gaussian kernel, in squared distance"
     )
-    metric_batch_size: Annotated[int, IN_METRIC] = Field(
+    metric_batch_size: Annotated[WholeBatch, IN_METRIC] = Field(
         64, ge=2, description="embeddings per batch; with labels=views half as many images"
     )
     metric_optimizer: Annotated[Literal["adamw", "sgd"], IN_METRIC] = Field(

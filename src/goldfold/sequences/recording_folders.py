@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from goldfold.errors import GoldfoldError, unknown
 from goldfold.images import names as image_names
+from goldfold.io import yaml_text
 from goldfold.params import Params
 from goldfold.sequences import recordings, ultrasound
 
@@ -40,7 +41,7 @@ def read_layout(folder: Path) -> Layout:
     if not path.exists():
         return Layout()
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        values = yaml_text.load(path.read_text(encoding="utf-8")) or {}
         if not isinstance(values, dict):
             raise GoldfoldError(
                 "layout_invalid", f"{path} must hold lines such as 'variable: frames', not {values!r}: rewrite it"

@@ -59,7 +59,7 @@ class RankedLists:
         """Check the lists, for `Submission.checks`. Shorter lists are errors too, since they can only score lower."""
         known, length = set(test["id"].astype(str)), self._list_length(len(test))
         pairs = zip(ids.astype(str), values.astype(str), strict=True)
-        faults = [_fault(text.split(), own, known, length) for own, text in pairs]
+        faults = [_fault(_listed(text), own, known, length) for own, text in pairs]
         wrong = np.array([fault is not None for fault in faults])
         if not wrong.any():
             return None
@@ -136,7 +136,7 @@ class RankedLists:
         if not (total := int(relevant.sum())):
             return np.nan
         depth = self.depth or total
-        listed = np.array([columns[id_] for id_ in dict.fromkeys(ranked.split()) if id_ in columns], np.int64)
+        listed = np.array([columns[id_] for id_ in dict.fromkeys(_listed(ranked)) if id_ in columns], np.int64)
         found = relevant[listed[counted[listed]]][:depth]
         precision = np.cumsum(found) / np.arange(1, len(found) + 1)
         return precision[found].sum() / min(depth, total)
@@ -180,9 +180,14 @@ def _best_first(pairs: Pairs, others: Sequence[np.ndarray]) -> list[np.ndarray]:
     return [positions[np.argsort(last, kind="stable")] for positions, last in zip(others, irrelevant, strict=True)]
 
 
+def _listed(text: str) -> list[str]:
+    """The ids between plain spaces; other white space is part of an id, which is then unknown."""
+    return [each for each in text.split(" ") if each]
+
+
 def _fault(listed: list[str], own: str, known: set[str], length: int) -> str | None:
     if unknown := [id_ for id_ in listed if id_ not in known]:
-        return f"'{unknown[0]}' is not a test id"
+        return f"{unknown[0]!r} is not a test id"
     if own in listed:
         return "it lists the query itself"
     if len(set(listed)) < len(listed):

@@ -7,6 +7,8 @@ spell them; frames are as `writing.read` returns them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +18,7 @@ from goldfold.data.csv_tables import written
 from goldfold.errors import GoldfoldError
 from goldfold.submission.checks import wrong_rows
 
+PLAIN = (str, bytes, bool, int, float, np.generic, date, Decimal)
 NUMBER = r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*"
 
 if TYPE_CHECKING:
@@ -31,6 +34,26 @@ def key_columns(sample: DataFrame, submission: Submission) -> list[str]:
         return list(submission.keys) or columns[:1]
     leading = (columns[:count] for count in range(1, len(columns)))
     return next((some for some in leading if not sample.duplicated(some).any()), columns[:1])
+
+
+def check_frame(frame: object) -> None:
+    """Check for a DataFrame of numbers and text; raises `submission_not_a_frame` or `submission_value_not_plain`."""
+    if not isinstance(frame, pd.DataFrame):
+        what = type(frame).__name__
+        raise invalid("submission_not_a_frame", f"`write` must return a DataFrame, and it returned {what}")
+    for number, column in enumerate(frame.columns):
+        values = frame.iloc[:, number]
+        odd = next((each for each in values if not _is_plain(each)), None) if values.dtype == object else None
+        if odd is not None:
+            raise invalid(
+                "submission_value_not_plain",
+                f"column '{column}' must have numbers or text, and it has a {type(odd).__name__} (convert a tensor "
+                "with .item() or .tolist())",
+            )
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or value is pd.NA or isinstance(value, PLAIN)
 
 
 def check_columns(found: Sequence[str], wanted: Sequence[str]) -> None:
@@ -68,6 +91,27 @@ def check_keys(frame: DataFrame, sample: DataFrame, keys: Sequence[str], many: b
     if not _same(ids, wanted, many):
         _refuse_other_keys(ids, wanted, many)
     return ids
+
+
+def check_empty_rows(values: DataFrame, names: Series) -> None:
+    """Check that a row without any value is the only row of its key: beside others it contradicts them.
+
+    values: the columns that are no keys. names: the key of each row.
+
+    Raises:
+        GoldfoldError: `submission_value_invalid`.
+    """
+    empty = np.logical_and.reduce([_blank(values[column]) for column in values.columns])
+    wrong = empty & names.duplicated(keep=False).to_numpy(bool) if empty.any() else empty
+    if wrong.any():
+        rule = "an id with several rows must have no empty row, which would say that there is nothing"
+        raise invalid("submission_value_invalid", f"{rule}; {wrong_rows(wrong, names)}")
+
+
+def _blank(values: Series) -> np.ndarray:
+    """Return which values are missing or spaces alone, (n,) bool."""
+    missing = is_missing(values).to_numpy(bool)
+    return missing | (values.astype(str).str.strip(" ") == "").to_numpy(bool) if _kind(values) == "text" else missing
 
 
 def _names(rows: DataFrame, keys: Sequence[str]) -> Series:

@@ -17,7 +17,7 @@ import pandas as pd
 from goldfold.data import csv_tables
 from goldfold.errors import GoldfoldError
 from goldfold.io.files import read_json, write_bytes, write_json
-from goldfold.submission import sample_checks
+from goldfold.submission import mask_runs, sample_checks
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -36,6 +36,7 @@ def check(frame: DataFrame, sample: DataFrame, test: DataFrame, submission: Subm
     Raises:
         GoldfoldError: the first broken rule, with a code that starts with `submission_`.
     """
+    sample_checks.check_frame(frame)
     sample_checks.check_columns(list(frame.columns), list(sample.columns))
     check_read(read_back(frame, sample), sample, test, submission)
 
@@ -71,11 +72,16 @@ def check_read(frame: DataFrame, sample: DataFrame, test: DataFrame, submission:
     sample_checks.check_columns(list(frame.columns), list(sample.columns))
     keys = sample_checks.key_columns(sample, submission)
     names = sample_checks.check_keys(frame, sample, keys, submission.many_per_id)
+    if submission.many_per_id:
+        sample_checks.check_empty_rows(frame[list(sample.columns.drop(keys))], names)
     ids = frame[sample.columns[0]]
     for column in sample.columns.drop(keys):
         own, may_be_empty = submission.checks.get(column), column in submission.may_be_empty
         sample_checks.check_values(frame[column], sample[column], names, own=own is not None, may_be_empty=may_be_empty)
-        complaint = own and own(frame[column], ids, test)
+        complaint = own and (
+            mask_runs.other_dialect(own, sample[column], sample[sample.columns[0]], test)
+            or own(frame[column], ids, test)
+        )
         if complaint:
             raise sample_checks.invalid("submission_value_invalid", f"column '{column}' {complaint}")
 
@@ -88,22 +94,30 @@ def write(frame: DataFrame, path: Path, provenance: Mapping[str, Any]) -> None:
     beside = path.with_name(f"{path.name}.json")
     data = _encode(frame)
     beside.unlink(missing_ok=True)  # it describes the file that is replaced next
-    write_bytes(path, data)
+    write_bytes(path, data, durable=True)
     write_json(beside, {**provenance, "sha256": hashlib.sha256(data).hexdigest(), "rows": len(frame)})
 
 
-def check_unchanged(path: Path) -> None:
-    """Check that `path` is still the file that its run wrote; otherwise its score would not be the run's.
+def check_unchanged(path: Path, run: str) -> None:
+    """Check that `path` is still the file that `run` wrote; otherwise its score would not be the run's.
 
     Raises:
-        GoldfoldError: `submission_changed`.
+        GoldfoldError: `submission_changed`; `submission_without_provenance`, the JSON beside it is gone.
     """
     beside = path.with_name(f"{path.name}.json")
-    if not (path.exists() and beside.exists()):
+    if not path.exists():
         return
-    if hashlib.sha256(path.read_bytes()).hexdigest() != read_json(beside)["sha256"]:
+    if not beside.exists():
         raise GoldfoldError(
-            "submission_changed", f"{path} was changed since its run wrote it: restore it, or train the run again"
+            "submission_without_provenance",
+            f"{beside} is gone, so nobody can tell whether {path.name} is the file of run '{run}': restore it, or "
+            "train the run again",
+        )
+    known = read_json(beside, dict)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != known.get("sha256") or known.get("run", run) != run:
+        raise GoldfoldError(
+            "submission_changed",
+            f"{path} is not what run '{run}' wrote, or was changed since: restore it, or train the run again",
         )
 
 

@@ -12,9 +12,11 @@ import io
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import nn
@@ -22,6 +24,7 @@ from torch import nn
 from goldfold.errors import GoldfoldError
 from goldfold.io.files import read_json, write_bytes, write_json
 
+SUFFIXES = (".training.pt", ".safetensors")  # of the files beside the JSON
 STATES_KEPT = 2  # if the newest state is damaged, one epoch is lost and not the fold
 
 
@@ -81,19 +84,33 @@ def prune(folder: Path, keep: Iterable[Path] | None) -> None:
 
 def _order(state: Path) -> list[int]:
     facts = state.with_name(state.name.replace(".training.pt", ".json"))
-    return read_json(facts)["order"] if facts.exists() else []  # without its JSON it was never finished
+    found = _read(facts)
+    return list(found.order) if found else []  # without its JSON it was never finished
 
 
 def _remove(checkpoint: Checkpoint) -> None:
-    for suffix in (".json", ".training.pt", ".safetensors"):
+    for suffix in (".json", *SUFFIXES):
         checkpoint.path.with_suffix(suffix).unlink(missing_ok=True)
 
 
 def list_checkpoints(folder: Path) -> list[Checkpoint]:
-    """List all checkpoints in a folder, oldest first."""
-    facts = [(path, read_json(path)) for path in sorted(folder.glob("*.json"))]
-    found = [Checkpoint(path, tuple(fact["order"]), fact["row"], fact["files"]) for path, fact in facts]
+    """List all checkpoints in a folder, oldest first; those whose JSON is damaged are left out."""
+    found = filter(None, map(_read, sorted(folder.glob("*.json"))))
     return sorted(found, key=lambda checkpoint: checkpoint.order)
+
+
+def _read(path: Path) -> Checkpoint | None:
+    """Read the JSON of a checkpoint; None if it is missing or damaged, as by a crash of the machine."""
+    try:
+        facts = read_json(path, dict)
+        stage, epoch = facts["order"]
+        files = {f"{path.stem}{suffix}": facts["files"][f"{path.stem}{suffix}"] for suffix in SUFFIXES}
+        whole = isinstance(facts["row"]["epoch"], int) and all(
+            {"bytes", "sha256"} <= set(each) for each in files.values()
+        )
+        return Checkpoint(path, (int(stage), int(epoch)), facts["row"], files) if whole else None
+    except (GoldfoldError, LookupError, TypeError, ValueError):
+        return None
 
 
 def load_latest(folder: Path) -> tuple[Checkpoint, dict[str, Any]] | None:
@@ -103,12 +120,17 @@ def load_latest(folder: Path) -> tuple[Checkpoint, dict[str, Any]] | None:
     """
     for checkpoint in reversed(list_checkpoints(folder)):
         try:
-            _verified_bytes(checkpoint, ".safetensors")
+            load_safetensors(_verified_bytes(checkpoint, ".safetensors"))
             data = _verified_bytes(checkpoint, ".training.pt")
-        except GoldfoldError:
-            continue
-        return checkpoint, torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+            return checkpoint, torch.load(io.BytesIO(data), weights_only=True, map_location="cpu")
+        except (GoldfoldError, SafetensorError, UnpicklingError, RuntimeError, EOFError):
+            continue  # bytes with a hash of their own may still be no weights, or code that must not be run
     return None
+
+
+def verify(checkpoint: Checkpoint) -> None:
+    """Check that the weights of a checkpoint are those that were saved; raises as `load_weights`."""
+    _verified_weights(checkpoint)
 
 
 def load_weights(checkpoint: Checkpoint, model: nn.Module) -> None:
@@ -117,7 +139,7 @@ def load_weights(checkpoint: Checkpoint, model: nn.Module) -> None:
     Raises:
         GoldfoldError: the file is missing or damaged, or the weights do not fit the model.
     """
-    weights = load_safetensors(_verified_bytes(checkpoint, ".safetensors"))
+    weights = _verified_weights(checkpoint)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -125,6 +147,17 @@ def load_weights(checkpoint: Checkpoint, model: nn.Module) -> None:
             "weights_do_not_fit",
             f"{checkpoint.path.stem} holds the weights of another model ({str(error).splitlines()[1].strip()}): load "
             "it with the run's own configuration",
+        ) from error
+
+
+def _verified_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    try:
+        return load_safetensors(_verified_bytes(checkpoint, ".safetensors"))
+    except SafetensorError as error:
+        raise GoldfoldError(
+            "checkpoint_damaged",
+            f"{checkpoint.path.with_suffix('.safetensors')} holds no weights ({error}): remove "
+            f"{checkpoint.path.parent} and run the same command again to train them, or choose another epoch",
         ) from error
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from goldfold.data.image_checks import are_images
 from goldfold.experiment.fits import Experiment, fold_numbers
 from goldfold.experiment.setup import Prepared
 from goldfold.optional_parts import LabelColumns
 from goldfold.params import Role, values
+from goldfold.sequences import windows
 from goldfold.trust import audits
-from goldfold.trust.audits import Check, Finding, made, not_made
+from goldfold.trust.audits import Check, Finding, made, mask_sizes, not_made
+from goldfold.trust.audits.windows import sample_of
 from goldfold.trust.table_audits import of_tables
 from goldfold.trust.thumbnails import thumbnails
 
@@ -20,10 +25,13 @@ def of_data(found: Prepared, most_read: int = READ_IN_TRAINING) -> list[Check]:
     experiment = found.experiment
     checks = [_rules(experiment), *_folds(found), *_labels(experiment), *_inputs(found)]
     checks += of_tables(experiment.competition, experiment.tables, experiment.folds, found.contents[0])
+    shape = mask_sizes.predicted(experiment.recipe, experiment.params, experiment.runtime.classes)
     stale = audits.stale_data(found.name, found.workspace.changed_inputs(found.name))
     return [
         *checks,
         _near_duplicate_images(found, most_read),
+        _overlapping_windows(experiment),
+        mask_sizes.ceiling(experiment.tables.train, shape),
         made("raw files and data.py against the prepared rows", ["stale_data"], stale),
         not_made("rows whose label came from a model", [], "nothing in the tables says which labels are predicted"),
     ]
@@ -109,9 +117,9 @@ def _inputs(found: Prepared) -> list[Check]:
     else:
         checks.append(not_made(what, codes, "the recipe reads no texts"))
     image_codes = ["broken_images", "dark_sixteen_bit", "animated_images"]
-    mask_codes = ["empty_masks", "mask_orientation_unclear"]
+    mask_codes = ["empty_masks", "mask_orientation_unclear", "lossy_masks", "single_valued_masks", "many_valued_masks"]
     if found.images is None:
-        why = "the tables have no `path`"
+        why = "the tables have no images"
         return [*checks, not_made("images, decoded", image_codes, why), not_made("masks, decoded", mask_codes, why)]
     on_broken, targets = experiment.protocol.on_broken, experiment.competition.targets
     every = audits.images_and_masks(found.images, data.train, targets, on_broken)
@@ -127,7 +135,7 @@ def _near_duplicate_images(found: Prepared, most_read: int) -> Check:
     experiment, codes = found.experiment, ["near_duplicate_images"]
     train, what = experiment.tables.train, "near-duplicate images on both sides of a fold"
     if found.images is None:
-        return not_made(what, codes, "the tables have no `path`")
+        return not_made(what, codes, "the tables have no images")
     kept = found.workspace.cache / "thumbnails" / f"{found.name}.npz"
     contents = found.contents[0].tolist()
     images, positions = thumbnails(
@@ -146,3 +154,19 @@ def _near_duplicate_images(found: Prepared, most_read: int) -> Check:
         )
     findings = audits.near_duplicate_images(images, positions, experiment.folds, train["id"], found.contents[0])
     return made(what, codes, findings)
+
+
+def _overlapping_windows(experiment: Experiment) -> Check:
+    """Read the windows of the train table, of many a sample."""
+    what, codes = "frames of one recording on both sides of a fold", ["overlapping_windows"]
+    train = experiment.tables.train
+    if "path" not in train or are_images(train):
+        return not_made(what, codes, "the tables have no windows (.npz) in `path`")
+    if len(train) > MOST_COMPARED:
+        what += f", {MOST_COMPARED:,} of {len(train):,} windows in a sample"
+    compared = sample_of(len(train), MOST_COMPARED)
+    features = [np.empty((0, 1))] * len(train)
+    for place in compared:
+        window = windows.read(train["path"].iloc[place])
+        features[place] = window.features[window.valid]
+    return made(what, codes, audits.overlapping_windows(features, experiment.folds, train["id"]))

@@ -12,6 +12,7 @@ from goldfold.competition import Competition
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
 from goldfold.experiment import run_folders as runs
+from goldfold.experiment.identity import intact
 from goldfold.experiment.run_folders import BLEND, run_name
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json
@@ -180,7 +181,7 @@ def _fitting(workspace: Workspace, trained: Path, weights: bool | None) -> Path 
         return sum(own.get(key) != value for key, value in _config(trained).items())
 
     beside = [each for each in runs.list_runs(workspace.runs)[::-1] if each.parent == trained.parent]
-    finished = [each for each in beside if (each / runs.FINISHED).exists()]
+    finished = [each for each in beside if (each / runs.FINISHED).exists() and not intact.fault(each)]
     found = [each for each in finished if _serves(workspace, each, trained, weights) and _comparable(trained, each)]
     return min(found, key=unlike, default=None)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.cross_validation import fold_scores
+from goldfold.experiment.failures import of_machine
 from goldfold.experiment.fits import CHECKPOINTS, Experiment, Fit, FitObserver, fit
 from goldfold.io.progress import EpochProgress
 from goldfold.tuning import pruning
@@ -50,7 +51,11 @@ def run_trial(experiment: Experiment, folder: Path, trial: TrialRecord, context:
     """Fit the folds of a trial in `folder`, resuming an earlier attempt, and return the trial's final record.
 
     The value of a complete trial is the mean over folds of the mean over seeds, as `score` prints it for a run. If
-    training fails (a loss that is not finite, no memory), the trial ends as failed with the message as reason.
+    training fails (a loss that is not finite), the trial ends as failed with the message as reason.
+
+    Raises:
+        GoldfoldError, OSError, MemoryError: the machine failed (`failures.of_machine`), which says nothing of the
+            parameters; the trial is not ended, so that another command or worker resumes it.
     """
     trial = replace(trial, state="running", folds={}, fits=0.0)
     try:
@@ -61,8 +66,10 @@ def run_trial(experiment: Experiment, folder: Path, trial: TrialRecord, context:
                 _judge(experiment, trial, context)
     except _Pruned as pruned:
         return pruned.trial
-    except (GoldfoldError, MemoryError) as error:
-        return replace(trial, state="failed", reason=str(error) or "memory ran out")
+    except GoldfoldError as error:
+        if of_machine(error):
+            raise
+        return replace(trial, state="failed", reason=str(error))
     return replace(trial, state="complete", value=float(np.mean([trial.folds[fold] for fold in sorted(trial.folds)])))
 
 

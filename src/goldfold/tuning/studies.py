@@ -15,6 +15,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from goldfold.errors import GoldfoldError
 from goldfold.experiment.identity.fingerprint import code_hash
 from goldfold.io.files import read_json, write_json
 from goldfold.io.seeding import derive
@@ -26,6 +27,7 @@ from goldfold.tuning.workers import BEAT, Worker
 
 ATTEMPTS = 3  # of workers that died without finishing one more fold, before a trial fails
 TRIAL = "trial.json"
+KEPT = {"number", "state", "params", "value", "folds", "curves", "fits", "reason", "worker", "code"}  # its keys
 STATES: dict[TrialState, State] = {
     TrialState.RUNNING: "running",
     TrialState.COMPLETE: "complete",
@@ -93,6 +95,11 @@ class Study:
         """Store the result of a trial."""
         self._tell(claim.trial, record)
         self.study.tell(claim.trial, record.value, ENDS[record.state], skip_if_finished=True)
+
+    def release(self, claim: Claim) -> None:
+        """Leave a trial open whose machine failed: the next worker resumes it, and it is no failed attempt."""
+        with suppress(*UNREACHABLE):
+            claim.trial.set_user_attr("attempts", 0)
 
     def keep(self, record: TrialRecord, code: str) -> None:
         """Write the record of a trial beside its fits; code: hash of the code that made them."""
@@ -198,11 +205,20 @@ def _key(params: Mapping[str, Any]) -> str:
 def _add_lost_trials(found: Study) -> None:
     """Add finished trials of the same code that the storage does not know, because it was lost or did not answer."""
     known, code = {_key(record.params) for record in found.records()}, code_hash(found.basis.code)
-    kept = [read_json(path) for path in found.folder.glob(f"trials/*/{TRIAL}")]
-    kept = [each for each in kept if each["code"] == code]
+    kept = [kept_record(path) for path in found.folder.glob(f"trials/*/{TRIAL}")]
+    kept = [each for each in kept if each.get("code") == code]
     for each in sorted(kept, key=lambda each: each["number"]):
         if each["state"] in ENDS and _key(each["params"]) not in known:
             found.study.add_trial(_frozen(found, each))
+
+
+def kept_record(path: Path) -> dict[str, Any]:
+    """A record that `Study.keep` wrote; empty if it is damaged, so that its trial is run again."""
+    with suppress(GoldfoldError):
+        found = read_json(path, dict)
+        if found.keys() >= KEPT and isinstance(found["params"], dict) and isinstance(found["folds"], list):
+            return found
+    return {}
 
 
 def _frozen(found: Study, kept: Mapping[str, Any]) -> FrozenTrial:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import random
 import shutil
@@ -18,11 +19,11 @@ from filelock import FileLock
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
+from goldfold.experiment.failures import of_memory
 from goldfold.experiment.fits import Experiment, fold_numbers
 from goldfold.experiment.setup import CODE_CHANGED, Prepared, accepting, prepare_experiment
 from goldfold.experiment.workspace import Workspace
 from goldfold.io import memory
-from goldfold.io.files import read_json
 from goldfold.io.progress import Observer
 from goldfold.io.seeding import derive
 from goldfold.params import unused
@@ -123,7 +124,8 @@ def work(asked: Asked) -> int:
     """Run trials until the study has as many as asked for, or time is up; returns how many were run.
 
     Raises:
-        GoldfoldError: trial 0 (the config itself) fails, five trials in a row fail, or the storage does not answer.
+        GoldfoldError: trial 0 (the config itself) fails, five trials in a row fail, the machine fails, or the storage
+            does not answer.
     """
     memory.keep_freed_memory()
     found, study = opened(asked)
@@ -178,12 +180,36 @@ def _carried_out(found: Prepared, study: Study, claim: Claim, asked: Asked) -> T
             except GoldfoldError as error:
                 ended = replace(known, state="failed", reason=str(error))
             else:
-                ended = objective.run_trial(experiment, folder, known, _surroundings(study, claim, asked, code))
+                ended = _run(experiment, folder, study, claim, _surroundings(study, claim, asked, code))
         study.keep(ended, code)
         with study.storage.reached(str(asked.folder)):
             study.end(claim, ended)
         objective.remove_weights(folder)
     return ended
+
+
+def _run(
+    experiment: Experiment, folder: Path, study: Study, claim: Claim, context: objective.TrialContext
+) -> TrialRecord:
+    """Run a trial; where memory runs out it is tried again, from its checkpoints, and fails after `ATTEMPTS`.
+
+    Raises:
+        GoldfoldError, OSError, MemoryError: the machine failed, or memory ran out for the config itself; the trial
+            stays open for the next worker or command.
+    """
+    for attempt in range(1, studies.ATTEMPTS + 1):
+        try:
+            return objective.run_trial(experiment, folder, claim.known, context)
+        except (GoldfoldError, OSError, MemoryError) as error:
+            last = attempt == studies.ATTEMPTS
+            if not of_memory(error) or (last and claim.known.number == 0):
+                study.release(claim)
+                raise
+            if last:
+                told = f"memory ran out {attempt} times, which may be this machine's: {str(error) or 'no details'}"
+                return replace(claim.known, state="failed", reason=told)
+            gc.collect()
+    raise AssertionError("the last attempt returns or raises")
 
 
 def _surroundings(study: Study, claim: Claim, asked: Asked, code: str) -> objective.TrialContext:
@@ -203,8 +229,8 @@ def _surroundings(study: Study, claim: Claim, asked: Asked, code: str) -> object
 
 
 def _drop_other_code(folder: Path, code: str) -> None:
-    """Remove fits that were made with other code."""
-    if (folder / studies.TRIAL).exists() and read_json(folder / studies.TRIAL)["code"] != code:
+    """Remove fits that were made with other code; the record of which code may be damaged."""
+    if (folder / studies.TRIAL).exists() and studies.kept_record(folder / studies.TRIAL).get("code") != code:
         for fit in folder.glob("fold*-seed*"):
             shutil.rmtree(fit)
 

@@ -48,7 +48,7 @@ def blend(workspace: Workspace, names: Sequence[str], method: str | None = None)
     """
     if method not in (None, *METHODS):
         raise unknown("method to blend by", str(method), METHODS, code="unknown_method")
-    found = gathered(workspace, [runs.find_run(workspace.runs, name) for name in names])
+    found = gathered(workspace, [runs.open_run(workspace, name) for name in names])
     config = _config(found, method)
     with _started(workspace, found, config) as run:
         _carry_out(workspace, found, config, method, run)

@@ -72,7 +72,7 @@ def compare(workspace: Workspace, wanted: Sequence[str], accept: Sequence[str] =
         GoldfoldError: a run is unknown, unfinished or named twice; folds, protocols or the metric to rank by differ;
             or a finding is an error and not accepted, such as unequal training budgets.
     """
-    folders = [runs.find_run(workspace.runs, name) for name in wanted]
+    folders = [runs.open_run(workspace, name) for name in wanted]
     if len(set(folders)) < max(2, len(folders)):
         named = ", ".join(map(runs.run_name, folders))
         raise GoldfoldError(

@@ -15,6 +15,7 @@ from goldfold.experiment import label_thresholds
 from goldfold.experiment.cross_validation import Outcome, combine_fits
 from goldfold.experiment.failures import carried_out
 from goldfold.experiment.fits import Experiment, Fit
+from goldfold.experiment.identity import intact, manifest
 from goldfold.experiment.run_folders import BLEND, FINISHED, THRESHOLDS, run_name
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json, write_array, write_json, write_text
@@ -49,7 +50,7 @@ def conclude(
     """
     whole = whole or combine_fits(experiment, fits)
     _save(experiment, whole, run)
-    finished = [each for each in run.parent.iterdir() if each != run and (each / FINISHED).exists()]
+    finished = finished_beside(run)
     after = after_training(experiment, fits, whole, runs=len(finished) + 1)
     best = audits.made("the lead of the best of many runs", ["best_of_runs"], among_runs(run, finished))
     checks = [*checks, *of_run(experiment, fits, whole, after), best]
@@ -60,7 +61,14 @@ def conclude(
     if not any(finding.code == "rule_broken" for finding in findings):
         write_submission(experiment, whole.test, run, workspace.submission_path(run), {})
     draw(experiment, fits, whole, run)
+    manifest.write_manifest(run)
     write_record(workspace, run)
+
+
+def finished_beside(run: Path) -> list[Path]:
+    """The other finished runs of the competition that can be read."""
+    others = [each for each in run.parent.iterdir() if each != run and (each / FINISHED).exists()]
+    return [each for each in others if not intact.fault(each)]
 
 
 def among_runs(run: Path, others: Sequence[Path]) -> list[Finding]:
@@ -84,7 +92,7 @@ def add_findings(workspace: Workspace, run: Path, findings: Sequence[Finding]) -
         return
     places = {(finding.code, finding.where) for finding in findings}
     before = [each for each in read_json(run / "findings.json") if (each["code"], each["where"]) not in places]
-    write_json(run / "findings.json", before + [vars(finding) for finding in findings])
+    manifest.write_value(run, "findings.json", before + [vars(finding) for finding in findings])
     write_record(workspace, run)
 
 
@@ -93,7 +101,7 @@ def remove_findings(run: Path, code: str, where: str) -> None:
     before = read_json(run / "findings.json")
     kept = [each for each in before if (each["code"], each["where"]) != (code, where)]
     if kept != before:
-        write_json(run / "findings.json", kept)
+        manifest.write_value(run, "findings.json", kept)
 
 
 def write_record(workspace: Workspace, run: Path) -> None:
@@ -114,7 +122,7 @@ def write_record(workspace: Workspace, run: Path) -> None:
         not_checked=_by_reason(checks),
         submission=str(csv) if csv.exists() else None,
     )
-    write_text(run / FINISHED, text)
+    manifest.write(run, FINISHED, text.encode("utf-8"))
 
 
 def _by_reason(checks: Sequence[Mapping[str, Any]]) -> list[str]:

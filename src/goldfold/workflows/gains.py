@@ -12,10 +12,11 @@ from goldfold.ensemble.gains import PLAIN, gain_of_folds, gain_of_seeds, gain_of
 from goldfold.errors import unknown
 from goldfold.experiment import views_and_seeds
 from goldfold.experiment.fits import Experiment, Fit
+from goldfold.experiment.identity import manifest
 from goldfold.experiment.run_folders import run_name
 from goldfold.experiment.setup import rebuild
 from goldfold.experiment.workspace import Workspace
-from goldfold.io.files import read_json, write_bytes, write_json
+from goldfold.io.files import read_json
 from goldfold.report.ensemble import gains as report
 from goldfold.report.plotting import markdown
 from goldfold.submission import writing
@@ -97,10 +98,10 @@ def gains(
             "folds": None if "folds" in why_not else _gain_of_folds(workspace, experiment, run, fits),
             "not_measured": why_not,
         }
-    write_json(run / "gains.json", measured)
+    manifest.write_value(run, "gains.json", measured)
     picture = run / "gains.png" if any(measured[part] for part in ("views", "seeds", "folds")) else None
     if picture:
-        write_bytes(picture, report.gains(measured))
+        manifest.write(run, picture.name, report.gains(measured))
     add_findings(workspace, run, code_changed(found.code_changes, "gains.json"))
     return Gains(run=run_name(run), measured=measured, picture=picture)
 

@@ -17,12 +17,13 @@ def scaffold(workspace: Workspace, name: str) -> list[Path]:
     """Write the folder and the baseline config of a new competition; returns the files.
 
     Raises:
-        GoldfoldError: the name is no Python identifier, or is taken.
+        GoldfoldError: the name is no Python identifier that starts with a letter, or is taken.
     """
-    if not name.isidentifier() or keyword.iskeyword(name):
+    if not name.isidentifier() or keyword.iskeyword(name) or name.startswith("_"):
         raise GoldfoldError(
             "not_an_identifier",
-            f"a competition's folder is a Python identifier and '{name}' is none: try my_competition",
+            f"a competition's folder is a Python identifier that starts with a letter, and '{name}' is none: try "
+            "my_competition",
         )
     folder = workspace.root / "competitions" / name
     if folder.exists():

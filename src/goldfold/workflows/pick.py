@@ -26,7 +26,7 @@ def pick(workspace: Workspace, run: Path, epoch: int, *, device: str | None = No
     epoch: 1-based.
 
     Raises:
-        GoldfoldError: a fit kept no such epoch, or the run's code or data has changed since.
+        GoldfoldError: a fit kept no such epoch or its weights are damaged, or the run's code or data has changed since.
     """
     places = sorted(path.parent for path in run.glob(f"fold*-seed*/{CHECKPOINTS}"))
     if not places:
@@ -57,6 +57,9 @@ def _wanted(place: Path, epoch: int) -> list[checkpoints.Checkpoint]:
             "epoch_not_kept",
             f"{place.parent.name}/{place.name} kept no epoch {epoch}, only {numbers}: a run with DEBUG=1 keeps all",
         )
+    for checkpoint in known:
+        if checkpoint.row["epoch"] == epoch:
+            checkpoints.verify(checkpoint)
     newest = known[-checkpoints.STATES_KEPT :]
     return [*(checkpoint for checkpoint in known if checkpoint.row["epoch"] == epoch), *newest]
 

@@ -14,10 +14,11 @@ from filelock import FileLock
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import refits, views_and_seeds
 from goldfold.experiment.fits import Experiment, Fit
+from goldfold.experiment.identity import manifest
 from goldfold.experiment.run_folders import GRADE, REFIT, REFIT_FITS, run_name
 from goldfold.experiment.setup import rebuild
 from goldfold.experiment.workspace import Workspace
-from goldfold.io.files import read_json, write_array, write_json
+from goldfold.io.files import read_json, write_array
 from goldfold.report.plotting import markdown
 from goldfold.report.run import hidden_scores
 from goldfold.training.devices import choose_device
@@ -91,9 +92,11 @@ def refit(
         write_array(run / REFIT_FITS / "test.npy", predictions)
         path = workspace.refit_submission_path(run)
         if (run / GRADE).exists():  # the score of an earlier refit is no longer this one's
-            write_json(run / GRADE, {key: each for key, each in read_json(run / GRADE).items() if key != "refit"})
+            manifest.write_value(
+                run, GRADE, {key: each for key, each in read_json(run / GRADE).items() if key != "refit"}
+            )
         write_submission(experiment, predictions, run, path, {"refit": facts})
-        write_json(run / REFIT, facts)
+        manifest.write_value(run, REFIT, facts)
     write_record(workspace, run)
     found = [of_training(fit, f"refit seed {fit.seed}") for fit in made]
     add_findings(workspace, run, sum(found, code_changed(prepared.code_changes, "refit")))

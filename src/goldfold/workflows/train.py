@@ -21,12 +21,14 @@ from goldfold.experiment.workspace import Workspace
 from goldfold.io import memory
 from goldfold.io.files import read_json, write_json, write_text
 from goldfold.io.progress import Observer
+from goldfold.report.capacity import RECORD
 from goldfold.training.devices import choose_device, rank, under_torchrun
 from goldfold.training.distributed import from_first
 from goldfold.trust import audits
 from goldfold.trust.audits.code import code_changed
 from goldfold.trust.data_audits import of_data
 from goldfold.trust.run_audits import watching
+from goldfold.workflows.capacity.adopt import Choice, adopt
 from goldfold.workflows.conclude import conclude, submission_of
 from goldfold.workflows.cost import telling
 from goldfold.workflows.parallel_fits import fan_out
@@ -55,8 +57,15 @@ def train(
     config = configs.read_config(workspace.config_path(name, config_name), overrides, recipes)
     if rank() == 0:
         workspace.prepare(name)
-    found = prepare_experiment(workspace, name, accepting(config, accept), chosen, workers)
-    return carry_out(found, executor=executor)
+    config = accepting(config, accept)
+    choice = adopt(workspace, name, config, chosen) if config.automatic else None
+    found = prepare_experiment(workspace, name, choice.config if choice else config, chosen, workers)
+    return carry_out(found, _recording(choice), executor)
+
+
+def _recording(choice: Choice | None) -> Callable[[Path], None]:
+    """What writes into the run's folder how its batch size was found."""
+    return lambda folder: write_json(folder / RECORD, choice.record) if choice else None
 
 
 def carry_out(

@@ -9,6 +9,7 @@ import numpy as np
 
 from goldfold.errors import GoldfoldError
 from goldfold.io.formatting import digits
+from goldfold.report.masks.colors import color_legend
 from goldfold.report.plotting import canvas
 from goldfold.report.plotting.canvas import BOLD, HEADING, PAGE, TEXT, TITLE, Range, blank, hstack, text_line, vstack
 from goldfold.report.plotting.style import FOLDS, INK, MUTED
@@ -27,7 +28,7 @@ class Probes:
 
     ids, labels: captions of each image. images: (k, h, w, 3) float in [0, 1]. anomalous: whether each image shows a
     defect, used to group them; None if unknown. masks: the true defect of each image, bool (height, width) of any size,
-    which is outlined; None if unknown.
+    which is outlined; None if unknown. colors: name -> (red, green, blue), a legend of the pictures' colors.
     """
 
     ids: Sequence[str]
@@ -35,6 +36,7 @@ class Probes:
     images: np.ndarray
     anomalous: Sequence[bool] | None = None
     masks: Sequence[np.ndarray] | None = None
+    colors: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         known = (self.ids, self.labels, self.images, self.anomalous, self.masks)
@@ -115,8 +117,16 @@ def epoch_page(
     columns = _columns(probes)
     width = (PAGE - 2 * MARGIN - (len(columns) - 1) * GUTTER) // len(columns)
     body = hstack([_column(probes, epoch, ranges, column, width) for column in columns], gap=GUTTER)
-    page = vstack([_head(probes, epoch, ranges, chosen or {}), body], gap=BETWEEN)
+    page = vstack([_head(epoch, ranges, chosen or {}), *legends(probes), body], gap=BETWEEN)
     return canvas.png(framed(page, PAGE))
+
+
+def legends(probes: Probes) -> list[np.ndarray]:
+    """The legends of the pictures' colors and of outlined defects, if they have them."""
+    width = PAGE - 2 * MARGIN
+    colors = [color_legend(probes.colors, width)] if probes.colors else []
+    outlines = [text_line("blue outline: true defect", width, color=OUTLINE)] if probes.masks is not None else []
+    return colors + outlines
 
 
 def framed(part: np.ndarray, width: int) -> np.ndarray:
@@ -160,8 +170,8 @@ def _columns(probes: Probes) -> list[tuple[str, list[int]]]:
     return [(name, members[:half]), (name, members[half:])]
 
 
-def _head(probes: Probes, epoch: Epoch, ranges: Mapping[str, Range], chosen: Mapping[str, int]) -> np.ndarray:
-    """Title with alarms, the rules that select the epoch, its facts, and the legends of heatmaps and outlines."""
+def _head(epoch: Epoch, ranges: Mapping[str, Range], chosen: Mapping[str, int]) -> np.ndarray:
+    """Title with alarms, the rules that select the epoch, its facts, and the legend of the heatmaps."""
     width = PAGE - 2 * MARGIN
     title = text_line(epoch.title, width, size=TITLE, weight=BOLD)
     alarms = [canvas.pill(alarm, canvas.text_width(alarm, TEXT) + 12, ALARM) for alarm in epoch.alarms]
@@ -171,7 +181,7 @@ def _head(probes: Probes, epoch: Epoch, ranges: Mapping[str, Range], chosen: Map
         lines.append(text_line(f"selected by {', '.join(rules)}", width, color=CHOSEN, weight=BOLD))
     lines.append(canvas.wrapped_text([f"{name} {digits(value)}" for name, value in epoch.facts.items()], width))
     shown = {name: ranges[name] for name, values in epoch.pictures.items() if values.ndim == 3}
-    lines += [canvas.heat_legend(shown, striped([epoch])), outline_legend(probes)]
+    lines.append(canvas.heat_legend(shown, striped([epoch])))
     return vstack((line for line in lines if line.size), gap=3)
 
 
@@ -223,12 +233,6 @@ def label(probes: Probes, probe: int, group: str, max_width: int) -> np.ndarray:
 def outlined(probes: Probes, probe: int, part: np.ndarray) -> np.ndarray:
     """A tile of an image or of its outputs with the outline of the true defect, if masks are known."""
     return part if probes.masks is None else canvas.outlined(part, probes.masks[probe], OUTLINE)
-
-
-def outline_legend(probes: Probes) -> np.ndarray:
-    """What the outlines mean; empty without masks."""
-    text = "blue outline: true defect"
-    return text_line(text, PAGE // 2, color=OUTLINE) if probes.masks is not None else blank(0, 1)
 
 
 def score_texts(epoch: Epoch, probe: int) -> list[str]:

@@ -102,7 +102,7 @@ def _title(
     heats = {name: ranges[name] for name, values in shown[0].pictures.items() if values.ndim == 3}
     line = text_line(title, max_width, size=TITLE, weight=BOLD)
     legend = canvas.heat_legend(heats, atlas.striped(shown))
-    return vstack([line, canvas.wrapped_text(notes, max_width), legend, atlas.outline_legend(probes)], gap=3)
+    return vstack([line, canvas.wrapped_text(notes, max_width), legend, *atlas.legends(probes)], gap=3)
 
 
 def _lanes(flags: Mapping[int, str], width: int) -> np.ndarray:

@@ -13,6 +13,8 @@ from goldfold.competition import Competition
 from goldfold.experiment.saved_epochs import EpochOutput, epochs_by_rule
 from goldfold.io.files import write_bytes
 from goldfold.report.epochs import atlas, contact_sheet, curves, tables
+from goldfold.report.masks import colors
+from goldfold.report.masks import page as masks
 from goldfold.report.plotting import photographs
 from goldfold.report.plotting.row_labels import labels
 from goldfold.training.state import History
@@ -41,9 +43,14 @@ def draw(
     names = _names(history)
     table, scores = tables.numbered(history), list(history[-1]["scores"])
     write_bytes(folder / "by_epoch.png", curves.by_epoch(table, scores, chosen, chance, metric.name, names))
-    if "path" not in rows or not looks[0].pictures:
+    masked = "mask_path" in rows and masks.are_masks(looks[0].predictions)
+    if "path" not in rows or not (looks[0].pictures or masked):
         return
     probes, private = _probes(competition, rows), competition.private_images
+    if masked and not private:
+        classes = masks.class_names(competition, looks[0].predictions)
+        probes = replace(probes, colors=colors.named(looks[0].predictions, classes))
+        looks = [_with_masks(look, probes, rows) for look in looks]
     looks = [replace(look, pictures=photographs.shown(look.pictures, probes.ids, private=private)) for look in looks]
     shown = [_epoch(look, numbers[look.row["stage"], look.row["epoch"]], names) for look in looks]
     _draw_images(folder, probes, looks, shown, chosen)
@@ -69,13 +76,19 @@ def _probes(competition: Competition, rows: DataFrame) -> atlas.Probes:
     answers, ids = rows[targets[0]], [str(each) for each in rows["id"]]
     private = competition.private_images
     images = photographs.read_all(rows["path"].tolist(), ids, private=private, side=SIDE)
+    defects = answers.dtype.kind in "biuf" and answers.between(0, 1).all()
     return atlas.Probes(
         ids=ids,
         labels=labels(rows, targets[:1] if competition.metric.retrieval else targets),
         images=np.stack(images) / 255,
-        anomalous=(answers > 0).tolist() if answers.dtype.kind in "biuf" and answers.between(0, 1).all() else None,
-        masks=photographs.defects(rows, private=private),
+        anomalous=(answers > 0).tolist() if defects else None,
+        masks=photographs.defects(rows, private=private) if defects else None,
     )
+
+
+def _with_masks(look: EpochOutput, probes: atlas.Probes, rows: DataFrame) -> EpochOutput:
+    """The output of an epoch with pictures of its masks and of the truth."""
+    return replace(look, pictures={**look.pictures, **masks.pictures(probes.images, rows, look.predictions)})
 
 
 def _names(history: History) -> dict[int, str]:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from goldfold.errors import GoldfoldError
+from goldfold.experiment.identity import intact
 from goldfold.experiment.run_folders import FINISHED
 from goldfold.io.files import read_json
 from goldfold.io.formatting import count
 from goldfold.report.anomaly import heat_maps
+from goldfold.report.masks import page as masks
 from goldfold.report.page import markup, reliability, scale
 from goldfold.report.page.embedded import embedding
 from goldfold.report.page.layout import document
@@ -30,6 +31,7 @@ PLACES = {  # picture -> section in which it stands; others stand in "Pictures"
     heat_maps.FALSE_ALARMS: "Most wrong",
     heat_maps.TEST: "Most wrong",
     "most_wrong.png": "Most wrong",
+    masks.PICTURE: "Most wrong",
     "blend.png": "Blend",
     hash_curves.PICTURE: "Retrieval",
     **dict.fromkeys(retrieval.PICTURES, "Retrieval"),
@@ -115,10 +117,9 @@ def _earlier(run: Path, name: str, protocol: str, others: Sequence[Path]) -> tup
     found: dict[str, Any] = {}
     finished = [each for each in before if (each / FINISHED).exists()]
     for each in finished:
-        try:
-            summary = read_json(each / "metrics.json").get(name)
-        except GoldfoldError:
+        if intact.fault(each):
             continue
+        summary = read_json(each / "metrics.json").get(name)
         if summary and summary["protocol"] == protocol:
             found[each.name] = summary
     return found, len(finished) - len(found)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from goldfold.io.formatting import count, number, shortened, shortened_apart
 from goldfold.report.plotting.markdown import escaped, table
-from goldfold.report.plotting.style import INK, MUTED, WIDTH, figure, png, styled
+from goldfold.report.plotting.style import INK, WIDTH, figure, png, styled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,7 +138,7 @@ def _write_cells(axes: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
             column,
             row,
             f"{counts[row, column]:,}{share}",
-            color="white" if dark else INK if row != column else MUTED,
+            color="white" if dark else INK,
             fontsize=size,
             horizontalalignment="center",
             verticalalignment="center",

@@ -11,17 +11,20 @@ import numpy as np
 
 from goldfold.data import csv_tables
 from goldfold.data.fold_tables import folds_to_table
+from goldfold.data.image_checks import are_images
 from goldfold.experiment.cross_validation import Outcome
 from goldfold.experiment.fits import Experiment, Fit, fold_numbers
 from goldfold.experiment.label_thresholds import label_columns, probabilities_of
 from goldfold.experiment.run_folders import CALIBRATION, run_name
+from goldfold.experiment.scoring import metrics_for
 from goldfold.io.files import write_bytes, write_json, write_text
 from goldfold.metrics.inputs import class_indices
 from goldfold.optional_parts import ClassLabels, Retrieval
 from goldfold.report.anomaly import defect_kinds, heat_maps
+from goldfold.report.masks import page as masks
 from goldfold.report.retrieval import hash_curves, pictures
 from goldfold.report.retrieval import page as retrieval
-from goldfold.report.run import classes, confusion, figures, hard_examples, most_wrong
+from goldfold.report.run import classes, confusion, figures, hard_examples, mask_classes, most_wrong
 from goldfold.trust.calibration import are_probabilities, reliability
 
 
@@ -43,6 +46,7 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
     else:
         _draw_confusion(experiment, whole, run)
         _write_calibration(experiment, whole, run)
+    _write_mask_classes(experiment, whole, run)
     curves = hash_curves.table(experiment, fits)
     if len(curves):
         write_text(run / hash_curves.TABLE, csv_tables.to_text(curves))
@@ -52,22 +56,28 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
         examples = hard_examples.hardest(experiment, losses)
         write_text(run / hard_examples.TABLE, csv_tables.to_text(examples.drop(columns="row")))
         write_bytes(run / hard_examples.PICTURE, hard_examples.picture(experiment, losses, examples))
-    if heat_maps.has_maps(whole.oof) and "path" in train:
+    if heat_maps.has_maps(whole.oof) and are_images(train):
         _draw_anomalies(experiment, whole, run)
     if metric.retrieval:
         _draw_retrieval(experiment, whole, metric.retrieval, run)
-    elif "path" in train and metric.options.row_error:
+    elif are_images(train) and metric.options.row_error:
         rows = train.iloc[whole.rows].reset_index(drop=True)
+        errors = metric.options.row_error(rows, whole.oof)
+        folds = _folds(experiment, whole).tolist()
         wrong = most_wrong.most_wrong(
             rows,
             whole.oof,
-            metric.options.row_error(rows, whole.oof),
-            folds=_folds(experiment, whole).tolist(),
+            errors,
+            folds=folds,
             targets=labels or competition.targets,
             private_images=competition.private_images,
             classes=next(filter(None, (each.options.classes for each in (metric, *competition.also))), None),
         )
         write_bytes(run / "most_wrong.png", wrong)
+        if "mask_path" in rows and masks.are_masks(whole.oof):
+            names, private = masks.class_names(competition, whole.oof), competition.private_images
+            shown = masks.page(rows, whole.oof, errors, folds=folds, classes=names, private_images=private)
+            write_bytes(run / masks.PICTURE, shown)
 
 
 def _folds(experiment: Experiment, whole: Outcome) -> np.ndarray:
@@ -97,6 +107,15 @@ def _draw_classes(experiment: Experiment, whole: Outcome, labels: Sequence[str],
     scores = classes.per_class(rows, probabilities_of(whole.oof), labels, rows[group].to_numpy() if group else None)
     write_text(run / classes.CLASSES, csv_tables.to_text(scores))
     write_bytes(run / classes.PICTURE, classes.picture(scores))
+
+
+def _write_mask_classes(experiment: Experiment, whole: Outcome, run: Path) -> None:
+    """Write the scores of each class of masks, where metrics know such classes."""
+    rows, group = experiment.tables.train.iloc[whole.rows].reset_index(drop=True), experiment.competition.group
+    scored = metrics_for(experiment.competition, whole.oof)
+    scores = mask_classes.per_class(scored, rows, whole.oof, rows[group].to_numpy() if group else None)
+    if len(scores):
+        write_text(run / mask_classes.TABLE, csv_tables.to_text(scores))
 
 
 def _draw_confusion(experiment: Experiment, whole: Outcome, run: Path) -> None:

@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 
 from goldfold.data import csv_tables
+from goldfold.data.image_checks import are_images
 from goldfold.experiment.fits import Experiment, Fit, fit_folder
 from goldfold.io.formatting import number, shortened, shortened_apart
+from goldfold.optional_parts import LabelColumns
 from goldfold.report.plotting import photographs
 from goldfold.report.plotting.markdown import table
 from goldfold.report.plotting.style import FOLDS, INK, figure, png, styled
@@ -58,7 +60,7 @@ def hardest(experiment: Experiment, found: Sequence[np.ndarray]) -> DataFrame:
     columns = {
         "row": rows,
         "id": [ids[row] for row in rows],
-        "label": [_label(train.iloc[row], experiment.competition.targets) for row in rows],
+        "label": [_label(train.iloc[row], experiment) for row in rows],
         "loss": mean[rows],
         "fits": fits[rows],
         "listed": [sum(row in own for own in lists) for row in rows],
@@ -87,11 +89,12 @@ def _mean(fits: Sequence[np.ndarray]) -> np.ndarray:
     return np.where(known > 0, np.nansum(fits, axis=0, dtype=float) / np.maximum(known, 1), np.nan)
 
 
-def _label(row: Series, targets: Sequence[str]) -> str:
+def _label(row: Series, experiment: Experiment) -> str:
     """The label of a row, or the names of those that it has."""
-    if len(targets) == 1:
-        return str(row[targets[0]])
-    return ", ".join(target for target in targets if row[target]) or "no label"
+    labels = experiment.recipe.labels
+    if isinstance(labels, LabelColumns):
+        return ", ".join(column for column in labels.columns if row[column]) or "no label"
+    return str(row[labels.column if labels else experiment.competition.targets[0]])
 
 
 @styled()
@@ -123,9 +126,9 @@ def picture(experiment: Experiment, found: Sequence[np.ndarray], examples: DataF
 
 
 def _images(experiment: Experiment, shown: DataFrame) -> list[np.ndarray]:
-    """The images of the rows; none if rows have no `path`."""
+    """The images of the rows; none if their files are not images."""
     train = experiment.tables.train
-    if "path" not in train:
+    if not are_images(train):
         return []
     paths = train["path"].iloc[shown["row"]].tolist()
     private = experiment.competition.private_images

@@ -61,7 +61,7 @@ def most_wrong(
     for axes, name, fold, answer in zip(panels, names, np.asarray(folds)[worst], answers, strict=False):
         _caption(axes, f"{name}  fold {fold}", answer)
     outlines = []
-    if "mask_path" in shown and not private_images:
+    if "mask_path" in shown and predicted.ndim != 4 and not private_images:
         outlines.append("blue: ground truth")
         _draw_contours(panels, (mask > 0 for mask in map(masks.read, shown["mask_path"], shown["path"])), sizes, TRUE)
     if predicted.ndim == 3 and not private_images:

@@ -12,12 +12,23 @@ from goldfold.experiment import code_index
 from goldfold.experiment.run_folders import BLEND, CALIBRATION, GRADE, REFIT, REFIT_FITS, REPORT, THRESHOLDS
 from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
+from goldfold.report import capacity
 from goldfold.report.anomaly import defect_kinds, defect_sizes, heat_maps
 from goldfold.report.ensemble import blends
+from goldfold.report.masks import page as masks
 from goldfold.report.plotting.markdown import code, escaped, folded, table
 from goldfold.report.retrieval import hash_curves
 from goldfold.report.retrieval import page as retrieval
-from goldfold.report.run import classes, confusion, fits, hard_examples, hidden_scores, interval_text, parameter_groups
+from goldfold.report.run import (
+    classes,
+    confusion,
+    fits,
+    hard_examples,
+    hidden_scores,
+    interval_text,
+    mask_classes,
+    parameter_groups,
+)
 from goldfold.report.run.hidden_scores import HiddenScore
 from goldfold.training.hard_examples import FOLDER as HARD_EXAMPLES
 from goldfold.trust.experiment_log.remarks import REMARKS
@@ -35,6 +46,7 @@ PICTURES = {
     heat_maps.FALSE_ALARMS: "Normal images that score too high, with their anomaly maps",
     heat_maps.TEST: "Test images with the highest and the lowest scores, with their anomaly maps",
     "most_wrong.png": "Training images with the largest out-of-fold errors",
+    masks.PICTURE: "Masks of the worst, the median and the best images beside the truth",
     "blend.png": "Scores of the runs and of each blending method, differences to the best run, and weights",
     **retrieval.PICTURES,
 }
@@ -44,12 +56,14 @@ FILES = {
     "reproduce.json": "command, code, data, packages and machine",
     "config.json": "every config key with its value",
     "folds.csv": "validation fold of each id",
+    capacity.RECORD: "trials of batch sizes, the batch size chosen and why",
     "oof.npy": "out-of-fold predictions, in the order of oof_ids.csv",
     "oof_ids.csv": "ids of the rows of oof.npy",
     "test.npy": "test predictions, combined over all fits, in the order of test_ids.csv",
     "test_ids.csv": "ids of the rows of test.npy",
     "metrics.json": "fold scores, mean, sd, intervals and chance level of each metric",
     classes.CLASSES: "scores of each label on the pooled out-of-fold rows",
+    mask_classes.TABLE: "scores of each class of masks on the pooled out-of-fold images, with intervals",
     confusion.CONFUSION: "rows of each true class that are predicted as each class",
     defect_kinds.TABLE: "AUROC of each kind of defect, out of fold",
     CALIBRATION: "predicted probabilities and how often they were right, in ten bins",
@@ -94,12 +108,16 @@ def record(
         "Hidden labels and refit": hidden_scores.section(run),
         "Folds": fits.scores(trained, metrics, rows, config.get("select", "last")),
         "Metrics": _metrics(metrics),
-        "Classes": classes.section(run) or confusion.section(run) or defect_kinds.section(run),
+        "Classes": classes.section(run)
+        or mask_classes.section(run)
+        or confusion.section(run)
+        or defect_kinds.section(run),
         "Defect sizes": defect_sizes.section(trained),
         "Hard examples": hard_examples.section(run),
         "Retrieval": _retrieval(run, metrics),
         "Parameter groups": parameter_groups.section(trained),
         "Budget": "" if blended else fits.budget(trained, reproduce["hardware"]),
+        "Batch size": capacity.section(run),
         "Config": _config(config, defaults),
         "Pictures": _pictures(run),
         "How to reproduce": _reproduce(reproduce, config),

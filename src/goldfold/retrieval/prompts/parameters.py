@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from goldfold.images.augmentation import AugmentationName
 from goldfold.nn import schedules, text_towers
-from goldfold.params import BackboneName, Epochs, LabelColumn, Needs, Not, Params, Pretrained, Role, Towers
+from goldfold.params import BackboneName, Epochs, LabelColumn, Needs, Not, Params, Pretrained, Role, Towers, WholeBatch
 from goldfold.retrieval.prompts import templates as prompt_templates
 
 StageMode = Literal["prompt_only", "image_only", "prompt_then_image"]
@@ -66,7 +66,7 @@ class PromptedEmbedderParams(Params):
     prompt_epochs: Annotated[Epochs, Needs(stage_mode=Not("image_only"))] = Field(
         120, ge=0, description="epochs of the stage that learns prompts; 0: none"
     )
-    prompt_batch_size: Annotated[int, IN_PROMPTS] = Field(64, ge=2, description="images per batch")
+    prompt_batch_size: Annotated[WholeBatch, IN_PROMPTS] = Field(64, ge=2, description="images per batch")
     prompt_learning_rate: Annotated[float, LEARNS_PROMPTS] = Field(
         3.5e-4, gt=0, description="peak learning rate of the prompts"
     )
@@ -81,7 +81,7 @@ class PromptedEmbedderParams(Params):
     image_epochs: Annotated[Epochs, Needs(stage_mode=Not("prompt_only"))] = Field(
         60, ge=0, description="epochs of the stage that tunes the image tower; 0: none"
     )
-    image_batch_size: Annotated[int, IN_IMAGE] = Field(64, ge=2, description="images per batch")
+    image_batch_size: Annotated[WholeBatch, IN_IMAGE] = Field(64, ge=2, description="images per batch")
     sampler: Annotated[Literal["random", "m_per_class"], IN_IMAGE] = Field(
         "m_per_class", description="how batches of the image stage are drawn; m_per_class: P x K"
     )

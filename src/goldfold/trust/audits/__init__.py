@@ -57,6 +57,7 @@ from goldfold.trust.audits.scores import (
     worse_than_chance,
 )
 from goldfold.trust.audits.selection import best_of_runs
+from goldfold.trust.audits.windows import overlapping_windows
 
 __all__ = [
     "MOST_ROWS",
@@ -96,6 +97,7 @@ __all__ = [
     "order_tells_target",
     "orphan_parameters",
     "outside_model",
+    "overlapping_windows",
     "pooled_apart",
     "proxy_only",
     "refuse_errors",

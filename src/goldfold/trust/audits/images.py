@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from goldfold.trust.audits.findings import Finding, FindingKind, first_three
+from goldfold.trust.audits.masks.values import mask_values
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -56,7 +57,8 @@ EMPTY_MASKS = FindingKind(
     topic="Data and rules",
     levels=("warning", "note"),
     found="masks without a marked pixel",
-    seen="Warning if a target with the values 0 and 1 is 1, else a note. Masks mark no pixel.",
+    seen="Warning if a target with the values 0 and 1 is 1, or if all masks are empty, else a note. Masks mark no "
+    "pixel.",
     misleads="Pixel metrics count the whole image as background, and a segmenter learns that.",
     cure="Draw what the image shows, or correct its label.",
     example="5 masks of rows with defect = 1 mark no pixel, ids 'a', 'b', 'c' and 2 more: ...",
@@ -84,7 +86,8 @@ def images_and_masks(checked: Checked, train: DataFrame, targets: Sequence[str],
     every = [("train", checked.train), ("test", checked.test)]
     findings = [each for part, rows in every for each in broken_images(rows, part, on_broken)]
     findings += dark_sixteen_bit([rows["largest"] for _, rows in every]) + animated_images([rows for _, rows in every])
-    return findings + empty_masks(checked.train, train, targets) + masks_unclear(checked.train)
+    findings += empty_masks(checked.train, train, targets) + masks_unclear(checked.train)
+    return findings + mask_values(checked.train)
 
 
 def broken_images(rows: DataFrame, part: str, on_broken: str) -> list[Finding]:
@@ -127,7 +130,7 @@ def animated_images(tables: Sequence[DataFrame]) -> list[Finding]:
 
 
 def empty_masks(checked: DataFrame, train: DataFrame, targets: Sequence[str]) -> list[Finding]:
-    """Report masks without a marked pixel: a warning where a 0/1 target is 1, else a note."""
+    """Report masks without a marked pixel: a warning where a 0/1 target is 1 or all are empty, else a note."""
     binary = next((name for name in targets if train[name].isin((0, 1)).all()), None)
     empty = (checked["marked"] == 0).to_numpy()
     if binary is not None:
@@ -139,7 +142,8 @@ def empty_masks(checked: DataFrame, train: DataFrame, targets: Sequence[str]) ->
         f"{empty.sum()} masks {which} mark no pixel, ids {_ids(checked[empty])}: if these show something, draw it; "
         "pixel scores count all of it as background"
     )
-    return [EMPTY_MASKS(message, "train", "note" if binary is None else "warning")]
+    doubtful = binary is not None or bool(empty.all())
+    return [EMPTY_MASKS(message, "train", "warning" if doubtful else "note")]
 
 
 def masks_unclear(checked: DataFrame) -> list[Finding]:

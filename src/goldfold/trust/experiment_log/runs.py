@@ -12,6 +12,7 @@ from typing import Any
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
+from goldfold.experiment.identity import intact
 from goldfold.experiment.run_folders import BLEND, FINISHED, GRADE
 from goldfold.experiment.setup import config_of_run
 from goldfold.experiment.workspace import Workspace
@@ -23,7 +24,6 @@ from goldfold.trust.experiment_log.remarks import Remarks
 from goldfold.trust.run_comparison import budget
 
 AT_CHANCE = 1e-9  # of a mean score, within which predictions are those of the chance level
-NOT_READABLE = (GoldfoldError, OSError, LookupError, TypeError, ValueError, AttributeError)  # by a damaged run
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -87,7 +87,7 @@ def read_runs(workspace: Workspace, competition: str) -> tuple[list[LoggedRun], 
             continue
         try:
             found.append(_read(workspace, folder))
-        except NOT_READABLE as error:
+        except intact.UNREADABLE as error:
             left_out[folder.name] = f"its folder is damaged ({_one_line(error)})"
     return sorted(found, key=lambda run: (run.started, _number(run.folder))), left_out
 
@@ -110,6 +110,7 @@ def _number(folder: Path) -> int:
 
 
 def _read(workspace: Workspace, folder: Path) -> LoggedRun:
+    intact.refuse_damaged(folder, large=False)
     reproduce, histories = read_json(folder / "reproduce.json"), sorted(folder.glob("fold*-seed*/history.json"))
     if not histories:
         raise GoldfoldError("file_missing", "it has no fits")

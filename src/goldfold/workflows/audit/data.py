@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +35,8 @@ def audit_data(
     overrides: `key=value` words. accept: codes of findings that do not count as errors, beside those of the config.
     """
     recipes = workspace.competition(name, edited=True).recipes
-    config = accepting(configs.read_config(workspace.config_path(name, config_name), overrides, recipes), accept)
+    read = configs.read_config(workspace.config_path(name, config_name), overrides, recipes)
+    config = accepting(replace(read, automatic=()), accept)  # no audit of data depends on a batch size
     workspace.prepare(name)
     found = prepare_experiment(workspace, name, config, choose_device("cpu"))
     checks = of_data(found, MOST_COMPARED)

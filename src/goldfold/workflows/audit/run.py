@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from goldfold.experiment.cross_validation import combine_fits
-from goldfold.experiment.run_folders import FINISHED, run_name
+from goldfold.experiment.run_folders import run_name
 from goldfold.experiment.setup import rebuild
 from goldfold.experiment.views_and_seeds import load_fits
 from goldfold.experiment.workspace import Workspace
@@ -19,7 +19,7 @@ from goldfold.trust.run_audits import after_training
 from goldfold.trust.run_checks import batch_dependence, of_run
 from goldfold.workflows.audit.data import cached_features
 from goldfold.workflows.audit.result import Audit
-from goldfold.workflows.conclude import among_runs
+from goldfold.workflows.conclude import among_runs, finished_beside
 
 
 def audit_run(workspace: Workspace, run: Path, *, device: str | None = None, accept: Sequence[str] = ()) -> Audit:
@@ -34,7 +34,7 @@ def audit_run(workspace: Workspace, run: Path, *, device: str | None = None, acc
     experiment = found.experiment
     fits = load_fits(experiment, run)
     whole = combine_fits(experiment, fits)
-    others = [each for each in run.parent.iterdir() if each != run and (each / FINISHED).exists()]
+    others = finished_beside(run)
     after = after_training(experiment, fits, whole, runs=len(others) + 1)
     changes = (*read_json(run / "reproduce.json").get("code_changes", ()), *found.code_changes)
     checks = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from goldfold.experiment.identity import intact
 from goldfold.experiment.run_folders import FINISHED
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json
@@ -19,14 +20,14 @@ def unconfirmed(workspace: Workspace, attempts: Sequence[Attempt]) -> list[Findi
     """The submissions whose public or private score is worse than the CV of their run lets expect.
 
     The public score is taken to be of half of the test rows on the local board, and of 30 % on Kaggle, which does not
-    tell; the private score of the others. Runs whose folder is gone are left out.
+    tell; the private score of the others. Runs whose folder is gone or damaged are left out.
     """
     return [finding for attempt in attempts for finding in _of_attempt(workspace, attempt)]
 
 
 def _of_attempt(workspace: Workspace, attempt: Attempt) -> list[Finding]:
     run = workspace.runs / attempt.competition / attempt.run.removesuffix(REFIT)
-    if attempt.state != "scored" or not (run / FINISHED).exists():
+    if attempt.state != "scored" or not (run / FINISHED).exists() or intact.fault(run):
         return []
     summary = read_json(run / "metrics.json").get(attempt.metric)
     if summary is None:

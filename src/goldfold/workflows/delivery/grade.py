@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import label_thresholds
 from goldfold.experiment.failures import carried_out
-from goldfold.experiment.run_folders import GRADE, REFIT
+from goldfold.experiment.identity import manifest
+from goldfold.experiment.run_folders import GRADE, REFIT, refuse_changed, run_name
 from goldfold.experiment.workspace import Workspace
-from goldfold.io.files import read_array, read_json, write_json
+from goldfold.io.files import read_array, read_json
 from goldfold.submission import writing
 from goldfold.trust import confirmation
 from goldfold.trust.audits import Finding
@@ -39,7 +40,7 @@ def grade(workspace: Workspace, run: Path) -> float:
     if (run / REFIT).exists() and refit.exists():
         found["refit"] = score(checked_submission(workspace, run, refit)[0], solution)
     found["fits"] = [{**fit, "score": score(frame, solution)} for fit, frame in _submissions_of_fits(workspace, run)]
-    write_json(run / GRADE, found)
+    manifest.write_value(run, GRADE, found)
     remove_findings(run, confirmation.CODE, HIDDEN)
     if findings := _unlike_validation(run, found["score"], len(workspace.load(run.parent.name).test)):
         add_findings(workspace, run, findings)  # writes the record, too
@@ -96,13 +97,14 @@ def checked_submission(workspace: Workspace, run: Path, path: Path | None = None
     path: of the submission, that of the folds by default.
 
     Raises:
-        GoldfoldError: the file is missing, was edited, or is not valid; or the run breaks a rule of its competition
-            (`exploration`).
+        GoldfoldError: the file is missing, was edited, or is not valid; the run was edited (`run_changed`) or breaks a
+            rule of its competition (`exploration`).
     """
     name = run.parent.name
+    refuse_changed(workspace, run)
     refuse_exploration(run)
     path, data = path or workspace.submission_path(run), workspace.load(name)
-    writing.check_unchanged(path)
+    writing.check_unchanged(path, run_name(run))
     rules = workspace.competition(name).submission
     submission = writing.read_checked(path, data.sample_submission, data.test, rules)
     return submission, data.sample_submission

@@ -17,7 +17,8 @@ from goldfold.experiment import run_folders as runs
 from goldfold.experiment.setup import CODE_CHANGED, Prepared, rebuild
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json, write_json, write_text
-from goldfold.kaggle import bundles, credentials, notebooks
+from goldfold.kaggle import bundles, credentials, notebooks, time_limit
+from goldfold.kaggle.time_limit import TimeLimit
 from goldfold.submission import writing as submissions
 from goldfold.training.devices import choose_device
 from goldfold.trust.audits.code import code_changed
@@ -36,17 +37,18 @@ class Notebook:
     """The written notebook.
 
     folder: data set and kernel to push. compiled: packages that Kaggle itself must have. checked: what it predicted on
-    this machine, and with what.
+    this machine, and with what. time: whether it predicts the test rows within Kaggle's hours.
     """
 
     folder: Path
     compiled: Sequence[str]
     checked: str
+    time: TimeLimit
 
     @property
     def text(self) -> str:
         files = sorted(path for path in self.folder.rglob("*") if path.is_file())
-        lines = [self.checked, *(f"{path}  {path.stat().st_size:,} bytes" for path in files)]
+        lines = [self.checked, f"time: {self.time}", *(f"{path}  {path.stat().st_size:,} bytes" for path in files)]
         (archive,) = (self.folder / "dataset").glob(f"*{notebooks.ARCHIVE}")
         lines.append(f"in the data set: {bundles.contents(archive)}")
         lines += [
@@ -59,10 +61,18 @@ class Notebook:
         return self.text
 
 
-def notebook(workspace: Workspace, run: Path, *, accept: Sequence[str] = ()) -> Notebook:
+def notebook(
+    workspace: Workspace,
+    run: Path,
+    *,
+    accept: Sequence[str] = (),
+    hours: float = time_limit.HOURS,
+    rows: int | None = None,
+) -> Notebook:
     """Write a finished run's or blend's notebook; it predicts in an empty folder on this machine first, to check it.
 
-    accept: codes of findings that do not stop it: code_changed, notebook_differs.
+    accept: codes of findings that do not stop it: code_changed, notebook_differs. hours: that the competition gives a
+        notebook. rows: of its hidden test set, if it has more than the test table.
 
     Raises:
         GoldfoldError: the run has no submission (`no_submission`), the archive would hold photographs that nobody else
@@ -70,6 +80,7 @@ def notebook(workspace: Workspace, run: Path, *, accept: Sequence[str] = ()) -> 
             needs a file that it does not have (`notebook_incomplete`), fails otherwise (`notebook_fails`), or predicts
             something else than the run did (`notebook_differs`).
     """
+    time_limit.check(hours, rows)
     _refuse_private_images(workspace, run.parent.name)
     own = workspace.submission_path(run)
     if not own.exists():
@@ -77,7 +88,7 @@ def notebook(workspace: Workspace, run: Path, *, accept: Sequence[str] = ()) -> 
             "no_submission",
             f"run '{runs.run_name(run)}' has no submission, so there is nothing to predict: choose another run",
         )
-    submissions.check_unchanged(own)
+    submissions.check_unchanged(own, runs.run_name(run))
     device = choose_device()
     found = {each: rebuild(workspace, each, device, accept) for each in _with_models(workspace, run)}
     changes = [change for each in found.values() for change in each.code_changes]
@@ -90,12 +101,16 @@ def notebook(workspace: Workspace, run: Path, *, accept: Sequence[str] = ()) -> 
         checked = _packed_and_checked(workspace, bundle, run, found)
         _refuse_differences(bundle, checked, {*accept, *(CODE_CHANGED for _ in changes)})
         compiled = _complete(bundle, run, checked)
+        known = len(next(iter(found.values())).experiment.tables.test)
+        took = time_limit.estimate(checked.seconds, known, hours, rows)
+        record = read_json(bundle.folder / "notebook.json")
+        write_json(bundle.folder / "notebook.json", {**record, "time": took.facts()})
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     add_findings(workspace, run, code_changed(changes, "notebook"))
-    return Notebook(folder, compiled, f"checked in an empty folder: {checked.told}\n{describe(checked.origins)}")
+    return Notebook(folder, compiled, f"checked in an empty folder: {checked.told}\n{describe(checked.origins)}", took)
 
 
 def _refuse_private_images(workspace: Workspace, name: str) -> None:
@@ -117,7 +132,7 @@ def _with_models(workspace: Workspace, run: Path) -> list[Path]:
     """The run, or the runs with models of a blend."""
     if not (run / runs.BLEND).exists():
         return [run]
-    members = [runs.find_run(workspace.runs, runs.run_name(each)) for each in member_folders(run)]
+    members = [runs.open_run(workspace, runs.run_name(each)) for each in member_folders(run)]
     return list(dict.fromkeys(leaf for each in members for leaf in _with_models(workspace, each)))
 
 

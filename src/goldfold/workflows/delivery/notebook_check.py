@@ -7,6 +7,7 @@ import site
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ class Checked:
 
     told: how its submission differs from the run's. same: whether it has the same bytes. rounded: whether they
     differ by no more than rounding. origins: what predicted. modules: names of the imported modules. reached: hidden
-    files that it looked for. read: files of the data set that it opened, by their names there.
+    files that it looked for. read: files of the data set that it opened, by their names there. seconds: it took.
     """
 
     told: str
@@ -53,6 +54,7 @@ class Checked:
     modules: Sequence[str]
     reached: Sequence[str]
     read: Collection[str]
+    seconds: float
 
 
 def run_notebook(bundle: Bundle) -> Checked:
@@ -63,7 +65,9 @@ def run_notebook(bundle: Bundle) -> Checked:
     """
     with tempfile.TemporaryDirectory(prefix="goldfold-notebook-") as folder:
         place = Path(folder).resolve()
+        begun = time.perf_counter()
         done = _run(bundle, place)
+        seconds = time.perf_counter() - begun
         report = read_json(place / "report.json") if (place / "report.json").exists() else {}
         reached = [*filter(None, [report.get("missing")]), *report.get("refused", [])]
         if done.returncode:
@@ -77,6 +81,7 @@ def run_notebook(bundle: Bundle) -> Checked:
             modules=report["modules"],
             reached=reached,
             read={"/".join(Path(each).relative_to(place).parts[2:]) for each in report["read"]},
+            seconds=seconds,
         )
 
 

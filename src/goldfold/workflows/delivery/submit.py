@@ -18,7 +18,7 @@ from goldfold.kaggle.service import Service
 from goldfold.kaggle.submission_requests import Kernel, SubmissionRequest, sha256_of
 from goldfold.kaggle.tracking import SubmissionContext, Timeouts
 from goldfold.trust.audits import Finding
-from goldfold.workflows.delivery import confirm
+from goldfold.workflows.delivery import confirm, recomputed_cv
 from goldfold.workflows.delivery.grade import checked_submission
 from goldfold.workflows.experiment_log.remark import check_message
 
@@ -63,8 +63,8 @@ def submit(
 ) -> Submitted:
     """Upload a finished run's submission and wait for its score.
 
-    Sends the file `submissions/<competition>/<run>.csv` unchanged, with the description `message run cv=... [tag]`; see
-    `goldfold.kaggle.upload`. The ledger records every step.
+    Sends the file `submissions/<competition>/<run>.csv` unchanged, with the description
+    `message run cv=... file=... [tag]`; see `goldfold.kaggle.upload`. The ledger records every step.
 
     to: kaggle, or local for the board of this project. message: text before the run's name. refit: send the submission
     of the refit on all rows, `<run>-refit.csv`, named so in the ledger, with the CV of the folds. again: send a file
@@ -97,7 +97,10 @@ def submission_request(
     again: bool = False,
     late: bool = False,
 ) -> SubmissionRequest:
-    """Check a finished run's submission, or that of its refit, and describe it; raises as `checked_submission` does."""
+    """Check a finished run's submission, or that of its refit, and describe it; raises as `checked_submission`.
+
+    Its CV is computed again from the out-of-fold predictions (`cv_not_repeated`).
+    """
     name, path = run.parent.name, workspace.refit_submission_path(run) if refit else workspace.submission_path(run)
     if refit and not path.exists():
         raise GoldfoldError(
@@ -106,7 +109,7 @@ def submission_request(
     competition = workspace.competition(name)
     workspace.observer.line(f"checking {path}")
     checked_submission(workspace, run, path)
-    own = read_json(run / "metrics.json")[competition.metric.name]
+    own = recomputed_cv.check(competition, workspace.load(name), run)
     return SubmissionRequest(
         competition=name,
         slug=competition.slug,

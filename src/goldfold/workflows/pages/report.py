@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from goldfold.errors import GoldfoldError
+from goldfold.experiment.identity import intact
 from goldfold.experiment.run_folders import REPORT, list_runs, run_name
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import write_text
 from goldfold.report.page.run import page
-from goldfold.trust.experiment_log.runs import NOT_READABLE
 
 
 def report(workspace: Workspace, run: Path) -> Path:
@@ -18,14 +18,15 @@ def report(workspace: Workspace, run: Path) -> Path:
     The page needs no other file. Earlier runs of the competition are drawn beside the run's score.
 
     Raises:
-        GoldfoldError: a file of the run is missing or damaged.
+        GoldfoldError: a file of the run is missing, damaged or not the one it wrote.
     """
+    intact.refuse_damaged(run)
     others = [each for each in list_runs(workspace.runs) if each.parent == run.parent]
     try:
         text = page(run, others)
     except GoldfoldError:
         raise
-    except NOT_READABLE as error:
+    except intact.UNREADABLE as error:
         raise GoldfoldError(
             "run_damaged",
             f"run '{run_name(run)}' cannot be read ({type(error).__name__}: {error}): delete {run} and train it again",

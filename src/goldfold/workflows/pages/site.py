@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from goldfold.errors import GoldfoldError
+from goldfold.experiment.identity import intact
 from goldfold.experiment.run_folders import FINISHED, list_runs
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import write_text
@@ -46,6 +47,7 @@ def site(workspace: Workspace) -> Site:
             f"there is no finished run in {workspace.runs}: start one with make train COMP=digits CONFIG=baseline",
         )
     written, left_out = _reports(workspace, finished)
+    left_out |= {folder: why for folder in finished if folder not in left_out and (why := intact.fault(folder))}
     left_out |= {folder: "not finished" for folder in folders if folder not in finished}
     names = sorted({folder.parent.name for folder in folders})
     listed = {name: _listed(workspace.runs / name, folders, left_out) for name in names}

@@ -15,7 +15,7 @@ from goldfold.competition import Competition, Plan, Recipe, Stage, Submission, T
 from goldfold.data import folds as splits
 from goldfold.data import self_hosting
 from goldfold.io.seeding import derive
-from goldfold.params import Epochs, Params
+from goldfold.params import BatchSize, Epochs, LearningRate, Params
 from goldfold.submission.checks import between
 
 FEATURES = ["a", "b", "c", "d"]
@@ -38,17 +38,18 @@ def tensor(rows: pd.DataFrame) -> torch.Tensor:
     return torch.tensor(rows[FEATURES].to_numpy(), dtype=torch.float32)
 
 
-def shuffled(seed: int, *tensors: torch.Tensor):
+def shuffled(seed: int, *tensors: torch.Tensor, size: int = 16):
     def batches(epoch: int) -> list[tuple[torch.Tensor, ...]]:
         order = torch.randperm(len(tensors[0]), generator=torch.Generator().manual_seed(derive(seed, epoch)))
-        return [tuple(each[part] for each in tensors) for part in order.split(16)]
+        return [tuple(each[part] for each in tensors) for part in order.split(size)]
 
     return batches
 
 
 class PerceptronParams(Params):
     epochs: Epochs = 4
-    learning_rate: float = 0.01
+    batch_size: BatchSize = 16
+    learning_rate: LearningRate = 0.01
     dropout: float = 0.2
 
 
@@ -59,7 +60,12 @@ def perceptron(params: PerceptronParams, rows: pd.DataFrame, runtime) -> Plan:
     stage = Stage(
         name="head",
         epochs=params.epochs,
-        batches=shuffled(runtime.seed, tensor(rows), torch.tensor(rows["label"].to_numpy(), dtype=torch.float32)),
+        batches=shuffled(
+            runtime.seed,
+            tensor(rows),
+            torch.tensor(rows["label"].to_numpy(), dtype=torch.float32),
+            size=params.batch_size,
+        ),
         losses=losses,
         optimizer=lambda model: torch.optim.AdamW(model.parameters(), params.learning_rate),
         row_losses=lambda model: F.binary_cross_entropy_with_logits(

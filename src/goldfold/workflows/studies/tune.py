@@ -20,7 +20,7 @@ from goldfold.tuning.reevaluation import redrawn
 from goldfold.tuning.storages import UNREACHABLE
 from goldfold.tuning.studies import Study
 from goldfold.tuning.work import Asked, opened
-from goldfold.workflows.study_record import conclude_study, study_facts
+from goldfold.workflows.studies.record import conclude_study, study_facts
 
 LOOK_SECONDS = 1.0  # between two looks at the storage for trials that ended
 

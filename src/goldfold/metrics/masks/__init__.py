@@ -1,0 +1,1 @@
+"""Metrics of masks of several classes, of their boundaries, and of objects."""

@@ -1,0 +1,1 @@
+"""Parts of the recipe `segmenter`: its parameters, network, truth at the network's size, and training samples."""
