@@ -19,8 +19,8 @@ from batch_finders import FINDERS
 
 SIZES = (2, 5, 13, 100, 500, 3000, 8192)
 UNSEEN = 1.7  # memory of a step / what its trace predicts, about as measured below
-ROWS, SECONDS = 4096, 5.0
-LIMITS = {"EfficientNet-Lite0, 224": 1400, "U-Net, ResNet-18, 128": 1000, "MLP, 3072-512-512-10": 100}  # MiB
+ROWS, SECONDS = 4096, 20.0
+LIMITS = {"MLP, 3072-512-512-10": 100, "EfficientNet-Lite0, 224": 1400, "U-Net, ResNet-18, 128": 1000}  # MiB
 CAPS = {"EfficientNet-Lite0, 224": 16, "U-Net, ResNet-18, 128": 256, "MLP, 3072-512-512-10": ROWS}
 
 
