@@ -234,7 +234,7 @@ def test_an_edited_submission_is_not_graded_as_its_runs(refused, toy: Path) -> N
     train()
     csv = Path("submissions/blobs/estimator-r1.csv")
     csv.write_text(csv.read_text(encoding="utf-8").replace("0.", "0.0", 1), encoding="utf-8")
-    assert "was changed since its run wrote it" in refused("grade", "--run", "estimator-r1")
+    assert "is not what run 'blobs/estimator-r1' wrote" in refused("grade", "--run", "estimator-r1")
     assert not Path("runs/blobs/estimator-r1/grade.json").exists()
 
 

@@ -17,7 +17,7 @@ FAULTS = {  # a place of the toy's code -> the same place with a fault
     "build": ("    from sklearn.linear_model", "    rows['nothing']\n    from sklearn.linear_model"),
     "finish": (".fit(rows[FEATURES], rows[", ".fit(rows[FEATURES], rows[:5]["),
     "predict": ("fitted.predict_proba(rows[FEATURES])", "fitted.predict_proba(rows[FEATURES[1:]])"),
-    "batches": ("order.split(16)", "order.split('16')"),
+    "batches": ("order.split(size)", "order.split(str(size))"),
     "losses": ("model(batch[0])[:, 0], batch[1]", "model(batch[1])[:, 0], batch[1]"),
     "write": ('"label": predictions})', '"label": predictions[1:]})'),
 }

@@ -110,7 +110,7 @@ def test_a_good_file_is_scored_and_the_same_bytes_are_not_sent_again(bench):
     assert attempt.public == float(there["publicScore"])
     assert there["description"] == f"baseline-r1 cv=0.9312±0.008 sd, 5 folds file={attempt.sha256[:10]} [{attempt.tag}]"
     assert any(line.startswith("received as") for line in lines)
-    assert bench.line.log[:5] == ["GetCompetition", "GetSubmissionLimits", START, "PUT", CREATE]
+    assert bench.line.log[:6] == ["ListSubmissions", "GetCompetition", "GetSubmissionLimits", START, "PUT", CREATE]
     with pytest.raises(GoldfoldError, match=r"were sent at .* as baseline-r1, scored .* AGAIN=1"):
         submit(bench.submission_request(), bench.context())
     assert creations(bench) == 1

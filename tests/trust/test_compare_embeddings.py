@@ -16,6 +16,7 @@ from sklearn.metrics import average_precision_score
 
 from goldfold.cli.main import main
 from goldfold.errors import GoldfoldError
+from goldfold.experiment.identity.manifest import write_manifest
 from goldfold.io.formatting import number
 from goldfold.project import Project
 
@@ -32,6 +33,7 @@ def train(*arguments: str) -> None:
         for summary in metrics.values():
             summary.pop("untrained", None)
         path.write_text(json.dumps(metrics), encoding="utf-8")
+        write_manifest(path.parent)
 
 
 def compare(capsys: pytest.CaptureFixture, *arguments: str) -> str:

@@ -99,7 +99,7 @@ def test_only_keys_with_an_effect_count(project: Project, toy: Path) -> None:
     module = toy / "competitions" / "blobs" / "__init__.py"
     text = module.read_text(encoding="utf-8")
     text = text.replace("    dropout: float = 0.2\n", "    dropout: float = 0.2\n    mode: str = 'a'\n" + IDLE)
-    text = text.replace("import Epochs, Params", "import Epochs, Needs, Params")
+    text = text.replace("Epochs, ", "Epochs, Needs, ", 1)
     module.write_text(
         text.replace("import torch\n", "import torch\nfrom typing import Annotated\n", 1), encoding="utf-8"
     )
@@ -288,7 +288,7 @@ def test_a_submission_message_is_checked_before_anything_is_sent(project: Projec
 
 def test_runs_with_a_backbone_have_a_table_of_remarks_each(project: Project, toy: Path) -> None:
     module = toy / "competitions" / "blobs" / "__init__.py"
-    text = module.read_text(encoding="utf-8").replace("import Epochs, Params", "import BackboneName, Epochs, Params")
+    text = module.read_text(encoding="utf-8").replace("Epochs, ", "BackboneName, Epochs, ", 1)
     text = text.replace("    dropout: float = 0.2\n", '    dropout: float = 0.2\n    backbone: BackboneName = "vit"\n')
     module.write_text(text, encoding="utf-8")
     for day, (name, backbone, mean) in enumerate(

@@ -213,7 +213,7 @@ def test_what_cannot_be_asked_of_a_classifier(run: gf.Run, rows: pd.DataFrame, t
     place = run.folder / "fold0-seed0/code_index.npz"
     kept = place.read_bytes()
     place.unlink()
-    with raises_code("code_index_missing", "fold0-seed0", "train the run again"):
+    with raises_code("fit_changed", "fold0-seed0", "train again"):
         run.query([rows["path"][0]])
     place.write_bytes(kept)
 
