@@ -19,14 +19,14 @@ POOLED = ("deeplabv3", "deeplabv3plus", "pan", "pspnet", "upernet")  # normalize
 
 
 def encoder(params: SegmenterParams) -> Backbone:
-    """Create the encoder for images of image_size, dilated where the decoder wants it.
+    """Create the encoder for images or tiles, dilated where the decoder wants it.
 
     Raises:
         GoldfoldError: those of `backbones.create`; `backbone_unsuitable`, it cannot be dilated.
     """
     stride = OUTPUT_STRIDES.get(params.architecture)
     if stride is None:
-        return backbones.create(params.backbone, params.pretrained, image_size=params.image_size)
+        return backbones.create(params.backbone, params.pretrained, image_size=params.network_size())
     try:
         return backbones.create(params.backbone, params.pretrained, output_stride=stride)
     except (AssertionError, TypeError) as error:  # of families that cannot be dilated
@@ -71,8 +71,9 @@ def _unsuitable(params: SegmenterParams, error: Exception) -> GoldfoldError:
 
 
 def check_sizes(model: nn.Module, params: SegmenterParams) -> None:
-    """Raise GoldfoldError (`image_size_unsuitable`) unless the network takes training crops and whole images."""
-    for key in ("image_size", "crop"):
+    """Raise GoldfoldError (`image_size_unsuitable`) unless the network takes training crops and images or tiles."""
+    whole = "tiles" if params.tiles else "image_size"
+    for key in (whole, "crop"):
         size = getattr(params, key)
         error = _fault(model, size)
         if error is None:
@@ -82,7 +83,7 @@ def check_sizes(model: nn.Module, params: SegmenterParams) -> None:
         raise GoldfoldError(
             "image_size_unsuitable",
             f"{params.architecture} on backbone '{params.backbone}' cannot take {key}={as_text(size)} ({error}): {step}"
-            f"{', or crop equal to image_size' if key == 'crop' else ''}",
+            f"{f', or crop equal to {whole}' if key == 'crop' else ''}",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,50 @@ import torch
 from torch import Tensor
 
 from goldfold.images import augmentation
-from goldfold.images.sizes import height_and_width
+from goldfold.images.sizes import area, height_and_width
 from goldfold.io import seeding
+from goldfold.recipes.segmentation import prediction, truths
 from goldfold.recipes.segmentation.params import SegmenterParams
+from goldfold.recipes.segmentation.truths import PixelLabels, Rows
 
 if TYPE_CHECKING:
     from albumentations import Compose
+    from pandas import DataFrame
+
+    from goldfold.recipes.segmentation.truths import Masks
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """Images or truth that do not fit into memory: each row is read when it is asked for.
+
+    count: number of rows. load: position -> the row.
+    """
+
+    count: int
+    load: Callable[[int], np.ndarray]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, position: int) -> np.ndarray:
+        return self.load(position)
+
+
+def read(masks: Masks, rows: DataFrame, labels: PixelLabels, params: SegmenterParams) -> tuple[Rows, Rows]:
+    """Return images, uint8 (n, h, w, 3), and truth, as `truths.load`, both in memory or both on disk."""
+    boxed, paths = params.fit == "letterbox", list(rows["path"])
+    channels = 3 + (labels.maps if labels.overlapping else 1)
+    if len(rows) * area(params.image_size) * channels <= params.memory * 2**30:
+        return prediction.load(params, paths), truths.load(masks, rows, labels, params.image_size, boxed)
+
+    def image(position: int) -> np.ndarray:
+        return prediction.load(params, paths[position : position + 1])[0]
+
+    def truth(position: int) -> np.ndarray:
+        return truths.load(masks, rows.iloc[[position]], labels, params.image_size, boxed)[0]
+
+    return OnDisk(len(rows), image), OnDisk(len(rows), truth)
 
 
 @dataclass(frozen=True)
@@ -26,8 +65,8 @@ class Samples:
     rarity: weight of each class in the draw of a crop around it, (maps,); binary: (1,).
     """
 
-    pixels: np.ndarray
-    truths: np.ndarray
+    pixels: Rows
+    truths: Rows
     ids: list
     params: SegmenterParams
     pipeline: Compose
