@@ -57,7 +57,7 @@ def predicted(path: Path, size: tuple[int, int], tile: int | None) -> tuple[np.n
     backbone = Backbone(model=model, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
     before, started = memory("VmRSS"), time.process_time()
     with torch.inference_mode():
-        maps = prediction.predict(params, PixelLabels(), backbone, model, None, rows)
+        maps = prediction.predict(params, PixelLabels(), backbone, None, model, None, rows)
     seconds, peak = time.process_time() - started, memory("VmHWM") - before - maps.nbytes
     return maps[0], {"seconds": seconds, "GiB": peak / 2**30, "map": maps.nbytes / 2**30}
 

@@ -20,7 +20,8 @@ from goldfold.images import augmentation
 from goldfold.nn import batches, mask_losses, schedules
 from goldfold.nn.backbones import Backbone
 from goldfold.params import mark_unused, with_defaults
-from goldfold.recipes.segmentation import network, prediction, samples, truths
+from goldfold.recipes.segmentation import inputs, network, prediction, samples, truths
+from goldfold.recipes.segmentation.inputs import SliceColumns
 from goldfold.recipes.segmentation.params import SegmenterParams
 from goldfold.recipes.segmentation.truths import PixelLabels
 
@@ -38,6 +39,8 @@ def recipe(
     *,
     overlapping: bool = False,
     void: int | None = None,
+    volume: str | None = None,
+    slice_: str | None = None,
     **defaults: Any,
 ) -> Recipe:
     """Return the recipe for rows with a column `path`.
@@ -46,6 +49,8 @@ def recipe(
         without `classes`; an integer (h, w) map of class indices; 0 and 1, (classes, h, w), if `overlapping`.
     classes: names of the classes in the order of their indices. overlapping: whether a pixel can be of several.
     void: the value of pixels that count neither in losses nor in pixel counts.
+    volume, slice_: columns that say which slice of which volume a row shows, for `neighbors`. Folds within volumes need
+        blocks and a guard: `goldfold.data.time_folds.folds`.
     defaults: defaults of `SegmenterParams` for this competition.
 
     Predictions are probabilities in [0, 1], float16: foreground maps (n, height, width) of image_size; with classes
@@ -53,14 +58,16 @@ def recipe(
     its aspect ratio. With `tiles` image_size may be that of full-resolution images: the network sees tiles of them.
     """
     labels = PixelLabels(None if classes is None else tuple(classes), overlapping, void)
+    columns = SliceColumns(volume, slice_) if volume and slice_ else None
+    params = _without_others(with_defaults(SegmenterParams, **defaults), labels)
+    if columns is None:
+        params = mark_unused(params, "the recipe names no columns of volume and slice", "neighbors")
     return Recipe(
-        params=_without_others(with_defaults(SegmenterParams, **defaults), labels),
-        build=partial(build, masks, labels),
+        params=params,
+        build=partial(build, masks, labels, columns),
         columns=("path",),
-        example=lambda params, rows, _: np.full(
-            prediction.shape(params, labels, rows), 1 / (labels.maps + 1), np.float16
-        ),
-        check=lambda params, train, test: _check_weights(params, labels),
+        example=lambda params, rows, _: prediction.example(params, labels, rows),
+        check=partial(_check, labels, columns),
     )
 
 
@@ -70,6 +77,15 @@ def _without_others(params: type[SegmenterParams], labels: PixelLabels) -> type[
         return mark_unused(params, "the classes exclude each other", "bce", "pos_weight")
     reason = "a pixel is foreground or not" if labels.mode == "binary" else "the classes overlap"
     return mark_unused(params, reason, "ce", "class_weights")
+
+
+def _check(
+    labels: PixelLabels, columns: SliceColumns | None, params: SegmenterParams, train: DataFrame, test: DataFrame
+) -> None:
+    _check_weights(params, labels)
+    if columns and params.neighbors:
+        for table, rows in (("train rows", train), ("test rows", test)):
+            inputs.check(columns, rows, table)
 
 
 def _check_weights(params: SegmenterParams, labels: PixelLabels) -> None:
@@ -83,7 +99,14 @@ def _check_weights(params: SegmenterParams, labels: PixelLabels) -> None:
         )
 
 
-def build(masks: Masks, labels: PixelLabels, params: SegmenterParams, rows: DataFrame, runtime: Runtime) -> Plan:
+def build(
+    masks: Masks,
+    labels: PixelLabels,
+    columns: SliceColumns | None,
+    params: SegmenterParams,
+    rows: DataFrame,
+    runtime: Runtime,
+) -> Plan:
     """Build the plan of one fold; images and masks take 4 bytes per pixel of image_size and row in memory, or on disk.
 
     With overlapping classes it is 3 bytes and one for each class; beyond `memory` they are read again in every epoch.
@@ -91,7 +114,7 @@ def build(masks: Masks, labels: PixelLabels, params: SegmenterParams, rows: Data
     backbone = network.encoder(params)
     model = network.create(params, backbone, labels.maps)
     network.check_sizes(model, params)
-    pixels, truth = samples.read(masks, rows, labels, params)
+    pixels, truth = samples.read(masks, rows, labels, inputs.of(rows, params, columns))
     counts = truths.counted(truths.pixel_counts, truth, labels)
     item = samples.Samples(
         pixels=pixels,
@@ -115,7 +138,7 @@ def build(masks: Masks, labels: PixelLabels, params: SegmenterParams, rows: Data
         optimizer=partial(_optimizer, params),
         schedule=partial(schedules.cosine, warmup=params.warmup),
     )
-    return Plan(model=model, stages=[stage], predict=partial(prediction.predict, params, labels, backbone))
+    return Plan(model=model, stages=[stage], predict=partial(prediction.predict, params, labels, backbone, columns))
 
 
 def _terms(params: SegmenterParams, labels: PixelLabels, counts: np.ndarray, truth: truths.Rows) -> Terms:

@@ -55,6 +55,9 @@ class SegmenterParams(Params):
     overlap: Annotated[float, Needs(tiles=Not(None))] = Field(
         0.25, ge=0, le=0.5, description="least share of a tile that the next one shows, too; there both are blended"
     )
+    neighbors: int = Field(
+        0, ge=0, description="slices before and after a row's that are gray channels of its image; 0: the image in RGB"
+    )
     fit: Literal["resize", "letterbox"] = Field(
         "resize", description="resize: stretch images to image_size. letterbox: keep their aspect ratio and pad them"
     )
@@ -133,6 +136,10 @@ class SegmenterParams(Params):
     def network_size(self) -> tuple[int, int]:
         """Height and width of what the network predicts at once: an image, or a tile."""
         return height_and_width(self.image_size if self.tiles is None else self.tiles)
+
+    def channels(self) -> int:
+        """Channels of the network's images."""
+        return 2 * self.neighbors + 1 if self.neighbors else 3
 
     def loss_weights(self) -> dict[str, float]:
         """Term -> its weight, of the terms that fit the classes of the competition."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import isqrt
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +16,8 @@ from goldfold.images.sizes import area, height_and_width
 from goldfold.images.views import make_views, undo_views
 from goldfold.nn import batches
 from goldfold.nn.backbones import Backbone
+from goldfold.recipes.segmentation import inputs
+from goldfold.recipes.segmentation.inputs import Inputs, SliceColumns
 from goldfold.recipes.segmentation.params import SegmenterParams
 from goldfold.recipes.segmentation.truths import PixelLabels
 
@@ -34,57 +35,60 @@ def example(params: SegmenterParams, labels: PixelLabels, rows: int) -> np.ndarr
     return np.full(shape(params, labels, rows), 1 / (labels.maps + 1), np.float16)
 
 
-def load(params: SegmenterParams, paths: Sequence[str | Path]) -> np.ndarray:
-    """Read images at image_size, uint8 (n, height, width, 3)."""
-    return (letterbox.load if params.fit == "letterbox" else reading.load_resized)(paths, params.image_size)
-
-
 def normalize(pixels: Tensor, backbone: Backbone, model: nn.Module) -> Tensor:
-    """Normalize uint8 (b, h, w, 3) as the backbone expects: float32 (b, 3, h, w) on the model's device."""
+    """Normalize uint8 (b, h, w, c) as the backbone expects: float32 (b, c, h, w) on the model's device."""
     device = next(model.parameters()).device
     mean, std = (torch.tensor(values, device=device) for values in (backbone.mean, backbone.std))
     return ((pixels.to(device).float() / 255 - mean) / std).permute(0, 3, 1, 2)
 
 
 def predict(
-    params: SegmenterParams, labels: PixelLabels, backbone: Backbone, model: nn.Module, _: None, rows: DataFrame
+    params: SegmenterParams,
+    labels: PixelLabels,
+    backbone: Backbone,
+    columns: SliceColumns | None,
+    model: nn.Module,
+    _: None,
+    rows: DataFrame,
 ) -> np.ndarray:
     """Predict the rows' maps, float16 (n, height, width), or (n, classes, height, width)."""
     maps = np.empty(shape(params, labels, len(rows)), np.float16)
-    paths = list(rows["path"])
+    images = inputs.of(rows, params, columns)
     mean = partial(_mean, params, labels, backbone, model)
     wanted, device = params.prediction_batch or params.batch_size, next(model.parameters()).device
     at_once = batches.rows_at_once(wanted, isqrt(area(params.network_size())), device)
     if params.network_size() != height_and_width(params.image_size):
-        for own, path in zip(maps, paths, strict=True):
-            _predict_tiles(params, mean, path, at_once, own)
+        for row, own in enumerate(maps):
+            _predict_tiles(images, mean, row, at_once, own)
         return maps
-    for start in range(0, len(paths), at_once):
-        chunk = paths[start : start + at_once]
-        found = mean(load(params, chunk))
+    for start in range(0, len(rows), at_once):
+        chunk = range(start, min(start + at_once, len(rows)))
+        found = mean(images.load(chunk))
         if params.fit == "letterbox":
-            found = _unboxed(found, [reading.size(path) for path in chunk], params)
+            found = _unboxed(found, [reading.size(images.paths[row]) for row in chunk], params)
         maps[start : start + at_once] = found.cpu().numpy()
     return maps
 
 
 def _predict_tiles(
-    params: SegmenterParams, mean: Callable[[np.ndarray], Tensor], path: str | Path, at_once: int, maps: np.ndarray
+    images: Inputs, mean: Callable[[np.ndarray], Tensor], row: int, at_once: int, maps: np.ndarray
 ) -> None:
     """Fill the maps of one image, (height, width) or (classes, height, width), from overlapping tiles."""
-    size, top = params.network_size(), 0
-    pixels = load(params, [path])[0]
+    params, pixels, top = images.params, images.load([row])[0], 0
+    size = params.network_size()
     for block in tiles.row_blocks(pixels, size, params.overlap, lambda some: mean(some).cpu().numpy(), at_once):
         maps[..., top : top + block.shape[-2], :] = block
         top += block.shape[-2]
     if params.fit == "letterbox":
-        maps[:] = _unboxed(torch.from_numpy(maps.astype(np.float32))[None], [reading.size(path)], params)[0].numpy()
+        maps[:] = _unboxed(torch.from_numpy(maps.astype(np.float32))[None], [reading.size(images.paths[row])], params)[
+            0
+        ].numpy()
 
 
 def _mean(
     params: SegmenterParams, labels: PixelLabels, backbone: Backbone, model: nn.Module, pixels: np.ndarray
 ) -> Tensor:
-    """Probabilities of images uint8 (b, h, w, 3), averaged over the views: (b, h, w) or (b, classes, h, w)."""
+    """Probabilities of images uint8 (b, h, w, c), averaged over the views: (b, h, w) or (b, classes, h, w)."""
     views = make_views(torch.from_numpy(pixels), params.views)
     predicted = [_probabilities(model(normalize(view, backbone, model)).float(), labels) for view in views]
     found = torch.stack(undo_views(predicted, params.views)).mean(dim=0)
