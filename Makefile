@@ -111,8 +111,8 @@ blend: .venv/ready    ## RUNS="a b c" [METHOD=]: blend runs into an ensemble, sc
 gains: .venv/ready    ## [RUN=latest] [VIEWS="none flips"] [ACCEPT=code_changed]: measure what TTA, more seeds and more folds gain, and their cost
 	@$(GOLDFOLD) gains --run="$$RUN" $(call given,accept,ACCEPT) $(call listed,views,VIEWS)
 
-new: .venv/ready      ## COMP=my_first: create a competition folder that passes the contract tests
-	@$(GOLDFOLD) new --comp="$$COMP"
+new: .venv/ready      ## COMP=my_first [KIND=image]: create a competition folder that passes the contract tests; kinds: tabular, text, image, multilabel, segmentation, retrieval, anomaly, sequence
+	@$(GOLDFOLD) new --comp="$$COMP" $(call given,kind,KIND)
 
 submit: .venv/ready   ## [RUN=latest] [TO=local] [MESSAGE="..."] [REFIT=1] [AGAIN=1] [LATE=1] [ACCEPT=remark_untrue]: check the submission, upload it, wait for the score, record it in the ledger
 	@$(GOLDFOLD) submit --run="$$RUN" $(call given,to,TO) $(call given,message,MESSAGE) $(if $(value REFIT),--refit) $(if $(value AGAIN),--again) $(if $(value LATE),--late) $(call given,accept,ACCEPT) $(call given,wait,WAIT) $(if $(value JSON),--json)

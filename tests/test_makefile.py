@@ -94,7 +94,8 @@ PASSED = [  # target, variables, what the parser reads
     ("dashboard", ["COMP=blobs", "STUDY=s", "PORT=0"], {"comp": "blobs", "study": "s", "port": 0}),
     ("blend", ["RUNS=a b", "METHOD=mean"], {"runs": ["a", "b"], "method": "mean"}),
     ("gains", ["VIEWS=none flips", "ACCEPT=code_changed"], {"views": ["none", "flips"], "accept": ["code_changed"]}),
-    ("new", ["COMP=my_first"], {"comp": "my_first"}),
+    ("new", ["COMP=my_first"], {"comp": "my_first", "kind": "tabular"}),
+    ("new", ["COMP=my_first", "KIND=image"], {"comp": "my_first", "kind": "image"}),
     (
         "submit",
         ["RUN=a-r1", "TO=local", "AGAIN=1", "LATE=1", "WAIT=5", "JSON=1", "ACCEPT=remark_untrue"],

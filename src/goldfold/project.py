@@ -61,11 +61,14 @@ class Project:
         """Prepare a competition's data folder, again if data.py or a raw file changed or by `force`; returns it."""
         return self.workspace.prepare(competition, force)
 
-    def new(self, competition: str) -> list[Path]:
-        """Scaffold a competition folder that passes the contract tests; returns the files written."""
+    def new(self, competition: str, kind: str = "tabular") -> list[Path]:
+        """Scaffold a competition folder that passes the contract tests; returns the files written.
+
+        kind: anomaly, image, multilabel, retrieval, segmentation, sequence, tabular or text.
+        """
         from goldfold.workflows.new import scaffold
 
-        return scaffold(self.workspace, competition)
+        return scaffold(self.workspace, competition, kind)
 
     def download(self, competition: str, to: str = "kaggle") -> Path:
         """Download a competition's data through the kaggle client, unpack and prepare it; returns its folder."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import made_coco
@@ -13,8 +17,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from error_codes import raises_code
 from shipped import SHIPPED
 
+from goldfold.cli import parser
 from goldfold.competition import Competition, Fold, Runtime, Tables
 from goldfold.data import fields, tables
 from goldfold.errors import GoldfoldError
@@ -24,8 +30,9 @@ from goldfold.experiment.early_checks import check_recipe, class_order
 from goldfold.experiment.fits import Experiment
 from goldfold.experiment.workspace import Workspace
 from goldfold.params import Role, names
+from goldfold.project import Project
 from goldfold.submission import writing as submissions
-from goldfold.workflows.new import scaffold
+from goldfold.workflows.new import kinds, scaffold
 
 ROOT = Path(__file__).parents[2]
 NAMES = Workspace().names()
@@ -193,18 +200,63 @@ def test_a_shipped_competition_reads_on_one_page(name: str) -> None:
         assert word in readme, f"{name}/README.md does not say: {word}"
 
 
-def test_a_new_competition_keeps_the_contract(toy: Path) -> None:
-    scaffold(Workspace(), "my_first")
-    fresh = Prepared("my_first", toy / "fresh")
+@pytest.mark.parametrize("kind", kinds())
+def test_a_new_competition_keeps_the_contract(kind: str, toy: Path) -> None:
+    fresh = scaffolded(kind, toy)
     test_tables_are_sound(fresh)
     test_folds_part_the_rows_and_repeat_for_a_seed(fresh)
     test_gold_submission_is_perfect_and_the_sample_is_known(fresh)
     test_private_answers_stay_private(fresh)
-    test_two_epochs_make_a_valid_submission("my_first", "tabular", lambda name: fresh, toy / "short")
+    baseline = configs.read_config(Workspace().config_path("my_first", "baseline"), (), fresh.competition.recipes)
+    assert baseline.recipe == next(iter(fresh.competition.recipes))
+
+
+def recipes_of_kinds() -> list:
+    """Kinds with the number of a recipe; all are slow but one of each kind that trains in a second."""
+    counts = {"tabular": 1, "text": 1, "segmentation": 1, "retrieval": 1}
+    found = [(kind, number) for kind in kinds() for number in range(counts.get(kind, 2))]
+    quick = {(kind, 0) for kind in ("tabular", "text", "image", "multilabel", "sequence")}
+    return [each if each in quick else pytest.param(*each, marks=pytest.mark.slow) for each in found]
+
+
+@pytest.mark.parametrize(("kind", "number"), recipes_of_kinds())
+def test_a_new_competition_can_be_trained(kind: str, number: int, toy: Path) -> None:
+    fresh = scaffolded(kind, toy)
+    recipe = list(fresh.competition.recipes)[number]
+    test_two_epochs_make_a_valid_submission("my_first", recipe, lambda name: fresh, toy / "short")
+
+
+def scaffolded(kind: str, project: Path) -> Prepared:
+    scaffold(Workspace(), "my_first", kind)
+    return Prepared("my_first", project / "fresh")
+
+
+def test_new_competitions_are_formatted_and_free_of_findings_of_the_linter(toy: Path) -> None:
+    for kind in kinds():
+        scaffold(Workspace(), f"my_{kind}", kind)
+    shutil.copy(ROOT / "pyproject.toml", toy)
+    made = [f"competitions/my_{kind}" for kind in kinds()]
+    ours = 'lint.isort.known-first-party = ["goldfold", "competitions"]'  # as in a clone
+    for command in (["check", "--config", ours], ["format", "--check"]):
+        done = subprocess.run([sys.executable, "-m", "ruff", *command, *made], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+
+
+def test_what_cannot_be_scaffolded_is_refused(toy: Path) -> None:
+    scaffold(Workspace(), "my_first")
+    assert "tabular.recipe" in (toy / "competitions/my_first/recipes.py").read_text(encoding="utf-8")
     with pytest.raises(GoldfoldError, match="nothing is overwritten"):
         scaffold(Workspace(), "my_first")
     with pytest.raises(GoldfoldError, match="Python identifier"):
         scaffold(Workspace(), "2nd try")
+    with raises_code("unknown_kind", "segmentations", "did you mean 'segmentation'", *kinds()):
+        scaffold(Workspace(), "my_second", "segmentations")
+
+
+def test_every_kind_is_named_where_it_is_asked_for() -> None:
+    asked = [line for line in (ROOT / "Makefile").read_text(encoding="utf-8").splitlines() if line.startswith("new:")]
+    for place in (*asked, str(Project.new.__doc__), inspect.getsource(parser)):
+        assert [kind for kind in kinds() if kind not in place] == []
 
 
 def test_toys_keep_the_contract(toy: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from error_codes import raises_code
 from pandas import DataFrame, concat
 from pydantic import ValidationError
+from torch import nn
 
 from goldfold.competition import Plan, Runtime
 from goldfold.nn import backbones, batches
@@ -258,3 +259,70 @@ def test_large_images_are_predicted_in_smaller_batches_with_equal_maps(
     found = predicted(fitted, rows[:6])
     assert seen[2:] == [1] * 6
     np.testing.assert_allclose(found.astype(np.float32), expected.astype(np.float32), atol=1e-3)
+
+
+def spot(maps: int = 1) -> nn.Module:
+    """A network that sees two pixels to each side, in place of the recipe's."""
+    torch.manual_seed(3)
+    return nn.Conv2d(3, maps, 5, padding=2).requires_grad_(False)
+
+
+@pytest.mark.parametrize("changes", [{}, {"views": "flips"}, {"fit": "letterbox", "image_size": (160, 256)}])
+def test_tiles_have_no_seams(rows: DataFrame, tmp_path: Path, changes: dict) -> None:
+    """The network sees fewer pixels than tiles share, so that tiles must give the maps of whole images."""
+    few, size = rows[:3], {"image_size": 192, **changes}
+    expected, found = (
+        made.predict(spot(), None, few.drop(columns="mask_path")).astype(np.float32)
+        for made in (plan(few, tmp_path, **size, **tiling) for tiling in ({}, {"tiles": 64}))
+    )
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, atol=5e-4)  # float16
+
+
+def test_tiles_of_several_classes(rows: DataFrame, tmp_path: Path) -> None:
+    recipe = segmenter.recipe(lambda some: (each > 0 for each in masks(some)), ("ground", "disc"), **SMALL)
+    few, runtime = rows[:2], Runtime(seed=0, device=torch.device("cpu"), cache=tmp_path)
+    shown = []
+    for tiling in ({}, {"tiles": (64, 96)}):
+        made = recipe.build(recipe.params(image_size=(128, 160), **tiling), few, runtime)
+        shown.append(made.predict(spot(2), None, few.drop(columns="mask_path")).astype(np.float32))
+    assert shown[0].shape == (2, 2, 128, 160)
+    np.testing.assert_allclose(*shown, atol=5e-4)
+
+
+def test_a_tile_of_the_size_of_the_image_changes_no_bit(rows: DataFrame, tmp_path: Path) -> None:
+    without, tiled = (predicted(plan(rows, tmp_path, tiles=tiles), rows) for tiles in (None, 64))
+    assert np.array_equal(without, tiled)
+
+
+def test_images_of_any_size_are_predicted_in_tiles(rows: DataFrame, tmp_path: Path) -> None:
+    assert predicted(plan(rows[:2], tmp_path, image_size=(100, 75), tiles=64), rows[:2]).shape == (2, 100, 75)
+    assert predicted(plan(rows[:2], tmp_path, image_size=(50, 75), tiles=64), rows[:2]).shape == (2, 50, 75)
+
+
+def test_sizes_of_tiles_are_checked() -> None:
+    params = segmenter.recipe(masks, **SMALL).params
+    for values, fact in [
+        ({"image_size": 100}, "image_size must be a multiple of 32.*96 and 128 are the nearest"),
+        (
+            {"image_size": 256, "tiles": 512},
+            "tiles must not exceed image_size, got 512 x 512 > 256 x 256: set",
+        ),
+        ({"image_size": 256, "tiles": 100}, "tiles must be a multiple of 32"),
+        ({"image_size": 256, "tiles": 32}, "tiles must be at least 64"),
+        ({"image_size": 256, "tiles": 64, "overlap": 0.9}, "overlap"),
+    ]:
+        with pytest.raises(ValidationError, match=fact):
+            params(**values)
+
+
+@pytest.mark.parametrize("changes", [{}, {"rare_crops": 1.0}, {"pos_weight": "balanced"}])
+def test_images_that_do_not_fit_into_memory_give_the_same_batches_and_losses(
+    rows: DataFrame, tmp_path: Path, changes: dict
+) -> None:
+    held, read = (plan(rows, tmp_path, memory=memory, **changes).stages[0] for memory in (4.0, 0.0))
+    torch.manual_seed(0)
+    network = spot()
+    for ours, theirs in zip(held.batches(1), read.batches(1), strict=True):
+        assert all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
+        assert held.losses(network, ours) == read.losses(network, theirs)

@@ -128,6 +128,7 @@ def test_a_run_of_nothing_trained_that_is_named_is_not_added_and_its_budget_is_n
     history = RUNS / "baseline-r2/fold0-seed0/history.json"
     rows = json.loads(history.read_text(encoding="utf-8"))
     history.write_text(json.dumps(rows[:3]), encoding="utf-8")
+    write_manifest(RUNS / "baseline-r2")
     assert "5 epochs against 6" in refused("baseline-r1", "baseline-r2", code="unequal_budget")
 
 

@@ -31,6 +31,11 @@ def _train(verbs: argparse._SubParsersAction) -> None:
 
     new = verbs.add_parser("new", help="create a competition folder that passes the contract tests")
     new.add_argument("--comp", required=True, help="name of the competition, a Python identifier")
+    new.add_argument(
+        "--kind",
+        default="tabular",
+        help="anomaly, image, multilabel, retrieval, segmentation, sequence, tabular or text (%(default)s)",
+    )
 
     prepare = verbs.add_parser("prepare", help="prepare a competition's data folder")
     prepare.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")

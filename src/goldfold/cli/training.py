@@ -112,6 +112,6 @@ def environment(arguments: Namespace, project: Project) -> None:
 
 
 def new(arguments: Namespace, project: Project) -> None:
-    for path in project.new(arguments.comp):
+    for path in project.new(arguments.comp, arguments.kind):
         print(path)
     print(f"next: read your data in competitions/{arguments.comp}/data.py, then make train COMP={arguments.comp}")

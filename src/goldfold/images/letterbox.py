@@ -49,7 +49,7 @@ def fit(image: np.ndarray, size: Size) -> np.ndarray:
     return padded
 
 
-def load(paths: Sequence[str | Path], size: Size) -> np.ndarray:
-    """Read and fit all files, in threads: uint8 (n, height, width, 3)."""
+def load(paths: Sequence[str | Path], size: Size, gray: bool = False) -> np.ndarray:
+    """Read and fit all files, in threads: uint8 (n, height, width, 3), or (n, height, width, 1) if `gray`."""
     with ThreadPoolExecutor(reading.THREADS) as pool:
-        return np.stack(list(pool.map(lambda path: fit(reading.read(path), size), paths)))
+        return np.stack(list(pool.map(lambda path: fit(reading.read(path, gray), size), paths)))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import isqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,13 +16,12 @@ from torch import Tensor, nn
 
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
-from goldfold.images import augmentation, letterbox, reading
-from goldfold.images.sizes import area, height_and_width
-from goldfold.images.views import make_views, undo_views
+from goldfold.images import augmentation
 from goldfold.nn import batches, mask_losses, schedules
 from goldfold.nn.backbones import Backbone
 from goldfold.params import mark_unused, with_defaults
-from goldfold.recipes.segmentation import network, samples, truths
+from goldfold.recipes.segmentation import inputs, network, prediction, samples, truths
+from goldfold.recipes.segmentation.inputs import SliceColumns
 from goldfold.recipes.segmentation.params import SegmenterParams
 from goldfold.recipes.segmentation.truths import PixelLabels
 
@@ -41,6 +39,8 @@ def recipe(
     *,
     overlapping: bool = False,
     void: int | None = None,
+    volume: str | None = None,
+    slice_: str | None = None,
     **defaults: Any,
 ) -> Recipe:
     """Return the recipe for rows with a column `path`.
@@ -49,19 +49,25 @@ def recipe(
         without `classes`; an integer (h, w) map of class indices; 0 and 1, (classes, h, w), if `overlapping`.
     classes: names of the classes in the order of their indices. overlapping: whether a pixel can be of several.
     void: the value of pixels that count neither in losses nor in pixel counts.
+    volume, slice_: columns that say which slice of which volume a row shows, for `neighbors`. Folds within volumes need
+        blocks and a guard: `goldfold.data.time_folds.folds`.
     defaults: defaults of `SegmenterParams` for this competition.
 
     Predictions are probabilities in [0, 1], float16: foreground maps (n, height, width) of image_size; with classes
     (n, classes, height, width), whose sum is 1 in every pixel unless they overlap. They cover the whole image, whatever
-    its aspect ratio.
+    its aspect ratio. With `tiles` image_size may be that of full-resolution images: the network sees tiles of them.
     """
     labels = PixelLabels(None if classes is None else tuple(classes), overlapping, void)
+    columns = SliceColumns(volume, slice_) if volume and slice_ else None
+    params = _without_others(with_defaults(SegmenterParams, **defaults), labels)
+    if columns is None:
+        params = mark_unused(params, "the recipe names no columns of volume and slice", "neighbors")
     return Recipe(
-        params=_without_others(with_defaults(SegmenterParams, **defaults), labels),
-        build=partial(build, masks, labels),
+        params=params,
+        build=partial(build, masks, labels, columns),
         columns=("path",),
-        example=lambda params, rows, _: np.full(_shape(params, labels, rows), 1 / (labels.maps + 1), np.float16),
-        check=lambda params, train, test: _check_weights(params, labels),
+        example=lambda params, rows, _: prediction.example(params, labels, rows),
+        check=partial(_check, labels, columns),
     )
 
 
@@ -73,8 +79,13 @@ def _without_others(params: type[SegmenterParams], labels: PixelLabels) -> type[
     return mark_unused(params, reason, "ce", "class_weights")
 
 
-def _shape(params: SegmenterParams, labels: PixelLabels, rows: int) -> tuple[int, ...]:
-    return rows, *(() if labels.classes is None else (labels.maps,)), *height_and_width(params.image_size)
+def _check(
+    labels: PixelLabels, columns: SliceColumns | None, params: SegmenterParams, train: DataFrame, test: DataFrame
+) -> None:
+    _check_weights(params, labels)
+    if columns and params.neighbors:
+        for table, rows in (("train rows", train), ("test rows", test)):
+            inputs.check(columns, rows, table)
 
 
 def _check_weights(params: SegmenterParams, labels: PixelLabels) -> None:
@@ -88,16 +99,25 @@ def _check_weights(params: SegmenterParams, labels: PixelLabels) -> None:
         )
 
 
-def build(masks: Masks, labels: PixelLabels, params: SegmenterParams, rows: DataFrame, runtime: Runtime) -> Plan:
-    """Build the plan of one fold; images and masks are held in memory, 4 bytes per pixel of image_size and row."""
+def build(
+    masks: Masks,
+    labels: PixelLabels,
+    columns: SliceColumns | None,
+    params: SegmenterParams,
+    rows: DataFrame,
+    runtime: Runtime,
+) -> Plan:
+    """Build the plan of one fold; images and masks take 4 bytes per pixel of image_size and row in memory, or on disk.
+
+    With overlapping classes it is 3 bytes and one for each class; beyond `memory` they are read again in every epoch.
+    """
     backbone = network.encoder(params)
     model = network.create(params, backbone, labels.maps)
     network.check_sizes(model, params)
-    boxed = params.fit == "letterbox"
-    truth = truths.load(masks, rows, labels, params.image_size, boxed)
-    counts = truths.pixel_counts(truth, labels)
+    pixels, truth = samples.read(masks, rows, labels, inputs.of(rows, params, columns))
+    counts = truths.counted(truths.pixel_counts, truth, labels)
     item = samples.Samples(
-        pixels=_load(params, list(rows["path"])),
+        pixels=pixels,
         truths=truth,
         ids=augmentation.distinct_ids(rows["id"]),
         params=params,
@@ -118,22 +138,17 @@ def build(masks: Masks, labels: PixelLabels, params: SegmenterParams, rows: Data
         optimizer=partial(_optimizer, params),
         schedule=partial(schedules.cosine, warmup=params.warmup),
     )
-    return Plan(model=model, stages=[stage], predict=partial(_predict, params, labels, backbone))
+    return Plan(model=model, stages=[stage], predict=partial(prediction.predict, params, labels, backbone, columns))
 
 
-def _load(params: SegmenterParams, paths: list) -> np.ndarray:
-    """Images at the network's size, uint8 (n, height, width, 3)."""
-    return (letterbox.load if params.fit == "letterbox" else reading.load_resized)(paths, params.image_size)
-
-
-def _terms(params: SegmenterParams, labels: PixelLabels, counts: np.ndarray, truth: np.ndarray) -> Terms:
+def _terms(params: SegmenterParams, labels: PixelLabels, counts: np.ndarray, truth: truths.Rows) -> Terms:
     """The losses, with the weights that the training rows give.
 
     counts: pixels of each class. truth: of all training rows.
     """
     pos_weight = class_weights = None
     if params.pos_weight == "balanced":
-        negatives = truths.negative_counts(truth, labels)
+        negatives = truths.counted(truths.negative_counts, truth, labels)
         pos_weight = torch.tensor(np.where(counts > 0, negatives / np.maximum(counts, 1), 1.0))[:, None, None]
     elif params.pos_weight != 1:
         pos_weight = torch.tensor(params.pos_weight)
@@ -152,54 +167,9 @@ def _terms(params: SegmenterParams, labels: PixelLabels, counts: np.ndarray, tru
     )
 
 
-def _normalize(pixels: Tensor, backbone: Backbone, model: nn.Module) -> Tensor:
-    """Normalize uint8 (b, h, w, 3) as the backbone expects: float32 (b, 3, h, w) on the model's device."""
-    device = next(model.parameters()).device
-    mean, std = (torch.tensor(values, device=device) for values in (backbone.mean, backbone.std))
-    return ((pixels.to(device).float() / 255 - mean) / std).permute(0, 3, 1, 2)
-
-
 def _losses(terms: Terms, backbone: Backbone, model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-    return terms(model(_normalize(batch[0], backbone, model)).float(), batch[1])
+    return terms(model(prediction.normalize(batch[0], backbone, model)).float(), batch[1])
 
 
 def _optimizer(params: SegmenterParams, model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay)
-
-
-def _predict(
-    params: SegmenterParams, labels: PixelLabels, backbone: Backbone, model: nn.Module, _: None, rows: DataFrame
-) -> np.ndarray:
-    maps = np.empty(_shape(params, labels, len(rows)), np.float16)
-    paths = list(rows["path"])
-    device = next(model.parameters()).device
-    at_once = params.prediction_batch or params.batch_size
-    for chunk in batches.prediction_batches(len(paths), at_once, isqrt(area(params.image_size)), device):
-        pixels = torch.from_numpy(_load(params, paths[chunk]))
-        views = make_views(pixels, params.views)
-        predicted = [_probabilities(model(_normalize(view, backbone, model)).float(), labels) for view in views]
-        mean = torch.stack(undo_views(predicted, params.views)).mean(dim=0)
-        if params.fit == "letterbox":
-            mean = _unboxed(mean, [reading.size(path) for path in paths[chunk]], params)
-        found = mean.movedim(3, 1) if mean.ndim == 4 else mean
-        maps[chunk] = found.cpu().numpy()
-    return maps
-
-
-def _probabilities(logits: Tensor, labels: PixelLabels) -> Tensor:
-    """Probabilities of logits (b, maps, h, w): (b, h, w) of the foreground, or (b, h, w, classes)."""
-    if labels.mode == "binary":
-        return logits.sigmoid()[:, 0]
-    return (logits.softmax(1) if labels.mode == "multiclass" else logits.sigmoid()).movedim(1, 3)
-
-
-def _unboxed(maps: Tensor, shapes: Sequence[tuple[int, int]], params: SegmenterParams) -> Tensor:
-    """Stretch the part of each map that shows its image over the whole map: (b, h, w) or (b, h, w, classes)."""
-    channels = maps.movedim(-1, 1) if maps.ndim == 4 else maps[:, None]
-    size = height_and_width(params.image_size)
-    stretched = [
-        nn.functional.interpolate(each[None, :, *letterbox.window(shape, size).slices], size, mode="bilinear")
-        for each, shape in zip(channels, shapes, strict=True)
-    ]
-    whole = torch.cat(stretched)
-    return whole.movedim(1, -1) if maps.ndim == 4 else whole[:, 0]

@@ -19,22 +19,22 @@ POOLED = ("deeplabv3", "deeplabv3plus", "pan", "pspnet", "upernet")  # normalize
 
 
 def encoder(params: SegmenterParams) -> Backbone:
-    """Create the encoder for images of image_size, dilated where the decoder wants it.
+    """Create the encoder for images or tiles, dilated where the decoder wants it.
 
     Raises:
         GoldfoldError: those of `backbones.create`; `backbone_unsuitable`, it cannot be dilated.
     """
     stride = OUTPUT_STRIDES.get(params.architecture)
     if stride is None:
-        return backbones.create(params.backbone, params.pretrained, image_size=params.image_size)
+        return backbones.create(params.backbone, params.pretrained, params.channels(), image_size=params.network_size())
     try:
-        return backbones.create(params.backbone, params.pretrained, output_stride=stride)
+        return backbones.create(params.backbone, params.pretrained, params.channels(), output_stride=stride)
     except (AssertionError, TypeError) as error:  # of families that cannot be dilated
         raise _unsuitable(params, error) from error
 
 
 def create(params: SegmenterParams, backbone: Backbone, maps: int = 1) -> nn.Module:
-    """Create the network: (b, 3, h, w) normalized images -> (b, maps, h, w) logits.
+    """Create the network: (b, channels, h, w) normalized images -> (b, maps, h, w) logits.
 
     backbone: its model becomes part of the network.
 
@@ -50,6 +50,7 @@ def create(params: SegmenterParams, backbone: Backbone, maps: int = 1) -> nn.Mod
             params.architecture,
             encoder_name=f"tu-{params.backbone}",
             encoder_weights=None,
+            in_channels=params.channels(),
             classes=maps,
             **options,
         )
@@ -71,18 +72,19 @@ def _unsuitable(params: SegmenterParams, error: Exception) -> GoldfoldError:
 
 
 def check_sizes(model: nn.Module, params: SegmenterParams) -> None:
-    """Raise GoldfoldError (`image_size_unsuitable`) unless the network takes training crops and whole images."""
-    for key in ("image_size", "crop"):
+    """Raise GoldfoldError (`image_size_unsuitable`) unless the network takes training crops and images or tiles."""
+    whole = "tiles" if params.tiles else "image_size"
+    for key in (whole, "crop"):
         size = getattr(params, key)
-        error = _fault(model, size)
+        error = _fault(model, size, params.channels())
         if error is None:
             continue
-        near = sorted([each for each in _near(size) if _fault(model, each) is None][:2])
+        near = sorted([each for each in _near(size) if _fault(model, each, params.channels()) is None][:2])
         step = f"choose {' or '.join(f'{key}={as_text(each)}' for each in near) or 'another backbone'}"
         raise GoldfoldError(
             "image_size_unsuitable",
             f"{params.architecture} on backbone '{params.backbone}' cannot take {key}={as_text(size)} ({error}): {step}"
-            f"{', or crop equal to image_size' if key == 'crop' else ''}",
+            f"{f', or crop equal to {whole}' if key == 'crop' else ''}",
         )
 
 
@@ -94,13 +96,13 @@ def _near(size: Size) -> list[tuple[int, int]]:
     return [each for each in sizes if min(each) >= STRIDE]
 
 
-def _fault(model: nn.Module, size: Size) -> str | None:
+def _fault(model: nn.Module, size: Size, channels: int) -> str | None:
     """Why the network cannot take an image of this size, or None."""
     training, device = model.training, next(model.parameters()).device
     height, width = height_and_width(size)
     try:
         with torch.no_grad():
-            logits = model.eval()(torch.zeros(1, 3, height, width, device=device))
+            logits = model.eval()(torch.zeros(1, channels, height, width, device=device))
     except Exception as error:  # as above
         return _reason(error)
     finally:

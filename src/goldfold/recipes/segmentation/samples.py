@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,24 +12,85 @@ import torch
 from torch import Tensor
 
 from goldfold.images import augmentation
-from goldfold.images.sizes import height_and_width
+from goldfold.images.sizes import area, height_and_width
 from goldfold.io import seeding
+from goldfold.recipes.segmentation import inputs, truths
+from goldfold.recipes.segmentation.inputs import Inputs
 from goldfold.recipes.segmentation.params import SegmenterParams
+from goldfold.recipes.segmentation.truths import PixelLabels, Rows
 
 if TYPE_CHECKING:
     from albumentations import Compose
+    from pandas import DataFrame
+
+    from goldfold.recipes.segmentation.truths import Masks
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """Images or truth that do not fit into memory: each row is read when it is asked for.
+
+    count: number of rows. load: position -> the row.
+    """
+
+    count: int
+    load: Callable[[int], np.ndarray]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, position: int) -> np.ndarray:
+        return self.load(position)
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """Gray images in memory, of which each row shows several as channels.
+
+    gray: uint8 (n, h, w). beside: int64 (n, channels), positions in `gray`.
+    """
+
+    gray: np.ndarray
+    beside: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.beside)
+
+    def __getitem__(self, position: int) -> np.ndarray:
+        return inputs.stacked(self.gray, self.beside[position][None])[0]
+
+
+def read(masks: Masks, rows: DataFrame, labels: PixelLabels, images: Inputs) -> tuple[Rows, Rows]:
+    """Return images, uint8 (n, h, w, c), and truth, as `truths.load`, both in memory or both on disk."""
+    params, everyone = images.params, range(len(rows))
+    load = partial(truths.load, masks, labels=labels, size=params.image_size, boxed=params.fit == "letterbox")
+    channels = (3 if images.beside is None else 1) + (labels.maps if labels.overlapping else 1)
+    if len(rows) * area(params.image_size) * channels <= params.memory * 2**30:
+        if images.beside is None:
+            return images.load(everyone), load(rows)
+        own = replace(images, beside=np.arange(len(rows))[:, None])
+        return Stacked(own.load(everyone)[..., 0], images.beside), load(rows)
+    return OnDisk(len(rows), partial(_image, images)), OnDisk(len(rows), partial(_truth, load, rows))
+
+
+def _image(images: Inputs, position: int) -> np.ndarray:
+    return images.load([position])[0]
+
+
+def _truth(load: Callable[[DataFrame], np.ndarray], rows: DataFrame, position: int) -> np.ndarray:
+    return load(rows.iloc[[position]])[0]
 
 
 @dataclass(frozen=True)
 class Samples:
     """One random crop per call, a function of (seed, epoch, position).
 
-    pixels: uint8 (n, h, w, 3). truths: uint8 (n, h, w), or (n, classes, h, w). ids: (n,), distinct.
+    pixels: uint8 (n, h, w, c). truths: uint8 (n, h, w), or (n, classes, h, w). ids: (n,), distinct.
     rarity: weight of each class in the draw of a crop around it, (maps,); binary: (1,).
     """
 
-    pixels: np.ndarray
-    truths: np.ndarray
+    pixels: Rows
+    truths: Rows
     ids: list
     params: SegmenterParams
     pipeline: Compose
@@ -36,7 +99,7 @@ class Samples:
     seed: int
 
     def __call__(self, epoch: int, position: int) -> tuple[Tensor, Tensor]:
-        """Return a crop, uint8 (h, w, 3), and its truth, uint8 (h, w) or (classes, h, w)."""
+        """Return a crop, uint8 (h, w, c), and its truth, uint8 (h, w) or (classes, h, w)."""
         pixels, truth = self.pixels[position], self.truths[position]
         if self.params.rare_crops:
             rows, columns = self._window(truth, epoch, position)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import cv2
 import numpy as np
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     Masks = Callable[[DataFrame], Iterable[np.ndarray]]
+
+
+class Rows(Protocol):
+    """The images or the truth of all rows: an array whose first axis is the row, or what reads each row when asked."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, position: int) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -138,6 +146,11 @@ def _nearest(values: np.ndarray, size: Size) -> np.ndarray:
     """Resize by the nearest pixel, with pixel centers at half-integers; cv2.INTER_NEAREST takes their corners."""
     rows, columns = height_and_width(size)
     return cv2.resize(values, (columns, rows), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def counted(count: Callable[[np.ndarray, PixelLabels], np.ndarray], rows: Rows, labels: PixelLabels) -> np.ndarray:
+    """Add up `pixel_counts` or `negative_counts` of one row after the other, int64 (maps,)."""
+    return np.sum([count(rows[position][None], labels) for position in range(len(rows))], axis=0)
 
 
 def pixel_counts(truths: np.ndarray, labels: PixelLabels) -> np.ndarray:
