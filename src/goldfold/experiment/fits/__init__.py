@@ -1,0 +1,35 @@
+"""One fit of an experiment: its plan, training, predictions and scores, and its files."""
+
+from goldfold.experiment.fits.experiment import (
+    CHECKPOINTS,
+    OWN_SPLIT,
+    Experiment,
+    Protocol,
+    build_from,
+    build_plan,
+    fit_folder,
+    fit_keys,
+    fold_numbers,
+)
+from goldfold.experiment.fits.files import Fit, is_complete, keep, load_fit, save_fit
+from goldfold.experiment.fits.fitting import FitObserver, fit, predict_and_score
+
+__all__ = [
+    "CHECKPOINTS",
+    "OWN_SPLIT",
+    "Experiment",
+    "Fit",
+    "FitObserver",
+    "Protocol",
+    "build_from",
+    "build_plan",
+    "fit",
+    "fit_folder",
+    "fit_keys",
+    "fold_numbers",
+    "is_complete",
+    "keep",
+    "load_fit",
+    "predict_and_score",
+    "save_fit",
+]

@@ -1,0 +1,145 @@
+"""Make one fit: a fold trained with one seed in its own folder, its predictions and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+from pandas import DataFrame
+from torch import nn
+
+from goldfold.competition import Plan
+from goldfold.experiment import code_index
+from goldfold.experiment.failures import explained
+from goldfold.experiment.fits.experiment import CHECKPOINTS, Experiment, build_plan, fit_folder, fit_keys, fold_numbers
+from goldfold.experiment.fits.files import Fit, is_complete, keep, load_fit, save_fit
+from goldfold.experiment.scoring import metrics_for, metrics_of_index, metrics_per_score, score_all, score_in_index
+from goldfold.io.files import sweep_partials
+from goldfold.io.progress import EpochProgress
+from goldfold.io.random_states import preserved_states
+from goldfold.training import checkpoints, hard_examples
+from goldfold.training.distributed import from_first
+from goldfold.training.epoch_selection import select_epoch
+from goldfold.training.loop import train
+from goldfold.training.predictor import Predictor, finish_plan
+from goldfold.training.state import History
+
+FitObserver = Callable[[int, int, EpochProgress], None]
+
+
+def fit(experiment: Experiment, folder: Path, fold: int, seed: int, observe: FitObserver | None = None) -> Fit:
+    """Read a complete fit, resume an interrupted one, or make a new one in its folder below `folder`."""
+    place = fit_folder(folder, fold, seed)
+    if not from_first(is_complete(place)):  # one answer for all: later processes may already see the first one's files
+        watch = partial(observe, fold, seed) if observe else None
+        with explained(f"fold {fold} seed {seed}", experiment.competition.slug):
+            done = _fit(experiment, fold, seed, place, watch)
+        save_fit(done, place)
+    if dist.is_initialized():
+        dist.barrier()  # until the first process has written it
+    return load_fit(place)
+
+
+def _fit(
+    experiment: Experiment, number: int, seed: int, place: Path, observe: Callable[[EpochProgress], None] | None
+) -> Fit:
+    """Build, train and finish a plan, then predict and score."""
+    sweep_partials(place)
+    plan, held_out = build_plan(experiment, number, seed)
+    keep(plan, place)
+    train_rows = experiment.tables.train.iloc[experiment.folds[number].train]
+    examples = hard_examples.of_plan(plan, train_rows, experiment.loop.hard_examples, place)
+    history: History = []
+    facts: dict[str, Any] = {}
+    epoch, untrained = None, {}
+    if plan.stages:
+        untrained = _untrained(experiment, plan, held_out)
+        history, facts = train(
+            plan,
+            loop=experiment.loop,
+            device=experiment.runtime.device,
+            folder=place / CHECKPOINTS,
+            keep_every=experiment.protocol.debug,
+            validate=_validation(experiment, plan, held_out),
+            higher_is_better=experiment.competition.metric.higher_is_better,
+            observe=observe,
+            examples=examples,
+        )
+    if history:
+        epoch = _select(plan, history, experiment, place / CHECKPOINTS)
+    predict = finish_plan(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
+    index = code_index.of_fit(predict, train_rows, experiment.recipe.labels, experiment.runtime.classes)
+    known = {"fold": number, "seed": seed, "epoch": epoch, "history": history, "facts": facts}
+    known |= {"index": index, **untrained}
+    scored = predict_and_score(experiment, predict, held_out, known)
+    return replace(scored, probed=_probed(experiment, predict, held_out, scored))
+
+
+def _probed(experiment: Experiment, predict: Predictor, held_out: DataFrame, scored: Fit) -> dict[str, Any]:
+    """What the plan of a run's first fit finds out about itself; random states are restored."""
+    if (scored.fold, scored.seed) != fit_keys(experiment)[0]:
+        return {}
+    numbers = fold_numbers(experiment.protocol, experiment.folds)
+    validated = sum(len(experiment.folds[number].validation) for number in numbers)
+    with preserved_states():
+        return dict(predict.probe(held_out, scored.validation, validated + len(experiment.tables.test)))
+
+
+def _untrained(experiment: Experiment, plan: Plan, held_out: DataFrame) -> dict[str, Any]:
+    """Scores and errors of a plan's model before its first step, which training has to beat; only of embeddings.
+
+    Other models predict nothing before they are trained. Random states are restored.
+    """
+    competition = experiment.competition
+    trains = any(stage.epochs for stage in plan.stages)
+    if competition.metric.retrieval is None or plan.model is None or not trains:
+        return {}
+    with preserved_states():
+        model = plan.model.to(experiment.runtime.device)
+        predictions = finish_plan(plan, model, competition.targets, experiment.loop.precision)(held_out)
+        found: dict[str, Any] = {"untrained": score_all(metrics_for(competition, predictions), held_out, predictions)}
+        if error := competition.metric.options.row_error:
+            found["untrained_errors"] = error(held_out, predictions)
+        return found
+
+
+def _validation(experiment: Experiment, plan: Plan, held_out: DataFrame) -> Callable[[nn.Module], dict[str, float]]:
+    """A function that scores a model in training on the validation rows."""
+    competition, precision = experiment.competition, experiment.loop.precision
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        predictions = finish_plan(plan, model, competition.targets, precision)(held_out)
+        return score_all(metrics_per_score(competition, predictions), held_out, predictions)
+
+    return validate
+
+
+def predict_and_score(experiment: Experiment, predict: Predictor, held_out: DataFrame, known: Mapping[str, Any]) -> Fit:
+    """Predict with a finished plan, score it, and return the fit.
+
+    known: the other fields of the fit: fold, seed, epoch, history, facts, index.
+    """
+    competition, validation = experiment.competition, predict(held_out)
+    metrics = metrics_for(competition, validation)
+    scores = score_all(metrics, held_out, validation)
+    chance = {metric.name: float(metric.chance(held_out)) for metric in metrics}
+    training = experiment.tables.train.iloc[experiment.folds[known["fold"]].train].reset_index(drop=True)
+    for metric in metrics_of_index(competition, validation) if known["index"] else ():
+        found = score_in_index(metric, held_out, validation, training, known["index"])
+        scores[metric.name], chance[metric.name] = found
+    test = predict(experiment.tables.test)
+    return Fit(**known, scores=scores, chance=chance, validation=validation, test=test)
+
+
+def _select(plan: Plan, history: History, experiment: Experiment, folder: Path) -> int:
+    """Load the weights of the selected epoch into the plan's model; returns its number."""
+    row = select_epoch(history, experiment.loop.select, experiment.competition.metric.higher_is_better)
+    if row is not history[-1]:
+        saved = {(c.row["stage"], c.row["epoch"]): c for c in checkpoints.list_checkpoints(folder)}
+        assert plan.model is not None, "a fit with a history has a model"
+        checkpoints.load_weights(saved[row["stage"], row["epoch"]], plan.model)
+    return row["epoch"]
