@@ -107,13 +107,13 @@ def serving(board: Path) -> str | None:
         with lock:
             return None
     except Timeout:
-        return read_json(board / "client.json")["url"]
+        return read_json(board / "client.json", dict).get("url")
 
 
 def _write_client(board: Board, folder: Path, address: str) -> None:
     """Write address and key of the owner for submissions of this project and for shells; a valid key is kept."""
     path = folder / "client.json"
-    known = read_json(path) if path.exists() else {}
+    known = read_json(path, dict) if path.exists() else {}
     with board.reading() as session:
         valid = users.by_login(session, known.get("username", ""), known.get("key", "")) is not None
     if not valid:

@@ -80,10 +80,11 @@ def decode_all(
 
 def _read(kept: Path) -> dict[str, dict[str, Any]]:
     try:
-        found = read_json(kept)
+        found = read_json(kept, dict)
     except GoldfoldError:
         return {}  # absent, or damaged: decode again
-    return {key: facts for key, facts in found.items() if "marked" not in facts or facts.keys() >= set(OF_MASKS)}
+    known = {key: facts for key, facts in found.items() if isinstance(facts, dict)}
+    return {key: facts for key, facts in known.items() if "marked" not in facts or facts.keys() >= set(OF_MASKS)}
 
 
 def _jobs(rows: DataFrame, hashes: Series) -> list[tuple[str, Path, Path | None]]:

@@ -90,7 +90,7 @@ def repeatable(sources: Sources) -> bool:
 
 def _mark(sources: Sources) -> dict[str, Any]:
     path = sources.place / PREPARED
-    return read_json(path) if path.exists() else {}
+    return read_json(path, dict) if path.exists() else {}
 
 
 def _code(sources: Sources) -> str:

@@ -131,7 +131,7 @@ def section(run: Path) -> str:
     """What a run's record says of a batch size that was found by trials; empty if it was given."""
     if not (run / RECORD).exists():
         return ""
-    told = read_json(run / RECORD)
+    told = read_json(run / RECORD, dict)
     trials = "\n".join(f"- {trial_line(from_facts(each))}" for each in told["trials"])
     return f"The batch size was `auto`: {told['why']}.\n\n{trials}"
 

@@ -129,4 +129,4 @@ def _prepared(name: str, values: str, device: str, workers: int, here: Path) -> 
 def _sees(job: Job) -> bool:
     """Whether the run's folder is visible here, and not another of the same path."""
     told = job.run / "reproduce.json"
-    return told.exists() and read_json(told)["identity"] == job.identity
+    return told.exists() and read_json(told, dict).get("identity") == job.identity

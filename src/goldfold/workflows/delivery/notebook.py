@@ -103,7 +103,7 @@ def notebook(
         compiled = _complete(bundle, run, checked)
         known = len(next(iter(found.values())).experiment.tables.test)
         took = time_limit.estimate(checked.seconds, known, hours, rows)
-        record = read_json(bundle.folder / "notebook.json")
+        record = read_json(bundle.folder / "notebook.json", dict)
         write_json(bundle.folder / "notebook.json", {**record, "time": took.facts()})
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(partial, folder)
@@ -247,7 +247,7 @@ def _complete(bundle: Bundle, run: Path, checked: Checked) -> list[str]:
     """Add the packages that the notebook imported and what predicts; returns the packages that cannot be added."""
     packages, compiled = notebooks.package_files(checked.modules)
     bundles.pack(_archive(bundle, run), packages, more=True)
-    facts = read_json(bundle.folder / "notebook.json")
+    facts = read_json(bundle.folder / "notebook.json", dict)
     _write_script(bundle, run, facts["competition"], describe(checked.origins))
     write_json(bundle.folder / "notebook.json", {**facts, "origins": describe(checked.origins)})
     return compiled
@@ -264,7 +264,7 @@ def _owner() -> str:
 
 
 def _next_steps(folder: Path) -> str:
-    facts = read_json(folder / "notebook.json")
+    facts = read_json(folder / "notebook.json", dict)
     page = f"https://www.kaggle.com/competitions/{facts['competition']}"
     lines = [
         f"next: kaggle datasets create -p {folder / 'dataset'}",

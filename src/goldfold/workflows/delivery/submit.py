@@ -131,7 +131,7 @@ def _kernel(path: Path) -> Kernel | None:
     """The notebook that `make notebook` wrote for `path`; None if there is none, or it is for another file."""
     facts: dict[str, Any] = {}
     with suppress(GoldfoldError):
-        facts = read_json(path.with_name(f"{path.stem}-notebook") / "notebook.json")
+        facts = read_json(path.with_name(f"{path.stem}-notebook") / "notebook.json", dict)
     return Kernel(facts["kernel"], facts["file"]) if facts.get("sha256") == sha256_of(path) else None
 
 

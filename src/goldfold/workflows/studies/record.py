@@ -90,7 +90,7 @@ def _write_config(found: Prepared, facts: Facts, winner: TrialRecord, asked: Ask
     cost = f"{duration(seconds)} as a trial with {facts.workers} at once"
     text = best_config(facts, name, values, defaults, cost)
     path, own = found.workspace.config_path(asked.competition, name), asked.folder / FACTS
-    written = read_json(own)["config"] if own.exists() else None
+    written = read_json(own, dict).get("config") if own.exists() else None
     if path.exists() and _hash(path.read_text(encoding="utf-8")) not in (written, _hash(text)):
         path = asked.folder / path.name
     else:
