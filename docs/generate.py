@@ -46,7 +46,7 @@ def models() -> dict[str, type[BaseModel]]:
     from goldfold.recipes.frozen_backbone import FrozenBackboneParams
     from goldfold.recipes.fusion_params import FusionParams
     from goldfold.recipes.image_classifier import ImageClassifierParams
-    from goldfold.recipes.patch_library_params import PatchLibraryParams
+    from goldfold.recipes.patches.params import PatchLibraryParams
     from goldfold.recipes.segmenter import SegmenterParams
     from goldfold.recipes.sequence_network import SequenceNetworkParams
     from goldfold.recipes.statistics_pooling import StatisticsPoolingParams

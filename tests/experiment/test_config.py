@@ -21,7 +21,7 @@ from goldfold.recipes.autoencoder import AutoencoderParams
 from goldfold.recipes.embedder import EmbedderParams
 from goldfold.recipes.frozen_backbone import FrozenBackboneParams
 from goldfold.recipes.image_classifier import ImageClassifierParams
-from goldfold.recipes.patch_library_params import PatchLibraryParams
+from goldfold.recipes.patches.params import PatchLibraryParams
 from goldfold.recipes.segmenter import SegmenterParams
 from goldfold.training.settings import LoopOptions
 

@@ -18,7 +18,7 @@ from goldfold.params import Needs, Not, Params, modes_of
 from goldfold.recipes.autoencoder_params import AutoencoderParams
 from goldfold.recipes.frozen_backbone import FrozenBackboneParams
 from goldfold.recipes.image_classifier import ImageClassifierParams
-from goldfold.recipes.patch_library_params import PatchLibraryParams
+from goldfold.recipes.patches.params import PatchLibraryParams
 from goldfold.recipes.segmenter import SegmenterParams
 from goldfold.recipes.tabular import TabularParams
 from goldfold.retrieval.parameters import EmbedderParams

@@ -16,7 +16,7 @@ from goldfold.anomaly.defect_sizes import SIZES
 from goldfold.anomaly.patch_features import PatchBackbone
 from goldfold.competition import Runtime
 from goldfold.recipes import patch_library
-from goldfold.recipes.patch_library_sizes import PASSES, _evenly_ranked, finer_params
+from goldfold.recipes.patches.sizes import PASSES, _evenly_ranked, finer_params
 
 SIDE, IMAGES = 96, 5 * 4 * PASSES  # of which a fifth are four images of each size
 RECIPE = patch_library.recipe("defect", normal=0, image_size=SIDE, library=300)

@@ -21,14 +21,14 @@ from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.data import fields
 from goldfold.errors import GoldfoldError
 from goldfold.params import with_defaults
-from goldfold.recipes import patch_library_sizes
-from goldfold.recipes.patch_library_params import PatchLibraryParams
-from goldfold.recipes.patch_library_scores import library_of, scores_of, units_of_files
+from goldfold.recipes.patches import sizes
+from goldfold.recipes.patches.params import PatchLibraryParams
+from goldfold.recipes.patches.scores import library_of, scores_of, units_of_files
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from goldfold.recipes.patch_library_scores import Paths, UnitsOf
+    from goldfold.recipes.patches.scores import Paths, UnitsOf
 
 
 def recipe(target: str, normal: Any = 0, class_: str | None = None, **defaults: Any) -> Recipe:
@@ -74,7 +74,7 @@ def _build(
     whole, damaged = units_of_files(params, runtime)
     build = partial(_plan, params, runtime, whole, damaged)
     if params.libraries == "one":
-        probe = partial(patch_library_sizes.probe, params, runtime, whole, known, (target, normal))
+        probe = partial(sizes.probe, params, runtime, whole, known, (target, normal))
         return replace(build(known), probe=probe if params.unit == "patch" else None)
     route = partial(_nearest_library, whole) if params.route == "library" else None
     return one_model_per_class.plan(build, known, known, class_, params.textures, route)

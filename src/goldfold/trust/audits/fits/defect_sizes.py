@@ -29,7 +29,7 @@ SMALL_DEFECTS_MISSED = FindingKind(
 def small_defects_missed(probed: Mapping[str, Any], where: str) -> list[Finding]:
     """Report sizes at which synthetic defects are not told from normal images.
 
-    probed: `Plan.probe`'s facts; `defect_sizes`, if it is there, as `patch_library_sizes.probe` returns it.
+    probed: `Plan.probe`'s facts; `defect_sizes`, if it is there, as `recipes.patches.sizes.probe` returns it.
     """
     facts = probed.get("defect_sizes")
     if not facts:

@@ -15,14 +15,14 @@ from goldfold.anomaly.padim import Gaussians
 from goldfold.data import fields
 from goldfold.images import reading
 from goldfold.io.seeding import derive
-from goldfold.recipes.patch_library_scores import scores_of, units_of_pixels
+from goldfold.recipes.patches.scores import scores_of, units_of_pixels
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from goldfold.competition import Runtime
-    from goldfold.recipes.patch_library_params import PatchLibraryParams
-    from goldfold.recipes.patch_library_scores import Paths, UnitsOf
+    from goldfold.recipes.patches.params import PatchLibraryParams
+    from goldfold.recipes.patches.scores import Paths, UnitsOf
 
 SHARE = 0.2  # of the images that a run predicts
 FEWEST, MOST = 4, 32  # normal images that get a spot of each size

@@ -23,7 +23,7 @@ from goldfold.nn import feature_cache
 
 if TYPE_CHECKING:
     from goldfold.competition import Runtime
-    from goldfold.recipes.patch_library_params import PatchLibraryParams
+    from goldfold.recipes.patches.params import PatchLibraryParams
 
     Paths = tuple[Path, ...]
     UnitsOf = Callable[[Paths], Iterator[Tensor]]
