@@ -215,7 +215,9 @@ def test_what_was_abandoned_is_removed_and_what_was_submitted_stays(project):
     assert len(kept) == 0 or left > {"new"}
 
 
-@pytest.mark.parametrize("kind", GenerationMode)
+@pytest.mark.parametrize(
+    "kind", [GenerationMode.NEGATIVE, pytest.param(GenerationMode.POSITIVE, marks=pytest.mark.slow)]
+)
 def test_nothing_that_is_made_up_makes_an_internal_error(board, app, kind):
     """What schemathesis makes of the description of every route: requests that fit it, and requests that do not."""
     seen = Counter()

@@ -309,7 +309,12 @@ def test_a_picked_epoch_of_other_code_is_told_in_the_new_run_alone(toy: Path, ca
 
 
 @pytest.mark.parametrize(
-    ("verb", "where"), [("epochs", "epochs-fold0-seed0"), ("gains", "gains.json"), ("notebook", "notebook")]
+    ("verb", "where"),
+    [
+        ("epochs", "epochs-fold0-seed0"),
+        ("gains", "gains.json"),
+        pytest.param("notebook", "notebook", marks=pytest.mark.slow),
+    ],
 )
 def test_what_other_code_made_of_a_run_is_told_in_its_record(toy: Path, capsys, verb: str, where: str) -> None:
     train("--debug")

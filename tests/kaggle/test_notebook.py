@@ -216,7 +216,12 @@ def test_the_command_says_what_comes_next(blended):
     ("reads", "code", "fact"),
     [
         ("relative", "notebook_incomplete", "the run reads lists/scale.json"),
-        ("perhaps", "notebook_incomplete", "the run reads lists/scale.json, .* move it into competitions/words"),
+        pytest.param(
+            "perhaps",
+            "notebook_incomplete",
+            "the run reads lists/scale.json, .* move it into competitions/words",
+            marks=pytest.mark.slow,
+        ),
         ("random", "notebook_differs", "40 of 40 rows differ .*--accept notebook_differs"),
     ],
 )

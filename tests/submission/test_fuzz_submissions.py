@@ -181,6 +181,7 @@ def misjudged(seeds: range, folder: Path) -> tuple[int, int, list[str]]:
     return *counts, faults
 
 
+@pytest.mark.slow
 def test_a_few_hundred_damaged_files_are_judged_as_an_independent_reader_does(tmp_path):
     count, valid, faults = 0, 0, []
     for number, name in enumerate(KINDS):

@@ -20,6 +20,7 @@ def best_of(scores: np.ndarray, higher: bool = True) -> list:
     return audits.best_of_runs("auroc", own, others, higher, 0.0)
 
 
+@pytest.mark.slow
 def test_the_lead_of_the_best_of_equal_runs_is_luck():
     """20 equal runs, 5 folds that differ, 300 times: the lead that is told is the mean lead."""
     draw, told, leads = np.random.default_rng(0), [], []

@@ -82,6 +82,7 @@ def test_folds_come_in_one_shuffled_order(searched):
     assert [list(record.folds) for record in records()] == [list(order)] * 2
 
 
+@pytest.mark.slow
 def test_equal_studies_draw_equal_trials_and_going_on_is_no_other_study(searched):
     work(replace(ASKED, study="whole", trials=14))
     work(replace(ASKED, study="whole2", trials=14))
