@@ -32,8 +32,13 @@ def folds_from_table(table: pd.DataFrame, ids: Sequence) -> list[Fold]:
     Read a CSV file with `dtype=str`, or an id such as 007 loses its zeros.
 
     Raises:
-        GoldfoldError: `fold_ids_mismatch`, the table does not list every id exactly once; as `fold_checks.verified`.
+        GoldfoldError: `fold_ids_mismatch`, the table does not list every id exactly once; `folds_unreadable`, it has no
+            column of fold numbers; as `fold_checks.verified`.
     """
+    if not {"id", "fold"} <= set(table.columns) or not table["fold"].astype(str).str.fullmatch(r"-?\d+").all():
+        raise GoldfoldError(
+            "folds_unreadable", "a table of folds needs the columns id and fold, a whole number a row: draw them again"
+        )
     wanted, listed = pd.Index(ids).astype(str), pd.Index(table["id"]).astype(str)
     if not listed.is_unique or len(wanted.symmetric_difference(listed)):
         repeated = listed[listed.duplicated()]

@@ -74,8 +74,8 @@ def _checked(path: Path, check: Callable[[Any], bool]) -> None:
 def _refuse_no_folds(path: Path) -> None:
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            whole = all(row["id"] is not None and int(row["fold"]) >= -1 for row in csv.DictReader(file))
-            whole = whole and path.stat().st_size > 0
+            rows = list(csv.DictReader(file))
+        whole = bool(rows) and all(row["id"] is not None and int(row["fold"]) >= -1 for row in rows)
     except (*UNREADABLE, csv.Error):
         whole = False
     if not whole:
