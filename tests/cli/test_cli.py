@@ -370,3 +370,11 @@ def test_config_keys_may_stand_on_both_sides_of_an_option(capsys):
         with pytest.raises(SystemExit):
             _parsed(wrong)
     assert "--debgu" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit the address space")
+def test_too_little_address_space_is_a_sentence(toy: Path) -> None:
+    command = f"ulimit -v 1000000; exec {sys.executable} -m goldfold environment"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert "allow more address space" in done.stderr

@@ -302,7 +302,9 @@ def test_folds_of_other_rows_are_refused():
         fold_tables.folds_from_table(pd.concat([frame, frame[:1]]), [1, 2, 3, 4])
 
 
-@pytest.mark.parametrize("table", [{"[]": []}, {"id": ["a"]}, {"id": ["a"], "fold": ["x"]}, {"id": ["a"], "fold": [""]}])
+@pytest.mark.parametrize(
+    "table", [{"[]": []}, {"id": ["a"]}, {"id": ["a"], "fold": ["x"]}, {"id": ["a"], "fold": [""]}]
+)
 def test_a_table_without_fold_numbers_is_told(table: dict) -> None:
     with raises_code("folds_unreadable", "id and fold"):
         fold_tables.folds_from_table(pd.DataFrame(table), ["a"])

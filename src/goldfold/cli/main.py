@@ -25,6 +25,7 @@ MODULES = {  # module of goldfold.cli -> its commands, each a function of that n
     "demo": ("demo",),
 }
 ANYWHERE = ("new", "environment", "demo", "host", "host-add", "host-user")  # commands that need no project
+NO_ADDRESSES = ("failed to map segment", "Cannot allocate memory")  # what the loader says of a library too large
 WORDS_OF = "words-of:"  # before the name of an environment variable
 
 
@@ -46,6 +47,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(_refused(str(error)))
     except MemoryError as error:
         sys.exit(_refused(f"out of memory ({error}): lower batch_size or image_size, or free memory"))
+    except ImportError as error:
+        if not any(sign in str(error) for sign in NO_ADDRESSES):
+            raise
+        sys.exit(
+            _refused(f"a library cannot be loaded ({error}): allow more address space, such as `ulimit -v unlimited`")
+        )
     except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
