@@ -17,12 +17,12 @@ from goldfold.io.files import read_json
 
 def member_folders(run: Path) -> list[Path]:
     """The folders of the runs that the blend in the folder `run` is made of, in the order of its weights."""
-    return [run.parent / name for name in read_json(run / BLEND)["runs"]]
+    return [run.parent / name for name in read_json(run / BLEND, dict)["runs"]]
 
 
 def has_weights(run: Path) -> bool:
     """Whether a blend is a weighted mean; if not, `kept_blender` reads the runs' out-of-fold predictions."""
-    return read_json(run / BLEND)["method"] in WEIGHTED
+    return read_json(run / BLEND, dict)["method"] in WEIGHTED
 
 
 def kept_blender(competition: Competition, train: DataFrame, run: Path) -> Blender:
@@ -30,7 +30,7 @@ def kept_blender(competition: Competition, train: DataFrame, run: Path) -> Blend
 
     train: the train table, with the targets.
     """
-    facts = read_json(run / BLEND)
+    facts = read_json(run / BLEND, dict)
     method = facts["method"]
     if has_weights(run):
         return weighted_blender(np.array(facts["methods"][method]["weights"]["all"]))

@@ -110,7 +110,7 @@ def of_run(run: Path, predictions: np.ndarray) -> np.ndarray:
     """Test predictions as the submission's writer gets them, at the thresholds that a run keeps; unchanged if none."""
     if not (run / THRESHOLDS).exists():
         return predictions
-    return _shifted(predictions, np.array(list(read_json(run / THRESHOLDS)["thresholds"].values())))
+    return _shifted(predictions, np.array(list(read_json(run / THRESHOLDS, dict)["thresholds"].values())))
 
 
 def _shifted(predictions: np.ndarray, thresholds: np.ndarray) -> np.ndarray:

@@ -142,7 +142,7 @@ def _answering(run: Path, competition: Competition, recipe: Recipe) -> Callable[
     if competition.metric.retrieval is not None:
         return answers.answer
     if recipe.labels is not None:
-        kept = read_json(run / THRESHOLDS)["thresholds"] if (run / THRESHOLDS).exists() else {}
+        kept = read_json(run / THRESHOLDS, dict)["thresholds"] if (run / THRESHOLDS).exists() else {}
         return lambda asked, title: tag_answers.answer(asked, title, kept)
     predictions = read_array(run / "oof.npy")
     held = f"records of {', '.join(predictions.dtype.names)}" if predictions.dtype.names else f"{predictions.dtype}"

@@ -93,7 +93,7 @@ def refit(
         path = workspace.refit_submission_path(run)
         if (run / GRADE).exists():  # the score of an earlier refit is no longer this one's
             manifest.write_value(
-                run, GRADE, {key: each for key, each in read_json(run / GRADE).items() if key != "refit"}
+                run, GRADE, {key: each for key, each in read_json(run / GRADE, dict).items() if key != "refit"}
             )
         write_submission(experiment, predictions, run, path, {"refit": facts})
         manifest.write_value(run, REFIT, facts)

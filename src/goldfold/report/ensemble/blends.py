@@ -25,7 +25,7 @@ Summary = Mapping[str, Any]  # "folds": fold -> score, "mean"
 
 def section(run: Path) -> str:
     """The record's section on a blend; empty if the run is no blend."""
-    return told(read_json(run / BLEND)) if (run / BLEND).exists() else ""
+    return told(read_json(run / BLEND, dict)) if (run / BLEND).exists() else ""
 
 
 def told(facts: Facts) -> str:

@@ -164,7 +164,7 @@ def section(run: Path) -> str:
 
 def _nested(run: Path) -> str:
     """The scores at thresholds that the scored fold did not see, beside those at 0.5."""
-    found = read_json(run / THRESHOLDS)["nested"] if (run / THRESHOLDS).exists() else {}
+    found = read_json(run / THRESHOLDS, dict)["nested"] if (run / THRESHOLDS).exists() else {}
     if not found:
         return ""
     header = ["metric", "mean over folds", "sd (ddof=1)", "at 0.5", "better"]

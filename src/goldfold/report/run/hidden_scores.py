@@ -33,7 +33,7 @@ def scores(run: Path) -> dict[str, HiddenScore]:
     """
     if not (run / GRADE).exists():
         return {}
-    graded, (metric, summary) = read_json(run / GRADE), next(iter(read_json(run / "metrics.json").items()))
+    graded, (metric, summary) = read_json(run / GRADE, dict), next(iter(read_json(run / "metrics.json").items()))
     cv, fits, found = summary["mean"], graded.get("fits", []), {}
     if fits:
         each = [fit["score"] for fit in fits]
@@ -63,7 +63,7 @@ def text(run: Path) -> str:
 
 def section(run: Path) -> str:
     """Markdown on the refit and on the hidden labels; empty if there is neither."""
-    parts = [f"{refit_facts(read_json(run / REFIT))}."] if (run / REFIT).exists() else []
+    parts = [f"{refit_facts(read_json(run / REFIT, dict))}."] if (run / REFIT).exists() else []
     if found := scores(run):
         bounds = next(iter(read_json(run / "metrics.json").values()))["bounds"]
         parts.append(table(COLUMNS, _rows(found, bounds)))

@@ -129,7 +129,7 @@ def _read(workspace: Workspace, folder: Path) -> LoggedRun:
         findings=[{key: str(each[key]) for key in ("code", "level", "message", "where")} for each in _findings(folder)],
         budget=budget(folder),
         seconds=sum(float(row["seconds"]) for row in trained),
-        hidden=float(read_json(folder / GRADE)["score"]) if (folder / GRADE).exists() else None,
+        hidden=float(read_json(folder / GRADE, dict)["score"]) if (folder / GRADE).exists() else None,
         blended=blended,
         untrained=has_epochs and not trained,
         backbone=backbone,

@@ -98,7 +98,7 @@ def _of_run(workspace: Workspace, run: Path, data: Tables, device: torch.device,
 
 def _told_of_blend(run: Path) -> str:
     kept = "kept weights" if has_weights(run) else "learned again from out-of-fold predictions"
-    return f"blend by {read_json(run / runs.BLEND)['method']}: {kept}"
+    return f"blend by {read_json(run / runs.BLEND, dict)['method']}: {kept}"
 
 
 def _of_fit(experiment: Experiment, run: Path, fold: int, seed: int, origins: Origins) -> np.ndarray:

@@ -72,7 +72,7 @@ def _scores(workspace: Workspace, folder: Path) -> dict[str, float]:
     """Known scores of a run by the competition's metric, by name."""
     scores = {CV: next(iter(read_json(folder / "metrics.json").values()))["mean"]}
     if (folder / GRADE).exists():
-        scores[HIDDEN] = read_json(folder / GRADE)["score"]
+        scores[HIDDEN] = read_json(folder / GRADE, dict)["score"]
     return scores | _submitted(workspace.ledger.with_suffix(".csv"), folder)
 
 
