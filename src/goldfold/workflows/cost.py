@@ -30,14 +30,14 @@ def telling(observer: Observer, experiment: Experiment, run: Path, watch: FitObs
 
 
 def forecast(experiment: Experiment, fit: Path, progress: EpochProgress) -> str | None:
-    """The time and disk space of all fits in a line, from one trained epoch; None if they take under a minute.
+    """The time and disk space of all fits in a line, from one trained epoch; None if the rest takes under a minute.
 
     fit: folder of the fit whose first epoch `progress` reports.
     """
     assert progress.row is not None, "the epoch has ended"
     epochs, fits = 1 / progress.done if progress.done else 1, len(fit_keys(experiment))
     seconds = progress.row["seconds"] * epochs * fits
-    if seconds < WORTH_TELLING:
+    if seconds - progress.row["seconds"] < WORTH_TELLING:
         return None
     saved = sum(file.stat().st_size for file in (fit / CHECKPOINTS).glob("*"))
     kept = saved * (epochs if experiment.protocol.debug else min(2, epochs)) * fits
