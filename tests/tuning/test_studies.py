@@ -96,10 +96,10 @@ def test_equal_studies_draw_equal_trials_and_going_on_is_no_other_study(searched
 KILLED = """
 import os, signal, sys
 from goldfold.tuning.work import Asked, work
-from goldfold.experiment import fits
+from goldfold.experiment.fits import fitting
 
 left = int(sys.argv[1])
-save = fits.save_fit
+save = fitting.save_fit
 
 def watched(fit, place):
     global left
@@ -108,7 +108,7 @@ def watched(fit, place):
         os.kill(os.getpid(), signal.SIGKILL)
     save(fit, place)
 
-fits.save_fit = watched
+fitting.save_fit = watched
 work(Asked(competition="blobs", config="perceptron", overrides=(), study="perceptron", trials=6, prune=False))
 """
 
