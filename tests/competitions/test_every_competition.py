@@ -37,7 +37,13 @@ from goldfold.workflows.new import kinds, scaffold
 ROOT = Path(__file__).parents[2]
 NAMES = Workspace().names()
 FEW = 48  # train rows of the short training
-LARGE = ("frames", "hands", "magnetic_tiles", "nuclei", "road_segments")  # whose short training takes ten seconds and more
+LARGE = (
+    "frames",
+    "hands",
+    "magnetic_tiles",
+    "nuclei",
+    "road_segments",
+)  # whose short training takes ten seconds and more
 LAYOUTS = made_coco.LAYOUTS | made_defects.LAYOUTS | made_hands.LAYOUTS | made_recordings.LAYOUTS
 LAYOUTS |= made_windows.LAYOUTS
 FOUR_FILES = ("__init__.py", "data.py", "recipes.py", "submission.py")

@@ -11,8 +11,8 @@ POLICY = "OMP_WAIT_POLICY"
 def wait_passively() -> None:
     """Let OpenMP's threads sleep while they wait for each other; call it before torch is imported.
 
-    By default they spin: beside two busy processes on 2 cores a run took three times the CPU time and three times as
-    long (`benchmarks/threads.py`). The environment variable OMP_WAIT_POLICY decides if it is set.
+    By default they spin: beside two busy processes on 2 cores a run took 24 s of CPU time instead of 13 s
+    (`benchmarks/threads.py`). The environment variable OMP_WAIT_POLICY decides if it is set.
     """
     os.environ.setdefault(POLICY, "PASSIVE")
 
