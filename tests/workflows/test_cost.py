@@ -55,6 +55,21 @@ def test_the_forecast_is_seconds_and_checkpoints_times_epochs_and_fits(toy: Path
     assert cost.forecast(experiment, fit, first) == f"{expected}: one epoch of 20 took 6.0 s, without validation"
 
 
+def test_a_resumed_fit_tells_nothing_since_its_first_epoch_is_over(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "WORTH_TELLING", 0)
+    run = Project(quiet=True).train("blobs", "perceptron", epochs=2)
+    experiment = rebuild(Project().workspace, run.folder, torch.device("cpu")).experiment
+    told = Lines()
+    watch = cost.telling(told, experiment, run.folder, lambda fold, seed, progress: None)
+    row = {"seconds": 6.0}
+    watch(0, 0, EpochProgress("head", 16, 20, 0.8, 0.5, row))
+    watch(0, 0, EpochProgress("second", 1, 10, 0.6, 0.5, row))
+    assert told.lines == []
+    watch(1, 0, EpochProgress("head", 1, 20, 1 / 30, 0.5, row))
+    assert len(told.lines) == 1
+    assert "one epoch of 30" in told.lines[0]
+
+
 def test_float16_on_a_cpu_is_refused(toy: Path) -> None:
     with pytest.raises(GoldfoldError, match="precision is float16, which CPUs compute") as refused:
         Project(quiet=True).train("blobs", "perceptron", precision="float16", device="cpu")

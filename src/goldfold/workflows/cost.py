@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from goldfold.experiment.fits import CHECKPOINTS, Experiment, FitObserver, fit_folder, fit_keys
-from goldfold.io.formatting import count, duration
+from goldfold.io.formatting import ROUNDING, count, duration
 from goldfold.io.progress import EpochProgress, Observer
 
 WORTH_TELLING = 60  # seconds; shorter runs end before a forecast is read
@@ -21,7 +21,8 @@ def telling(observer: Observer, experiment: Experiment, run: Path, watch: FitObs
     def epoch(fold: int, seed: int, progress: EpochProgress) -> None:
         nonlocal told
         watch(fold, seed, progress)
-        if progress.row and not told:
+        first = progress.epoch == 1 and progress.done * progress.epochs <= 1 + ROUNDING  # not so of a resumed fit
+        if progress.row and first and not told:
             told = True
             if text := forecast(experiment, fit_folder(run, fold, seed), progress):
                 observer.line(text)
