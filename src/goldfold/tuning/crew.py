@@ -17,6 +17,7 @@ from goldfold.io.progress import Observer
 from goldfold.tuning.work import Asked, work, work_elsewhere
 
 CTRL_C_SECONDS = 0.5  # the terminal sends Ctrl-C to workers, too, and they may end before this process has noticed
+JOIN_SECONDS = 0.1
 
 
 def run_workers(asked: Asked, wanted: ExecutorRequest | None, observer: Observer) -> None:
@@ -80,8 +81,11 @@ def run_in_own_pools(
             thread.join()
     except KeyboardInterrupt:
         interrupted.set()
-        end_workers()
-        raise
+        while any(thread.is_alive() for thread in threads):  # a worker may be starting only now
+            end_workers()
+            for thread in threads:
+                thread.join(JOIN_SECONDS)
+        raise  # not before its pools are closed: the interpreter's exit would write into a pipe as it is closed
     if refused or len(died) == len(crew):
         raise (refused or died)[0]
 
