@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from goldfold.experiment import run_folders
 from goldfold.experiment.workspace import Workspace
+from goldfold.io.clock import CLOCK
 from goldfold.io.progress import Display, Observer
 from goldfold.run import Run
 from goldfold.runs import Runs
@@ -102,8 +103,9 @@ class Project:
         executor: `processes` or `ray` or `ray://host:10001`, which run several fits at once. workers: fits at once.
         threads, gpus: of each fit, in even parts by default.
         """
-        from goldfold.experiment.executors import requested
-        from goldfold.workflows.train import train
+        with CLOCK.phase("import"):
+            from goldfold.experiment.executors import requested
+            from goldfold.workflows.train import train
 
         folder = train(
             self.workspace,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from urllib.parse import unquote
@@ -56,6 +57,7 @@ def test_a_report_is_one_page_of_the_record_with_its_pictures(project: Project, 
     assert f"{metric} {own['mean']:.4f}, 95 % interval" in found.text
     pictures = list((PLACE / "later-r1").glob("*.png"))
     assert len(found.sources) == len(pictures) > 1
+    assert re.search(r"Where the time went, CPU seconds \(wall seconds\): .*training .*pictures .* in all", found.text)
     assert all(source.startswith("data:image/") for source in found.sources)
     for heading in ("Findings", "Folds", "Metrics", "Learning curves", "Budget", "Config", "How to reproduce"):
         assert f"<h2>{heading}</h2>" in text

@@ -15,6 +15,7 @@ from pathlib import Path
 from goldfold.cli.parser import build_parser
 from goldfold.errors import GoldfoldError
 from goldfold.io import threads
+from goldfold.io.clock import CLOCK
 
 MODULES = {  # module of goldfold.cli -> its commands, each a function of that name
     "training": ("prepare", "train", "capacity", "refit", "score", "grade", "list", "new", "environment"),
@@ -67,8 +68,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _call(arguments: argparse.Namespace) -> None:
     """Import the command's module, which may be slow, and run the command on the project in the current folder."""
     module = next(name for name, verbs in MODULES.items() if arguments.verb in verbs)
-    verb = getattr(import_module(f"goldfold.cli.{module}"), arguments.verb.replace("-", "_"))
-    from goldfold.project import Project
+    with CLOCK.phase("import"):
+        verb = getattr(import_module(f"goldfold.cli.{module}"), arguments.verb.replace("-", "_"))
+        from goldfold.project import Project
 
     if arguments.verb not in ANYWHERE and not any(Path(part).is_dir() for part in ("competitions", "runs")):
         raise GoldfoldError(

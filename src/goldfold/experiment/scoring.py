@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from goldfold.errors import GoldfoldError
+from goldfold.io.clock import CLOCK
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -122,7 +123,8 @@ def _of_field(metric: Metric, name: str, of: str) -> Metric:
 
 def score_all(metrics: Sequence[Metric], rows: DataFrame, predictions: np.ndarray) -> dict[str, float]:
     """Metric name -> its value for `rows`; raises as `score`."""
-    return {metric.name: score(metric, rows, predictions) for metric in metrics}
+    with CLOCK.phase("scoring"):
+        return {metric.name: score(metric, rows, predictions) for metric in metrics}
 
 
 def resampling_scorer(metric: Metric, rows: DataFrame, predictions: np.ndarray) -> Callable[[np.ndarray], float]:

@@ -20,6 +20,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.images import reading
 from goldfold.images.sizes import Size, height_and_width
 from goldfold.io import files
+from goldfold.io.clock import CLOCK
 
 if TYPE_CHECKING:
     from torch import nn
@@ -73,13 +74,14 @@ def cached_by_hash(
     items: the hash of each item's content, and what `extract` gets.
     """
     folder = cache / "features" / _digest(f"{key} {np.dtype(dtype)}".encode())
-    known = dict(stored(folder))
-    missing = {name: item for name, item in items if name not in known}
-    shards = _extract(missing, partial(_features_of, extract, dtype), batch_size, progress)
-    for names, features in shards:
-        _write(folder, names, features)
-        known |= zip(names, features, strict=True)
-    return np.stack([known[name] for name, _ in items])
+    with CLOCK.phase("features"):
+        known = dict(stored(folder))
+        missing = {name: item for name, item in items if name not in known}
+        shards = _extract(missing, partial(_features_of, extract, dtype), batch_size, progress)
+        for names, features in shards:
+            _write(folder, names, features)
+            known |= zip(names, features, strict=True)
+        return np.stack([known[name] for name, _ in items])
 
 
 def cached_extractor(

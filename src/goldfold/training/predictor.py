@@ -19,6 +19,7 @@ from goldfold.competition import Plan
 from goldfold.data import fields
 from goldfold.data.tables import without_targets
 from goldfold.errors import GoldfoldError
+from goldfold.io.clock import CLOCK
 from goldfold.training.settings import autocast_for
 
 
@@ -39,7 +40,12 @@ class Predictor:
             GoldfoldError: a target column is read, the number of predictions differs from the number of rows, or a
                 prediction is not finite.
         """
-        with torch.no_grad(), autocast_for(self.precision, self.model), labels_refused(self.targets):
+        with (
+            CLOCK.phase("predicting"),
+            torch.no_grad(),
+            autocast_for(self.precision, self.model),
+            labels_refused(self.targets),
+        ):
             found = self.plan.predict(self.model, self.finished, without_targets(rows, self.targets))
         predictions = np.asarray(found)
         _check(predictions, rows)
@@ -76,7 +82,7 @@ def finish_plan(plan: Plan, model: nn.Module | None, targets: Sequence[str], pre
     """Run the plan's `finish` with the current weights of `model`, and return the predictor."""
     if model is not None:
         model.eval()
-    with torch.no_grad(), autocast_for(precision, model):
+    with CLOCK.phase("training"), torch.no_grad(), autocast_for(precision, model):
         return Predictor(plan, model, plan.finish(model), targets, precision)
 
 

@@ -18,6 +18,8 @@ from goldfold.experiment.fits import Experiment, Fit
 from goldfold.experiment.identity import intact, manifest
 from goldfold.experiment.run_folders import BLEND, FINISHED, THRESHOLDS, run_name
 from goldfold.experiment.workspace import Workspace
+from goldfold.io import clock
+from goldfold.io.clock import CLOCK
 from goldfold.io.files import read_json, write_array, write_json, write_text
 from goldfold.report.run.draw import draw
 from goldfold.report.run.record import record
@@ -48,20 +50,27 @@ def conclude(
     Raises:
         GoldfoldError: a finding is an error that the config does not accept, or the submission is not valid.
     """
-    whole = whole or combine_fits(experiment, fits)
-    _save(experiment, whole, run)
-    finished = finished_beside(run)
-    after = after_training(experiment, fits, whole, runs=len(finished) + 1)
-    best = audits.made("the lead of the best of many runs", ["best_of_runs"], among_runs(run, finished))
-    checks = [*checks, *of_run(experiment, fits, whole, after), best]
+    with CLOCK.phase("intervals"):
+        whole = whole or combine_fits(experiment, fits)
+    with CLOCK.phase("record"):
+        _save(experiment, whole, run)
+    with CLOCK.phase("audits"):
+        finished = finished_beside(run)
+        after = after_training(experiment, fits, whole, runs=len(finished) + 1)
+        best = audits.made("the lead of the best of many runs", ["best_of_runs"], among_runs(run, finished))
+        checks = [*checks, *of_run(experiment, fits, whole, after), best]
     findings = audits.findings_of(checks)
     write_json(run / "findings.json", [vars(finding) for finding in findings])
     write_json(run / CHECKS, _looked_at([*checks, NOT_IN_TRAINING]))
     audits.refuse_errors(findings, experiment.protocol.accept)
     if not any(finding.code == "rule_broken" for finding in findings):
-        write_submission(experiment, whole.test, run, workspace.submission_path(run), {})
-    draw(experiment, fits, whole, run)
-    manifest.write_manifest(run)
+        with CLOCK.phase("record"):
+            write_submission(experiment, whole.test, run, workspace.submission_path(run), {})
+    with CLOCK.phase("pictures"):
+        draw(experiment, fits, whole, run)
+    with CLOCK.phase("record"):
+        manifest.write_manifest(run)
+    manifest.write_value(run, clock.FILE, CLOCK.take())
     write_record(workspace, run)
 
 

@@ -19,6 +19,7 @@ from goldfold.experiment.run_folders import run_name
 from goldfold.experiment.setup import CODE_CHANGED, Prepared, accepting, changed_modules, prepare_experiment
 from goldfold.experiment.workspace import Workspace
 from goldfold.io import memory
+from goldfold.io.clock import CLOCK
 from goldfold.io.files import read_json, write_json, write_text
 from goldfold.io.progress import Observer
 from goldfold.report.capacity import RECORD
@@ -50,16 +51,18 @@ def train(
     overrides: `key=value` words. workers: processes that load data. executor: fits run in parallel on it.
     accept: codes of findings that do not stop the run, beside those of the config.
     """
+    CLOCK.forget(kept="import")  # what this process did before is no part of the run
     memory.keep_freed_memory()
     chosen = choose_device(device)
     _check_executor(executor, device)
-    recipes = workspace.competition(name, edited=True).recipes
-    config = configs.read_config(workspace.config_path(name, config_name), overrides, recipes)
-    if rank() == 0:
-        workspace.prepare(name)
-    config = accepting(config, accept)
-    choice = adopt(workspace, name, config, chosen) if config.automatic else None
-    found = prepare_experiment(workspace, name, choice.config if choice else config, chosen, workers)
+    with CLOCK.phase("prepare"):
+        recipes = workspace.competition(name, edited=True).recipes
+        config = configs.read_config(workspace.config_path(name, config_name), overrides, recipes)
+        if rank() == 0:
+            workspace.prepare(name)
+        config = accepting(config, accept)
+        choice = adopt(workspace, name, config, chosen) if config.automatic else None
+        found = prepare_experiment(workspace, name, choice.config if choice else config, chosen, workers)
     return carry_out(found, _recording(choice), executor)
 
 
@@ -78,7 +81,8 @@ def carry_out(
     """
     if rank() > 0:
         found = replace(found, workspace=replace(found.workspace, observer=Observer()))
-    checks, order = of_data(found), fit_keys(found.experiment)
+    with CLOCK.phase("audits"):
+        checks, order = of_data(found), fit_keys(found.experiment)
     audits.refuse_errors(audits.findings_of(checks), found.config.protocol.accept)
     with _started(found) as run:
         for finding in audits.findings_of(checks):

@@ -14,6 +14,8 @@ import numpy as np
 from goldfold.competition import Plan
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import code_index
+from goldfold.io import clock
+from goldfold.io.clock import Spent
 from goldfold.io.files import read_array, read_arrays, read_json, write_array, write_arrays, write_json
 from goldfold.training.distributed import is_writer
 from goldfold.training.state import History
@@ -55,10 +57,15 @@ def keep(plan: Plan, place: Path) -> None:
         write_json(place / f"{name}.json", value)
 
 
-def save_fit(fit: Fit, place: Path) -> None:
-    """Write a fit into its folder, fit.json last with a hash of all; only the first of distributed processes writes."""
+def save_fit(fit: Fit, place: Path, spent: Spent | None = None) -> None:
+    """Write a fit into its folder, fit.json last with a hash of all; only the first of distributed processes writes.
+
+    spent: where the time went, beside what the fit is.
+    """
     if not is_writer():
         return
+    if spent:
+        write_json(place / clock.FILE, spent)
     write_array(place / "validation.npy", fit.validation)
     write_array(place / "test.npy", fit.test)
     write_json(place / "history.json", fit.history)

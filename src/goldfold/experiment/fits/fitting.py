@@ -18,6 +18,7 @@ from goldfold.experiment.failures import explained
 from goldfold.experiment.fits.experiment import CHECKPOINTS, Experiment, build_plan, fit_folder, fit_keys, fold_numbers
 from goldfold.experiment.fits.files import Fit, is_complete, keep, load_fit, save_fit
 from goldfold.experiment.scoring import metrics_for, metrics_of_index, metrics_per_score, score_all, score_in_index
+from goldfold.io.clock import CLOCK
 from goldfold.io.files import sweep_partials
 from goldfold.io.progress import EpochProgress
 from goldfold.io.random_states import preserved_states
@@ -36,9 +37,9 @@ def fit(experiment: Experiment, folder: Path, fold: int, seed: int, observe: Fit
     place = fit_folder(folder, fold, seed)
     if not from_first(is_complete(place)):  # one answer for all: later processes may already see the first one's files
         watch = partial(observe, fold, seed) if observe else None
-        with explained(f"fold {fold} seed {seed}", experiment.competition.slug):
+        with CLOCK.apart() as spent, explained(f"fold {fold} seed {seed}", experiment.competition.slug):
             done = _fit(experiment, fold, seed, place, watch)
-        save_fit(done, place)
+        save_fit(done, place, spent)
     if dist.is_initialized():
         dist.barrier()  # until the first process has written it
     return load_fit(place)
@@ -49,7 +50,8 @@ def _fit(
 ) -> Fit:
     """Build, train and finish a plan, then predict and score."""
     sweep_partials(place)
-    plan, held_out = build_plan(experiment, number, seed)
+    with CLOCK.phase("prepare"):
+        plan, held_out = build_plan(experiment, number, seed)
     keep(plan, place)
     train_rows = experiment.tables.train.iloc[experiment.folds[number].train]
     examples = hard_examples.of_plan(plan, train_rows, experiment.loop.hard_examples, place)
@@ -58,17 +60,18 @@ def _fit(
     epoch, untrained = None, {}
     if plan.stages:
         untrained = _untrained(experiment, plan, held_out)
-        history, facts = train(
-            plan,
-            loop=experiment.loop,
-            device=experiment.runtime.device,
-            folder=place / CHECKPOINTS,
-            keep_every=experiment.protocol.debug,
-            validate=_validation(experiment, plan, held_out),
-            higher_is_better=experiment.competition.metric.higher_is_better,
-            observe=observe,
-            examples=examples,
-        )
+        with CLOCK.phase("training"):
+            history, facts = train(
+                plan,
+                loop=experiment.loop,
+                device=experiment.runtime.device,
+                folder=place / CHECKPOINTS,
+                keep_every=experiment.protocol.debug,
+                validate=_validation(experiment, plan, held_out),
+                higher_is_better=experiment.competition.metric.higher_is_better,
+                observe=observe,
+                examples=examples,
+            )
     if history:
         epoch = _select(plan, history, experiment, place / CHECKPOINTS)
     predict = finish_plan(plan, plan.model, experiment.competition.targets, experiment.loop.precision)

@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from goldfold.io import clock
 from goldfold.io.files import read_json
 from goldfold.io.formatting import duration, number
 from goldfold.report.plotting.markdown import table
@@ -92,6 +93,16 @@ def budget(fits: Sequence[Fit], hardware: Mapping[str, Any]) -> str:
     machine = ", ".join(card["name"] for card in hardware["gpus"]) or f"{hardware['cpu']}, {hardware['cores']} cores"
     text = table(("fit", "epochs", "optimizer steps", "samples", "seconds"), lines)
     return f"{text}\n\n{duration(spent[-1][-1])} of training on {machine}, not counting scoring."
+
+
+def spent(run: Path) -> list[str]:
+    """Where the time of a run went, in a line: of its fits, whoever made them, and of the rest of the last start."""
+    phases = clock.total(read_json(path, dict) for path in (*run.glob(clock.FILE), *run.glob(f"fold*/{clock.FILE}")))
+    if not phases:  # runs of older versions
+        return []
+    wall, cpu = (sum(seconds[at] for seconds in phases.values()) for at in (0, 1))
+    parts = [f"{name} {each_cpu:.1f} ({each_wall:.1f})" for name, (each_wall, each_cpu) in phases.items()]
+    return [f"Where the time went, CPU seconds (wall seconds): {', '.join(parts)}; {cpu:.1f} ({wall:.1f}) in all."]
 
 
 def _sum(fit: Fit, key: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 from goldfold.experiment import code_index
 from goldfold.experiment.run_folders import BLEND, CALIBRATION, GRADE, REFIT, REFIT_FITS, REPORT, THRESHOLDS
+from goldfold.io import clock
 from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
 from goldfold.report import capacity
@@ -71,6 +72,7 @@ FILES = {
     hard_examples.TABLE: "training rows with the largest losses, mean over fits",
     hash_curves.TABLE: "precision and recall of hash codes within each Hamming radius, of every fit",
     "findings.json": "findings of the audits",
+    clock.FILE: "wall and CPU seconds of each phase outside the fits, whose folders have their own",
     "checks.json": "what the audits looked at, the codes, and why not at the rest",
     REMARKS: "remarks of the experiment log, with their times",
     GRADE: "scores on the hidden labels: of the submission, of each fit, of the refit",
@@ -116,7 +118,7 @@ def record(
         "Hard examples": hard_examples.section(run),
         "Retrieval": _retrieval(run, metrics),
         "Parameter groups": parameter_groups.section(trained),
-        "Budget": "" if blended else fits.budget(trained, reproduce["hardware"]),
+        "Budget": "" if blended else "\n\n".join([fits.budget(trained, reproduce["hardware"]), *fits.spent(run)]),
         "Batch size": capacity.section(run),
         "Config": _config(config, defaults),
         "Pictures": _pictures(run),
@@ -266,7 +268,7 @@ def _files(run: Path) -> str:
     names = {path.name for path in run.iterdir() if path.is_file() and not path.name.startswith(".")} | {"record.md"}
     lines = [f"- `{name}`: {FILES[name]}" for name in FILES if name in names]
     lines += [f"- `{name}`" for name in sorted(names - FILES.keys())]
-    kept = "each fit's fit.json, history.json, validation.npy, test.npy, checkpoints/"
+    kept = f"each fit's fit.json, history.json, {clock.FILE}, validation.npy, test.npy, checkpoints/"
     if any(run.glob(f"fold*/{code_index.FILE}")):
         kept += f", {code_index.FILE} (codes, ids and labels of its training rows)"
     if hard_examples.TABLE in names:
