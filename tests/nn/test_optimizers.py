@@ -10,7 +10,7 @@ from error_codes import raises_code
 from torch import nn
 
 from goldfold.competition import Plan, Stage
-from goldfold.nn import schedules
+from goldfold.nn import optimizers, schedules
 from goldfold.nn.optimizers import Joined, first_part, refuse_duplicates
 from goldfold.training.loop import train
 from goldfold.training.settings import LoopOptions
@@ -27,6 +27,43 @@ def stepped(one: nn.Parameter, other: nn.Parameter, optimizers: list, steps: int
             each.grad = torch.full((3,), 1.0 + number)
         for optimizer in optimizers:
             optimizer.step()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("Adam", {"lr": 0.1, "amsgrad": True}),
+        ("AdamW", {"lr": 0.1, "weight_decay": 0.1, "fused": True}),
+        ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+    ],
+)
+def test_optimizers_without_the_compiler_are_those_of_torch(name: str, options: dict):
+    """Equal bits of weights and states, also after a checkpoint, with a gradient scaler and a schedule."""
+    ended = []
+    for package in (torch.optim, optimizers):
+        torch.manual_seed(0)
+        model = nn.Linear(5, 3)
+
+        def made(package=package, model=model) -> torch.optim.Optimizer:
+            return getattr(package, name)([{"params": [model.weight]}, {"params": [model.bias], "lr": 0.5}], **options)
+
+        optimizer = made()
+        schedule, scaler = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5), torch.amp.GradScaler("cpu")
+        for step in range(4):
+            if step == 2:
+                state, optimizer = optimizer.state_dict(), made()
+                optimizer.load_state_dict(state)
+            scaler.scale(model(torch.randn(8, 5)).square().mean()).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad()
+            schedule.step()
+        ended.append(
+            (optimizer, [*model.parameters(), *(each for one in optimizer.state.values() for each in one.values())])
+        )
+    assert isinstance(ended[1][0], getattr(torch.optim, name))
+    for one, other in zip(ended[0][1], ended[1][1], strict=True):
+        assert torch.equal(torch.as_tensor(one), torch.as_tensor(other))
 
 
 def test_joined_optimizers_are_each_alone_and_resume_from_their_state():

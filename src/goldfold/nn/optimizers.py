@@ -1,14 +1,46 @@
-"""Parameter groups that hold every parameter once, and several optimizers that step as one."""
+"""Optimizers that start without the compiler, parameter groups without duplicates, and optimizers that step as one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from inspect import unwrap
 from typing import Any
 
 import torch
 from torch.optim import Optimizer
 
 from goldfold.errors import GoldfoldError
+
+
+class _Eager(Optimizer):
+    """An optimizer whose methods are not wrapped for torch.compile.
+
+    The wrappers import `torch._dynamo`, which takes a second, before the first step. They do nothing in a step that is
+    not compiled itself, and goldfold compiles models alone.
+    """
+
+    add_param_group = unwrap(Optimizer.add_param_group)
+    zero_grad = unwrap(Optimizer.zero_grad)
+    state_dict = unwrap(Optimizer.state_dict)
+    load_state_dict = unwrap(Optimizer.load_state_dict)
+
+
+class Adam(_Eager, torch.optim.Adam):
+    """`torch.optim.Adam`, the same to the bit; it is not differentiable."""
+
+    step = torch.no_grad()(unwrap(torch.optim.Adam.step))
+
+
+class AdamW(_Eager, torch.optim.AdamW):
+    """`torch.optim.AdamW`, the same to the bit; it is not differentiable."""
+
+    step = torch.no_grad()(unwrap(torch.optim.AdamW.step))
+
+
+class SGD(_Eager, torch.optim.SGD):
+    """`torch.optim.SGD`, the same to the bit; it is not differentiable."""
+
+    step = torch.no_grad()(unwrap(torch.optim.SGD.step))
 
 
 def refuse_duplicates(groups: Iterable[Mapping[str, Any]]) -> None:

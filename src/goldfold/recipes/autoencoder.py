@@ -32,6 +32,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.images import augmentation, reading
 from goldfold.io import seeding
 from goldfold.nn import batches, schedules
+from goldfold.nn.optimizers import AdamW
 from goldfold.params import with_defaults
 from goldfold.recipes.autoencoder_params import AutoencoderParams
 
@@ -191,7 +192,7 @@ def _losses(
 
 
 def _optimizer(params: AutoencoderParams, model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
+    return AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
 
 
 def _library(params: AutoencoderParams, model: Autoencoder, pixels: np.ndarray, device: torch.device) -> Tensor:

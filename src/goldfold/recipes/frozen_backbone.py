@@ -15,6 +15,7 @@ from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.images.views import VIEWS, View, ViewSet
 from goldfold.nn import backbones, batches, feature_cache, mixup, schedules
+from goldfold.nn.optimizers import AdamW
 from goldfold.params import (
     BackboneName,
     BatchSize,
@@ -128,7 +129,7 @@ def _losses(model: nn.Module, batch: tuple[Any, ...], loss: Loss) -> dict[str, T
 
 
 def _optimizer(params: FrozenBackboneParams, model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
+    return AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
 
 
 def _predict(

@@ -23,6 +23,7 @@ from goldfold.data.column_values import as_texts, count_without_text
 from goldfold.errors import GoldfoldError
 from goldfold.nn import backbones, batches, feature_cache, hash_fusion, image_towers, schedules, text_towers
 from goldfold.nn.hash_fusion import Fused, FusionHead
+from goldfold.nn.optimizers import AdamW
 from goldfold.optional_parts import Codes
 from goldfold.params import with_defaults
 from goldfold.recipes.fusion_params import HASHED, HIDDEN, WITH_LOSSES, FusionParams
@@ -156,7 +157,7 @@ def _losses(
 
 
 def _optimizer(params: FusionParams, model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
+    return AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
 
 
 def _index(

@@ -19,6 +19,7 @@ from goldfold.images import augmentation, reading
 from goldfold.images.augmentation import Augmentation
 from goldfold.images.views import ViewSet, make_views
 from goldfold.nn import backbones, batches, mixup, schedules
+from goldfold.nn.optimizers import AdamW
 from goldfold.params import (
     BackboneName,
     BatchSize,
@@ -252,7 +253,7 @@ def _optimizer(params: ImageClassifierParams, model: nn.Module) -> torch.optim.O
         {"name": "head", "params": head, "lr": params.learning_rate * params.head_factor},
     ]
     filled = [group for group in groups if group["params"]]
-    return torch.optim.AdamW(filled, weight_decay=params.weight_decay, fused=True)
+    return AdamW(filled, weight_decay=params.weight_decay, fused=True)
 
 
 def _predict(

@@ -19,6 +19,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.images import augmentation
 from goldfold.nn import batches, mask_losses, schedules
 from goldfold.nn.backbones import Backbone
+from goldfold.nn.optimizers import AdamW
 from goldfold.params import mark_unused, with_defaults
 from goldfold.recipes.segmentation import inputs, network, prediction, samples, truths
 from goldfold.recipes.segmentation.inputs import SliceColumns
@@ -172,4 +173,4 @@ def _losses(terms: Terms, backbone: Backbone, model: nn.Module, batch: tuple[Ten
 
 
 def _optimizer(params: SegmenterParams, model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay)
+    return AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay)

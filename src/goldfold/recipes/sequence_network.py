@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.nn import batches, schedules
+from goldfold.nn.optimizers import AdamW
 from goldfold.params import BatchSize, Epochs, LearningRate, Needs, Not, with_defaults
 from goldfold.recipes.targets import Targets, create
 from goldfold.sequences import inputs, windows
@@ -229,7 +230,7 @@ def _losses(
 
 
 def _optimizer(params: SequenceNetworkParams, model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
+    return AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
 
 
 def _predict(

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.nn import batches, feature_cache, mixup, schedules
+from goldfold.nn.optimizers import AdamW
 from goldfold.params import BatchSize, Epochs, LearningRate, Needs, Not, with_defaults
 from goldfold.recipes.targets import Targets, create
 from goldfold.sequences import inputs, joints, windows
@@ -237,7 +238,7 @@ def _row_losses(
 
 
 def _optimizer(params: StatisticsPoolingParams, model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
+    return AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
 
 
 def _predict(

@@ -15,6 +15,7 @@ from goldfold.competition import Stage
 from goldfold.errors import GoldfoldError
 from goldfold.io import seeding
 from goldfold.nn import batches, schedules
+from goldfold.nn.optimizers import SGD, AdamW
 from goldfold.optional_parts import UntrainedLoss
 from goldfold.retrieval import batch_samplers, two_views
 from goldfold.retrieval import losses as metric_losses
@@ -120,8 +121,8 @@ def _optimizer(params: EmbedderParams, model: Embedder) -> torch.optim.Optimizer
     parts = zip(("backbone", "head"), (backbone, head), rates, strict=True)
     groups = [{"name": name, "params": part, "lr": rate} for name, part, rate in parts if part]
     if params.metric_optimizer == "sgd":
-        return torch.optim.SGD(groups, momentum=0.9, weight_decay=params.metric_weight_decay)
-    return torch.optim.AdamW(groups, weight_decay=params.metric_weight_decay)
+        return SGD(groups, momentum=0.9, weight_decay=params.metric_weight_decay)
+    return AdamW(groups, weight_decay=params.metric_weight_decay)
 
 
 def _untrained_loss(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from goldfold.competition import Stage
 from goldfold.errors import GoldfoldError
 from goldfold.nn import batches
+from goldfold.nn.optimizers import SGD
 from goldfold.optional_parts import UntrainedLoss
 from goldfold.retrieval import losses as metric_losses
 from goldfold.retrieval import simsiam, two_views
@@ -80,7 +81,7 @@ def _optimizer(params: EmbedderParams, model: Embedder) -> torch.optim.Optimizer
     ]
     rate = params.simsiam_learning_rate or simsiam.learning_rate(params.simsiam_batch_size)
     decay, momentum = params.simsiam_weight_decay, params.simsiam_momentum
-    return torch.optim.SGD(groups, lr=rate, momentum=momentum, weight_decay=decay)
+    return SGD(groups, lr=rate, momentum=momentum, weight_decay=decay)
 
 
 def _untrained_loss(

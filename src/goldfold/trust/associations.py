@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 BINS = 32  # of a column of numbers, equal shares of the rows
 FEWEST = 5  # rows of a class on the judged half, below which the class is not judged
@@ -29,6 +28,8 @@ NONE = Association(0.0, 1.0)
 
 def ranks(values: np.ndarray) -> np.ndarray:
     """Mid-ranks from 1 of float64 (n,); missing values come first, equal to one another."""
+    from scipy import stats
+
     return stats.rankdata(np.where(np.isnan(values), -np.inf, values))
 
 
@@ -37,6 +38,8 @@ def auroc(ranked: np.ndarray, positive: np.ndarray) -> Association:
 
     ranked: (n,). positive: bool (n,).
     """
+    from scipy import stats
+
     n, ones = len(ranked), int(positive.sum())
     pairs = ones * (n - ones)
     if not pairs:
@@ -52,6 +55,8 @@ def auroc(ranked: np.ndarray, positive: np.ndarray) -> Association:
 
 def spearman(first: np.ndarray, second: np.ndarray) -> Association:
     """|Spearman's rho| of two mid-ranks (n,), with Fisher's p-value (variance 1.06 / (n - 3), Fieller 1957)."""
+    from scipy import stats
+
     n = len(first)
     if n < 4 or not first.std() or not second.std():
         return NONE
@@ -115,6 +120,8 @@ def _counts(binned: np.ndarray, classes: np.ndarray, size: int, number: int) -> 
 
 def _auroc_of_counts(score: np.ndarray, positive: np.ndarray, total: np.ndarray) -> Association:
     """AUROC of scored bins, not mirrored, since its direction was learned; p-value as in `auroc`."""
+    from scipy import stats
+
     _, level = np.unique(score, return_inverse=True)
     ones, every = np.bincount(level, positive), np.bincount(level, total)
     zeros = every - ones
@@ -134,6 +141,8 @@ def drifted(train: np.ndarray, test: np.ndarray, categories: bool) -> Associatio
     Numbers: the statistic of Kolmogorov and Smirnov, missing values below all others. Categories: the total variation
     distance, tested by chi-squared with categories of fewer than 10 rows together.
     """
+    from scipy import stats
+
     if min(len(train), len(test)) < 4:
         return NONE
     first, second = (np.where(np.isnan(part), -1 if categories else -np.inf, part) for part in (train, test))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from goldfold.competition import Stage
 from goldfold.nn import schedules
-from goldfold.nn.optimizers import Joined, first_part, refuse_duplicates
+from goldfold.nn.optimizers import SGD, Adam, AdamW, Joined, first_part, refuse_duplicates
 from goldfold.retrieval.prompts.network import PromptedEmbedder
 from goldfold.retrieval.prompts.parameters import PromptedEmbedderParams
 from goldfold.retrieval.prompts.training_rows import PromptedRows
@@ -19,7 +19,7 @@ from goldfold.retrieval.prompts.training_rows import PromptedRows
 VISUAL = ("image.", "project_image.")
 LEARNED = ("project_image.", "project_text.")  # where CLIP brings no projections
 CENTERS = "losses.center."
-FLOATING = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+FLOATING = {"adam": Adam, "adamw": AdamW}
 
 
 def prompt_stage(training: PromptedRows, model: PromptedEmbedder) -> Stage:
@@ -97,7 +97,7 @@ def _image_optimizer(
     if not centers:
         return adam
     own = {"name": "center", "params": centers, "lr": params.center_learning_rate, "clip": False}
-    return Joined(adam, torch.optim.SGD([own]))
+    return Joined(adam, SGD([own]))
 
 
 def image_groups(params: PromptedEmbedderParams, named: Mapping[str, nn.Parameter], learned: bool) -> list[dict]:

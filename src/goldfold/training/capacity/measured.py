@@ -16,6 +16,7 @@ from torch import nn
 from goldfold.competition import Batches, Plan, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.nn.batches import last_batch
+from goldfold.nn.optimizers import AdamW
 from goldfold.training.capacity.meters import Meter
 from goldfold.training.capacity.trials import Trial, median_interval
 from goldfold.training.loop import train
@@ -95,7 +96,7 @@ def trained(plan: Plan) -> list[Stage]:
 def _load_libraries() -> None:
     """Make a step of one weight: what torch and SciPy import at their first use is not the memory of a step."""
     layer = nn.Linear(1, 1)
-    optimizer = torch.optim.AdamW(layer.parameters())
+    optimizer = AdamW(layer.parameters())
     layer(torch.ones(2, 1)).sum().backward()
     optimizer.step()
     median_interval([1.0])

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy.spatial import cKDTree
 
 from goldfold.io.seeding import derive
 from goldfold.trust.audits.columns import ALARMS
@@ -131,6 +130,8 @@ def _nearest(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     neighbors lie at random in d dimensions, ratio**d is the smallest of four uniform numbers (d is estimated from the
     median ratio of the first and the second distance).
     """
+    from scipy.spatial import cKDTree
+
     rows = values
     if values.shape[1] > AXES:
         _, vectors = np.linalg.eigh(np.cov(values.T))

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from goldfold.trust import associations
 from goldfold.trust.associations import NONE, Association
@@ -103,6 +102,8 @@ def _surest(*found: Association) -> Association:
 
 def _adjacent(ranked: np.ndarray) -> Association:
     """Correlation of each row with the next; its standard error without any is 1 / sqrt(n)."""
+    from scipy import stats
+
     if len(ranked) < 4 or not ranked.std():
         return NONE
     centered = ranked - ranked.mean()
@@ -112,6 +113,8 @@ def _adjacent(ranked: np.ndarray) -> Association:
 
 def _equal_neighbors(classes: np.ndarray) -> Association:
     """Cohen's kappa of adjacent rows: how much more often than by chance they are of one class."""
+    from scipy import stats
+
     n = len(classes)
     share = np.bincount(classes) / n
     by_chance = float((share**2).sum())
@@ -172,6 +175,8 @@ def time_behind_folds(named: dict[Hashable, tuple[np.ndarray, ...]], folds: Sequ
 
 def _later(values: np.ndarray, than: np.ndarray) -> float:
     """The share of pairs in which a value is higher, equal ones by half; 0.5 where there are too few."""
+    from scipy import stats
+
     values, than = values[~np.isnan(values)], than[~np.isnan(than)]
     if min(len(values), len(than)) < FEWEST:
         return 0.5

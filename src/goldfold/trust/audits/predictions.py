@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
 
 from goldfold.trust.audits.columns import ALARMS
 from goldfold.trust.audits.findings import Finding, FindingKind, name_of
@@ -68,6 +67,8 @@ def doubtful_labels(probabilities: np.ndarray, labels: np.ndarray, ids: Series) 
 
     probabilities: (n, classes). labels: int64 (n,), the columns of the labels.
     """
+    from scipy import stats
+
     top = probabilities.max(axis=1)
     own = probabilities[np.arange(len(labels)), labels]
     against = np.flatnonzero((probabilities.argmax(axis=1) != labels) & (top >= SURE))

@@ -15,6 +15,7 @@ from goldfold.competition import Competition, Plan, Recipe, Stage, Submission, T
 from goldfold.data import folds as splits
 from goldfold.data import self_hosting
 from goldfold.io.seeding import derive
+from goldfold.nn.optimizers import AdamW
 from goldfold.params import BatchSize, Epochs, LearningRate, Params
 from goldfold.submission.checks import between
 
@@ -67,7 +68,7 @@ def perceptron(params: PerceptronParams, rows: pd.DataFrame, runtime) -> Plan:
             size=params.batch_size,
         ),
         losses=losses,
-        optimizer=lambda model: torch.optim.AdamW(model.parameters(), params.learning_rate),
+        optimizer=lambda model: AdamW(model.parameters(), params.learning_rate),
         row_losses=lambda model: F.binary_cross_entropy_with_logits(
             model(tensor(rows))[:, 0], torch.tensor(rows["label"].to_numpy(), dtype=torch.float32), reduction="none"
         ).numpy(),
@@ -93,7 +94,7 @@ def bank(params: BankParams, rows: pd.DataFrame, runtime) -> Plan:
         epochs=params.epochs,
         batches=shuffled(runtime.seed, normal),
         losses=lambda model, batch: {"squared_error": F.mse_loss(model(batch[0]), batch[0])},
-        optimizer=lambda model: torch.optim.AdamW(model.parameters(), 1e-2),
+        optimizer=lambda model: AdamW(model.parameters(), 1e-2),
     )
 
     def features(model: nn.Sequential) -> torch.Tensor:

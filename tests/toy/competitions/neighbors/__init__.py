@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from goldfold.competition import Competition, Metric, Plan, Recipe, Stage, Submission
 from goldfold.data import folds as splits
+from goldfold.nn.optimizers import SGD, AdamW
 from goldfold.params import Epochs, Params
 
 
@@ -57,14 +58,14 @@ def two_stage(params: TwoStageParams, rows: pd.DataFrame, runtime) -> Plan:
                 epochs=params.epochs_invariance,
                 batches=shuffled(runtime.seed, points),
                 losses=invariance,
-                optimizer=lambda model: torch.optim.SGD(model.parameters(), 0.05, momentum=0.9),
+                optimizer=lambda model: SGD(model.parameters(), 0.05, momentum=0.9),
             ),
             Stage(
                 name="metric",
                 epochs=params.epochs_metric,
                 batches=shuffled(runtime.seed + 1, points, labels),
                 losses=pull,
-                optimizer=lambda model: torch.optim.AdamW(model.projector.parameters(), 0.01),
+                optimizer=lambda model: AdamW(model.projector.parameters(), 0.01),
             ),
         ],
         predict=lambda model, _, rows: F.normalize(model(tensor(rows)).float()).numpy(),

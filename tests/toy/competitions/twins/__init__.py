@@ -17,6 +17,7 @@ from goldfold.data import self_hosting
 from goldfold.images import reading as images
 from goldfold.io.seeding import derive
 from goldfold.metrics.retrieval import mean_average_precision
+from goldfold.nn.optimizers import AdamW
 from goldfold.optional_parts import Neighbors
 from goldfold.params import Epochs, Params
 from goldfold.retrieval.cosines import concatenate_fits
@@ -73,7 +74,7 @@ def embedder(params: EmbedderParams, rows: pd.DataFrame, runtime) -> Plan:
             epochs=epochs,
             batches=batches,
             losses=losses,
-            optimizer=lambda model: torch.optim.AdamW(model.parameters(), 0.01),
+            optimizer=lambda model: AdamW(model.parameters(), 0.01),
         )
 
     return Plan(

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from goldfold.data import fields
-from goldfold.nn.collapse import IDENTICAL, measure_features
 from goldfold.trust.audits.findings import Finding, first_three
 
 LOOKED = 200  # predicted rows whose spread is measured
@@ -41,6 +40,8 @@ def _looked(row: Mapping[str, Any]) -> bool:
 
 def _of_predictions(predictions: np.ndarray | None, embeddings: bool) -> str:
     """What is wrong with the predictions of a fit; empty if they differ from row to row."""
+    from goldfold.nn.collapse import IDENTICAL, measure_features
+
     if predictions is None or len(predictions) < 2:
         return ""
     rows = np.linspace(0, len(predictions) - 1, min(LOOKED, len(predictions))).astype(int)
