@@ -1,10 +1,9 @@
-"""The scripts that people write instead of a run, for `whole_run.py`: folds, training, out-of-fold scores, a submission.
+"""The scripts that people write instead of a run, for `whole_run.py`: folds, training, scores, a submission.
 
     python bare_scripts.py head|scratch|finetune|table FOLDER [key=value ...]
 
-FOLDER is that of a finished run, whose folds and seeds are taken, so that results can be compared; the data is beside it.
-The last line is a JSON of CPU seconds of each phase. Pretrained weights come from `goldfold.nn.backbones`, which alone
-is imported from goldfold.
+FOLDER is that of a finished run, whose folds and seeds are taken, so that results can be compared. The last line is a
+JSON of CPU seconds of each phase. Pretrained weights come from `goldfold.nn.backbones`; nothing else is goldfold's.
 """
 
 from __future__ import annotations

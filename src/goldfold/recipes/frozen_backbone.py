@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -176,6 +176,7 @@ def _one_view(view: View, pixels: np.ndarray, _: Sequence[str]) -> np.ndarray:
     return view.apply(torch.from_numpy(pixels)).numpy()
 
 
+@lru_cache(maxsize=1)  # of all folds of a run
 def _tower(params: FrozenBackboneParams) -> Tower:
     with torch.random.fork_rng():
         torch.manual_seed(0)  # every fold uses the same backbone, with random weights too

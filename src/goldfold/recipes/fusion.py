@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -236,6 +236,7 @@ def _features(params: FusionParams, runtime: Runtime) -> Features:
     return features
 
 
+@lru_cache(maxsize=1)  # of all folds of a run
 def _backbone(params: FusionParams) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(0)  # every fold uses the same backbone, with random weights too

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from math import prod
 from pathlib import Path
@@ -71,6 +71,7 @@ def units_of_pixels(
     return units_of
 
 
+@lru_cache(maxsize=1)  # of all folds of a run
 def _tower(params: PatchLibraryParams) -> PatchBackbone:
     with torch.random.fork_rng():
         torch.manual_seed(0)  # every fold uses the same backbone, with random weights too
