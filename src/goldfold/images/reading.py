@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from goldfold.errors import GoldfoldError
+from goldfold.images import resized_images
 from goldfold.images.headers import MARKED, NEXT_STEP, is_deep, reason, refusing, unreadable, upright
 from goldfold.images.headers import check as check
 from goldfold.images.headers import count_modes as count_modes
@@ -111,12 +112,23 @@ def resize(image: np.ndarray, size: Size) -> np.ndarray:
 
 
 def load_resized(paths: Sequence[str | Path], size: Size, gray: bool = False) -> np.ndarray:
-    """Read and resize all files, in threads: uint8 (n, height, width, 3), or (n, height, width, 1) if `gray`."""
+    """Read and resize all files, in threads: uint8 (n, height, width, 3), or (n, height, width, 1) if `gray`.
+
+    Those that the process keeps (`resized_images`) are not decoded again.
+    """
     stacked = np.empty((len(paths), *height_and_width(size), 1 if gray else 3), np.uint8)
+    kept = resized_images.kept()
+    keys = [resized_images.key_of(path, size, gray) if kept else None for path in paths]
 
     def load(position: int) -> None:
         stacked[position] = resize(read(paths[position], gray), size)
+        if kept and (key := keys[position]):
+            kept.write(key, stacked[position])
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(load, range(len(paths))))  # list: the first error is raised here
+    missing = [at for at, key in enumerate(keys) if not (kept and key and kept.read(key, stacked[at]))]
+    if len(missing) > 1:
+        with ThreadPoolExecutor(THREADS) as pool:
+            list(pool.map(load, missing))  # list: the first error is raised here
+    else:
+        list(map(load, missing))
     return stacked

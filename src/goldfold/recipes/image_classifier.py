@@ -223,7 +223,7 @@ def _in_memory(pixels: np.ndarray, position: int) -> np.ndarray:
 
 
 def _read(paths: Sequence[Path], size: int, gray: bool, position: int) -> np.ndarray:
-    return reading.resize(reading.read(paths[position], gray), size)
+    return reading.load_resized([paths[position]], size, gray)[0]
 
 
 def _losses(

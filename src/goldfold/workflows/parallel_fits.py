@@ -20,6 +20,7 @@ from goldfold.experiment.executors import ExecutorRequest, make_executor
 from goldfold.experiment.fits import Fit, fit, fit_folder, fit_keys, is_complete, load_fit, save_fit
 from goldfold.experiment.setup import Prepared, prepare_experiment
 from goldfold.experiment.workspace import Workspace
+from goldfold.images import resized_images
 from goldfold.io import memory
 from goldfold.io.files import read_json
 from goldfold.io.formatting import count
@@ -121,6 +122,7 @@ def _prepared(name: str, values: str, device: str, workers: int, here: Path) -> 
     """The experiment of the project `here` and its identity, once for all jobs of a process that belong to one run."""
     known = json.loads(values)
     workspace = Workspace()
+    resized_images.keep(workspace.cache)
     config = configs.resolve_config(known.pop("config"), known, workspace.competition(name).recipes)
     found = prepare_experiment(workspace, name, config, torch.device(device), workers)
     return found, found.hashes()["identity"]

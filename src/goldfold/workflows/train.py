@@ -18,6 +18,7 @@ from goldfold.experiment.identity import provenance
 from goldfold.experiment.run_folders import run_name
 from goldfold.experiment.setup import CODE_CHANGED, Prepared, accepting, changed_modules, prepare_experiment
 from goldfold.experiment.workspace import Workspace
+from goldfold.images import resized_images
 from goldfold.io import memory
 from goldfold.io.clock import CLOCK
 from goldfold.io.files import read_json, write_json, write_text
@@ -84,7 +85,7 @@ def carry_out(
     with CLOCK.phase("audits"):
         checks, order = of_data(found), fit_keys(found.experiment)
     audits.refuse_errors(audits.findings_of(checks), found.config.protocol.accept)
-    with _started(found) as run:
+    with _started(found) as run, resized_images.keeping(found.workspace.cache):
         for finding in audits.findings_of(checks):
             if finding.level != "note":
                 found.workspace.observer.line(str(finding))  # hours before the record has it
