@@ -144,7 +144,7 @@ def _started(found: Prepared) -> Iterator[Path]:
         workspace.observer.line(f"{verb} {started.folder}: recipe {config.recipe}")
         write_json(started.folder / "config.json", config.resolved())
         write_text(started.folder / "folds.csv", found.drawn)
-        teachers.keep(found.experiment.lessons, started.folder)
+        teachers.keep(found.experiment, found.loaded, started.folder)
         yield from_first(started.folder)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -54,7 +54,7 @@ def check_classes(labels: ClassLabels | LabelColumns | None, own: DataFrame, eve
 
     labels: `Recipe.labels`. own: the train table. every: the same with the extra rows after it.
     """
-    if not isinstance(labels, ClassLabels) or len(own) == len(every):
+    if not isinstance(labels, ClassLabels) or len(own) == len(every) or labels.column not in own:
         return
     added = every[labels.column].iloc[len(own) :]
     other = added[~added.isin(own[labels.column])]
@@ -69,7 +69,7 @@ def check_classes(labels: ClassLabels | LabelColumns | None, own: DataFrame, eve
 def _check_columns(train: DataFrame, extra: DataFrame) -> None:
     absent = [name for name in train.columns if name not in extra]
     added = [name for name in extra.columns if name not in train]
-    mixed = [name for name in extra.columns if name in train and _numbers(train[name]) != _numbers(extra[name])]
+    mixed = [name for name in extra.columns if name in train and _mixed(train[name], extra[name])]
     for names, what in ((absent, "lacks"), (added, "has besides"), (mixed, "has as another kind (text or numbers)")):
         if names:
             raise GoldfoldError(
@@ -79,9 +79,10 @@ def _check_columns(train: DataFrame, extra: DataFrame) -> None:
             )
 
 
-def _numbers(column: pd.Series) -> bool | None:
-    """Whether a column holds numbers; None if it is empty, which agrees with neither."""
-    return pd.api.types.is_numeric_dtype(column) if column.notna().any() else None
+def _mixed(own: pd.Series, added: pd.Series) -> bool:
+    """Whether one of two columns holds numbers and the other does not; a column without values holds neither."""
+    filled = own.notna().any() and added.notna().any()
+    return bool(filled) and pd.api.types.is_numeric_dtype(own) != pd.api.types.is_numeric_dtype(added)
 
 
 def with_targets(extra: DataFrame, targets: Sequence[str]) -> DataFrame:
@@ -99,8 +100,22 @@ def joined(data: Tables, targets: Sequence[str], wanted: bool) -> Tables:
         return data
     labeled = with_targets(data.extra, targets)
     unlabeled = data.extra[~data.extra["id"].isin(labeled["id"])].reset_index(drop=True)
-    train = pd.concat([data.train, labeled[data.train.columns]], ignore_index=True) if wanted else data.train
+    train = data.train
+    if wanted and len(labeled):
+        alike = {name: _alike(labeled[name], train[name].dtype) for name in train.columns}
+        train = pd.concat([train, pd.DataFrame(alike)], ignore_index=True)
     return replace(data, train=train, extra=unlabeled if len(unlabeled) else None)
+
+
+def _alike(column: pd.Series, dtype: Any) -> pd.Series:
+    """A column with the dtype of the train table, if no value changes by it: gaps make floats of whole numbers."""
+    if column.dtype == dtype or column.isna().any():
+        return column
+    try:
+        changed = column.astype(dtype)
+    except (TypeError, ValueError):
+        return column
+    return changed if (changed == column).all() else column
 
 
 def everywhere(folds: Sequence[Fold], own: int, rows: int) -> list[Fold]:

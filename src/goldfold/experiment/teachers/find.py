@@ -20,10 +20,12 @@ from goldfold.optional_parts import LabelColumns
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from goldfold.competition import Tables
     from goldfold.experiment.workspace import Workspace
 
 ARRAYS = "teachers.npz"  # in a run's folder: what its teachers predicted
 FACTS = "teachers.json"  # in a run's folder: which runs they are
+ROWS = "training_rows.json"  # in a run's folder: rows that train it beside those of its folds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,8 +148,22 @@ def _soft(search: Search, folds: Sequence[int]) -> tuple[dict[int, np.ndarray], 
     return found | {NO_FOLD: apart}, teacher.facts()  # a refit holds nothing out, so that nothing can leak into it
 
 
-def keep(lessons: Lessons | None, run: Path) -> None:
-    """Write the lessons of a run into its folder; nothing without lessons."""
+def keep(experiment: Experiment, loaded: Tables, run: Path) -> None:
+    """Write the lessons of a run into its folder, and how many rows train it beside those of its folds.
+
+    loaded: the tables as load() gave them. Nothing is written for a run without teachers and extra rows.
+    """
+    lessons, own = experiment.lessons, len(loaded.train)
+    if lessons is None and loaded.extra is None:
+        return
+    folds = fold_numbers(experiment.protocol, experiment.folds)
+    facts = {
+        "extra": len(experiment.tables.train) - own,
+        "extra_left_out": 0 if loaded.extra is None else len(loaded.extra) - len(experiment.tables.train) + own,
+        "own": {str(fold): int((experiment.folds[fold].train < own).sum()) for fold in folds},
+        "pseudo_labeled": {str(fold): len(lessons.sure(fold)) for fold in folds} if lessons else {},
+    }
+    write_json(run / ROWS, facts)
     if lessons is None:
         return
     arrays = {f"guesses_{fold}": each for fold, each in lessons.guesses.items()}
