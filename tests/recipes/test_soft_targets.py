@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from goldfold.data.training_rows.soft_targets import RowTargets
 from goldfold.experiment.fits.lessons import Distillation, Lessons, PseudoLabels, Targets, taught
 from goldfold.nn import class_losses
 from goldfold.optional_parts import ClassLabels, LabelColumns
+from goldfold.params import Params
 from goldfold.recipes import tabular
 from goldfold.recipes.targets import OneLabel, SeveralLabels
 
@@ -45,18 +47,17 @@ def test_the_loss_is_that_of_the_paper():
     targets = OneLabel("label", CLASSES)
     found = RowTargets(weight, np.full(n, share), q, np.full(n, temperature))
     masses = targets.labels(rows_of(labels, found))
-    own = targets.row_losses(OneLabelParams(), masses)(logits, torch.from_numpy(masses))
+    own = targets.row_losses(one_label(), masses)(logits, torch.from_numpy(masses))
     hard = F.cross_entropy(logits, torch.from_numpy(labels), reduction="none")
     soft = F.cross_entropy(logits / temperature, torch.from_numpy(q), reduction="none")
     expected = torch.from_numpy(weight) * ((1 - share) * hard + share * temperature**2 * soft)
     torch.testing.assert_close(own, expected, rtol=1e-6, atol=1e-6)  # masses are float32
-    mean = targets.loss(OneLabelParams(), masses)(logits, torch.from_numpy(masses))["cross_entropy"]
+    mean = targets.loss(one_label(), masses)(logits, torch.from_numpy(masses))["cross_entropy"]
     torch.testing.assert_close(mean, expected.mean(), rtol=1e-6, atol=1e-6)
 
 
-def OneLabelParams(**values: object):
-    from goldfold.params import Params
-
+def one_label(**values: object):
+    """Parameters of the loss of one label."""
     return OneLabel("label", CLASSES).params(Params)(**values)
 
 
@@ -73,8 +74,6 @@ def test_several_labels_take_probabilities_and_weights():
     known = RANDOM.integers(0, 2, (n, 2)).astype(float)
     q, weight, share = RANDOM.uniform(size=(n, 2)), RANDOM.uniform(0.5, 2, n), np.full(n, 0.25)
     rows = soft_targets.put(pd.DataFrame(known, columns=["a", "b"]), RowTargets(weight, share, q, np.ones(n)))
-    from goldfold.params import Params
-
     params, masses = targets.params(Params)(), targets.labels(rows)
     logits = torch.from_numpy(RANDOM.normal(size=(n, 2)))
     own = targets.loss(params, masses)(logits, torch.from_numpy(masses))["bce"]
@@ -88,8 +87,8 @@ def test_losses_that_have_no_soft_targets_are_refused(values: dict):
     masses = np.zeros((4, 7), np.float32)
     targets = OneLabel("label", CLASSES)
     with raises_code("soft_targets_unsupported", next(iter(values))):
-        targets.balance(OneLabelParams(**values), masses)
-        targets.loss(OneLabelParams(**values), masses)
+        targets.balance(one_label(**values), masses)
+        targets.loss(one_label(**values), masses)
 
 
 def test_an_estimator_minimizes_the_log_loss_of_soft_targets():
@@ -156,10 +155,7 @@ def test_of_several_labels_all_must_be_sure():
     guesses = np.array([[0.95, 0.02], [0.95, 0.5]])
     told = lessons(pseudo=PseudoLabels(teacher="t", threshold=0.9), guesses={0: guesses}, several=True)
     assert told.sure(0).tolist() == [0]
-    unlabeled = pd.DataFrame({"id": ["t1", "t2"]})
-    told = lessons(
-        pseudo=PseudoLabels(teacher="t", threshold=0.9), guesses={0: guesses}, several=True, unlabeled=unlabeled
-    )
+    told = replace(told, unlabeled=pd.DataFrame({"id": ["t1", "t2"]}))
     rows = pd.DataFrame({"id": ["a"], "p": [0], "q": [1]})
     own = taught(rows, np.arange(1), told, 0, Targets(LabelColumns(("p", "q")), ("p", "q"), ("p", "q")))
     assert own[["p", "q"]].to_numpy().tolist() == [[0, 1], [1, 0]]
