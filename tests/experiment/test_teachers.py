@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import planted_teachers
 import pytest
+import torch
 from error_codes import raises_code
 from sklearn.metrics import roc_auc_score
 from sklearn.tree import DecisionTreeClassifier
@@ -18,6 +20,8 @@ from sklearn.tree import DecisionTreeClassifier
 from goldfold.competition import Fold
 from goldfold.data.fold_tables import folds_from_table
 from goldfold.experiment.fits import load_fit, save_fit
+from goldfold.experiment.setup import experiment_of_fits
+from goldfold.experiment.workspace import Workspace
 from goldfold.project import Project
 from goldfold.run import Run
 
@@ -162,6 +166,10 @@ def test_a_run_predicts_again_without_its_teacher(project: Project):
     kept = np.load(run.folder / "teachers.npz")
     guess = (np.mean([kept[f"guesses_{fold}"] for fold in range(4)], axis=0) > 0.5).astype(int)
     expected = own_tree(pd.concat([train, test]), np.concatenate([train["y"], guess]))
+    hidden = Workspace().load("mirrors")
+    hidden = replace(hidden, test=hidden.test.iloc[::-1].reset_index(drop=True))
+    with raises_code("pseudo_labels_unusable", "120 rows"):
+        experiment_of_fits(Workspace(), run.folder, hidden, torch.device("cpu"))
     written = pd.read_csv(made.submission)["y"]
     np.testing.assert_allclose(written, expected.predict_proba(test[["a", "b"]].to_numpy())[:, 1])
 

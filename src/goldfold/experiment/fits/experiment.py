@@ -43,10 +43,10 @@ class Protocol(Params):
     )
     extra: bool = Field(True, description="train on the rows of the competition's `Tables.extra`, too, in every fold")
     pseudo_labels: PseudoLabels | None = Field(
-        None, description="train on rows that a teacher run labels: {teacher: RUN, ...}"
+        None, description="train on rows that a teacher run labels; keys in teachers.md"
     )
     distill: Distillation | None = Field(
-        None, description="train on a teacher run's probabilities beside the labels: {teacher: RUN, ...}"
+        None, description="train on a teacher run's probabilities beside the labels; keys in teachers.md"
     )
 
     @field_validator("seeds", "folds")

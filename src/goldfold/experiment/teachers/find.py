@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from goldfold.errors import GoldfoldError
 from goldfold.experiment.fits import Experiment, fold_numbers
 from goldfold.experiment.fits.lessons import NO_FOLD, Lessons, PseudoLabels
+from goldfold.experiment.run_folders import run_name
 from goldfold.experiment.teachers.checks import check_predictions, check_student, check_teacher
 from goldfold.experiment.teachers.predictions import Asking, in_sample, nested, out_of_fold
 from goldfold.experiment.teachers.runs import Teacher, open_teacher, together
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 ARRAYS = "teachers.npz"  # in a run's folder: what its teachers predicted
 FACTS = "teachers.json"  # in a run's folder: which runs they are
+IDS = "ids"  # name of the array of ids of the rows that teachers labeled
 ROWS = "training_rows.json"  # in a run's folder: rows that train it beside those of its folds
 
 
@@ -167,14 +170,28 @@ def keep(experiment: Experiment, loaded: Tables, run: Path) -> None:
     if lessons is None:
         return
     arrays = {f"guesses_{fold}": each for fold, each in lessons.guesses.items()}
+    if lessons.unlabeled is not None:
+        arrays[IDS] = np.array([str(each) for each in lessons.unlabeled["id"]])
     write_arrays(run / ARRAYS, arrays | {f"soft_{fold}": each for fold, each in lessons.soft.items()})
     write_json(run / FACTS, lessons.facts)
 
 
 def _read(experiment: Experiment, run: Path) -> Lessons:
-    """The lessons that a run kept."""
+    """The lessons that a run kept.
+
+    Raises:
+        GoldfoldError: `pseudo_labels_unusable`, the rows to be labeled are others now, as in a hidden test set.
+    """
     parts: dict[str, dict[int, np.ndarray]] = {"guesses": {}, "soft": {}}
-    for name, values in read_arrays(run / ARRAYS).items():
+    arrays, rows = read_arrays(run / ARRAYS), _unlabeled(experiment, experiment.protocol.pseudo_labels)
+    ids = arrays.pop(IDS, np.empty(0)).tolist()
+    if rows is not None and [str(each) for each in rows["id"]] != ids:
+        raise GoldfoldError(
+            "pseudo_labels_unusable",
+            f"run '{run_name(run)}' learned from labels of {len(ids):,} rows, and the {len(rows):,} rows of today are "
+            "others, so its models cannot be built again: label rows that stay, such as unlabeled ones of Tables.extra",
+        )
+    for name, values in arrays.items():
         part, _, fold = name.rpartition("_")
         parts[part][int(fold)] = values
     return _lessons(experiment, parts["guesses"], parts["soft"], read_json(run / FACTS, dict))
