@@ -1,6 +1,6 @@
 """How much labels from models that saw the validation rows flatter a score, where the labels are random.
 
-    PYTHONPATH=src python benchmarks/leaking_teachers.py [--repeats 10] [--rows 300]
+    PYTHONPATH=src python benchmarks/leaking_teachers.py [--repeats 5] [--rows 300]
 
 Rows have 5 random features, random labels and 5 folds, and there are as many test rows, so every honest AUROC is 0.5 in
 the mean. Student and teacher are the same scikit-learn estimator. It prints the mean AUROC of the student over repeats
@@ -86,7 +86,7 @@ def _pairs(model: Callable[[], Any], table: pd.DataFrame, y: np.ndarray, folds: 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--rows", type=int, default=300)
     asked = parser.parse_args()
     print("| student and teacher | " + " | ".join(WAYS) + " |")

@@ -101,26 +101,31 @@ def prepare_experiment(
     drawn = _decodable(extra.everywhere(split, len(loaded.train), len(data.train)), config.protocol, images)
     if images:
         data = image_checks.readable(images, data, config.protocol.on_broken, workspace.cache)
-    made = _experiment(workspace, competition, config, data, drawn, Machine(device, workers))
-    text = csv_tables.to_text(fold_tables.folds_to_table(loaded.train["id"], own))
-    search = find.Search(
-        workspace=workspace,
-        name=name,
-        recipe=config.recipe,
-        experiment=made,
-        drawn=text,
-        rebuild=lambda run: rebuild(workspace, run, device, config.protocol.accept).experiment,
-    )
-    return Prepared(
+    untaught = Prepared(
         workspace=workspace,
         name=name,
         config=config,
-        experiment=find.taught_experiment(search, kept),
-        drawn=text,
+        experiment=_experiment(workspace, competition, config, data, drawn, Machine(device, workers)),
+        drawn=csv_tables.to_text(fold_tables.folds_to_table(loaded.train["id"], own)),
         contents=contents,
         loaded=loaded,
         images=images,
     )
+    return replace(untaught, experiment=_taught(untaught, kept))
+
+
+def _taught(found: Prepared, kept: Path | None) -> Experiment:
+    """The experiment with what its teachers say; kept: as in `prepare_experiment`."""
+    workspace, device, accept = found.workspace, found.experiment.runtime.device, found.config.protocol.accept
+    search = find.Search(
+        workspace=workspace,
+        name=found.name,
+        recipe=found.config.recipe,
+        experiment=found.experiment,
+        drawn=found.drawn,
+        rebuild=lambda run: rebuild(workspace, run, device, accept).experiment,
+    )
+    return find.taught_experiment(search, kept)
 
 
 def refuse_automatic(config: configs.Config) -> None:

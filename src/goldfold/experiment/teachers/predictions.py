@@ -19,6 +19,7 @@ from goldfold.experiment.teachers.runs import Teacher, together
 from goldfold.experiment.views_and_seeds import load_predictor
 from goldfold.io.files import read_array, write_array
 from goldfold.io.seeding import derive
+from goldfold.training.devices import under_torchrun
 from goldfold.training.loop import train
 from goldfold.training.predictor import Predictor, finish_plan
 
@@ -81,26 +82,39 @@ def nested(asking: Asking, student: Experiment, folds: Sequence[int]) -> dict[in
         student.runtime.progress("teachers without two folds", done, len(pairs))
         for trained, predicted in ((one, other), (other, one)):
             positions = student.folds[predicted].validation
-            found[trained][predicted] = positions, _of_pair(asking, one, other, predicted)
+            found[trained][predicted] = positions, _of_pair(asking, (one, other), predicted)
     return {fold: _spread(student, found[fold]) for fold in folds}
 
 
-def _of_pair(asking: Asking, one: int, other: int, predicted: int) -> np.ndarray:
-    """Predictions for the validation rows of fold `predicted` by models without folds `one` and `other`."""
-    experiment, parts = asking.experiment, []
-    for seed in experiment.protocol.seeds:
-        place = asking.cache / "teachers" / asking.teacher.identity / f"without{one}-{other}-seed{seed}"
-        place.mkdir(parents=True, exist_ok=True)
-        with FileLock(place / ".lock"):
-            if not (place / f"fold{predicted}.npy").exists():
-                for fold, values in _trained(experiment, (one, other), seed).items():
-                    write_array(place / f"fold{fold}.npy", values)
-        parts.append(read_array(place / f"fold{predicted}.npy"))
-    return together(experiment.recipe.combine, parts)
+def _of_pair(asking: Asking, pair: tuple[int, int], predicted: int) -> np.ndarray:
+    """Predictions for the validation rows of fold `predicted` by models without the folds of a pair."""
+    places = [_kept(asking, pair, seed) for seed in asking.experiment.protocol.seeds]
+    return together(asking.experiment.recipe.combine, [read_array(place / f"fold{predicted}.npy") for place in places])
+
+
+def _kept(asking: Asking, pair: tuple[int, int], seed: int) -> Path:
+    """The folder with predictions of a model without both folds for their validation rows; it is trained once."""
+    place = asking.cache / "teachers" / asking.teacher.identity / f"without{pair[0]}-{pair[1]}-seed{seed}"
+    place.mkdir(parents=True, exist_ok=True)
+    with FileLock(place / ".lock"):
+        if not all((place / f"fold{fold}.npy").exists() for fold in pair):
+            _write(place, _trained(asking.experiment, pair, seed))
+    return place
+
+
+def _write(place: Path, predictions: dict[int, np.ndarray]) -> None:
+    for fold, values in predictions.items():
+        write_array(place / f"fold{fold}.npy", values)
 
 
 def _trained(experiment: Experiment, pair: tuple[int, int], seed: int) -> dict[int, np.ndarray]:
     """Train a plan on the rows that both folds train on; fold -> predictions for its validation rows."""
+    if under_torchrun():  # its processes meet in every step, and this one alone holds the lock
+        raise GoldfoldError(
+            "nested_teacher",
+            "nested teachers are trained by one process, and torchrun started several: run the command once without "
+            "torchrun, which keeps their predictions",
+        )
     one, other = (experiment.folds[fold] for fold in pair)
     positions = np.setdiff1d(np.intersect1d(one.train, other.train), np.union1d(one.validation, other.validation))
     table = experiment.tables.train
