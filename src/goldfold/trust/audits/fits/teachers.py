@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from goldfold.trust.audits.findings import Finding, FindingKind
+from goldfold.trust.audits.findings import Finding, FindingKind, Level
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -54,20 +54,20 @@ def leaking_teachers(facts: Mapping[str, Any], predictions: str | None) -> list[
                 f"soft targets are out-of-fold predictions of '{run}', whose models of other folds were trained on the "
                 f"rows that score a fold: {LEAKING}. Set distill: {{predictions: in_sample}}, or nested"
             )
-            findings.append(PSEUDO_LABEL_LEAK(message, key))
+            findings.append(_leak(message, key))
         if teacher["leaks"]:
             message = (
                 f"teacher '{run}' has the finding pseudo_label_leak itself: {LEAKING}, from teacher to student. Name "
                 "another teacher"
             )
-            findings.append(PSEUDO_LABEL_LEAK(message, key))
+            findings.append(_leak(message, key))
         if teacher["select"] == "best" or teacher["select"].isdecimal():
             message = (
                 f"the epochs of teacher '{run}' were selected on the folds that score the student "
                 f"(select={teacher['select']}): a little of the validation labels is in its predictions. Train it with "
                 "select=last"
             )
-            findings.append(PSEUDO_LABEL_LEAK(message, key, "warning"))
+            findings.append(_leak(message, key, "warning"))
     return findings
 
 
@@ -88,7 +88,7 @@ def labeled_test_rows(
         "and nobody knows it but a model, perhaps one of all folds: its labels carry the validation rows into every "
         "fold. Leave them out, and name the model's run with pseudo_labels: {teacher: RUN}"
     )
-    return [PSEUDO_LABEL_LEAK(message, "extra", "error" if files else "warning")]
+    return [_leak(message, "extra", "error" if files else "warning")]
 
 
 def no_pseudo_labels(counts: Mapping[int, int], rows: int, threshold: float | None) -> list[Finding]:
@@ -98,3 +98,7 @@ def no_pseudo_labels(counts: Mapping[int, int], rows: int, threshold: float | No
         "pseudo-labels. Lower pseudo_labels.threshold"
     )
     return [NO_PSEUDO_LABELS(message, f"fold {fold}") for fold, count in counts.items() if not count]
+
+
+def _leak(message: str, where: str, level: Level = "error") -> Finding:
+    return PSEUDO_LABEL_LEAK(message, where, level)
