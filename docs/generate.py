@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 sys.path.insert(0, str(Path(__file__).parent))
 from docstrings import to_markdown
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 PART = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 COMPARED = {"Ge": "≥ ", "Gt": "> ", "Le": "≤ ", "Lt": "< "}
-PAGES = ("recipes.md", "metrics.md", "findings.md")
+PAGES = ("recipes.md", "metrics.md", "findings.md", "teachers.md")
 TOPICS = ("Leakage", "Folds and test rows", "Data and rules", "Training", "Scores", "Comparisons and blends")
 LABELS = ("Range", "Chance", "Ties", "Empty classes", "Predictions", "Source")
 
@@ -40,8 +41,9 @@ def page(text: str) -> str:
 
 
 def models() -> dict[str, type[BaseModel]]:
-    """Recipe module, `loop` or `protocol` -> its parameters."""
+    """Recipe module, or a part of every config -> its parameters."""
     from goldfold.experiment.fits import Protocol
+    from goldfold.experiment.fits.lessons import Distillation, PseudoLabels
     from goldfold.recipes.autoencoder_params import AutoencoderParams
     from goldfold.recipes.frozen_backbone import FrozenBackboneParams
     from goldfold.recipes.fusion_params import FusionParams
@@ -59,6 +61,8 @@ def models() -> dict[str, type[BaseModel]]:
 
     return {
         "protocol": Protocol,
+        "pseudo_labels": PseudoLabels,
+        "distill": Distillation,
         "loop": LoopOptions,
         "image_classifier": ImageClassifierParams,
         "frozen_backbone": FrozenBackboneParams,
@@ -119,14 +123,16 @@ def _type(annotation: Any) -> str:
         return " or ".join(_type(each) for each in inner)
     if origin is tuple:
         return "list" if not inner or inner[0] is Any else f"list of {_type(inner[0])}"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "block"
     if origin is not None and hasattr(annotation, "__metadata__"):
         return _type(inner[0])
     return {type(None): "none", str: "text", bool: "`true`, `false`"}.get(annotation, annotation.__name__)
 
 
 def _default(value: Any) -> str:
-    if value is None:
-        return "none"
+    if value is None or value is PydanticUndefined:
+        return "none" if value is None else "required"
     if isinstance(value, tuple):
         return f"`[{', '.join(map(str, value))}]`"
     return f"`{str(value).lower()}`" if isinstance(value, bool) else f"`{value}`"

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     Predictions = np.ndarray
     Split = Callable[[DataFrame, int], Sequence["Fold"]]
+    Accepted = Literal["weights", "soft_targets", "temperature"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +53,14 @@ class Tables:
     test: the same columns without the targets.
     sample_submission: Kaggle's file, unchanged. Submissions are checked against the file itself, whose ids are text, if
         it is a CSV file beside the tables.
+    extra: rows from elsewhere with the columns of `train` and new ids, which every fold trains on and none scores,
+        unless a config has `extra: false`. Rows without targets are unlabeled: only a teacher's labels train on them.
     """
 
     train: DataFrame
     test: DataFrame
     sample_submission: DataFrame
+    extra: DataFrame | None = None
 
 
 class Fold(NamedTuple):
@@ -200,6 +204,9 @@ class Recipe:
     example: (params, n, `Runtime.classes`) -> predictions for n rows as plans give them, with any values. Metrics that
         cannot score them are refused before training; None: once the first fold is predicted.
     check: (params, train rows, test rows) -> None. Raises GoldfoldError before training for tables it cannot use.
+    accepts: what `build` reads from the reserved columns of `goldfold.data.training_rows.soft_targets`: weights,
+        probabilities as targets, their temperature. Rows have them if a config asks for them, and a config that asks
+        for what a recipe does not accept is refused.
     """
 
     params: type[BaseModel]
@@ -211,6 +218,7 @@ class Recipe:
     columns: Sequence[str] = ()
     example: Callable[[Any, int, tuple | None], Predictions] | None = None
     check: Callable[[Any, DataFrame, DataFrame], None] | None = None
+    accepts: Collection[Accepted] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -166,7 +166,7 @@ def readable(checked: Checked, tables: Tables, on_broken: OnBroken, cache: Path)
     replaced = {
         part: getattr(tables, part).assign(path=_with_gray(getattr(checked, part), cache)) for part in ("train", "test")
     }
-    return Tables(**replaced, sample_submission=tables.sample_submission)
+    return replace(tables, **replaced)
 
 
 def without_broken(checked: Checked, folds: Sequence[Fold]) -> Sequence[Fold]:

@@ -39,7 +39,7 @@ def check(competition: Competition, tables: Tables) -> None:
             f"({competition.targets!r},)",
         )
     for name, rows in (("train", tables.train), ("test", tables.test)):
-        _check_ids(name, rows)
+        check_ids(name, rows)
         for column in ("path", "mask_path"):
             _check_files(name, rows, column)
     _check_sample(tables.sample_submission, tables, competition.targets)
@@ -63,7 +63,8 @@ def _check_named(competition: Competition, tables: Tables) -> None:
             columns.require(tables.test, column, f"{what} column in the test table")
 
 
-def _check_ids(name: str, rows: DataFrame) -> None:
+def check_ids(name: str, rows: DataFrame) -> None:
+    """Check that a table has rows, columns of different names, and unique ids; `name` is told in errors."""
     if not len(rows):
         raise GoldfoldError("table_empty", f"the {name} table has no rows: check which file load() reads")
     doubled = rows.columns[rows.columns.duplicated()].tolist()
@@ -196,12 +197,15 @@ def _file_hashes(paths: Series) -> list[str]:
 
 
 def data_hash(tables: Tables, train_contents: Series, test_contents: Series) -> str:
-    """Return the SHA-256 of both tables (without `path`) and of the contents of their files.
+    """Return the SHA-256 of all tables (without `path`) and of the contents of their files.
 
     train_contents, test_contents: as `content_hashes` returns them.
     """
     digest = hashlib.sha256()
-    for rows, content in ((tables.train, train_contents), (tables.test, test_contents)):
+    parts = [(tables.train, train_contents), (tables.test, test_contents)]
+    if tables.extra is not None:  # what it adds to the hash leaves that of tables without it alone
+        parts.append((tables.extra, content_hashes(tables.extra, ())))
+    for rows, content in parts:
         plain = rows.drop(columns="path", errors="ignore").astype(str)
         for column in [c for c in plain if str(c).endswith("path") and _is_file(plain[c].iloc[0])]:
             plain[column] = _file_hashes(plain[column])  # such as masks, which `content_hashes` does not cover

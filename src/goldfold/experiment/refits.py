@@ -14,13 +14,22 @@ import numpy as np
 from goldfold.competition import Stage
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.failures import explained
-from goldfold.experiment.fits import CHECKPOINTS, Experiment, Fit, build_from, is_complete, keep, load_fit, save_fit
+from goldfold.experiment.fits import (
+    CHECKPOINTS,
+    Experiment,
+    Fit,
+    build_from,
+    is_complete,
+    keep,
+    load_fit,
+    save_fit,
+    training_rows,
+)
+from goldfold.experiment.fits.lessons import NO_FOLD
 from goldfold.io.progress import EpochProgress
 from goldfold.io.seeding import derive
 from goldfold.training.loop import train
 from goldfold.training.predictor import finish_plan
-
-NO_FOLD = -1  # number of the fold of a fit that no fold was held out from
 
 
 def used_rows(experiment: Experiment) -> np.ndarray:
@@ -73,7 +82,7 @@ def _refit(
     epochs: Mapping[str, int],
     observe: Callable[[EpochProgress], None] | None,
 ) -> Fit:
-    rows = experiment.tables.train.iloc[used_rows(experiment)].reset_index(drop=True)
+    rows = training_rows(experiment, used_rows(experiment), NO_FOLD)
     plan = build_from(experiment, rows, derive(seed, "refit"))
     keep(plan, place)
     plan = replace(plan, stages=[_shortened(stage, epochs.get(stage.name, stage.epochs)) for stage in plan.stages])

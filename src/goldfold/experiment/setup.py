@@ -15,6 +15,7 @@ from pandas import DataFrame, Series
 import goldfold
 from goldfold.competition import Competition, Fold, Runtime, Tables
 from goldfold.data import csv_tables, fold_checks, fold_tables, image_checks, tables
+from goldfold.data.training_rows import extra
 from goldfold.errors import GoldfoldError, unknown, way_on
 from goldfold.experiment import config as configs
 from goldfold.experiment.cross_validation import cross_validate
@@ -23,6 +24,7 @@ from goldfold.experiment.failures import explained
 from goldfold.experiment.fits import OWN_SPLIT, Experiment, Protocol
 from goldfold.experiment.identity import fingerprint
 from goldfold.experiment.run_folders import BLEND, run_name
+from goldfold.experiment.teachers import find
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json
 from goldfold.training.settings import check_precision
@@ -35,8 +37,9 @@ class Prepared:
     """An experiment, and what its identity is made of.
 
     name: of the competition's folder. drawn: the text of `folds.csv`. contents: a hash of every row, of the train and
-    of the test table. images: what decoding every image found, None without images. code_changes: how the code changed
-    since the weights were trained, where that was accepted.
+    of the test table. loaded: the tables as load() gave them, the extra rows apart. images: what decoding every image
+    found, None without images. code_changes: how the code changed since the weights were trained, where that was
+    accepted.
     """
 
     workspace: Workspace
@@ -45,15 +48,18 @@ class Prepared:
     experiment: Experiment
     drawn: str
     contents: tuple[Series, Series]
+    loaded: Tables
     images: image_checks.Checked | None
     code_changes: tuple[str, ...] = ()
 
     def hashes(self) -> dict[str, Any]:
         """`identity`, equal for runs that give the same result, and its parts: data, code, modules."""
-        data = tables.data_hash(self.experiment.tables, *self.contents)
+        train, test = self.contents
+        data = tables.data_hash(self.loaded, train.iloc[: len(self.loaded.train)], test)
         config = {key: value for key, value in self.config.resolved().items() if key != "accept"}
-        known = fingerprint.run_identity({"config": config, "data": data, "folds": self.drawn}, self.code())
-        return {**known, "data_hash": data}
+        inputs = {"config": config, "data": data, "folds": self.drawn}
+        taught = {"lessons": self.experiment.lessons.digest()} if self.experiment.lessons else {}
+        return {**fingerprint.run_identity({**inputs, **taught}, self.code()), "data_hash": data}
 
     def code(self) -> fingerprint.Code:
         """The modules that the run depends on, with their hashes."""
@@ -69,28 +75,57 @@ def sources(workspace: Workspace) -> Mapping[str, Path]:
 
 
 def prepare_experiment(
-    workspace: Workspace, name: str, config: configs.Config, device: torch.device, workers: int = 0
+    workspace: Workspace,
+    name: str,
+    config: configs.Config,
+    device: torch.device,
+    workers: int = 0,
+    *,
+    kept: Path | None = None,
 ) -> Prepared:
-    """Load the tables, draw the folds, check both; images are read last, since that takes longest."""
+    """Load the tables, draw the folds, check both; images are read late, since that takes longest, teachers last.
+
+    kept: the folder of a run whose teachers' predictions are read there; None: the teachers are asked.
+    """
     check_precision(config.loop.precision, device)
     refuse_automatic(config)
-    competition, data = workspace.competition(name), workspace.load(name)
-    tables.check(competition, data)
+    competition, loaded = workspace.competition(name), workspace.load(name)
+    tables.check(competition, loaded)
+    extra.check(competition, loaded)
+    data = extra.joined(loaded, competition.targets, config.protocol.extra)
+    extra.check_classes(competition.recipes[config.recipe].labels, loaded.train, data.train)
     check_recipe(competition, config.recipe, config.params, data)
-    split = _split(name, competition, data.train, config.protocol)
+    split = _split(name, competition, loaded.train, config.protocol)
     contents, images = _decoded(workspace, name, data)
-    drawn = _decodable(split, config.protocol, images)
+    own = _decodable(split, config.protocol, images)
+    drawn = _decodable(extra.everywhere(split, len(loaded.train), len(data.train)), config.protocol, images)
     if images:
         data = image_checks.readable(images, data, config.protocol.on_broken, workspace.cache)
-    return Prepared(
+    untaught = Prepared(
         workspace=workspace,
         name=name,
         config=config,
         experiment=_experiment(workspace, competition, config, data, drawn, Machine(device, workers)),
-        drawn=csv_tables.to_text(fold_tables.folds_to_table(data.train["id"], drawn)),
+        drawn=csv_tables.to_text(fold_tables.folds_to_table(loaded.train["id"], own)),
         contents=contents,
+        loaded=loaded,
         images=images,
     )
+    return replace(untaught, experiment=_taught(untaught, kept))
+
+
+def _taught(found: Prepared, kept: Path | None) -> Experiment:
+    """The experiment with what its teachers say; kept: as in `prepare_experiment`."""
+    workspace, device, accept = found.workspace, found.experiment.runtime.device, found.config.protocol.accept
+    search = find.Search(
+        workspace=workspace,
+        name=found.name,
+        recipe=found.config.recipe,
+        experiment=found.experiment,
+        drawn=found.drawn,
+        rebuild=lambda run: rebuild(workspace, run, device, accept).experiment,
+    )
+    return find.taught_experiment(search, kept)
 
 
 def refuse_automatic(config: configs.Config) -> None:
@@ -117,7 +152,11 @@ def experiment_of_fits(workspace: Workspace, run: Path, data: Tables, device: to
         data = image_checks.readable(images, data, config.protocol.on_broken, workspace.cache) if images else data
     kept = pd.read_csv(run / "folds.csv", dtype=str, keep_default_na=False, encoding="utf-8")
     folds = fold_tables.folds_from_table(kept, data.train["id"].tolist())
-    return _experiment(workspace, workspace.competition(name), config, data, folds, Machine(device))
+    competition, own = workspace.competition(name), len(data.train)
+    data = extra.joined(data, competition.targets, config.protocol.extra)
+    folds = extra.everywhere(folds, own, len(data.train))
+    made = _experiment(workspace, competition, config, data, folds, Machine(device))
+    return find.with_kept(made, config.recipe, run)
 
 
 @dataclass(frozen=True)
@@ -219,7 +258,7 @@ def rebuild(workspace: Workspace, run: Path, device: torch.device, accept: Seque
             accepted.
     """
     workspace.competition(run.parent.name, edited=True)
-    found = prepare_experiment(workspace, run.parent.name, config_of_run(workspace, run), device)
+    found = prepare_experiment(workspace, run.parent.name, config_of_run(workspace, run), device, kept=run)
     then, now = read_json(run / "reproduce.json"), found.hashes()
     if then["identity"] == now["identity"]:
         return found

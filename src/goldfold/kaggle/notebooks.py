@@ -23,6 +23,7 @@ from goldfold.ensemble.kept_blender import has_weights, member_folders
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.run_folders import BLEND, THRESHOLDS, run_name
 from goldfold.experiment.saved_epochs import last_stage_checkpoints
+from goldfold.experiment.teachers.find import ARRAYS, FACTS
 from goldfold.io.files import read_json
 from goldfold.kaggle.bundles import folder_files
 from goldfold.nn.backbones import PACKAGED
@@ -112,7 +113,7 @@ def run_files(run: Path) -> Iterator[tuple[str, Path]]:
         if not has_weights(run):
             files += [folder / name for folder in member_folders(run) for name in ("oof.npy", "oof_ids.csv")]
         return ((f"runs/{path.relative_to(run.parent.parent).as_posix()}", path) for path in files)
-    files += [run / THRESHOLDS] if (run / THRESHOLDS).exists() else []
+    files += [run / name for name in (THRESHOLDS, ARRAYS, FACTS) if (run / name).exists()]
     for fit in sorted(run.glob("fold*-seed*/fit.json")):
         files.append(fit)
         if checkpoint := chosen_checkpoint(fit.parent):

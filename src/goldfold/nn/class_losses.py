@@ -68,6 +68,22 @@ def focal(
     return rows.mean() if weights is None else rows.sum() / weights.to(rows)[labels].sum()
 
 
+def distillation(logits: Tensor, masses: Tensor, *, smoothing: float = 0.0, reduction: Reduction = "mean") -> Tensor:
+    """Loss -sum over c of (h_c ln softmax(z)_c + s_c ln softmax(z / T)_c) of each row, then their mean.
+
+    masses: (n, 2 classes + 1), of every row the masses h of its label, the masses s of its soft targets, and 1 / T, as
+    `distillation_masses` makes them. smoothing: of the label, as in `cross_entropy`.
+    Source: Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, 2015, section 2.
+    """
+    dtype, classes = torch.promote_types(logits.dtype, torch.float32), logits.shape[1]
+    logits, masses = logits.to(dtype), masses.to(logits.device, dtype)
+    hard, soft, colder = masses.split((classes, classes, 1), dim=1)
+    if smoothing:
+        hard = (1 - smoothing) * hard + smoothing / classes * hard.sum(1, keepdim=True)
+    rows = -(hard * logits.log_softmax(1) + soft * (logits * colder).log_softmax(1)).sum(1)
+    return rows if reduction == "none" else rows.mean()
+
+
 def balanced_weights(labels: Tensor, classes: int) -> Tensor:
     """Weights n / (k n_c) of the classes, float32 (classes,); their mean over the n rows is 1.
 

@@ -33,6 +33,18 @@ def binary_cross_entropy(
     return found.mean(1) if by_row else found
 
 
+def of_masses(logits: Tensor, masses: Tensor, *, smoothing: float = 0.0, by_row: bool = False) -> Tensor:
+    """Binary cross-entropy -a ln p - b ln(1 - p) with a mass a of each label and b of its absence.
+
+    masses: (n, 2 labels), a of every label, then b. smoothing: e in [0, 1), which moves e / 2 of a + b to either.
+    """
+    present, absent = masses.to(logits).chunk(2, dim=1)
+    if smoothing:
+        half = smoothing / 2 * (present + absent)
+        present, absent = present * (1 - smoothing) + half, absent * (1 - smoothing) + half
+    return -_mean(present * F.logsigmoid(logits) + absent * F.logsigmoid(-logits), by_row)
+
+
 def focal(logits: Tensor, labels: Tensor, *, alpha: float = 0.25, gamma: float = 2.0, by_row: bool = False) -> Tensor:
     """Focal loss -a (1 - q)^gamma ln q, with q = p and a = alpha for a positive, q = 1 - p and a = 1 - alpha otherwise.
 

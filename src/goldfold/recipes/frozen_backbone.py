@@ -85,6 +85,7 @@ def recipe(
         labels=labels.declared,
         columns=("path", *labels.columns),
         example=lambda params, rows, classes: labels.example(rows),
+        accepts=labels.accepts,
     )
 
 

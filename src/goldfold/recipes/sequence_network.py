@@ -70,6 +70,7 @@ def recipe(
         labels=labels.declared,
         columns=("path", *labels.columns),
         example=lambda params, rows, classes: labels.example(rows),
+        accepts=labels.accepts,
         check=_check,
     )
 

@@ -90,6 +90,7 @@ def recipe(
         labels=labels.declared,
         columns=("path", *labels.columns),
         example=lambda params, rows, classes: labels.example(rows),
+        accepts=labels.accepts,
         check=partial(_check, targets=labels, joint_names=joint_names),
     )
 

@@ -25,6 +25,7 @@ from sklearn.multiclass import OneVsRestClassifier
 
 from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.data.preprocessing import check_columns, preprocess
+from goldfold.data.training_rows import estimators
 from goldfold.errors import GoldfoldError
 from goldfold.metrics.inputs import class_indices, numeric_target
 from goldfold.optional_parts import ClassLabels
@@ -101,7 +102,7 @@ def recipe(
         features, labels = rows.drop(columns=target), _labels(rows, target, kind)
         order = classes or runtime.classes if kind != "regression" else None
         return Plan(
-            finish=lambda _: estimator(params, runtime.seed).fit(features, labels),
+            finish=lambda _: estimators.fit(estimator(params, runtime.seed), features, labels, order),
             predict=lambda _, fitted, rows: _predicted(fitted, rows, kind, order),
         )
 
@@ -113,7 +114,15 @@ def recipe(
         check_columns(estimator(params, 0), train.drop(columns=target), _labels(train, target, kind), test)
 
     labels = None if kind == "regression" else ClassLabels(target, tuple(classes) if classes else None)
-    return Recipe(params=params, build=build, labels=labels, columns=(target,), example=example, check=check)
+    return Recipe(
+        params=params,
+        build=build,
+        labels=labels,
+        columns=(target,),
+        example=example,
+        check=check,
+        accepts=("weights", "soft_targets"),
+    )
 
 
 def _unclear(target: str | None, kind: str | None, targets: Sequence[str] | None) -> GoldfoldError:

@@ -34,7 +34,8 @@ class HardExamples:
     """What is written after each epoch of a stage.
 
     stage: its name. count: number of rows of a list. ids: (n,) of the training rows, as text. names: (n,), their paths
-    if the rows have any, otherwise their ids. folder: of the fit's losses and lists.
+    if the rows have any, otherwise their ids. folder: of the fit's losses and lists. added: rows that a teacher labels,
+    which the stage trains on after these and whose losses are left out.
     """
 
     stage: str
@@ -42,10 +43,13 @@ class HardExamples:
     ids: Sequence[str]
     names: Sequence[str]
     folder: Path
+    added: int = 0
 
 
-def of_plan(plan: Plan, rows: DataFrame, count: int, place: Path) -> HardExamples | None:
+def of_plan(plan: Plan, rows: DataFrame, count: int, place: Path, added: int = 0) -> HardExamples | None:
     """What to write in the folder `place` of a fit on these training rows; None for a count of 0.
+
+    added: see `HardExamples`.
 
     Raises:
         GoldfoldError: `no_row_losses`, no stage of the plan gives the losses of single rows.
@@ -61,7 +65,7 @@ def of_plan(plan: Plan, rows: DataFrame, count: int, place: Path) -> HardExample
         )
     ids = [str(each) for each in rows["id"]]
     names = [str(each) for each in rows["path"]] if "path" in rows else ids
-    return HardExamples(stages[-1], count, ids, names, place / FOLDER)
+    return HardExamples(stages[-1], count, ids, names, place / FOLDER, added)
 
 
 def write(examples: HardExamples, stage: Stage, epoch: int, model: nn.Module, precision: str) -> None:
@@ -73,12 +77,14 @@ def write(examples: HardExamples, stage: Stage, epoch: int, model: nn.Module, pr
     assert stage.row_losses is not None, "of_plan names a stage with losses of rows"
     with preserved_states(), torch.no_grad(), autocast_for(precision, model):
         losses = np.asarray(stage.row_losses(model.eval()), dtype=np.float32)
-    if losses.shape != (len(examples.ids),):
+    expected = len(examples.ids) + examples.added
+    if losses.shape != (expected,):
         raise GoldfoldError(
             "row_losses_mismatch",
-            f"row_losses of stage '{stage.name}' gave an array of shape {losses.shape} for {len(examples.ids)} "
-            "training rows: return one loss per row, in their order",
+            f"row_losses of stage '{stage.name}' gave an array of shape {losses.shape} for {expected} training rows: "
+            "return one loss per row, in their order",
         )
+    losses = losses[: len(examples.ids)]
     write_array(examples.folder / LOSSES.format(epoch + 1), losses)
     lines = [f"{examples.names[row]}\t{losses[row]:.6f}\n" for row in largest(losses, examples.ids, examples.count)]
     write_text(examples.folder / LIST.format(epoch + 1), "".join(lines))

@@ -12,6 +12,7 @@ from goldfold.params import Role, values
 from goldfold.sequences import windows
 from goldfold.trust import audits
 from goldfold.trust.audits import Check, Finding, made, mask_sizes, not_made
+from goldfold.trust.audits.fits import teachers
 from goldfold.trust.audits.windows import sample_of
 from goldfold.trust.table_audits import of_tables
 from goldfold.trust.thumbnails import thumbnails
@@ -33,8 +34,26 @@ def of_data(found: Prepared, most_read: int = READ_IN_TRAINING) -> list[Check]:
         _overlapping_windows(experiment),
         mask_sizes.ceiling(experiment.tables.train, shape),
         made("raw files and data.py against the prepared rows", ["stale_data"], stale),
-        not_made("rows whose label came from a model", [], "nothing in the tables says which labels are predicted"),
+        _labels_of_models(found),
     ]
+
+
+def _labels_of_models(found: Prepared) -> Check:
+    """Rows that a teacher labels, and extra rows that only a model can have labeled."""
+    what, codes = "rows whose label came from a model", ["pseudo_label_leak", "no_pseudo_labels"]
+    experiment, lessons, own = found.experiment, found.experiment.lessons, len(found.loaded.train)
+    train, test = experiment.tables.train, experiment.tables.test
+    if lessons is None and len(train) == own:
+        return not_made(what, codes, "there are no teachers and no extra rows, and tables do not say who labeled them")
+    extra, (contents, of_test) = train["id"].iloc[own:], found.contents
+    findings = teachers.labeled_test_rows(contents.iloc[own:], extra, of_test, test["id"], "path" in train)
+    if lessons is not None:
+        findings += teachers.leaking_teachers(lessons.facts, lessons.distill.predictions if lessons.distill else None)
+    if lessons is not None and lessons.pseudo and lessons.unlabeled is not None:
+        counts = {fold: len(lessons.sure(fold)) for fold in fold_numbers(experiment.protocol, experiment.folds)}
+        unsure = teachers.no_pseudo_labels(counts, len(lessons.unlabeled), lessons.pseudo.threshold)
+        findings += audits.merge_places(unsure)
+    return made(what, codes, findings)
 
 
 def _rules(experiment: Experiment) -> Check:

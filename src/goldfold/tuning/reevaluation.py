@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from goldfold.data import csv_tables, fold_tables
+from goldfold.data.training_rows import extra
 from goldfold.experiment.cross_validation import cross_validate, fold_scores
 from goldfold.experiment.fits import fit_keys
 from goldfold.experiment.setup import Prepared, draw_folds
@@ -20,9 +21,14 @@ Scores = dict[int, dict[int, float]]  # seed the folds were drawn with -> fold -
 def redrawn(found: Prepared, study: Study, winner: TrialRecord, draws: int) -> tuple[Scores, Scores] | None:
     """The scores of `winner` and of trial 0 on `draws` other draws of the folds.
 
-    None if there is nothing to compare: the winner is trial 0 itself, no draws were asked for, or the competition's
-    folds do not depend on the seed.
+    None if there is nothing to compare: the winner is trial 0 itself, no draws were asked for, the competition's folds
+    do not depend on the seed, or a teacher has fits of the study's folds alone.
     """
+    if found.experiment.lessons is not None:
+        found.workspace.observer.line(
+            "newly drawn folds are not scored: the teacher's fits saw their validation rows, so train it on them first"
+        )
+        return None
     first = found.experiment.protocol.seed
     baseline = next(record for record in study.records() if record.number == 0)
     drawn = [_drawn(found, seed) for seed in range(first + 1, first + 1 + draws)]
@@ -38,11 +44,12 @@ def redrawn(found: Prepared, study: Study, winner: TrialRecord, draws: int) -> t
 def _drawn(found: Prepared, seed: int) -> tuple[Prepared, str]:
     """The experiment on folds drawn with another seed, and those folds as text."""
     experiment = found.experiment
-    competition, train = experiment.competition, experiment.tables.train
+    competition, train = experiment.competition, experiment.tables.train.iloc[: len(found.loaded.train)]
     protocol = experiment.protocol.model_copy(update={"seed": seed})
-    folds = draw_folds(found.name, competition, train, protocol, found.images)
+    own = draw_folds(found.name, competition, train, protocol, found.images)
+    folds = extra.everywhere(own, len(train), len(experiment.tables.train))
     config = replace(found.config, protocol=protocol)
-    text = csv_tables.to_text(fold_tables.folds_to_table(train["id"], folds))
+    text = csv_tables.to_text(fold_tables.folds_to_table(train["id"], own))
     return replace(found, config=config, experiment=replace(experiment, protocol=protocol, folds=folds)), text
 
 

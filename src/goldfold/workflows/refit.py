@@ -14,6 +14,7 @@ from filelock import FileLock
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import refits, views_and_seeds
 from goldfold.experiment.fits import Experiment, Fit
+from goldfold.experiment.fits.lessons import NO_FOLD
 from goldfold.experiment.identity import manifest
 from goldfold.experiment.run_folders import GRADE, REFIT, REFIT_FITS, run_name
 from goldfold.experiment.setup import rebuild
@@ -127,7 +128,7 @@ def _made(
     made = []
     for seed in seeds:
         place = run / REFIT_FITS / (f"epochs{name}-seed{seed}" if name else f"seed{seed}")
-        made.append(refits.refit(experiment, place, seed, lengths, partial(observer.epoch, refits.NO_FOLD, seed)))
+        made.append(refits.refit(experiment, place, seed, lengths, partial(observer.epoch, NO_FOLD, seed)))
         observer.fit_ended(f"refit seed {seed}: {_seconds(made[-1])}")
     observer.close()
     return made

@@ -17,6 +17,7 @@ from goldfold.experiment.fits import Fit, fit_keys
 from goldfold.experiment.identity import provenance
 from goldfold.experiment.run_folders import run_name
 from goldfold.experiment.setup import CODE_CHANGED, Prepared, accepting, changed_modules, prepare_experiment
+from goldfold.experiment.teachers import find as teachers
 from goldfold.experiment.workspace import Workspace
 from goldfold.images import resized_images
 from goldfold.io import memory
@@ -148,6 +149,7 @@ def _started(found: Prepared) -> Iterator[Path]:
         workspace.observer.line(f"{verb} {started.folder}: recipe {config.recipe}")
         write_json(started.folder / "config.json", config.resolved())
         write_text(started.folder / "folds.csv", found.drawn)
+        teachers.keep(found.experiment, found.loaded, started.folder)
         yield from_first(started.folder)
 
 

@@ -10,6 +10,8 @@ from goldfold.experiment.fits.experiment import (
     fit_folder,
     fit_keys,
     fold_numbers,
+    targets_of,
+    training_rows,
 )
 from goldfold.experiment.fits.files import Fit, is_complete, keep, load_fit, save_fit
 from goldfold.experiment.fits.fitting import FitObserver, fit, predict_and_score
@@ -32,4 +34,6 @@ __all__ = [
     "load_fit",
     "predict_and_score",
     "save_fit",
+    "targets_of",
+    "training_rows",
 ]

@@ -7,12 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pandas import DataFrame
 from pydantic import Field, field_validator
 
 from goldfold.competition import Competition, Fold, Plan, Recipe, Runtime, Tables
 from goldfold.data.image_checks import OnBroken
 from goldfold.errors import GoldfoldError
+from goldfold.experiment.fits import lessons as lessons_of
+from goldfold.experiment.fits.lessons import Distillation, Lessons, PseudoLabels
 from goldfold.io.random_states import seed_all
 from goldfold.io.seeding import derive
 from goldfold.params import Params
@@ -23,7 +26,7 @@ OWN_SPLIT = "default"  # name of `Competition.split` beside those of `Competitio
 
 
 class Protocol(Params):
-    """Keys of every config: which fits make the score."""
+    """Keys of every config: which rows train, and which fits make the score."""
 
     split: str = Field(OWN_SPLIT, description="name of one of the competition's splits; default: its own")
     seed: int = Field(0, ge=0, description="seed that draws the folds")
@@ -37,6 +40,13 @@ class Protocol(Params):
         "refuse",
         description="images that cannot be decoded: stop; skip leaves training rows out of every fold and takes gray "
         "test images; grey takes gray images",
+    )
+    extra: bool = Field(True, description="train on the rows of the competition's `Tables.extra`, too, in every fold")
+    pseudo_labels: PseudoLabels | None = Field(
+        None, description="train on rows that a teacher run labels; keys in teachers.md"
+    )
+    distill: Distillation | None = Field(
+        None, description="train on a teacher run's probabilities beside the labels; keys in teachers.md"
     )
 
     @field_validator("seeds", "folds")
@@ -54,6 +64,7 @@ class Experiment:
     """What is cross-validated, with which parameters and where.
 
     params: of the recipe. loop: of the training. protocol: which fits are made. runtime: its seed is set for each fit.
+    tables: the train table ends with the extra rows that have targets, which all folds train on. lessons: of teachers.
     """
 
     competition: Competition
@@ -64,6 +75,7 @@ class Experiment:
     tables: Tables
     folds: Sequence[Fold]
     runtime: Runtime
+    lessons: Lessons | None = None
 
 
 def fit_keys(experiment: Experiment) -> list[tuple[int, int]]:
@@ -96,9 +108,28 @@ def fold_numbers(protocol: Protocol, folds: Sequence[Fold]) -> Sequence[int]:
 
 def build_plan(experiment: Experiment, number: int, seed: int) -> tuple[Plan, DataFrame]:
     """Build one fit's plan from its training rows and seed; return it with the validation rows."""
-    fold, train_rows = experiment.folds[number], experiment.tables.train
-    rows, held_out = (train_rows.iloc[part].reset_index(drop=True) for part in (fold.train, fold.validation))
+    fold = experiment.folds[number]
+    held_out = experiment.tables.train.iloc[fold.validation].reset_index(drop=True)
+    rows = training_rows(experiment, fold.train, number)
     return build_from(experiment, rows, derive(seed, "fold", number)), held_out
+
+
+def training_rows(experiment: Experiment, positions: np.ndarray, number: int) -> DataFrame:
+    """The rows that a fit trains on: those at these positions of the train table, then what its teachers add.
+
+    number: of the fold, or `lessons.NO_FOLD`.
+    """
+    rows = experiment.tables.train.iloc[positions].reset_index(drop=True)
+    if experiment.lessons is None:
+        return rows
+    return lessons_of.taught(rows, positions, experiment.lessons, number, targets_of(experiment))
+
+
+def targets_of(experiment: Experiment) -> lessons_of.Targets:
+    """What the labels of an experiment are."""
+    return lessons_of.Targets(
+        experiment.recipe.labels, experiment.runtime.classes, tuple(experiment.competition.targets)
+    )
 
 
 def build_from(experiment: Experiment, rows: DataFrame, seed: int) -> Plan:

@@ -54,7 +54,8 @@ def _fit(
         plan, held_out = build_plan(experiment, number, seed)
     keep(plan, place)
     train_rows = experiment.tables.train.iloc[experiment.folds[number].train]
-    examples = hard_examples.of_plan(plan, train_rows, experiment.loop.hard_examples, place)
+    added = len(experiment.lessons.sure(number)) if experiment.lessons else 0
+    examples = hard_examples.of_plan(plan, train_rows, experiment.loop.hard_examples, place, added)
     history: History = []
     facts: dict[str, Any] = {}
     epoch, untrained = None, {}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import Field, create_model, model_validator
 from torch import Tensor
 
+from goldfold.data.training_rows import soft_targets
+from goldfold.data.training_rows.soft_targets import RowTargets
+from goldfold.errors import GoldfoldError
 from goldfold.metrics.inputs import class_indices, uniform_probabilities
 from goldfold.nn import class_losses
 from goldfold.optional_parts import ClassLabels
@@ -19,6 +22,8 @@ from goldfold.params import Needs, Not, Params, mark_unused
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from goldfold.competition import Accepted
 
 
 class ClassLossParams(Params):
@@ -75,6 +80,7 @@ class OneLabel:
     target: str
     classes: tuple
     by_row: bool = False
+    accepts: ClassVar[Collection[Accepted]] = ("weights", "soft_targets", "temperature")  # see `Recipe.accepts`
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -98,8 +104,13 @@ class OneLabel:
         return mark_unused(create_model(params.__name__, __base__=(ClassLossParams, params)), reason, *idle)
 
     def labels(self, rows: DataFrame) -> np.ndarray:
-        """Class indices, int64 (n,); raises GoldfoldError `unknown_class`."""
-        return class_indices(rows[self.target], self.classes, f"target '{self.target}'")
+        """Class indices, int64 (n,); raises GoldfoldError `unknown_class`.
+
+        Of rows with reserved columns of weights or soft targets float32 (n, 2 classes + 1): see `distillation_masses`.
+        """
+        indices = class_indices(rows[self.target], self.classes, f"target '{self.target}'")
+        found = soft_targets.take(rows)
+        return indices if found is None else distillation_masses(indices, found, self.outputs)
 
     def loss(self, params: Any, labels: np.ndarray) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
         """Return a function: logits (n, classes), labels (n,) -> {name of the loss: mean over rows}.
@@ -118,6 +129,8 @@ class OneLabel:
 
     def balance(self, params: Any, labels: np.ndarray) -> np.ndarray | None:
         """The classes that an epoch's rows are drawn by, for the batches of a stage; None: every row once."""
+        if params.balanced_sampler and labels.ndim == 2:
+            raise _unsupported("balanced_sampler=true")
         return labels if params.balanced_sampler else None
 
     def probabilities(self, logits: Tensor) -> Tensor:
@@ -135,6 +148,10 @@ class OneLabel:
     def _loss(self, params: Any, labels: np.ndarray) -> tuple[Callable[..., Tensor], Tensor | None]:
         """The loss of logits and labels, and the weights of the classes in it; None: all weigh 1."""
         balanced = params.class_weights == "balanced"
+        if labels.ndim == 2:
+            if balanced or params.loss != "cross_entropy":
+                raise _unsupported("class_weights=balanced" if balanced else f"loss={params.loss}")
+            return partial(class_losses.distillation, smoothing=params.label_smoothing), None
         weights = class_losses.balanced_weights(torch.from_numpy(labels), self.outputs) if balanced else None
         common = {"weights": weights, "smoothing": params.label_smoothing}
         if params.loss == "cross_entropy":
@@ -142,3 +159,24 @@ class OneLabel:
         share = params.focal_alpha
         alpha = torch.tensor([1 - share, share]) if share is not None and self.outputs == 2 else None
         return partial(class_losses.focal, gamma=params.focal_gamma, alpha=alpha, **common), weights
+
+
+def _unsupported(given: str) -> GoldfoldError:
+    return GoldfoldError(
+        "soft_targets_unsupported",
+        "weights of rows and soft targets need loss=cross_entropy without balance of classes, and the config has "
+        f"{given}: leave it out, or use pseudo_labels with labels: hard and weight: 1",
+    )
+
+
+def distillation_masses(labels: np.ndarray, found: RowTargets, classes: int) -> np.ndarray:
+    """What `class_losses.distillation` takes, float32 (n, 2 classes + 1): masses of labels and soft targets, and 1 / T.
+
+    labels: class indices (n,). A row of weight w and share a has the mass w (1 - a) at its label and w a T**2 q of its
+    soft targets q at temperature T; the factor keeps the gradients of both parts in proportion whatever T is.
+    """
+    hard, soft = np.zeros((2, len(labels), classes))
+    hard[np.arange(len(labels)), labels] = found.weight * (1 - found.share)
+    if found.soft.shape[1]:
+        soft = (found.weight * found.share * found.temperature**2)[:, None] * found.soft
+    return np.concatenate([hard, soft, 1 / found.temperature[:, None]], axis=1).astype(np.float32)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,12 +13,16 @@ from pydantic import Field, create_model
 from torch import Tensor
 
 from goldfold.data.columns import binary_columns
+from goldfold.data.training_rows import soft_targets
+from goldfold.errors import GoldfoldError
 from goldfold.nn import label_losses
 from goldfold.optional_parts import LabelColumns
 from goldfold.params import Needs, Params, Unused
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from goldfold.competition import Accepted
 
 
 class LabelLossParams(Params):
@@ -58,6 +62,7 @@ class SeveralLabels:
     """Columns of 0 and 1, one per label; predictions have their order."""
 
     columns: tuple[str, ...]
+    accepts: ClassVar[Collection[Accepted]] = ("weights", "soft_targets")  # see `Recipe.accepts`
 
     @property
     def outputs(self) -> int:
@@ -74,20 +79,42 @@ class SeveralLabels:
         return create_model(params.__name__, __base__=(LabelLossParams, params))
 
     def labels(self, rows: DataFrame) -> np.ndarray:
-        """Labels as float32 (n, labels), 0 or 1; raises GoldfoldError `labels_not_binary`."""
-        return binary_columns(rows, self.columns).astype(np.float32)
+        """Labels as float32 (n, labels), 0 or 1; raises GoldfoldError `labels_not_binary`.
+
+        Of rows with reserved columns of weights or soft targets (n, 2 labels): the masses w q of each label of
+        probability q in a row of weight w, then those of its absence, w (1 - q).
+        """
+        known, found = binary_columns(rows, self.columns), soft_targets.take(rows)
+        if found is None:
+            return known.astype(np.float32)
+        share, weight = found.share[:, None], found.weight[:, None]
+        mixed = (1 - share) * known + (share * found.soft if found.soft.shape[1] else 0)
+        return np.concatenate([weight * mixed, weight * (1 - mixed)], axis=1).astype(np.float32)
 
     def loss(self, params: Any, labels: np.ndarray) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
         """Return a function: logits and labels, (n, labels) each -> {name of the loss: mean over cells}.
 
         labels: of all training rows, which the weights of positives are taken from.
         """
-        cells = _loss(params, labels)
+        cells = self._loss(params, labels)
         return lambda logits, labels: {params.loss: cells(logits, labels)}
 
     def row_losses(self, params: Any, labels: np.ndarray) -> Callable[[Tensor, Tensor], Tensor]:
         """Return a function: logits and labels, (n, labels) each -> (n,) means over the labels of rows."""
-        return partial(_loss(params, labels), by_row=True)
+        return partial(self._loss(params, labels), by_row=True)
+
+    def _loss(self, params: Any, labels: np.ndarray) -> Callable[..., Tensor]:
+        """The loss of logits and labels, or of logits and the masses of both values of each label."""
+        if labels.shape[1] == self.outputs:
+            return _loss(params, labels)
+        if params.loss != "bce" or params.positive_weight != "none":
+            given = f"loss={params.loss}" if params.loss != "bce" else f"positive_weight={params.positive_weight}"
+            raise GoldfoldError(
+                "soft_targets_unsupported",
+                "weights of rows and soft targets need loss=bce without weights of positives, and the config has "
+                f"{given}: leave it out, or use pseudo_labels with labels: hard and weight: 1",
+            )
+        return partial(label_losses.of_masses, smoothing=params.label_smoothing)
 
     def balance(self, params: Any, labels: np.ndarray) -> None:
         """None, since rows with several labels have no class to be drawn by; see `OneLabel.balance`."""

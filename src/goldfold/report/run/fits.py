@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from goldfold.experiment.teachers.find import FACTS, ROWS
 from goldfold.io import clock
 from goldfold.io.files import read_json
 from goldfold.io.formatting import duration, number
@@ -48,6 +49,39 @@ def scores(fits: Sequence[Fit], metrics: Mapping[str, Any], rows: Mapping[int, i
         columns[label] = [f"{number(other['metric'])} at {other['epoch']}" if other else "-" for other in others]
         note = "\n\n" + _optimism(fits, others, select, name)
     return table(list(columns), list(zip(*columns.values(), strict=True))) + note
+
+
+def training_rows(run: Path, config: Mapping[str, Any]) -> str:
+    """Markdown on rows that train beside those of the folds: extra ones and those that teachers label; empty without.
+
+    config: every key of the run with its value.
+    """
+    if not (run / ROWS).exists():
+        return ""
+    known = read_json(run / ROWS, dict)
+    lines = [f"{known['extra']:,} extra rows train in every fold and are never scored."] if known["extra"] else []
+    if known["extra_left_out"]:
+        lines.append(f"{known['extra_left_out']:,} extra rows are left out: `extra: false`, or they have no targets.")
+    teachers = read_json(run / FACTS, dict) if (run / FACTS).exists() else {}
+    lines += [_taught(key, each, config[key]) for key, each in teachers.items()]
+    columns = {"fold": list(known["own"]), "own rows": [f"{rows:,}" for rows in known["own"].values()]}
+    if known["extra"]:
+        columns["extra rows"] = [f"{known['extra']:,}"] * len(known["own"])
+    if "pseudo_labels" in teachers:
+        columns["pseudo-labeled rows"] = [f"{rows:,}" for rows in known["pseudo_labeled"].values()]
+    return "\n\n".join([*lines, table(list(columns), list(zip(*columns.values(), strict=True)))])
+
+
+def _taught(key: str, teacher: Mapping[str, Any], asked: Mapping[str, Any]) -> str:
+    """What a teacher does for a run, in a sentence or two."""
+    chain = f", which was taught by {', '.join(teacher['teachers'])}" if teacher["teachers"] else ""
+    run = f"`{teacher['run']}`{chain}, identity `{teacher['identity'][:12]}`"
+    if key == "pseudo_labels":
+        threshold = "every row" if asked["threshold"] is None else f"rows of probability {asked['threshold']:g} or more"
+        what = f"{asked['labels']} labels of weight {asked['weight']:g} for {threshold} of the {asked['rows']} rows"
+        return f"Pseudo-labels: {what}, in each fold by the fits of the same fold of {run}."
+    what = f"share {asked['alpha']:g} of the loss at temperature {asked['temperature']:g}"
+    return f"Distillation: {what}, {asked['predictions'].replace('_', ' ')} predictions of {run}."
 
 
 def _last_stage(fit: Fit) -> list[Row]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from goldfold.experiment import code_index
 from goldfold.experiment.run_folders import BLEND, CALIBRATION, GRADE, REFIT, REFIT_FITS, REPORT, THRESHOLDS
+from goldfold.experiment.teachers.find import ARRAYS, FACTS, ROWS
 from goldfold.io import clock
 from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
@@ -57,6 +58,9 @@ FILES = {
     "reproduce.json": "command, code, data, packages and machine",
     "config.json": "every config key with its value",
     "folds.csv": "validation fold of each id",
+    ROWS: "rows that train beside those of the folds",
+    FACTS: "the runs that taught this one",
+    ARRAYS: "predictions of the teachers for each fold",
     capacity.RECORD: "trials of batch sizes, the batch size chosen and why",
     "oof.npy": "out-of-fold predictions, in the order of oof_ids.csv",
     "oof_ids.csv": "ids of the rows of oof.npy",
@@ -108,6 +112,7 @@ def record(
         "Findings": _findings(read_json(run / "findings.json"), checked, not_checked),
         "Blend": blends.section(run),
         "Hidden labels and refit": hidden_scores.section(run),
+        "Training rows": fits.training_rows(run, config),
         "Folds": fits.scores(trained, metrics, rows, config.get("select", "last")),
         "Metrics": _metrics(metrics),
         "Classes": classes.section(run)
