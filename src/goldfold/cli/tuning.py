@@ -1,4 +1,4 @@
-"""Verbs that search for better scores: tune, dashboard, blend."""
+"""Verbs that search for better scores: tune, dashboard, blend, import-run."""
 
 from __future__ import annotations
 
@@ -31,7 +31,19 @@ def dashboard(arguments: Namespace, project: Project) -> None:
     project.dashboard(arguments.comp, arguments.study, storage=arguments.storage, port=arguments.port)
 
 
+def import_run(arguments: Namespace, project: Project) -> None:
+    run = project.import_run(
+        arguments.comp,
+        arguments.oof,
+        arguments.test,
+        name=arguments.name,
+        folds=arguments.folds,
+        like=arguments.like,
+    )
+    print_result(run)
+
+
 def blend(arguments: Namespace, project: Project) -> None:
-    run = project.blend(arguments.runs, method=arguments.method)
+    run = project.blend(arguments.runs, method=arguments.method, weights=arguments.weights)
     print(f"\n{blends.section(run.folder)}\n")
     print_result(run)
