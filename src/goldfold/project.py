@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from goldfold.workflows.delivery.ledger import Ledger
     from goldfold.workflows.environment import Environment
     from goldfold.workflows.experiment_log.log import ExperimentLog
+    from goldfold.workflows.housekeeping.clean import Cleaning
+    from goldfold.workflows.housekeeping.inventory import Inventory
     from goldfold.workflows.pages.site import Site
 
 
@@ -187,6 +189,24 @@ class Project:
         folders = run_folders.list_runs(self.workspace.runs)
         chosen = [folder for folder in folders if competition in (None, folder.parent.name)]
         return Runs(tuple(Run(folder, self.workspace) for folder in chosen))
+
+    def inventory(self, competition: str | None = None, *, sort: str = "score") -> Inventory:
+        """Runs with score, size on disk, age, findings, and what needs them. sort: `score`, `size` or `age`."""
+        from goldfold.workflows.housekeeping.inventory import inventory
+
+        return inventory(self.workspace, competition, sort)
+
+    def clean(
+        self, competition: str, *, keep: str | Sequence[str], weights: bool = False, yes: bool = False
+    ) -> Cleaning:
+        """Say which runs nothing needs, and remove them with `yes`.
+
+        keep: `best:3`, `latest:3` or names of runs. weights: remove only checkpoints of complete fits. What was
+        submitted, imported, compared or blended stays, and so does what is running, unfinished or damaged.
+        """
+        from goldfold.workflows.housekeeping.clean import clean
+
+        return clean(self.workspace, competition, keep, weights=weights, yes=yes)
 
     def compare(self, runs: Sequence[str | Run], *, accept: Sequence[str] = ()) -> Comparison:
         """Runs of one competition and their differences to the first, paired over folds.

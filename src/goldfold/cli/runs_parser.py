@@ -9,7 +9,7 @@ from goldfold.ensemble.names import ALIASES, NAMES
 
 
 def runs(verbs: argparse._SubParsersAction) -> None:
-    """Commands on several runs: blend, import-run."""
+    """Commands on several runs: blend, import-run, runs, clean."""
     blend = verbs.add_parser("blend", help="blend the predictions of several runs, selected and scored out of fold")
     blend.add_argument(
         "runs",
@@ -31,3 +31,15 @@ def runs(verbs: argparse._SubParsersAction) -> None:
     given.add_argument("--folds", help="CSV with id and fold: where each row was held out")
     given.add_argument("--like", help="run on whose folds it is scored (default: the folds of seed 0)")
     runs_quietly(given)
+
+    table = verbs.add_parser("runs", help="list runs by score, size on disk or age, with what needs them")
+    table.add_argument("--comp", help="competition (default: all)")
+    table.add_argument("--sort", default="score", help="score, size or age (%(default)s)")
+
+    clean = verbs.add_parser("clean", help="say which runs nothing needs, and remove them with --yes")
+    clean.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")
+    clean.add_argument(
+        "--keep", nargs="*", required=True, metavar="RULE", help="what stays: best:3, latest:3 or names of runs"
+    )
+    clean.add_argument("--weights", action="store_true", help="remove only checkpoints, not predictions and records")
+    clean.add_argument("--yes", action="store_true", help="remove them; without it they are only listed")

@@ -1,4 +1,4 @@
-"""Verbs that search for better scores: tune, dashboard, blend, import-run."""
+"""Verbs that search for better scores: tune, dashboard, blend."""
 
 from __future__ import annotations
 
@@ -29,18 +29,6 @@ def tune(arguments: Namespace, project: Project) -> None:
 
 def dashboard(arguments: Namespace, project: Project) -> None:
     project.dashboard(arguments.comp, arguments.study, storage=arguments.storage, port=arguments.port)
-
-
-def import_run(arguments: Namespace, project: Project) -> None:
-    run = project.import_run(
-        arguments.comp,
-        arguments.oof,
-        arguments.test,
-        name=arguments.name,
-        folds=arguments.folds,
-        like=arguments.like,
-    )
-    print_result(run)
 
 
 def blend(arguments: Namespace, project: Project) -> None:

@@ -201,8 +201,22 @@ def list_runs(runs: Path) -> Sequence[Path]:
     return sorted((path.parent for path in runs.glob("*/*/reproduce.json")), key=_began)
 
 
+def started(folder: Path) -> str:
+    """The ISO time at which a run was started, as it recorded it; empty if the record is missing or damaged."""
+    return str(_recorded(folder).get("started", ""))
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process works on a run."""
+    lock = FileLock(folder / ".lock")
+    if not (folder / ".lock").exists() or _acquired(lock):
+        lock.release()
+        return False
+    return True
+
+
 def _began(folder: Path) -> tuple[str, int]:
-    return str(_recorded(folder).get("started", "")), _number(folder)
+    return started(folder), _number(folder)
 
 
 def _recorded(folder: Path) -> dict[str, Any]:

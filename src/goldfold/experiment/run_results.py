@@ -89,10 +89,10 @@ def run_table(folders: Sequence[Path]) -> DataFrame:
     """A row per run."""
     import pandas as pd
 
-    return pd.DataFrame([_table_row(folder) for folder in folders], columns=list(TABLE))
+    return pd.DataFrame([table_row(folder) for folder in folders], columns=list(TABLE))
 
 
-def _table_row(folder: Path) -> dict[str, Any]:
+def table_row(folder: Path) -> dict[str, Any]:
     """The values of the columns `TABLE`; of an unfinished or damaged run only the first two."""
     if not (folder / FINISHED).exists():
         return {"run": run_name(folder), "metric": "not finished"}

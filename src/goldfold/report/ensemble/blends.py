@@ -42,7 +42,7 @@ def told(facts: Facts) -> str:
             likeness(facts),
         ]
     else:
-        parts = [scores(facts), choice(facts)]
+        parts = [choice(facts)]
     parts.append(unscored(facts))
     left_out = [f"- {method}: {reason}" for method, reason in facts["left_out"].items()]
     return "\n\n".join([*filter(None, parts), *(["Left out:\n\n" + "\n".join(left_out)] if left_out else [])])
