@@ -84,7 +84,7 @@ def refuse_small_disk(run: Path, needed: float, free: float) -> None:
     if needed > free:
         raise GoldfoldError(
             "disk_too_small",
-            f"run '{run_name(run)}' will write about {needed / 2**20:,.0f} MiB of checkpoints, and its disk has "
-            f"{free / 2**20:,.0f} MiB free: free disk space, with make clean or DEBUG left out, and run the same command "
-            "again to resume",
+            f"run '{run_name(run)}' may write up to {needed / 2**20:,.0f} MiB of checkpoints, and its disk has "
+            f"{free / 2**20:,.0f} MiB free: free disk space (make clean), or leave out DEBUG, and run the "
+            "same command again to resume",
         )

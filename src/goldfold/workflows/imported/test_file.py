@@ -42,7 +42,11 @@ def read_test(
     """
     if not _is_submission(path, data.sample_submission):
         return TestPart(predictions_of(path, id_columns, form, oof, data))
-    ready = writing.read_checked(path, data.sample_submission, data.test, competition.submission)
+    try:
+        ready = writing.read_checked(path, data.sample_submission, data.test, competition.submission)
+    except GoldfoldError as error:
+        told = error.message.partition(". Fix `write`")[0]  # no writer of this project made the file
+        raise GoldfoldError(error.code, f"{path}: {told}: write it again") from error
     try:
         values = predictions_of(path, id_columns, form, oof, data)
     except GoldfoldError:
