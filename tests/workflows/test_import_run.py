@@ -138,7 +138,7 @@ def test_a_submission_that_is_ready_is_sent_as_it_is_and_tells_no_predictions(tr
     same = imported("same")
     assert same.test["prediction"].to_numpy() == pytest.approx(trained.test["prediction"]), "the writer says so itself"
     ready[1:].to_csv("test.csv", index=False)
-    with raises_code("submission_ids_missing", "test.csv", "wrong in 1 of 40 rows", "write it again"):
+    with raises_code("submission_ids_absent", "test.csv", "wrong in 1 of 40 rows", "write it again"):
         imported("short")
 
 

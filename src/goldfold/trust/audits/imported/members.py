@@ -45,12 +45,17 @@ def foreign_folds(found: FoldFacts, metric: str, mean: float, place: str) -> lis
         return []
     cure = f"ask for predictions made on {place}, and import them with FOLDS"
     if found.kind == "unknown":
-        message = (
+        told = (
             "nothing says on which folds its predictions were made: if a row was predicted by models that trained on "
             f"it or on rows like it, {metric} {number(mean)} flatters, and a blend gives it too much weight. Give "
             f"FOLDS, or {cure}"
         )
-        return [FOREIGN_FOLDS(message, "all folds")]
+    else:
+        told = _different(found, metric, mean, cure)
+    return [FOREIGN_FOLDS(told, "all folds")]
+
+
+def _different(found: FoldFacts, metric: str, mean: float, cure: str) -> str:
     where = f"{found.other_rows:,} scored rows lie in folds that are none of these"
     if not found.other_rows:
         where = "it holds out the same rows, and trains on rows that are left out here (time order, guards)"
@@ -59,12 +64,11 @@ def foreign_folds(found: FoldFacts, metric: str, mean: float, place: str) -> lis
         if found.split_groups
         else ""
     )
-    message = (
+    return (
         f"its predictions were made on {count(found.folds, 'fold')} of its own ({where}{groups}): its models may have "
         f"trained on rows that the same fold scores here, so {metric} {number(mean)} may flatter, and so may its "
         f"weight in a blend.{_own(found, metric)} To be sure {cure}"
     )
-    return [FOREIGN_FOLDS(message, "all folds")]
 
 
 def _own(found: FoldFacts, metric: str) -> str:
