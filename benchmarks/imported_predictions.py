@@ -57,8 +57,8 @@ def main() -> None:
     run, data = project.train("titanic", "baseline"), project.tables("titanic")
     ours = run.folds.set_index("id")["fold"].loc[data.train["id"].astype(str)].to_numpy()
     other = np.zeros(len(data.train), int)
-    for number_, (_, rows) in enumerate(KFold(10, shuffle=True, random_state=3).split(data.train)):
-        other[rows] = number_
+    for fold, (_, rows) in enumerate(KFold(10, shuffle=True, random_state=3).split(data.train)):
+        other[rows] = fold
     print(f"| run | {' | '.join(run.metrics)} | accuracy less baseline |\n|---|{'---|' * (len(run.metrics) + 1)}")
     line(project, run, run)
     for name, fold in (("friend_same_folds", ours), ("friend_own_folds", other)):
