@@ -21,7 +21,7 @@ FANNED = $(call given,executor,EXECUTOR) $(call given,workers,WORKERS) $(call gi
 RAY = $(if $(filter ray%,$(value EXECUTOR)),.venv/ray)
 
 .PHONY: help demo test test-slow lint docs prepare audit train capacity score grade refit epochs pick compare ablate query new list
-.PHONY: log remark report site environment
+.PHONY: log remark report site environment import-run runs clean
 .PHONY: tune dashboard blend gains test-ray submit download notebook ledger rank host host-add host-user test-clients
 .DEFAULT_GOAL := help
 
@@ -105,8 +105,17 @@ tune: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [TRIALS=50] [HOURS=] [
 dashboard: .venv/ready ## COMP=digits [STUDY=baseline] [STORAGE=]: show a study in the browser
 	@$(GOLDFOLD) dashboard --comp="$$COMP" $(call given,study,STUDY) $(call given,storage,STORAGE) $(call given,port,PORT)
 
-blend: .venv/ready    ## RUNS="a b c" [METHOD=]: blend runs into an ensemble, scored out of fold, with a submission
-	@$(GOLDFOLD) blend $(call list,RUNS) $(call given,method,METHOD)
+blend: .venv/ready    ## RUNS="a b c" [METHOD=] [WEIGHTS="0.7 0.3"]: blend runs into an ensemble, scored out of fold, with a submission; WEIGHTS: fixed ones, RUNS may then be files of test predictions
+	@$(GOLDFOLD) blend $(call list,RUNS) $(call given,method,METHOD) $(call listed,weights,WEIGHTS)
+
+import-run: .venv/ready ## COMP=digits OOF=a.csv TEST=b.csv NAME=friend [FOLDS=c.csv] [LIKE=baseline-r1]: make a run of predictions that another program wrote, after checks of ids, columns, ranges and folds
+	@$(GOLDFOLD) import-run --comp="$$COMP" $(call given,oof,OOF) $(call given,test,TEST) $(call given,name,NAME) $(call given,folds,FOLDS) $(call given,like,LIKE)
+
+runs: .venv/ready     ## [COMP=digits] [SORT=size]: list runs by score, size on disk or age, with findings and what needs them
+	@$(GOLDFOLD) runs $(call given,comp,COMP) $(call given,sort,SORT)
+
+clean: .venv/ready    ## COMP=digits KEEP=best:3 [WEIGHTS=1] [YES=1]: say which runs nothing needs, remove them with YES=1; KEEP: best:3, latest:3 or names; WEIGHTS=1: only their checkpoints
+	@$(GOLDFOLD) clean --comp="$$COMP" $(call listed,keep,KEEP) $(if $(value WEIGHTS),--weights) $(if $(value YES),--yes)
 
 gains: .venv/ready    ## [RUN=latest] [VIEWS="none flips"] [ACCEPT=code_changed]: measure what TTA, more seeds and more folds gain, and their cost
 	@$(GOLDFOLD) gains --run="$$RUN" $(call given,accept,ACCEPT) $(call listed,views,VIEWS)

@@ -27,6 +27,8 @@ NEEDED = {  # variables without a default that a target needs
     "pick": ["EPOCH=15"],
     "compare": ["RUNS=a b"],
     "blend": ["RUNS=a b"],
+    "import-run": ["COMP=blobs", "OOF=a.csv", "TEST=b.csv", "NAME=friend"],
+    "clean": ["COMP=blobs", "KEEP=best:3"],
     "log": ["COMP=blobs"],
 }
 PASSED = [  # target, variables, what the parser reads
@@ -93,6 +95,18 @@ PASSED = [  # target, variables, what the parser reads
     ),
     ("dashboard", ["COMP=blobs", "STUDY=s", "PORT=0"], {"comp": "blobs", "study": "s", "port": 0}),
     ("blend", ["RUNS=a b", "METHOD=mean"], {"runs": ["a", "b"], "method": "mean"}),
+    ("blend", ["RUNS=a b.csv", "WEIGHTS=0.7 0.3"], {"runs": ["a", "b.csv"], "weights": ["0.7", "0.3"]}),
+    (
+        "import-run",
+        ["COMP=blobs", "OOF=a b.csv", "TEST=c.csv", "NAME=друг", "FOLDS=d.csv", "LIKE=a-r1"],
+        {"comp": "blobs", "oof": "a b.csv", "test": "c.csv", "name": "друг", "folds": "d.csv", "like": "a-r1"},
+    ),
+    ("runs", ["COMP=blobs", "SORT=size"], {"comp": "blobs", "sort": "size"}),
+    (
+        "clean",
+        ["COMP=blobs", "KEEP=a-r1 b-r2", "WEIGHTS=1", "YES=1"],
+        {"comp": "blobs", "keep": ["a-r1", "b-r2"], "weights": True, "yes": True},
+    ),
     ("gains", ["VIEWS=none flips", "ACCEPT=code_changed"], {"views": ["none", "flips"], "accept": ["code_changed"]}),
     ("new", ["COMP=my_first"], {"comp": "my_first", "kind": "tabular"}),
     ("new", ["COMP=my_first", "KIND=image"], {"comp": "my_first", "kind": "image"}),
@@ -163,14 +177,19 @@ def test_the_text_of_a_query_is_passed_as_it_was_typed() -> None:
     assert '--text="$TEXT"' in printed(["query", "IMAGE=any.jpg", 'TEXT=часы "one"'])
 
 
-def variables_of(target: str) -> list[str]:
-    """The variables in the recipe of a target and in its line of help."""
+def rule_of(target: str) -> str:
+    """The line of help and the recipe of a target, shared parts in full."""
     head, _, recipe = re.search(rf"^{target}:(.*)\n((?:\t.*\n)+)", TEXT, re.MULTILINE)[0].partition("\n")
     shared = {name: re.search(rf"^{name} = (.*)$", TEXT, re.MULTILINE)[1] for name in ("FANNED", "REMARKED")}
     for name, meaning in shared.items():
         recipe = recipe.replace(f"$({name})", meaning)
+    return f"{head}\n{recipe}"
+
+
+def variables_of(rule: str) -> list[str]:
+    """The variables in the recipe of a target and in its line of help."""
     known = r"\$\$([A-Z]+)|value ([A-Z_]+)|call (?:given|listed),[a-z-]+,([A-Z_]+)|call list,([A-Z]+)|\b([A-Z_]+)="
-    return sorted({name for found in re.findall(known, f"{head}\n{recipe}") for name in found if name})
+    return sorted({name for found in re.findall(known, rule) for name in found if name})
 
 
 @pytest.mark.parametrize("target", sorted(set(TARGETS) - OTHER_PROGRAMS))
@@ -178,8 +197,9 @@ def test_no_variable_of_a_target_is_carried_out(target: str, tmp_path: Path) -> 
     ran = tmp_path / "ran"
     words = f"a`touch {ran}`$(shell touch {ran})$(touch {ran})$$(touch {ran})"
     hostile = f"-{words}; touch {ran} | touch {ran} & touch {ran}\ntouch {ran} \\\" ' # * ~"
-    variables = variables_of(target)
-    lists = {name for name in variables if f"list,{name})" in TEXT or re.search(rf"listed,[a-z-]+,{name}\)", TEXT)}
+    rule = rule_of(target)
+    variables = variables_of(rule)
+    lists = {name for name in variables if f"list,{name})" in rule or re.search(rf"listed,[a-z-]+,{name}\)", rule)}
     values = {name: words if name in lists else hostile for name in variables}
     passed = goldfold_words([target, *(f"{name}={value}" for name, value in values.items())])
     assert not ran.exists()

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from goldfold.workflows.delivery.ledger import Ledger
     from goldfold.workflows.environment import Environment
     from goldfold.workflows.experiment_log.log import ExperimentLog
+    from goldfold.workflows.housekeeping.clean import Cleaning
+    from goldfold.workflows.housekeeping.inventory import Inventory
     from goldfold.workflows.pages.site import Site
 
 
@@ -190,6 +192,24 @@ class Project:
         chosen = [folder for folder in folders if competition in (None, folder.parent.name)]
         return Runs(tuple(Run(folder, self.workspace) for folder in chosen))
 
+    def inventory(self, competition: str | None = None, *, sort: str = "score") -> Inventory:
+        """Runs with score, size on disk, age, findings, and what needs them. sort: `score`, `size` or `age`."""
+        from goldfold.workflows.housekeeping.inventory import inventory
+
+        return inventory(self.workspace, competition, sort)
+
+    def clean(
+        self, competition: str, *, keep: str | Sequence[str], weights: bool = False, yes: bool = False
+    ) -> Cleaning:
+        """Say which runs nothing needs, and remove them with `yes`.
+
+        keep: `best:3`, `latest:3` or names of runs. weights: remove only checkpoints of complete fits. What was
+        submitted, imported, compared or blended stays, and so does what is running, unfinished or damaged.
+        """
+        from goldfold.workflows.housekeeping.clean import clean
+
+        return clean(self.workspace, competition, keep, weights=weights, yes=yes)
+
     def compare(self, runs: Sequence[str | Run], *, accept: Sequence[str] = ()) -> Comparison:
         """Runs of one competition and their differences to the first, paired over folds.
 
@@ -242,11 +262,39 @@ class Project:
             accept=accept,
         )
 
-    def blend(self, runs: Sequence[str | Run], *, method: str | None = None) -> Run:
-        """An ensemble of runs, its weights and method chosen and scored out of fold; a run of its own."""
+    def blend(
+        self, runs: Sequence[str | Run], *, method: str | None = None, weights: Sequence[float] | None = None
+    ) -> Run:
+        """An ensemble of runs, its weights and method chosen and scored out of fold; a run of its own.
+
+        weights: fixed ones, one for each of `runs`, which may then also name files of test predictions.
+        """
         from goldfold.workflows.blend import blend
 
-        return Run(blend(self.workspace, _names(runs), method), self.workspace)
+        return Run(blend(self.workspace, _names(runs), method, weights), self.workspace)
+
+    def import_run(
+        self,
+        competition: str,
+        oof: str | Path,
+        test: str | Path,
+        *,
+        name: str,
+        folds: str | Path | None = None,
+        like: str | Run | None = None,
+    ) -> Run:
+        """Make a run `<name>-r<number>` of out-of-fold and test predictions that another program wrote.
+
+        oof, test: CSV or Parquet with a column of ids and a column per class or value, or .npy with `<stem>_ids.csv`
+        beside it; `test` may be a submission that is ready to be sent. folds: CSV with id and the fold in which each
+        row was held out; without it, or on other folds, the run has the finding `foreign_folds`. like: the run on whose
+        folds it is scored, by default those of seed 0.
+        """
+        from goldfold.workflows.imported.import_run import Files, import_run
+
+        files = Files(oof=Path(oof), test=Path(test), folds=None if folds is None else Path(folds))
+        wanted = like.name if isinstance(like, Run) else like
+        return Run(import_run(self.workspace, competition, files, name, wanted), self.workspace)
 
     def tune(
         self,

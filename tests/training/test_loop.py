@@ -443,6 +443,29 @@ def test_interrupted_in_every_epoch(uninterrupted, tmp_path):
     assert_equal_fits(hard_fit(tmp_path), uninterrupted)
 
 
+def test_a_finished_fit_is_over_with_the_same_bits_and_without_an_optimizer(uninterrupted, tmp_path):
+    assert_equal_fits(hard_fit(tmp_path, keep_every=True), uninterrupted)
+    states, expected = sorted(tmp_path.glob("*.training.pt")), torch.rand(3)
+    weights, before = weights_in(tmp_path), sum(path.stat().st_size for path in states)
+    for _ in range(2):
+        checkpoints.finish(tmp_path)
+        assert list(tmp_path.glob("*.training.pt")) == [tmp_path / "head_epoch_002.training.pt"]
+        found = hard_fit(tmp_path, keep_every=True, observe=lambda progress: pytest.fail("it was trained again"))
+        assert_equal_fits(found, uninterrupted)
+        assert torch.equal(torch.rand(3), expected), "what finishes a plan may draw random numbers"
+    assert states[-1].stat().st_size < before / 2
+    assert weights_in(tmp_path) == weights
+
+
+def test_a_finished_fit_is_over_for_a_rule_that_would_train_on(tmp_path):
+    """As for an epoch that is named after patience ended a fit: no optimizer is left to go on with."""
+    stage, scores = a_stage(epochs=6), scripted([0.5, 0.1, 0.1])
+    history, _ = fit(a_plan(stage), tmp_path, select="best", patience=2, validate=scores)
+    checkpoints.finish(tmp_path)
+    assert fit(a_plan(stage), tmp_path, select="3", validate=scores)[0] == history
+    assert len(history) == 3
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 

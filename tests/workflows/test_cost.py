@@ -50,8 +50,12 @@ def test_the_forecast_is_seconds_and_checkpoints_times_epochs_and_fits(toy: Path
     fit = run.folder / "fold0-seed0"
     first = EpochProgress("head", 1, 20, 1 / 20, 0.5, {"seconds": 6.0})
     experiment = rebuild(Project().workspace, run.folder, torch.device("cpu")).experiment
-    saved = sum(file.stat().st_size for file in (fit / "checkpoints").iterdir())
-    expected = f"about 12 min 0 s of training, {2 * 6 * saved / 2**20:,.0f} MiB of checkpoints for 6 fits"
+    (fit / "checkpoints" / "head_epoch_001.safetensors").write_bytes(bytes(2**22))
+    (fit / "checkpoints" / "head_epoch_001.training.pt").write_bytes(bytes(2**23))
+    for path in (fit / "checkpoints").glob("head_epoch_002*"):
+        path.unlink()
+    assert cost.further_bytes(experiment, fit, first) == pytest.approx((3 * 6 - 1) * 2**22 + 2**23, rel=0.01)
+    expected = f"about 12 min 0 s of training, {3 * 6 * 4} MiB of checkpoints for 6 fits"
     assert cost.forecast(experiment, fit, first) == f"{expected}: one epoch of 20 took 6.0 s, without validation"
 
 

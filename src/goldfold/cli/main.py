@@ -21,6 +21,7 @@ MODULES = {  # module of goldfold.cli -> its commands, each a function of that n
     "training": ("prepare", "train", "capacity", "refit", "score", "grade", "list", "new", "environment"),
     "analysis": ("audit", "epochs", "pick", "compare", "ablate", "query", "gains", "log", "remark", "report", "site"),
     "tuning": ("tune", "dashboard", "blend"),
+    "runs": ("import-run", "runs", "clean"),
     "delivery": ("submit", "download", "notebook", "ledger", "rank"),
     "hosting": ("host", "host-add", "host-user"),
     "demo": ("demo",),

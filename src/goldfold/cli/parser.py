@@ -8,6 +8,7 @@ from goldfold.cli.capacity_parser import capacity
 from goldfold.cli.delivery_parser import delivery, hosting
 from goldfold.cli.log_parser import log
 from goldfold.cli.options import accepts, count, epochs_of_refit, fans_out, runs_quietly
+from goldfold.cli.runs_parser import runs
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -18,7 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    for add in (_train, _read, _audit, _compare, log, _tune, delivery, hosting):
+    for add in (_train, _read, _audit, _compare, log, _tune, runs, delivery, hosting):
         add(verbs)
     return parser
 
@@ -165,7 +166,7 @@ def _compare(verbs: argparse._SubParsersAction) -> None:
 
 
 def _tune(verbs: argparse._SubParsersAction) -> None:
-    """Commands that search: tune, dashboard, blend."""
+    """Commands that search: tune, dashboard."""
     tune = verbs.add_parser("tune", help="search hyperparameters over the folds; writes the best ones as a config")
     tune.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")
     tune.add_argument(
@@ -200,8 +201,3 @@ def _tune(verbs: argparse._SubParsersAction) -> None:
     dashboard.add_argument("--study", default="baseline", help="name of the study (%(default)s)")
     dashboard.add_argument("--storage", help="storage of the study, as for tune")
     dashboard.add_argument("--port", type=count, default=8322, help="port of the web server (%(default)s)")
-
-    blend = verbs.add_parser("blend", help="blend the predictions of several runs, selected and scored out of fold")
-    blend.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs of one competition, on the same folds")
-    blend.add_argument("--method", help="blending method (default: all are tried)")
-    runs_quietly(blend)

@@ -32,6 +32,6 @@ def dashboard(arguments: Namespace, project: Project) -> None:
 
 
 def blend(arguments: Namespace, project: Project) -> None:
-    run = project.blend(arguments.runs, method=arguments.method)
+    run = project.blend(arguments.runs, method=arguments.method, weights=arguments.weights)
     print(f"\n{blends.section(run.folder)}\n")
     print_result(run)

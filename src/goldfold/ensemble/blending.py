@@ -129,11 +129,13 @@ def score_by_fold(members: Members, predictions: np.ndarray) -> dict[int, Scores
     return found
 
 
-def evaluate_methods(members: Members, names: Sequence[str]) -> Iterator[tuple[str, MethodResult | str]]:
+def evaluate_methods(
+    members: Members, methods: Mapping[str, Method] = METHODS
+) -> Iterator[tuple[str, MethodResult | str]]:
     """Yield each method's name with its result, or with the reason why it cannot be used."""
-    for name in names:
+    for name, method in methods.items():
         try:
-            yield name, evaluate_method(members, name, METHODS[name])
+            yield name, evaluate_method(members, name, method)
         except GoldfoldError as error:
             yield name, str(error)
 

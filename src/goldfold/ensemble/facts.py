@@ -57,7 +57,8 @@ def _of_trial(metric: str, trial: MethodResult) -> dict[str, Any]:
     weights = None
     if blenders["all"].weights is not None:
         values = {fold: blender.weights.tolist() for fold, blender in blenders.items() if blender.weights is not None}
-        weights = {"all": values.pop("all"), "folds": values, "learned": METHODS[trial.method].learns}
+        learned = trial.method in METHODS and METHODS[trial.method].learns  # given weights are none of the methods
+        weights = {"all": values.pop("all"), "folds": values, "learned": learned}
     own, in_sample = _summary(_own(metric, trial.scores)), fmean(trial.in_sample.values())
     return {**own, "in_sample": in_sample, "weights": weights, "told": blenders["all"].description}
 

@@ -14,7 +14,7 @@ from goldfold.competition import Competition, Fold, Tables
 from goldfold.data import fields, fold_tables, tables
 from goldfold.ensemble.blending import Members, align
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.run_folders import run_name
+from goldfold.experiment.run_folders import IMPORTED, run_name
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_array, read_json
 from goldfold.trust.audits import Finding, merge_places
@@ -44,14 +44,16 @@ class Gathered:
     findings: list[Finding]
 
 
-def gathered(workspace: Workspace, folders: Sequence[Path]) -> Gathered:
+def gathered(workspace: Workspace, folders: Sequence[Path], fewest: int = 2) -> Gathered:
     """Read finished runs, and refuse those that cannot be blended.
+
+    fewest: number of runs.
 
     Raises:
         GoldfoldError: fewer than two runs, one twice, or runs of different competitions, data, folds, protocols or
             kinds of predictions; a run that breaks a rule, or whose folds' predictions share no scale.
     """
-    _refuse_unlike(folders)
+    _refuse_unlike(folders, fewest)
     name, names = folders[0].parent.name, [folder.name for folder in folders]
     metrics, configs, reproduce = (
         [read_json(folder / f"{file}.json") for folder in folders] for file in ("metrics", "config", "reproduce")
@@ -62,8 +64,8 @@ def gathered(workspace: Workspace, folders: Sequence[Path]) -> Gathered:
     _refuse_incomparable(name, names, metrics, configs, drawn)
     numbers = _scored_folds(names, metrics)
     competition, data = workspace.competition(name), workspace.load(name)
-    data_hash = _data_hash(competition, data)
-    _refuse_other_data(names, [each.get("data_hash") for each in reproduce], data_hash)
+    contents = data_hash(competition, data)
+    _refuse_other_data(names, [each.get("data_hash") for each in reproduce], contents)
     folds = fold_tables.folds_from_table(read_ids(folders[0] / "folds.csv"), data.train["id"])
     members = _members(competition, data, folders, {number: folds[number].validation for number in numbers})
     return Gathered(
@@ -72,7 +74,7 @@ def gathered(workspace: Workspace, folders: Sequence[Path]) -> Gathered:
         tables=data,
         folds=folds,
         drawn=drawn[0],
-        data_hash=data_hash,
+        data_hash=contents,
         metrics=metrics,
         configs=configs,
         reproduce=reproduce,
@@ -80,9 +82,9 @@ def gathered(workspace: Workspace, folders: Sequence[Path]) -> Gathered:
     )
 
 
-def _refuse_unlike(folders: Sequence[Path]) -> None:
+def _refuse_unlike(folders: Sequence[Path], fewest: int) -> None:
     names = [run_name(folder) for folder in folders]
-    if len(set(names)) < max(2, len(names)):
+    if len(set(names)) < max(fewest, len(names)):
         raise GoldfoldError(
             "too_few_runs", f"a blend needs two or more different runs, got {', '.join(names)}: see make list"
         )
@@ -162,7 +164,8 @@ def _written(value: Any) -> str:
     return str(value).replace(" ", "")
 
 
-def _data_hash(competition: Competition, data: Tables) -> str:
+def data_hash(competition: Competition, data: Tables) -> str:
+    """The hash of the data as it is prepared now, which a run records."""
     contents = (tables.content_hashes(rows, competition.targets) for rows in (data.train, data.test))
     return tables.data_hash(data, *contents)
 
@@ -195,6 +198,12 @@ def _members(
 def read_predictions(folder: Path, side: str, wanted: Sequence[str]) -> np.ndarray:
     """The `oof` or `test` predictions of a run, in the order of the ids `wanted`."""
     path = folder / f"{side}.npy"
+    if (folder / IMPORTED).exists() and not path.exists():
+        raise GoldfoldError(
+            "no_test_predictions",
+            f"run '{run_name(folder)}' was imported with a submission ready to be sent, which tells no predictions to "
+            "blend: import it with TEST=... of predictions",
+        )
     return align(read_array(path), read_ids(folder / f"{side}_ids.csv")["id"].tolist(), wanted, str(path))
 
 
@@ -212,7 +221,7 @@ def read_ids(path: Path) -> pd.DataFrame:
 
 
 def _refuse_other_kinds(names: Sequence[str], oof: Sequence[np.ndarray]) -> None:
-    kinds = [_kind(each) for each in oof]
+    kinds = [kind_of(each) for each in oof]
     for at, own in enumerate(oof[1:], 1):
         if kinds[at] != kinds[0]:
             raise GoldfoldError(
@@ -227,10 +236,10 @@ def _refuse_other_kinds(names: Sequence[str], oof: Sequence[np.ndarray]) -> None
                 )
 
 
-def _kind(predictions: np.ndarray) -> str:
+def kind_of(predictions: np.ndarray) -> str:
     """Shape and kind of predictions in words, whatever their precision."""
     names = predictions.dtype.names
     if names:
-        return "records of " + ", ".join(f"{name} {_kind(predictions[name])}" for name in names)
+        return "records of " + ", ".join(f"{name} {kind_of(predictions[name])}" for name in names)
     kind = {"f": "floats", "i": "integers", "u": "integers", "b": "booleans", "U": "text"}.get(predictions.dtype.kind)
     return f"{kind or predictions.dtype} ({', '.join(['n', *map(str, predictions.shape[1:])])})"

@@ -9,12 +9,13 @@ import numpy as np
 from pandas import DataFrame, Series
 
 from goldfold.competition import Metric
+from goldfold.ensemble.names import FIXED
 from goldfold.ensemble.weight_search import Objective, ensemble_selection, optimize_weights, weighted_mean
 from goldfold.errors import GoldfoldError
 
 EXPONENTS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 TINY = 1e-6  # probabilities count as at least this far from 0 and 1
-WEIGHTED = ("mean", "weights", "greedy")  # methods whose blend is the weighted mean
+WEIGHTED = ("mean", "weights", "greedy", FIXED)  # methods whose blend is the weighted mean
 STRENGTH = 1.0  # inverse of the L2 penalty of stacking, on standardized features
 
 Apply = Callable[[Sequence[np.ndarray]], np.ndarray]

@@ -19,6 +19,7 @@ from goldfold.io.files import check_writable, read_json, sweep_partials, write_j
 NUMBERS = "numbers.json"  # in runs/<competition>: the highest run number of each config
 FINISHED = "record.md"  # the last file a run writes
 BLEND = "blend.json"  # a file that only blends have
+IMPORTED = "imported.json"  # a file that only runs of imported predictions have
 REPORT = "report.html"  # the run on one page, written when it is asked for
 CALIBRATION = "calibration.csv"  # a file of runs that predict probabilities of one target's classes
 THRESHOLDS = "thresholds.json"  # a file of runs that predict several labels
@@ -89,11 +90,11 @@ def finished_run(place: Path, identity: str) -> Path | None:
 
 def _unfinished_run(place: Path, config: str, identity: str, inputs: str | None, other_code: bool) -> Run | None:
     """The locked run to resume, or an unfinished run of other code that is not to be resumed."""
-    for folder in _numbered(place, config):
+    for folder in numbered_runs(place, config):
         lock = FileLock(folder / ".lock")
         if _unfinished(folder, "identity", identity) and _acquired(lock):
             return Run(folder, True, lock)
-    for folder in reversed(_numbered(place, config) if inputs else []):
+    for folder in reversed(numbered_runs(place, config) if inputs else []):
         lock = FileLock(folder / ".lock")
         if _unfinished(folder, "inputs_hash", str(inputs)) and _acquired(lock):
             if not other_code:
@@ -106,11 +107,11 @@ def _new_run(place: Path, config: str, submissions: Path, other: Run | None) -> 
     """A locked run with the next number; the number of a deleted run, or of a submission, is not used again."""
     counter = place / NUMBERS
     highest = _read_counter(counter)
-    known = _numbered(place, config)
+    known = numbered_runs(place, config)
     if known and {path.name for path in known[-1].iterdir()} <= {".lock"}:  # killed before it wrote anything
         folder = known[-1]
     else:
-        sent = [path.with_suffix("") for path in _numbered(submissions, config, suffix=r"\.csv")]
+        sent = [path.with_suffix("") for path in numbered_runs(submissions, config, suffix=r"\.csv")]
         number = 1 + max([highest.get(config, 0), *map(_number, [*known, *sent])])
         folder = place / f"{config}-r{number}"
         folder.mkdir()
@@ -200,8 +201,22 @@ def list_runs(runs: Path) -> Sequence[Path]:
     return sorted((path.parent for path in runs.glob("*/*/reproduce.json")), key=_began)
 
 
+def started(folder: Path) -> str:
+    """The ISO time at which a run was started, as it recorded it; empty if the record is missing or damaged."""
+    return str(_recorded(folder).get("started", ""))
+
+
+def is_running(folder: Path) -> bool:
+    """Whether a process works on a run."""
+    lock = FileLock(folder / ".lock")
+    if not (folder / ".lock").exists() or _acquired(lock):
+        lock.release()
+        return False
+    return True
+
+
 def _began(folder: Path) -> tuple[str, int]:
-    return str(_recorded(folder).get("started", "")), _number(folder)
+    return started(folder), _number(folder)
 
 
 def _recorded(folder: Path) -> dict[str, Any]:
@@ -211,8 +226,8 @@ def _recorded(folder: Path) -> dict[str, Any]:
     return {}
 
 
-def _numbered(place: Path, config: str, suffix: str = "") -> list[Path]:
-    """The runs of a config, or their files with a suffix, in order of their numbers."""
+def numbered_runs(place: Path, config: str, suffix: str = "") -> list[Path]:
+    """The runs of a config in a folder of runs, or their files with a suffix, in order of their numbers."""
     pattern = re.compile(re.escape(config) + r"-r\d+" + suffix)
     found = [path for path in place.iterdir() if pattern.fullmatch(path.name)] if place.exists() else []
     return sorted(found, key=lambda path: _number(path.with_suffix("") if suffix else path))

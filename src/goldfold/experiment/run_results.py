@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from goldfold.errors import GoldfoldError
 from goldfold.experiment.identity import intact
-from goldfold.experiment.run_folders import FINISHED, run_name
+from goldfold.experiment.run_folders import FINISHED, IMPORTED, run_name
 from goldfold.io.files import read_array, read_json
 
 if TYPE_CHECKING:
@@ -65,6 +66,12 @@ def predictions(folder: Path, side: str) -> DataFrame | Predictions:
     """Predictions with their ids; side: `oof` or `test`."""
     import pandas as pd
 
+    if (folder / IMPORTED).exists() and not (folder / f"{side}.npy").exists():
+        raise GoldfoldError(
+            "no_test_predictions",
+            f"run '{run_name(folder)}' was imported with a submission ready to be sent and has no test predictions: "
+            "see its submission",
+        )
     values = read_array(folder / f"{side}.npy")
     ids = text_table(folder / f"{side}_ids.csv")["id"].to_numpy()
     columns = _columns(values)
@@ -82,10 +89,10 @@ def run_table(folders: Sequence[Path]) -> DataFrame:
     """A row per run."""
     import pandas as pd
 
-    return pd.DataFrame([_table_row(folder) for folder in folders], columns=list(TABLE))
+    return pd.DataFrame([table_row(folder) for folder in folders], columns=list(TABLE))
 
 
-def _table_row(folder: Path) -> dict[str, Any]:
+def table_row(folder: Path) -> dict[str, Any]:
     """The values of the columns `TABLE`; of an unfinished or damaged run only the first two."""
     if not (folder / FINISHED).exists():
         return {"run": run_name(folder), "metric": "not finished"}

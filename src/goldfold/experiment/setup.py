@@ -23,7 +23,7 @@ from goldfold.experiment.early_checks import check_recipe, class_order
 from goldfold.experiment.failures import explained
 from goldfold.experiment.fits import OWN_SPLIT, Experiment, Protocol
 from goldfold.experiment.identity import fingerprint
-from goldfold.experiment.run_folders import BLEND, run_name
+from goldfold.experiment.run_folders import BLEND, IMPORTED, run_name
 from goldfold.experiment.teachers import find
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json
@@ -230,9 +230,14 @@ def config_of_run(workspace: Workspace, run: Path, **changed: Any) -> configs.Co
     """The config a run was started with, with some values changed.
 
     Raises:
-        GoldfoldError: the run is a blend, or the config is no longer valid.
+        GoldfoldError: the run is a blend or imported, or the config is no longer valid.
     """
     values = read_json(run / "config.json") | changed
+    if (run / IMPORTED).exists():
+        raise GoldfoldError(
+            "imported_has_no_models",
+            f"run '{run_name(run)}' was imported as predictions and has no models here: name a run that was trained",
+        )
     if (run / BLEND).exists():
         raise GoldfoldError(
             "blend_has_no_models",

@@ -23,6 +23,7 @@ from torch import nn
 
 from goldfold.errors import GoldfoldError
 from goldfold.io.files import read_json, write_bytes, write_json
+from goldfold.training import state as training_state
 
 SUFFIXES = (".training.pt", ".safetensors")  # of the files beside the JSON
 STATES_KEPT = 2  # if the newest state is damaged, one epoch is lost and not the fold
@@ -53,16 +54,45 @@ def save(folder: Path, order: tuple[int, int], row: dict[str, Any], model: nn.Mo
     for stale in [checkpoint for checkpoint in list_checkpoints(folder) if checkpoint.order > order]:
         _remove(stale)
     name = f"{row['stage']}_epoch_{row['epoch']:03d}"
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
     files = {
         f"{name}.safetensors": save_safetensors(_without_shared_tensors(model)),
-        f"{name}.training.pt": buffer.getvalue(),
+        f"{name}.training.pt": _pickled(state),
     }
     for file, data in files.items():
         write_bytes(folder / file, data)
-    facts = {file: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()} for file, data in files.items()}
+    facts = {file: _facts(data) for file, data in files.items()}
     write_json(folder / f"{name}.json", {"order": order, "row": row, "files": facts})
+
+
+def _pickled(state: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def _facts(data: bytes) -> dict[str, Any]:
+    return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def finish(folder: Path) -> None:
+    """Drop the training states of a fit that is complete, but what tells that its training is over.
+
+    Weights stay. The newest state is replaced before older ones go, so that a process killed in between leaves one
+    that training can go on from.
+    """
+    found = load_latest(folder)
+    if found is None:
+        return
+    newest, state = found
+    if not training_state.is_finished(state):
+        path = newest.path.with_suffix(".training.pt")
+        data = _pickled(training_state.of_finished(state))
+        write_bytes(path, data)
+        files = {**newest.files, path.name: _facts(data)}
+        write_json(newest.path, {"order": newest.order, "row": newest.row, "files": files})
+    for checkpoint in list_checkpoints(folder):
+        if checkpoint.path != newest.path:
+            checkpoint.path.with_suffix(".training.pt").unlink(missing_ok=True)
 
 
 def prune(folder: Path, keep: Iterable[Path] | None) -> None:

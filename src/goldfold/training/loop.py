@@ -75,6 +75,7 @@ def train(
     facts: dict[str, Any] = {}
     saved = checkpoints.load_latest(folder) if folder else None
     first_stage, first_epoch = saved[0].order if saved else (0, 0)
+    over = saved is not None and training_state.is_finished(saved[1])
     for index, stage in enumerate(plan.stages[first_stage:], first_stage):
         training = _begin(model, stage, loop, trainable, history, facts)
         if saved and index == first_stage:
@@ -83,7 +84,7 @@ def train(
         else:
             facts[stage.name] |= untrained_loss(model, stage, autocast(loop.precision, device))
         for epoch in range(first_epoch if index == first_stage else 0, stage.epochs):
-            if patience_exhausted(history, stage.name, loop.patience, loop.select, higher_is_better):
+            if over or patience_exhausted(history, stage.name, loop.patience, loop.select, higher_is_better):
                 break
             report = partial(_report, observe, plan, index, epoch)
             row = train_epoch(training, stage, epoch, loop, report)

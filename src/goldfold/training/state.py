@@ -102,6 +102,19 @@ def state_dict(training: Training) -> dict[str, Any]:
     )
 
 
+def of_finished(state: dict[str, Any]) -> dict[str, Any]:
+    """What is left to know of a training that is over: random states, learning rates, history and facts.
+
+    The rest, that of the optimizer above all, is larger than the weights, and only another epoch would read it.
+    """
+    return {key: state[key] for key in ("random", "rates", "history", "facts")}
+
+
+def is_finished(state: dict[str, Any]) -> bool:
+    """Whether a saved state is that of a training that is over, so that no epoch can follow."""
+    return "optimizer" not in state
+
+
 def _plain(value: Any) -> Any:
     """Convert NumPy scalars to Python's: `torch.load` refuses NumPy's, which some schedules leave in the rates."""
     if isinstance(value, dict):
@@ -113,6 +126,16 @@ def _plain(value: Any) -> Any:
 
 def restore(training: Training, state: dict[str, Any]) -> None:
     """Restore the state saved by `state_dict`; the caller has loaded the predictor's weights before."""
+    if not is_finished(state):
+        _restore_steps(training, state)
+    training.rates = LearningRates(**state["rates"])
+    training.history[:] = state["history"]
+    training.facts.update(state["facts"])
+    random_states.set_states(state["random"])
+
+
+def _restore_steps(training: Training, state: dict[str, Any]) -> None:
+    """Restore what further steps depend on."""
     if training.average:
         training.model.load_state_dict(state["model"])
         training.average.n_averaged.copy_(state["average"]["n"])
@@ -120,7 +143,3 @@ def restore(training: Training, state: dict[str, Any]) -> None:
     if training.schedule:
         training.schedule.load_state_dict(state["schedule"])
     training.scaler.load_state_dict(state["scaler"])
-    training.rates = LearningRates(**state["rates"])
-    training.history[:] = state["history"]
-    training.facts.update(state["facts"])
-    random_states.set_states(state["random"])

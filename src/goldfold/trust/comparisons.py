@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from goldfold.errors import GoldfoldError
-from goldfold.io.formatting import change, relative_change, signed_interval
+from goldfold.io.formatting import change, count, relative_change, signed_interval
 
 BLEND = ", blend of "
 LAST = ", last epoch"
 PARTS = {  # part of a protocol -> its text, as `experiment.cross_validation.describe_protocol` writes it
     "folds": r"\d+ of (?=\d+ folds)",
-    "seeds": rf", \d+ seeds? a fold|{BLEND}\d+ runs",
+    "seeds": rf", \d+ seeds? a fold|{BLEND}\d+ runs?",
     "selection": r", (?:best epoch [^,]*|epoch \d+ by hand)$",
 }
 
@@ -146,7 +146,7 @@ def _check_protocols(metric: str, names: Sequence[str], protocols: Sequence[str]
     """Check that the runs have the same protocol for a metric."""
     for name, protocol in zip(names[1:], protocols[1:], strict=True):
         blended = ("seeds",) if BLEND in protocol or BLEND in protocols[0] else ()
-        own, first = (_without(each, {*may_differ, *blended}) for each in (protocol, protocols[0]))
+        own, first = (without_parts(each, {*may_differ, *blended}) for each in (protocol, protocols[0]))
         if own != first:
             raise GoldfoldError(
                 "different_protocols",
@@ -155,7 +155,7 @@ def _check_protocols(metric: str, names: Sequence[str], protocols: Sequence[str]
             )
 
 
-def _without(protocol: str, parts: Collection[str]) -> str:
+def without_parts(protocol: str, parts: Collection[str]) -> str:
     """Remove parts from a protocol, and that the last epoch predicts, since some runs train nothing."""
     plain = protocol.removesuffix(LAST)
     for part in parts:
@@ -165,4 +165,4 @@ def _without(protocol: str, parts: Collection[str]) -> str:
 
 def blend_protocol(protocol: str, runs: int) -> str:
     """The protocol of a blend of `runs` runs, from that of one of them: the number of runs replaces that of seeds."""
-    return re.sub(PARTS["seeds"], f"{BLEND}{runs} runs", protocol.removesuffix(LAST))
+    return re.sub(PARTS["seeds"], f"{BLEND}{count(runs, 'run')}", protocol.removesuffix(LAST))

@@ -21,6 +21,7 @@ from goldfold.trust.run_audits import probabilities
 PREDICTED = 256  # validation rows that are predicted again
 WHAT, CODES = "predictions that depend on the rows beside them", ("batch_dependent_predictions",)
 NOT_IN_TRAINING = not_made(WHAT, CODES, "make audit RUN=... predicts again")
+WITHOUT_MODELS = not_made(WHAT, CODES, "the run has no models of its own, which would predict again")
 WITHOUT_WEIGHTS = ("fit_without_weights", "epoch_weights_missing")
 
 

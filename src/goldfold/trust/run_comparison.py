@@ -10,10 +10,11 @@ from typing import Any
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.intervals.limits import fold_statistics
-from goldfold.experiment.run_folders import run_name
+from goldfold.experiment.run_folders import IMPORTED, run_name
 from goldfold.io.files import read_json
 from goldfold.trust import audits
 from goldfold.trust.audits import Finding
+from goldfold.trust.audits.imported.members import FOREIGN_FOLDS
 from goldfold.trust.comparisons import PARTS, Difference, comparable_metrics, difference
 from goldfold.trust.unequal_runs import unequal_budget, unequal_inputs, unequal_protocols
 from goldfold.trust.untrained_baselines import ComparedRuns, no_better
@@ -185,4 +186,11 @@ def _unequal(
         *unequal_budget(spent, recipes),
         *unequal_inputs(recorded),
         *unequal_protocols(protocols, folds),
+        *(each for name, folder in folders.items() for each in _foreign(name, folder)),
     ]
+
+
+def _foreign(name: str, folder: Path) -> list[Finding]:
+    """What was found in the folds of an imported run, repeated, since it speaks against its score."""
+    found = read_json(folder / "findings.json") if (folder / IMPORTED).exists() else []
+    return [Finding(**{**each, "where": name}) for each in found if each["code"] == FOREIGN_FOLDS.code]

@@ -6,33 +6,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import numpy as np
-import torch
-
-from goldfold.competition import Recipe, Runtime
 from goldfold.ensemble import blending
 from goldfold.ensemble.blending import Blend, Members, MethodResult
 from goldfold.ensemble.facts import blend_facts
+from goldfold.ensemble.fixed_weights import FixedWeights, blended_test, fixed_weights, read_test_files
 from goldfold.ensemble.members import Gathered, gathered
-from goldfold.ensemble.methods import METHODS
+from goldfold.ensemble.methods import METHODS, Method
+from goldfold.ensemble.names import ALIASES, FIXED
 from goldfold.errors import GoldfoldError, unknown
 from goldfold.experiment import run_folders as runs
 from goldfold.experiment.cross_validation import Outcome, combine_fits
-from goldfold.experiment.fits import Experiment, Fit, Protocol, fit_folder
+from goldfold.experiment.fits import Experiment, Fit, Protocol
 from goldfold.experiment.identity import fingerprint
 from goldfold.experiment.identity import provenance as records
+from goldfold.experiment.predictions import as_run
+from goldfold.experiment.predictions.reading import is_file_name
 from goldfold.experiment.run_folders import BLEND
-from goldfold.experiment.scoring import metrics_for
 from goldfold.experiment.setup import sources
 from goldfold.experiment.workspace import Workspace
-from goldfold.io.files import write_bytes, write_json, write_text
+from goldfold.io.files import read_json, write_bytes, write_json, write_text
 from goldfold.io.progress import Observer
-from goldfold.params import Params
 from goldfold.report.ensemble import blend_pictures, blends
-from goldfold.training.settings import LoopOptions
 from goldfold.trust.audits import Check, Finding, Level, made
+from goldfold.trust.audits.imported.members import unscored_members
 from goldfold.trust.comparisons import blend_protocol
 from goldfold.workflows.conclude import conclude
 
@@ -40,30 +38,73 @@ NAME = "blend"  # of config and recipe
 ALL = "all"  # methods
 
 
-def blend(workspace: Workspace, names: Sequence[str], method: str | None = None) -> Path:
-    """Blend runs by one method, or by the best of all; returns the folder of the run that this makes.
+def blend(
+    workspace: Workspace,
+    names: Sequence[str],
+    method: str | None = None,
+    weights: Sequence[str | float] | None = None,
+) -> Path:
+    """Blend runs by one method, or by the best of all, or by given weights; returns the folder of the run it makes.
+
+    names: of runs; with weights also files of test predictions. weights: one for each of the names.
 
     Raises:
         GoldfoldError: the runs cannot be blended, or no method fits their predictions.
     """
-    if method not in (None, *METHODS):
-        raise unknown("method to blend by", str(method), METHODS, code="unknown_method")
+    if method not in (None, *METHODS, *ALIASES):
+        raise unknown("method to blend by", str(method), [*METHODS, *ALIASES], code="unknown_method")
+    if weights is None:
+        return _by_methods(workspace, names, method)
+    if method is not None:
+        raise GoldfoldError("weights_invalid", f"METHOD={method} finds weights, and WEIGHTS gives them: leave one out")
+    return _by_weights(workspace, fixed_weights(names, weights))
+
+
+def _by_methods(workspace: Workspace, names: Sequence[str], method: str | None) -> Path:
+    files = [name for name in names if is_file_name(name)]
+    if files:
+        raise GoldfoldError(
+            "weights_invalid",
+            f"{files[0]} has no out-of-fold predictions to find weights by: give WEIGHTS, one for each of RUNS, or "
+            "import it with make import-run",
+        )
     found = gathered(workspace, [runs.open_run(workspace, name) for name in names])
-    config = _config(found, method)
+    own = ALIASES.get(str(method), method)
+    config = _config(found, own)
     with _started(workspace, found, config) as run:
-        _carry_out(workspace, found, config, method, run)
+        chosen = {own: METHODS[own]} if own else METHODS
+        trials, left_out = _tried(found.members, chosen, workspace.observer)
+        result = blending.choose_blend(found.members, trials)
+        facts = blend_facts(found.members, trials, result, own is not None, left_out)
+        facts |= {"asked": method} if method != own else {}
+        _conclude(workspace, found, result, facts, run)
     return run
 
 
-def _carry_out(workspace: Workspace, found: Gathered, config: Mapping[str, Any], method: str | None, run: Path) -> None:
-    """Choose the blend and conclude its run."""
-    trials, left_out = _tried(found.members, [method] if method else list(METHODS), workspace.observer)
-    result = blending.choose_blend(found.members, trials)
-    facts = blend_facts(found.members, trials, result, method is not None, left_out)
+def _by_weights(workspace: Workspace, fixed: FixedWeights) -> Path:
+    """The blend by given weights, of which files are members, too; it is scored with those of the runs."""
+    found = gathered(workspace, [runs.open_run(workspace, name) for name in fixed.runs], 2 - bool(fixed.files))
+    files = read_test_files(fixed.files, found.members.competition, found.tables)
+    config = _config(found, FIXED) | {"weights": fixed.shares.tolist()}
+    config |= {"files": {each.name: each.sha256 for each in files}} if files else {}
+    with _started(workspace, found, config) as run:
+        trials, left_out = _tried(found.members, {FIXED: fixed.method()}, workspace.observer)
+        result = blending.choose_blend(found.members, trials)
+        result = replace(result, test=blended_test(fixed, found.members, files))
+        facts = blend_facts(found.members, trials, result, True, left_out)
+        _conclude(workspace, found, result, facts | ({"files": fixed.of_files} if files else {}), run)
+    return run
+
+
+def _conclude(workspace: Workspace, found: Gathered, result: Blend, facts: Mapping[str, Any], run: Path) -> None:
+    """Conclude the run of a blend."""
     write_json(run / BLEND, facts)
     write_bytes(run / "blend.png", blend_pictures.blend(facts))
-    experiment, fits = _experiment(workspace, found, config), _fits(found.members, result)
-    _save(fits, facts["by_fold"], run)
+    config = read_json(run / "config.json", dict)
+    protocol = Protocol(**{key: config[key] for key in ("seed", "folds", "accept")})
+    experiment = as_run.experiment_of(found.members.competition, found.tables, found.folds, protocol, workspace.cache)
+    fits = _fits(experiment, found.members, result)
+    as_run.save_scores(fits, run, {int(fold): {"method": name} for fold, name in facts["by_fold"].items()})
     conclude(workspace, experiment, fits, run, _checks(found, facts), _outcome(found, experiment, fits, result))
 
 
@@ -75,6 +116,7 @@ def _checks(found: Gathered, facts: Mapping[str, Any]) -> list[Check]:
         made("what was found in the runs it is made of, repeated with their names", codes, found.findings),
         made("data, folds and protocols of the runs against each other", [], []),
         made("the blend against the best single run", ["blend_no_better"], better),
+        made("members without out-of-fold predictions", ["unscored_member"], unscored_members(facts.get("files", {}))),
     ]
 
 
@@ -108,13 +150,15 @@ def _started(workspace: Workspace, found: Gathered, config: Mapping[str, Any]) -
         yield started.folder
 
 
-def _tried(members: Members, names: Sequence[str], observer: Observer) -> tuple[list[MethodResult], dict[str, str]]:
+def _tried(
+    members: Members, methods: Mapping[str, Method], observer: Observer
+) -> tuple[list[MethodResult], dict[str, str]]:
     """The result of each method, and why methods were left out."""
     found: dict[str, MethodResult | str] = {}
-    observer.work("methods", 0, len(names))
-    for name, each in blending.evaluate_methods(members, names):
+    observer.work("methods", 0, len(methods))
+    for name, each in blending.evaluate_methods(members, methods):
         found[name] = each
-        observer.work("methods", len(found), len(names))
+        observer.work("methods", len(found), len(methods))
     observer.close()
     trials = [each for each in found.values() if isinstance(each, MethodResult)]
     left_out = {name: reason for name, reason in found.items() if isinstance(reason, str)}
@@ -127,43 +171,12 @@ def _tried(members: Members, names: Sequence[str], observer: Observer) -> tuple[
     return trials, left_out
 
 
-def _experiment(workspace: Workspace, found: Gathered, config: Mapping[str, Any]) -> Experiment:
-    """An experiment without models, from which the run is concluded."""
-    protocol = Protocol(**{key: config[key] for key in ("seed", "folds", "accept")})
-    return Experiment(
-        competition=found.members.competition,
-        recipe=Recipe(params=Params, build=_no_model),
-        params=Params(),
-        loop=LoopOptions(),
-        protocol=protocol,
-        tables=found.tables,
-        folds=found.folds,
-        runtime=Runtime(seed=0, device=torch.device("cpu"), cache=workspace.cache),
-    )
-
-
-def _no_model(*_: Any) -> NoReturn:
-    raise GoldfoldError("blend_has_no_models", "a blend has no models of its own to build: name one of its runs")
-
-
-def _fits(members: Members, result: Blend) -> list[Fit]:
-    """One for each fold, without test predictions: those are the blend's alone."""
-    fits = []
-    for fold in members.folds:
-        own = members.of_fold(fold)
-        rows, part = members.rows.iloc[own].reset_index(drop=True), result.oof[own]
-        chance = {metric.name: float(metric.chance(rows)) for metric in metrics_for(members.competition, part)}
-        fits.append(Fit(fold, 0, result.scores[fold], chance, None, [], {}, part, np.empty(0)))
-    return fits
-
-
-def _save(fits: Sequence[Fit], methods: Mapping[str, str], run: Path) -> None:
-    """Write each fold's scores where a run's fits are."""
-    for fit in fits:
-        place = fit_folder(run, fit.fold, fit.seed)
-        write_json(place / "history.json", fit.history)
-        kept = {name: getattr(fit, name) for name in ("fold", "seed", "scores", "chance", "epoch", "facts")}
-        write_json(place / "fit.json", {**kept, "method": methods[str(fit.fold)]})
+def _fits(experiment: Experiment, members: Members, result: Blend) -> list[Fit]:
+    """One for each fold."""
+    return [
+        as_run.fit_of(experiment, fold, result.oof[members.of_fold(fold)], result.scores[fold])
+        for fold in members.folds
+    ]
 
 
 def _outcome(found: Gathered, experiment: Experiment, fits: Sequence[Fit], result: Blend) -> Outcome:
@@ -176,7 +189,7 @@ def _outcome(found: Gathered, experiment: Experiment, fits: Sequence[Fit], resul
 
 def _no_better(facts: Mapping[str, Any]) -> list[Finding]:
     better = blends.beats(facts)
-    if better:
+    if better or len(facts["runs"]) < 2:  # of one run alone, with files that nothing scores, there is nothing to tell
         return []
     level: Level = "warning" if better is False else "note"
     return [Finding("blend_no_better", level, blends.verdict(facts).rstrip("."), "all folds")]

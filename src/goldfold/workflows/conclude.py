@@ -16,7 +16,7 @@ from goldfold.experiment.cross_validation import Outcome, combine_fits
 from goldfold.experiment.failures import carried_out
 from goldfold.experiment.fits import Experiment, Fit
 from goldfold.experiment.identity import intact, manifest
-from goldfold.experiment.run_folders import BLEND, FINISHED, THRESHOLDS, run_name
+from goldfold.experiment.run_folders import BLEND, FINISHED, IMPORTED, THRESHOLDS, run_name
 from goldfold.experiment.workspace import Workspace
 from goldfold.io import clock
 from goldfold.io.clock import CLOCK
@@ -27,7 +27,7 @@ from goldfold.submission import writing
 from goldfold.trust import audits
 from goldfold.trust.audits import Check, Finding
 from goldfold.trust.run_audits import after_training
-from goldfold.trust.run_checks import NOT_IN_TRAINING, of_run
+from goldfold.trust.run_checks import NOT_IN_TRAINING, WITHOUT_MODELS, of_run
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -42,10 +42,12 @@ def conclude(
     run: Path,
     checks: Sequence[Check],
     whole: Outcome | None = None,
+    ready: DataFrame | None = None,
 ) -> None:
     """Write everything a finished run holds, the record last.
 
-    checks: from before the fits. whole: what the fits add up to, if it is not the recipe's combination of them.
+    checks: from before the fits. whole: what the fits add up to, if it is not the recipe's combination of them. ready:
+        a checked submission, if it is not to be written from the test predictions, of which there may be none then.
 
     Raises:
         GoldfoldError: a finding is an error that the config does not accept, or the submission is not valid.
@@ -61,11 +63,12 @@ def conclude(
         checks = [*checks, *of_run(experiment, fits, whole, after), best]
     findings = audits.findings_of(checks)
     write_json(run / "findings.json", [vars(finding) for finding in findings])
-    write_json(run / CHECKS, _looked_at([*checks, NOT_IN_TRAINING]))
+    models = not ((run / BLEND).exists() or (run / IMPORTED).exists())
+    write_json(run / CHECKS, _looked_at([*checks, NOT_IN_TRAINING if models else WITHOUT_MODELS]))
     audits.refuse_errors(findings, experiment.protocol.accept)
     if not any(finding.code == "rule_broken" for finding in findings):
         with CLOCK.phase("record"):
-            write_submission(experiment, whole.test, run, workspace.submission_path(run), {})
+            write_submission(experiment, whole.test, run, workspace.submission_path(run), {}, ready)
     with CLOCK.phase("pictures"):
         draw(experiment, fits, whole, run)
     with CLOCK.phase("record"):
@@ -116,9 +119,8 @@ def remove_findings(run: Path, code: str, where: str) -> None:
 def write_record(workspace: Workspace, run: Path) -> None:
     """Write the page of a run whose other files are there."""
     config = read_json(run / "config.json")
-    blended = (run / BLEND).exists()
-    if blended:
-        defaults = {**config, "runs": None, "method": "all"}
+    if (run / BLEND).exists() or (run / IMPORTED).exists():
+        defaults = {**config, "runs": None, "method": "all", "weights": None, "files": None}
     else:
         recipes = workspace.competition(run.parent.name).recipes
         defaults = configs.resolve_config(config["config"], {"recipe": config["recipe"]}, recipes).resolved()
@@ -160,8 +162,9 @@ def _save(experiment: Experiment, whole: Outcome, run: Path) -> None:
     train, test = experiment.tables.train, experiment.tables.test
     write_array(run / "oof.npy", whole.oof)
     write_text(run / "oof_ids.csv", csv_tables.to_text(train[["id"]].iloc[whole.rows]))
-    write_array(run / "test.npy", whole.test)
-    write_text(run / "test_ids.csv", csv_tables.to_text(test[["id"]]))
+    if len(whole.test):  # a ready submission alone tells no predictions
+        write_array(run / "test.npy", whole.test)
+        write_text(run / "test_ids.csv", csv_tables.to_text(test[["id"]]))
     write_json(run / "metrics.json", whole.metrics)
     if facts := label_thresholds.facts(experiment, whole):
         write_json(run / THRESHOLDS, facts)
@@ -183,19 +186,25 @@ def refuse_exploration(run: Path) -> None:
 
 
 def write_submission(
-    experiment: Experiment, predictions: np.ndarray, run: Path, path: Path, facts: Mapping[str, Any]
+    experiment: Experiment,
+    predictions: np.ndarray,
+    run: Path,
+    path: Path,
+    facts: Mapping[str, Any],
+    ready: DataFrame | None = None,
 ) -> None:
     """Write a checked submission of a run whose metrics are written, with its provenance.
 
-    predictions: of the test rows. facts: more of the provenance.
+    predictions: of the test rows. facts: more of the provenance. ready: the submission, if it is not to be made of the
+        predictions.
 
     Raises:
         GoldfoldError: the submission is not valid.
     """
     competition = experiment.competition
-    if competition.submission.at_thresholds:
+    if ready is None and competition.submission.at_thresholds:
         predictions = label_thresholds.of_run(run, predictions)
-    frame = _checked_submission(experiment, predictions)
+    frame = _checked_submission(experiment, predictions) if ready is None else ready
     own = read_json(run / "metrics.json")[competition.metric.name]
     provenance: dict[str, Any] = {
         "competition": competition.slug,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+from goldfold.errors import GoldfoldError
 from goldfold.experiment.fits import CHECKPOINTS, Experiment, FitObserver, fit_folder, fit_keys
+from goldfold.experiment.run_folders import run_name
 from goldfold.io.formatting import ROUNDING, count, duration
 from goldfold.io.progress import EpochProgress, Observer
+from goldfold.training.checkpoints import STATES_KEPT
 
+MOST_KEPT = 3  # weights of a complete fit without DEBUG: the newest two, and the best
 WORTH_TELLING = 60  # seconds; shorter runs end before a forecast is read
 
 
@@ -15,6 +20,8 @@ def telling(observer: Observer, experiment: Experiment, run: Path, watch: FitObs
     """An observer of fits that also prints the cost of the run after the first epoch that it sees.
 
     watch: the observer that gets every report.
+
+    The observer raises `disk_too_small` then, if the disk has less free space than the run still needs.
     """
     told = False
 
@@ -24,7 +31,9 @@ def telling(observer: Observer, experiment: Experiment, run: Path, watch: FitObs
         first = progress.epoch == 1 and progress.done * progress.epochs <= 1 + ROUNDING  # not so of a resumed fit
         if progress.row and first and not told:
             told = True
-            if text := forecast(experiment, fit_folder(run, fold, seed), progress):
+            fit = fit_folder(run, fold, seed)
+            refuse_small_disk(run, further_bytes(experiment, fit, progress), shutil.disk_usage(run).free)
+            if text := forecast(experiment, fit, progress):
                 observer.line(text)
 
     return epoch
@@ -40,9 +49,42 @@ def forecast(experiment: Experiment, fit: Path, progress: EpochProgress) -> str 
     seconds = progress.row["seconds"] * epochs * fits
     if seconds - progress.row["seconds"] < WORTH_TELLING:
         return None
-    saved = sum(file.stat().st_size for file in (fit / CHECKPOINTS).glob("*"))
-    kept = saved * (epochs if experiment.protocol.debug else min(2, epochs)) * fits
+    weights, _ = _saved(fit)
+    kept = weights * _kept_epochs(experiment, epochs) * fits
     return (
         f"about {duration(seconds)} of training, {kept / 2**20:,.0f} MiB of checkpoints for {count(fits, 'fit')}: one "
         f"epoch of {round(epochs)} took {duration(progress.row['seconds'])}, without validation"
     )
+
+
+def _saved(fit: Path) -> tuple[int, int]:
+    """Bytes of the weights, and of the training states, that a fit has saved so far."""
+    files = list((fit / CHECKPOINTS).glob("*"))
+    states = sum(file.stat().st_size for file in files if file.name.endswith(".training.pt"))
+    return sum(file.stat().st_size for file in files) - states, states
+
+
+def _kept_epochs(experiment: Experiment, epochs: float) -> float:
+    return epochs if experiment.protocol.debug else min(MOST_KEPT, epochs)
+
+
+def further_bytes(experiment: Experiment, fit: Path, progress: EpochProgress) -> float:
+    """What all fits will write beside what the first epoch of `fit` has saved.
+
+    A complete fit keeps weights alone; one in training also has the states of its newest epochs.
+    """
+    epochs = 1 / progress.done if progress.done else 1
+    weights, state = _saved(fit)
+    kept = weights * _kept_epochs(experiment, epochs) * len(fit_keys(experiment))
+    return kept - weights + state * (min(STATES_KEPT, epochs) - 1)
+
+
+def refuse_small_disk(run: Path, needed: float, free: float) -> None:
+    """Refuse to train on where the disk ends before the run does (`disk_too_small`); needed, free: bytes."""
+    if needed > free:
+        raise GoldfoldError(
+            "disk_too_small",
+            f"run '{run_name(run)}' may write up to {needed / 2**20:,.0f} MiB of checkpoints, and its disk has "
+            f"{free / 2**20:,.0f} MiB free: free disk space (make clean), or leave out DEBUG, and run the "
+            "same command again to resume",
+        )

@@ -14,9 +14,11 @@ import numpy as np
 from goldfold.competition import Plan
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import code_index
+from goldfold.experiment.fits.experiment import CHECKPOINTS
 from goldfold.io import clock
 from goldfold.io.clock import Spent
 from goldfold.io.files import read_array, read_arrays, read_json, write_array, write_arrays, write_json
+from goldfold.training import checkpoints
 from goldfold.training.distributed import is_writer
 from goldfold.training.state import History
 
@@ -60,7 +62,7 @@ def keep(plan: Plan, place: Path) -> None:
 def save_fit(fit: Fit, place: Path, spent: Spent | None = None) -> None:
     """Write a fit into its folder, fit.json last with a hash of all; only the first of distributed processes writes.
 
-    spent: where the time went, beside what the fit is.
+    spent: where the time went, beside what the fit is. What only another epoch of training would read is dropped then.
     """
     if not is_writer():
         return
@@ -76,6 +78,7 @@ def save_fit(fit: Fit, place: Path, spent: Spent | None = None) -> None:
     apart = ("history", "validation", "test", "index", "untrained_errors")
     facts = {name: value for name, value in vars(fit).items() if name not in apart}
     write_json(place / "fit.json", {**facts, SEAL: _seal(place, facts)})
+    checkpoints.finish(place / CHECKPOINTS)
 
 
 def is_complete(place: Path) -> bool:

@@ -118,6 +118,7 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     "grade.json": lambda found: isinstance(found["score"], float) and isinstance(found.get("fits", []), list),
     "refit.json": lambda found: isinstance(found["epochs"], dict) and isinstance(found["seeds"], list),
     "thresholds.json": lambda found: isinstance(found["thresholds"], dict) and isinstance(found["nested"], dict),
+    "imported.json": lambda found: isinstance(found["sha256"], dict) and isinstance(found["folds"]["kind"], str),
     "blend.json": lambda found: isinstance(found["runs"], list) and isinstance(found["method"], str),
 }
 NEEDED = ("metrics.json", "findings.json", "config.json", "reproduce.json")

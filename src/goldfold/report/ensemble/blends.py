@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from goldfold.ensemble.names import FIXED
 from goldfold.experiment.run_folders import BLEND
 from goldfold.io.files import read_json
 from goldfold.io.formatting import number, signed, signed_interval
@@ -30,7 +31,19 @@ def section(run: Path) -> str:
 
 def told(facts: Facts) -> str:
     """The whole section as Markdown that also reads well in a terminal."""
-    parts = [verdict(facts), scores(facts), fair_mark(facts), choice(facts), CAVEAT, weights(facts), likeness(facts)]
+    if len(facts["runs"]) > 1:
+        parts = [
+            verdict(facts),
+            scores(facts),
+            fair_mark(facts),
+            choice(facts),
+            CAVEAT,
+            weights(facts),
+            likeness(facts),
+        ]
+    else:
+        parts = [choice(facts)]
+    parts.append(unscored(facts))
     left_out = [f"- {method}: {reason}" for method, reason in facts["left_out"].items()]
     return "\n\n".join([*filter(None, parts), *(["Left out:\n\n" + "\n".join(left_out)] if left_out else [])])
 
@@ -115,8 +128,13 @@ def fair_mark(facts: Facts) -> str:
 def choice(facts: Facts) -> str:
     """The method that predicts the test rows, and how optimistic it would be to report its own score."""
     method, count = facts["method"], len(facts["methods"])
+    if method == FIXED:
+        own = facts["methods"][method]["weights"]["all"]
+        told = ", ".join(f"{name} {share:.3f}" for name, share in zip(facts["runs"], own, strict=True))
+        return f"Weights as given: {told}. No other was tried."
     if facts["named"]:
-        return f"Method {method}, as asked: no other was tried."
+        called = f", which was asked for as {facts['asked']}" if "asked" in facts else ", as asked"
+        return f"Method {method}{called}: no other was tried."
     if facts["too_few_folds"]:
         return f"Two folds are too few to choose a method by: it is {method}, which learns nothing."
     best, own = facts["methods"][method]["mean"], facts["blend"]["mean"]
@@ -126,6 +144,15 @@ def choice(facts: Facts) -> str:
         f"itself a choice made on scored rows, so the blend's own score, {number(own)}, is that of choosing too: each "
         f"fold's method is the best on the other folds ({by_fold}). The best method's score alone would read "
         f"{signed(_sign(facts) * (best - own))} better; a method named beforehand (METHOD=mean) needs no choice."
+    )
+
+
+def unscored(facts: Facts) -> str:
+    """What is in the test predictions of the blend and in no score; empty if nothing is."""
+    files = ", ".join(f"{name} {share:.3f}" for name, share in facts.get("files", {}).items())
+    return files and (
+        f"Without out-of-fold predictions: {files} of the weight of the test predictions. The scores are those of the "
+        "runs alone, their weights scaled to sum 1; nothing here tells how the submission scores."
     )
 
 

@@ -97,7 +97,7 @@ def verdict(found: Difference, turn: int) -> str:
 
 def budget(run: LoggedRun) -> str:
     """Epochs, samples and seconds of a fit."""
-    if run.blended:
+    if run.blended or run.imported:
         return "none of its own"
     spent = run.budget
     if not spent["epochs"]:

@@ -38,6 +38,7 @@ PLACES = {  # picture -> section in which it stands; others stand in "Pictures"
 }
 ORDER = (  # of the sections; others stand before "Budget"
     "Findings",
+    "Imported predictions",
     "Blend",
     "Hidden labels and refit",
     "Folds",

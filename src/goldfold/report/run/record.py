@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from goldfold.experiment import code_index
-from goldfold.experiment.run_folders import BLEND, CALIBRATION, GRADE, REFIT, REFIT_FITS, REPORT, THRESHOLDS
+from goldfold.experiment.run_folders import BLEND, CALIBRATION, GRADE, IMPORTED, REFIT, REFIT_FITS, REPORT, THRESHOLDS
 from goldfold.experiment.teachers.find import ARRAYS, FACTS, ROWS
 from goldfold.io import clock
 from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
 from goldfold.report import capacity
 from goldfold.report.anomaly import defect_kinds, defect_sizes, heat_maps
-from goldfold.report.ensemble import blends
+from goldfold.report.ensemble import blends, imported
 from goldfold.report.masks import page as masks
 from goldfold.report.plotting.markdown import code, escaped, folded, table
 from goldfold.report.retrieval import hash_curves
@@ -82,6 +82,7 @@ FILES = {
     GRADE: "scores on the hidden labels: of the submission, of each fit, of the refit",
     REFIT: "rows, epochs and seeds of the refit on all rows",
     BLEND: "runs, blending methods, nested scores and weights",
+    IMPORTED: "hashes of the imported files, and how their folds compare with those that score them",
     retrieval.QUERIES: "average precision, rank of the first relevant row and top 5 ids of each query",
     retrieval.SPLITS: "score of each query/gallery split in each fold",
     retrieval.FACTS: "size of query set and gallery in each fold, and the spread of its embeddings",
@@ -107,9 +108,10 @@ def record(
     """
     config, metrics = read_json(run / "config.json"), read_json(run / "metrics.json")
     reproduce, trained = read_json(run / "reproduce.json"), fits.read(run)
-    rows, blended = _scored_rows(run), (run / BLEND).exists()
+    rows, models = _scored_rows(run), not ((run / BLEND).exists() or (run / IMPORTED).exists())
     sections = {
         "Findings": _findings(read_json(run / "findings.json"), checked, not_checked),
+        "Imported predictions": imported.section(run),
         "Blend": blends.section(run),
         "Hidden labels and refit": hidden_scores.section(run),
         "Training rows": fits.training_rows(run, config),
@@ -123,7 +125,7 @@ def record(
         "Hard examples": hard_examples.section(run),
         "Retrieval": _retrieval(run, metrics),
         "Parameter groups": parameter_groups.section(trained),
-        "Budget": "" if blended else "\n\n".join([fits.budget(trained, reproduce["hardware"]), *fits.spent(run)]),
+        "Budget": "\n\n".join([fits.budget(trained, reproduce["hardware"]), *fits.spent(run)]) if models else "",
         "Batch size": capacity.section(run),
         "Config": _config(config, defaults),
         "Pictures": _pictures(run),
@@ -279,7 +281,9 @@ def _files(run: Path) -> str:
     if hard_examples.TABLE in names:
         kept += f", {HARD_EXAMPLES}/ (losses of its training rows and the largest, after every epoch)"
     if BLEND in names:
-        kept = "the score of each fold, with method and weights learned on the other folds"
+        kept = "the score of each fold, and the method that predicts it"
+    if IMPORTED in names:
+        kept = "the score of each fold"
     lines.append(f"- `fold<k>-seed<s>/`: {kept}")
     lines += [f"- `{REFIT_FITS}/`: test predictions and fits of the refit on all rows"] if REFIT in names else []
     return "\n".join(lines)

@@ -38,7 +38,9 @@ class Row:
 
     @property
     def changed(self) -> str:
-        """What changed against the reference, or what a blend is made of, in one line."""
+        """What changed against the reference, or what a run without models is made of, in one line."""
+        if self.run.imported:
+            return f"imported from {', '.join(map(str, self.run.config.get('files', {}).values()))}"
         if self.run.blended:
             return f"blend of {', '.join(map(str, self.run.config.get('runs', ())))}"
         return self.changes.text if self.changes else ""
@@ -47,7 +49,7 @@ class Row:
     def several(self) -> str:
         """A sentence where a difference has several possible causes; else empty."""
         names = self.changes.names if self.changes else ()
-        if len(names) < 2 or self.run.blended:
+        if len(names) < 2 or self.run.blended or self.run.imported:
             return ""
         told = ", ".join(names)
         return f"{len(names)} changes: the difference cannot be attributed to one of them ({told})"
@@ -79,9 +81,11 @@ def row_of(run: LoggedRun, runs: Sequence[LoggedRun]) -> Row:
 def nearest(run: LoggedRun, runs: Sequence[LoggedRun]) -> LoggedRun | None:
     """The earlier run that can be paired with `run` and differs in the fewest config keys, the newest of equals.
 
-    For a blend it is the best of its runs. Blends are not compared with runs of another kind.
+    For a blend it is the best of its runs. Other runs are not compared with blends and imported predictions.
     """
     before = [each for each in runs[: runs.index(run)] if not each.blended][::-1]
+    if not run.blended:
+        before = [each for each in before if not each.imported]
     if run.blended:
         own = [each for each in before if each.name in run.config.get("runs", ())]
         return best_of([each for each in own if paired(run, each)], run.metric)
@@ -158,6 +162,8 @@ def _category(run: LoggedRun, found: Changes | None) -> str:
     """The kind of experiment, computed from what changed."""
     if run.blended:
         return "ensemble"
+    if run.imported:
+        return "imported"
     if run.picked:
         return "picked epoch"
     if found is None or run.untrained or run.as_chance:

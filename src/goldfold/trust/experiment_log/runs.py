@@ -13,7 +13,7 @@ from typing import Any
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
 from goldfold.experiment.identity import intact
-from goldfold.experiment.run_folders import BLEND, FINISHED, GRADE
+from goldfold.experiment.run_folders import BLEND, FINISHED, GRADE, IMPORTED
 from goldfold.experiment.setup import config_of_run
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json
@@ -48,6 +48,7 @@ class LoggedRun:
     seconds: float
     hidden: float | None
     blended: bool
+    imported: bool
     untrained: bool
     backbone: str | None
     remarks: Remarks
@@ -131,6 +132,7 @@ def _read(workspace: Workspace, folder: Path) -> LoggedRun:
         seconds=sum(float(row["seconds"]) for row in trained),
         hidden=float(read_json(folder / GRADE, dict)["score"]) if (folder / GRADE).exists() else None,
         blended=blended,
+        imported=(folder / IMPORTED).exists(),
         untrained=has_epochs and not trained,
         backbone=backbone,
         remarks=remarks.read(folder),

@@ -132,6 +132,12 @@ def _with_models(workspace: Workspace, run: Path) -> list[Path]:
     """The run, or the runs with models of a blend."""
     if not (run / runs.BLEND).exists():
         return [run]
+    if files := read_json(run / runs.BLEND, dict).get("files"):
+        raise GoldfoldError(
+            "imported_has_no_models",
+            f"blend '{runs.run_name(run)}' has {', '.join(files)} among its members, of which there are no models: "
+            "blend trained runs, or submit its file with make submit",
+        )
     members = [runs.open_run(workspace, runs.run_name(each)) for each in member_folders(run)]
     return list(dict.fromkeys(leaf for each in members for leaf in _with_models(workspace, each)))
 

@@ -1,0 +1,1 @@
+"""Predictions of other programs: their files, ids, columns and folds; and runs made of predictions alone."""

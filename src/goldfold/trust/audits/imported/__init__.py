@@ -1,0 +1,1 @@
+"""Audits of predictions that another program made."""

@@ -1,0 +1,1 @@
+"""Make a run of predictions that another program wrote."""
