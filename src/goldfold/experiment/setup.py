@@ -18,9 +18,10 @@ from goldfold.data import csv_tables, fold_checks, fold_tables, image_checks, ta
 from goldfold.errors import GoldfoldError, unknown, way_on
 from goldfold.experiment import config as configs
 from goldfold.experiment.cross_validation import cross_validate
+from goldfold.experiment.decisions.nested import check_decisions
 from goldfold.experiment.early_checks import check_recipe, class_order
 from goldfold.experiment.failures import explained
-from goldfold.experiment.fits import OWN_SPLIT, Experiment, Protocol
+from goldfold.experiment.fits import OWN_SPLIT, Experiment, Protocol, fold_numbers
 from goldfold.experiment.identity import fingerprint
 from goldfold.experiment.run_folders import BLEND, run_name
 from goldfold.experiment.workspace import Workspace
@@ -78,6 +79,7 @@ def prepare_experiment(
     tables.check(competition, data)
     check_recipe(competition, config.recipe, config.params, data)
     split = _split(name, competition, data.train, config.protocol)
+    check_decisions(competition, config, data, len(fold_numbers(config.protocol, split)))
     contents, images = _decoded(workspace, name, data)
     drawn = _decodable(split, config.protocol, images)
     if images:
@@ -163,6 +165,7 @@ def _experiment(
             progress=workspace.observer.work,
             classes=class_order(competition, recipe, data.train),
         ),
+        decide=config.decide,
     )
 
 

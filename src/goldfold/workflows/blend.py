@@ -90,7 +90,13 @@ def _config(found: Gathered, method: str | None) -> dict[str, Any]:
         "seeds": sorted({seed for config in configs for seed in config["seeds"]}),
         "folds": configs[0]["folds"],
         "accept": sorted({finding.code for finding in found.findings if finding.level == "error"}),
+        **_decide(configs),
     }
+
+
+def _decide(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The block `decide:` of the first run that has one, fitted anew on the blend's predictions; empty if none has."""
+    return next(({"decide": config["decide"]} for config in configs if config.get("decide")), {})
 
 
 @contextmanager
@@ -139,6 +145,7 @@ def _experiment(workspace: Workspace, found: Gathered, config: Mapping[str, Any]
         tables=found.tables,
         folds=found.folds,
         runtime=Runtime(seed=0, device=torch.device("cpu"), cache=workspace.cache),
+        decide=config.get("decide", {}),
     )
 
 

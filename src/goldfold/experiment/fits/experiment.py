@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class Experiment:
     """What is cross-validated, with which parameters and where.
 
     params: of the recipe. loop: of the training. protocol: which fits are made. runtime: its seed is set for each fit.
+    decide: the config's block, as written; empty if it has none.
     """
 
     competition: Competition
@@ -64,6 +65,7 @@ class Experiment:
     tables: Tables
     folds: Sequence[Fold]
     runtime: Runtime
+    decide: Mapping[str, Any] = field(default_factory=dict)
 
 
 def fit_keys(experiment: Experiment) -> list[tuple[int, int]]:

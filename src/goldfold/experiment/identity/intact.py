@@ -118,6 +118,10 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     "grade.json": lambda found: isinstance(found["score"], float) and isinstance(found.get("fits", []), list),
     "refit.json": lambda found: isinstance(found["epochs"], dict) and isinstance(found["seeds"], list),
     "thresholds.json": lambda found: isinstance(found["thresholds"], dict) and isinstance(found["nested"], dict),
+    "decisions.json": lambda found: (
+        isinstance(found["values"], dict)
+        and all(isinstance(found[name]["mean"], float) for name in ("without", "nested"))
+    ),
     "blend.json": lambda found: isinstance(found["runs"], list) and isinstance(found["method"], str),
 }
 NEEDED = ("metrics.json", "findings.json", "config.json", "reproduce.json")
