@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from goldfold.competition import Competition
+from goldfold.errors import GoldfoldError
 from goldfold.experiment.decisions import label_thresholds
 from goldfold.experiment.failures import carried_out
 from goldfold.experiment.run_folders import DECISIONS
@@ -27,7 +28,12 @@ def for_writer(competition: Competition, run: Path, rows: DataFrame, predictions
     if not kept.get("applied"):
         return label_thresholds.of_run(run, predictions) if competition.submission.at_thresholds else predictions
     decisions = {each.name: each.options.decision for each in (competition.metric, *competition.also)}
-    decision = decisions[kept["metric"]]
-    assert decision is not None, "a run keeps values of metrics that decide"
+    decision = decisions.get(kept["metric"])
+    if decision is None:
+        raise GoldfoldError(
+            "decision_unused_by_metric",
+            f"run '{run.name}' is decided by metric {kept['metric']}, which the competition no longer has or which no "
+            "longer decides: restore it, or train again",
+        )
     decided = carried_out(competition.slug, decision.apply, rows, predictions, kept["values"])
-    return decided.array() if isinstance(decided, RowByRow) else decided
+    return carried_out(competition.slug, decided.array) if isinstance(decided, RowByRow) else decided
