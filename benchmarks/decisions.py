@@ -1,4 +1,4 @@
-"""What decisions that are fitted out of fold gain, and how far choosing them flatters, on scikit-learn's small data sets.
+"""What decisions that are fitted out of fold gain, and how far choosing flatters, on small data sets of scikit-learn.
 
     python benchmarks/decisions.py [--draws 10]
 

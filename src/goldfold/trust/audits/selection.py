@@ -78,7 +78,7 @@ def decisions(facts: Mapping[str, Any]) -> list[Finding]:
         worse = sign * gain.mean < -ROUNDING
         level: Level = "warning" if worse else "note"
         told = (
-            "the decision makes it worse on folds that it was not fitted on, so remove `decide:`"
+            "on folds that it was not fitted on the decision does not help, so remove `decide:`"
             if worse
             else "it is not shown that the decision helps, which more folds or seeds may tell; without `decide:` the "
             "config is simpler"
@@ -92,8 +92,8 @@ def decisions(facts: Mapping[str, Any]) -> list[Finding]:
     if seems > ROUNDING and flattery > MOST_FLATTERY * seems:
         message = (
             f"{facts['metric']} is {number(seen['mean'])} on the rows that the decision was fitted on, and "
-            f"{number(nested['mean'])} on folds that it was not fitted on: choosing flatters by {number(flattery)} of "
-            f"the {number(seems)} that it seems to gain. Try fewer values, or believe the nested score alone"
+            f"{number(nested['mean'])} on folds that it was not fitted on: choosing flatters by {number(flattery)}, and "
+            f"the gain seems to be {number(seems)}. Try fewer values, or believe the nested score alone"
         )
         found.append(Finding("decision_flatters", "note", message, "all folds"))
     return found
