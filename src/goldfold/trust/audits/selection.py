@@ -92,8 +92,8 @@ def decisions(facts: Mapping[str, Any]) -> list[Finding]:
     if seems > ROUNDING and flattery > MOST_FLATTERY * seems:
         message = (
             f"{facts['metric']} is {number(seen['mean'])} on the rows that the decision was fitted on, and "
-            f"{number(nested['mean'])} on folds that it was not fitted on: choosing flatters by {number(flattery)}, and "
-            f"the gain seems to be {number(seems)}. Try fewer values, or believe the nested score alone"
+            f"{number(nested['mean'])} on folds that it was not fitted on: choosing flatters by {number(flattery)}, "
+            f"and it seems to gain {number(seems)}. Try fewer values, or believe the nested score alone"
         )
         found.append(Finding("decision_flatters", "note", message, "all folds"))
     return found
