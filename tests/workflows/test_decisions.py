@@ -155,6 +155,7 @@ def ordinal() -> tuple[pd.DataFrame, pd.DataFrame]:
     return found[:342].reset_index(drop=True), found[342:].drop(columns="y").reset_index(drop=True)
 
 
+@pytest.mark.slow
 def test_cut_points_of_ordinal_classes_and_a_blend_that_fits_its_own(toy: Path) -> None:
     kappa, data = metrics.quadratic_kappa("y", classes=range(5)), ordinal()
     recipe = on_columns([name for name in data[0] if name not in ("id", "y")], kind="regression")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,12 +91,11 @@ def _climbed(
     best = _kappa(np.searchsorted(values, cuts, side="right"), counts)
     for _ in range(ROUNDS):
         before = best
-        for at in range(len(cuts)):
-            low, high = [-np.inf, *cuts][at], [*cuts, np.inf][at + 1]
-            for place in places[(places >= low) & (places <= high)].tolist():
-                tried = _kappa(np.searchsorted(values, [*cuts[:at], place, *cuts[at + 1 :]], side="right"), counts)
-                if tried > best + 1e-12:
-                    cuts[at], best = place, tried
+        for at, place in product(range(len(cuts)), places.tolist()):
+            moved = [*cuts[:at], place, *cuts[at + 1 :]]
+            tried = _kappa(np.searchsorted(values, moved, side="right"), counts) if moved == sorted(moved) else best
+            if tried > best + 1e-12:
+                cuts, best = moved, tried
         if best <= before:
             break
     return tuple(cuts), best
