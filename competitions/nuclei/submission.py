@@ -15,12 +15,19 @@ from goldfold.submission import rle
 
 
 def write(test: DataFrame, probabilities: np.ndarray) -> DataFrame:
-    """Write one row per nucleus at the image's own size; an image without nuclei has one row without run lengths."""
+    """Write one row per nucleus at the image's own size; an image without nuclei has one row without run lengths.
+
+    probabilities: maps, or the (n,) maps of nuclei that a config's `decide:` makes of them.
+    """
     rows = []
-    for id_, height, width, small in zip(test["id"], test["height"], test["width"], probabilities, strict=True):
-        probability = cv2.resize(small.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-        rows += [(id_, code) for code in rle.encode_instances(objects(probability)) or [""]]
+    for id_, height, width, own in zip(test["id"], test["height"], test["width"], probabilities, strict=True):
+        found = own if own.dtype.kind in "iu" else objects(_resized(own, width, height))
+        rows += [(id_, code) for code in rle.encode_instances(found) or [""]]
     return DataFrame(rows, columns=COLUMNS)
+
+
+def _resized(probability: np.ndarray, width: int, height: int) -> np.ndarray:
+    return cv2.resize(probability.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def sizes(test: DataFrame) -> dict[str, tuple[int, int]]:

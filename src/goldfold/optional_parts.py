@@ -40,6 +40,7 @@ class MetricOptions:
     training_database: for a metric whose queries search the training rows of their fit, so that predictions alone do
         not tell its score; it is left out where there is no code index, as in blends.
     mask_classes: the score of each class of masks, for a table of the run; None if there are none.
+    decision: what stands between predictions and score, for a config's block `decide:`; None if nothing does.
     """
 
     per_row: Callable[[DataFrame, Predictions], np.ndarray] | None = None
@@ -53,6 +54,38 @@ class MetricOptions:
     by_distance: Callable[[DataFrame, Predictions], tuple[np.ndarray, np.ndarray]] | None = None
     training_database: TrainingDatabase | None = None
     mask_classes: MaskClasses | None = None
+    decision: Decision | None = None
+
+
+class DecisionParameter(NamedTuple):
+    """A parameter of a `Decision`.
+
+    plain: the value that leaves predictions as they are. candidates: the values that are tried unless a config lists
+        others. wrong: value -> what is wrong with it in one clause; empty if nothing is. per_column: whether each label
+        or class has a value of its own. search: (rows with targets, predictions) -> the best value, in place of trying
+        candidates.
+    """
+
+    plain: Any
+    candidates: tuple
+    wrong: Callable[[Any], str]
+    per_column: bool = False
+    search: Callable[[DataFrame, Predictions], Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """A rule from predictions to what is scored, such as a threshold, whose parameters are fitted out of fold.
+
+    parameters: by name. apply: (rows without targets, predictions, name -> value of every parameter) -> predictions,
+        one per row, as the metric and the submission's writer take them; a `per_column` value is a number for all
+        columns or one for each. It must not depend on the rows beside a row. columns: names of the labels or classes in
+        the order of the predictions, for values per column.
+    """
+
+    parameters: Mapping[str, DecisionParameter]
+    apply: Callable[[DataFrame, Predictions, Mapping[str, Any]], Any]
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

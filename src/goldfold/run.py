@@ -66,7 +66,10 @@ class Run:
 
     @property
     def scores(self) -> DataFrame:
-        """A row per metric: mean over folds, sd (ddof=1), 95 % interval (t over folds), chance level, pooled score."""
+        """A row per metric: mean over folds, sd (ddof=1), 95 % interval (t over folds), chance level, pooled score.
+
+        A run with `decide:` has a column `decided`, the mean of its nested scores.
+        """
         return run_results.scores(self.folder)
 
     @property

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from goldfold.metrics.label_thresholds import at_one_half, best_f1
+from goldfold.metrics.decisions.thresholds import at_one_half, best_f1
 
 
 @pytest.mark.parametrize("digits", [1, 2, 16])

@@ -33,6 +33,8 @@ CODES = {
     "cv_not_confirmed",
     "dark_sixteen_bit",
     "dead_loss_term",
+    "decision_flatters",
+    "decision_no_gain",
     "did_not_learn",
     "doubtful_labels",
     "drifting_column",

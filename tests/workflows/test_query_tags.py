@@ -18,8 +18,8 @@ from made_tables import columns, halves, train
 import goldfold as gf
 from goldfold import metrics
 from goldfold.competition import Fold
-from goldfold.experiment.label_thresholds import probabilities_of
 from goldfold.io.files import read_json
+from goldfold.metrics.decisions.thresholds import probabilities_of
 from goldfold.optional_parts import Pairs
 from goldfold.recipes import frozen_backbone, fusion
 from goldfold.retrieval.hashing import product_quantization

@@ -17,10 +17,10 @@ from sklearn.pipeline import make_pipeline
 import goldfold as gf
 from goldfold import metrics
 from goldfold.competition import Competition, Recipe, Runtime, Submission, Tables
+from goldfold.experiment.decisions.label_thresholds import for_submission
 from goldfold.experiment.fits import Experiment, Fit, Protocol
-from goldfold.experiment.label_thresholds import for_submission
 from goldfold.io.files import read_json
-from goldfold.metrics.label_thresholds import best_f1
+from goldfold.metrics.decisions.thresholds import best_f1
 from goldfold.recipes import tabular
 from goldfold.submission import label_columns
 from goldfold.training.settings import LoopOptions

@@ -20,7 +20,15 @@ from goldfold.io.files import read_array, read_json
 from goldfold.trust.audits import Finding, merge_places
 from goldfold.trust.comparisons import comparable_metrics
 
-OF_SCORES = ("worse_than_chance", "at_chance", "tiny_sample", "proxy_validation", "blend_no_better")
+OF_SCORES = (
+    "worse_than_chance",
+    "at_chance",
+    "tiny_sample",
+    "proxy_validation",
+    "blend_no_better",
+    "decision_no_gain",
+    "decision_flatters",
+)
 DRAWS = ("seed", "folds", "select")  # keys of a config that decide which rows a score is of
 
 

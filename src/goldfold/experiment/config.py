@@ -24,7 +24,7 @@ from goldfold.training.settings import LoopOptions
 FLOAT = ("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
 AUTO = "auto"  # value of a batch size that is probed before training
 REFERENCE = "reference"  # name of the config among its variants
-BLOCKS = ("search", "ablation", "capacity")  # keys of a file that are no parameters
+BLOCKS = ("search", "ablation", "capacity", "decide")  # keys of a file that are no parameters
 LONGEST_NAME = 200  # bytes of a config's name; file systems allow 255, and files of its runs add endings
 LISTS = dict.fromkeys(("tuple_type", "list_type"), "it must be a list such as [0, 1]")  # pydantic's type of error
 
@@ -36,7 +36,8 @@ class Config:
     name: of the file. recipe: its name in the competition. params: the recipe's parameters. loop, protocol: keys of
         every config. search: the search space for tuning, as written. ablation: name of a variant -> the keys in which
         it differs from the config, as written. automatic: batch sizes that are `auto`; until they are probed, `params`
-        has the recipe's defaults. capacity: how, as written.
+        has the recipe's defaults. capacity: how, as written. decide: what is fitted out of fold after the predictions,
+        as written.
     """
 
     name: str
@@ -48,13 +49,15 @@ class Config:
     ablation: Mapping[str, Any] = field(default_factory=dict)
     automatic: tuple[str, ...] = ()
     capacity: Mapping[str, Any] = field(default_factory=dict)
+    decide: Mapping[str, Any] = field(default_factory=dict)
 
     def resolved(self) -> dict[str, Any]:
         """Return every key with its value, defaults included, as the run records it; without unused parameters."""
         parts = (self.protocol, self.loop, self.params)
         unused = set(params.unused(type(self.params)))
         flat = {key: value for part in parts for key, value in part.model_dump(mode="json", exclude=unused).items()}
-        return {"config": self.name, "recipe": self.recipe, **flat}
+        decide = {"decide": self.decide} if self.decide else {}
+        return {"config": self.name, "recipe": self.recipe, **flat, **decide}
 
     def effective(self) -> Config:
         """The same config, with the default for each parameter that has no effect."""

@@ -23,6 +23,7 @@ IMPORTED = "imported.json"  # a file that only runs of imported predictions have
 REPORT = "report.html"  # the run on one page, written when it is asked for
 CALIBRATION = "calibration.csv"  # a file of runs that predict probabilities of one target's classes
 THRESHOLDS = "thresholds.json"  # a file of runs that predict several labels
+DECISIONS = "decisions.json"  # a file of runs whose config has a block `decide:`
 REFIT = "refit.json"  # a file of runs that were trained again on all rows
 REFIT_FITS = "refit"  # the folder of these fits
 GRADE = "grade.json"  # a file of runs that were scored on hidden labels

@@ -39,10 +39,16 @@ def metrics(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def scores(folder: Path) -> DataFrame:
-    """A row per metric: mean over folds, sd, 95 % interval, folds, chance level, pooled score, protocol."""
+    """A row per metric: mean over folds, sd, 95 % interval, folds, chance level, pooled score, protocol.
+
+    A run with `decide:` has a column `decided`: the mean over folds of the nested score, None for other metrics.
+    """
     import pandas as pd
 
-    rows = {name: _score_row(summary) for name, summary in metrics(folder).items()}
+    found = metrics(folder)
+    rows = {name: _score_row(summary) for name, summary in found.items()}
+    if any("decided" in summary for summary in found.values()):
+        rows = {name: row | {"decided": found[name].get("decided", {}).get("mean")} for name, row in rows.items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("metric")
 
 

@@ -19,9 +19,10 @@ from goldfold.data.training_rows import extra
 from goldfold.errors import GoldfoldError, unknown, way_on
 from goldfold.experiment import config as configs
 from goldfold.experiment.cross_validation import cross_validate
+from goldfold.experiment.decisions.nested import check_decisions
 from goldfold.experiment.early_checks import check_recipe, class_order
 from goldfold.experiment.failures import explained
-from goldfold.experiment.fits import OWN_SPLIT, Experiment, Protocol
+from goldfold.experiment.fits import OWN_SPLIT, Experiment, Protocol, fold_numbers
 from goldfold.experiment.identity import fingerprint
 from goldfold.experiment.run_folders import BLEND, IMPORTED, run_name
 from goldfold.experiment.teachers import find
@@ -96,6 +97,7 @@ def prepare_experiment(
     extra.check_classes(competition.recipes[config.recipe].labels, loaded.train, data.train)
     check_recipe(competition, config.recipe, config.params, data)
     split = _split(name, competition, loaded.train, config.protocol)
+    check_decisions(competition, config, data, len(fold_numbers(config.protocol, split)))
     contents, images = _decoded(workspace, name, data)
     own = _decodable(split, config.protocol, images)
     drawn = _decodable(extra.everywhere(split, len(loaded.train), len(data.train)), config.protocol, images)
@@ -202,6 +204,7 @@ def _experiment(
             progress=workspace.observer.work,
             classes=class_order(competition, recipe, data.train),
         ),
+        decide=config.decide,
     )
 
 

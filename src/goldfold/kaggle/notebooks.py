@@ -21,7 +21,7 @@ import pandas as pd
 
 from goldfold.ensemble.kept_blender import has_weights, member_folders
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.run_folders import BLEND, THRESHOLDS, run_name
+from goldfold.experiment.run_folders import BLEND, DECISIONS, THRESHOLDS, run_name
 from goldfold.experiment.saved_epochs import last_stage_checkpoints
 from goldfold.experiment.teachers.find import ARRAYS, FACTS
 from goldfold.io.files import read_json
@@ -109,11 +109,11 @@ def run_files(run: Path) -> Iterator[tuple[str, Path]]:
     files = [run / "config.json", run / "folds.csv"]
     if (run / BLEND).exists():
         files = [run / "config.json", run / BLEND]
-        files += [run / THRESHOLDS] if (run / THRESHOLDS).exists() else []
+        files += [run / name for name in (THRESHOLDS, DECISIONS) if (run / name).exists()]
         if not has_weights(run):
             files += [folder / name for folder in member_folders(run) for name in ("oof.npy", "oof_ids.csv")]
         return ((f"runs/{path.relative_to(run.parent.parent).as_posix()}", path) for path in files)
-    files += [run / name for name in (THRESHOLDS, ARRAYS, FACTS) if (run / name).exists()]
+    files += [run / name for name in (THRESHOLDS, DECISIONS, ARRAYS, FACTS) if (run / name).exists()]
     for fit in sorted(run.glob("fold*-seed*/fit.json")):
         files.append(fit)
         if checkpoint := chosen_checkpoint(fit.parent):

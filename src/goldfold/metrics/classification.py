@@ -17,8 +17,10 @@ import numpy as np
 
 from goldfold.competition import Metric
 from goldfold.errors import GoldfoldError, unknown
+from goldfold.metrics.decisions.cut_points import of_ordinal
+from goldfold.metrics.decisions.thresholds import DEFAULT, of_one_label
 from goldfold.metrics.inputs import check_predictions, class_indices, labels, probabilities, scores
-from goldfold.optional_parts import MetricOptions
+from goldfold.optional_parts import Decision, MetricOptions
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -74,6 +76,11 @@ def _metric_name(name: str, threshold: float) -> str:
     return name if threshold == 0.5 else f"{name}_at_{threshold:g}"
 
 
+def _of_threshold(classes: Sequence, threshold: float) -> Decision | None:
+    """The threshold that `decide:` can fit; none where the metric names one, or for more than two classes."""
+    return of_one_label() if len(classes) == 2 and threshold == DEFAULT else None
+
+
 def accuracy(target: str, *, classes: Sequence = (0, 1), threshold: float = 0.5) -> Metric:
     """Share of rows with the right class.
 
@@ -97,6 +104,7 @@ def accuracy(target: str, *, classes: Sequence = (0, 1), threshold: float = 0.5)
             per_row=per_row,
             row_error=lambda rows, predictions: _row_error(rows, predictions, target, classes),
             classes=tuple(classes),
+            decision=_of_threshold(classes, threshold),
         ),
     )
 
@@ -191,7 +199,9 @@ def f1(
         bounds=(0.0, 1.0),
         chance=chance,
         options=MetricOptions(
-            row_error=lambda rows, predictions: _row_error(rows, predictions, target, classes), classes=tuple(classes)
+            row_error=lambda rows, predictions: _row_error(rows, predictions, target, classes),
+            classes=tuple(classes),
+            decision=_of_threshold(classes, threshold),
         ),
     )
 
@@ -241,5 +251,6 @@ def quadratic_kappa(target: str, *, classes: Sequence) -> Metric:
         options=MetricOptions(
             row_error=lambda rows, predictions: (_truth(rows, target, classes) - predicted(rows, predictions)) ** 2.0,
             classes=tuple(classes),
+            decision=of_ordinal(target, classes),
         ),
     )

@@ -9,6 +9,7 @@ import numpy as np
 
 from goldfold.data import columns
 from goldfold.errors import GoldfoldError
+from goldfold.metrics.row_by_row import RowByRow
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -78,7 +79,8 @@ def check_predictions(predictions: np.ndarray, rows: DataFrame, *shapes: tuple[i
 
     Without `shapes` any shape will do. Raises GoldfoldError for anything else, and for no rows.
     """
-    predictions = np.asarray(predictions)
+    decided = isinstance(predictions, RowByRow)  # from predictions that were checked; never copied as a whole
+    predictions = predictions if decided else np.asarray(predictions)
     if not len(rows):
         raise GoldfoldError("no_rows", "a metric needs at least one row, got none: check the split")
     if predictions.ndim == 0 or len(predictions) != len(rows):
@@ -93,7 +95,7 @@ def check_predictions(predictions: np.ndarray, rows: DataFrame, *shapes: tuple[i
         raise GoldfoldError(
             "wrong_prediction_shape", f"predictions must be an array{wanted}, got {got}: check `Plan.predict`"
         )
-    bad = _rows_not_finite(predictions) if predictions.dtype.kind == "f" else 0
+    bad = _rows_not_finite(predictions) if predictions.dtype.kind == "f" and not decided else 0
     if bad:
         raise GoldfoldError(
             "predictions_not_finite",

@@ -16,6 +16,7 @@ from goldfold.competition import Metric
 from goldfold.data.columns import binary_columns
 from goldfold.data.fields import field
 from goldfold.errors import unknown
+from goldfold.metrics.decisions.thresholds import of_labels
 from goldfold.metrics.inputs import probabilities
 from goldfold.optional_parts import MetricOptions
 
@@ -137,7 +138,9 @@ def _of_rows(
         higher_is_better=higher_is_better,
         bounds=(0.0, 1.0),
         chance=lambda rows: chance(binary_columns(rows, targets)),
-        options=MetricOptions(per_row=per_row, row_error=_row_error(targets), classes=targets),
+        options=MetricOptions(
+            per_row=per_row, row_error=_row_error(targets), classes=targets, decision=of_labels(targets)
+        ),
     )
 
 
@@ -176,6 +179,7 @@ def _of_counts(
             row_error=_row_error(targets),
             per_class=per_class if average == "macro" else None,
             classes=targets,
+            decision=of_labels(targets, exact=average == "macro") if name == "f1" else None,
         ),
     )
 

@@ -13,8 +13,9 @@ import numpy as np
 
 from goldfold.competition import Metric
 from goldfold.errors import GoldfoldError
+from goldfold.metrics.decisions.maps import of_masks
 from goldfold.metrics.inputs import check_predictions, shape_of_rows
-from goldfold.optional_parts import MetricOptions
+from goldfold.optional_parts import Decision, MetricOptions
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -69,7 +70,11 @@ def _of_masks(name: str, agreement: Callable[[float, float, float], float], trut
         higher_is_better=True,
         bounds=(0.0, 1.0),
         chance=chance,
-        options=MetricOptions(per_row=per_row, row_error=lambda rows, predictions: 1 - per_row(rows, predictions)),
+        options=MetricOptions(
+            per_row=per_row,
+            row_error=lambda rows, predictions: 1 - per_row(rows, predictions),
+            decision=of_masks(),
+        ),
     )
 
 
@@ -121,7 +126,9 @@ def instance_average_precision(truth: np.ndarray, predicted: np.ndarray) -> floa
     return float((found / (total - found)).mean()) if total else 1.0
 
 
-def dsb2018_map(truth: Truth, instances: Callable[[np.ndarray], np.ndarray]) -> Metric:
+def dsb2018_map(
+    truth: Truth, instances: Callable[[np.ndarray], np.ndarray], decision: Decision | None = None
+) -> Metric:
     """Mean over images of `instance_average_precision`: the mean average precision of the Data Science Bowl 2018.
 
     Range: [0, 1], higher is better. Chance: the score of predicting no objects, which is the share of images without
@@ -130,9 +137,14 @@ def dsb2018_map(truth: Truth, instances: Callable[[np.ndarray], np.ndarray]) -> 
     Empty classes: an image scores 1 if truth and prediction have no objects, and 0 if only one has none.
 
     instances: (h, w) float32 probabilities at the size of the truth -> (h, w) integer map of objects, 0 = background.
+    decision: the parameters of `instances` that a config's `decide:` fits, as `decisions.maps.of_watershed` has them.
+        Predictions may then be (n,) objects, the (h, w) map of each row.
     """
 
     def per_row(rows: DataFrame, predictions: np.ndarray) -> np.ndarray:
+        if predictions.dtype == object:
+            decided = zip(truth(rows), check_predictions(predictions, rows), strict=True)
+            return np.array([instance_average_precision(objects, found) for objects, found in decided])
         pairs = _pairs(rows, predictions, truth)
         return np.array([instance_average_precision(objects, instances(probability)) for objects, probability in pairs])
 
@@ -142,5 +154,9 @@ def dsb2018_map(truth: Truth, instances: Callable[[np.ndarray], np.ndarray]) -> 
         higher_is_better=True,
         bounds=(0.0, 1.0),
         chance=lambda rows: float(np.mean([not objects.any() for objects in truth(rows)])),
-        options=MetricOptions(per_row=per_row, row_error=lambda rows, predictions: 1 - per_row(rows, predictions)),
+        options=MetricOptions(
+            per_row=per_row,
+            row_error=lambda rows, predictions: 1 - per_row(rows, predictions),
+            decision=decision,
+        ),
     )

@@ -20,6 +20,7 @@ from goldfold.trust.unequal_runs import unequal_budget, unequal_inputs, unequal_
 from goldfold.trust.untrained_baselines import ComparedRuns, no_better
 
 BUDGET = ("epochs", "steps", "samples", "seconds")
+DECIDED = ", with decisions"  # after the name of a metric whose runs are scored at nested decisions, if they have them
 COMPARED = BUDGET[:3]  # seconds depend on the machine
 
 
@@ -43,7 +44,8 @@ class RunComparison:
     """Runs by name, the first one the reference, the untrained baselines that were added at the end.
 
     configs: run -> all its parameters. budgets: run -> epochs, steps, samples and seconds of one fit. metrics: by name,
-    the competition's first. not_shared: metrics that some runs lack, or with the same values as another one.
+    the competition's first; one with decisions is there twice, first as predicted. not_shared: metrics that some runs
+    lack, or with the same values as another one.
     """
 
     runs: tuple[str, ...]
@@ -85,6 +87,8 @@ def compare_runs(rows: ComparedRuns, accepted: Sequence[str] = ()) -> RunCompari
             compared[metric] = _compared(summaries, below, _seeds(metric, folders, summaries))
         else:
             compared[metric] = _compared(summaries, below)
+        if any("decided" in summary for summary in summaries.values()):
+            compared[f"{metric}{DECIDED}"] = _compared({name: decided(own) for name, own in summaries.items()}, [])
     return RunComparison(
         runs=tuple(folders),
         added=tuple(map(run_name, rows.added)),
@@ -94,6 +98,15 @@ def compare_runs(rows: ComparedRuns, accepted: Sequence[str] = ()) -> RunCompari
         not_shared=tuple(dict.fromkeys(each for own in metrics.values() for each in own if each not in shared)),
         findings=tuple(findings),
     )
+
+
+def decided(summary: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The summary of a metric at nested decisions; unchanged for a run without `decide:`."""
+    if "decided" not in summary:
+        return summary
+    folds = {fold: summary["decided"]["folds"][fold] for fold in summary["folds"]}
+    kept = {key: value for key, value in summary.items() if not key.startswith(("pooled", "interval", "untrained"))}
+    return {**kept, "folds": folds, **fold_statistics(list(folds.values()), summary["bounds"])}
 
 
 def on_folds(run: Path, metric: str, summary: Mapping[str, Any], folds: Sequence[str]) -> Mapping[str, Any]:

@@ -103,6 +103,7 @@ def _conclude(workspace: Workspace, found: Gathered, result: Blend, facts: Mappi
     config = read_json(run / "config.json", dict)
     protocol = Protocol(**{key: config[key] for key in ("seed", "folds", "accept")})
     experiment = as_run.experiment_of(found.members.competition, found.tables, found.folds, protocol, workspace.cache)
+    experiment = replace(experiment, decide=config.get("decide", {}))
     fits = _fits(experiment, found.members, result)
     as_run.save_scores(fits, run, {int(fold): {"method": name} for fold, name in facts["by_fold"].items()})
     conclude(workspace, experiment, fits, run, _checks(found, facts), _outcome(found, experiment, fits, result))
@@ -132,7 +133,13 @@ def _config(found: Gathered, method: str | None) -> dict[str, Any]:
         "seeds": sorted({seed for config in configs for seed in config["seeds"]}),
         "folds": configs[0]["folds"],
         "accept": sorted({finding.code for finding in found.findings if finding.level == "error"}),
+        **_decide(configs),
     }
+
+
+def _decide(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The block `decide:` of the first run that has one, fitted anew on the blend's predictions; empty if none has."""
+    return next(({"decide": config["decide"]} for config in configs if config.get("decide")), {})
 
 
 @contextmanager

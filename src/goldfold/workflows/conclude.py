@@ -11,12 +11,13 @@ import numpy as np
 from goldfold.data import csv_tables
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
-from goldfold.experiment import label_thresholds
 from goldfold.experiment.cross_validation import Outcome, combine_fits
+from goldfold.experiment.decisions import label_thresholds, nested
+from goldfold.experiment.decisions.use import for_writer
 from goldfold.experiment.failures import carried_out
 from goldfold.experiment.fits import Experiment, Fit
 from goldfold.experiment.identity import intact, manifest
-from goldfold.experiment.run_folders import BLEND, FINISHED, IMPORTED, THRESHOLDS, run_name
+from goldfold.experiment.run_folders import BLEND, DECISIONS, FINISHED, IMPORTED, THRESHOLDS, run_name
 from goldfold.experiment.workspace import Workspace
 from goldfold.io import clock
 from goldfold.io.clock import CLOCK
@@ -25,7 +26,7 @@ from goldfold.report.run.draw import draw
 from goldfold.report.run.record import record
 from goldfold.submission import writing
 from goldfold.trust import audits
-from goldfold.trust.audits import Check, Finding
+from goldfold.trust.audits import Check, Finding, made, not_made
 from goldfold.trust.run_audits import after_training
 from goldfold.trust.run_checks import NOT_IN_TRAINING, WITHOUT_MODELS, of_run
 
@@ -54,13 +55,15 @@ def conclude(
     """
     with CLOCK.phase("intervals"):
         whole = whole or combine_fits(experiment, fits)
+    with CLOCK.phase("decisions"):
+        decided = nested.facts(experiment, whole)
     with CLOCK.phase("record"):
-        _save(experiment, whole, run)
+        _save(experiment, whole, decided, run)
     with CLOCK.phase("audits"):
         finished = finished_beside(run)
         after = after_training(experiment, fits, whole, runs=len(finished) + 1)
-        best = audits.made("the lead of the best of many runs", ["best_of_runs"], among_runs(run, finished))
-        checks = [*checks, *of_run(experiment, fits, whole, after), best]
+        best = made("the lead of the best of many runs", ["best_of_runs"], among_runs(run, finished))
+        checks = [*checks, *of_run(experiment, fits, whole, after), _of_decision(decided), best]
     findings = audits.findings_of(checks)
     write_json(run / "findings.json", [vars(finding) for finding in findings])
     models = not ((run / BLEND).exists() or (run / IMPORTED).exists())
@@ -157,15 +160,25 @@ def submission_of(experiment: Experiment, fits: Sequence[Fit]) -> DataFrame:
     return _checked_submission(experiment, label_thresholds.for_submission(experiment, fits, combined))
 
 
-def _save(experiment: Experiment, whole: Outcome, run: Path) -> None:
-    """Out-of-fold and test predictions with their ids, the metrics, and thresholds of several labels."""
+def _of_decision(decided: Mapping[str, Any]) -> Check:
+    """What a decision gains, and how far choosing it flatters."""
+    what, codes = "decisions that do not help, or flatter where they were chosen", audits.OF_DECISIONS
+    return (
+        made(what, codes, audits.decisions(decided)) if decided else not_made(what, codes, "the config has no decide:")
+    )
+
+
+def _save(experiment: Experiment, whole: Outcome, decided: Mapping[str, Any], run: Path) -> None:
+    """Out-of-fold and test predictions with their ids, the metrics, decisions, and thresholds of several labels."""
     train, test = experiment.tables.train, experiment.tables.test
     write_array(run / "oof.npy", whole.oof)
     write_text(run / "oof_ids.csv", csv_tables.to_text(train[["id"]].iloc[whole.rows]))
     if len(whole.test):  # a ready submission alone tells no predictions
         write_array(run / "test.npy", whole.test)
         write_text(run / "test_ids.csv", csv_tables.to_text(test[["id"]]))
-    write_json(run / "metrics.json", whole.metrics)
+    write_json(run / "metrics.json", nested.beside(whole.metrics, decided))
+    if decided:
+        write_json(run / DECISIONS, decided)
     if facts := label_thresholds.facts(experiment, whole):
         write_json(run / THRESHOLDS, facts)
 
@@ -202,14 +215,15 @@ def write_submission(
         GoldfoldError: the submission is not valid.
     """
     competition = experiment.competition
-    if ready is None and competition.submission.at_thresholds:
-        predictions = label_thresholds.of_run(run, predictions)
+    if ready is None:
+        predictions = for_writer(competition, run, experiment.tables.test, predictions)
     frame = _checked_submission(experiment, predictions) if ready is None else ready
     own = read_json(run / "metrics.json")[competition.metric.name]
+    decided = {"decided": own["decided"]} if "decided" in own else {}
     provenance: dict[str, Any] = {
         "competition": competition.slug,
         "run": run_name(run),
-        "cv": {key: own[key] for key in ("protocol", "mean", "sd_ddof1", "n", "chance")},
+        "cv": {key: own[key] for key in ("protocol", "mean", "sd_ddof1", "n", "chance")} | decided,
         "identity": read_json(run / "reproduce.json")["identity"],
         "test_rows": len(experiment.tables.test),
     }

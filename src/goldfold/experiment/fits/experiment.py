@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ class Experiment:
 
     params: of the recipe. loop: of the training. protocol: which fits are made. runtime: its seed is set for each fit.
     tables: the train table ends with the extra rows that have targets, which all folds train on. lessons: of teachers.
+    decide: the config's block, as written; empty if it has none.
     """
 
     competition: Competition
@@ -76,6 +77,7 @@ class Experiment:
     folds: Sequence[Fold]
     runtime: Runtime
     lessons: Lessons | None = None
+    decide: Mapping[str, Any] = field(default_factory=dict)
 
 
 def fit_keys(experiment: Experiment) -> list[tuple[int, int]]:

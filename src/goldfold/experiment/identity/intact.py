@@ -119,6 +119,10 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     "refit.json": lambda found: isinstance(found["epochs"], dict) and isinstance(found["seeds"], list),
     "thresholds.json": lambda found: isinstance(found["thresholds"], dict) and isinstance(found["nested"], dict),
     "imported.json": lambda found: isinstance(found["sha256"], dict) and isinstance(found["folds"]["kind"], str),
+    "decisions.json": lambda found: (
+        isinstance(found["values"], dict)
+        and all(isinstance(found[name]["mean"], float) for name in ("without", "nested"))
+    ),
     "blend.json": lambda found: isinstance(found["runs"], list) and isinstance(found["method"], str),
 }
 NEEDED = ("metrics.json", "findings.json", "config.json", "reproduce.json")

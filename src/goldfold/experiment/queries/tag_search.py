@@ -12,9 +12,9 @@ from goldfold.competition import Recipe
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import code_index
 from goldfold.experiment.fits import Fit, fit_folder
-from goldfold.experiment.label_thresholds import probabilities_of
 from goldfold.experiment.queries import asked as asking
 from goldfold.experiment.queries.asked import NEAR_DUPLICATE, SAME_FILE, Asked, Query
+from goldfold.metrics.decisions.thresholds import probabilities_of
 from goldfold.optional_parts import Codes
 from goldfold.training.predictor import Predictor
 

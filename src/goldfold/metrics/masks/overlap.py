@@ -13,6 +13,7 @@ import numpy as np
 
 from goldfold.competition import Metric
 from goldfold.errors import GoldfoldError
+from goldfold.metrics.decisions.maps import of_masks
 from goldfold.metrics.masks.class_masks import ClassMasks
 from goldfold.metrics.masks.means import mean_of_known
 from goldfold.optional_parts import MaskClasses, MetricOptions
@@ -142,6 +143,7 @@ def _over_data_set(name: str, agreement: Agreement, masks: ClassMasks, backgroun
             resampled=resampled,
             row_error=lambda rows, predictions: 1 - _by_image(agreement, areas(masks, rows, predictions), background),
             mask_classes=MaskClasses(names=_names(masks, background), by_class=by_class),
+            decision=of_masks(masks.classes, exclusive=not masks.overlapping),
         ),
     )
 
@@ -166,6 +168,7 @@ def _per_image(name: str, agreement: Agreement, masks: ClassMasks, background: b
             per_row=per_row,
             row_error=lambda rows, predictions: 1 - per_row(rows, predictions),
             mask_classes=MaskClasses(names=_names(masks, background), by_class=by_class),
+            decision=of_masks(masks.classes, exclusive=not masks.overlapping),
         ),
     )
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from goldfold.competition import Metric
 from goldfold.errors import GoldfoldError
+from goldfold.metrics.decisions.maps import of_masks
 from goldfold.metrics.masks.class_masks import ClassMasks
 from goldfold.metrics.masks.means import mean_of_known
 from goldfold.optional_parts import MaskClasses, MetricOptions
@@ -200,6 +201,7 @@ def _of_boundaries(name: str, agreement: Agreement, masks: ClassMasks, *, lower:
             per_row=per_row,
             row_error=lambda rows, predictions: abs(perfect - per_row(rows, predictions)),
             mask_classes=MaskClasses(names=masks.counted(), by_class=by_class),
+            decision=of_masks(masks.classes, exclusive=not masks.overlapping),
         ),
     )
 

@@ -99,6 +99,9 @@ def _unlike(found: RunComparison) -> list[str]:
     keys = dict.fromkeys(key for config in configs.values() for key in config)
     values = {key: {plain(config[key]) for config in configs.values() if key in config} for key in keys}
     unlike = [key for key, found in values.items() if len(found) > 1 and key != "debug"]
+    if any("decide" not in config for config in configs.values()) and "decide" in values:
+        unlike.append("decide")  # configs have this key only if they decide
+    unlike = list(dict.fromkeys(unlike))
     wide = max(map(len, configs))
     lines = []
     for name, config in configs.items():

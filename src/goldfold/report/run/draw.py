@@ -13,11 +13,12 @@ from goldfold.data import csv_tables
 from goldfold.data.fold_tables import folds_to_table
 from goldfold.data.image_checks import are_images
 from goldfold.experiment.cross_validation import Outcome
+from goldfold.experiment.decisions.label_thresholds import label_columns
 from goldfold.experiment.fits import Experiment, Fit, fold_numbers
-from goldfold.experiment.label_thresholds import label_columns, probabilities_of
 from goldfold.experiment.run_folders import CALIBRATION, run_name
 from goldfold.experiment.scoring import metrics_for
 from goldfold.io.files import write_bytes, write_json, write_text
+from goldfold.metrics.decisions.thresholds import probabilities_of
 from goldfold.metrics.inputs import class_indices
 from goldfold.optional_parts import ClassLabels, Retrieval
 from goldfold.report.anomaly import defect_kinds, heat_maps

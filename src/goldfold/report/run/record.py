@@ -9,12 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from goldfold.experiment import code_index
-from goldfold.experiment.run_folders import BLEND, CALIBRATION, GRADE, IMPORTED, REFIT, REFIT_FITS, REPORT, THRESHOLDS
+from goldfold.experiment.run_folders import (
+    BLEND,
+    CALIBRATION,
+    DECISIONS,
+    GRADE,
+    IMPORTED,
+    REFIT,
+    REFIT_FITS,
+    REPORT,
+    THRESHOLDS,
+)
 from goldfold.experiment.teachers.find import ARRAYS, FACTS, ROWS
 from goldfold.io import clock
 from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
-from goldfold.report import capacity
+from goldfold.report import capacity, decisions
 from goldfold.report.anomaly import defect_kinds, defect_sizes, heat_maps
 from goldfold.report.ensemble import blends, imported
 from goldfold.report.masks import page as masks
@@ -73,6 +83,7 @@ FILES = {
     defect_kinds.TABLE: "AUROC of each kind of defect, out of fold",
     CALIBRATION: "predicted probabilities and how often they were right, in ten bins",
     THRESHOLDS: "threshold of each label, learned on all folds, and scores at nested thresholds",
+    DECISIONS: "values of decisions, fitted on all folds, their nested scores, and what choosing flatters",
     hard_examples.TABLE: "training rows with the largest losses, mean over fits",
     hash_curves.TABLE: "precision and recall of hash codes within each Hamming radius, of every fit",
     "findings.json": "findings of the audits",
@@ -116,6 +127,7 @@ def record(
         "Hidden labels and refit": hidden_scores.section(run),
         "Training rows": fits.training_rows(run, config),
         "Folds": fits.scores(trained, metrics, rows, config.get("select", "last")),
+        "Decisions": decisions.section(run),
         "Metrics": _metrics(metrics),
         "Classes": classes.section(run)
         or mask_classes.section(run)
@@ -152,6 +164,7 @@ def _result(
     name, summary = next(iter(metrics.items()))
     better = _better(summary)
     lines = [f"{_headline(name, summary)}; chance level {number(summary['chance'])}, {better} is better."]
+    lines += decisions.headline(summary)
     if "untrained" in summary:
         distance = difference(summary["mean"], summary["untrained"]["mean"], "it")
         lines.append(
@@ -227,8 +240,8 @@ def _retrieval(run: Path, metrics: Mapping[str, Any]) -> str:
 
 def _config(config: Mapping[str, Any], defaults: Mapping[str, Any]) -> str:
     """Keys that differ from the defaults, then all keys."""
-    changed = [key for key in config if key not in ("config", "recipe") and config[key] != defaults[key]]
-    lines = [[f"`{key}`", escaped(plain(config[key])), escaped(plain(defaults[key]))] for key in changed]
+    changed = [key for key in config if key not in ("config", "recipe") and config[key] != defaults.get(key)]
+    lines = [[f"`{key}`", escaped(plain(config[key])), escaped(plain(defaults.get(key)))] for key in changed]
     own = table(("key", "value", "default"), lines, left=3) if lines else "All keys have their defaults."
     text = "\n".join(f"{key}: {plain(value)}" for key, value in config.items())
     return f"{own}\n\n{folded(f'All {len(config)} keys', text)}"

@@ -9,6 +9,7 @@ from typing import Any
 from goldfold.experiment.run_folders import FINISHED
 from goldfold.io.files import read_json
 from goldfold.io.formatting import number
+from goldfold.report import decisions
 from goldfold.report.run import interval_text
 from goldfold.trust.audits import Finding
 
@@ -53,6 +54,8 @@ def _lines(summary: Mapping[str, Any]) -> list[str]:
         sd = f"± {summary['sd_ddof1']:.4f} sd (ddof=1, n={summary['n']})"
         spread = f"{number(summary['mean'])} {sd}, {interval_text.of_mean(summary)}"
     lines = [f"  folds   {spread}   each {values}"]
+    if "decided" in summary:
+        lines.append(decisions.line(summary["decided"]))
     if "pooled" in summary:
         lines.append(f"  pooled  {number(summary['pooled'])}, {interval_text.of_pooled(summary)}")
     low, high = summary["bounds"]

@@ -56,11 +56,12 @@ from goldfold.trust.audits.scores import (
     training_rows_in_database,
     worse_than_chance,
 )
-from goldfold.trust.audits.selection import best_of_runs
+from goldfold.trust.audits.selection import OF_DECISIONS, best_of_runs, decisions
 from goldfold.trust.audits.windows import overlapping_windows
 
 __all__ = [
     "MOST_ROWS",
+    "OF_DECISIONS",
     "Check",
     "Finding",
     "FindingKind",
@@ -76,6 +77,7 @@ __all__ = [
     "contradicting_labels",
     "copies_in_test",
     "dead_loss_terms",
+    "decisions",
     "did_not_learn",
     "doubtful_labels",
     "drifting_columns",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from goldfold.errors import GoldfoldError
-from goldfold.experiment import label_thresholds
+from goldfold.experiment.decisions.use import for_writer
 from goldfold.experiment.failures import carried_out
 from goldfold.experiment.identity import manifest
 from goldfold.experiment.run_folders import GRADE, REFIT, refuse_changed, run_name
@@ -84,8 +84,7 @@ def _submissions_of_fits(workspace: Workspace, run: Path) -> Iterator[tuple[dict
     competition, data = workspace.competition(run.parent.name), workspace.load(run.parent.name)
     for place in sorted(path.parent for path in run.glob("fold*-seed*/test.npy")):
         facts, predictions = read_json(place / "fit.json"), read_array(place / "test.npy")
-        if competition.submission.at_thresholds:
-            predictions = label_thresholds.of_run(run, predictions)
+        predictions = for_writer(competition, run, data.test, predictions)
         frame = carried_out(competition.slug, competition.submission.write, data.test, predictions)
         writing.check(frame, data.sample_submission, data.test, competition.submission)
         yield {"fold": facts["fold"], "seed": facts["seed"]}, writing.read_back(frame, data.sample_submission)

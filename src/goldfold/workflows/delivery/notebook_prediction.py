@@ -15,8 +15,8 @@ from goldfold.competition import Tables
 from goldfold.data import tables
 from goldfold.ensemble.kept_blender import has_weights, kept_blender, member_folders
 from goldfold.ensemble.members import alike
-from goldfold.experiment import label_thresholds
 from goldfold.experiment import run_folders as runs
+from goldfold.experiment.decisions.use import for_writer
 from goldfold.experiment.fits import Experiment, build_plan, fit_folder, fit_keys
 from goldfold.experiment.setup import experiment_of_fits
 from goldfold.experiment.workspace import Workspace
@@ -74,8 +74,7 @@ def predict(name: str, run: str, source: Path | None, output: Path) -> str:
     tables.check(competition, data)
     folder, origins = workspace.runs / name / run, Origins()
     predictions = _of_run(workspace, folder, data, choose_device(), origins)
-    if competition.submission.at_thresholds:
-        predictions = label_thresholds.of_run(folder, predictions)
+    predictions = for_writer(competition, folder, data.test, predictions)
     frame = competition.submission.write(data.test, predictions)
     submissions.check(frame, data.sample_submission, data.test, competition.submission)
     path = output / "submission.csv"

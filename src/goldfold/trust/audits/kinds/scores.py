@@ -140,6 +140,31 @@ BEST_OF_RUNS = FindingKind(
     "equal runs would lead by about 0.0055 by luck. ...",
 )
 
+DECISION_NO_GAIN = FindingKind(
+    code="decision_no_gain",
+    topic="Scores",
+    levels=("warning", "note"),
+    found="a fitted threshold or another decision that is not shown to help",
+    seen="The nested score of the config's `decide:` block, paired over folds with the score without it: warning if it "
+    "is lower, note if the 95 % interval of the difference contains 0.",
+    misleads="Values that were fitted look better than the plain ones, and on other rows they are not.",
+    cure="Remove `decide:`, or fit fewer parameters.",
+    example="quadratic_kappa is 0.5210 with nested decisions and 0.5198 without, ...: ...",
+)
+
+DECISION_FLATTERS = FindingKind(
+    code="decision_flatters",
+    topic="Scores",
+    levels=("note",),
+    found="a decision whose score on the rows that it was fitted on is far better than its nested score",
+    seen="The score at values fitted on all out-of-fold rows, minus the nested score, is more than half of what the "
+    "decision seems to gain on these rows.",
+    misleads="A score at thresholds that were chosen on the scored rows is not reached on other rows.",
+    cure="Try fewer values, and believe the nested score alone.",
+    example="multilabel_f1_macro is 0.6100 on the rows that the decision was fitted on, and 0.5500 on folds that it "
+    "was not fitted on: choosing flatters by 0.0600 ...: ...",
+)
+
 CV_NOT_CONFIRMED = FindingKind(
     code="cv_not_confirmed",
     topic="Scores",

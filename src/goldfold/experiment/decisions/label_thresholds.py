@@ -11,14 +11,14 @@ import numpy as np
 
 from goldfold import metrics
 from goldfold.data.columns import binary_columns
-from goldfold.data.fold_tables import folds_to_table
 from goldfold.experiment.cross_validation import Outcome
+from goldfold.experiment.decisions.nested import each_fold
 from goldfold.experiment.fits import Experiment, Fit
 from goldfold.experiment.intervals.limits import fold_statistics
 from goldfold.experiment.run_folders import THRESHOLDS
 from goldfold.experiment.scoring import score
 from goldfold.io.files import read_json
-from goldfold.metrics.label_thresholds import at_one_half, best_f1
+from goldfold.metrics.decisions.thresholds import at_one_half, best_f1, probabilities_of, shifted
 from goldfold.optional_parts import LabelColumns
 
 
@@ -30,11 +30,6 @@ def label_columns(experiment: Experiment, predictions: np.ndarray) -> Sequence[s
     of_targets = (each for each in named if len(each) > 1 and set(each) <= set(competition.targets))
     columns = next(of_targets, ())
     return columns if probabilities_of(predictions).shape[1:] == (len(columns),) else ()
-
-
-def probabilities_of(predictions: np.ndarray) -> np.ndarray:
-    """The predictions of labels: the field `score` of records, or plain predictions."""
-    return predictions["score"] if "score" in (predictions.dtype.names or ()) else predictions
 
 
 def facts(experiment: Experiment, whole: Outcome) -> dict[str, Any]:
@@ -61,8 +56,7 @@ def _learned(experiment: Experiment, labels: Sequence[str], rows: np.ndarray, pr
 
 def _nested(experiment: Experiment, labels: Sequence[str], whole: Outcome) -> dict[str, dict[str, Any]]:
     train = experiment.tables.train
-    folds = folds_to_table(train["id"].tolist(), experiment.folds)["fold"].to_numpy()[whole.rows]
-    fitted = np.unique(folds)
+    fitted = list(each_fold(experiment, whole.rows))
     if len(fitted) < 2:
         return {}
     f1 = metrics.multilabel_f1
@@ -78,16 +72,15 @@ def _nested(experiment: Experiment, labels: Sequence[str], whole: Outcome) -> di
     ]
     plain: dict[str, list[float]] = {metric.name: [] for metric in scored}
     nested: dict[str, list[float]] = {metric.name: [] for metric in scored}
-    for fold in fitted:
-        own, others = folds == fold, folds != fold
+    for _, own, others in fitted:
         learned = _learned(experiment, labels, whole.rows[others], whole.oof[others])
-        rows, shifted = train.iloc[whole.rows[own]].reset_index(drop=True), at_one_half(whole.oof[own], learned)
+        rows, decided = train.iloc[whole.rows[own]].reset_index(drop=True), at_one_half(whole.oof[own], learned)
         for metric in scored:
             plain[metric.name].append(score(metric, rows, whole.oof[own]))
-            nested[metric.name].append(score(metric, rows, shifted))
+            nested[metric.name].append(score(metric, rows, decided))
     return {
         f"{metric.name}_nested_thresholds": {
-            "folds": dict(zip(map(str, fitted.tolist()), nested[metric.name], strict=True)),
+            "folds": {str(each.fold): value for each, value in zip(fitted, nested[metric.name], strict=True)},
             **{key: fold_statistics(nested[metric.name], metric.bounds)[key] for key in ("mean", "sd_ddof1")},
             "at_one_half": float(np.mean(plain[metric.name])),
             "higher_is_better": metric.higher_is_better,
@@ -103,21 +96,13 @@ def for_submission(experiment: Experiment, fits: Sequence[Fit], predictions: np.
         return predictions
     rows = np.concatenate([experiment.folds[fit.fold].validation for fit in fits])
     known = np.concatenate([probabilities_of(fit.validation) for fit in fits])
-    return _shifted(predictions, _learned(experiment, labels, rows, known))
+    learned = _learned(experiment, labels, rows, known)
+    return shifted(predictions, lambda found: at_one_half(found, learned))
 
 
 def of_run(run: Path, predictions: np.ndarray) -> np.ndarray:
     """Test predictions as the submission's writer gets them, at the thresholds that a run keeps; unchanged if none."""
     if not (run / THRESHOLDS).exists():
         return predictions
-    return _shifted(predictions, np.array(list(read_json(run / THRESHOLDS, dict)["thresholds"].values())))
-
-
-def _shifted(predictions: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """The predictions with probabilities for which 0.5 is what the thresholds were."""
-    shifted = at_one_half(probabilities_of(predictions), thresholds)
-    if predictions.dtype.names is None:
-        return shifted
-    found = predictions.copy()
-    found["score"] = shifted
-    return found
+    kept = np.array(list(read_json(run / THRESHOLDS, dict)["thresholds"].values()))
+    return shifted(predictions, lambda found: at_one_half(found, kept))
