@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import hexdigits
 from typing import Any
@@ -20,7 +20,7 @@ from goldfold.experiment import config as configs
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.early_checks import check_recipe, class_order
 from goldfold.experiment.failures import explained
-from goldfold.experiment.fits import OWN_SPLIT, Experiment, Protocol
+from goldfold.experiment.fits import OWN_SPLIT, Experiment, Protocol, initial_weights
 from goldfold.experiment.identity import fingerprint
 from goldfold.experiment.run_folders import BLEND, run_name
 from goldfold.experiment.workspace import Workspace
@@ -36,7 +36,7 @@ class Prepared:
 
     name: of the competition's folder. drawn: the text of `folds.csv`. contents: a hash of every row, of the train and
     of the test table. images: what decoding every image found, None without images. code_changes: how the code changed
-    since the weights were trained, where that was accepted.
+    since the weights were trained, where that was accepted. starts: config key -> hash of the file or run it names.
     """
 
     workspace: Workspace
@@ -47,13 +47,15 @@ class Prepared:
     contents: tuple[Series, Series]
     images: image_checks.Checked | None
     code_changes: tuple[str, ...] = ()
+    starts: Mapping[str, str] = field(default_factory=dict)
 
     def hashes(self) -> dict[str, Any]:
         """`identity`, equal for runs that give the same result, and its parts: data, code, modules."""
         data = tables.data_hash(self.experiment.tables, *self.contents)
-        config = {key: value for key, value in self.config.resolved().items() if key != "accept"}
+        resolved = self.config.resolved().items()
+        config = {key: self.starts.get(key, value) for key, value in resolved if key != "accept"}
         known = fingerprint.run_identity({"config": config, "data": data, "folds": self.drawn}, self.code())
-        return {**known, "data_hash": data}
+        return {**known, "data_hash": data, **({"starts": dict(self.starts)} if self.starts else {})}
 
     def code(self) -> fingerprint.Code:
         """The modules that the run depends on, with their hashes."""
@@ -69,9 +71,18 @@ def sources(workspace: Workspace) -> Mapping[str, Path]:
 
 
 def prepare_experiment(
-    workspace: Workspace, name: str, config: configs.Config, device: torch.device, workers: int = 0
+    workspace: Workspace,
+    name: str,
+    config: configs.Config,
+    device: torch.device,
+    workers: int = 0,
+    *,
+    rebuilt: Path | None = None,
 ) -> Prepared:
-    """Load the tables, draw the folds, check both; images are read last, since that takes longest."""
+    """Load the tables, draw the folds, check both; images are read last, since that takes longest.
+
+    rebuilt: the run whose weights are loaded afterwards, so that what its fits started from may be gone.
+    """
     check_precision(config.loop.precision, device)
     refuse_automatic(config)
     competition, data = workspace.competition(name), workspace.load(name)
@@ -82,14 +93,18 @@ def prepare_experiment(
     drawn = _decodable(split, config.protocol, images)
     if images:
         data = image_checks.readable(images, data, config.protocol.on_broken, workspace.cache)
+    experiment = _experiment(workspace, competition, config, data, drawn, Machine(device, workers))
+    if rebuilt is None:
+        experiment = replace(experiment, starts_from=initial_weights.source(workspace.runs / name, experiment))
     return Prepared(
         workspace=workspace,
         name=name,
         config=config,
-        experiment=_experiment(workspace, competition, config, data, drawn, Machine(device, workers)),
+        experiment=experiment,
         drawn=csv_tables.to_text(fold_tables.folds_to_table(data.train["id"], drawn)),
         contents=contents,
         images=images,
+        starts=initial_weights.starts(experiment, rebuilt),
     )
 
 
@@ -219,7 +234,7 @@ def rebuild(workspace: Workspace, run: Path, device: torch.device, accept: Seque
             accepted.
     """
     workspace.competition(run.parent.name, edited=True)
-    found = prepare_experiment(workspace, run.parent.name, config_of_run(workspace, run), device)
+    found = prepare_experiment(workspace, run.parent.name, config_of_run(workspace, run), device, rebuilt=run)
     then, now = read_json(run / "reproduce.json"), found.hashes()
     if then["identity"] == now["identity"]:
         return found

@@ -19,7 +19,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.images.augmentation import Augmentation
 from goldfold.images.views import make_views
 from goldfold.nn import backbones, mixup, schedules
-from goldfold.params import BackboneName, Epochs, Needs, Params, Pretrained, WeightsFile, mark_unused, with_defaults
+from goldfold.params import BackboneName, Needs, Params, Pretrained, WeightsFile, mark_unused, with_defaults
 from goldfold.recipes.classification import optimizers, samples
 from goldfold.recipes.classification.parameters import (
     Mixup,
@@ -62,7 +62,7 @@ class ImageClassifierParams(Params):
         "Beta(cutmix, cutmix); 0: none. With mixup, each batch has one of both",
     )
     epochs: TrainingEpochs = 10
-    freeze_epochs: Epochs = Field(
+    freeze_epochs: int = Field(
         0, ge=0, description="epochs before these in which the classifier layer alone is trained"
     )
     batch_size: SamplesPerBatch = 16

@@ -33,6 +33,9 @@ class LoopOptions(Params):
     patience: int | None = Field(
         None, ge=1, description="early stopping: epochs without improvement before a stage stops"
     )
+    init_from: str = Field(
+        "", description="run whose weights a fit starts from, those of the same fold, such as baseline-r1; empty: none"
+    )
     hard_examples: int = Field(
         0, ge=0, description="training rows with the largest losses to list after each epoch, to find wrong labels"
     )

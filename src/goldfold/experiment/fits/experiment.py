@@ -54,6 +54,7 @@ class Experiment:
     """What is cross-validated, with which parameters and where.
 
     params: of the recipe. loop: of the training. protocol: which fits are made. runtime: its seed is set for each fit.
+    starts_from: folder of the run that `init_from` names; None if there is none.
     """
 
     competition: Competition
@@ -64,6 +65,7 @@ class Experiment:
     tables: Tables
     folds: Sequence[Fold]
     runtime: Runtime
+    starts_from: Path | None = None
 
 
 def fit_keys(experiment: Experiment) -> list[tuple[int, int]]:

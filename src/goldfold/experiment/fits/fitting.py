@@ -15,6 +15,7 @@ from torch import nn
 from goldfold.competition import Plan
 from goldfold.experiment import code_index
 from goldfold.experiment.failures import explained
+from goldfold.experiment.fits import initial_weights
 from goldfold.experiment.fits.experiment import CHECKPOINTS, Experiment, build_plan, fit_folder, fit_keys, fold_numbers
 from goldfold.experiment.fits.files import Fit, is_complete, keep, load_fit, save_fit
 from goldfold.experiment.scoring import metrics_for, metrics_of_index, metrics_per_score, score_all, score_in_index
@@ -51,6 +52,7 @@ def _fit(
     sweep_partials(place)
     plan, held_out = build_plan(experiment, number, seed)
     keep(plan, place)
+    initial_weights.load(experiment, plan, number, seed, place)
     train_rows = experiment.tables.train.iloc[experiment.folds[number].train]
     examples = hard_examples.of_plan(plan, train_rows, experiment.loop.hard_examples, place)
     history: History = []
