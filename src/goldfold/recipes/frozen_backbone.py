@@ -62,7 +62,13 @@ class FrozenBackboneParams(Params):
 
 
 def recipe(
-    target: str | None = None, classes: Sequence | None = None, *, targets: Sequence[str] | None = None, **defaults: Any
+    target: str | None = None,
+    classes: Sequence | None = None,
+    *,
+    targets: Sequence[str] | None = None,
+    values: str | Sequence[str] | None = None,
+    ordered: bool = False,
+    **defaults: Any,
 ) -> Recipe:
     """Return the recipe for rows with a column `path` and labels in the column `target`, or in several columns.
 
@@ -70,9 +76,11 @@ def recipe(
         (n, classes). `ClassLossParams` are parameters, too.
     targets: instead of `target` and `classes`, columns of 0 and 1: a row may have several labels. Predictions are
         (n, labels) independent probabilities in this order; `LabelLossParams` are parameters, too.
+    values: instead, a numeric column or several. Predictions are (n,) or (n, columns) numbers; `ValueLossParams`.
+    ordered: whether `classes` ascend, such as grades: ordinal regression, with `OrderedLossParams`.
     defaults: defaults of `FrozenBackboneParams` for this competition.
     """
-    labels = create(target, classes, targets, by_row=True)
+    labels = create(target, classes, targets, values=values, ordered=ordered, by_row=True)
     return Recipe(
         params=with_defaults(labels.params(FrozenBackboneParams), **defaults),
         build=partial(_build, targets=labels),
@@ -86,6 +94,7 @@ def _build(params: FrozenBackboneParams, rows: DataFrame, runtime: Runtime, targ
     views_of = _views(params, runtime)
     features = views_of(tuple(rows["path"]))  # (n, views, d)
     labels = targets.labels(rows)
+    targets = targets.fitted(labels)
     return Plan(
         model=Head(features.flatten(0, 1), params.hidden, targets.outputs, params.dropout),
         stages=[_stage(params, features, labels, runtime.seed, targets)],

@@ -89,17 +89,21 @@ def recipe(
     classes: Sequence | None = None,
     *,
     targets: Sequence[str] | None = None,
+    values: str | Sequence[str] | None = None,
+    ordered: bool = False,
     network: Network | None = None,
     pipeline: Pipeline | None = None,
     gray: bool = False,
     **defaults: Any,
 ) -> Recipe:
-    """Return the recipe for rows with a column `path` and labels in the column `target`, or in several columns.
+    """Return the recipe for rows with a column `path`, and labels in the column `target` or in several columns.
 
     classes: all labels, in the order of predictions: (n,) probabilities of the second of two, otherwise (n, classes).
         `ClassLossParams` are parameters, too.
     targets: instead of `target` and `classes`, columns of 0 and 1: a row may have several labels. Predictions are
         (n, labels) independent probabilities in this order; `LabelLossParams` are parameters, too.
+    values: instead, a numeric column or several. Predictions are (n,) or (n, columns) numbers; `ValueLossParams`.
+    ordered: whether `classes` ascend, such as grades: ordinal regression, with `OrderedLossParams`.
     network: number of classes -> a module from pixels (n, c, h, w) in [-1, 1] to logits, used instead of a timm model;
         `head_factor` applies to its `get_classifier()`, if it has one.
     pipeline: image size -> an albumentations pipeline for training images, used instead of the parameter
@@ -107,7 +111,7 @@ def recipe(
     gray: whether images have one channel instead of three.
     defaults: defaults of `ImageClassifierParams` for this competition.
     """
-    labels = create(target, classes, targets)
+    labels = create(target, classes, targets, values=values, ordered=ordered)
     params = with_defaults(labels.params(ImageClassifierParams), **defaults)
     if network is not None:
         own = "the recipe has a network of its own"
@@ -136,6 +140,7 @@ def _build(
     model = _model(params, targets.outputs, network, channels=1 if gray else 3)
     _check_head(params, model)
     labels = targets.labels(rows)
+    targets = targets.fitted(labels)
     pixels = samples.pixels_reader(params, gray)
     known = labels, targets.balance(params, labels)
     of_epoch = samples.of_epochs(params, rows, known, pixels, runtime, gray=gray, pipeline=pipeline)
@@ -218,7 +223,7 @@ def _predict(
     finished: None,
     rows: DataFrame,
 ) -> np.ndarray:
-    """Return probabilities, float64, as `targets.predictions` says."""
+    """Return probabilities or numbers, float64, as `targets.predictions` says."""
     paths, device = tuple(rows["path"]), next(model.parameters()).device
     parts = []
     for _, chunk in samples.chunks(params, pixels, gray, paths, device):

@@ -101,6 +101,10 @@ class OneLabel:
         """Class indices, int64 (n,); raises GoldfoldError `unknown_class`."""
         return class_indices(rows[self.target], self.classes, f"target '{self.target}'")
 
+    def fitted(self, labels: np.ndarray) -> OneLabel:
+        """The same targets, which take nothing from the training rows."""
+        return self
+
     def loss(self, params: Any, labels: np.ndarray) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
         """Return a function: logits (n, classes), labels (n,) -> {name of the loss: mean over rows}.
 

@@ -77,6 +77,10 @@ class SeveralLabels:
         """Labels as float32 (n, labels), 0 or 1; raises GoldfoldError `labels_not_binary`."""
         return binary_columns(rows, self.columns).astype(np.float32)
 
+    def fitted(self, labels: np.ndarray) -> SeveralLabels:
+        """The same targets, which take nothing from the training rows."""
+        return self
+
     def loss(self, params: Any, labels: np.ndarray) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
         """Return a function: logits and labels, (n, labels) each -> {name of the loss: mean over cells}.
 
