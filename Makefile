@@ -75,8 +75,8 @@ refit: .venv/ready    ## [RUN=latest] [EPOCHS=median] [SEEDS="0 1 2"] [WITH_FOLD
 epochs: .venv/ready   ## [RUN=latest] [FOLD=0] [SEED=0] [IMAGES="id1 id2"] [ACCEPT=code_changed]: compare the saved epochs on some images, recommend one
 	@$(GOLDFOLD) epochs --run="$$RUN" $(call given,accept,ACCEPT) $(call given,fold,FOLD) $(call given,seed,SEED) $(call listed,images,IMAGES) $(if $(value QUIET),--quiet)
 
-pick: .venv/ready     ## [RUN=latest] EPOCH=15 [ACCEPT=code_changed]: predict with one saved epoch in a new run, without training
-	@$(GOLDFOLD) pick --run="$$RUN" $(call given,accept,ACCEPT) --epoch="$$EPOCH" $(if $(value QUIET),--quiet)
+pick: .venv/ready     ## [RUN=latest] EPOCH=15 or EPOCHS="6 8 10" [BY=best ACCEPT=code_changed]: predict with a saved epoch, or their average, in a new run
+	@$(GOLDFOLD) pick --run="$$RUN" $(call given,accept,ACCEPT) $(call given,by,BY) $(call given,epoch,EPOCH) $(call listed,epochs,EPOCHS) $(if $(value QUIET),--quiet)
 
 compare: .venv/ready  ## RUNS="a b" [ACCEPT="unequal_budget no_zero_shot_row"]: compare runs with the first one, paired over folds
 	@$(GOLDFOLD) compare $(call list,RUNS) $(call given,accept,ACCEPT)

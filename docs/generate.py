@@ -54,7 +54,9 @@ def models() -> dict[str, type[BaseModel]]:
     from goldfold.recipes.statistics_pooling import StatisticsPoolingParams
     from goldfold.recipes.tabular import TabularParams
     from goldfold.recipes.targets.one_label import ClassLossParams
+    from goldfold.recipes.targets.ordered_label import OrderedLossParams
     from goldfold.recipes.targets.several_labels import LabelLossParams
+    from goldfold.recipes.targets.values import ValueLossParams
     from goldfold.retrieval.parameters import EmbedderParams
     from goldfold.retrieval.prompts.parameters import PromptedEmbedderParams
     from goldfold.training.settings import LoopOptions
@@ -68,6 +70,8 @@ def models() -> dict[str, type[BaseModel]]:
         "frozen_backbone": FrozenBackboneParams,
         "one_label": ClassLossParams,
         "several_labels": LabelLossParams,
+        "ordered_label": OrderedLossParams,
+        "values": ValueLossParams,
         "fusion": FusionParams,
         "segmenter": SegmenterParams,
         "statistics_pooling": StatisticsPoolingParams,

@@ -72,6 +72,7 @@ PASSED = [  # target, variables, what the parser reads
         {"run": "a-r1", "fold": 0, "seed": 1, "images": ["1", "2"], "accept": ["code_changed"]},
     ),
     ("pick", ["RUN=a-r1", "EPOCH=15", "ACCEPT=code_changed"], {"epoch": 15, "accept": ["code_changed"]}),
+    ("pick", ["RUN=a-r1", "EPOCHS=6 8 10", "BY=best"], {"epoch": None, "epochs": [6, 8, 10], "by": "best"}),
     ("compare", ["RUNS=a b", "ACCEPT=unequal_budget x"], {"runs": ["a", "b"], "accept": ["unequal_budget", "x"]}),
     (
         "ablate",

@@ -1,4 +1,4 @@
-"""The seam between a competition and the engine: frozen dataclasses of plain functions, without logic.
+"""The seam between a competition and the engine: frozen dataclasses of plain functions, almost without logic.
 
 A competition folder defines a `Competition`. A `Recipe` turns parameters and the training rows of one fold into a
 `Plan`, and the engine runs the plan: it trains the `Stage`s, calls `finish`, and predicts. Neither side imports the
@@ -12,10 +12,12 @@ named fields if a recipe predicts several values for a row.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Sized
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
+from goldfold import changed_plans
 from goldfold.optional_parts import MetricOptions
 
 if TYPE_CHECKING:
@@ -219,6 +221,26 @@ class Recipe:
     example: Callable[[Any, int, tuple | None], Predictions] | None = None
     check: Callable[[Any, DataFrame, DataFrame], None] | None = None
     accepts: Collection[Accepted] = ()
+
+    def with_stage(self, name: str, **functions: Callable) -> Recipe:
+        """The recipe with other functions in the stage `name`, such as `losses`, `optimizer`, `schedule` or `batches`.
+
+        functions: field of `Stage` -> the function that takes its place, with the recipe's parameters before its own
+            arguments: losses=(params, model, batch), optimizer=(params, model).
+
+        Raises:
+            GoldfoldError: `unknown_stage_function`; `unknown_stage`, once a plan is built.
+        """
+        changed_plans.check_functions(functions)
+        return self.with_plan(partial(changed_plans.with_stage, name=name, functions=functions))
+
+    def with_plan(self, change: Callable[[Plan, Any, DataFrame, Runtime], Plan]) -> Recipe:
+        """The recipe whose plans are changed: (plan, params, the fold's training rows, runtime) -> plan."""
+        return replace(self, build=partial(changed_plans.build, self.build, change))
+
+    def with_params(self, params: type[BaseModel]) -> Recipe:
+        """The recipe with more parameters, or with other defaults of its own: the fields of `params` come first."""
+        return replace(self, params=changed_plans.joined(params, self.params))
 
 
 @dataclass(frozen=True, kw_only=True)

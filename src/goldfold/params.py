@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -75,6 +75,7 @@ class Role(Enum):
     LEARNING_RATE = "learning rate that follows the number of samples per optimizer step, where a rule is asked for"
     BACKBONE = "timm's name of the backbone"
     PRETRAINED = "whether the backbone starts from pretrained weights"
+    WEIGHTS = "file of weights for the backbone; its content enters the run's identity; empty for others"
     TOWERS = "folder of pretrained towers of image and text; empty for others"
     VIEWS = "set of test-time views that predictions are averaged over, one of a Literal"
     MIRRORS = "whether images are mirrored: True, or a named augmentation, some of which mirror"
@@ -91,6 +92,14 @@ WholeBatch = Annotated[int, Role.BATCH_SIZE, Role.WHOLE_BATCH]
 LearningRate = Annotated[float, Role.LEARNING_RATE]
 BackboneName = Annotated[str, Role.BACKBONE]
 Pretrained = Annotated[bool, Role.PRETRAINED]
+WeightsFile = Annotated[
+    str,
+    Role.WEIGHTS,
+    BeforeValidator(lambda file: "" if file is None else file),  # SET="weights="
+    Field(
+        description="file of weights to start from (.safetensors, .pth or .pt), instead of pretrained ones; empty: none"
+    ),
+]
 Models = Annotated[Literal["one", "per_class"], Role.MODELS]
 Towers = Annotated[str, Role.TOWERS, BeforeValidator(lambda folder: "" if folder is None else folder)]  # SET="towers="
 Column = Annotated[str, Role.COLUMN]

@@ -177,11 +177,16 @@ class Run:
 
         return grade(self.workspace, self.folder)
 
-    def pick(self, epoch: int, *, device: str | None = None, accept: Sequence[str] = ()) -> Run:
-        """A new run that predicts with the weights of `epoch` (1-based); nothing is trained again."""
+    def pick(
+        self, epoch: int | Sequence[int], *, by: str = "uniform", device: str | None = None, accept: Sequence[str] = ()
+    ) -> Run:
+        """A new run that predicts with the weights of `epoch` (1-based), or with an average of several epochs.
+
+        by: uniform, or what a greedy soup is chosen by: best, or the name of a monitored value. Nothing is trained.
+        """
         from goldfold.workflows.pick import pick
 
-        return Run(pick(self.workspace, self.folder, epoch, device=device, accept=accept), self.workspace)
+        return Run(pick(self.workspace, self.folder, epoch, by=by, device=device, accept=accept), self.workspace)
 
     def atlas(
         self,

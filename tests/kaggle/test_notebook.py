@@ -25,7 +25,7 @@ from goldfold.cli.main import main
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.workspace import Workspace
 from goldfold.kaggle import bundles, isolation, notebooks
-from goldfold.params import BackboneName, Params, Pretrained
+from goldfold.params import BackboneName, Params, Pretrained, WeightsFile
 from goldfold.workflows.blend import blend
 from goldfold.workflows.delivery.notebook import notebook
 from goldfold.workflows.delivery.notebook_prediction import predict
@@ -547,6 +547,7 @@ def test_slugs_of_long_names_differ():
 class Looking(Params):
     tower: BackboneName = "resnet18"
     pretrained: Pretrained = True
+    weights: WeightsFile = ""
 
 
 def test_downloaded_weights_are_packed_or_missed(tmp_path, monkeypatch):
@@ -562,6 +563,25 @@ def test_downloaded_weights_are_packed_or_missed(tmp_path, monkeypatch):
     weights.write_bytes(b"weights")
     assert notebooks.hub_files(Looking()) == [(f"hub/{folder}/snapshots/abc/model.safetensors", weights)]
     assert notebooks.hub_files(Looking(pretrained=False)) == notebooks.hub_files(Looking(tower="plain")) == []
+
+
+def test_weights_of_the_project_are_packed_under_their_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    for name in ("weights/own.pth", "towers/mine/config.json", "hub/models--me--tower/snapshots/a/config.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"weights")
+
+    def packed(**given) -> list[str]:
+        return [name for name, _ in notebooks.hub_files(Looking(pretrained=False, **given))]
+
+    assert packed(weights="weights/own.pth") == ["weights/own.pth"]
+    assert packed(tower="local-dir:towers/mine") == ["towers/mine/config.json"]
+    assert packed(tower="hf-hub:me/tower@main") == ["hub/models--me--tower/snapshots/a/config.json"]
+    for outside in (str(tmp_path / "weights/own.pth"), "../own.pth"):
+        with pytest.raises(GoldfoldError) as told:
+            packed(weights=outside)
+        assert told.value.code == "weights_outside_project"
 
 
 def test_packages_that_kaggle_lacks_are_packed():

@@ -1,4 +1,4 @@
-"""Mixup against soft labels and its own repetition; batches that balance classes, with and without workers."""
+"""Mixup against soft labels, CutMix against torchvision's; batches that balance classes, with and without workers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
+from torchvision.transforms import v2
 
 from goldfold.nn import batches, class_losses, mixup
 
@@ -114,3 +115,44 @@ def test_processes_together_draw_the_balanced_batches_of_one(monkeypatch) -> Non
 
     together = [sorted(first + second) for first, second in zip(parts(0, 2), parts(1, 2), strict=True)]
     assert together == parts(0, 1)
+
+
+class TorchvisionsDraws:
+    """The numbers that torchvision's CutMix draws, given instead of drawn."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, share: float, center: tuple[int, int]) -> None:
+        row, column = center
+        given = iter([torch.tensor([column]), torch.tensor([row])])  # it draws the column first
+        monkeypatch.setattr(torch, "randint", lambda *args, **kwargs: next(given))
+        self.share = share
+
+    def sample(self, shape: tuple) -> torch.Tensor:
+        return torch.tensor(self.share, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("share", "center"), [(0.5, (4, 5)), (0.9, (0, 0)), (0.05, (7, 11)), (0.3, (2, 10)), (1.0, (3, 3)), (0.0, (4, 6))]
+)
+def test_cutmix_is_torchvisions(share, center, monkeypatch):
+    images = torch.randint(0, 256, (6, 8, 12, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    labels = torch.arange(6) % 4
+    theirs = v2.CutMix(num_classes=4)
+    theirs._dist = TorchvisionsDraws(monkeypatch, share, center)
+    wanted, soft = theirs(images.permute(0, 3, 1, 2), labels)
+    place = (center[0] + 0.5) / 8, (center[1] + 0.5) / 12
+    found, pairs = mixup.mix((images, labels, (torch.arange(6) - 1) % 6, share, place))
+    assert torch.equal(found.permute(0, 3, 1, 2), wanted)
+    own = pairs.share * F.one_hot(pairs.first, 4) + (1 - pairs.share) * F.one_hot(pairs.second, 4)
+    torch.testing.assert_close(own, soft, check_dtype=False)
+
+
+def test_cutmix_and_mixup_take_turns_and_repeat():
+    images = torch.zeros(64, 8, 8, 1, dtype=torch.uint8)
+    maker = mixup.batches(batches.in_memory((images, torch.arange(64) % 4), 2, 0), 0.2, 0, 1.0)
+    drawn = [batch[3:] for batch in maker(1)]
+    assert drawn == [batch[3:] for batch in maker(1)]
+    cut = [each for each in drawn if len(each) == 2]
+    assert 8 < len(cut) < 24  # of 32 batches, half of them in the mean
+    assert len({center for _, center in cut}) == len(cut)
+    alone = [len(batch) for batch in mixup.batches(batches.in_memory((images, images), 2, 0), 0.0, 0, 1.0)(1)]
+    assert set(alone) == {5}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from goldfold.cli.main import main
 from goldfold.errors import GoldfoldError
@@ -61,6 +62,26 @@ def test_an_epoch_that_was_not_scored_can_be_picked(toy: Path, capsys) -> None:
     main(["pick", "--run", "perceptron-r1", "--epoch", "2"])
     assert "selected_on_scored_fold  all folds: the epoch was named by hand" in capsys.readouterr().out
     assert "The best scored epoch of each fit" in (RUNS / "perceptron-r2" / "record.md").read_text(encoding="utf-8")
+
+
+def test_picked_epochs_are_averaged_as_training_for_it_does(toy: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **options: None)
+    train("--debug", "folds=[0]")
+    capsys.readouterr()
+    main(["pick", "--run", "perceptron-r1", "--epochs", "2", "3", "4"])
+    assert "the epochs to average were named by hand" in capsys.readouterr().out
+    main(["train", "--comp", "blobs", "--config", "perceptron", "--debug", "epochs=4", "folds=[0]", "average=[2,3,4]"])
+    picked, trained = RUNS / "perceptron-r2", RUNS / "perceptron-r3"
+    for name in SAME:
+        assert (picked / name).read_bytes() == (trained / name).read_bytes()
+    assert (picked / "oof.npy").read_bytes() != (RUNS / "perceptron-r1/oof.npy").read_bytes()
+    kept = json.loads((picked / "fold0-seed0/checkpoints/head_epoch_004.json").read_text())
+    assert kept["row"]["averaged"]["used"] == [2, 3, 4]
+    own = json.loads((RUNS / "perceptron-r1/fold0-seed0/checkpoints/head_epoch_004.json").read_text())
+    assert "averaged" not in own["row"]
+    main(["pick", "--run", "perceptron-r1", "--epochs", "1", "4", "--by", "best"])
+    assert "selected_on_scored_fold" in capsys.readouterr().out
+    assert refused(lambda run: run.pick([1, 9])).code == "epoch_not_kept"
 
 
 def test_a_picked_run_can_be_picked_from_and_looked_at(toy: Path) -> None:

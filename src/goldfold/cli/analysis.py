@@ -34,7 +34,8 @@ def epochs(arguments: Namespace, project: Project) -> None:
 
 def pick(arguments: Namespace, project: Project) -> None:
     run = project.run(arguments.run, finished=True)
-    print_result(run.pick(arguments.epoch, device=arguments.device, accept=arguments.accept))
+    wanted = arguments.epochs if arguments.epoch is None else arguments.epoch
+    print_result(run.pick(wanted, by=arguments.by, device=arguments.device, accept=arguments.accept))
 
 
 def compare(arguments: Namespace, project: Project) -> None:

@@ -118,9 +118,16 @@ def _compare(verbs: argparse._SubParsersAction) -> None:
     accepts(epochs)
     runs_quietly(epochs)
 
-    pick = verbs.add_parser("pick", help="predict with one saved epoch; writes a new run with its own submission")
+    pick = verbs.add_parser("pick", help="predict with one saved epoch, or an average of several, in a new run")
     pick.add_argument("--run", required=True, help="run: latest, autoencoder-r3 or magnetic_tiles/autoencoder-r3")
-    pick.add_argument("--epoch", required=True, type=count, help="number of the epoch")
+    wanted = pick.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("--epoch", type=count, help="number of the epoch")
+    wanted.add_argument("--epochs", nargs="+", type=count, metavar="EPOCH", help="epochs whose weights are averaged")
+    pick.add_argument(
+        "--by",
+        default="uniform",
+        help="uniform: all; best, or a monitored value: a greedy soup by the metric or by it (%(default)s)",
+    )
     pick.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
     accepts(pick)
     runs_quietly(pick)

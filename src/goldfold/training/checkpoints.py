@@ -95,6 +95,16 @@ def finish(folder: Path) -> None:
             checkpoint.path.with_suffix(".training.pt").unlink(missing_ok=True)
 
 
+def replace_weights(checkpoint: Checkpoint, model: nn.Module, row: dict[str, Any]) -> None:
+    """Write other weights into a checkpoint, with another row; its training state stays."""
+    file = checkpoint.path.with_suffix(".safetensors")
+    data = save_safetensors(_without_shared_tensors(model))
+    write_bytes(file, data)
+    write_json(
+        checkpoint.path, {"order": checkpoint.order, "row": row, "files": checkpoint.files | {file.name: _facts(data)}}
+    )
+
+
 def prune(folder: Path, keep: Iterable[Path] | None) -> None:
     """Remove all training states but the newest two, and all weights but those in `keep` and the newest two.
 
@@ -160,7 +170,7 @@ def load_latest(folder: Path) -> tuple[Checkpoint, dict[str, Any]] | None:
 
 def verify(checkpoint: Checkpoint) -> None:
     """Check that the weights of a checkpoint are those that were saved; raises as `load_weights`."""
-    _verified_weights(checkpoint)
+    read_weights(checkpoint)
 
 
 def load_weights(checkpoint: Checkpoint, model: nn.Module) -> None:
@@ -169,7 +179,7 @@ def load_weights(checkpoint: Checkpoint, model: nn.Module) -> None:
     Raises:
         GoldfoldError: the file is missing or damaged, or the weights do not fit the model.
     """
-    weights = _verified_weights(checkpoint)
+    weights = read_weights(checkpoint)
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
@@ -180,7 +190,8 @@ def load_weights(checkpoint: Checkpoint, model: nn.Module) -> None:
         ) from error
 
 
-def _verified_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+def read_weights(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """The weights of a checkpoint by name, on the CPU; raises GoldfoldError if the file is missing or damaged."""
     try:
         return load_safetensors(_verified_bytes(checkpoint, ".safetensors"))
     except SafetensorError as error:

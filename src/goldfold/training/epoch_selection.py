@@ -6,6 +6,7 @@ training rows held out by the plan), or the number of an epoch.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,13 @@ def select_epoch(history: History, select: str, higher_is_better: bool) -> dict[
     rows = [row for row in history if row["stage"] == history[-1]["stage"]]
     if select.isdecimal():
         return next((row for row in rows if row["epoch"] == int(select)), rows[-1])
-    measured = [row for row in rows if _rank_value(row, select, higher_is_better) is not None]
+    measured = [row for row in rows if rank_value(row, select, higher_is_better) is not None]
     if select == "last" or not measured:
         return rows[-1]
-    return max(measured, key=lambda row: (_rank_value(row, select, higher_is_better), -row["epoch"]))
+    return max(measured, key=lambda row: (rank_value(row, select, higher_is_better), -row["epoch"]))
 
 
-def _rank_value(row: dict[str, Any], select: str, higher_is_better: bool) -> float | None:
+def rank_value(row: dict[str, Any], select: str, higher_is_better: bool) -> float | None:
     """The value that epochs are ranked by, larger is better; None if the epoch was not validated."""
     value, higher = row["metric"], higher_is_better
     if select != "best":
@@ -58,8 +59,11 @@ def patience_exhausted(history: History, stage: str, patience: int | None, selec
     return validated[-1] - select_epoch(rows, select, higher_is_better)["epoch"] >= patience
 
 
-def checkpoints_to_keep(folder: Path, select: str, higher_is_better: bool) -> set[Path]:
-    """Return the checkpoints to keep of each stage: best by the metric, best by `select`, and last."""
+def checkpoints_to_keep(folder: Path, select: str, higher_is_better: bool, averaged: Collection[int] = ()) -> set[Path]:
+    """Return the checkpoints to keep of each stage: best by the metric, best by `select`, last, and those to average.
+
+    averaged: numbers of epochs.
+    """
     by_stage: dict[str, list[checkpoints.Checkpoint]] = {}
     for checkpoint in checkpoints.list_checkpoints(folder):
         by_stage.setdefault(checkpoint.row["stage"], []).append(checkpoint)
@@ -68,4 +72,5 @@ def checkpoints_to_keep(folder: Path, select: str, higher_is_better: bool) -> se
         rows = [checkpoint.row for checkpoint in saved]
         best = [select_epoch(rows, rule, higher_is_better) for rule in ("best", select)]
         kept |= {checkpoint.path for checkpoint in saved if checkpoint.row in best} | {saved[-1].path}
+        kept |= {checkpoint.path for checkpoint in saved if checkpoint.row["epoch"] in averaged}
     return kept

@@ -30,6 +30,7 @@ from goldfold.io.progress import EpochProgress
 from goldfold.io.random_states import preserved_states
 from goldfold.training import checkpoints, hard_examples
 from goldfold.training import state as training_state
+from goldfold.training.averaging import estimate_batch_norm
 from goldfold.training.diagnostics import untrained_loss
 from goldfold.training.distributed import from_first, is_writer
 from goldfold.training.epoch import train_epoch
@@ -65,7 +66,7 @@ def train(
     Raises:
         GoldfoldError: a loss is not finite, memory ran out, or a checkpoint could not be written.
     """
-    _check_stages(plan, loop.select)
+    _check_stages(plan, loop)
     assert plan.model is not None, "a plan with stages has a model"
     model = plan.model.to(device)
     if loop.channels_last:
@@ -88,6 +89,8 @@ def train(
                 break
             report = partial(_report, observe, plan, index, epoch)
             row = train_epoch(training, stage, epoch, loop, report)
+            if training.average and loop.ema_statistics == "estimated":
+                estimate_batch_norm(training.predictor, stage, loop.precision)
             if validate and ((epoch + 1) % loop.validate_every == 0 or epoch + 1 == stage.epochs):
                 row |= from_first(_validate(plan, validate, training.predictor))
                 check_select(row, loop.select)
@@ -96,7 +99,11 @@ def train(
                 hard_examples.write(examples, stage, epoch, training.predictor, loop.precision)
             if folder and is_writer():
                 _save(training, folder, (index, epoch + 1), row)
-                kept = None if keep_every else checkpoints_to_keep(folder, loop.select, higher_is_better)
+                kept = (
+                    None
+                    if keep_every
+                    else checkpoints_to_keep(folder, loop.select, higher_is_better, loop.averaged_epochs(epoch + 1))
+                )
                 checkpoints.prune(folder, kept)
             report(1, sum(row["loss"].values()), row)
         if training.average:
@@ -111,7 +118,7 @@ def _save(training: Training, folder: Path, order: tuple[int, int], row: dict[st
     checkpoints.save(folder, order, row, training.predictor, training_state.state_dict(training))
 
 
-def _check_stages(plan: Plan, select: str) -> None:
+def _check_stages(plan: Plan, loop: LoopOptions) -> None:
     """Check that stages have different names and that an epoch selected by number exists."""
     names = [stage.name for stage in plan.stages]
     if len(set(names)) < len(names):
@@ -119,11 +126,13 @@ def _check_stages(plan: Plan, select: str) -> None:
             "stage_names_not_unique",
             f"stages must have different names, and these are called {', '.join(names)}: rename one",
         )
+    late = [epoch for epoch in loop.averaged_epochs(plan.stages[-1].epochs) if epoch > plan.stages[-1].epochs]
+    select = loop.select if not late else str(late[0])
     if select.isdecimal() and not 1 <= int(select) <= plan.stages[-1].epochs:
         last = plan.stages[-1]
         raise GoldfoldError(
             "unknown_epoch",
-            f"select is epoch {select}, and stage '{last.name}' has epochs 1 to {last.epochs}: choose one of them",
+            f"the config names epoch {select}, and stage '{last.name}' has epochs 1 to {last.epochs}: choose one",
         )
 
 

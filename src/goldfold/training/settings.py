@@ -26,12 +26,28 @@ class LoopOptions(Params):
     accumulate: int = Field(1, ge=1, description="batches whose gradients are accumulated for one optimizer step")
     clip: float | None = Field(None, gt=0, description="maximum global norm of the gradient")
     ema: float | None = Field(None, gt=0, lt=1, description="decay of the weights' exponential moving average")
+    ema_statistics: Literal["copied", "estimated"] = Field(
+        "copied",
+        description="BatchNorm statistics of the average: those of the weights in training, or estimated after each "
+        "epoch on an epoch of training batches",
+    )
+    average: int | tuple[int, ...] = Field(
+        (),
+        description="epochs of the last stage whose weights are averaged to predict: [6, 8, 10], or 3 for the last 3",
+    )
+    average_by: str = Field(
+        "uniform",
+        description="uniform: all; best, or the name of a monitored value: a greedy soup by the metric or by it",
+    )
     select: str = Field(
         "last",
         description="epoch that predicts: last, best (by the metric), the name of a monitored value, or a number",
     )
     patience: int | None = Field(
         None, ge=1, description="early stopping: epochs without improvement before a stage stops"
+    )
+    init_from: str = Field(
+        "", description="run whose weights a fit starts from, those of the same fold, such as baseline-r1; empty: none"
     )
     hard_examples: int = Field(
         0, ge=0, description="training rows with the largest losses to list after each epoch, to find wrong labels"
@@ -44,6 +60,33 @@ class LoopOptions(Params):
     @classmethod
     def _number(cls, select: Any) -> Any:
         return str(select) if type(select) is int else select
+
+    @field_validator("average")
+    @classmethod
+    def _several(cls, average: int | tuple[int, ...]) -> int | tuple[int, ...]:
+        if isinstance(average, int):
+            if average < 2:
+                raise ValueError("an average needs two epochs: give 2 or more, or a list of epochs")
+            return average
+        if average and (len(set(average)) < max(2, len(average)) or min(average) < 1):
+            raise ValueError("an average needs two or more different epochs, counted from 1")
+        return tuple(sorted(average))
+
+    @model_validator(mode="after")
+    def _average_selects(self) -> LoopOptions:
+        if self.average and self.select != "last":
+            raise ValueError(f"select={self.select} names one epoch, and average several: leave one of them out")
+        if self.average_by != "uniform" and not self.average:
+            raise ValueError(f"average_by={self.average_by} has no effect without average")
+        if self.ema_statistics != "copied" and not self.ema:
+            raise ValueError(f"ema_statistics={self.ema_statistics} has no effect without ema")
+        return self
+
+    def averaged_epochs(self, last: int) -> tuple[int, ...]:
+        """Numbers of the epochs to average, ascending; empty without an average. last: number of the last epoch."""
+        if isinstance(self.average, tuple):
+            return self.average
+        return tuple(range(max(1, last - self.average + 1), last + 1))
 
     @model_validator(mode="after")
     def _patience_selects(self) -> LoopOptions:

@@ -65,10 +65,12 @@ def _of_scores(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, runs
     """Audit the scores against chance, selection on the scored folds, luck in small sets, and self-made defects."""
     metric, looked = experiment.competition.metric, 1
     findings = _against_chance(experiment, whole) + _against_untrained(whole)
-    by_hand = experiment.loop.select.isdecimal()
-    if by_hand or experiment.loop.select == "best":
+    loop = experiment.loop
+    by_hand = loop.select.isdecimal() or bool(loop.average and isinstance(loop.average, tuple))
+    if by_hand or "best" in (loop.select, loop.average_by):
         trained = [(fit.history, fit.epoch) for fit in fits if fit.epoch]
-        findings += audits.selected_on_scored_fold(trained, metric.higher_is_better, by_hand)
+        averaged = [fit.scores[metric.name] for fit in fits if fit.epoch] if loop.average else []
+        findings += audits.selected_on_scored_fold(trained, metric.higher_is_better, by_hand, averaged)
         looked = sum(bool(row["scores"]) * len(row["scores"]) for row in fits[0].history)
     findings += audits.first_epoch_best(metric.name, [fit.history for fit in fits], metric.higher_is_better)
     for each in experiment.competition.also:

@@ -76,6 +76,7 @@ def refit(
     prepared = rebuild(workspace, run, choose_device(device), accept)
     experiment = prepared.experiment
     refuse_exploration(run)
+    _refuse_started(experiment)
     fits = views_and_seeds.load_fits(experiment, run)
     lengths, wanted = _lengths(experiment, fits, epochs), tuple(dict.fromkeys(seeds)) or experiment.protocol.seeds
     (run / REFIT_FITS).mkdir(exist_ok=True)
@@ -103,6 +104,16 @@ def refit(
     add_findings(workspace, run, sum(found, code_changed(prepared.code_changes, "refit")))
     told = f"{run_name(run)}: {hidden_scores.refit_facts(facts)}\nsubmission {path}\nrecord {run / 'record.md'}"
     return Refit(run=run_name(run), rows=facts["rows"], epochs=lengths, seeds=wanted, submission=path, text=told)
+
+
+def _refuse_started(experiment: Experiment) -> None:
+    """Refuse a run whose folds started from another run's: all rows together have no such weights."""
+    if wanted := experiment.loop.init_from:
+        raise GoldfoldError(
+            "refit_starts_from_folds",
+            f"the fits start from those of '{wanted}' (init_from), and a refit trains on the rows of all folds at "
+            f"once: submit the fold models, or refit '{wanted}'",
+        )
 
 
 def _lengths(experiment: Experiment, fits: Sequence[Fit], epochs: Epochs) -> dict[str, int]:

@@ -13,7 +13,7 @@ from goldfold.experiment import config as configs
 from goldfold.experiment import run_folders
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.executors import ExecutorRequest
-from goldfold.experiment.fits import Fit, fit_keys
+from goldfold.experiment.fits import Fit, fit_keys, initial_weights
 from goldfold.experiment.identity import provenance
 from goldfold.experiment.run_folders import run_name
 from goldfold.experiment.setup import CODE_CHANGED, Prepared, accepting, changed_modules, prepare_experiment
@@ -109,6 +109,8 @@ def _fit_all(found: Prepared, run: Path, executor: ExecutorRequest | None) -> li
         for fit in ended:
             fits.append(fit)
             if len(fits) == 1 and rank() == 0:
+                if told := initial_weights.describe(run):
+                    observer.line(told)
                 submission_of(experiment, fits)  # what cannot be submitted is known before the other fits
             observer.fit_ended(_line(fit, metric))
     observer.close()

@@ -66,6 +66,7 @@ class Experiment:
     params: of the recipe. loop: of the training. protocol: which fits are made. runtime: its seed is set for each fit.
     tables: the train table ends with the extra rows that have targets, which all folds train on. lessons: of teachers.
     decide: the config's block, as written; empty if it has none.
+    starts_from: folder of the run that `init_from` names; None if there is none.
     """
 
     competition: Competition
@@ -78,6 +79,7 @@ class Experiment:
     runtime: Runtime
     lessons: Lessons | None = None
     decide: Mapping[str, Any] = field(default_factory=dict)
+    starts_from: Path | None = None
 
 
 def fit_keys(experiment: Experiment) -> list[tuple[int, int]]:

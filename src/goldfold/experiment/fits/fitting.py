@@ -15,6 +15,7 @@ from torch import nn
 from goldfold.competition import Plan
 from goldfold.experiment import code_index
 from goldfold.experiment.failures import explained
+from goldfold.experiment.fits import initial_weights
 from goldfold.experiment.fits.experiment import CHECKPOINTS, Experiment, build_plan, fit_folder, fit_keys, fold_numbers
 from goldfold.experiment.fits.files import Fit, is_complete, keep, load_fit, save_fit
 from goldfold.experiment.scoring import metrics_for, metrics_of_index, metrics_per_score, score_all, score_in_index
@@ -23,6 +24,7 @@ from goldfold.io.files import sweep_partials
 from goldfold.io.progress import EpochProgress
 from goldfold.io.random_states import preserved_states
 from goldfold.training import checkpoints, hard_examples
+from goldfold.training.averaging import Averaging, average
 from goldfold.training.distributed import from_first
 from goldfold.training.epoch_selection import select_epoch
 from goldfold.training.loop import train
@@ -53,6 +55,7 @@ def _fit(
     with CLOCK.phase("prepare"):
         plan, held_out = build_plan(experiment, number, seed)
     keep(plan, place)
+    initial_weights.load(experiment, plan, number, seed, place)
     train_rows = experiment.tables.train.iloc[experiment.folds[number].train]
     added = len(experiment.lessons.sure(number)) if experiment.lessons else 0
     examples = hard_examples.of_plan(plan, train_rows, experiment.loop.hard_examples, place, added)
@@ -74,7 +77,7 @@ def _fit(
                 examples=examples,
             )
     if history:
-        epoch = _select(plan, history, experiment, place / CHECKPOINTS)
+        epoch = _select(plan, history, experiment, place / CHECKPOINTS, held_out)
     predict = finish_plan(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
     index = code_index.of_fit(predict, train_rows, experiment.recipe.labels, experiment.runtime.classes)
     known = {"fold": number, "seed": seed, "epoch": epoch, "history": history, "facts": facts}
@@ -139,8 +142,11 @@ def predict_and_score(experiment: Experiment, predict: Predictor, held_out: Data
     return Fit(**known, scores=scores, chance=chance, validation=validation, test=test)
 
 
-def _select(plan: Plan, history: History, experiment: Experiment, folder: Path) -> int:
-    """Load the weights of the selected epoch into the plan's model; returns its number."""
+def _select(plan: Plan, history: History, experiment: Experiment, folder: Path, held_out: DataFrame) -> int:
+    """Load the weights of the selected epoch, or of the average, into the plan's model; returns the epoch's number."""
+    if experiment.loop.average:
+        validate, higher = _validation(experiment, plan, held_out), experiment.competition.metric.higher_is_better
+        return average(Averaging(plan, experiment.loop, folder, validate, higher), history[-1]["epoch"])
     row = select_epoch(history, experiment.loop.select, experiment.competition.metric.higher_is_better)
     if row is not history[-1]:
         saved = {(c.row["stage"], c.row["epoch"]): c for c in checkpoints.list_checkpoints(folder)}

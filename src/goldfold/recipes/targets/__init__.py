@@ -1,4 +1,4 @@
-"""What a recipe learns to predict: one label per row, or several; the recipes take either through the same methods."""
+"""What a recipe learns to predict: one label per row, ordered or not, several labels, or numbers; all have one form."""
 
 from __future__ import annotations
 
@@ -6,29 +6,44 @@ from collections.abc import Sequence
 
 from goldfold.errors import GoldfoldError
 from goldfold.recipes.targets.one_label import OneLabel
+from goldfold.recipes.targets.ordered_label import OrderedLabel
 from goldfold.recipes.targets.several_labels import SeveralLabels
+from goldfold.recipes.targets.values import Values
 
-Targets = OneLabel | SeveralLabels
+Targets = OneLabel | OrderedLabel | SeveralLabels | Values
 
 
 def create(
-    target: str | None, classes: Sequence | None, targets: Sequence[str] | None, *, by_row: bool = False
+    target: str | None,
+    classes: Sequence | None,
+    targets: Sequence[str] | None,
+    *,
+    values: str | Sequence[str] | None = None,
+    ordered: bool = False,
+    by_row: bool = False,
 ) -> Targets:
-    """Return the targets that a recipe's arguments name: `target` and `classes`, or `targets`.
+    """Return the targets that a recipe's arguments name: `target` and `classes`, or `targets`, or `values`.
 
-    by_row: see `OneLabel`.
+    values: a numeric column, or several. ordered: whether the classes ascend. by_row: see `OneLabel`.
 
     Raises:
-        GoldfoldError: `targets_unclear`, neither or both are given; `too_few_labels`; `targets_not_a_tuple`.
+        GoldfoldError: `targets_unclear`, none or several are given; `too_few_labels`; `targets_not_a_tuple`.
     """
-    if targets is None and target is not None and classes is not None:
-        return OneLabel(target, tuple(classes), by_row)
-    if targets is not None and target is None and classes is None:
+    given = target is not None, targets is not None, values is not None
+    if given == (True, False, False) and classes is not None:
+        assert target is not None, "it is given"
+        return OrderedLabel(target, tuple(classes)) if ordered else OneLabel(target, tuple(classes), by_row)
+    if given == (False, True, False) and classes is None and not ordered:
+        assert targets is not None, "they are given"
         return several(targets)
+    if given == (False, False, True) and classes is None and not ordered:
+        assert values is not None, "they are given"
+        return Values((values,) if isinstance(values, str) else tuple(values))
     raise GoldfoldError(
         "targets_unclear",
-        "a recipe needs either target='column' with classes=[...], or targets=['column', ...] of 0 and 1: got "
-        f"target={target!r}, classes={classes!r}, targets={targets!r}",
+        "a recipe needs either target='column' with classes=[...], or targets=['column', ...] of 0 and 1, or of image "
+        f"recipes values='column' of numbers: got target={target!r}, classes={classes!r}, targets={targets!r}, "
+        f"values={values!r}",
     )
 
 
@@ -47,4 +62,4 @@ def several(targets: Sequence[str]) -> SeveralLabels:
     return SeveralLabels(tuple(targets))
 
 
-__all__ = ["OneLabel", "SeveralLabels", "Targets", "create", "several"]
+__all__ = ["OneLabel", "OrderedLabel", "SeveralLabels", "Targets", "Values", "create", "several"]

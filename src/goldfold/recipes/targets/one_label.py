@@ -112,6 +112,10 @@ class OneLabel:
         found = soft_targets.take(rows)
         return indices if found is None else distillation_masses(indices, found, self.outputs)
 
+    def fitted(self, labels: np.ndarray) -> OneLabel:
+        """The same targets, which take nothing from the training rows."""
+        return self
+
     def loss(self, params: Any, labels: np.ndarray) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
         """Return a function: logits (n, classes), labels (n,) -> {name of the loss: mean over rows}.
 

@@ -91,6 +91,10 @@ class SeveralLabels:
         mixed = (1 - share) * known + (share * found.soft if found.soft.shape[1] else 0)
         return np.concatenate([weight * mixed, weight * (1 - mixed)], axis=1).astype(np.float32)
 
+    def fitted(self, labels: np.ndarray) -> SeveralLabels:
+        """The same targets, which take nothing from the training rows."""
+        return self
+
     def loss(self, params: Any, labels: np.ndarray) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
         """Return a function: logits and labels, (n, labels) each -> {name of the loss: mean over cells}.
 

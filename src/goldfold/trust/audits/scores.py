@@ -131,23 +131,31 @@ def _against_reference(summary: Mapping[str, Any], own: Mapping[str, Any]) -> tu
 
 
 def selected_on_scored_fold(
-    fits: Iterable[tuple[Sequence[Mapping[str, Any]], int]], higher_is_better: bool, by_hand: bool = False
+    fits: Iterable[tuple[Sequence[Mapping[str, Any]], int]],
+    higher_is_better: bool,
+    by_hand: bool = False,
+    averaged: Sequence[float] = (),
 ) -> list[Finding]:
     """Report epochs that were selected by the score they are reported with, and the difference to the last epoch.
 
     fits: histories, each with the number of the epoch that predicts. by_hand: whether the config names that number.
+    averaged: the scores of the fits, if they predict with averages of several epochs.
     """
     gains = []
-    for history, epoch in fits:
+    for place, (history, epoch) in enumerate(fits):
         rows = [row for row in history if row["stage"] == history[-1]["stage"] and row["metric"] is not None]
         chosen = next((row["metric"] for row in rows if row["epoch"] == epoch), None)
+        chosen = averaged[place] if averaged and rows else chosen
         if chosen is not None:
             gains.append(chosen - rows[-1]["metric"] if higher_is_better else rows[-1]["metric"] - chosen)
     if not gains and not by_hand:
         return []
     how = "each fold's epoch was selected by the score it is reported with"
+    if averaged:
+        how = "the epochs to average were selected by the score that is reported"
     if by_hand:
-        how = "the epoch was named by hand, probably after its score on these folds was seen"
+        what = "the epochs to average were" if averaged else "the epoch was"
+        how = f"{what} named by hand, probably after the score on these folds was seen"
     difference = ""
     if gains:
         direction = "worse" if np.mean(gains) >= 0 else "better"

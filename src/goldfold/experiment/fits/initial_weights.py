@@ -1,0 +1,158 @@
+"""Start the fits of a run from the weights of another run's fits of the same folds, which have not seen a scored row.
+
+Weights that have the model's names and shapes are taken; a last layer of another width keeps its random start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from torch import nn
+
+from goldfold.competition import Plan
+from goldfold.data import fold_tables
+from goldfold.errors import GoldfoldError
+from goldfold.experiment.fits.experiment import CHECKPOINTS, Experiment, fit_folder, fit_keys
+from goldfold.experiment.run_folders import find_run, run_name
+from goldfold.io.files import read_json, write_json
+from goldfold.nn.fine_tuning import weight_files
+from goldfold.nn.fine_tuning.model_sources import FOLDER
+from goldfold.params import Role, values
+from goldfold.training import checkpoints
+from goldfold.training.distributed import is_writer
+
+INITIAL = "initial_weights.json"  # in a fit's folder
+
+
+def source(own_runs: Path, experiment: Experiment) -> Path | None:
+    """The folder of the run that the config's `init_from` names; None if it names none.
+
+    own_runs: the folder of the competition's runs.
+
+    Raises:
+        GoldfoldError: the run does not exist or is not finished, `init_from_other_folds`, `init_from_lacks_fit`.
+    """
+    wanted = experiment.loop.init_from
+    if not wanted:
+        return None
+    if wanted == "latest":
+        raise GoldfoldError(
+            "init_from_latest", "init_from is 'latest', which is another run tomorrow: name one, such as baseline-r1"
+        )
+    known = wanted if "/" in wanted else f"{own_runs.name}/{wanted}"
+    run = find_run(own_runs.parent, known).resolve()
+    for fold, seed in fit_keys(experiment):
+        _check_fold(experiment, run, fold)
+        _checkpoint(run, fold, seed)
+    return run
+
+
+def starts(experiment: Experiment, rebuilt: Path | None = None) -> dict[str, str]:
+    """Config key -> hash of what it names: files of weights, folders of backbones, the fits of another run.
+
+    The hash takes the place of the name in a run's identity. rebuilt: a run whose record tells of what is gone since.
+    """
+    found = dict(read_json(rebuilt / "reproduce.json", dict).get("starts", {})) if rebuilt else {}
+    for key, file in values(experiment.params, Role.WEIGHTS).items():
+        if file and Path(file).is_file():
+            found[key] = _hash([Path(file)])
+    for key, name in values(experiment.params, Role.BACKBONE).items():
+        folder = Path(str(name).removeprefix(FOLDER))
+        if str(name).startswith(FOLDER) and folder.is_dir():
+            found[key] = _hash(sorted(path for path in folder.iterdir() if path.is_file()))
+    if experiment.starts_from is not None:
+        used = [_checkpoint(experiment.starts_from, *each).files for each in fit_keys(experiment)]
+        hashes = [[name, facts["sha256"]] for files in used for name, facts in files.items() if _is_weights(name)]
+        found["init_from"] = hashlib.sha256(json.dumps(hashes).encode()).hexdigest()
+    return found
+
+
+def load(experiment: Experiment, plan: Plan, fold: int, seed: int, place: Path) -> None:
+    """Load the weights that a fit starts from into the plan's model, and write down which; nothing without `init_from`.
+
+    Raises:
+        GoldfoldError: as `source`; `init_from_without_stages`; `weights_do_not_fit`, for another layer than the last.
+    """
+    run = experiment.starts_from
+    if run is None:
+        return
+    if plan.model is None or not plan.stages:
+        raise GoldfoldError(
+            "init_from_without_stages",
+            f"init_from={experiment.loop.init_from} has no effect, since the recipe trains nothing by epochs: leave it "
+            "out",
+        )
+    _check_fold(experiment, run, fold)
+    checkpoint = _checkpoint(run, fold, seed)
+    checkpoints.verify(checkpoint)
+    file = checkpoint.path.with_suffix(".safetensors")
+    dropped = weight_files.load_into(plan.model, file, (_last_layer(plan.model),))
+    if is_writer():
+        told = {"run": run_name(run), "checkpoint": checkpoint.path.stem, "left_out": list(dropped)}
+        write_json(place / INITIAL, told)
+
+
+def describe(run: Path) -> str:
+    """What the fits of a run started from, for a line; empty if they started anew."""
+    found = next(iter(sorted(run.glob(f"fold*-seed*/{INITIAL}"))), None)
+    if found is None:
+        return ""
+    told = read_json(found, dict)
+    left = f"; {', '.join(told['left_out'])} has another width there and starts anew" if told["left_out"] else ""
+    return f"fits start from the weights of {told['run']} for the same fold{left}"
+
+
+def _check_fold(experiment: Experiment, run: Path, fold: int) -> None:
+    """Refuse another run that trained on rows that are validated here."""
+    table = pd.read_csv(run / "folds.csv", dtype=str, keep_default_na=False, encoding="utf-8")
+    own = experiment.folds[fold]
+    try:
+        theirs = fold_tables.folds_from_table(table, experiment.tables.train["id"].tolist())
+        same = all(np.array_equal(np.sort(one), np.sort(other)) for one, other in zip(theirs[fold], own, strict=True))
+    except (GoldfoldError, IndexError):
+        same = False
+    if not same:
+        raise GoldfoldError(
+            "init_from_other_folds",
+            f"fold {fold} of run '{run_name(run)}' has other rows than fold {fold} here, so its weights may have seen "
+            "rows that are scored here: train both with the same rows, split and seed",
+        )
+
+
+def _checkpoint(run: Path, fold: int, seed: int) -> checkpoints.Checkpoint:
+    """The checkpoint that predicts in a run's fit of a fold, with the same seed if there is one."""
+    places = [fit_folder(run, fold, seed), *sorted(run.glob(f"fold{fold}-seed*"))]
+    for place in places:
+        if not (place / "fit.json").exists():
+            continue
+        epoch = read_json(place / "fit.json", dict).get("epoch")
+        known = checkpoints.list_checkpoints(place / CHECKPOINTS)
+        chosen = [each for each in known if each.order[0] == known[-1].order[0] and each.row["epoch"] == epoch]
+        if chosen:
+            return chosen[-1]
+    raise GoldfoldError(
+        "init_from_lacks_fit",
+        f"run '{run_name(run)}' has no weights of fold {fold}: name a run that trained this fold by epochs",
+    )
+
+
+def _last_layer(model: nn.Module) -> str:
+    """The name of the module that holds the last parameter."""
+    *_, (name, _) = model.named_parameters()
+    return name.rpartition(".")[0]
+
+
+def _is_weights(name: str) -> bool:
+    return name.endswith(".safetensors")
+
+
+def _hash(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""What recipes that classify share: types of parameters, samples of images, optimizers."""
