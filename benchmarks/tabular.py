@@ -5,8 +5,8 @@
 
 A quarter of each set's rows is hidden from all. A tool gets the other rows, `--budget` seconds and one thread per CPU
 that the process may use, in a process of its own; it predicts the hidden rows, which only this file scores: by log
-loss, values by RMSE. AutoGluon (`medium_quality`) and mljar (`Perform`) pin other packages than goldfold and get environments
-of their own below `--environments`, made once, about 2 GB each; where that fails the tool is left out with the reason.
+loss, values by RMSE. AutoGluon (`medium_quality`) and mljar (`Perform`) pin other packages than goldfold and get
+environments of their own below `--environments`, made once, 1 and 6 GB; where that fails the tool is left out.
 
 The last column is the difference of the rows' losses, goldfold's minus the best other tool's, with its 95 % interval
 over the hidden rows (of RMSE that of squared errors). titanic and house_prices need `GOLDFOLD_SAMPLE_DATA`.
