@@ -131,7 +131,18 @@ class Network(nn.Module):
         numbers, flags, *categories = inputs.split(sizes, dim=1)
         parts = [self.embedded(numbers).flatten(1) if self.embedded else numbers, flags]
         parts += [layer(values) for layer, values in zip(self.categories, categories, strict=True)]
-        values = torch.cat(parts, dim=1)[:, None].expand(-1, self.shape.members, -1)
+        values = _joined(parts)[:, None].expand(-1, self.shape.members, -1)
         for layer in self.hidden:
             values = nn.functional.dropout(torch.relu(layer(values)), self.shape.dropout, self.training)
         return self.last(values)
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """The parts (n, width) side by side. A rare category is constant in a small batch, which is no fault: by
+    `torch.cat` it would be reported as `constant_feature`."""
+    joined = parts[0].new_empty(len(parts[0]), sum(part.shape[1] for part in parts))
+    start = 0
+    for part in parts:
+        joined[:, start : start + part.shape[1]] = part
+        start += part.shape[1]
+    return joined

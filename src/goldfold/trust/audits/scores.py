@@ -157,7 +157,7 @@ def selected_on_scored_fold(
         f"{how}, so the score is optimistic{difference}: report select: last, selection by a monitored value, or a "
         "hold-out score"
     )
-    return [Finding("selected_on_scored_fold", "note", message, "all folds")]
+    return [_on_scored_fold(message)]
 
 
 def chosen_on_scored_fold(chosen: Sequence[Mapping[str, Any]], higher_is_better: bool) -> list[Finding]:
@@ -177,7 +177,11 @@ def chosen_on_scored_fold(chosen: Sequence[Mapping[str, Any]], higher_is_better:
         f"each fold's {first['what']} was chosen by the score it is reported with ({numbers}{more}), which flatters it "
         f"by {gains.mean():.4f} on average over {len(gains)} fits{spread}: set {first['instead']}"
     )
-    return [Finding("selected_on_scored_fold", "note", message, "all folds")]
+    return [_on_scored_fold(message)]
+
+
+def _on_scored_fold(message: str) -> Finding:
+    return Finding("selected_on_scored_fold", "note", message, "all folds")
 
 
 def first_epoch_best(
