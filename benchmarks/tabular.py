@@ -65,26 +65,39 @@ def halves(rows: pd.DataFrame, kind: str, seed: int) -> tuple[pd.DataFrame, pd.D
 def by_goldfold(known: pd.DataFrame, asked: pd.DataFrame, kind: str, seconds: float, folder: Path) -> np.ndarray:
     """The boosted trees of every library that is installed, then the network, as long as the budget lasts; their blend.
 
-    A recipe is begun only if the slowest one so far would end in time; its weights come from out-of-fold predictions.
+    A recipe whose folds so far say that it would not end in time is dropped. Weights are those of out-of-fold
+    predictions.
     """
     from importlib.util import find_spec
 
     from goldfold.ensemble.weight_search import Objective, optimize_weights, weighted_mean
+    from goldfold.errors import GoldfoldError
     from goldfold.experiment.cross_validation import combine_fits, cross_validate
 
-    began, slowest, found = time.perf_counter(), 0.0, {}
+    began, found = time.perf_counter(), {}
+
+    def stop(fold: int, seed: int, progress: object) -> None:
+        if time.perf_counter() - began > seconds:
+            raise GoldfoldError("out_of_time", "the budget is spent")
+
     plans = [("boosting", {"library": name, "permutations": 0}) for name in ("lightgbm", "catboost", "xgboost")]
     plans = [plan for plan in plans if find_spec(plan[1]["library"])] or [("boosting", {"permutations": 0})]
-    plans.insert(1, ("tabular_network", {"permutations": 0}))
-    for name, params in plans:
-        start = time.perf_counter()
-        if found and start - began + slowest > seconds:
-            break
+    for name, params in [*plans, ("tabular_network", {"permutations": 0})]:
         label = f"{name} {params.get('library', '')}".strip()
         given = experiment(known, asked, kind, name, params)
-        whole = combine_fits(given, list(cross_validate(given, folder / label)))
-        found[label] = whole.oof, whole.test
-        slowest = max(slowest, time.perf_counter() - start)
+        fits, start = [], time.perf_counter()
+        try:
+            for fit in cross_validate(given, folder / label, stop if found else None):
+                fits.append(fit)
+                if found and start - began + (time.perf_counter() - start) / len(fits) * FOLDS > seconds:
+                    break
+        except GoldfoldError as error:
+            if error.code != "out_of_time":
+                raise
+            break
+        if len(fits) == FOLDS:
+            whole = combine_fits(given, fits)
+            found[label] = whole.oof, whole.test
     metric = given.competition.metric
     weights = optimize_weights(
         Objective(metric, known, [oof for oof, _ in found.values()]).on(np.arange(len(known))), len(found)
