@@ -45,6 +45,7 @@ def models() -> dict[str, type[BaseModel]]:
     from goldfold.experiment.fits import Protocol
     from goldfold.experiment.fits.lessons import Distillation, PseudoLabels
     from goldfold.recipes.autoencoder_params import AutoencoderParams
+    from goldfold.recipes.boosting import BoostingParams
     from goldfold.recipes.frozen_backbone import FrozenBackboneParams
     from goldfold.recipes.fusion_params import FusionParams
     from goldfold.recipes.image_classifier import ImageClassifierParams
@@ -53,6 +54,7 @@ def models() -> dict[str, type[BaseModel]]:
     from goldfold.recipes.sequence_network import SequenceNetworkParams
     from goldfold.recipes.statistics_pooling import StatisticsPoolingParams
     from goldfold.recipes.tabular import TabularParams
+    from goldfold.recipes.tabular_network import TabularNetworkParams
     from goldfold.recipes.targets.one_label import ClassLossParams
     from goldfold.recipes.targets.ordered_label import OrderedLossParams
     from goldfold.recipes.targets.several_labels import LabelLossParams
@@ -81,6 +83,8 @@ def models() -> dict[str, type[BaseModel]]:
         "embedder": EmbedderParams,
         "prompted_embedder": PromptedEmbedderParams,
         "tabular": TabularParams,
+        "boosting": BoostingParams,
+        "tabular_network": TabularNetworkParams,
     }
 
 
@@ -129,6 +133,8 @@ def _type(annotation: Any) -> str:
         return "list" if not inner or inner[0] is Any else f"list of {_type(inner[0])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "block"
+    if origin is dict:
+        return "names with values"
     if origin is not None and hasattr(annotation, "__metadata__"):
         return _type(inner[0])
     return {type(None): "none", str: "text", bool: "`true`, `false`"}.get(annotation, annotation.__name__)

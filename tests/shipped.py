@@ -9,6 +9,7 @@ SHIPPED = {
     "frames": ("fastap", "multi_similarity", "pretrained_frozen", "simsiam", "simsiam_fastap", "untrained"),
     "hand_gestures": ("baseline", "sequence_network"),
     "hands": ("baseline", "clip_reid", "prompts", "untrained", *(f"v{number}" for number in range(1, 11)), "zero_shot"),
+    "house_prices": ("baseline", "boosting", "catboost", "network"),
     "icons": ("baseline", "decided", "fusion", "mlp_baseline"),
     "industrial_defects": ("autoencoder", "patch_library"),
     "lookalikes": ("baseline", "photographs", "untrained"),
@@ -19,7 +20,7 @@ SHIPPED = {
     "road_scenes": ("baseline",),
     "road_segments": ("baseline",),
     "solar_cells": ("autoencoder", "baseline", "finetune", "patch_library"),
-    "titanic": ("alone", "baseline", "boosting", "forest"),
+    "titanic": ("alone", "baseline", "boosting", "forest", "network"),
     "vowels": ("baseline", "sequence_network"),
     "windows": ("baseline", "sequence_network"),
 }

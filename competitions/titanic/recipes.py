@@ -9,11 +9,12 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from goldfold.recipes import tabular
+from goldfold.recipes import boosting, tabular, tabular_network
 
 NUMERIC = ["Pclass", "Age", "family", "party", "fare_per_head"]
 CATEGORICAL = ["title", "sex_and_class", "Embarked"]
 COMPANIONS = {"ticket": ["Ticket"], "kin": ["surname", "Pclass", "Fare"]}
+SURVIVAL = [f"{name}_survival" for name in COMPANIONS]
 SYNONYMS = {"Mlle": "Miss", "Ms": "Miss", "Mme": "Mrs", "Lady": "Mrs", "the Countess": "Mrs", "Dona": "Mrs"}
 
 
@@ -72,15 +73,22 @@ class Companions(TransformerMixin, BaseEstimator):
         return rows.assign(**added, party=party, fare_per_head=np.log1p(rows["Fare"] / party))
 
 
+def features(params: object, seed: int) -> Pipeline:
+    """Build the transformer that adds all features, fitted on training rows."""
+    return make_pipeline(FunctionTransformer(row_features), Companions())
+
+
 def estimator(params: TitanicParams, seed: int) -> Pipeline:
     """Build the pipeline: features, preprocessing, classifier."""
-    survival = [f"{name}_survival" for name in COMPANIONS] if params.companions else []
+    numeric = [*NUMERIC, *SURVIVAL] if params.companions else NUMERIC
     return make_pipeline(
-        FunctionTransformer(row_features),
-        Companions(),
-        tabular.preprocess([*NUMERIC, *survival], CATEGORICAL),
-        tabular.classifier(params, seed),
+        *features(params, seed), tabular.preprocess(numeric, CATEGORICAL), tabular.classifier(params, seed)
     )
 
 
-RECIPES = {"tabular": tabular.recipe(TitanicParams, estimator, target="Survived", kind="binary")}
+COLUMNS = {"numeric": [*NUMERIC, *SURVIVAL], "categorical": CATEGORICAL, "features": features}
+RECIPES = {
+    "tabular": tabular.recipe(TitanicParams, estimator, target="Survived", kind="binary"),
+    "boosting": boosting.recipe("Survived", "binary", **COLUMNS),
+    "tabular_network": tabular_network.recipe("Survived", (0, 1), **COLUMNS),
+}

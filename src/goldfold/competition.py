@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from goldfold.optional_parts import (
         ClassLabels,
         Codes,
+        Importances,
         LabelColumns,
         Monitored,
         Neighbors,
         Retrieval,
         Rule,
+        ScoredFoldChoice,
         UntrainedLoss,
     )
 
@@ -173,6 +175,10 @@ class Plan:
         run predicts) -> facts for audits, JSON, empty if there are too few. Called once a run, after all predictions of
         its first fit; it may embed a fifth of that number of images.
     kept: name -> a JSON value that is written as `<name>.json` into the folder of the fit, such as a fitted scaler.
+    saved: (model, state from finish) -> {file name: its bytes, or a JSON value}, written into the folder of the fit
+        once it is finished, such as trees in their library's own format; never pickles.
+    importances: how the importance of each feature of a table is measured; None if it is not.
+    chosen_on_scored_fold: a choice that the scored fold makes, which flatters the score and is reported; None: nothing.
     """
 
     model: nn.Module | None = None
@@ -184,6 +190,9 @@ class Plan:
     codes: Codes | None = None
     probe: Callable[[nn.Module | None, Any, DataFrame, Predictions, int], Mapping[str, Any]] | None = None
     kept: Mapping[str, Any] = field(default_factory=dict)
+    saved: Callable[[nn.Module | None, Any], Mapping[str, Any]] | None = None
+    importances: Importances | None = None
+    chosen_on_scored_fold: ScoredFoldChoice | None = None
 
 
 def mean(predictions: Predictions) -> Predictions:

@@ -199,6 +199,41 @@ class Codes:
     arrays: Callable[[Any], Mapping[str, np.ndarray]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Importances:
+    """How a fitted plan uses the features of a table; `Plan.importances`. The engine shuffles them and scores.
+
+    names: state from finish -> the names of the features. features: (state from finish, rows without targets) -> the
+        (n, features) array that is predicted from. predict: (model, state from finish, features) -> predictions.
+    permutations: times that each feature is shuffled; 0: never. gain: state from finish -> (features,) values, by how
+        much each one lowered the training loss, empty if unknown; None: not known of any. contributions: (state from
+        finish, features) -> (features,) mean absolute SHAP values; None: not computed.
+    """
+
+    names: Callable[[Any], tuple[str, ...]]
+    features: Callable[[Any, DataFrame], np.ndarray]
+    predict: Callable[[Any, Any, np.ndarray], Predictions]
+    permutations: int
+    gain: Callable[[Any], np.ndarray] | None = None
+    contributions: Callable[[Any, np.ndarray], np.ndarray] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredFoldChoice:
+    """A choice that the engine makes by the scored fold, since the plan sees no label of it; `Plan`.
+
+    what: is chosen, in words. instead: the parameter that leaves the choice to training rows, as in a config.
+    offered: (state from finish, rows without targets) -> {number: predictions}. own: state from finish -> the number
+        that training rows chose, one of those offered. use: (state from finish, number) -> the state that predicts so.
+    """
+
+    what: str
+    instead: str
+    offered: Callable[[Any, DataFrame], Mapping[int, Predictions]]
+    own: Callable[[Any], int]
+    use: Callable[[Any, int], Any]
+
+
 class Monitored(NamedTuple):
     """A value that `Plan.monitor` measured after an epoch.
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import pandas as pd
 from pydantic import Field
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import (
@@ -27,9 +26,9 @@ from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.data.preprocessing import check_columns, preprocess
 from goldfold.data.training_rows import estimators
 from goldfold.errors import GoldfoldError
-from goldfold.metrics.inputs import class_indices, numeric_target
 from goldfold.optional_parts import ClassLabels
 from goldfold.params import Needs, Params
+from goldfold.recipes.tables import labels
 from goldfold.recipes.targets import SeveralLabels, several
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def recipe(
     params: type[BaseModel],
     estimator: Callable[[Any, int], BaseEstimator],
     target: str | None = None,
-    kind: Literal["binary", "multiclass", "regression"] | None = None,
+    kind: labels.Kind | None = None,
     classes: Sequence | None = None,
     *,
     targets: Sequence[str] | None = None,
@@ -99,27 +98,23 @@ def recipe(
         raise _unclear(target, kind, targets)
 
     def build(params: Any, rows: DataFrame, runtime: Runtime) -> Plan:
-        features, labels = rows.drop(columns=target), _labels(rows, target, kind)
+        features, known = rows.drop(columns=target), labels.labels_of(rows, target, kind)
         order = classes or runtime.classes if kind != "regression" else None
         return Plan(
-            finish=lambda _: estimators.fit(estimator(params, runtime.seed), features, labels, order),
+            finish=lambda _: estimators.fit(estimator(params, runtime.seed), features, known, order),
             predict=lambda _, fitted, rows: _predicted(fitted, rows, kind, order),
         )
 
-    def example(params: Any, rows: int, classes: tuple | None) -> np.ndarray:
-        columns = len(classes or ())
-        return np.full((rows, columns), 1 / columns) if kind == "multiclass" else np.full(rows, 0.5)
-
     def check(params: Any, train: DataFrame, test: DataFrame) -> None:
-        check_columns(estimator(params, 0), train.drop(columns=target), _labels(train, target, kind), test)
+        check_columns(estimator(params, 0), train.drop(columns=target), labels.labels_of(train, target, kind), test)
 
-    labels = None if kind == "regression" else ClassLabels(target, tuple(classes) if classes else None)
+    declared = None if kind == "regression" else ClassLabels(target, tuple(classes) if classes else None)
     return Recipe(
         params=params,
         build=build,
-        labels=labels,
+        labels=declared,
         columns=(target,),
-        example=example,
+        example=lambda params, rows, classes: labels.example(kind, rows, classes),
         check=check,
         accepts=("weights", "soft_targets"),
     )
@@ -140,12 +135,12 @@ def _of_several_labels(
     columns = list(targets.columns)
 
     def build(params: Any, rows: DataFrame, runtime: Runtime) -> Plan:
-        features, labels = rows.drop(columns=columns), targets.labels(rows).astype(np.int64)
+        features, known = rows.drop(columns=columns), targets.labels(rows).astype(np.int64)
 
         def finish(_: Any) -> OneVsRestClassifier:
             with warnings.catch_warnings():  # of a label with one value, which the audit of the folds names
                 warnings.filterwarnings("ignore", message="Label .* is present in all training examples")
-                return OneVsRestClassifier(estimator(params, runtime.seed)).fit(features, labels)
+                return OneVsRestClassifier(estimator(params, runtime.seed)).fit(features, known)
 
         return Plan(finish=finish, predict=lambda _, fitted, rows: fitted.predict_proba(rows).astype(np.float64))
 
@@ -162,34 +157,11 @@ def _of_several_labels(
     )
 
 
-def _labels(rows: DataFrame, target: str, kind: str) -> pd.Series:
-    """The target as scikit-learn takes it: float64 values of a regression, else labels of a plain dtype."""
-    if kind == "regression":
-        return pd.Series(numeric_target(rows, target), rows.index)
-    labels = pd.Series(rows[target].tolist(), rows.index).infer_objects()
-    if labels.dtype.kind in "fcmM" and (labels.dtype.kind != "f" or (labels % 1 != 0).any()):
-        fraction = next(label for label in labels.tolist() if labels.dtype.kind != "f" or label % 1 != 0)
-        raise GoldfoldError(
-            "target_not_classes",
-            f"target '{target}' of a classifier must hold text, whole numbers or bools, but holds {fraction!r}: use "
-            "kind='regression', or make classes of it in load()",
-        )
-    if kind == "binary" and labels.nunique() != 2:
-        found = ", ".join(map(str, labels.unique()[:5]))
-        raise GoldfoldError(
-            "target_not_binary",
-            f"target '{target}' must have two labels in every fold, found {found}: stratify the split",
-        )
-    return labels
-
-
-def _predicted(fitted: BaseEstimator, rows: DataFrame, kind: str, order: Sequence | None) -> np.ndarray:
+def _predicted(fitted: BaseEstimator, rows: DataFrame, kind: labels.Kind, order: Sequence | None) -> np.ndarray:
     if kind == "regression":
         return fitted.predict(rows).astype(np.float64)
-    classes = fitted.classes_ if order is None else order
-    probabilities = np.zeros((len(rows), len(classes)))
-    probabilities[:, class_indices(fitted.classes_, classes, "the training rows")] = fitted.predict_proba(rows)
-    return probabilities[:, 1] if kind == "binary" else probabilities
+    known = fitted.classes_
+    return labels.in_order(fitted.predict_proba(rows), known, known if order is None else order, kind)
 
 
 def classifier(params: TabularParams, seed: int) -> BaseEstimator:

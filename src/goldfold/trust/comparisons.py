@@ -14,7 +14,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.io.formatting import change, count, relative_change, signed_interval
 
 BLEND = ", blend of "
-LAST = ", last epoch"
+UNSEEN = r", (?:last epoch|best epoch by [^,]* on kept back rows)$"  # epochs that were selected without the scored fold
 PARTS = {  # part of a protocol -> its text, as `experiment.cross_validation.describe_protocol` writes it
     "folds": r"\d+ of (?=\d+ folds)",
     "seeds": rf", \d+ seeds? a fold|{BLEND}\d+ runs?",
@@ -156,8 +156,11 @@ def _check_protocols(metric: str, names: Sequence[str], protocols: Sequence[str]
 
 
 def without_parts(protocol: str, parts: Collection[str]) -> str:
-    """Remove parts from a protocol, and that the last epoch predicts, since some runs train nothing."""
-    plain = protocol.removesuffix(LAST)
+    """Remove parts from a protocol, and that the last epoch predicts or one that training rows selected.
+
+    Some runs train nothing, and neither way to select an epoch has seen the scored fold.
+    """
+    plain = re.sub(UNSEEN, "", protocol)
     for part in parts:
         plain = re.sub(PARTS[part], "", plain)
     return plain
@@ -165,4 +168,4 @@ def without_parts(protocol: str, parts: Collection[str]) -> str:
 
 def blend_protocol(protocol: str, runs: int) -> str:
     """The protocol of a blend of `runs` runs, from that of one of them: the number of runs replaces that of seeds."""
-    return re.sub(PARTS["seeds"], f"{BLEND}{count(runs, 'run')}", protocol.removesuffix(LAST))
+    return re.sub(PARTS["seeds"], f"{BLEND}{count(runs, 'run')}", re.sub(UNSEEN, "", protocol))

@@ -72,6 +72,7 @@ def _of_scores(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, runs
         averaged = [fit.scores[metric.name] for fit in fits if fit.epoch] if loop.average else []
         findings += audits.selected_on_scored_fold(trained, metric.higher_is_better, by_hand, averaged)
         looked = sum(bool(row["scores"]) * len(row["scores"]) for row in fits[0].history)
+    findings += audits.chosen_on_scored_fold([fit.chosen for fit in fits], metric.higher_is_better)
     findings += audits.first_epoch_best(metric.name, [fit.history for fit in fits], metric.higher_is_better)
     for each in experiment.competition.also:
         if each.name in whole.metrics:

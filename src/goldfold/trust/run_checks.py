@@ -58,7 +58,7 @@ def _looked_at(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> l
         ("pooled scores against folds", ("pooled_apart",), chance or _not_pooled(experiment, summary)),
         ("scores against the untrained model", ("below_untrained",), _without_start(summary)),
         ("first epochs that are the best", ("first_epoch_best",), epochs),
-        ("epochs selected on the scored fold", ("selected_on_scored_fold",), epochs),
+        ("choices of the scored fold", ("selected_on_scored_fold",), "" if any(fit.chosen for fit in fits) else epochs),
         ("training rows that are searched", ("training_rows_in_database",), ""),
         ("luck in few rows", ("tiny_sample",), _not_pooled(experiment, summary)),
         ("scores of synthetic defects", ("proxy_validation",), ""),

@@ -15,6 +15,7 @@ from goldfold.experiment.fits.experiment import (
 )
 from goldfold.experiment.fits.files import Fit, is_complete, keep, load_fit, save_fit
 from goldfold.experiment.fits.fitting import FitObserver, fit, predict_and_score
+from goldfold.experiment.fits.tables import choose_again
 
 __all__ = [
     "CHECKPOINTS",
@@ -25,6 +26,7 @@ __all__ = [
     "Protocol",
     "build_from",
     "build_plan",
+    "choose_again",
     "fit",
     "fit_folder",
     "fit_keys",

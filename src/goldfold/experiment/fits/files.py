@@ -51,6 +51,8 @@ class Fit:
     untrained: dict[str, float] = field(default_factory=dict)
     untrained_errors: np.ndarray = field(default_factory=lambda: np.empty(0))
     probed: dict[str, Any] = field(default_factory=dict)
+    chosen: dict[str, Any] = field(default_factory=dict)
+    importances: dict[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def keep(plan: Plan, place: Path) -> None:

@@ -18,11 +18,13 @@ from goldfold.experiment.failures import explained
 from goldfold.experiment.fits import initial_weights
 from goldfold.experiment.fits.experiment import CHECKPOINTS, Experiment, build_plan, fit_folder, fit_keys, fold_numbers
 from goldfold.experiment.fits.files import Fit, is_complete, keep, load_fit, save_fit
+from goldfold.experiment.fits.tables import choose, importances, save_finished
 from goldfold.experiment.scoring import metrics_for, metrics_of_index, metrics_per_score, score_all, score_in_index
 from goldfold.io.clock import CLOCK
 from goldfold.io.files import sweep_partials
 from goldfold.io.progress import EpochProgress
 from goldfold.io.random_states import preserved_states
+from goldfold.io.seeding import derive
 from goldfold.training import checkpoints, hard_examples
 from goldfold.training.averaging import Averaging, average
 from goldfold.training.distributed import from_first
@@ -79,11 +81,15 @@ def _fit(
     if history:
         epoch = _select(plan, history, experiment, place / CHECKPOINTS, held_out)
     predict = finish_plan(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
+    predict, chosen = choose(experiment.competition, predict, held_out)
+    save_finished(plan, predict.finished, place)
     index = code_index.of_fit(predict, train_rows, experiment.recipe.labels, experiment.runtime.classes)
     known = {"fold": number, "seed": seed, "epoch": epoch, "history": history, "facts": facts}
-    known |= {"index": index, **untrained}
+    known |= {"index": index, "chosen": chosen, **untrained}
     scored = predict_and_score(experiment, predict, held_out, known)
-    return replace(scored, probed=_probed(experiment, predict, held_out, scored))
+    own = scored.scores[experiment.competition.metric.name]
+    important = importances(experiment.competition, predict, held_out, own, derive(seed, "fold", number))
+    return replace(scored, importances=important, probed=_probed(experiment, predict, held_out, scored))
 
 
 def _probed(experiment: Experiment, predict: Predictor, held_out: DataFrame, scored: Fit) -> dict[str, Any]:

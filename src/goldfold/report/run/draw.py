@@ -26,6 +26,7 @@ from goldfold.report.masks import page as masks
 from goldfold.report.retrieval import hash_curves, pictures
 from goldfold.report.retrieval import page as retrieval
 from goldfold.report.run import classes, confusion, figures, hard_examples, mask_classes, most_wrong
+from goldfold.report.tables import importances
 from goldfold.trust.calibration import are_probabilities, reliability
 
 
@@ -52,6 +53,10 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
     if len(curves):
         write_text(run / hash_curves.TABLE, csv_tables.to_text(curves))
         write_bytes(run / hash_curves.PICTURE, hash_curves.picture(curves))
+    features = importances.table(fits)
+    if len(features):
+        write_text(run / importances.TABLE, csv_tables.to_text(features))
+        write_bytes(run / importances.PICTURE, importances.picture(features))
     losses = hard_examples.losses(experiment, fits, run)
     if losses:
         examples = hard_examples.hardest(experiment, losses)

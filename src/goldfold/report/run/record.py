@@ -42,6 +42,7 @@ from goldfold.report.run import (
     parameter_groups,
 )
 from goldfold.report.run.hidden_scores import HiddenScore
+from goldfold.report.tables import importances
 from goldfold.training.hard_examples import FOLDER as HARD_EXAMPLES
 from goldfold.trust.experiment_log.remarks import REMARKS
 
@@ -54,6 +55,7 @@ PICTURES = {
     hash_curves.PICTURE: "Precision and recall of hash codes within each Hamming radius, with the chance level",
     confusion.PICTURE: "Confusion matrix: share of each true class's rows that are predicted as each class",
     hard_examples.PICTURE: "Losses of the training rows with the largest losses, over the epochs, and their images",
+    importances.PICTURE: "Importance of each feature, with its standard deviation over fits",
     heat_maps.MISSES: "Defects that score too low, with their anomaly maps",
     heat_maps.FALSE_ALARMS: "Normal images that score too high, with their anomaly maps",
     heat_maps.TEST: "Test images with the highest and the lowest scores, with their anomaly maps",
@@ -85,6 +87,7 @@ FILES = {
     THRESHOLDS: "threshold of each label, learned on all folds, and scores at nested thresholds",
     DECISIONS: "values of decisions, fitted on all folds, their nested scores, and what choosing flatters",
     hard_examples.TABLE: "training rows with the largest losses, mean over fits",
+    importances.TABLE: "importance of each feature, its mean and standard deviation over fits",
     hash_curves.TABLE: "precision and recall of hash codes within each Hamming radius, of every fit",
     "findings.json": "findings of the audits",
     clock.FILE: "wall and CPU seconds of each phase outside the fits, whose folders have their own",
@@ -135,6 +138,7 @@ def record(
         or defect_kinds.section(run),
         "Defect sizes": defect_sizes.section(trained),
         "Hard examples": hard_examples.section(run),
+        "Features": importances.section(run),
         "Retrieval": _retrieval(run, metrics),
         "Parameter groups": parameter_groups.section(trained),
         "Budget": "\n\n".join([fits.budget(trained, reproduce["hardware"]), *fits.spent(run)]) if models else "",

@@ -48,6 +48,7 @@ from goldfold.trust.audits.order import order_tells_target, time_behind_folds, t
 from goldfold.trust.audits.predictions import batch_dependent_predictions, doubtful_labels
 from goldfold.trust.audits.scores import (
     below_untrained,
+    chosen_on_scored_fold,
     first_epoch_best,
     pooled_apart,
     proxy_only,
@@ -69,6 +70,7 @@ __all__ = [
     "batch_dependent_predictions",
     "below_untrained",
     "best_of_runs",
+    "chosen_on_scored_fold",
     "collapse",
     "comparable_numbers",
     "constant_columns",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FEW = 10  # rows of the rarest class below which a score is always reported
 FEWEST_EPOCHS = 3  # scored, from which the best one tells anything
+SHOWN = 5  # fits whose choice is told
 FEW_FOLDS = 3  # below this, the variance between folds is hardly known
 SIGNIFICANCE = 0.05
 ROUNDING = 1e-9
@@ -164,7 +165,31 @@ def selected_on_scored_fold(
         f"{how}, so the score is optimistic{difference}: report select: last, selection by a monitored value, or a "
         "hold-out score"
     )
-    return [Finding("selected_on_scored_fold", "note", message, "all folds")]
+    return [_on_scored_fold(message)]
+
+
+def chosen_on_scored_fold(chosen: Sequence[Mapping[str, Any]], higher_is_better: bool) -> list[Finding]:
+    """Report a number that each fold chose by the score it is reported with, and by how much that flatters the score.
+
+    chosen: of each fit, `Fit.chosen`; without entries if nothing was chosen. The other score is of the same model with
+    the number that training rows chose.
+    """
+    if not any(chosen):
+        return []
+    gains = np.array([each["score"] - each["own_score"] for each in chosen]) * (1 if higher_is_better else -1)
+    spread = f", sd {gains.std(ddof=1):.4f}" if len(gains) > 1 else ""
+    first = chosen[0]
+    numbers = ", ".join(f"{each['number']} instead of {each['own']}" for each in chosen[:SHOWN])
+    more = ", ..." if len(chosen) > SHOWN else ""
+    message = (
+        f"each fold's {first['what']} was chosen by the score it is reported with ({numbers}{more}), which flatters it "
+        f"by {gains.mean():.4f} on average over {len(gains)} fits{spread}: set {first['instead']}"
+    )
+    return [_on_scored_fold(message)]
+
+
+def _on_scored_fold(message: str) -> Finding:
+    return Finding("selected_on_scored_fold", "note", message, "all folds")
 
 
 def first_epoch_best(

@@ -17,7 +17,7 @@ from goldfold.ensemble.kept_blender import has_weights, kept_blender, member_fol
 from goldfold.ensemble.members import alike
 from goldfold.experiment import run_folders as runs
 from goldfold.experiment.decisions.use import for_writer
-from goldfold.experiment.fits import Experiment, build_plan, fit_folder, fit_keys
+from goldfold.experiment.fits import Experiment, build_plan, choose_again, fit_folder, fit_keys
 from goldfold.experiment.setup import experiment_of_fits
 from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json
@@ -108,6 +108,7 @@ def _of_fit(experiment: Experiment, run: Path, fold: int, seed: int, origins: Or
     if plan.model is not None and checkpoint:
         checkpoints.load_weights(checkpoint, plan.model.to(experiment.runtime.device))
     predictor = finish_plan(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
+    predictor = choose_again(predictor, fit_folder(run, fold, seed))
     refit = _is_fitted(predictor.finished) or not checkpoint
     origins.fits += 1
     origins.kept += bool(checkpoint)

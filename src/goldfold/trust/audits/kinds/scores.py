@@ -71,10 +71,12 @@ SELECTED_ON_SCORED_FOLD = FindingKind(
     code="selected_on_scored_fold",
     topic="Scores",
     levels=("note",),
-    found="epochs selected by the score that is reported",
-    seen="Each fold's epoch was selected by the score it is reported with (`select: best`), or named by hand.",
-    misleads="The score is optimistic. The message says how the last epochs score in comparison.",
-    cure="Report `select: last`, selection by a monitored value, or a hold-out score.",
+    found="epochs or boosting rounds selected by the score that is reported",
+    seen="Each fold's epoch was selected by the score it is reported with (`select: best`), or named by hand; or its "
+    "number of boosting rounds was (`stop_on: scored_fold`).",
+    misleads="The score is optimistic. The message says how the last epochs score in comparison, or the same trees "
+    "with the number of rounds that training rows kept back chose.",
+    cure="Report `select: last`, selection by a monitored value, `stop_on: kept_back`, or a hold-out score.",
     example="each fold's epoch was selected by the score it is reported with, ...: ...",
 )
 

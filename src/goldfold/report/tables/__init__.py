@@ -1,0 +1,1 @@
+"""Reports of runs on tables: the importance of features."""
