@@ -86,12 +86,12 @@ def _transform(image: np.ndarray, reference: np.ndarray, motion: Motion, largest
     """The matrix (2, 3) from pixels (x, y) of the image to those of the reference; None if none fits."""
     scale = min(1.0, SIDE / max(image.shape[:2]))
     target, moving = (_small_gray(each, scale) for each in (image, reference))
-    sides = np.array(target.shape[::-1])
+    sides, whole = np.array(target.shape[::-1]), np.full(target.shape, 255, np.uint8)
     bound, least = largest_shift * sides.max(), max(ALIKE, _alike(target, moving) - SLACK)
     for shift in (_phase_shift(target, moving, bound), np.zeros(2)):
         try:
             start = np.column_stack([np.eye(2), shift]).astype(np.float32)
-            _, matrix = cv2.findTransformECC(target, moving, start, MOTIONS[motion], STEPS, None, SMOOTHED)
+            _, matrix = cv2.findTransformECC(target, moving, start, MOTIONS[motion], STEPS, whole, SMOOTHED)
         except cv2.error:  # no convergence, or no overlap
             continue
         if _farthest_corner(matrix, sides) <= bound and _alike(target, _warped(moving, matrix, sides)) >= least:

@@ -18,7 +18,20 @@ from goldfold.io import threads
 
 MODULES = {  # module of goldfold.cli -> its commands, each a function of that name
     "training": ("prepare", "train", "capacity", "refit", "score", "grade", "list", "new", "environment"),
-    "analysis": ("audit", "epochs", "pick", "compare", "ablate", "query", "gains", "log", "remark", "report", "site"),
+    "analysis": (
+        "audit",
+        "epochs",
+        "pick",
+        "compare",
+        "ablate",
+        "query",
+        "gains",
+        "maps",
+        "log",
+        "remark",
+        "report",
+        "site",
+    ),
     "tuning": ("tune", "dashboard", "blend"),
     "delivery": ("submit", "download", "notebook", "ledger", "rank"),
     "hosting": ("host", "host-add", "host-user"),

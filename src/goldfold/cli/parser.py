@@ -107,7 +107,7 @@ def _audit(verbs: argparse._SubParsersAction) -> None:
 
 
 def _compare(verbs: argparse._SubParsersAction) -> None:
-    """Commands that analyze finished runs: epochs, pick, compare, ablate, query, gains."""
+    """Commands that analyze finished runs: epochs, pick, maps, compare, ablate, query, gains."""
     epochs = verbs.add_parser("epochs", help="compare the saved epochs of a run on some images, and recommend one")
     epochs.add_argument("--run", required=True, help="run: latest, autoencoder-r3 or magnetic_tiles/autoencoder-r3")
     epochs.add_argument("--fold", type=count, help="fold to show (default: the first one of the run)")
@@ -123,6 +123,13 @@ def _compare(verbs: argparse._SubParsersAction) -> None:
     pick.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
     accepts(pick)
     runs_quietly(pick)
+
+    maps = verbs.add_parser("maps", help="write a run's anomaly maps at full image size, and boxes of what they mark")
+    maps.add_argument("--run", required=True, help="run: latest, patch_library-r3 or magnetic_tiles/patch_library-r3")
+    maps.add_argument("--side", default="test", help="test or oof, the out-of-fold images (%(default)s)")
+    maps.add_argument("--images", nargs="*", metavar="ID", help="ids of images to write (default: all)")
+    maps.add_argument("--threshold", type=float, help="map value (default: 5 %% of normal images reach it somewhere)")
+    runs_quietly(maps)
 
     compare = verbs.add_parser("compare", help="compare runs, with differences paired over folds")
     compare.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs; differences are to the first")
