@@ -69,7 +69,9 @@ def _of_masks(name: str, agreement: Callable[[float, float, float], float], trut
         higher_is_better=True,
         bounds=(0.0, 1.0),
         chance=chance,
-        options=MetricOptions(per_row=per_row, row_error=lambda rows, predictions: 1 - per_row(rows, predictions)),
+        options=MetricOptions(
+            per_row=per_row, row_error=lambda rows, predictions: 1 - per_row(rows, predictions), masks=truth
+        ),
     )
 
 
@@ -142,5 +144,7 @@ def dsb2018_map(truth: Truth, instances: Callable[[np.ndarray], np.ndarray]) -> 
         higher_is_better=True,
         bounds=(0.0, 1.0),
         chance=lambda rows: float(np.mean([not objects.any() for objects in truth(rows)])),
-        options=MetricOptions(per_row=per_row, row_error=lambda rows, predictions: 1 - per_row(rows, predictions)),
+        options=MetricOptions(
+            per_row=per_row, row_error=lambda rows, predictions: 1 - per_row(rows, predictions), masks=truth
+        ),
     )

@@ -142,6 +142,7 @@ def _over_data_set(name: str, agreement: Agreement, masks: ClassMasks, backgroun
             resampled=resampled,
             row_error=lambda rows, predictions: 1 - _by_image(agreement, areas(masks, rows, predictions), background),
             mask_classes=MaskClasses(names=_names(masks, background), by_class=by_class),
+            masks=masks.truth,
         ),
     )
 
@@ -166,6 +167,7 @@ def _per_image(name: str, agreement: Agreement, masks: ClassMasks, background: b
             per_row=per_row,
             row_error=lambda rows, predictions: 1 - per_row(rows, predictions),
             mask_classes=MaskClasses(names=_names(masks, background), by_class=by_class),
+            masks=masks.truth,
         ),
     )
 

@@ -200,6 +200,7 @@ def _of_boundaries(name: str, agreement: Agreement, masks: ClassMasks, *, lower:
             per_row=per_row,
             row_error=lambda rows, predictions: abs(perfect - per_row(rows, predictions)),
             mask_classes=MaskClasses(names=masks.counted(), by_class=by_class),
+            masks=masks.truth,
         ),
     )
 

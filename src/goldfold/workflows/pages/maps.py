@@ -94,7 +94,8 @@ def maps(
             f"the images of '{run.parent.name}' are private, so neither they nor their maps are written: read "
             "run.oof.values['map'] in Python instead",
         )
-    every = {each: _rows(run, each, table) for each, table in (("oof", tables.train), ("test", tables.test))}
+    parts: list[tuple[Side, DataFrame]] = [("oof", tables.train), ("test", tables.test)]
+    every = {each: _rows(run, each, table) for each, table in parts}
     found = {
         each: heat_maps.Detected(rows=rows, predictions=values, targets=competition.targets)
         for each, (rows, values) in every.items()
