@@ -40,8 +40,8 @@ class MetricOptions:
     training_database: for a metric whose queries search the training rows of their fit, so that predictions alone do
         not tell its score; it is left out where there is no code index, as in blends.
     mask_classes: the score of each class of masks, for a table of the run; None if there are none.
-    masks: rows -> their true masks as the metric reads them, for pictures: (h, w) numbers, or (classes, h, w) of 0 and 1
-        if classes overlap. None: pictures read the files in `mask_path`, whose values are the numbers.
+    masks: rows -> their true masks as the metric reads them, for pictures: (h, w) numbers, or (classes, h, w) of 0
+        and 1 if classes overlap. None: pictures read the files in `mask_path`, whose values are the numbers.
     """
 
     per_row: Callable[[DataFrame, Predictions], np.ndarray] | None = None

@@ -60,8 +60,8 @@ def page(
 
     rows: with `id`, `path` and `mask_path`. predictions: foreground probabilities (n, h, w), of which the second column
     shows what was found, added and missed, or (n, classes, h, w). errors: (n,), larger is worse. classes: names in the
-    order of the maps. private_images: whether tiles stand in the place of all pictures. truths: how true masks are read; None: from
-    the files in `mask_path`.
+    order of the maps. private_images: whether tiles stand in the place of all pictures. truths: how true masks are
+    read; None: from the files in `mask_path`.
 
     Raises:
         GoldfoldError: an image or a mask cannot be read.
