@@ -4,9 +4,9 @@
 
 Images of 256 x 256 pixels are cut from each texture: half of them are the library, the others are scored, whole and
 with one drawn spot of each size (`goldfold.anomaly.defect_sizes`). It prints AUROC / average precision of each size, a
-line per texture and config, and then what the finding `small_defects_missed` of the default says. Half of the scored images
-have a spot, so chance is 0.5 for both. Time in seconds of process CPU is of the whole config: features, coreset and
-scores, and the probe of the default.
+line per texture and config, and then what the finding `small_defects_missed` of the default says. Half of the scored
+images have a spot, so chance is 0.5 for both. Time in seconds of process CPU is of the whole config: features, coreset
+and scores, and the probe of the default.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    for add in (_train, _read, _audit, _compare, log, _tune, delivery, hosting):
+    for add in (_train, _read, _audit, _look, _compare, log, _tune, delivery, hosting):
         add(verbs)
     return parser
 
@@ -106,8 +106,8 @@ def _audit(verbs: argparse._SubParsersAction) -> None:
     runs_quietly(audit)
 
 
-def _compare(verbs: argparse._SubParsersAction) -> None:
-    """Commands that analyze finished runs: epochs, pick, maps, compare, ablate, query, gains."""
+def _look(verbs: argparse._SubParsersAction) -> None:
+    """Commands that show what a run made of its images: epochs, pick, maps."""
     epochs = verbs.add_parser("epochs", help="compare the saved epochs of a run on some images, and recommend one")
     epochs.add_argument("--run", required=True, help="run: latest, autoencoder-r3 or magnetic_tiles/autoencoder-r3")
     epochs.add_argument("--fold", type=count, help="fold to show (default: the first one of the run)")
@@ -131,6 +131,9 @@ def _compare(verbs: argparse._SubParsersAction) -> None:
     maps.add_argument("--threshold", type=float, help="map value (default: 5 %% of normal images reach it somewhere)")
     runs_quietly(maps)
 
+
+def _compare(verbs: argparse._SubParsersAction) -> None:
+    """Commands that analyze finished runs: compare, ablate, query, gains."""
     compare = verbs.add_parser("compare", help="compare runs, with differences paired over folds")
     compare.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs; differences are to the first")
     accepts(compare)
