@@ -71,6 +71,7 @@ def test_a_twentieth_of_normal_images_reach_the_threshold():
     ("ids", "names"),
     [
         (["a", "A", "a"], ["a", "A-2", "a-3"]),
+        (["a", "a", "a-2"], ["a", "a-2", "a-2-2"]),
         (["../x", ".", "板/1"], ["-x", "image", "板-1"]),
     ],
 )

@@ -102,8 +102,8 @@ def _check_values(mask: np.ndarray, id_: object, labels: PixelLabels, file: obje
         raise GoldfoldError(
             "mask_value_unknown",
             f"the mask of row {id_!r}{told} holds {mask[wrong][0]} in {int(wrong.sum()):,} pixels, which is none of "
-            f"the {labels.maps} classes 0 to {labels.maps - 1}: list every class, or declare void={mask[wrong][0]} if these"
-            " pixels count nowhere",
+            f"the {labels.maps} classes 0 to {labels.maps - 1}: list every class, or declare void={mask[wrong][0]} if "
+            "these pixels count nowhere",
         )
 
 

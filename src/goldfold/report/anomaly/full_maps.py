@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import chain, count
 from pathlib import Path
 
 import cv2
@@ -32,9 +33,9 @@ def blobs(values: np.ndarray, threshold: float) -> list[dict[str, float]]:
     Keys: x, y (of the upper left corner), width, height of the box, area, all in pixels; peak (largest value), peak_x
     and peak_y (its place).
     """
-    count, labels, boxes, _ = cv2.connectedComponentsWithStats((values >= threshold).astype(np.uint8), connectivity=8)
+    regions, labels, boxes, _ = cv2.connectedComponentsWithStats((values >= threshold).astype(np.uint8), connectivity=8)
     found = []
-    for number in range(1, count):
+    for number in range(1, regions):
         x, y, width, height, area = (int(each) for each in boxes[number])
         inside = np.where(
             labels[y : y + height, x : x + width] == number, values[y : y + height, x : x + width], -np.inf
@@ -85,15 +86,15 @@ def file_names(ids: Sequence[str]) -> list[str]:
     >>> file_names(["a/b", "a:b", "板"])
     ['a-b', 'a-b-2', '板']
     """
-    seen: dict[str, int] = {}
+    taken: set[str] = set()
     names = []
     for id_ in ids:
         plain = re.sub(r'[\\/:*?"<>|\x00-\x1f]+', "-", id_).strip(". ") or "image"
         if len(plain.encode()) > LONGEST:
             plain = f"{plain.encode()[:LONGEST].decode(errors='ignore')}-{derive(id_):08x}"
-        key = plain.casefold()
-        seen[key] = seen.get(key, 0) + 1
-        names.append(plain if seen[key] == 1 else f"{plain}-{seen[key]}")
+        different = chain([plain], (f"{plain}-{number}" for number in count(2)))
+        names.append(next(name for name in different if name.casefold() not in taken))
+        taken.add(names[-1].casefold())
     return names
 
 
