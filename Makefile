@@ -20,7 +20,7 @@ REMARKED = $(call given,text,TEXT) $(call given,conclusion,CONCLUSION) $(call gi
 FANNED = $(call given,executor,EXECUTOR) $(call given,workers,WORKERS) $(call given,threads,THREADS) $(call given,gpus,GPUS)
 RAY = $(if $(filter ray%,$(value EXECUTOR)),.venv/ray)
 
-.PHONY: help demo test test-slow lint docs prepare audit train capacity score grade refit epochs pick compare ablate query new list
+.PHONY: help demo test test-slow lint docs prepare audit train capacity score grade refit epochs pick maps compare ablate query new list
 .PHONY: log remark report site environment import-run runs clean
 .PHONY: tune dashboard blend gains test-ray submit download notebook ledger rank host host-add host-user test-clients
 .DEFAULT_GOAL := help
@@ -77,6 +77,9 @@ epochs: .venv/ready   ## [RUN=latest] [FOLD=0] [SEED=0] [IMAGES="id1 id2"] [ACCE
 
 pick: .venv/ready     ## [RUN=latest] EPOCH=15 or EPOCHS="6 8 10" [BY=best ACCEPT=code_changed]: predict with a saved epoch, or their average, in a new run
 	@$(GOLDFOLD) pick --run="$$RUN" $(call given,accept,ACCEPT) $(call given,by,BY) $(call given,epoch,EPOCH) $(call listed,epochs,EPOCHS) $(if $(value QUIET),--quiet)
+
+maps: .venv/ready     ## [RUN=latest] [SIDE=test] [IMAGES="id1 id2"] [THRESHOLD=]: write anomaly maps at full image size, SIDE=oof for the train images, with boxes of what they mark
+	@$(GOLDFOLD) maps --run="$$RUN" $(call given,side,SIDE) $(call listed,images,IMAGES) $(call given,threshold,THRESHOLD) $(if $(value QUIET),--quiet)
 
 compare: .venv/ready  ## RUNS="a b" [ACCEPT="unequal_budget no_zero_shot_row"]: compare runs with the first one, paired over folds
 	@$(GOLDFOLD) compare $(call list,RUNS) $(call given,accept,ACCEPT)

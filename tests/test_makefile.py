@@ -71,6 +71,11 @@ PASSED = [  # target, variables, what the parser reads
         ["RUN=a-r1", "FOLD=0", "SEED=1", "IMAGES=1 2", "ACCEPT=code_changed"],
         {"run": "a-r1", "fold": 0, "seed": 1, "images": ["1", "2"], "accept": ["code_changed"]},
     ),
+    (
+        "maps",
+        ["RUN=a-r1", "SIDE=oof", "IMAGES=1 2", "THRESHOLD=0.5", "QUIET=1"],
+        {"run": "a-r1", "side": "oof", "images": ["1", "2"], "threshold": 0.5, "quiet": True},
+    ),
     ("pick", ["RUN=a-r1", "EPOCH=15", "ACCEPT=code_changed"], {"epoch": 15, "accept": ["code_changed"]}),
     ("pick", ["RUN=a-r1", "EPOCHS=6 8 10", "BY=best"], {"epoch": None, "epochs": [6, 8, 10], "by": "best"}),
     ("compare", ["RUNS=a b", "ACCEPT=unequal_budget x"], {"runs": ["a", "b"], "accept": ["unequal_budget", "x"]}),

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -41,6 +41,8 @@ class MetricOptions:
         not tell its score; it is left out where there is no code index, as in blends.
     mask_classes: the score of each class of masks, for a table of the run; None if there are none.
     decision: what stands between predictions and score, for a config's block `decide:`; None if nothing does.
+    masks: rows -> their true masks as the metric reads them, for pictures: (h, w) numbers, or (classes, h, w) of 0
+        and 1 if classes overlap. None: pictures read the files in `mask_path`, whose values are the numbers.
     """
 
     per_row: Callable[[DataFrame, Predictions], np.ndarray] | None = None
@@ -55,6 +57,7 @@ class MetricOptions:
     training_database: TrainingDatabase | None = None
     mask_classes: MaskClasses | None = None
     decision: Decision | None = None
+    masks: Callable[[DataFrame], Iterable[np.ndarray]] | None = None
 
 
 class DecisionParameter(NamedTuple):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from goldfold.workflows.epochs import Atlas
     from goldfold.workflows.experiment_log.remark import Remarked
     from goldfold.workflows.gains import Gains
+    from goldfold.workflows.pages.maps import Maps
     from goldfold.workflows.query import Answers
     from goldfold.workflows.refit import Refit
 
@@ -141,6 +142,17 @@ class Run:
         from goldfold.workflows.pages.report import report
 
         return report(self.workspace, self.folder)
+
+    def maps(
+        self, side: Literal["test", "oof"] = "test", ids: Sequence[str] = (), threshold: float | None = None
+    ) -> Maps:
+        """Write the anomaly map of every test or out-of-fold image at its size, and boxes of what it marks.
+
+        ids: images to write; all by default. threshold: in units of the map; 5 % of normal images reach the default.
+        """
+        from goldfold.workflows.pages.maps import maps
+
+        return maps(self.workspace, self.folder, side=side, ids=ids, threshold=threshold)
 
     def refit(
         self,

@@ -130,3 +130,15 @@ def test_rows_of_a_repeated_index_are_neither_lost_nor_doubled(tmp_path):
     assert read.test["id"].tolist() == rows["id"].tolist()[:100]
     made = competition(lambda public: Tables(train=rows, test=rows, sample_submission=rows[["id"]]))
     assert load_tables("made", made, tmp_path).train.index.equals(pd.RangeIndex(300))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_frames_of_text_and_whole_numbers_are_written_as_pandas_writes_them(seed):
+    draw = np.random.default_rng(seed)
+    cells = ["a", "1 2 3", "", " x", "点", "NA", "0", "#", "'", ";"] + (['q"', "c,d", "l\nf"] if seed % 4 == 3 else [])
+    frame = pd.DataFrame({"id": draw.choice(cells, 12), "runs": draw.choice(cells, 12), "n": draw.integers(-9, 9, 12)})
+    frame.loc[draw.integers(12), "runs"] = [np.nan, None, "x"][seed % 3]
+    frame = frame if seed % 2 else frame.astype({"id": object, "runs": "str"})
+    for each in (frame, frame[:0], frame.rename(columns={"n": "m,n"})):
+        assert csv_tables.to_text(each) == each.to_csv(index=False, lineterminator="\n")
+    assert (csv_tables._unquoted(frame) is None) == (seed % 4 == 3 and csv_tables.to_text(frame).count('"') > 0)

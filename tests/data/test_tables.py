@@ -132,6 +132,9 @@ def test_an_absent_file_is_named_before_training(column, tmp_path):
     train[column][1].unlink()
     with raises_code("unreadable_image", "1 of 3", "牙刷1.png"):
         tables.check(competition(), sound(train=train))
+    train[column][2].rename(tmp_path / "牙刷2_mask.png")
+    with raises_code("unreadable_image", "2 of 3", "its folder has '牙刷"):
+        tables.check(competition(), sound(train=train))
 
 
 @pytest.mark.parametrize("strange", [None, np.nan, "x" * 5000, "a\0b"])

@@ -150,6 +150,9 @@ def test_wrong_shapes_and_class_maps_are_named() -> None:
     for bad, fact in ((MAPS[0] + 2, "found 3"), (MAPS[0] / 1, "float64"), (MAPS[0][None], r"\(1, 24, 30\)")):
         with raises_code("class_map_invalid", fact):
             metrics.mean_iou(lambda rows, bad=bad: [bad] * len(rows), CLASSES).score(ROWS, predictions)
+    named = ROWS.assign(id=[f"点{at}" for at in range(len(ROWS))], mask_path="遮罩.png")
+    with raises_code("class_map_invalid", "row '点0' ('遮罩.png')", "0 to 2", "found 3"):
+        metrics.mean_iou(lambda rows: [MAPS[0] + 2] * len(rows), CLASSES).score(named, predictions)
     with raises_code("no_rows"):
         metric.chance(ROWS[:0])
     with raises_code("too_few_classes"):

@@ -213,6 +213,11 @@ def test_masks_that_do_not_fit_name_their_row(
 ) -> None:
     with raises_code(code, "'0'", *facts):
         truths.load(lambda _: [mask.astype(np.int32)], rows[:1], labels, 64, boxed=False)
+    if code == "mask_value_unknown":
+        with raises_code(code, "'遮罩.png'"):
+            truths.load(
+                lambda _: [mask.astype(np.int32)], rows[:1].assign(mask_path="遮罩.png"), labels, 64, boxed=False
+            )
 
 
 def test_void_pixels_of_a_foreground_are_ignored(rows: DataFrame) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
+from goldfold import metrics
+from goldfold.errors import GoldfoldError
+from goldfold.images import color_masks
 from goldfold.report.epochs import atlas, contact_sheet
 from goldfold.report.masks import colors, page
 from goldfold.report.plotting import canvas
@@ -107,3 +112,45 @@ def test_epochs_have_the_legend_of_their_masks(rows: pd.DataFrame) -> None:
         picture = cv2.cvtColor(cv2.imdecode(np.frombuffer(drawn, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
         for color in legend.values():
             assert (picture == color).all(axis=2).sum() >= np.prod(colors.SWATCH)
+
+
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+def colored(rows: pd.DataFrame) -> Iterator[np.ndarray]:
+    """Masks whose left half is blue, class 1, and whose right half is red, class 0."""
+    return (color_masks.read(path, color_masks.Table([RED, BLUE])) for path in rows["mask_path"])
+
+
+def test_true_masks_are_read_as_the_metric_reads_them(rows: pd.DataFrame, tmp_path: Path) -> None:
+    mask = np.zeros((40, 60, 3), np.uint8)
+    mask[:, :30], mask[:, 30:] = BLUE[::-1], RED[::-1]  # cv2 writes BGR
+    cv2.imencode(".png", mask)[1].tofile(tmp_path / "mask.png")
+    given = SimpleNamespace(metric=metrics.mean_iou(colored, ("sky", "路")), also=())
+    truths = page.truths_of(given, rows)
+    maps = np.zeros((3, 2, 20, 30), np.float16)
+    maps[:, 1, :, :15] = maps[:, 0, :, 15:] = 1
+    drawn = page.pictures(np.zeros((3, 40, 60, 3)), rows, maps, truths)
+    np.testing.assert_array_equal(drawn["truth"], drawn["prediction"])
+    with pytest.raises(GoldfoldError, match="same largest channel"):  # two classes of equal largest channels
+        page.pictures(np.zeros((3, 40, 60, 3)), rows, maps)
+    assert page.truths_of(SimpleNamespace(metric=metrics.accuracy("y"), also=()), rows[["id"]]) is None
+
+
+def test_overlapping_classes_have_their_truth_as_maps() -> None:
+    truth = np.zeros((2, 8, 8), np.uint8)
+    truth[1, :4] = 1
+    known, _ = page.drawn(np.full((8, 8, 3), 90, np.uint8), truth, truth.astype(np.float32))
+    assert (known[4:] == 30).all()
+    assert len(np.unique(known[:4].reshape(-1, 3), axis=0)) == 1
+
+
+def test_the_truth_is_drawn_once_and_not_at_every_epoch() -> None:
+    green = np.zeros((1, 8, 8, 3))
+    green[..., 1] = 1
+    probes = atlas.Probes(ids="a", labels=[""], images=np.zeros((1, 8, 8, 3)), truths=green)
+    epochs = [atlas.Epoch(number=n, pictures={"prediction": np.zeros((1, 8, 8, 3))}, scores={}) for n in (1, 2, 3)]
+    for drawn in (contact_sheet.contact_sheet(probes, epochs, {}), atlas.epoch_page(probes, epochs[0], {})):
+        picture = cv2.imdecode(np.frombuffer(drawn, np.uint8), cv2.IMREAD_COLOR)
+        count, *_ = cv2.connectedComponents((picture == (0, 255, 0)).all(axis=2).astype(np.uint8))
+        assert count - 1 == 1

@@ -89,3 +89,11 @@ def test_masks_of_another_kind_are_refused() -> None:
         coco_rle.encode(np.zeros((2, 2)))
     with raises_code("coco_rle_invalid", "are empty"):
         coco_rle.decode("", 2, 2)
+
+
+def test_dense_masks_are_decoded_together_as_a_slow_decoder_does_one_by_one() -> None:
+    rng = np.random.default_rng(0)
+    texts = [coco_rle.encode(rng.random((rng.integers(1, 90), 70)) < rng.random()) for _ in range(60)]
+    counts, owner = coco_rle._counts(texts)
+    for at, text in enumerate(texts):
+        assert counts[owner == at].tolist() == slow_counts(text)

@@ -82,6 +82,7 @@ CODES = {
     "time_behind_folds",
     "tiny_sample",
     "training_rows_in_database",
+    "unaligned_references",
     "undeclared_group",
     "unequal_budget",
     "unequal_code",

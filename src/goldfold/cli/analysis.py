@@ -1,4 +1,4 @@
-"""Verbs that look into data and finished runs: audit, epochs, pick, compare, ablate, query, gains, log, pages."""
+"""Verbs that look into data and finished runs: audit, epochs, pick, compare, ablate, query, gains, maps, log, pages."""
 
 from __future__ import annotations
 
@@ -72,6 +72,11 @@ def query(arguments: Namespace, project: Project) -> None:
 def gains(arguments: Namespace, project: Project) -> None:
     run = project.run(arguments.run, finished=True)
     print(run.gains(arguments.views, device=arguments.device, accept=arguments.accept))
+
+
+def maps(arguments: Namespace, project: Project) -> None:
+    run = project.run(arguments.run, finished=True)
+    print(run.maps(arguments.side, ids=arguments.images or (), threshold=arguments.threshold))
 
 
 def log(arguments: Namespace, project: Project) -> None:

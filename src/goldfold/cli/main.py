@@ -19,7 +19,20 @@ from goldfold.io.clock import CLOCK
 
 MODULES = {  # module of goldfold.cli -> its commands, each a function of that name
     "training": ("prepare", "train", "capacity", "refit", "score", "grade", "list", "new", "environment"),
-    "analysis": ("audit", "epochs", "pick", "compare", "ablate", "query", "gains", "log", "remark", "report", "site"),
+    "analysis": (
+        "audit",
+        "epochs",
+        "pick",
+        "compare",
+        "ablate",
+        "query",
+        "gains",
+        "maps",
+        "log",
+        "remark",
+        "report",
+        "site",
+    ),
     "tuning": ("tune", "dashboard", "blend"),
     "runs": ("import-run", "runs", "clean"),
     "delivery": ("submit", "download", "notebook", "ledger", "rank"),

@@ -19,7 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    for add in (_train, _read, _audit, _compare, log, _tune, runs, delivery, hosting):
+    for add in (_train, _read, _audit, _look, _compare, log, _tune, runs, delivery, hosting):
         add(verbs)
     return parser
 
@@ -107,8 +107,8 @@ def _audit(verbs: argparse._SubParsersAction) -> None:
     runs_quietly(audit)
 
 
-def _compare(verbs: argparse._SubParsersAction) -> None:
-    """Commands that analyze finished runs: epochs, pick, compare, ablate, query, gains."""
+def _look(verbs: argparse._SubParsersAction) -> None:
+    """Commands that show what a run made of its images: epochs, pick, maps."""
     epochs = verbs.add_parser("epochs", help="compare the saved epochs of a run on some images, and recommend one")
     epochs.add_argument("--run", required=True, help="run: latest, autoencoder-r3 or magnetic_tiles/autoencoder-r3")
     epochs.add_argument("--fold", type=count, help="fold to show (default: the first one of the run)")
@@ -132,6 +132,16 @@ def _compare(verbs: argparse._SubParsersAction) -> None:
     accepts(pick)
     runs_quietly(pick)
 
+    maps = verbs.add_parser("maps", help="write a run's anomaly maps at full image size, and boxes of what they mark")
+    maps.add_argument("--run", required=True, help="run: latest, patch_library-r3 or magnetic_tiles/patch_library-r3")
+    maps.add_argument("--side", default="test", help="test or oof, the out-of-fold images (%(default)s)")
+    maps.add_argument("--images", nargs="*", metavar="ID", help="ids of images to write (default: all)")
+    maps.add_argument("--threshold", type=float, help="map value (default: 5 %% of normal images reach it somewhere)")
+    runs_quietly(maps)
+
+
+def _compare(verbs: argparse._SubParsersAction) -> None:
+    """Commands that analyze finished runs: compare, ablate, query, gains."""
     compare = verbs.add_parser("compare", help="compare runs, with differences paired over folds")
     compare.add_argument("runs", nargs="+", metavar="RUN", help="two or more runs; differences are to the first")
     accepts(compare)

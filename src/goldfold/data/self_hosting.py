@@ -16,6 +16,8 @@ from goldfold.io.files import write_text
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+FILES = ("path", "mask_path", "reference_path")  # columns of files
+
 
 def write(
     rows: DataFrame,
@@ -27,7 +29,7 @@ def write(
 ) -> None:
     """Write train.csv, test.csv and sample_submission.csv to `public`, and the hidden labels to `private`.
 
-    rows: all rows with their targets and a column `id`; `path` and `mask_path` are relative to `public`.
+    rows: all rows with their targets and a column `id`; paths in the columns `FILES` are relative to `public`.
     hidden: positions of the rows that become the test table.
     targets: columns that are removed from the test table.
     sample: column of the submission -> the constant that fills it in the sample submission. `private/solution.csv` has
@@ -45,7 +47,7 @@ def write(
 
 
 def read(public: Path, text: Collection[str] = ()) -> Tables:
-    """Read the tables that `write` wrote; `path` and `mask_path` become paths that can be opened.
+    """Read the tables that `write` wrote; those in `FILES` become paths that can be opened.
 
     Ids are text, exactly as they are in the files.
     text: other columns that are read as text. If there are any, only empty fields count as missing, so that a class may
@@ -56,14 +58,14 @@ def read(public: Path, text: Collection[str] = ()) -> Tables:
     """
     train, test, sample = (_table(public / f"{name}.csv", text) for name in ("train", "test", "sample_submission"))
     for rows in (train, test):
-        for column in rows.columns.intersection(["path", "mask_path"]):
-            rows[column] = [public / path for path in rows[column]]
+        for column in rows.columns.intersection(FILES):
+            rows[column] = [public / path if isinstance(path, str) else path for path in rows[column]]
     return Tables(train=train, test=test, sample_submission=sample)
 
 
 def _table(path: Path, text: Collection[str]) -> DataFrame:
     try:
-        return csv_tables.read(path, text=["path", "mask_path", *text], na_is_missing=not text)
+        return csv_tables.read(path, text=[*FILES, *text], na_is_missing=not text)
     except (OSError, ValueError) as error:  # pandas raises ValueErrors for files that are not CSV
         raise GoldfoldError(
             "table_unreadable", f"{path} cannot be read ({error}): delete {path.parent} and run `make prepare` again"

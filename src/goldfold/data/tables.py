@@ -100,9 +100,17 @@ def _check_files(name: str, rows: DataFrame, column: str) -> None:
     if absent:
         raise GoldfoldError(
             "unreadable_image",
-            f"{len(absent)} of {len(rows)} files in {column} of the {name} table do not exist, first '{absent[0]}': "
-            "prepare or download the data again",
+            f"{len(absent)} of {len(rows)} files in {column} of the {name} table do not exist, first '{absent[0]}'"
+            f"{_near(absent[0])}: prepare or download the data again",
         )
+
+
+def _near(path: object) -> str:
+    """The file of the most similar name in the folder of an absent one, as masks are often named otherwise."""
+    if not isinstance(path, str | Path) or not os.path.isdir(Path(path).parent):
+        return ""
+    near = difflib.get_close_matches(Path(path).name, sorted(os.listdir(Path(path).parent))[:5000], n=1)
+    return f" (its folder has '{near[0]}')" if near else ""
 
 
 def _is_file(path: object) -> bool:

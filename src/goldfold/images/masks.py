@@ -191,7 +191,8 @@ def _check_colors(path: str | Path, colors: np.ndarray, largest: np.ndarray) -> 
         raise GoldfoldError(
             "mask_colors_unclear",
             f"mask '{path}' has {len(numbers)} colors, of which some have the same largest channel, so that they have "
-            "no numbers: save it as PNG with a palette or with one channel",
+            "no numbers: save it as PNG with a palette or with one channel, or read it by a table of its colors with "
+            "images.color_masks.read",
         )
 
 

@@ -74,6 +74,7 @@ def _of_masks(name: str, agreement: Callable[[float, float, float], float], trut
             per_row=per_row,
             row_error=lambda rows, predictions: 1 - per_row(rows, predictions),
             decision=of_masks(),
+            masks=truth,
         ),
     )
 
@@ -158,5 +159,6 @@ def dsb2018_map(
             per_row=per_row,
             row_error=lambda rows, predictions: 1 - per_row(rows, predictions),
             decision=decision,
+            masks=truth,
         ),
     )

@@ -53,17 +53,18 @@ class Dialect:
     def decode(self, text: Text, height: int, width: int) -> np.ndarray:
         """Decode a text to a (height, width) bool mask; raises as `rle.decode`."""
         size = (height, width) if self.order == "column" else (width, height)
-        return self._turned(rle.decode(self._plain(text), *size, self.first))
+        return self._turned(rle.decode(self.plain(text), *size, self.first))
 
     def fault(self, texts: Sequence[Text], size: tuple[int, int]) -> str | None:
         """What is wrong with the texts of one image, none of which may share a pixel with another; None if nothing."""
         try:
-            rle.instance_runs([self._plain(text) for text in texts], *size, self.first)
+            rle.instance_runs([self.plain(text) for text in texts], *size, self.first)
         except GoldfoldError as error:
             return error.message
         return None
 
-    def _plain(self, text: Text) -> Text:
+    def plain(self, text: Text) -> Text:
+        """The run lengths of a text, empty for an empty mask."""
         return "" if isinstance(text, str) and text.strip() == self.none else text
 
     def _turned(self, image: np.ndarray) -> np.ndarray:
@@ -151,11 +152,12 @@ def _guessed(rows: Sequence[tuple[str, tuple[int, int]]], declared: Dialect) -> 
 def _other_first(rows: Sequence[tuple[str, tuple[int, int]]], declared: Dialect) -> str:
     """A clause that says that pixels are counted from the other number, if all texts fit that and one needs it."""
     other = Dialect(declared.order, 0 if declared.first else 1, declared.none)
-    fits = [(declared.fault([text], size), other.fault([text], size), text, size) for text, size in rows[:1000]]
-    needs = [(text, size) for own, as_other, text, size in fits if own and not as_other]
-    if not needs or any(as_other for _, as_other, _, _ in fits):
+    looked = rows[:1000]
+    texts, pixels = [str(declared.plain(text)) for text, _ in looked], np.array([h * w for _, (h, w) in looked])
+    own, as_other = (rle.invalid_images(texts, np.arange(len(texts)), pixels, each.first) for each in (declared, other))
+    if not own.any() or as_other.any():
         return ""
-    text, (height, width) = needs[0]
+    text, (height, width) = looked[int(own.argmax())]
     seen = "a run starts at pixel 0" if declared.first else f"a run ends at pixel {height * width:,}, the last from 1"
     return f"{seen} ('{text[:20]}'), so that pixels look counted from {other.first}"
 

@@ -31,6 +31,7 @@ _NONE = Runs(*[np.empty(0, np.int64)] * 3)
 _PAIR = r"(?:0|[1-9][0-9]*) [1-9][0-9]*"
 _PAIRS = re.compile(rf"{_PAIR}(?: {_PAIR})*")
 _PART = 1 << 20  # characters per chunk: the chunk and its intermediate arrays fit the processor's cache
+_WHOLES = re.compile(r"-?[0-9]{1,18}(?: -?[0-9]{1,18})*+")
 _WHOLE = re.compile(r"-?[0-9]{1,18}")  # 18 digits fit an int64, and so does the sum of two such numbers
 
 
@@ -250,13 +251,16 @@ def _check(runs: Runs, height: int, width: int, objects: int, first: int) -> Non
 
 
 def _whole_numbers(words: list[str]) -> np.ndarray:
+    joined = " ".join(words)
+    if _WHOLES.fullmatch(joined):  # one search for all of them is far faster than one for each
+        return np.fromstring(joined, np.int64, sep=" ")
     invalid = next((word for word in words if not _WHOLE.fullmatch(word)), None)
     if invalid is not None:
         raise GoldfoldError(
             "rle_not_whole_numbers",
             f"run lengths must be whole numbers separated by plain spaces, found {invalid!r}: write start and length",
         )
-    return np.array(list(map(int, words)), np.int64)
+    return np.empty(0, np.int64)
 
 
 def _name(runs: Runs, position: int, objects: int, first: int) -> str:

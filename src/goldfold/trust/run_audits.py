@@ -78,7 +78,7 @@ def _of_scores(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, runs
         if each.name in whole.metrics:
             findings += audits.training_rows_in_database(each, whole.metrics[each.name])
     findings += _luck(experiment, whole, runs * max(1, looked)) + audits.proxy_only(metric)
-    return findings + _doubtful(experiment, whole)
+    return findings + _doubtful(experiment, whole) + _unaligned(experiment, whole)
 
 
 def _luck(experiment: Experiment, whole: Outcome, tries: int) -> list[Finding]:
@@ -118,6 +118,15 @@ def _doubtful(experiment: Experiment, whole: Outcome) -> list[Finding]:
     if predicted is None:
         return []
     return audits.doubtful_labels(*predicted, experiment.tables.train["id"].iloc[whole.rows])
+
+
+def _unaligned(experiment: Experiment, whole: Outcome) -> list[Finding]:
+    """Images of both tables that were not aligned with their reference."""
+    if "aligned" not in (whole.oof.dtype.names or ()):
+        return []
+    train, test = experiment.tables.train["id"].iloc[whole.rows], experiment.tables.test["id"]
+    found = audits.unaligned_references(whole.oof["aligned"], train, "train")
+    return found + audits.unaligned_references(whole.test["aligned"], test, "test")
 
 
 def probabilities(experiment: Experiment, whole: Outcome) -> tuple[np.ndarray, np.ndarray] | None:

@@ -63,6 +63,7 @@ def _looked_at(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> l
         ("luck in few rows", ("tiny_sample",), _not_pooled(experiment, summary)),
         ("scores of synthetic defects", ("proxy_validation",), ""),
         ("sizes of synthetic defects that are missed", ("small_defects_missed",), _without_sizes(fits)),
+        ("references that are not aligned", ("unaligned_references",), _without_references(whole)),
         ("labels that predictions contradict", ("doubtful_labels",), _without_probabilities(experiment, whole)),
     ]
 
@@ -91,6 +92,11 @@ def _without_start(summary: Mapping[str, Any]) -> str:
 def _without_sizes(fits: Sequence[Fit]) -> str:
     known = any("defect_sizes" in fit.probed for fit in fits)
     return "" if known else "only a patch library of one class is probed, if it predicts 260 images or more"
+
+
+def _without_references(whole: Outcome) -> str:
+    known = "aligned" in (whole.oof.dtype.names or ())
+    return "" if known else "only a patch library with `reference` aligns images"
 
 
 def _without_probabilities(experiment: Experiment, whole: Outcome) -> str:

@@ -64,8 +64,8 @@ class ClassMasks:
                 f"masks of {count} classes must have shape (n, {count}, height, width), got "
                 f"{shape_of_rows(predictions.shape[1:])}: check `Plan.predict`",
             )
-        for truth, maps in zip(self.truth(rows), predictions, strict=True):
-            yield self._of_image(self._checked(truth), maps)
+        for truth, maps in zip(self.maps(rows), predictions, strict=True):
+            yield self._of_image(truth, maps)
 
     def counted(self) -> tuple[str, ...]:
         """Classes with an object to find: all that overlap, else all but the first, which is the background."""
@@ -77,7 +77,8 @@ class ClassMasks:
 
     def maps(self, rows: DataFrame) -> Iterator[np.ndarray]:
         """The checked truth of each row."""
-        return map(self._checked, self.truth(rows))
+        for truth, name in zip(self.truth(rows), _names(rows), strict=True):
+            yield self._checked(truth, name)
 
     def true_masks(self, truth: np.ndarray) -> Iterator[ClassMask]:
         """The masks of each class that counts of one image, with a prediction of that class everywhere."""
@@ -100,14 +101,14 @@ class ClassMasks:
             predicted = decided == index if decided is not None else resized(maps[index], part.shape) > THRESHOLD
             yield ClassMask(index, true, predicted if self.void is None else predicted & (part != self.void))
 
-    def _checked(self, truth: np.ndarray) -> np.ndarray:
-        """The truth of one image, after checks of its shape, type and values."""
+    def _checked(self, truth: np.ndarray, name: str) -> np.ndarray:
+        """The truth of one image, after checks of its shape, type and values. name: of its row, for messages."""
         count, dimensions = len(self.classes), 3 if self.overlapping else 2
         wanted = f"({count}, h, w) of 0 and 1" if self.overlapping else "(h, w) class indices"
         if truth.ndim != dimensions or truth.dtype.kind not in "biu" or (self.overlapping and len(truth) != count):
             raise GoldfoldError(
                 "class_map_invalid",
-                f"the truth must be {wanted} as integers, got {truth.shape} of {truth.dtype}: correct what the "
+                f"the truth{name} must be {wanted} as integers, got {truth.shape} of {truth.dtype}: correct what the "
                 "competition's masks() returns",
             )
         most = 2 if self.overlapping else count
@@ -118,10 +119,19 @@ class ClassMasks:
             void = "" if self.void is None else f" or {self.void} (void)"
             raise GoldfoldError(
                 "class_map_invalid",
-                f"the truth must hold 0 to {most - 1}{void}, found {truth[wrong][0]} in {np.count_nonzero(wrong):,} "
-                "pixels: name every class, or give their value as `void`",
+                f"the truth{name} must hold 0 to {most - 1}{void}, found {truth[wrong][0]} in "
+                f"{np.count_nonzero(wrong):,} pixels: name every class, or give their value as `void`",
             )
         return truth
+
+
+def _names(rows: DataFrame) -> list[str]:
+    """Id and file of each row's mask, as far as they are known, for messages."""
+    ids, files = rows.get("id"), rows.get("mask_path")
+    if ids is None:
+        return [""] * len(rows)
+    told = [""] * len(rows) if files is None else [f" ('{file}')" for file in files]
+    return [f" of row {id_!r}{file}" for id_, file in zip(ids.tolist(), told, strict=True)]
 
 
 def most_probable(maps: np.ndarray, size: Sequence[int]) -> np.ndarray:

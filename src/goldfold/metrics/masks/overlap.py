@@ -144,6 +144,7 @@ def _over_data_set(name: str, agreement: Agreement, masks: ClassMasks, backgroun
             row_error=lambda rows, predictions: 1 - _by_image(agreement, areas(masks, rows, predictions), background),
             mask_classes=MaskClasses(names=_names(masks, background), by_class=by_class),
             decision=of_masks(masks.classes, exclusive=not masks.overlapping),
+            masks=masks.truth,
         ),
     )
 
@@ -169,6 +170,7 @@ def _per_image(name: str, agreement: Agreement, masks: ClassMasks, background: b
             row_error=lambda rows, predictions: 1 - per_row(rows, predictions),
             mask_classes=MaskClasses(names=_names(masks, background), by_class=by_class),
             decision=of_masks(masks.classes, exclusive=not masks.overlapping),
+            masks=masks.truth,
         ),
     )
 

@@ -202,6 +202,7 @@ def _of_boundaries(name: str, agreement: Agreement, masks: ClassMasks, *, lower:
             row_error=lambda rows, predictions: abs(perfect - per_row(rows, predictions)),
             mask_classes=MaskClasses(names=masks.counted(), by_class=by_class),
             decision=of_masks(masks.classes, exclusive=not masks.overlapping),
+            masks=masks.truth,
         ),
     )
 

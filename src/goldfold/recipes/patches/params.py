@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from goldfold.anomaly.alignment import Motion
 from goldfold.anomaly.synthetic_defects import Kind
 from goldfold.images.views import MapViewSet
-from goldfold.params import BackboneName, Libraries, Needs, Params, Pretrained, Role
+from goldfold.params import BackboneName, Libraries, Needs, Not, Params, Pretrained, Role
 
 
 class PatchLibraryParams(Params):
@@ -49,6 +50,20 @@ class PatchLibraryParams(Params):
     top: Annotated[float, Needs(score="top"), Needs(unit="patch")] = Field(
         0.03, gt=0, le=1, description="score=top: share of the image's patches to average"
     )
+    reference: Annotated[Literal["none", "pixels", "patches"], Needs(unit="patch")] = Field(
+        "none",
+        description="compare each image with its reference image, too: its pixels, or its patches at the same place",
+    )
+    alignment: Annotated[Motion | Literal["none"], Needs(reference=("pixels", "patches"))] = Field(
+        "translation", description="how a reference may be moved onto its image before they are compared"
+    )
+    largest_shift: Annotated[float, Needs(alignment=Not("none"))] = Field(
+        0.05, gt=0, le=0.5, description="by which alignment may move a corner, as share of the longer side"
+    )
+    fusion: Annotated[Literal["reference", "product"], Needs(reference=("pixels", "patches"))] = Field(
+        "reference",
+        description="score by the difference to the reference alone, or by its geometric mean with the library's",
+    )
     contrast: bool = Field(False, description="subtract the median distance of the image from its score")
     blur: Annotated[float, Needs(unit="patch")] = Field(
         0.0, ge=0, description="sigma of the Gaussian blur of the anomaly map, in pixels of the input; 0: no blur"
@@ -73,4 +88,6 @@ class PatchLibraryParams(Params):
             raise ValueError("relative and contrast compare the patches of an image: set both to false with unit=image")
         if self.normality == "gaussians" and self.libraries == "per_class" and self.route == "library":
             raise ValueError("route=library needs coresets: set route=prototype with normality=gaussians")
+        if self.reference != "none" and (self.contrast or self.pseudo != "none"):
+            raise ValueError("contrast and pseudo are of scores by the library alone: leave both out with a reference")
         return self

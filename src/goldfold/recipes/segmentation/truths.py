@@ -67,7 +67,8 @@ def load(masks: Masks, rows: DataFrame, labels: PixelLabels, size: Size, boxed: 
 
 def _checked(masks: Iterable[np.ndarray], rows: DataFrame, labels: PixelLabels) -> Iterator[np.ndarray]:
     """The mask of each row, after checks of its shape, size and values."""
-    for mask, id_, path in zip(masks, rows["id"], rows["path"], strict=True):
+    files = rows["mask_path"] if "mask_path" in rows else [None] * len(rows)
+    for mask, id_, path, file in zip(masks, rows["id"], rows["path"], files, strict=True):
         _check_shape(mask, id_, labels)
         if mask.shape[-2:] != (wanted := reading.size(path)):
             raise GoldfoldError(
@@ -76,7 +77,7 @@ def _checked(masks: Iterable[np.ndarray], rows: DataFrame, labels: PixelLabels) 
                 f"{wanted[0]}: correct what the competition's masks() returns",
             )
         if labels.mode == "multiclass":
-            _check_values(mask, id_, labels)
+            _check_values(mask, id_, labels, file)
         yield mask
 
 
@@ -91,17 +92,18 @@ def _check_shape(mask: np.ndarray, id_: object, labels: PixelLabels) -> None:
         )
 
 
-def _check_values(mask: np.ndarray, id_: object, labels: PixelLabels) -> None:
+def _check_values(mask: np.ndarray, id_: object, labels: PixelLabels, file: object) -> None:
     """Refuse numbers that are no class: a loss would fail on them far from here, or on a GPU without a reason."""
     wrong = (mask < 0) | (mask >= labels.maps)
     if labels.void is not None:
         wrong &= mask != labels.void
     if wrong.any():
+        told = "" if file is None else f" ({str(file)!r})"
         raise GoldfoldError(
             "mask_value_unknown",
-            f"the mask of row {id_!r} holds {mask[wrong][0]} in {int(wrong.sum()):,} pixels, which is none of the "
-            f"{labels.maps} classes 0 to {labels.maps - 1}: list every class, or declare void={mask[wrong][0]} if these"
-            " pixels count nowhere",
+            f"the mask of row {id_!r}{told} holds {mask[wrong][0]} in {int(wrong.sum()):,} pixels, which is none of "
+            f"the {labels.maps} classes 0 to {labels.maps - 1}: list every class, or declare void={mask[wrong][0]} if "
+            "these pixels count nowhere",
         )
 
 

@@ -138,7 +138,7 @@ def _cells(found: Detected, shown: np.ndarray, value_range: canvas.Range, notes:
         pair = [canvas.tile(image / 255, size), canvas.tile(values, size, value_range)]
         pair = [canvas.outlined(each, truth[at], OUTLINE) for each in pair] if truth else pair
         lines = [
-            hstack((canvas.centered(each, size[0], SIDE) for each in pair), gap=GAP),
+            hstack(pair, gap=GAP),
             text_line(kinds[at] or names[at], width, weight=BOLD, color=INK),
             *([text_line(names[at], width, color=MUTED)] if kinds[at] else []),
             text_line(f"score {digits(float(predicted['score'][at]))} · {notes[shown[at]]}", width),

@@ -28,7 +28,8 @@ class Probes:
 
     ids, labels: captions of each image. images: (k, h, w, 3) float in [0, 1]. anomalous: whether each image shows a
     defect, used to group them; None if unknown. masks: the true defect of each image, bool (height, width) of any size,
-    which is outlined; None if unknown. colors: name -> (red, green, blue), a legend of the pictures' colors.
+    which is outlined; None if unknown. colors: name -> (red, green, blue), a legend of the pictures' colors. truths:
+    pictures of true masks, (k, h, w, 3) in [0, 1], which are drawn once, beside the images.
     """
 
     ids: Sequence[str]
@@ -37,9 +38,10 @@ class Probes:
     anomalous: Sequence[bool] | None = None
     masks: Sequence[np.ndarray] | None = None
     colors: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    truths: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        known = (self.ids, self.labels, self.images, self.anomalous, self.masks)
+        known = (self.ids, self.labels, self.images, self.anomalous, self.masks, self.truths)
         counts = [len(each) for each in known if each is not None]
         if min(counts) == 0 or min(counts) < max(counts) or self.images.shape[3:] != (3,):
             raise GoldfoldError(
@@ -190,7 +192,8 @@ def _column(
 ) -> np.ndarray:
     """Heading of a group, names of the pictures, and one image with its outputs below the other."""
     group, members = column
-    names, inside = ["input", *epoch.pictures], width - EDGE
+    fixed = {"input": probes.images} | ({} if probes.truths is None else {"truth": probes.truths})
+    names, inside = [*fixed, *epoch.pictures], width - EDGE
     side = (inside + GAP) // len(names) - GAP
     size = canvas.fit_size(probes.images.shape[1:], 3 * side // 2, side)
     captions = [canvas.wrapped_text(score_texts(epoch, probe), inside) for probe in range(len(probes.ids))]
@@ -198,7 +201,7 @@ def _column(
     header = hstack((canvas.centered(text_line(name, side, color=MUTED), 18, side) for name in names), gap=GAP)
     cells = []
     for probe in members:
-        drawn = [outlined(probes, probe, canvas.tile(probes.images[probe], size))]
+        drawn = [outlined(probes, probe, canvas.tile(each[probe], size)) for each in fixed.values()]
         drawn += [outlined(probes, probe, each) for each in tiles(epoch, ranges, probe, size)]
         row = hstack((canvas.centered(each, size[0], side) for each in drawn), gap=GAP)
         name = label(probes, probe, group, inside * 2 // 3)

@@ -90,7 +90,8 @@ def _title(
 ) -> np.ndarray:
     max_width = PAGE - 2 * MARGIN
     title = f"{count(len(probes.ids), 'image')} at {count(len(epochs), 'epoch')}"
-    notes = [f"in each column: {' above '.join(shown[0].pictures)}"]
+    notes = ["at the left: input beside truth"] if probes.truths is not None else []
+    notes.append(f"in each column: {' above '.join(shown[0].pictures)}")
     if len(shown) < len(epochs):
         notes.append(f"{len(shown)} epochs are shown: the first, the last, the selected ones and some between them")
     kept = {epoch.number for epoch in epochs}
@@ -170,9 +171,12 @@ def _probe(
         atlas.label(probes, probe, group, INPUT),
         text_line(canvas.apart(probes.ids, INPUT)[probe], INPUT, color=MUTED),
     ]
+    fixed = [each[probe] for each in (probes.images, probes.truths) if each is not None]
     height = max(MIN_INPUT, stacks[0].shape[0] - sum(name.shape[0] for name in names))
-    image = canvas.tile(probes.images[probe], canvas.fit_size(probes.images.shape[1:], height, INPUT))
-    image = atlas.outlined(probes, probe, image)
+    inputs = [
+        canvas.tile(each, canvas.fit_size(probes.images.shape[1:], height, INPUT // len(fixed))) for each in fixed
+    ]
+    image = hstack(atlas.outlined(probes, probe, each) for each in inputs)
     row = hstack([vstack([*names, image, blank(0, INPUT)]), *stacks], gap=GAP)
     score = next(iter(shown[0].scores), None)
     if score is None:

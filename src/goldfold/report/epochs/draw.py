@@ -43,14 +43,18 @@ def draw(
     names = _names(history)
     table, scores = tables.numbered(history), list(history[-1]["scores"])
     write_bytes(folder / "by_epoch.png", curves.by_epoch(table, scores, chosen, chance, metric.name, names))
-    masked = "mask_path" in rows and masks.are_masks(looks[0].predictions)
+    truths = masks.truths_of(competition, rows)
+    masked = truths is not None and masks.are_masks(looks[0].predictions)
     if "path" not in rows or not (looks[0].pictures or masked):
         return
     probes, private = _probes(competition, rows), competition.private_images
     if masked and not private:
         classes = masks.class_names(competition, looks[0].predictions)
         probes = replace(probes, colors=colors.named(looks[0].predictions, classes))
-        looks = [_with_masks(look, probes, rows) for look in looks]
+        drawn = [masks.pictures(probes.images, rows, look.predictions, truths) for look in looks]
+        probes = replace(probes, truths=drawn[0].get(masks.TRUTH))
+        drawn = [{name: each[name] for name in each if name != masks.TRUTH} for each in drawn]
+        looks = [replace(look, pictures={**look.pictures, **own}) for look, own in zip(looks, drawn, strict=True)]
     looks = [replace(look, pictures=photographs.shown(look.pictures, probes.ids, private=private)) for look in looks]
     shown = [_epoch(look, numbers[look.row["stage"], look.row["epoch"]], names) for look in looks]
     _draw_images(folder, probes, looks, shown, chosen)
@@ -84,11 +88,6 @@ def _probes(competition: Competition, rows: DataFrame) -> atlas.Probes:
         anomalous=(answers > 0).tolist() if defects else None,
         masks=photographs.defects(rows, private=private) if defects else None,
     )
-
-
-def _with_masks(look: EpochOutput, probes: atlas.Probes, rows: DataFrame) -> EpochOutput:
-    """The output of an epoch with pictures of its masks and of the truth."""
-    return replace(look, pictures={**look.pictures, **masks.pictures(probes.images, rows, look.predictions)})
 
 
 def _names(history: History) -> dict[int, str]:

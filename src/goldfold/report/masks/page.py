@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import cv2
@@ -21,8 +20,11 @@ if TYPE_CHECKING:
 
     from goldfold.competition import Competition
 
+    Truths = Callable[[DataFrame], Iterable[np.ndarray]]
+
 PICTURE = "masks.png"
-OF_FOREGROUND, OF_CLASSES = ("prediction against truth", "probability"), ("truth", "prediction")
+TRUTH = "truth"
+OF_FOREGROUND, OF_CLASSES = ("prediction against truth", "probability"), (TRUTH, "prediction")
 WORST, MEDIAN, BEST = 5, 2, 2
 MARGIN, GAP, BETWEEN = 14, 6, 10  # pixels
 INSIDE = PAGE - 2 * MARGIN
@@ -52,12 +54,14 @@ def page(
     folds: Sequence[int],
     classes: Sequence[str] | None,
     private_images: bool,
+    truths: Truths | None = None,
 ) -> bytes:
     """A PNG 1020 pixels wide with a line for each image: the photograph, the truth and the prediction.
 
     rows: with `id`, `path` and `mask_path`. predictions: foreground probabilities (n, h, w), of which the second column
     shows what was found, added and missed, or (n, classes, h, w). errors: (n,), larger is worse. classes: names in the
-    order of the maps. private_images: whether tiles stand in the place of all pictures.
+    order of the maps. private_images: whether tiles stand in the place of all pictures. truths: how true masks are
+    read; None: from the files in `mask_path`.
 
     Raises:
         GoldfoldError: an image or a mask cannot be read.
@@ -68,8 +72,8 @@ def page(
         parts.append(text_line(f"{group} of {len(rows):,}", INSIDE, size=HEADING, weight=BOLD))
         for position in members:
             told = f"{rows['id'].iloc[position]}  fold {folds[position]}  error {digits(errors[position])}"
-            row = rows.iloc[position]
-            tiles = _tiles((row["path"], row["mask_path"], str(row["id"])), predictions[position], private_images)
+            row = rows.iloc[[position]].reset_index(drop=True)
+            tiles = _tiles(row, truths or of_files, predictions[position], private_images)
             parts.append(vstack([text_line(told, INSIDE, color=MUTED), hstack(tiles, gap=GAP)], gap=2))
     whole = vstack(parts, gap=BETWEEN)
     return canvas.png(canvas.centered(whole, whole.shape[0] + 2 * MARGIN, PAGE))
@@ -80,24 +84,23 @@ def _heads(binary: bool) -> np.ndarray:
     return hstack((canvas.centered(text_line(name, SIDE, color=MUTED), 18, SIDE) for name in names), gap=GAP)
 
 
-def _tiles(files: tuple[Path, Path, str], prediction: np.ndarray, private: bool) -> list[np.ndarray]:
-    """The three pictures of one image. files: the image, its mask, and its id."""
-    path, mask_path, name = files
-    image = photographs.read(path, name, private=private)
+def _tiles(row: DataFrame, truths: Truths, prediction: np.ndarray, private: bool) -> list[np.ndarray]:
+    """The three pictures of one image. row: of one row."""
+    image = photographs.read(row["path"].iloc[0], str(row["id"].iloc[0]), private=private)
     size = canvas.fit_size(image.shape, 3 * SIDE // 2, SIDE)
     image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if size < image.shape[:2] else cv2.INTER_CUBIC)
-    return [image] * 3 if private else [image, *drawn(image, masks.read(mask_path, path), prediction)]
+    return [image] * 3 if private else [image, *drawn(image, next(iter(truths(row))), prediction)]
 
 
 def drawn(image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> list[np.ndarray]:
-    """Two pictures of a truth (h, w) and a prediction, at the size of the image.
+    """Two pictures of a truth, (h, w) or (classes, h, w), and a prediction, at the size of the image.
 
     Of probabilities (h, w): outcomes and probabilities. Of (classes, h, w): the colors of truth and prediction.
     """
     if prediction.ndim == 3:
         count = len(prediction)
-        labels = colors.class_map(prediction)
-        return [colors.paint(image, each, count) for each in (truth, labels)]
+        known = truth if truth.ndim == 2 else colors.class_map(truth.astype(np.float32))
+        return [colors.paint(image, each, count) for each in (known, colors.class_map(prediction))]
     probability = cv2.resize(prediction.astype(np.float32), truth.shape[::-1], interpolation=cv2.INTER_LINEAR)
     size = (image.shape[0], image.shape[1])
     return [colors.outcomes(image, truth > 0, probability > 0.5), canvas.tile(probability, size)]
@@ -108,16 +111,32 @@ def are_masks(predictions: np.ndarray) -> bool:
     return predictions.dtype.names is None and predictions.ndim in (3, 4)
 
 
-def pictures(images: np.ndarray, rows: DataFrame, predictions: np.ndarray) -> dict[str, np.ndarray]:
-    """Name -> the pictures of all rows, (n, h, w, 3) in [0, 1]; those of the truth need a column `mask_path`.
+def of_files(rows: DataFrame) -> Iterator[np.ndarray]:
+    """The true masks in the files of `mask_path`, int32 (h, w)."""
+    return map(masks.read, rows["mask_path"], rows["path"])
+
+
+def truths_of(competition: Competition, rows: DataFrame) -> Truths | None:
+    """How the true masks of a competition are read: as its metrics do, else from files; None if there are none.
+
+    Values of files are not always classes: their colors are, where a table of colors is declared.
+    """
+    declared = (metric.options.masks for metric in (competition.metric, *competition.also))
+    return next(filter(None, declared), of_files if "mask_path" in rows else None)
+
+
+def pictures(
+    images: np.ndarray, rows: DataFrame, predictions: np.ndarray, truths: Truths | None = None
+) -> dict[str, np.ndarray]:
+    """Name -> the pictures of all rows, (n, h, w, 3) in [0, 1]; see `page` for truths.
 
     images: (n, h, w, 3) in [0, 1], of which the pictures have the size.
     """
     names = OF_FOREGROUND if predictions.ndim == 3 else OF_CLASSES
-    truths = map(masks.read, rows["mask_path"], rows["path"])
+    known = (truths or of_files)(rows)
     every = [
         drawn((255 * image).round().astype(np.uint8), truth, prediction)
-        for image, truth, prediction in zip(images, truths, predictions, strict=True)
+        for image, truth, prediction in zip(images, known, predictions, strict=True)
     ]
     return {name: np.stack(same) / 255 for name, same in zip(names, zip(*every, strict=True), strict=True)}
 

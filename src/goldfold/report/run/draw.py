@@ -80,9 +80,12 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
             classes=next(filter(None, (each.options.classes for each in (metric, *competition.also))), None),
         )
         write_bytes(run / "most_wrong.png", wrong)
-        if "mask_path" in rows and masks.are_masks(whole.oof):
+        truths = masks.truths_of(competition, rows)
+        if truths and masks.are_masks(whole.oof):
             names, private = masks.class_names(competition, whole.oof), competition.private_images
-            shown = masks.page(rows, whole.oof, errors, folds=folds, classes=names, private_images=private)
+            shown = masks.page(
+                rows, whole.oof, errors, folds=folds, classes=names, private_images=private, truths=truths
+            )
             write_bytes(run / masks.PICTURE, shown)
 
 

@@ -45,7 +45,7 @@ from goldfold.trust.audits.leakage import (
 )
 from goldfold.trust.audits.names import label_in_path
 from goldfold.trust.audits.order import order_tells_target, time_behind_folds, times
-from goldfold.trust.audits.predictions import batch_dependent_predictions, doubtful_labels
+from goldfold.trust.audits.predictions import batch_dependent_predictions, doubtful_labels, unaligned_references
 from goldfold.trust.audits.scores import (
     below_untrained,
     chosen_on_scored_fold,
@@ -118,6 +118,7 @@ __all__ = [
     "times",
     "tiny_sample",
     "training_rows_in_database",
+    "unaligned_references",
     "undeclared_groups",
     "unseen_classes",
     "untrained_classes",

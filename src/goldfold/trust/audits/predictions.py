@@ -42,6 +42,20 @@ DOUBTFUL_LABELS = FindingKind(
     cure="Look at the rows named, and correct the labels that are wrong.",
     example="12 of 300 labels are contradicted with probability 0.95 or more, and 1.1 would be expected: ids ...: ...",
 )
+UNALIGNED_REFERENCES = FindingKind(
+    code="unaligned_references",
+    topic="Scores",
+    levels=("warning",),
+    found="images that could not be aligned with their reference image",
+    seen="A `patch_library` with `reference` found no transform within `largest_shift` that makes an image and its "
+    "reference alike (correlation of details of at least 0.5). Their difference was taken without alignment. The ids "
+    "are listed, those of train rows first.",
+    misleads="Such a difference shows edges that moved, so these images score as anomalous whether or not they have a "
+    "defect.",
+    cure="Look at one of them beside its reference: it may be of another object, turned (`alignment: euclidean`) or "
+    "farther away than `largest_shift`.",
+    example="12 of 300 train images were compared with their reference without alignment, ids ...: ...",
+)
 
 
 def batch_dependent_predictions(whole: np.ndarray, in_halves: np.ndarray, where: str) -> list[Finding]:
@@ -84,3 +98,21 @@ def doubtful_labels(probabilities: np.ndarray, labels: np.ndarray, ids: Series) 
         "score. Look at these rows; an overconfident model shows the same"
     )
     return [DOUBTFUL_LABELS(message, "train")]
+
+
+def unaligned_references(aligned: np.ndarray, ids: Series, where: str) -> list[Finding]:
+    """Report images that were compared with their reference without alignment.
+
+    aligned: (n,), the share of fits that aligned it; the same for every fit, since nothing of it is fitted.
+    """
+    rows = np.flatnonzero(aligned < 1)
+    if not len(rows):
+        return []
+    names = ", ".join(repr(name_of(ids, row)) for row in rows[:LISTED])
+    more = f" and {len(rows) - LISTED:,} more" if len(rows) > LISTED else ""
+    message = (
+        f"{len(rows):,} of {len(ids):,} {where} images were compared with their reference without alignment, ids "
+        f"{names}{more}: they score as anomalous whether or not they have a defect. Look at one beside its reference, "
+        "and raise largest_shift or choose alignment=euclidean if it is moved or turned"
+    )
+    return [UNALIGNED_REFERENCES(message, where)]
