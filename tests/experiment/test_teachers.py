@@ -148,6 +148,7 @@ def test_nested_soft_targets_are_of_models_without_both_folds(project: Project):
         np.testing.assert_allclose(np.load(run.folder / f"fold{number}-seed0" / "validation.npy"), expected)
 
 
+@pytest.mark.slow
 def test_a_chain_of_teachers_is_recorded_and_stays_at_chance(project: Project):
     first = project.train("mirrors", "tree", pseudo_labels={"teacher": "tree-r1"})
     second = project.train("mirrors", "tree", pseudo_labels={"teacher": first.name})
@@ -189,6 +190,7 @@ def test_extra_rows_train_in_every_fold_and_their_copies_are_found(project: Proj
     assert (before.folder / "folds.csv").read_bytes() == (run.folder / "folds.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_extra_rows_without_targets_are_labeled_by_a_teacher(project: Project):
     """Against the same rows in the test table."""
     _, test, _ = tables()
@@ -263,6 +265,7 @@ def test_predictions_that_are_no_probabilities_do_not_teach(project: Project):
         project.train("mirrors", "tree", pseudo_labels={"teacher": "tree-r1"})
 
 
+@pytest.mark.slow
 def test_a_threshold_that_no_row_reaches_is_told(project: Project):
     teacher = project.train("mirrors", "tree", depth=1)
     run = project.train("mirrors", "tree", depth=1, pseudo_labels={"teacher": teacher.name, "threshold": 0.99})
