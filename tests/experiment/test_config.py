@@ -292,8 +292,8 @@ def test_shipped_recipes_mark_what_the_engine_reads():
         EmbedderParams: network
         | {Role.BATCH_SIZE: whole, Role.WHOLE_BATCH: whole}
         | {Role.EPOCHS: ["simsiam_epochs", "metric_epochs"], Role.MIRRORS: ["flip", "metric_augmentation"]},
-        FrozenBackboneParams: network | trained | viewed | steps,
-        ImageClassifierParams: network | trained | viewed | mirrored | steps,
+        FrozenBackboneParams: network | {Role.WEIGHTS: ["weights"]} | trained | viewed | steps,
+        ImageClassifierParams: network | {Role.WEIGHTS: ["weights"]} | trained | viewed | mirrored | steps,
         PatchLibraryParams: network | viewed | {Role.LIBRARIES: ["libraries"]},
         SegmenterParams: network | trained | viewed | {Role.MIRRORS: ["augmentation", "flip"]} | steps,
     }

@@ -77,7 +77,7 @@ class ImageClassifierParams(Params):
     schedule: Schedule = "cosine"
     warmup: Warmup = 0.1
     gradient_checkpointing: bool = Field(
-        False, description="compute activations again in the backward pass: less memory, a third more time"
+        False, description="compute activations again in the backward pass: less memory, more time"
     )
     memory: float = Field(
         2.0, ge=0, description="GiB of pixels to hold in memory; larger tables are read from disk in every epoch"

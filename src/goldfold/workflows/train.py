@@ -109,12 +109,17 @@ def _fit_all(found: Prepared, run: Path, executor: ExecutorRequest | None) -> li
         for fit in ended:
             fits.append(fit)
             if len(fits) == 1 and rank() == 0:
-                if told := initial_weights.describe(run):
-                    observer.line(told)
+                _tell_start(run, observer)
                 submission_of(experiment, fits)  # what cannot be submitted is known before the other fits
             observer.fit_ended(_line(fit, metric))
     observer.close()
     return fits
+
+
+def _tell_start(run: Path, observer: Observer) -> None:
+    """Report which weights the fits of a run start from, if they are another run's."""
+    if told := initial_weights.describe(run):
+        observer.line(told)
 
 
 def _check_executor(executor: ExecutorRequest | None, device: str | None) -> None:
