@@ -7,9 +7,9 @@ Regression Based On Conditional Probabilities, 2021.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ from goldfold.params import Params
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from goldfold.competition import Accepted
 
 
 class OrderedLossParams(Params):
@@ -51,6 +53,7 @@ class OrderedLabel:
 
     target: str
     classes: tuple
+    accepts: ClassVar[Collection[Accepted]] = ()  # see `Recipe.accepts`
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, create_model
@@ -16,6 +16,8 @@ from goldfold.params import Needs, Params, Unused
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from goldfold.competition import Accepted
 
 
 class ValueLossParams(Params):
@@ -42,6 +44,7 @@ class Values:
     columns: tuple[str, ...]
     mean: tuple[float, ...] = ()
     sd: tuple[float, ...] = ()
+    accepts: ClassVar[Collection[Accepted]] = ()  # see `Recipe.accepts`
 
     @property
     def outputs(self) -> int:
