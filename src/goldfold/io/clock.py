@@ -18,6 +18,7 @@ PHASES = (
     "training",
     "predicting",
     "scoring",
+    "decisions",
     "audits",
     "intervals",
     "pictures",
