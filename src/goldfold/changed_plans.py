@@ -7,8 +7,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pydantic import create_model
-
 from goldfold.errors import unknown
 
 if TYPE_CHECKING:
@@ -24,11 +22,16 @@ FUNCTIONS = ("batches", "losses", "optimizer", "schedule", "untrained_loss", "ro
 OF_LOSSES = ("untrained_loss", "row_losses")  # measured by the losses, so they go where the losses change
 
 
-def check_functions(functions: Mapping[str, Callable]) -> None:
-    """Raise GoldfoldError `unknown_stage_function` for a name that is no function of a stage."""
-    for name in functions:
-        if name not in FUNCTIONS:
-            raise unknown("function of a stage", name, FUNCTIONS, code="unknown_stage_function")
+def of_stage(name: str, functions: Mapping[str, Callable]) -> Change:
+    """The change of a plan that gives its stage `name` other functions.
+
+    Raises:
+        GoldfoldError: `unknown_stage_function`; the change itself: `unknown_stage`.
+    """
+    for each in functions:
+        if each not in FUNCTIONS:
+            raise unknown("function of a stage", each, FUNCTIONS, code="unknown_stage_function")
+    return partial(with_stage, name=name, functions=functions)
 
 
 def with_stage(
@@ -57,4 +60,6 @@ def build(first: Build, change: Change, params: Any, rows: DataFrame, runtime: R
 
 def joined(more: type[BaseModel], params: type[BaseModel]) -> type[BaseModel]:
     """Parameters with the fields of both; a field of `more` takes the place of one of the same name."""
+    from pydantic import create_model
+
     return create_model(params.__name__, __base__=(more, params))

@@ -240,8 +240,7 @@ class Recipe:
         Raises:
             GoldfoldError: `unknown_stage_function`; `unknown_stage`, once a plan is built.
         """
-        changed_plans.check_functions(functions)
-        return self.with_plan(partial(changed_plans.with_stage, name=name, functions=functions))
+        return self.with_plan(changed_plans.of_stage(name, functions))
 
     def with_plan(self, change: Callable[[Plan, Any, DataFrame, Runtime], Plan]) -> Recipe:
         """The recipe whose plans are changed: (plan, params, the fold's training rows, runtime) -> plan."""

@@ -33,6 +33,6 @@ def test_a_shipped_config_says_its_command_cost_and_score(path: Path) -> None:
     assert second.startswith("# cost: ")
     assert third.startswith("# score: ")
     defaults = configs.resolve_config("defaults", {"recipe": config.recipe}, recipes).resolved()
-    told = set(yaml.safe_load(path.read_text(encoding="utf-8"))) - {"recipe", "search", "ablation"}
+    told = set(yaml.safe_load(path.read_text(encoding="utf-8"))) - {"recipe", "search", "ablation", "decide"}
     repeated = {key for key in told if config.resolved()[key] == defaults[key]}
     assert not repeated, f"these only repeat the default: {repeated}"
