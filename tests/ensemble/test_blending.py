@@ -80,7 +80,7 @@ def goodness(own: Members, positions: np.ndarray | None = None):
 
 
 def trials(own: Members, names=tuple(METHODS)) -> list[MethodResult]:
-    found = dict(blending.evaluate_methods(own, names))
+    found = dict(blending.evaluate_methods(own, {name: METHODS[name] for name in names}))
     assert all(isinstance(each, MethodResult) for each in found.values()), found
     return list(found.values())
 
