@@ -19,13 +19,14 @@ from pathlib import Path
 import torch
 
 from goldfold.cli.main import main
+from goldfold.nn.optimizers import AdamW
 
 seen = {"write": 0, "rename": 0, "step": 0}
 
 
 def watch(kind: str, count: int) -> None:
     """Count events, and let the process die at the `count`-th of `kind`."""
-    write, rename, step = Path.write_bytes, os.replace, torch.optim.AdamW.step
+    write, rename, step = Path.write_bytes, os.replace, AdamW.step
 
     def strikes(event: str) -> bool:
         seen[event] += 1
@@ -50,7 +51,7 @@ def watch(kind: str, count: int) -> None:
             die()
         return step(optimizer, *arguments)
 
-    Path.write_bytes, os.replace, torch.optim.AdamW.step = watched_write, watched_rename, watched_step
+    Path.write_bytes, os.replace, AdamW.step = watched_write, watched_rename, watched_step
 
 
 def child(folder: Path, arguments: list[str], kind: str = "none", count: int = 0) -> int:

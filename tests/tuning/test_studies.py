@@ -101,12 +101,12 @@ from goldfold.experiment.fits import fitting
 left = int(sys.argv[1])
 save = fitting.save_fit
 
-def watched(fit, place):
+def watched(fit, place, spent=None):
     global left
     left -= 1
     if left == 0:
         os.kill(os.getpid(), signal.SIGKILL)
-    save(fit, place)
+    save(fit, place, spent)
 
 fitting.save_fit = watched
 work(Asked(competition="blobs", config="perceptron", overrides=(), study="perceptron", trials=6, prune=False))
