@@ -79,6 +79,14 @@ def test_a_run_holds_everything_and_is_never_overwritten(toy: Path, capsys: pyte
     assert "blobs/perceptron-r1  auroc 0." in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("folds", "told"), [("[0]", "(mean of 1 fold)"), ("[0,1]", "(mean of 2 folds)")])
+def test_list_counts_folds(toy: Path, capsys: pytest.CaptureFixture, folds: str, told: str) -> None:
+    main(["train", "--comp", "blobs", "--config", "perceptron", "--quiet", "epochs=1", f"folds={folds}"])
+    capsys.readouterr()
+    main(["list"])
+    assert told in capsys.readouterr().out
+
+
 def test_runs_beside_each_other(toy: Path, refused, capsys: pytest.CaptureFixture) -> None:
     main(["train", "--comp", "blobs", "--config", "perceptron"])
     train()

@@ -293,7 +293,7 @@ def test_one_fold_without_rows_is_judged_by_its_mean():
     start = {"start": summary(0.7)}
     assert below_untrained("v1", summary(0.71), start) == []
     (finding,) = below_untrained("v1", summary(0.69), start)
-    assert (finding.level, "1 folds say nothing" in finding.message) == ("note", True)
+    assert (finding.level, "1 fold says nothing" in finding.message) == ("note", True)
 
 
 def test_noise_on_the_weights_is_below_zero_shot():

@@ -6,6 +6,7 @@ from argparse import Namespace
 from typing import Any
 
 from goldfold.experiment.identity import intact
+from goldfold.io.formatting import count
 from goldfold.project import Project
 from goldfold.report.run import hidden_scores, summary
 from goldfold.run import Run
@@ -104,7 +105,7 @@ def _state(run: Run) -> str:
     if damage := intact.fault(run.folder):
         return f"damaged: {damage}"
     metric, own = next(iter(run.metrics.items()))
-    return f"{metric} {own['mean']:.4f} (mean of {own['n']} folds)"
+    return f"{metric} {own['mean']:.4f} (mean of {count(own['n'], 'fold')})"
 
 
 def environment(arguments: Namespace, project: Project) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from goldfold.experiment.config import FLOAT
+from goldfold.io.formatting import count
 from goldfold.io.formatting import number as score
 from goldfold.report.study.numbers import Facts, same
 
@@ -62,5 +63,5 @@ def _scored(facts: Facts) -> str:
     winner = facts.winner
     if winner is None:
         return f"none, no trial of study {facts.name} is complete"
-    own = f"{facts.metric} {score(winner.mean)}, mean of {folds} folds"
+    own = f"{facts.metric} {score(winner.mean)}, mean of {count(folds, 'fold')}"
     return own if winner.number == 0 else f"{own}; optimistic: selected on them as the best of {trials} trials"

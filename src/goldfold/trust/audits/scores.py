@@ -128,7 +128,8 @@ def _against_reference(summary: Mapping[str, Any], own: Mapping[str, Any]) -> tu
         how = f"95 % interval of what a row's error fell by {signed_interval(of_rows)}"
         return "better" if of_rows[0] > 0 else "worse" if of_rows[1] < 0 else "not shown to differ", how
     above = (summary["mean"] - own["mean"]) * (1 if summary["higher_is_better"] else -1) > 0
-    return "better" if above else "not shown to differ", f"{found.folds} folds say nothing of their spread"
+    few = "1 fold says" if found.folds == 1 else f"{found.folds} folds say"
+    return "better" if above else "not shown to differ", f"{few} nothing of the spread over folds"
 
 
 def selected_on_scored_fold(

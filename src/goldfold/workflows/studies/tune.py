@@ -11,6 +11,7 @@ from threading import Event, Thread
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.executors import ExecutorRequest
 from goldfold.experiment.workspace import Workspace
+from goldfold.io.formatting import count
 from goldfold.io.progress import Observer
 from goldfold.report.study.numbers import Facts, trial_line
 from goldfold.report.study.result import StudyResult
@@ -100,8 +101,8 @@ def _checked_name(study: str) -> str:
 
 def _greet(asked: Asked, facts: Facts, observer: Observer) -> None:
     known = f"{len(facts.trials)} trials are there" if facts.trials else "trial 0 is the config itself"
-    folds = len(facts.order)
-    observer.line(f"study {asked.study} of {asked.competition}: {asked.trials} trials over {folds} folds, {known}")
+    folds = count(len(facts.order), "fold")
+    observer.line(f"study {asked.study} of {asked.competition}: {asked.trials} trials over {folds}, {known}")
     observer.line(f"kept in {facts.storage}, fits in {asked.folder}")
 
 
