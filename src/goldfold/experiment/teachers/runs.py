@@ -11,8 +11,8 @@ import numpy as np
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.fits import Fit, fit_folder, load_fit
+from goldfold.experiment.fits.same_folds import refuse_other_folds
 from goldfold.experiment.run_folders import BLEND, open_run, run_name
-from goldfold.experiment.teachers.same_folds import refuse_other_folds
 from goldfold.io.files import read_json
 
 if TYPE_CHECKING:
