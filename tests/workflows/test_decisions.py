@@ -66,6 +66,10 @@ def test_a_decision_that_does_not_help_is_told(toy: Path) -> None:
     assert f"accuracy is {kept['nested']['mean']:.4f} with nested decisions" in found["decision_no_gain"].message
     assert kept["same_rows"]["mean"] > kept["nested"]["mean"]
     assert f"flatters by {kept['same_rows']['mean'] - kept['nested']['mean']:.4f}" in found["decision_flatters"].message
+    again = {each.code: each.message for each in run.audit().findings}
+    assert {code: again[code] for code in found if "decision" in code} == {
+        code: each.message for code, each in found.items() if "decision" in code
+    }
 
 
 def keyed(rows: int = 200) -> tuple[pd.DataFrame, pd.DataFrame, Recipe]:

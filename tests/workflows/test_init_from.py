@@ -90,6 +90,15 @@ def test_a_run_that_started_from_another_is_no_nested_teacher(project: Project) 
         nested(Asking(teacher, experiment, Path("cache")), experiment, [0])
 
 
+def test_what_the_other_run_saw_of_scored_folds_is_told_of_the_run_that_starts_from_it(project: Project) -> None:
+    best = project.train("blobs", "perceptron", select="best", epochs=3, folds=[0])
+    run = project.train("blobs", "perceptron", init_from=best.name, epochs=1, folds=[0])
+    leak = next(each for each in run.findings if each.code == "pseudo_label_leak")
+    assert (leak.level, leak.where) == ("warning", "init_from")
+    assert best.name in leak.message
+    assert "selected_on_scored_fold" in leak.message
+
+
 def _with_extra_rows() -> None:
     """Let the competition have ten more training rows that no fold scores."""
     code = Path("competitions/blobs/__init__.py")

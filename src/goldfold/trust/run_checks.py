@@ -34,6 +34,14 @@ def of_run(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, findings
     return checks + [made(code, [code], [each for each in findings if each.code == code]) for code in others]
 
 
+def of_decision(decided: Mapping[str, Any]) -> Check:
+    """What a decision gains, and how far choosing it flatters. decided: decisions.json; empty without `decide:`."""
+    what, codes = "decisions that do not help, or flatter where they were chosen", audits.OF_DECISIONS
+    return (
+        made(what, codes, audits.decisions(decided)) if decided else not_made(what, codes, "the config has no decide:")
+    )
+
+
 def _looked_at(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> list[tuple[str, tuple[str, ...], str]]:
     """What `run_audits.after_training` looks at: in words, the codes, and why not at this run, if so."""
     competition, train = experiment.competition, experiment.tables.train
