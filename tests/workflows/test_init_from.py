@@ -42,6 +42,7 @@ def test_a_fit_goes_on_from_the_same_fold_of_the_other_run(project: Project, cap
             assert value.allclose(before, atol=1e-6), name
     told = json.loads((quiet.folder / "fold1-seed0/initial_weights.json").read_text())
     assert told == {"run": "blobs/perceptron-r1", "checkpoint": "head_epoch_002", "left_out": []}
+    assert "initial_weights.json (the checkpoint it started from)" in quiet.record
 
 
 def _oof(run: Path) -> bytes:

@@ -153,11 +153,15 @@ def _looked_at(checks: Sequence[Check]) -> list[dict[str, Any]]:
     return [{"what": each.what, "codes": list(each.codes), "skipped": each.skipped} for each in checks]
 
 
-def submission_of(experiment: Experiment, fits: Sequence[Fit]) -> DataFrame:
-    """The checked submission of some fits."""
+def submission_of(experiment: Experiment, fits: Sequence[Fit], run: Path | None = None) -> DataFrame:
+    """The checked submission of some fits. run: finished, by whose decisions it is made if its config has `decide:`."""
     tests = np.stack([fit.test for fit in fits])
     combined = carried_out(experiment.competition.slug, experiment.recipe.combine, tests)
-    return _checked_submission(experiment, label_thresholds.for_submission(experiment, fits, combined))
+    if run is not None and experiment.decide:
+        written = for_writer(experiment.competition, run, experiment.tables.test, combined)
+    else:
+        written = label_thresholds.for_submission(experiment, fits, combined)
+    return _checked_submission(experiment, written)
 
 
 def _save(experiment: Experiment, whole: Outcome, decided: Mapping[str, Any], run: Path) -> None:
