@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import FunctionTransformer
 
 from goldfold.experiment.cross_validation import cross_validate
+from goldfold.experiment.views_and_seeds import predictor_of
 from goldfold.recipes import boosting
 from goldfold.recipes.tables import labels
 from goldfold.recipes.tables.trees import Library, check
@@ -253,7 +254,10 @@ def test_the_scored_fold_chooses_only_where_it_is_asked_to_and_says_what_that_fl
     params = {**QUICK, "learning_rate": 0.3}
     honest = next(cross_validate(experiment(recipe, rows, **params), tmp_path / "honest"))
     assert honest.chosen == {}
-    told = next(cross_validate(experiment(recipe, rows, **params, stop_on="scored_fold"), tmp_path / "told"))
+    asked = experiment(recipe, rows, **params, stop_on="scored_fold")
+    told = next(cross_validate(asked, tmp_path / "told"))
+    again, held_out = predictor_of(asked, tmp_path / "told", told)
+    np.testing.assert_array_equal(again(held_out), told.validation)
     chosen = told.chosen
     assert told.scores["auroc"] == chosen["score"] >= chosen["own_score"]
     assert chosen["own_score"] == pytest.approx(honest.scores["auroc"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from error_codes import raises_code
 from made_tables import on_columns, train
 from sklearn.metrics import cohen_kappa_score, f1_score
@@ -14,9 +15,13 @@ from sklearn.metrics import cohen_kappa_score, f1_score
 import goldfold as gf
 from goldfold import metrics
 from goldfold.competition import Plan, Recipe
+from goldfold.experiment.setup import rebuild
+from goldfold.experiment.views_and_seeds import load_fits
 from goldfold.io.files import read_json
 from goldfold.metrics.decisions.cut_points import best_kappa
 from goldfold.params import Params
+from goldfold.project import Project
+from goldfold.workflows.conclude import submission_of
 
 
 def rare(rows: int = 240) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -53,6 +58,9 @@ def test_a_fold_is_decided_at_the_threshold_of_the_others(toy: Path) -> None:
     assert summary["decided"]["mean"] == kept["nested"]["mean"] > summary["mean"]
     test, value = run.test["prediction"].to_numpy(), kept["values"]["threshold"]
     assert ((run.submission["p0"].astype(float) > 0.5) == (test > value)).all()
+    experiment = rebuild(Project(quiet=True).workspace, run.folder, torch.device("cpu")).experiment
+    again = submission_of(experiment, load_fits(experiment, run.folder), run.folder)  # as `make gains` grades it
+    assert again["p0"].to_numpy() == pytest.approx(run.submission["p0"].astype(float).to_numpy())
     assert run.scores.loc["f1_binary", "decided"] == kept["nested"]["mean"]
     assert "decided 0." in run.summary()
     assert "## Decisions" in run.record
@@ -66,6 +74,10 @@ def test_a_decision_that_does_not_help_is_told(toy: Path) -> None:
     assert f"accuracy is {kept['nested']['mean']:.4f} with nested decisions" in found["decision_no_gain"].message
     assert kept["same_rows"]["mean"] > kept["nested"]["mean"]
     assert f"flatters by {kept['same_rows']['mean'] - kept['nested']['mean']:.4f}" in found["decision_flatters"].message
+    again = {each.code: each.message for each in run.audit().findings}
+    assert {code: again[code] for code in found if "decision" in code} == {
+        code: each.message for code, each in found.items() if "decision" in code
+    }
 
 
 def keyed(rows: int = 200) -> tuple[pd.DataFrame, pd.DataFrame, Recipe]:

@@ -132,6 +132,20 @@ def test_what_is_needed_running_or_not_understood_stays(season: Project) -> None
     assert set(season.clean("blobs", keep="best:0").removed) == {"perceptron-r7"}
 
 
+def test_runs_that_others_learn_from_stay(season: Project) -> None:
+    teacher = {"teacher": "perceptron-r2", "predictions": "in_sample"}
+    edit(RUNS / "perceptron-r7/config.json", distill=teacher, pseudo_labels={"teacher": "blobs/perceptron-r3"})
+    edit(RUNS / "perceptron-r6/config.json", init_from="perceptron-r4")
+    for weights in (True, False):
+        found = season.clean("blobs", keep="perceptron-r7 perceptron-r6", weights=weights)
+        assert {name[-1]: why for name, why in found.kept.items() if name[-1] in "234"} == {
+            "2": "teaches perceptron-r7",
+            "3": "teaches perceptron-r7",
+            "4": "perceptron-r6 started from it",
+        }
+        assert set(found.removed) == {"perceptron-r1", "perceptron-r5"}
+
+
 def test_weights_alone_can_go(season: Project) -> None:
     run = RUNS / "perceptron-r2"
     before = {path for path in run.rglob("*") if path.is_file() and "checkpoints" not in path.parts}

@@ -7,12 +7,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from error_codes import raises_code
 from matplotlib.figure import Figure
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from goldfold.experiment.config import read_config
 from goldfold.experiment.fits.initial_weights import INITIAL, describe
+from goldfold.experiment.setup import prepare_experiment
+from goldfold.experiment.teachers.predictions import Asking, nested
+from goldfold.experiment.teachers.runs import Teacher
 from goldfold.nn.fine_tuning.weight_files import load_into
 from goldfold.project import Project
 
@@ -37,6 +42,7 @@ def test_a_fit_goes_on_from_the_same_fold_of_the_other_run(project: Project, cap
             assert value.allclose(before, atol=1e-6), name
     told = json.loads((quiet.folder / "fold1-seed0/initial_weights.json").read_text())
     assert told == {"run": "blobs/perceptron-r1", "checkpoint": "head_epoch_002", "left_out": []}
+    assert "initial_weights.json (the checkpoint it started from)" in quiet.record
 
 
 def _oof(run: Path) -> bytes:
@@ -60,7 +66,7 @@ def test_the_other_run_is_in_the_identity_by_its_content(project: Project) -> No
 
 
 def test_runs_that_may_have_seen_scored_rows_are_refused(project: Project) -> None:
-    with raises_code("init_from_other_folds", "fold 0", "perceptron-r1"):
+    with raises_code("init_from_other_folds", "of 120 rows", "perceptron-r1"):
         project.train("blobs", "perceptron", init_from="perceptron-r1", seed=1)
     project.train("blobs", "perceptron", epochs=1, folds=[0])
     with raises_code("init_from_lacks_fit", "fold 1"):
@@ -73,6 +79,46 @@ def test_runs_that_may_have_seen_scored_rows_are_refused(project: Project) -> No
         project.train("blobs", "estimator", init_from="perceptron-r1")
     with raises_code("weights_do_not_fit"):
         project.train("blobs", "bank", init_from="perceptron-r1")
+
+
+def test_a_run_that_started_from_another_is_no_nested_teacher(project: Project) -> None:
+    workspace = project.workspace
+    recipes = workspace.competition("blobs").recipes
+    config = read_config(workspace.config_path("blobs", "perceptron"), ["init_from=perceptron-r1"], recipes)
+    experiment = prepare_experiment(workspace, "blobs", config, torch.device("cpu")).experiment
+    teacher = Teacher(RUNS / "perceptron-r2", config.resolved(), "", {})
+    with raises_code("nested_teacher", "blobs/perceptron-r2", "'perceptron-r1' (init_from)"):
+        nested(Asking(teacher, experiment, Path("cache")), experiment, [0])
+
+
+def test_what_the_other_run_saw_of_scored_folds_is_told_of_the_run_that_starts_from_it(project: Project) -> None:
+    best = project.train("blobs", "perceptron", select="best", epochs=3, folds=[0])
+    run = project.train("blobs", "perceptron", init_from=best.name, epochs=1, folds=[0])
+    leak = next(each for each in run.findings if each.code == "pseudo_label_leak")
+    assert (leak.level, leak.where) == ("warning", "init_from")
+    assert best.name in leak.message
+    assert "selected_on_scored_fold" in leak.message
+
+
+def _with_extra_rows() -> None:
+    """Let the competition have ten more training rows that no fold scores."""
+    code = Path("competitions/blobs/__init__.py")
+    text = code.read_text(encoding="utf-8")
+    before = "sample_submission=sample)"
+    assert text.count(before) == 1
+    extra = "extra=train.head(10).assign(id=[f'e{at}' for at in range(10)], a=-train['a'].head(10))"
+    code.write_text(text.replace(before, f"sample_submission=sample, {extra})"), encoding="utf-8")
+
+
+def test_extra_rows_are_in_no_fold_that_scores_so_that_fits_may_start_with_and_without_them(project: Project) -> None:
+    _with_extra_rows()
+    first = Project(quiet=True).train("blobs", "perceptron", epochs=2, folds=[0], extra=True)
+    assert json.loads((first.folder / "training_rows.json").read_text())["extra"] == 10
+    for extra in (True, False):
+        run = Project(quiet=True).train(
+            "blobs", "perceptron", init_from=first.name, epochs=1, folds=[0], extra=extra, learning_rate=0.001
+        )
+        assert json.loads((run.folder / "fold0-seed0" / INITIAL).read_text())["run"] == first.name
 
 
 def test_a_last_layer_of_another_width_starts_anew_and_that_is_told(tmp_path: Path) -> None:

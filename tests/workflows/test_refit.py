@@ -9,6 +9,8 @@ from statistics import fmean, stdev
 import numpy as np
 import pandas as pd
 import pytest
+from error_codes import raises_code
+from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -59,6 +61,23 @@ def test_a_refit_trains_as_many_epochs_as_the_folds_selected_on_the_schedule_of_
     few = run.refit(epochs="same-steps")
     assert few.epochs == {"head": 2}  # 3 epochs of 80 rows are 2 of 120
     assert run.refit(epochs=1).epochs == {"head": 1}
+
+
+def test_a_refit_averages_the_epochs_that_the_folds_average(toy: Path) -> None:
+    project = Project(quiet=True)
+    plain, averaged = (project.train("blobs", "perceptron", **more) for more in ({}, {"average": 2}))
+    for run in (plain, averaged):
+        assert run.refit().epochs == {"head": 4}
+    third, fourth, mean = (
+        load_file(run.folder / f"refit/epochs4-seed0/checkpoints/head_epoch_00{epoch}.safetensors")
+        for run, epoch in ((plain, 3), (plain, 4), (averaged, 4))
+    )
+    for name in ("0.weight", "1.weight", "4.weight", "4.bias"):
+        assert not third[name].equal(fourth[name])
+        assert mean[name].allclose((third[name] + fourth[name]) / 2), name
+    greedy = project.train("blobs", "perceptron", average=2, average_by="best")
+    with raises_code("refit_averages_by_scores", "average_by=best"):
+        greedy.refit()
 
 
 def test_a_finished_refit_is_read_and_an_interrupted_one_resumed_to_the_same_predictions(toy: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import floor
 from pathlib import Path
 from statistics import fmean, median
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from goldfold.experiment.fits import (
 from goldfold.experiment.fits.lessons import NO_FOLD
 from goldfold.io.progress import EpochProgress
 from goldfold.io.seeding import derive
+from goldfold.training.averaging import Averaging, average
 from goldfold.training.loop import train
 from goldfold.training.predictor import finish_plan
 
@@ -67,7 +68,8 @@ def refit(
     """Read a complete refit, resume an interrupted one, or make a new one in `place`; it has no scores.
 
     epochs: of each stage, as `stage_epochs` gives them. Schedules keep the length that the config plans, so that a
-    stage ends at the learning rate at which its selected epoch ended in the folds.
+    stage ends at the learning rate at which its selected epoch ended in the folds. Where the folds predict with the
+    average of several epochs, so does the refit.
     """
     if not is_complete(place):
         with explained(f"refit seed {seed}", experiment.competition.slug):
@@ -96,9 +98,17 @@ def _refit(
             folder=place / CHECKPOINTS,
             observe=observe,
         )
+        if experiment.loop.average:
+            higher = experiment.competition.metric.higher_is_better
+            averaging = Averaging(plan, experiment.loop, place / CHECKPOINTS, _no_scored_fold, higher)
+            average(averaging, history[-1]["epoch"])
     predict = finish_plan(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
     epoch = history[-1]["epoch"] if history else None
     return Fit(NO_FOLD, seed, {}, {}, epoch, history, facts, np.empty(0), predict(experiment.tables.test))
+
+
+def _no_scored_fold(_: Any) -> NoReturn:
+    raise AssertionError("a refit averages all epochs, none by a score")
 
 
 def _shortened(stage: Stage, epochs: int) -> Stage:

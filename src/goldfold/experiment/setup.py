@@ -108,14 +108,15 @@ def prepare_experiment(
     if images:
         data = image_checks.readable(images, data, config.protocol.on_broken, workspace.cache)
     experiment = _experiment(workspace, competition, config, data, drawn, Machine(device, workers))
+    folds = csv_tables.to_text(fold_tables.folds_to_table(loaded.train["id"], own))
     if rebuilt is None:
-        experiment = replace(experiment, starts_from=initial_weights.source(workspace.runs / name, experiment))
+        experiment = replace(experiment, starts_from=initial_weights.source(workspace.runs / name, experiment, folds))
     untaught = Prepared(
         workspace=workspace,
         name=name,
         config=config,
         experiment=experiment,
-        drawn=csv_tables.to_text(fold_tables.folds_to_table(loaded.train["id"], own)),
+        drawn=folds,
         contents=contents,
         loaded=loaded,
         images=images,

@@ -15,7 +15,7 @@ from pandas import DataFrame
 
 from goldfold.competition import Fold
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.fits import Experiment, Fit, build_plan, fit_folder, fit_keys, load_fit
+from goldfold.experiment.fits import Experiment, Fit, build_plan, choose_again, fit_folder, fit_keys, load_fit
 from goldfold.experiment.saved_epochs import last_stage_checkpoints
 from goldfold.experiment.scoring import metrics_for, score_all
 from goldfold.params import Role, names
@@ -106,6 +106,15 @@ def load_predictor(experiment: Experiment, run: Path, fit: Fit) -> tuple[Predict
     model = plan.model.to(experiment.runtime.device)
     checkpoints.load_weights(_selected_checkpoint(run, fit), model)
     return finish_plan(plan, model, experiment.competition.targets, experiment.loop.precision), held_out
+
+
+def predictor_of(experiment: Experiment, run: Path, fit: Fit) -> tuple[Predictor, DataFrame]:
+    """The predictor of a fit and its validation rows; a fit without epochs is made again, with what it had chosen."""
+    if fit.epoch is not None:
+        return load_predictor(experiment, run, fit)
+    plan, held_out = build_plan(experiment, fit.fold, fit.seed)
+    predict = finish_plan(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
+    return choose_again(predict, fit_folder(run, fit.fold, fit.seed)), held_out
 
 
 def _selected_checkpoint(run: Path, fit: Fit) -> checkpoints.Checkpoint:

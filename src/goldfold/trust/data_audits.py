@@ -6,6 +6,7 @@ import numpy as np
 
 from goldfold.data.image_checks import are_images
 from goldfold.experiment.fits import Experiment, fold_numbers
+from goldfold.experiment.fits.same_folds import seen_of_scored_folds
 from goldfold.experiment.setup import Prepared
 from goldfold.optional_parts import LabelColumns
 from goldfold.params import Role, values
@@ -43,12 +44,17 @@ def _labels_of_models(found: Prepared) -> Check:
     what, codes = "rows whose label came from a model", ["pseudo_label_leak", "no_pseudo_labels"]
     experiment, lessons, own = found.experiment, found.experiment.lessons, len(found.loaded.train)
     train, test = experiment.tables.train, experiment.tables.test
-    if lessons is None and len(train) == own:
-        return not_made(what, codes, "there are no teachers and no extra rows, and tables do not say who labeled them")
+    start = experiment.starts_from
+    if lessons is None and len(train) == own and start is None:
+        why = "there are no teachers and no extra rows, and tables do not say who labeled them"
+        started = f"'{experiment.loop.init_from}' was looked at before the fits started from it"
+        return not_made(what, codes, started if experiment.loop.init_from else why)
     extra, (contents, of_test) = train["id"].iloc[own:], found.contents
     findings = teachers.labeled_test_rows(contents.iloc[own:], extra, of_test, test["id"], "path" in train)
     if lessons is not None:
         findings += teachers.leaking_teachers(lessons.facts, lessons.distill.predictions if lessons.distill else None)
+    if start is not None:
+        findings += teachers.leaking_teachers({"init_from": seen_of_scored_folds(start)}, None)
     if lessons is not None and lessons.pseudo and lessons.unlabeled is not None:
         counts = {fold: len(lessons.sure(fold)) for fold in fold_numbers(experiment.protocol, experiment.folds)}
         unsure = teachers.no_pseudo_labels(counts, len(lessons.unlabeled), lessons.pseudo.threshold)

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pandas import DataFrame
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.cross_validation import Outcome
-from goldfold.experiment.fits import Experiment, Fit, build_plan
-from goldfold.experiment.views_and_seeds import load_predictor
-from goldfold.training.predictor import Predictor, finish_plan
+from goldfold.experiment.fits import Experiment, Fit
+from goldfold.experiment.views_and_seeds import predictor_of
 from goldfold.trust import audits
 from goldfold.trust.audits import Check, Finding, made, not_made
 from goldfold.trust.run_audits import probabilities
@@ -34,6 +32,14 @@ def of_run(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, findings
     known = {code for check in checks for code in check.codes}
     others = dict.fromkeys(each.code for each in findings if each.code not in known)
     return checks + [made(code, [code], [each for each in findings if each.code == code]) for code in others]
+
+
+def of_decision(decided: Mapping[str, Any]) -> Check:
+    """What a decision gains, and how far choosing it flatters. decided: decisions.json; empty without `decide:`."""
+    what, codes = "decisions that do not help, or flatter where they were chosen", audits.OF_DECISIONS
+    return (
+        made(what, codes, audits.decisions(decided)) if decided else not_made(what, codes, "the config has no decide:")
+    )
 
 
 def _looked_at(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> list[tuple[str, tuple[str, ...], str]]:
@@ -106,7 +112,7 @@ def _without_probabilities(experiment: Experiment, whole: Outcome) -> str:
 def batch_dependence(experiment: Experiment, run: Path, fit: Fit) -> Check:
     """Predict validation rows of a fit again, together and in two halves. A recipe without epochs is fitted again."""
     try:
-        predict, held_out = _predictor(experiment, run, fit)
+        predict, held_out = predictor_of(experiment, run, fit)
     except GoldfoldError as error:
         if error.code not in WITHOUT_WEIGHTS:
             raise
@@ -120,10 +126,3 @@ def batch_dependence(experiment: Experiment, run: Path, fit: Fit) -> Check:
         in_halves[start::2] = predict(rows.iloc[start::2].reset_index(drop=True))
     found = audits.batch_dependent_predictions(whole, in_halves, f"fold {fit.fold} seed {fit.seed}")
     return made(f"{WHAT} ({len(rows):,} rows of fold {fit.fold})", CODES, found)
-
-
-def _predictor(experiment: Experiment, run: Path, fit: Fit) -> tuple[Predictor, DataFrame]:
-    if fit.epoch is not None:
-        return load_predictor(experiment, run, fit)
-    plan, held_out = build_plan(experiment, fit.fold, fit.seed)
-    return finish_plan(plan, plan.model, experiment.competition.targets, experiment.loop.precision), held_out

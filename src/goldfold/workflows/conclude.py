@@ -26,9 +26,9 @@ from goldfold.report.run.draw import draw
 from goldfold.report.run.record import record
 from goldfold.submission import writing
 from goldfold.trust import audits
-from goldfold.trust.audits import Check, Finding, made, not_made
+from goldfold.trust.audits import Check, Finding, made
 from goldfold.trust.run_audits import after_training
-from goldfold.trust.run_checks import NOT_IN_TRAINING, WITHOUT_MODELS, of_run
+from goldfold.trust.run_checks import NOT_IN_TRAINING, WITHOUT_MODELS, of_decision, of_run
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -63,7 +63,7 @@ def conclude(
         finished = finished_beside(run)
         after = after_training(experiment, fits, whole, runs=len(finished) + 1)
         best = made("the lead of the best of many runs", ["best_of_runs"], among_runs(run, finished))
-        checks = [*checks, *of_run(experiment, fits, whole, after), _of_decision(decided), best]
+        checks = [*checks, *of_run(experiment, fits, whole, after), of_decision(decided), best]
     findings = audits.findings_of(checks)
     write_json(run / "findings.json", [vars(finding) for finding in findings])
     models = not ((run / BLEND).exists() or (run / IMPORTED).exists())
@@ -153,19 +153,15 @@ def _looked_at(checks: Sequence[Check]) -> list[dict[str, Any]]:
     return [{"what": each.what, "codes": list(each.codes), "skipped": each.skipped} for each in checks]
 
 
-def submission_of(experiment: Experiment, fits: Sequence[Fit]) -> DataFrame:
-    """The checked submission of some fits."""
+def submission_of(experiment: Experiment, fits: Sequence[Fit], run: Path | None = None) -> DataFrame:
+    """The checked submission of some fits. run: finished, by whose decisions it is made if its config has `decide:`."""
     tests = np.stack([fit.test for fit in fits])
     combined = carried_out(experiment.competition.slug, experiment.recipe.combine, tests)
-    return _checked_submission(experiment, label_thresholds.for_submission(experiment, fits, combined))
-
-
-def _of_decision(decided: Mapping[str, Any]) -> Check:
-    """What a decision gains, and how far choosing it flatters."""
-    what, codes = "decisions that do not help, or flatter where they were chosen", audits.OF_DECISIONS
-    return (
-        made(what, codes, audits.decisions(decided)) if decided else not_made(what, codes, "the config has no decide:")
-    )
+    if run is not None and experiment.decide:
+        written = for_writer(experiment.competition, run, experiment.tables.test, combined)
+    else:
+        written = label_thresholds.for_submission(experiment, fits, combined)
+    return _checked_submission(experiment, written)
 
 
 def _save(experiment: Experiment, whole: Outcome, decided: Mapping[str, Any], run: Path) -> None:

@@ -130,6 +130,6 @@ def _gain_of_folds(workspace: Workspace, experiment: Experiment, run: Path, fits
     solution = writing.read(path, sample)
 
     def grade(some: Sequence[Fit]) -> float:
-        return float(score(writing.read_back(submission_of(experiment, some), sample), solution))
+        return float(score(writing.read_back(submission_of(experiment, some, run), sample), solution))
 
     return gain_of_folds(experiment, fits, grade)

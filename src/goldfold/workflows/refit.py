@@ -22,6 +22,7 @@ from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json, write_array
 from goldfold.report.plotting import markdown
 from goldfold.report.run import hidden_scores
+from goldfold.training.averaging import UNIFORM
 from goldfold.training.devices import choose_device
 from goldfold.trust.audits.code import code_changed
 from goldfold.trust.run_audits import of_training
@@ -77,6 +78,7 @@ def refit(
     experiment = prepared.experiment
     refuse_exploration(run)
     _refuse_started(experiment)
+    _refuse_chosen_average(experiment)
     fits = views_and_seeds.load_fits(experiment, run)
     lengths, wanted = _lengths(experiment, fits, epochs), tuple(dict.fromkeys(seeds)) or experiment.protocol.seeds
     (run / REFIT_FITS).mkdir(exist_ok=True)
@@ -113,6 +115,16 @@ def _refuse_started(experiment: Experiment) -> None:
             "refit_starts_from_folds",
             f"the fits start from those of '{wanted}' (init_from), and a refit trains on the rows of all folds at "
             f"once: submit the fold models, or refit '{wanted}'",
+        )
+
+
+def _refuse_chosen_average(experiment: Experiment) -> None:
+    """Refuse a run whose averaged epochs were chosen by scores: a refit scores no epoch."""
+    if (by := experiment.loop.average_by) != UNIFORM:
+        raise GoldfoldError(
+            "refit_averages_by_scores",
+            f"the fits chose the epochs to average by scores (average_by={by}), and a refit holds no row out to score: "
+            "submit the fold models, or refit a run with average_by=uniform",
         )
 
 

@@ -9,14 +9,12 @@ import hashlib
 import json
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 from torch import nn
 
 from goldfold.competition import Plan
-from goldfold.data import fold_tables
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.fits.experiment import CHECKPOINTS, Experiment, fit_folder, fit_keys
+from goldfold.experiment.fits.same_folds import refuse_other_folds
 from goldfold.experiment.run_folders import find_run, run_name
 from goldfold.io.files import read_json, write_json
 from goldfold.nn.fine_tuning import weight_files
@@ -28,10 +26,10 @@ from goldfold.training.distributed import is_writer
 INITIAL = "initial_weights.json"  # in a fit's folder
 
 
-def source(own_runs: Path, experiment: Experiment) -> Path | None:
+def source(own_runs: Path, experiment: Experiment, drawn: str) -> Path | None:
     """The folder of the run that the config's `init_from` names; None if it names none.
 
-    own_runs: the folder of the competition's runs.
+    own_runs: the folder of the competition's runs. drawn: the text of this experiment's `folds.csv`.
 
     Raises:
         GoldfoldError: the run does not exist or is not finished, `init_from_other_folds`, `init_from_lacks_fit`.
@@ -45,8 +43,8 @@ def source(own_runs: Path, experiment: Experiment) -> Path | None:
         )
     known = wanted if "/" in wanted else f"{own_runs.name}/{wanted}"
     run = find_run(own_runs.parent, known).resolve()
+    refuse_other_folds(run, drawn, "init_from_other_folds", "run to start from")
     for fold, seed in fit_keys(experiment):
-        _check_fold(experiment, run, fold)
         _checkpoint(run, fold, seed)
     return run
 
@@ -75,7 +73,8 @@ def load(experiment: Experiment, plan: Plan, fold: int, seed: int, place: Path) 
     """Load the weights that a fit starts from into the plan's model, and write down which; nothing without `init_from`.
 
     Raises:
-        GoldfoldError: as `source`; `init_from_without_stages`; `weights_do_not_fit`, for another layer than the last.
+        GoldfoldError: `init_from_lacks_fit`; `init_from_without_stages`; `weights_do_not_fit`, for another
+            layer than the last.
     """
     run = experiment.starts_from
     if run is None:
@@ -86,7 +85,6 @@ def load(experiment: Experiment, plan: Plan, fold: int, seed: int, place: Path) 
             f"init_from={experiment.loop.init_from} has no effect, since the recipe trains nothing by epochs: leave it "
             "out",
         )
-    _check_fold(experiment, run, fold)
     checkpoint = _checkpoint(run, fold, seed)
     checkpoints.verify(checkpoint)
     file = checkpoint.path.with_suffix(".safetensors")
@@ -104,23 +102,6 @@ def describe(run: Path) -> str:
     told = read_json(found, dict)
     left = f"; {', '.join(told['left_out'])} has another width there and starts anew" if told["left_out"] else ""
     return f"fits start from the weights of {told['run']} for the same fold{left}"
-
-
-def _check_fold(experiment: Experiment, run: Path, fold: int) -> None:
-    """Refuse another run that trained on rows that are validated here."""
-    table = pd.read_csv(run / "folds.csv", dtype=str, keep_default_na=False, encoding="utf-8")
-    own = experiment.folds[fold]
-    try:
-        theirs = fold_tables.folds_from_table(table, experiment.tables.train["id"].tolist())
-        same = all(np.array_equal(np.sort(one), np.sort(other)) for one, other in zip(theirs[fold], own, strict=True))
-    except (GoldfoldError, IndexError):
-        same = False
-    if not same:
-        raise GoldfoldError(
-            "init_from_other_folds",
-            f"fold {fold} of run '{run_name(run)}' has other rows than fold {fold} here, so its weights may have seen "
-            "rows that are scored here: train both with the same rows, split and seed",
-        )
 
 
 def _checkpoint(run: Path, fold: int, seed: int) -> checkpoints.Checkpoint:

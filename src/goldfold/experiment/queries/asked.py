@@ -14,11 +14,11 @@ from pandas import DataFrame
 from goldfold.data import neighbors
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import views_and_seeds
-from goldfold.experiment.fits import Experiment, Fit, build_plan
+from goldfold.experiment.fits import Experiment, Fit
 from goldfold.images.reading import content_hash
 from goldfold.optional_parts import Neighbors
 from goldfold.params import Role, values
-from goldfold.training.predictor import Predictor, finish_plan
+from goldfold.training.predictor import Predictor
 
 SHOWN = 10  # answers to a query by default, or all of fewer
 NEAR_DUPLICATE, LEFT_OUT, SAME_FILE = "near-duplicate", "left out by the metric", "the same file"
@@ -108,17 +108,9 @@ def each_fit(asked: Asked, what: str) -> list[tuple[Fit, Callable[[], Predictor]
 
     def load(done: int, fit: Fit) -> Predictor:
         asked.experiment.runtime.progress(f"{what}, fits", done, len(asked.fits))
-        return predictor(asked.experiment, asked.run, fit)
+        return views_and_seeds.predictor_of(asked.experiment, asked.run, fit)[0]
 
     return [(fit, partial(load, done, fit)) for done, fit in enumerate(asked.fits)]
-
-
-def predictor(experiment: Experiment, run: Path, fit: Fit) -> Predictor:
-    """The predictor of a fit; a fit without stages has no checkpoints and is built again."""
-    if fit.epoch is not None:
-        return views_and_seeds.load_predictor(experiment, run, fit)[0]
-    plan, _ = build_plan(experiment, fit.fold, fit.seed)
-    return finish_plan(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
 
 
 def predicted(predict: Callable[[DataFrame], np.ndarray], rows: DataFrame) -> np.ndarray:

@@ -13,15 +13,15 @@ from filelock import FileLock
 from pandas import DataFrame
 
 from goldfold.errors import GoldfoldError
-from goldfold.experiment.fits import Experiment, Fit, build_from, build_plan
+from goldfold.experiment.fits import Experiment, build_from
 from goldfold.experiment.run_folders import run_name
 from goldfold.experiment.teachers.runs import Teacher, together
-from goldfold.experiment.views_and_seeds import load_predictor
+from goldfold.experiment.views_and_seeds import predictor_of
 from goldfold.io.files import read_array, write_array
 from goldfold.io.seeding import derive
 from goldfold.training.devices import under_torchrun
 from goldfold.training.loop import train
-from goldfold.training.predictor import Predictor, finish_plan
+from goldfold.training.predictor import finish_plan
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,9 @@ class Asking:
 
     def of_rows(self, fold: int, rows: DataFrame) -> np.ndarray:
         """Predictions for any rows by the teacher's fits of a fold, combined over seeds."""
-        parts = [self._predictor(fit)(rows) for fit in self.teacher.fits[fold]]
+        folder, fits = self.teacher.folder, self.teacher.fits[fold]
+        parts = [predictor_of(self.experiment, folder, fit)[0](rows) for fit in fits]
         return together(self.experiment.recipe.combine, parts)
-
-    def _predictor(self, fit: Fit) -> Predictor:
-        """A fit with its weights; a recipe without epochs is fitted again, which gives the same."""
-        if fit.epoch is not None:
-            return load_predictor(self.experiment, self.teacher.folder, fit)[0]
-        plan, _ = build_plan(self.experiment, fit.fold, fit.seed)
-        return finish_plan(plan, plan.model, self.experiment.competition.targets, self.experiment.loop.precision)
 
 
 def out_of_fold(teacher: Teacher, experiment: Experiment, folds: Sequence[int]) -> np.ndarray:
@@ -67,8 +61,15 @@ def nested(asking: Asking, student: Experiment, folds: Sequence[int]) -> dict[in
     teacher's identity. Rows that no fold holds out have NaN.
 
     Raises:
-        GoldfoldError: `nested_teacher`, the teacher itself was taught, by fits that saw one of both folds.
+        GoldfoldError: `nested_teacher`, the teacher was taught by or started from fits that saw one of both folds.
     """
+    if wanted := asking.experiment.loop.init_from:
+        raise GoldfoldError(
+            "nested_teacher",
+            f"a nested teacher is trained without two folds, and the fits of run '{run_name(asking.teacher.folder)}' "
+            f"start from those of '{wanted}' (init_from), which left out one: name a run that starts anew, or set "
+            "predictions: in_sample",
+        )
     if asking.experiment.lessons is not None:
         raise GoldfoldError(
             "nested_teacher",

@@ -11,14 +11,12 @@ import numpy as np
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.fits import Fit, fit_folder, load_fit
+from goldfold.experiment.fits.same_folds import refuse_other_folds, seen_of_scored_folds
 from goldfold.experiment.run_folders import BLEND, open_run, run_name
-from goldfold.experiment.teachers.same_folds import refuse_other_folds
 from goldfold.io.files import read_json
 
 if TYPE_CHECKING:
     from goldfold.experiment.workspace import Workspace
-
-LEAK = "pseudo_label_leak"  # code of the finding that a student inherits from its teacher
 
 
 @dataclass(frozen=True)
@@ -34,16 +32,12 @@ class Teacher:
     fits: Mapping[int, Sequence[Fit]]
 
     def facts(self) -> dict[str, Any]:
-        """What the student's record tells: name, identity, how epochs were selected, its own teachers, its leaks."""
-        trained = any(fit.epoch is not None for fits in self.fits.values() for fit in fits)
-        findings = read_json(self.folder / "findings.json", list)
+        """What the student's record tells: name, identity, its own teachers, what it learned of scored folds."""
         own = [(self.config.get(key) or {}).get("teacher") for key in ("pseudo_labels", "distill")]
         return {
-            "run": run_name(self.folder),
+            **seen_of_scored_folds(self.folder),
             "identity": self.identity,
-            "select": self.config.get("select", "last") if trained else "last",
             "teachers": [each for each in own if each],
-            "leaks": any(each["code"] == LEAK and each["level"] != "note" for each in findings),
         }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from goldfold.experiment import code_index
+from goldfold.experiment.fits.initial_weights import INITIAL
 from goldfold.experiment.run_folders import (
     BLEND,
     CALIBRATION,
@@ -297,6 +298,8 @@ def _files(run: Path) -> str:
         kept += f", {code_index.FILE} (codes, ids and labels of its training rows)"
     if hard_examples.TABLE in names:
         kept += f", {HARD_EXAMPLES}/ (losses of its training rows and the largest, after every epoch)"
+    if any(run.glob(f"fold*/{INITIAL}")):
+        kept += f", {INITIAL} (the checkpoint it started from)"
     if BLEND in names:
         kept = "the score of each fold, and the method that predicts it"
     if IMPORTED in names:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from goldfold.experiment.cross_validation import combine_fits
+from goldfold.experiment.decisions import nested
 from goldfold.experiment.run_folders import run_name
 from goldfold.experiment.setup import rebuild
 from goldfold.experiment.views_and_seeds import load_fits
@@ -16,7 +17,7 @@ from goldfold.trust.audits import made
 from goldfold.trust.audits.code import code_changed
 from goldfold.trust.data_audits import MOST_COMPARED, of_data
 from goldfold.trust.run_audits import after_training
-from goldfold.trust.run_checks import batch_dependence, of_run
+from goldfold.trust.run_checks import batch_dependence, of_decision, of_run
 from goldfold.workflows.audit.data import cached_features
 from goldfold.workflows.audit.result import Audit
 from goldfold.workflows.conclude import among_runs, finished_beside
@@ -42,6 +43,7 @@ def audit_run(workspace: Workspace, run: Path, *, device: str | None = None, acc
         cached_features(workspace.cache, found.contents[0].tolist(), "path" in experiment.tables.train),
         made("changes of the code since the run was started", ["code_changed"], code_changed(changes, "all folds")),
         *of_run(experiment, fits, whole, after),
+        of_decision(nested.facts(experiment, whole)),
         made("the lead of the best of many runs", ["best_of_runs"], among_runs(run, others)),
         batch_dependence(experiment, run, fits[0]),
     ]

@@ -55,8 +55,8 @@ def clean(
     keep: `best:3` of each protocol, `latest:3`, or names of runs. weights: remove only the checkpoints of complete
     fits, and keep predictions and records. yes: carry it out.
 
-    Runs that were submitted, are part of a blend, are named on the page of a comparison or a study, were imported, are
-    running, unfinished or damaged stay in any case.
+    Runs that were submitted, are part of a blend, teach another run, gave one its first weights, are named on the
+    page of a comparison or a study, were imported, are running, unfinished or damaged stay in any case.
 
     Raises:
         GoldfoldError: `keep_invalid`; `unknown_run`, `unknown_competition`; those of reading ledger and blends.

@@ -1,10 +1,11 @@
-"""What needs a run: submissions, blends, comparisons and studies."""
+"""What needs a run: submissions, blends, runs that it teaches or that start from it, comparisons and studies."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from goldfold.experiment.run_folders import BLEND, IMPORTED, run_name
 from goldfold.experiment.workspace import Workspace
@@ -21,16 +22,19 @@ def uses(workspace: Workspace, folders: Sequence[Path]) -> dict[str, tuple[str, 
     folders: run folders.
 
     Raises:
-        GoldfoldError: `file_damaged`, of a blend's config, which may name any run; those of the ledger.
+        GoldfoldError: `file_damaged`, of a config, which may name any run; those of the ledger.
     """
     sent = {attempt.run.removesuffix(REFIT) for attempt in read_attempts(workspace.ledger)}
-    blended = _blended(folders)
+    named = [(folder, _config(folder)) for folder in folders]
+    blended, taught, started = _blended(named), _named_by(named, _teachers), _named_by(named, _start)
     pages = {place: _pages(place) for place in {folder.parent for folder in folders}}
     found = {}
     for folder in folders:
         name = run_name(folder)
         told = ["submitted"] if name in sent or _sent(folder, sent) else []
         told += [f"part of {', '.join(blended[name])}"] if name in blended else []
+        told += [f"teaches {', '.join(taught[name])}"] if name in taught else []
+        told += [f"{', '.join(started[name])} started from it"] if name in started else []
         told += [f"in {page}" for page, text in pages[folder.parent].items() if _names(text, folder.name)][:1]
         told += ["imported"] if (folder / IMPORTED).exists() else []
         found[name] = tuple(told)
@@ -42,14 +46,36 @@ def _sent(folder: Path, sent: set[str]) -> bool:
     return folder.name in sent
 
 
-def _blended(folders: Sequence[Path]) -> Mapping[str, list[str]]:
+def _config(folder: Path) -> Mapping[str, Any]:
+    return read_json(folder / "config.json", dict) if (folder / "config.json").exists() else {}
+
+
+def _blended(configs: Sequence[tuple[Path, Mapping[str, Any]]]) -> Mapping[str, list[str]]:
     """Run -> the blends that it is part of."""
+    blends = [(folder, each) for folder, each in configs if each.get("recipe") == "blend" or (folder / BLEND).exists()]
+    return _named_by(blends, lambda config: config.get("runs", ()))
+
+
+def _teachers(config: Mapping[str, Any]) -> list[str]:
+    """The runs that teach a run of this config."""
+    blocks = [config.get(key) for key in ("pseudo_labels", "distill")]
+    return [block["teacher"] for block in blocks if isinstance(block, dict) and "teacher" in block]
+
+
+def _start(config: Mapping[str, Any]) -> list[str]:
+    """The run that the fits of a run of this config start from, if any."""
+    return [config["init_from"]] if config.get("init_from") else []
+
+
+def _named_by(
+    configs: Sequence[tuple[Path, Mapping[str, Any]]], names: Callable[[Mapping[str, Any]], Sequence[str]]
+) -> Mapping[str, list[str]]:
+    """Run -> the runs whose config names it."""
     found: dict[str, list[str]] = {}
-    for folder in folders:
-        config = read_json(folder / "config.json", dict) if (folder / "config.json").exists() else {}
-        if config.get("recipe") == "blend" or (folder / BLEND).exists():
-            for member in config.get("runs", ()):
-                found.setdefault(f"{folder.parent.name}/{member}", []).append(folder.name)
+    for folder, config in configs:
+        for name in dict.fromkeys(names(config)):
+            own = name if "/" in name else f"{folder.parent.name}/{name}"
+            found.setdefault(own, []).append(folder.name)
     return found
 
 

@@ -16,9 +16,10 @@ PSEUDO_LABEL_LEAK = FindingKind(
     levels=("error", "warning"),
     found="labels from models that saw the rows that score",
     seen="Error if soft targets are a teacher's out-of-fold predictions: the model that held out a training row of "
-    "fold k was trained on the validation rows of fold k. Error if the teacher run has this finding itself, and if "
-    "files of `Tables.extra` are files of the test table, whose targets nobody knows but a model; a warning if they "
-    "are equal table rows. Warning if the teacher's epochs were selected on the fold that scores the student.",
+    "fold k was trained on the validation rows of fold k. Error if the teacher run, or the run that `init_from` names, "
+    "has this finding itself, and if files of `Tables.extra` are files of the test table, whose targets nobody knows "
+    "but a model; a warning if they are equal table rows. Warning if epochs or boosting rounds of that run were "
+    "selected on the fold that scores this one.",
     misleads="The labels carry what the teacher learned of the validation rows into the student's training, so the "
     "score is too high, while the leaderboard gains nothing. [Teachers](teachers.md#how-much-a-leak-flatters) has "
     "figures.",
@@ -44,11 +45,12 @@ LEAKING = "the labels carry its validation labels into the training, so the scor
 def leaking_teachers(facts: Mapping[str, Any], predictions: str | None) -> list[Finding]:
     """Report teachers whose models saw rows that score the student, or were selected on them.
 
-    facts: key of the config -> what is known of its teacher. predictions: those of a distillation, None without one.
+    facts: key of the config -> what is known of its teacher, or of the run that `init_from` names. predictions: those
+    of a distillation, None without one.
     """
     findings = []
     for key, teacher in facts.items():
-        run = teacher["run"]
+        run, role = teacher["run"], "the first weights' run" if key == "init_from" else "teacher"
         if key == "distill" and predictions == "out_of_fold":
             message = (
                 f"soft targets are out-of-fold predictions of '{run}', whose models of other folds were trained on the "
@@ -57,15 +59,15 @@ def leaking_teachers(facts: Mapping[str, Any], predictions: str | None) -> list[
             findings.append(_leak(message, key))
         if teacher["leaks"]:
             message = (
-                f"teacher '{run}' has the finding pseudo_label_leak itself: {LEAKING}, from teacher to student. Name "
-                "another teacher"
+                f"{role} '{run}' has the finding pseudo_label_leak itself: {LEAKING}, from one run to the next. Name "
+                "another run"
             )
             findings.append(_leak(message, key))
-        if teacher["select"] == "best" or teacher["select"].isdecimal():
+        if teacher["selected"]:
             message = (
-                f"the epochs of teacher '{run}' were selected on the folds that score the student "
-                f"(select={teacher['select']}): a little of the validation labels is in its predictions. Train it with "
-                "select=last"
+                f"the epochs or boosting rounds of {role} '{run}' were selected on the folds that score this run "
+                "(selected_on_scored_fold): a little of the validation labels is in what it hands on. Train it with "
+                "select=last, or stop_on=kept_back"
             )
             findings.append(_leak(message, key, "warning"))
     return findings

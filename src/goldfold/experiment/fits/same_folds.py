@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.run_folders import run_name
+from goldfold.io.files import read_json
 
 FOLDS = "folds.csv"
+LEAK = "pseudo_label_leak"  # code of the finding that a run inherits from its teacher, or from the run it starts from
+SELECTED = "selected_on_scored_fold"  # code of a finding that its learner inherits in part
 
 
 def refuse_other_folds(run: Path, drawn: str, code: str, use: str) -> None:
@@ -32,3 +36,14 @@ def refuse_other_folds(run: Path, drawn: str, code: str, use: str) -> None:
         f"{rule}, and {len(other):,} of {len(pairs) - 1:,} rows of its {FOLDS} differ, the first '{other[0][0]}' where "
         f"'{other[0][1]}' is drawn now: train run '{run_name(run)}' again with the same split and seed",
     )
+
+
+def seen_of_scored_folds(run: Path) -> dict[str, Any]:
+    """What a finished run learned of the rows that score its folds, which it hands on to runs that learn from it.
+
+    run: its name. leaks: whether its labels leaked. selected: whether its scored folds chose epochs or rounds.
+    """
+    found = read_json(run / "findings.json", list)
+    codes = {each["code"] for each in found}
+    leaks = any(each["code"] == LEAK and each["level"] != "note" for each in found)
+    return {"run": run_name(run), "leaks": leaks, "selected": SELECTED in codes}
