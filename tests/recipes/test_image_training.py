@@ -17,6 +17,7 @@ from timm.optim import param_groups_layer_decay
 from torch import nn
 
 from goldfold.competition import Plan, Recipe, Runtime
+from goldfold.nn.optimizers import AdamW
 from goldfold.params import Params, without_effect
 from goldfold.recipes import image_classifier
 from goldfold.training.loop import train
@@ -153,7 +154,7 @@ def test_a_recipe_with_another_optimizer_and_a_parameter_for_it(rows):
     optimizer = plan.stages[0].optimizer(plan.model)
     assert (type(optimizer), optimizer.defaults["momentum"]) == (torch.optim.SGD, 0.8)
     assert plan.stages[0].row_losses is not None
-    assert type(built(rows).stages[0].optimizer(plan.model)) is torch.optim.AdamW
+    assert type(built(rows).stages[0].optimizer(plan.model)) is AdamW
     assert "momentum" not in first.params.model_fields
 
 

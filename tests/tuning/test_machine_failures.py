@@ -10,6 +10,7 @@ import pytest
 import torch
 from error_codes import raises_code
 
+from goldfold.nn.optimizers import AdamW
 from goldfold.tuning import studies
 from goldfold.tuning.work import Asked, opened, work
 
@@ -53,14 +54,14 @@ def test_memory_that_runs_out_is_tried_again(
     searched: Path, monkeypatch: pytest.MonkeyPatch, fails: int, ended: str
 ) -> None:
     work(Asked(**{**vars(ASKED), "trials": 1}))
-    step, left = torch.optim.AdamW.step, iter(range(fails))
+    step, left = AdamW.step, iter(range(fails))
 
     def short(optimizer: torch.optim.Optimizer, *arguments: object) -> object:
         if next(left, None) is not None:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return step(optimizer, *arguments)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", short)
+    monkeypatch.setattr(AdamW, "step", short)
     work(ASKED)
     record = opened(ASKED)[1].records()[1]
     assert (record.state, "memory ran out 3 times" in record.reason) == (ended, ended == "failed")
@@ -70,7 +71,7 @@ def test_memory_that_runs_out_leaves_the_config_itself_open(searched: Path, monk
     def short(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", short)
+    monkeypatch.setattr(AdamW, "step", short)
     for _ in range(2):
         with raises_code("out_of_memory", "batch_size"):
             work(ASKED)
