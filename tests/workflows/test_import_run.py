@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,11 @@ from goldfold.ensemble.fixed_weights import fixed_weights
 from goldfold.ensemble.methods import METHODS
 from goldfold.ensemble.names import ALIASES, NAMES
 from goldfold.experiment.identity import intact
+from goldfold.experiment.predictions.alignment import form_of
+from goldfold.experiment.workspace import Workspace
 from goldfold.project import Project
 from goldfold.run import Run
+from goldfold.workflows.imported.test_file import read_test
 
 RUNS = Path("runs/blobs")
 
@@ -140,6 +145,21 @@ def test_a_submission_that_is_ready_is_sent_as_it_is_and_tells_no_predictions(tr
     ready[1:].to_csv("test.csv", index=False)
     with raises_code("submission_ids_absent", "test.csv", "wrong in 1 of 40 rows", "write it again"):
         imported("short")
+
+
+def test_probabilities_with_the_columns_of_a_submission_of_classes_are_predictions(trained: Run) -> None:
+    workspace = Workspace()
+    competition, data = workspace.competition("blobs"), workspace.load("blobs")
+    classes = {"label": lambda values, ids, rows: None if values.isin([0, 1]).all() else "must be one of 0, 1"}
+    strict = replace(competition, submission=replace(competition.submission, checks=classes))
+    given = trained.submission.assign(label=np.linspace(0.1, 0.9, len(trained.submission)))
+    read = partial(read_test, Path("test.csv"), ("id",), form_of(strict, data.train), np.full(len(data.train), 0.4))
+    given.to_csv("test.csv", index=False)
+    part = read(data, strict)
+    assert (part.values.tolist(), part.ready) == (given["label"].tolist(), None)
+    given[1:].to_csv("test.csv", index=False)  # neither
+    with raises_code("submission_ids_absent", "write it again"):
+        read(data, strict)
 
 
 def test_names_are_files_names_and_take_no_others_place(trained: Run) -> None:

@@ -35,7 +35,8 @@ def read_test(
     """Read predictions of the test rows, or a submission with the columns of the sample.
 
     A submission holds predictions, too, if the competition's writer makes the same file of them, and if they are not
-    the decisions of what is a probability out of fold.
+    the decisions of what is a probability out of fold. A file with the columns of the sample that is no submission,
+    such as probabilities where Kaggle wants classes, is read as predictions.
 
     Raises:
         GoldfoldError: as `aligned`; `submission_...`, a submission is not valid.
@@ -45,13 +46,13 @@ def read_test(
     try:
         ready = writing.read_checked(path, data.sample_submission, data.test, competition.submission)
     except GoldfoldError as error:
+        values = _predictions_or_nothing(path, id_columns, form, oof, data)
+        if len(values) and not _decided(values):
+            return TestPart(values)
         told = error.message.partition(". Fix `write`")[0]  # no writer of this project made the file
         raise GoldfoldError(error.code, f"{path}: {told}: write it again") from error
-    try:
-        values = predictions_of(path, id_columns, form, oof, data)
-    except GoldfoldError:
-        return TestPart(NOTHING, ready)
-    if _decided(values) and not _decided(oof):
+    values = _predictions_or_nothing(path, id_columns, form, oof, data)
+    if not len(values) or (_decided(values) and not _decided(oof)):
         return TestPart(NOTHING, ready)
     frame = carried_out(competition.slug, competition.submission.write, data.test, values)
     same = csv_tables.to_text(writing.read_back(frame, data.sample_submission)) == csv_tables.to_text(ready)
@@ -70,6 +71,16 @@ def predictions_of(path: Path, id_columns: Sequence[str], form: Form, oof: np.nd
             f"{path} and the out-of-fold predictions are of different kinds ({shapes} a row): give both alike",
         )
     return values
+
+
+def _predictions_or_nothing(
+    path: Path, id_columns: Sequence[str], form: Form, oof: np.ndarray, data: Tables
+) -> np.ndarray:
+    """As `predictions_of`; `NOTHING` for a file that holds no predictions."""
+    try:
+        return predictions_of(path, id_columns, form, oof, data)
+    except GoldfoldError:
+        return NOTHING
 
 
 def _is_submission(path: Path, sample: DataFrame) -> bool:
