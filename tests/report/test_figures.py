@@ -284,6 +284,18 @@ def test_masks_are_outlined_where_they_end(tmp_path: Path) -> None:
     assert (second[..., 0] - second[..., 2]).max() < 0.2
 
 
+def test_outlined_masks_are_read_as_the_metric_reads_them(tmp_path: Path) -> None:
+    """The file marks the upper half, the metric reads the left half."""
+    cv2.imencode(".png", np.repeat([[255], [0]], 50, axis=0).astype(np.uint8))[1].tofile(tmp_path / "mask.png")
+    rows = _rows(tmp_path, [np.zeros((100, 100, 3), np.uint8)]).assign(mask_path=tmp_path / "mask.png")
+    left = np.tile(np.repeat([1, 0], 50), (100, 1))
+    nothing, options = np.zeros((1, 50, 50)), {"folds": [0], "targets": ["mask_path"], "private_images": False}
+    tile = _cell(_pixels(most_wrong(rows, nothing, np.ones(1), truths=lambda rows: [left] * len(rows), **options)), 0)
+    blue = np.argwhere(tile[..., 2] - tile[..., 0] > 0.2)
+    assert np.ptp(blue[:, 0]) > 0.9 * tile.shape[0]  # a line from top to bottom
+    assert np.ptp(blue[:, 1]) < 0.05 * tile.shape[1]
+
+
 @pytest.mark.parametrize(
     ("row", "prediction", "targets", "classes", "caption"),
     [

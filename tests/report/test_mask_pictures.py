@@ -103,8 +103,8 @@ def test_pictures_of_an_epoch_follow_its_predictions(rows: pd.DataFrame) -> None
 
 def test_epochs_have_the_legend_of_their_masks(rows: pd.DataFrame) -> None:
     maps = np.zeros((3, 2, 20, 30))
-    assert list(colors.named(maps, ["sky", "路"])) == ["sky", "路"]
-    assert list(colors.named(maps, None)) == ["0", "1"]
+    assert list(colors.named(maps, ["sky", "路"])) == ["sky", "路", colors.NO_CLASS]
+    assert list(colors.named(maps, None)) == ["0", "1", colors.NO_CLASS]
     legend = colors.named(maps[:, 0], None)
     probes = atlas.Probes(ids="abc", labels=["", "", ""], images=np.zeros((3, 8, 8, 3)), colors=legend)
     epoch = atlas.Epoch(number=1, pictures={"truth": np.zeros((3, 8, 8, 3))}, scores={})

@@ -14,6 +14,8 @@ from goldfold.report.plotting.style import FOLDS
 FOUND, ADDED, MISSED = "#009e73", "#e69f00", "#56b4e9"  # true positives, false positives, false negatives
 OUTCOMES = {"found (TP)": FOUND, "only predicted (FP)": ADDED, "missed (FN)": MISSED}
 OPACITY = 0.65
+DARKER = 3  # the image is divided by it where a pixel has no class
+NO_CLASS = "no class: dark"
 GOLDEN = 0.618034  # share of the hue circle between two colors beyond the first ten
 SWATCH = (12, 18)  # pixels of a color in a legend
 
@@ -41,7 +43,7 @@ def paint(image: np.ndarray, labels: np.ndarray, count: int) -> np.ndarray:
     resized = cv2.resize(labels.astype(np.int16), image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     known = (resized >= 0) & (resized < count)
     colors = class_colors(count)[np.where(known, resized, 0)]
-    return np.where(known[..., None], _mixed(image, colors), image // 3).astype(np.uint8)
+    return np.where(known[..., None], _mixed(image, colors), image // DARKER).astype(np.uint8)
 
 
 def outcomes(image: np.ndarray, truth: np.ndarray, predicted: np.ndarray) -> np.ndarray:
@@ -70,11 +72,16 @@ def _mixed(image: np.ndarray, colors: np.ndarray) -> np.ndarray:
 
 
 def named(predictions: np.ndarray, classes: Sequence[str] | None) -> dict[str, tuple[int, int, int]]:
-    """Name -> color: of outcomes for foreground probabilities (n, h, w), else of the classes of (n, classes, h, w)."""
+    """Name -> color: of outcomes for foreground probabilities (n, h, w), else of the classes of (n, classes, h, w).
+
+    After the classes comes an entry for pixels without one: void, or below 0.5 for every class of several.
+    """
     if predictions.ndim == 3:
         return {name: canvas.rgb(color) for name, color in OUTCOMES.items()}
     count = predictions.shape[1]
-    return dict(zip(classes or map(str, range(count)), map(tuple, class_colors(count).tolist()), strict=True))
+    of_classes = zip(classes or map(str, range(count)), map(tuple, class_colors(count).tolist()), strict=True)
+    gray = 128 // DARKER
+    return dict(of_classes) | {NO_CLASS: (gray, gray, gray)}
 
 
 def color_legend(colors: Mapping[str, Sequence[int]], width: int) -> np.ndarray:

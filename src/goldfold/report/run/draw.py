@@ -70,6 +70,7 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
         rows = train.iloc[whole.rows].reset_index(drop=True)
         errors = metric.options.row_error(rows, whole.oof)
         folds = _folds(experiment, whole).tolist()
+        truths = masks.truths_of(competition, rows)
         wrong = most_wrong.most_wrong(
             rows,
             whole.oof,
@@ -78,9 +79,9 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
             targets=labels or competition.targets,
             private_images=competition.private_images,
             classes=next(filter(None, (each.options.classes for each in (metric, *competition.also))), None),
+            truths=truths,
         )
         write_bytes(run / "most_wrong.png", wrong)
-        truths = masks.truths_of(competition, rows)
         if truths and masks.are_masks(whole.oof):
             names, private = masks.class_names(competition, whole.oof), competition.private_images
             shown = masks.page(

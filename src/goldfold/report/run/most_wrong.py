@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from goldfold.images import masks
 from goldfold.io.formatting import shortened, shortened_apart
+from goldfold.report.masks import page as masks
 from goldfold.report.plotting import photographs
 from goldfold.report.plotting.style import INK, MUTED, WIDTH, figure, png, styled
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from pandas import DataFrame, Series
+
+    from goldfold.report.masks.page import Truths
 
 COLUMNS, ROWS = 6, 4
 GAP, TITLE = 0.06, 0.3  # inches
@@ -36,13 +38,15 @@ def most_wrong(
     targets: Sequence[str],
     private_images: bool,
     classes: Sequence[Any] | None = None,
+    truths: Truths | None = None,
 ) -> bytes:
     """A PNG of up to 24 images with the largest errors, largest first.
 
     rows: n rows with `id`, `path` and targets. predictions: (n, ...), of the same rows. errors: (n,), from
     `MetricOptions.row_error`. folds: (n,). classes: labels in the order of the probability columns. Predicted maps
-    (n, height, width) are drawn as contours at 0.5, and so are the true masks in `mask_path` if there are any.
-    private_images: whether only ids are shown, without images and contours.
+    (n, height, width) are drawn as contours at 0.5, and so are the true masks if there are any.
+    private_images: whether only ids are shown, without images and contours. truths: how true masks are read; None: from
+    the files in `mask_path`, if there is such a column.
 
     Raises:
         GoldfoldError: an image cannot be read.
@@ -61,9 +65,10 @@ def most_wrong(
     for axes, name, fold, answer in zip(panels, names, np.asarray(folds)[worst], answers, strict=False):
         _caption(axes, f"{name}  fold {fold}", answer)
     outlines = []
-    if "mask_path" in shown and predicted.ndim != 4 and not private_images:
+    truths = truths or (masks.of_files if "mask_path" in shown else None)
+    if truths and predicted.ndim != 4 and not private_images:
         outlines.append("blue: ground truth")
-        _draw_contours(panels, (mask > 0 for mask in map(masks.read, shown["mask_path"], shown["path"])), sizes, TRUE)
+        _draw_contours(panels, (mask > 0 for mask in truths(shown)), sizes, TRUE)
     if predicted.ndim == 3 and not private_images:
         outlines.append("orange: prediction")
         _draw_contours(panels, predicted, sizes, PREDICTED)
