@@ -1,6 +1,6 @@
 """MLflow: one run there for a run here, whose folds are the prefixes of its metrics.
 
-The run is found again by the tag `goldfold.id`. What a resumed run has in the store is not written again.
+The run is found again by the tag `goldfold_id`. What a resumed run has in the store is not written again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from filelock import FileLock
 from goldfold.trackers.settings import MlflowSettings
 from goldfold.trackers.told import Epoch, Result, Start
 
-TAG = "goldfold.id"
+TAG = "goldfold_id"
 LONGEST_VALUE = 500  # characters of a parameter that every version of a server takes
 # A server that does not answer holds the training up: MLflow's own limits are 7 attempts of 120 s each.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
@@ -56,7 +56,7 @@ class MlflowRun:
         client, name = self._client, settings.experiment or start.competition
         known = client.get_experiment_by_name(name)
         experiment = known.experiment_id if known else client.create_experiment(name, artifact_location=artifacts)
-        found = client.search_runs([experiment], f"tags.`{TAG}` = '{start.id}'", max_results=1)
+        found = client.search_runs([experiment], f"tags.{TAG} = '{start.id}'", max_results=1)
         if found:
             client.update_run(found[0].info.run_id, status="RUNNING")
             return found[0].info.run_id

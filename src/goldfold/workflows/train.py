@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -34,7 +35,7 @@ from goldfold.trust.data_audits import of_data
 from goldfold.trust.run_audits import watching
 from goldfold.workflows.capacity.adopt import Choice, adopt
 from goldfold.workflows.conclude import conclude, submission_of
-from goldfold.workflows.cost import telling
+from goldfold.workflows.cost import refuse_small_disk, rest_bytes, telling
 from goldfold.workflows.parallel_fits import fan_out
 from goldfold.workflows.track import tracked, trackers_of
 
@@ -115,6 +116,8 @@ def _fit_all(found: Prepared, run: Path, executor: ExecutorRequest | None, track
             fits.append(fit)
             if len(fits) == 1 and rank() == 0:
                 _tell_start(run, observer)
+                place = fit_folder(run, fit.fold, fit.seed)
+                refuse_small_disk(run, rest_bytes(run, place, fit_keys(experiment)), shutil.disk_usage(run).free)
                 submission_of(experiment, fits)  # what cannot be submitted is known before the other fits
             observer.fit_ended(_line(fit, metric))
             trackers.fitted(fit_folder(run, fit.fold, fit.seed))
