@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from error_codes import raises_code
 
+from goldfold.experiment.config import read_config
 from goldfold.io.files import read_json
 from goldfold.project import Project
 from goldfold.trackers import told
@@ -112,3 +113,11 @@ def test_track_asks_for_a_tracker(toy: Path) -> None:
         run.track()
     with raises_code("invalid_yaml", "TO"):
         run.track("{wandb")
+
+
+def test_a_tracker_is_no_part_of_what_a_run_is(toy: Path) -> None:
+    recipes = Project().competition("blobs").recipes
+    path = Path("configs/blobs/perceptron.yaml")
+    tracked = read_config(path, ["tracker=[wandb, mlflow]"], recipes)
+    assert tracked.tracker == ["wandb", "mlflow"]
+    assert tracked.resolved() == read_config(path, [], recipes).resolved()
