@@ -21,7 +21,7 @@ FANNED = $(call given,executor,EXECUTOR) $(call given,workers,WORKERS) $(call gi
 RAY = $(if $(filter ray%,$(value EXECUTOR)),.venv/ray)
 
 .PHONY: help demo test test-slow lint docs prepare audit train capacity score grade refit epochs pick maps compare ablate query new list
-.PHONY: log remark report site environment import-run runs clean
+.PHONY: log remark report site environment import-run runs clean track
 .PHONY: tune dashboard blend gains test-ray submit download notebook ledger rank host host-add host-user test-clients
 .DEFAULT_GOAL := help
 
@@ -119,6 +119,9 @@ runs: .venv/ready     ## [COMP=digits] [SORT=size]: list runs by score, size on 
 
 clean: .venv/ready    ## COMP=digits KEEP=best:3 [WEIGHTS=1] [YES=1]: say which runs nothing needs, remove them with YES=1; KEEP: best:3, latest:3 or names; WEIGHTS=1: only their checkpoints
 	@$(GOLDFOLD) clean --comp="$$COMP" $(call listed,keep,KEEP) $(if $(value WEIGHTS),--weights) $(if $(value YES),--yes)
+
+track: .venv/ready    ## [RUN=latest] [TO=wandb]: send a run to TensorBoard, Weights & Biases or MLflow, an older one too; TO as the config key tracker
+	@$(GOLDFOLD) track --run="$$RUN" $(call given,to,TO) $(if $(value QUIET),--quiet)
 
 gains: .venv/ready    ## [RUN=latest] [VIEWS="none flips"] [ACCEPT=code_changed]: measure what TTA, more seeds and more folds gain, and their cost
 	@$(GOLDFOLD) gains --run="$$RUN" $(call given,accept,ACCEPT) $(call listed,views,VIEWS)

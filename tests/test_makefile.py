@@ -113,6 +113,7 @@ PASSED = [  # target, variables, what the parser reads
         ["COMP=blobs", "KEEP=a-r1 b-r2", "WEIGHTS=1", "YES=1"],
         {"comp": "blobs", "keep": ["a-r1", "b-r2"], "weights": True, "yes": True},
     ),
+    ("track", ["RUN=a-r1", "TO=[wandb, mlflow]", "QUIET=1"], {"run": "a-r1", "to": "[wandb, mlflow]", "quiet": True}),
     ("gains", ["VIEWS=none flips", "ACCEPT=code_changed"], {"views": ["none", "flips"], "accept": ["code_changed"]}),
     ("new", ["COMP=my_first"], {"comp": "my_first", "kind": "tabular"}),
     ("new", ["COMP=my_first", "KIND=image"], {"comp": "my_first", "kind": "image"}),

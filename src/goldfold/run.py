@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from goldfold.workflows.pages.maps import Maps
     from goldfold.workflows.query import Answers
     from goldfold.workflows.refit import Refit
+    from goldfold.workflows.track import Tracked
 
 
 @dataclass(frozen=True)
@@ -255,6 +256,16 @@ class Run:
         from goldfold.workflows.delivery.notebook import notebook
 
         return notebook(self.workspace, self.folder, accept=accept, hours=hours, rows=rows)
+
+    def track(self, to: str | Sequence[str] | Mapping[str, Any] | None = None) -> Tracked:
+        """Send the run to experiment trackers, or what they lack of it: history, scores, findings, pictures, record.
+
+        to: `tensorboard`, `wandb`, `mlflow`, a list of them, or a mapping to their settings, such as
+        {"wandb": {"project": "solar"}}; by default those that it was sent to before.
+        """
+        from goldfold.workflows.track import track
+
+        return track(self.workspace, self.name, to)
 
     def remark(self, text: str = "", *, accept: Sequence[str] = (), **fields: str) -> Remarked:
         """Add a remark to the experiment log; what it claims is checked, and refused where the table contradicts it.

@@ -106,11 +106,18 @@ def test_parquet_is_a_csv_or_a_sentence(tmp_path: Path) -> None:
         frame.to_parquet(tmp_path / "a.parquet")
     except ImportError:
         (tmp_path / "a.parquet").write_bytes(b"PAR1")
-        with raises_code("pyarrow_missing", "pip install pyarrow"):
+        with raises_code("pyarrow_missing", 'pip install "goldfold[parquet]"'):
             read_given(tmp_path / "a.parquet", ["id"])
         return
     own = read_given(tmp_path / "a.parquet", ["id"])
     assert aligned(own, TWO, IDS, others=OTHERS, known=IDS).tolist() == [0.2, 0.5, 0.9]
+    whole = (tmp_path / "a.parquet").read_bytes()
+    (tmp_path / "a.parquet").write_bytes(whole[: len(whole) // 2])
+    with raises_code("import_unreadable", "a.parquet cannot be read"):
+        read_given(tmp_path / "a.parquet", ["id"])
+    frame.rename(columns={"id": "name"}).to_parquet(tmp_path / "a.parquet")
+    with raises_code("import_ids", "no column of ids"):
+        read_given(tmp_path / "a.parquet", ["id"])
 
 
 # folds

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from error_codes import raises_code
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.setup import rebuild
@@ -57,6 +58,20 @@ def test_the_forecast_is_seconds_and_checkpoints_times_epochs_and_fits(toy: Path
     assert cost.further_bytes(experiment, fit, first) == pytest.approx((3 * 6 - 1) * 2**22 + 2**23, rel=0.01)
     expected = f"about 12 min 0 s of training, {3 * 6 * 4} MiB of checkpoints for 6 fits"
     assert cost.forecast(experiment, fit, first) == f"{expected}: one epoch of 20 took 6.0 s, without validation"
+
+
+def test_after_the_first_fit_the_rest_is_its_size_for_each_other_fit_and_what_they_add_up_to(tmp_path: Path) -> None:
+    fits = [(fold, 0) for fold in range(5)]
+    (tmp_path / "fold0-seed0" / "checkpoints").mkdir(parents=True)
+    for name, size in {"validation.npy": 1000, "test.npy": 500, "checkpoints/a.safetensors": 10_000}.items():
+        (tmp_path / "fold0-seed0" / name).write_bytes(bytes(size))
+    (tmp_path / "fold1-seed0").mkdir()
+    (tmp_path / "fold1-seed0" / "part").write_bytes(bytes(2000))  # another worker has begun it
+    needed = cost.rest_bytes(tmp_path, tmp_path / "fold0-seed0", fits)
+    assert needed == 4 * 11_500 - 2000 + 5 * 1000 + 500
+    cost.refuse_small_disk(tmp_path, needed, needed)
+    with raises_code("disk_too_small", "checkpoints and predictions", "free disk space"):
+        cost.refuse_small_disk(tmp_path, needed, needed - 1)
 
 
 def test_a_resumed_fit_tells_nothing_since_its_first_epoch_is_over(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ MODULES = {  # module of goldfold.cli -> its commands, each a function of that n
         "site",
     ),
     "tuning": ("tune", "dashboard", "blend"),
-    "runs": ("import-run", "runs", "clean"),
+    "runs": ("import-run", "runs", "clean", "track"),
     "delivery": ("submit", "download", "notebook", "ledger", "rank"),
     "hosting": ("host", "host-add", "host-user"),
     "demo": ("demo",),

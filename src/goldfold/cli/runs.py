@@ -1,4 +1,4 @@
-"""Verbs on the runs of a season: import-run, runs, clean."""
+"""Verbs on the runs of a season: import-run, runs, clean, track."""
 
 from __future__ import annotations
 
@@ -26,3 +26,7 @@ def runs(arguments: Namespace, project: Project) -> None:
 
 def clean(arguments: Namespace, project: Project) -> None:
     print(project.clean(arguments.comp, keep=arguments.keep, weights=arguments.weights, yes=arguments.yes))
+
+
+def track(arguments: Namespace, project: Project) -> None:
+    print(project.run(arguments.run).track(arguments.to))

@@ -1,4 +1,4 @@
-"""Arguments of the commands that blend, import, list and remove runs."""
+"""Arguments of the commands that blend, import, list, remove and track runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from goldfold.ensemble.names import ALIASES, NAMES
 
 
 def runs(verbs: argparse._SubParsersAction) -> None:
-    """Commands on several runs: blend, import-run, runs, clean."""
+    """Commands on several runs: blend, import-run, runs, clean, track."""
     blend = verbs.add_parser("blend", help="blend the predictions of several runs, selected and scored out of fold")
     blend.add_argument(
         "runs",
@@ -43,3 +43,12 @@ def runs(verbs: argparse._SubParsersAction) -> None:
     )
     clean.add_argument("--weights", action="store_true", help="remove only checkpoints, not predictions and records")
     clean.add_argument("--yes", action="store_true", help="remove them; without it they are only listed")
+
+    track = verbs.add_parser("track", help="send a run to TensorBoard, Weights & Biases or MLflow, or what they lack")
+    track.add_argument("--run", required=True, help="run: latest, baseline-r3 or digits/baseline-r3")
+    track.add_argument(
+        "--to",
+        metavar="TRACKER",
+        help="tensorboard, wandb, mlflow, or as the config key `tracker` (default: those it was sent to before)",
+    )
+    runs_quietly(track)

@@ -24,7 +24,7 @@ from goldfold.training.settings import LoopOptions
 FLOAT = ("tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789"))
 AUTO = "auto"  # value of a batch size that is probed before training
 REFERENCE = "reference"  # name of the config among its variants
-BLOCKS = ("search", "ablation", "capacity", "decide")  # keys of a file that are no parameters
+BLOCKS = ("search", "ablation", "capacity", "decide", "tracker")  # keys of a file that are no parameters
 LONGEST_NAME = 200  # bytes of a config's name; file systems allow 255, and files of its runs add endings
 LISTS = dict.fromkeys(("tuple_type", "list_type"), "it must be a list such as [0, 1]")  # pydantic's type of error
 
@@ -37,7 +37,7 @@ class Config:
         every config. search: the search space for tuning, as written. ablation: name of a variant -> the keys in which
         it differs from the config, as written. automatic: batch sizes that are `auto`; until they are probed, `params`
         has the recipe's defaults. capacity: how, as written. decide: what is fitted out of fold after the predictions,
-        as written.
+        as written. tracker: where the run is sent to, as written; it is no part of what the run is.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Config:
     automatic: tuple[str, ...] = ()
     capacity: Mapping[str, Any] = field(default_factory=dict)
     decide: Mapping[str, Any] = field(default_factory=dict)
+    tracker: Any = None
 
     def resolved(self) -> dict[str, Any]:
         """Return every key with its value, defaults included, as the run records it; without unused parameters."""
@@ -152,7 +153,7 @@ def _values(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
         raise GoldfoldError(
             "config_not_text", f"{path} cannot be read as UTF-8 text ({error}): save it as UTF-8"
         ) from error
-    values = _parsed(text, str(path))
+    values = parsed(text, str(path))
     if not isinstance(values, dict):
         raise GoldfoldError(
             "config_not_a_mapping",
@@ -166,7 +167,7 @@ def _values(path: Path, overrides: Sequence[str]) -> dict[str, Any]:
                 "override_without_value",
                 f"an override has the form key=value, and '{override}' has no equals sign: write {override}=<value>",
             )
-        values[key.strip()] = _parsed(text, f"override {override}")
+        values[key.strip()] = parsed(text, f"override {override}")
     return values
 
 
@@ -224,7 +225,8 @@ def _unknown_key(key: str, recipe: str, known: Collection[str], recipes: Mapping
     return GoldfoldError(error.code, f"{error}. Recipe {' and '.join(others)} has a key '{key}': set recipe to use it")
 
 
-def _parsed(text: str, where: str) -> Any:
+def parsed(text: str, where: str) -> Any:
+    """The value of a YAML text; GoldfoldError `invalid_yaml` names `where`."""
     try:
         return yaml_text.load(text, _Loader)
     except yaml.YAMLError as error:

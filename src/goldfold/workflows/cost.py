@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.fits import CHECKPOINTS, Experiment, FitObserver, fit_folder, fit_keys
 from goldfold.experiment.run_folders import run_name
+from goldfold.io.files import files_below
 from goldfold.io.formatting import ROUNDING, count, duration
 from goldfold.io.progress import EpochProgress, Observer
 from goldfold.training.checkpoints import STATES_KEPT
@@ -79,12 +82,31 @@ def further_bytes(experiment: Experiment, fit: Path, progress: EpochProgress) ->
     return kept - weights + state * (min(STATES_KEPT, epochs) - 1)
 
 
+def rest_bytes(run: Path, first: Path, fits: Sequence[tuple[int, int]]) -> int:
+    """What a run will write beside what it has written, once its first fit is complete: fits, and what they add up to.
+
+    first: folder of that fit, whose size is taken for all. fits: (fold, seed) of every fit.
+    """
+    written = [_size(fit_folder(run, *each)) for each in fits]
+    validation, test = ((first / f"{name}.npy").stat().st_size for name in ("validation", "test"))
+    return max(0, _size(first) * len(fits) - sum(written)) + validation * len(fits) + test
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files in a folder and below; 0 if there is none."""
+    size = 0
+    for path in files_below(folder):
+        with suppress(FileNotFoundError):  # another worker renames what it has written
+            size += path.stat().st_size
+    return size
+
+
 def refuse_small_disk(run: Path, needed: float, free: float) -> None:
     """Refuse to train on where the disk ends before the run does (`disk_too_small`); needed, free: bytes."""
     if needed > free:
         raise GoldfoldError(
             "disk_too_small",
-            f"run '{run_name(run)}' may write up to {needed / 2**20:,.0f} MiB of checkpoints, and its disk has "
-            f"{free / 2**20:,.0f} MiB free: free disk space (make clean), or leave out DEBUG, and run the "
+            f"run '{run_name(run)}' may write up to {needed / 2**20:,.0f} MiB of checkpoints and predictions, and its "
+            f"disk has {free / 2**20:,.0f} MiB free: free disk space (make clean), or leave out DEBUG, and run the "
             "same command again to resume",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -13,7 +14,7 @@ from goldfold.experiment import config as configs
 from goldfold.experiment import run_folders
 from goldfold.experiment.cross_validation import cross_validate
 from goldfold.experiment.executors import ExecutorRequest
-from goldfold.experiment.fits import Fit, fit_keys, initial_weights
+from goldfold.experiment.fits import Fit, fit_folder, fit_keys, initial_weights
 from goldfold.experiment.identity import provenance
 from goldfold.experiment.run_folders import run_name
 from goldfold.experiment.setup import CODE_CHANGED, Prepared, accepting, changed_modules, prepare_experiment
@@ -25,6 +26,7 @@ from goldfold.io.clock import CLOCK
 from goldfold.io.files import read_json, write_json, write_text
 from goldfold.io.progress import Observer
 from goldfold.report.capacity import RECORD
+from goldfold.trackers.observer import Tracking
 from goldfold.training.devices import choose_device, rank, under_torchrun
 from goldfold.training.distributed import from_first
 from goldfold.trust import audits
@@ -33,8 +35,9 @@ from goldfold.trust.data_audits import of_data
 from goldfold.trust.run_audits import watching
 from goldfold.workflows.capacity.adopt import Choice, adopt
 from goldfold.workflows.conclude import conclude, submission_of
-from goldfold.workflows.cost import telling
+from goldfold.workflows.cost import refuse_small_disk, rest_bytes, telling
 from goldfold.workflows.parallel_fits import fan_out
+from goldfold.workflows.track import tracked, trackers_of
 
 
 def train(
@@ -60,6 +63,7 @@ def train(
     with CLOCK.phase("prepare"):
         recipes = workspace.competition(name, edited=True).recipes
         config = configs.read_config(workspace.config_path(name, config_name), overrides, recipes)
+        trackers_of(config)
         if rank() == 0:
             workspace.prepare(name)
         config = accepting(config, accept)
@@ -81,6 +85,7 @@ def carry_out(
     begin: called with the run's folder before the first fit. executor: fits run in parallel on it; None: one after
     the other in this process.
     """
+    settings = trackers_of(found.config) if rank() == 0 else {}
     if rank() > 0:
         found = replace(found, workspace=replace(found.workspace, observer=Observer()))
     with CLOCK.phase("audits"):
@@ -91,27 +96,31 @@ def carry_out(
             if finding.level != "note":
                 found.workspace.observer.line(str(finding))  # hours before the record has it
         begin(run)
-        fits = sorted(_fit_all(found, run, executor), key=lambda fit: order.index((fit.fold, fit.seed)))
-        if rank() == 0:
-            changes = code_changed(read_json(run / "reproduce.json").get("code_changes", ()), "all folds")
-            checks.append(audits.made("changes of the code since the run was started", ["code_changed"], changes))
-            conclude(found.workspace, found.experiment, fits, run, checks)
+        with tracked(found.workspace, run, settings) as trackers:
+            fits = sorted(_fit_all(found, run, executor, trackers), key=lambda fit: order.index((fit.fold, fit.seed)))
+            if rank() == 0:
+                changes = code_changed(read_json(run / "reproduce.json").get("code_changes", ()), "all folds")
+                checks.append(audits.made("changes of the code since the run was started", ["code_changed"], changes))
+                conclude(found.workspace, found.experiment, fits, run, checks)
     return run
 
 
-def _fit_all(found: Prepared, run: Path, executor: ExecutorRequest | None) -> list[Fit]:
+def _fit_all(found: Prepared, run: Path, executor: ExecutorRequest | None, trackers: Tracking) -> list[Fit]:
     """Make or read every fit of the run, and report each that ends; returns them in the order they ended."""
     experiment, observer = found.experiment, found.workspace.observer
     metric, fits = experiment.competition.metric.name, []
     observer.fits_begin(len(fit_keys(experiment)), metric)
-    watch = telling(observer, experiment, run, watching(observer, found.config.protocol.accept))
+    watch = trackers.after(telling(observer, experiment, run, watching(observer, found.config.protocol.accept)))
     with closing(fan_out(found, run, executor) if executor else cross_validate(experiment, run, watch)) as ended:
         for fit in ended:
             fits.append(fit)
             if len(fits) == 1 and rank() == 0:
                 _tell_start(run, observer)
+                place = fit_folder(run, fit.fold, fit.seed)
+                refuse_small_disk(run, rest_bytes(run, place, fit_keys(experiment)), shutil.disk_usage(run).free)
                 submission_of(experiment, fits)  # what cannot be submitted is known before the other fits
             observer.fit_ended(_line(fit, metric))
+            trackers.fitted(fit_folder(run, fit.fold, fit.seed))
     observer.close()
     return fits
 

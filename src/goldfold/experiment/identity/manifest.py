@@ -16,7 +16,8 @@ from goldfold.errors import GoldfoldError
 from goldfold.io.files import json_text, read_json, write_bytes, write_json
 
 MANIFEST = "manifest.json"
-NO_RESULTS = (MANIFEST, "report.html", "remarks.json")  # the user's remarks are checked again whenever they are read
+# The user's remarks are checked again whenever they are read; where a run was sent to changes nothing of it.
+NO_RESULTS = (MANIFEST, "report.html", "remarks.json", "trackers.json")
 ABSENT = "absent"  # instead of a hash, of a file that is about to be written
 READ = (".json", ".csv", ".npy", ".npz")  # endings of files that verbs read, so that an unlisted one is a change
 LARGE = (".npy", ".npz", ".png")  # endings of files that lists of runs do not hash

@@ -94,7 +94,9 @@ def _parquet(path: Path) -> DataFrame:
         return pd.read_parquet(path)
     except ImportError:
         raise GoldfoldError(
-            "pyarrow_missing", f"{path} is read by pyarrow, which is not installed: pip install pyarrow, or write a CSV"
+            "pyarrow_missing",
+            f"{path} needs the extra `parquet`, which is not installed: pip install "
+            '"goldfold[parquet]", or write a CSV',
         ) from None
     except (ValueError, OSError) as error:
         raise _unreadable(path, error) from error

@@ -1,0 +1,1 @@
+"""Send runs to experiment trackers: TensorBoard, Weights & Biases, MLflow."""
