@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 HEIGHT = 4.0  # inches
-MARKS = ("#009e73", "#d55e00")  # steepest fall, a tenth of the minimum
+MARKS = ("#5b3a8e", "#d55e00")  # steepest fall, a tenth of the minimum
 
 
 def picture(curves: Sequence[Curve], readings: Sequence[Reading], suggestion: Suggestion, title: str) -> bytes:
