@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from goldfold.competition import Plan, Recipe, Runtime, Stage
@@ -17,51 +16,16 @@ from goldfold.errors import GoldfoldError
 from goldfold.images.views import VIEWS, View
 from goldfold.nn import backbones, batches, feature_cache, mixup, schedules
 from goldfold.optional_parts import Monitored
-from goldfold.params import BackboneName, Needs, Pretrained, WeightsFile, with_defaults
+from goldfold.params import with_defaults
 from goldfold.recipes.classification import optimizers, table_columns
-from goldfold.recipes.classification.parameters import (
-    Mixup,
-    PeakRate,
-    SamplesPerBatch,
-    Schedule,
-    TrainingEpochs,
-    Views,
-    Warmup,
-    WeightDecay,
-)
-from goldfold.recipes.classification.table_columns import ColumnParams, TableColumns
+from goldfold.recipes.classification.image_params import FrozenBackboneParams
+from goldfold.recipes.classification.table_columns import TableColumns
 from goldfold.recipes.targets import Targets, create, kept_back
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     Loss = Callable[[Tensor, Tensor], dict[str, Tensor]]
-
-
-class FrozenBackboneParams(ColumnParams):
-    """Backbone, features, and training of the head."""
-
-    backbone: BackboneName = Field("efficientnet_lite0", description="timm name of the backbone")
-    pretrained: Annotated[Pretrained, Needs(weights="")] = Field(
-        True, description="use pretrained weights; random ones are for tests"
-    )
-    weights: WeightsFile = ""
-    image_size: int = Field(224, ge=32, description="side of the backbone's input, in pixels")
-    views: Views = Field("none", description="views of an image (TTA); in training each view is a sample")
-    stages: int = Field(
-        0,
-        ge=0,
-        description="last stages whose feature maps are added to the output, as mean and standard deviation; 0: none",
-    )
-    hidden: int = Field(0, ge=0, description="width of the head's hidden layer; 0: a linear head")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate of the head")
-    mixup: Mixup = 0.0
-    epochs: TrainingEpochs = 20
-    batch_size: SamplesPerBatch = 64
-    learning_rate: PeakRate = 1e-3
-    weight_decay: WeightDecay = 1e-2
-    schedule: Schedule = "cosine"
-    warmup: Warmup = 0.1
 
 
 def recipe(
@@ -101,22 +65,18 @@ def _build(
     params: FrozenBackboneParams, rows: DataFrame, runtime: Runtime, targets: Targets, group: str | None
 ) -> Plan:
     back = kept_back.which(targets, rows, params.monitor_share, runtime.seed, group)
-    fit = rows[~back].reset_index(drop=True)
-    beside = table_columns.fit(params, fit, runtime.seed)
+    beside = table_columns.fit(params, rows[~back], runtime.seed)
     inputs_of = partial(_inputs, _views(params, runtime), beside)
-    inputs, back_rows = inputs_of(rows), torch.from_numpy(back).to(runtime.device)
-    every = targets.labels(rows)
-    labels = every[~back]
+    inputs, labels = inputs_of(rows), targets.labels(rows)
+    known = torch.from_numpy(labels).to(runtime.device)
+    samples = inputs[torch.from_numpy(~back).to(inputs.device)] if back.any() else inputs
+    labels = labels[~back]
     targets = targets.fitted(labels)
-    samples = inputs[~back_rows]
-    known = torch.from_numpy(every).to(runtime.device)
     row_losses = partial(_row_losses, inputs, known, targets.row_losses(params, labels))
-    stage = _stage(params, samples, labels, runtime.seed, targets)
+    columns = beside.width if beside else 0
     return Plan(
-        model=Head(
-            samples.flatten(0, 1), params.hidden, targets.outputs, params.dropout, beside.width if beside else 0
-        ),
-        stages=[replace(stage, row_losses=row_losses)],
+        model=Head(samples.flatten(0, 1), params.hidden, targets.outputs, params.dropout, columns),
+        stages=[replace(_stage(params, samples, labels, runtime.seed, targets), row_losses=row_losses)],
         predict=partial(_predict, inputs_of, targets),
         monitor=partial(_monitor, row_losses, back) if back.any() else None,
     )
