@@ -20,7 +20,7 @@ REMARKED = $(call given,text,TEXT) $(call given,conclusion,CONCLUSION) $(call gi
 FANNED = $(call given,executor,EXECUTOR) $(call given,workers,WORKERS) $(call given,threads,THREADS) $(call given,gpus,GPUS)
 RAY = $(if $(filter ray%,$(value EXECUTOR)),.venv/ray)
 
-.PHONY: help demo test test-slow lint docs prepare audit train capacity score grade refit epochs pick maps compare ablate query new list
+.PHONY: help demo test test-slow lint docs prepare audit train capacity lr score grade refit epochs pick maps compare ablate query new list
 .PHONY: log remark report site environment import-run runs clean track
 .PHONY: tune dashboard blend gains test-ray submit download notebook ledger rank host host-add host-user test-clients
 .DEFAULT_GOAL := help
@@ -62,6 +62,9 @@ train: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [DEBUG=1] [SET="epoch
 
 capacity: .venv/ready ## COMP=digits [CONFIG=baseline] [DEVICE=cuda:0] [MEMORY=4GiB] [MARGIN=0.05] [CAP=] [BUDGET=60] [VARIANTS=1] [PREDICT=1] [SET="image_size=128"]: find the largest batch that fits and the fastest
 	@$(GOLDFOLD) capacity --comp="$$COMP" --config="$$CONFIG" $(call given,device,DEVICE) $(call given,memory,MEMORY) $(call given,margin,MARGIN) $(call given,cap,CAP) $(call given,seconds,BUDGET) $(if $(value VARIANTS),--variants) $(if $(value PREDICT),--predict) $(if $(value QUIET),--quiet) $(call list,SET)
+
+lr: .venv/ready       ## COMP=digits [CONFIG=baseline] [SEEDS=3] [STEPS=100] [LOWEST=1e-6] [HIGHEST=10] [DEVICE=] [SET="batch_size=32"]: learning-rate range test of the first stage, as a picture with a suggestion
+	@$(GOLDFOLD) lr --comp="$$COMP" --config="$$CONFIG" $(call given,seeds,SEEDS) $(call given,steps,STEPS) $(call given,lowest,LOWEST) $(call given,highest,HIGHEST) $(call given,device,DEVICE) $(if $(value QUIET),--quiet) $(call list,SET)
 
 score: .venv/ready    ## [RUN=latest]: print the CV: score per fold, mean, standard deviation, 95 % interval, chance level
 	@$(GOLDFOLD) score --run="$$RUN"

@@ -18,6 +18,7 @@ NEEDED = {  # variables without a default that a target needs
     "prepare": ["COMP=blobs"],
     "train": ["COMP=blobs"],
     "capacity": ["COMP=blobs"],
+    "lr": ["COMP=blobs"],
     "tune": ["COMP=blobs"],
     "dashboard": ["COMP=blobs"],
     "new": ["COMP=blobs"],
@@ -57,6 +58,12 @@ PASSED = [  # target, variables, what the parser reads
         ["COMP=blobs", "CONFIG=bank", "MEMORY=4GiB", "MARGIN=0.1", "CAP=64", "BUDGET=5", "VARIANTS=1", "PREDICT=1"],
         {"comp": "blobs", "config": "bank", "memory": "4GiB", "margin": 0.1, "cap": 64, "seconds": 5}
         | {"variants": True, "predict": True},
+    ),
+    (
+        "lr",
+        ["COMP=blobs", "CONFIG=bank", "SEEDS=2", "STEPS=50", "LOWEST=1e-5", "HIGHEST=1", "DEVICE=cpu", "SET=a=1 b=2"],
+        {"comp": "blobs", "config": "bank", "seeds": 2, "steps": 50, "lowest": 1e-5, "highest": 1, "device": "cpu"}
+        | {"overrides": ["a=1", "b=2"]},
     ),
     (
         "audit",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from goldfold.workflows.experiment_log.log import ExperimentLog
     from goldfold.workflows.housekeeping.clean import Cleaning
     from goldfold.workflows.housekeeping.inventory import Inventory
+    from goldfold.workflows.learning_rates.find import RangeTest
     from goldfold.workflows.pages.site import Site
 
 
@@ -159,6 +160,34 @@ class Project:
             variants=variants,
             predict=predict,
         )
+
+    def learning_rate(
+        self,
+        competition: str,
+        config: str = "baseline",
+        *,
+        overrides: Sequence[str] = (),
+        seeds: int = 3,
+        steps: int = 100,
+        lowest: float = 1e-6,
+        highest: float = 10.0,
+        device: str | None = None,
+        **values: Any,
+    ) -> RangeTest:
+        """Range test of a config's first stage: the loss while the learning rate rises, and the rates it suggests.
+
+        It trains on the first fold's training rows in memory, and writes a picture and JSON below `runs/`. The result
+        has the `suggestion` and the `curves`.
+
+        overrides, values: as in `train`. seeds: sweeps, which show the noise. steps: optimizer steps of a sweep, from
+        the rate `lowest` to `highest`.
+        """
+        from goldfold.training.learning_rates.range_test import Sweep
+        from goldfold.workflows.learning_rates.find import find_learning_rate
+
+        sweep = Sweep(lowest=lowest, highest=highest, steps=steps)
+        words = [*overrides, *_overrides(values)]
+        return find_learning_rate(self.workspace, competition, config, words, device=device, seeds=seeds, sweep=sweep)
 
     def audit(
         self,

@@ -20,7 +20,7 @@ from goldfold.training.settings import LoopOptions
 
 PAGE = (Path(__file__).parents[2] / "docs" / "bending_recipes.md").read_text(encoding="utf-8")
 FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
-EXAMPLES = ("own_augmentation", "own_loss", "own_optimizer", "own_parameter", "plain_at_the_end")
+EXAMPLES = ("own_augmentation", "own_loss", "own_optimizer", "own_parameter", "plain_at_the_end", "with_columns")
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +35,14 @@ def names() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory) -> pd.DataFrame:
-    """30 gray pictures of 28 x 28 pixels, three of each digit: a bright square in a place of its own."""
+    """30 gray pictures of 28 x 28 pixels, three of each digit: a bright square in a place of its own; some widths."""
     folder, random, made = tmp_path_factory.mktemp("ziffern"), np.random.default_rng(0), []
     for number in range(30):
         pixels = random.integers(0, 60, (28, 28)).astype(np.uint8)
         pixels[2 * (number % 10) : 2 * (number % 10) + 8, 6:22] = 230
         Image.fromarray(pixels).save(folder / f"{number}.png")
-        made.append({"id": number, "path": folder / f"{number}.png", "label": number % 10})
+        known = {"label": number % 10, "pen_width": None if number == 7 else 1.5 * number}
+        made.append({"id": number, "path": folder / f"{number}.png", **known})
     return pd.DataFrame(made)
 
 
@@ -54,7 +55,7 @@ def test_an_example_trains_and_predicts(example, names, rows, tmp_path):
     history, _ = train(plan, loop=LoopOptions(), device=torch.device("cpu"))
     plan.model.eval()
     with torch.no_grad():
-        predictions = plan.predict(plan.model, None, rows[["id", "path"]])
+        predictions = plan.predict(plan.model, None, rows.drop(columns="label"))
     assert predictions.shape == (30, 10)
     assert np.allclose(predictions.sum(1), 1)
     assert sum(history[1]["loss"].values()) < sum(history[0]["loss"].values()) * 1.2

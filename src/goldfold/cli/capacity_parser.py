@@ -1,4 +1,4 @@
-"""Argument parser of the command that probes batch sizes."""
+"""Argument parser of the commands that try a config's training: batch sizes, learning rates."""
 
 from __future__ import annotations
 
@@ -31,4 +31,22 @@ def capacity(verbs: argparse._SubParsersAction) -> None:
         "--seconds", type=float, default=60.0, help="for the steps of a trial; a slower one is too large (%(default)s)"
     )
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change, such as backbone=...")
+    runs_quietly(parser)
+
+
+def learning_rate(verbs: argparse._SubParsersAction) -> None:
+    """Add the command `lr`."""
+    parser = verbs.add_parser("lr", help="learning-rate range test of a config's first stage, with a picture")
+    parser.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")
+    parser.add_argument(
+        "--config", default="baseline", help="file in configs/<competition>/, without .yaml (%(default)s)"
+    )
+    parser.add_argument("--seeds", type=count, default=3, help="sweeps, each with another seed (%(default)s)")
+    parser.add_argument("--steps", type=count, default=100, help="optimizer steps of a sweep (%(default)s)")
+    parser.add_argument("--lowest", type=float, default=1e-6, help="rate of the first step (%(default)s)")
+    parser.add_argument("--highest", type=float, default=10.0, help="rate of the last step (%(default)s)")
+    parser.add_argument("--device", help="cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change, such as batch_size=32"
+    )
     runs_quietly(parser)

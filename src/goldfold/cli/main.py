@@ -18,7 +18,7 @@ from goldfold.io import threads
 from goldfold.io.clock import CLOCK
 
 MODULES = {  # module of goldfold.cli -> its commands, each a function of that name
-    "training": ("prepare", "train", "capacity", "refit", "score", "grade", "list", "new", "environment"),
+    "training": ("prepare", "train", "capacity", "lr", "refit", "score", "grade", "list", "new", "environment"),
     "analysis": (
         "audit",
         "epochs",

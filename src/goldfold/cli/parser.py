@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from goldfold.cli.capacity_parser import capacity
+from goldfold.cli.capacity_parser import capacity, learning_rate
 from goldfold.cli.delivery_parser import delivery, hosting
 from goldfold.cli.log_parser import log
 from goldfold.cli.options import accepts, count, epochs_of_refit, fans_out, runs_quietly
@@ -25,7 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _train(verbs: argparse._SubParsersAction) -> None:
-    """Commands from a new competition to a run: demo, new, prepare, train, capacity."""
+    """Commands from a new competition to a run: demo, new, prepare, train, capacity, lr."""
     demo = verbs.add_parser("demo", help="train, score and submit on real data, and compare the CV with hidden labels")
     demo.add_argument("--keep", action="store_true", help="keep the leaderboard running at the end")
     runs_quietly(demo)
@@ -62,6 +62,7 @@ def _train(verbs: argparse._SubParsersAction) -> None:
     accepts(train)
     runs_quietly(train)
     capacity(verbs)
+    learning_rate(verbs)
 
 
 def _read(verbs: argparse._SubParsersAction) -> None:

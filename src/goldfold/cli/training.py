@@ -1,4 +1,4 @@
-"""Verbs that make runs and show results: prepare, train, capacity, refit, score, grade, list, new, environment."""
+"""Verbs that make runs and show results: prepare, train, capacity, lr, refit, score, grade, list, new, environment."""
 
 from __future__ import annotations
 
@@ -47,6 +47,12 @@ def capacity(arguments: Namespace, project: Project) -> None:
             predict=arguments.predict,
         )
     )
+
+
+def lr(arguments: Namespace, project: Project) -> None:
+    told = ("seeds", "steps", "lowest", "highest", "device", "overrides")
+    chosen = {name: getattr(arguments, name) for name in told}
+    print(project.learning_rate(arguments.comp, arguments.config, **chosen))
 
 
 def parallel(arguments: Namespace) -> dict[str, Any]:

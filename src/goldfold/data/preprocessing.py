@@ -93,7 +93,7 @@ def _check_column(kind: str, column: str, features: DataFrame, asked: DataFrame)
         raise GoldfoldError(
             "column_not_in_test",
             f"{kind} column '{column}' is in the {len(features)} train rows and not in the {len(asked)} test rows: add "
-            "it in load(), or take it out of preprocess()",
+            "it in load(), or leave it out",
         )
     for table, rows in (("train", features), ("test", asked)):
         what = f"{kind} column '{column}' of the {table} table"

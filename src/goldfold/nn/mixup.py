@@ -84,20 +84,24 @@ def batches(
     return (lambda epoch: Mixed(of_epoch(epoch), alpha, seed, epoch, cut_alpha)) if alpha or cut_alpha else of_epoch
 
 
-def mix(batch: tuple[Any, ...]) -> tuple[Tensor, Tensor | Pairs]:
+def mix(batch: tuple[Any, ...]) -> tuple[Any, Tensor | Pairs]:
     """Return inputs, mixed, and their labels of a batch (inputs, labels) with or without partners.
 
-    Inputs of mixup become float; those of CutMix are images (n, h, w, c) and keep their type.
+    Inputs of mixup become float; those of CutMix are images (n, h, w, c) and keep their type. Inputs in several parts
+    are images and, beside them, numbers (n, k), which are mixed by the share of the image.
     """
     inputs, labels, *mixing = batch
     if not mixing:
         return inputs, labels
-    partners, share = mixing[0].to(inputs.device), mixing[1]
+    images, *beside = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
+    partners, share = mixing[0].to(images.device), mixing[1]
     if len(mixing) == 3:
-        mixed, share = _cut(inputs, partners, share, mixing[2])
+        mixed, share = _cut(images, partners, share, mixing[2])
     else:
-        mixed = share * inputs + (1 - share) * inputs[partners]
-    return mixed, Pairs(labels, labels[partners.to(labels.device)], share)
+        mixed = share * images + (1 - share) * images[partners]
+    numbers = [share * part + (1 - share) * part[partners] for part in beside]
+    labels = Pairs(labels, labels[partners.to(labels.device)], share)
+    return ((mixed, *numbers) if numbers else mixed), labels
 
 
 def box(height: int, width: int, share: float, center: tuple[float, float]) -> tuple[int, int, int, int]:

@@ -3,62 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.images.views import VIEWS, View
 from goldfold.nn import backbones, batches, feature_cache, mixup, schedules
-from goldfold.params import BackboneName, Needs, Params, Pretrained, WeightsFile, with_defaults
-from goldfold.recipes.classification import optimizers
-from goldfold.recipes.classification.parameters import (
-    Mixup,
-    PeakRate,
-    SamplesPerBatch,
-    Schedule,
-    TrainingEpochs,
-    Views,
-    Warmup,
-    WeightDecay,
-)
-from goldfold.recipes.targets import Targets, create
+from goldfold.optional_parts import Monitored
+from goldfold.params import with_defaults
+from goldfold.recipes.classification import optimizers, table_columns
+from goldfold.recipes.classification.image_params import FrozenBackboneParams
+from goldfold.recipes.classification.table_columns import TableColumns
+from goldfold.recipes.targets import Targets, create, kept_back
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     Loss = Callable[[Tensor, Tensor], dict[str, Tensor]]
-
-
-class FrozenBackboneParams(Params):
-    """Backbone, features, and training of the head."""
-
-    backbone: BackboneName = Field("efficientnet_lite0", description="timm name of the backbone")
-    pretrained: Annotated[Pretrained, Needs(weights="")] = Field(
-        True, description="use pretrained weights; random ones are for tests"
-    )
-    weights: WeightsFile = ""
-    image_size: int = Field(224, ge=32, description="side of the backbone's input, in pixels")
-    views: Views = Field("none", description="views of an image (TTA); in training each view is a sample")
-    stages: int = Field(
-        0,
-        ge=0,
-        description="last stages whose feature maps are added to the output, as mean and standard deviation; 0: none",
-    )
-    hidden: int = Field(0, ge=0, description="width of the head's hidden layer; 0: a linear head")
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate of the head")
-    mixup: Mixup = 0.0
-    epochs: TrainingEpochs = 20
-    batch_size: SamplesPerBatch = 64
-    learning_rate: PeakRate = 1e-3
-    weight_decay: WeightDecay = 1e-2
-    schedule: Schedule = "cosine"
-    warmup: Warmup = 0.1
 
 
 def recipe(
@@ -68,6 +35,7 @@ def recipe(
     targets: Sequence[str] | None = None,
     values: str | Sequence[str] | None = None,
     ordered: bool = False,
+    group: str | None = None,
     **defaults: Any,
 ) -> Recipe:
     """Return the recipe for rows with a column `path` and labels in the column `target`, or in several columns.
@@ -78,29 +46,49 @@ def recipe(
         (n, labels) independent probabilities in this order; `LabelLossParams` are parameters, too.
     values: instead, a numeric column or several. Predictions are (n,) or (n, columns) numbers; `ValueLossParams`.
     ordered: whether `classes` ascend, such as grades: ordinal regression, with `OrderedLossParams`.
+    group: a column whose values are not on both sides when rows are kept back, as in the competition's folds.
     defaults: defaults of `FrozenBackboneParams` for this competition.
     """
     labels = create(target, classes, targets, values=values, ordered=ordered, by_row=True)
     return Recipe(
         params=with_defaults(labels.params(FrozenBackboneParams), **defaults),
-        build=partial(_build, targets=labels),
+        build=partial(_build, targets=labels, group=group),
         labels=labels.declared,
-        columns=("path", *labels.columns),
+        columns=("path", *labels.columns, *([group] if group else [])),
         example=lambda params, rows, classes: labels.example(rows),
+        check=lambda params, train, test: table_columns.check(params, labels.columns, train, test),
         accepts=labels.accepts,
     )
 
 
-def _build(params: FrozenBackboneParams, rows: DataFrame, runtime: Runtime, targets: Targets) -> Plan:
-    views_of = _views(params, runtime)
-    features = views_of(tuple(rows["path"]))  # (n, views, d)
-    labels = targets.labels(rows)
+def _build(
+    params: FrozenBackboneParams, rows: DataFrame, runtime: Runtime, targets: Targets, group: str | None
+) -> Plan:
+    back = kept_back.which(targets, rows, params.monitor_share, runtime.seed, group)
+    beside = table_columns.fit(params, rows[~back], runtime.seed)
+    inputs_of = partial(_inputs, _views(params, runtime), beside)
+    inputs, labels = inputs_of(rows), targets.labels(rows)
+    known = torch.from_numpy(labels).to(runtime.device)
+    samples = inputs[torch.from_numpy(~back).to(inputs.device)] if back.any() else inputs
+    labels = labels[~back]
     targets = targets.fitted(labels)
+    row_losses = partial(_row_losses, inputs, known, targets.row_losses(params, labels))
+    columns = beside.width if beside else 0
     return Plan(
-        model=Head(features.flatten(0, 1), params.hidden, targets.outputs, params.dropout),
-        stages=[_stage(params, features, labels, runtime.seed, targets)],
-        predict=partial(_predict, views_of, targets),
+        model=Head(samples.flatten(0, 1), params.hidden, targets.outputs, params.dropout, columns),
+        stages=[replace(_stage(params, samples, labels, runtime.seed, targets), row_losses=row_losses)],
+        predict=partial(_predict, inputs_of, targets),
+        monitor=partial(_monitor, row_losses, back) if back.any() else None,
     )
+
+
+def _inputs(views_of: Callable[[tuple], Tensor], beside: TableColumns | None, rows: DataFrame) -> Tensor:
+    """The inputs of the head, (n, views, d): features of each view, and the columns beside the image."""
+    features = views_of(tuple(rows["path"]))
+    if beside is None:
+        return features
+    numbers = beside(rows).to(features)
+    return torch.cat([features, numbers[:, None].expand(-1, features.shape[1], -1)], dim=2)
 
 
 def _stage(params: FrozenBackboneParams, features: Tensor, labels: np.ndarray, seed: int, targets: Targets) -> Stage:
@@ -115,16 +103,21 @@ def _stage(params: FrozenBackboneParams, features: Tensor, labels: np.ndarray, s
         losses=partial(_losses, loss=targets.loss(params, labels)),
         optimizer=partial(optimizers.adamw, params),
         schedule=schedules.create(params.schedule, params.warmup),
-        row_losses=partial(_row_losses, features, samples[1], targets.row_losses(params, labels)),
     )
 
 
 def _row_losses(
     features: Tensor, labels: Tensor, loss: Callable[[Tensor, Tensor], Tensor], model: nn.Module
 ) -> np.ndarray:
-    """Return the losses of the training rows, float64 (n,), each a mean over its views. labels: of every view."""
+    """Return the losses of the training rows, float64 (n,), each a mean over its views. labels: of the rows."""
     logits = model(features).flatten(0, 1).cpu().double()
-    return loss(logits, labels.cpu()).reshape(features.shape[:2]).mean(1).numpy()
+    known = labels.cpu().repeat_interleave(features.shape[1], dim=0)
+    return loss(logits, known).reshape(features.shape[:2]).mean(1).numpy()
+
+
+def _monitor(row_losses: Callable[[nn.Module], np.ndarray], back: np.ndarray, model: nn.Module) -> dict[str, Monitored]:
+    """The loss of the rows kept back. back: which of the training rows they are, (n,)."""
+    return {kept_back.MONITORED: Monitored(float(row_losses(model)[back].mean()), False)}
 
 
 def _losses(model: nn.Module, batch: tuple[Any, ...], loss: Loss) -> dict[str, Tensor]:
@@ -133,20 +126,24 @@ def _losses(model: nn.Module, batch: tuple[Any, ...], loss: Loss) -> dict[str, T
 
 
 def _predict(
-    views_of: Callable[[tuple], Tensor], targets: Targets, model: nn.Module, finished: None, rows: DataFrame
+    inputs_of: Callable[[DataFrame], Tensor], targets: Targets, model: nn.Module, finished: None, rows: DataFrame
 ) -> np.ndarray:
     """Return probabilities averaged over views, float64, as `targets.predictions` says."""
-    logits = model(views_of(tuple(rows["path"]))).cpu().double()  # in float32 probabilities near 1 would be ties
+    logits = model(inputs_of(rows)).cpu().double()  # in float32 probabilities near 1 would be ties
     return targets.predictions(targets.probabilities(logits).mean(1).numpy())
 
 
 class Head(nn.Module):
-    """Features (..., d) -> logits (..., classes); features are standardized by the statistics of `samples`."""
+    """Features (..., d) -> logits (..., classes); features are standardized by the statistics of `samples`.
+
+    columns: the last of the features, which are of the table. Those that are constant over `samples`, such as that of
+        unseen categories, start with weights of 0, and so add nothing for rows in which they are not.
+    """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, samples: Tensor, hidden: int, classes: int, dropout: float) -> None:
+    def __init__(self, samples: Tensor, hidden: int, classes: int, dropout: float, columns: int = 0) -> None:
         super().__init__()
         self.register_buffer("mean", samples.mean(0))
         std = samples.std(0, correction=0)
@@ -154,6 +151,10 @@ class Head(nn.Module):
         width = samples.shape[1]
         layers = [nn.Dropout(dropout), nn.Linear(width, hidden), nn.GELU()] if hidden else []
         self.layers = nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(hidden or width, classes))
+        if columns:
+            first = next(layer for layer in self.layers if isinstance(layer, nn.Linear))
+            never = (std <= 1e-6) & (torch.arange(width, device=std.device) >= width - columns)
+            first.weight.data[:, never.to(first.weight.device)] = 0.0
 
     def forward(self, features: Tensor) -> Tensor:
         return self.layers((features - self.mean) / self.std)

@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
-from goldfold.images.augmentation import Augmentation
 from goldfold.images.views import make_views
 from goldfold.nn import backbones, mixup, schedules
-from goldfold.params import BackboneName, Needs, Params, Pretrained, WeightsFile, mark_unused, with_defaults
-from goldfold.recipes.classification import optimizers, samples
-from goldfold.recipes.classification.parameters import (
-    Mixup,
-    PeakRate,
-    SamplesPerBatch,
-    Schedule,
-    TrainingEpochs,
-    Views,
-    Warmup,
-    WeightDecay,
-)
-from goldfold.recipes.targets import Targets, create
+from goldfold.optional_parts import Monitored
+from goldfold.params import mark_unused, with_defaults
+from goldfold.recipes.classification import optimizers, samples, table_columns
+from goldfold.recipes.classification.image_params import ImageClassifierParams
+from goldfold.recipes.targets import Targets, create, kept_back
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -40,48 +29,6 @@ if TYPE_CHECKING:
 
     Network = Callable[[int], nn.Module]
     Loss = Callable[[Tensor, Tensor], dict[str, Tensor]]
-
-
-class ImageClassifierParams(Params):
-    """Network, input images and training."""
-
-    backbone: BackboneName = Field("efficientnet_lite0", description="timm name of the network")
-    pretrained: Annotated[Pretrained, Needs(weights="")] = Field(True, description="start from pretrained weights")
-    weights: WeightsFile = ""
-    drop_rate: float = Field(0.2, ge=0, lt=1, description="dropout rate before the classifier")
-    image_size: int = Field(224, ge=8, description="side of the network's input, in pixels")
-    augmentation: Augmentation = Field("light", description="random changes of training images")
-    views: Views = Field(
-        "none", description="views of an image over which predictions are averaged (TTA); none: the image itself"
-    )
-    mixup: Mixup = 0.0
-    cutmix: float = Field(
-        0.0,
-        ge=0,
-        description="replace a rectangle of each image with that of another one of its batch, by a share from "
-        "Beta(cutmix, cutmix); 0: none. With mixup, each batch has one of both",
-    )
-    epochs: TrainingEpochs = 10
-    freeze_epochs: int = Field(
-        0, ge=0, description="epochs before these in which the classifier layer alone is trained"
-    )
-    batch_size: SamplesPerBatch = 16
-    learning_rate: PeakRate = 3e-4
-    head_factor: float = Field(
-        3.0, gt=0, description="learning rate of the classifier layer, as a multiple of learning_rate"
-    )
-    layer_decay: float = Field(
-        1.0, gt=0, le=1, description="learning rate of a block, as a multiple of that of the next block; 1: all alike"
-    )
-    weight_decay: WeightDecay = 1e-2
-    schedule: Schedule = "cosine"
-    warmup: Warmup = 0.1
-    gradient_checkpointing: bool = Field(
-        False, description="compute activations again in the backward pass: less memory, more time"
-    )
-    memory: float = Field(
-        2.0, ge=0, description="GiB of pixels to hold in memory; larger tables are read from disk in every epoch"
-    )
 
 
 def recipe(
@@ -94,6 +41,7 @@ def recipe(
     network: Network | None = None,
     pipeline: Pipeline | None = None,
     gray: bool = False,
+    group: str | None = None,
     **defaults: Any,
 ) -> Recipe:
     """Return the recipe for rows with a column `path`, and labels in the column `target` or in several columns.
@@ -109,6 +57,7 @@ def recipe(
     pipeline: image size -> an albumentations pipeline for training images, used instead of the parameter
         `augmentation`. Competition rules do not see what it does.
     gray: whether images have one channel instead of three.
+    group: a column whose values are not on both sides when rows are kept back, as in the competition's folds.
     defaults: defaults of `ImageClassifierParams` for this competition.
     """
     labels = create(target, classes, targets, values=values, ordered=ordered)
@@ -120,10 +69,11 @@ def recipe(
         params = mark_unused(params, "the recipe has an augmentation pipeline of its own", "augmentation")
     return Recipe(
         params=params,
-        build=partial(_build, targets=labels, network=network, pipeline=pipeline, gray=gray),
+        build=partial(_build, targets=labels, network=network, pipeline=pipeline, gray=gray, group=group),
         labels=labels.declared,
-        columns=("path", *labels.columns),
+        columns=("path", *labels.columns, *([group] if group else [])),
         example=lambda params, rows, classes: labels.example(rows),
+        check=lambda params, train, test: table_columns.check(params, labels.columns, train, test),
         accepts=labels.accepts,
     )
 
@@ -137,27 +87,68 @@ def _build(
     network: Network | None,
     pipeline: Pipeline | None,
     gray: bool,
+    group: str | None,
 ) -> Plan:
-    model = _model(params, targets.outputs, network, channels=1 if gray else 3)
+    back = kept_back.which(targets, rows, params.monitor_share, runtime.seed, group)
+    fit, kept = rows[~back].reset_index(drop=True), rows[back].reset_index(drop=True)
+    beside = table_columns.fit(params, fit, runtime.seed)
+    model = _model(params, targets.outputs, network, 1 if gray else 3, beside)
     _check_head(params, model)
-    labels = targets.labels(rows)
+    labels = targets.labels(fit)
     targets = targets.fitted(labels)
-    pixels = samples.pixels_reader(params, gray)
-    known = labels, targets.balance(params, labels)
-    of_epoch = samples.of_epochs(params, rows, known, pixels, runtime, gray=gray, pipeline=pipeline)
+    images = Images(params, samples.pixels_reader(params, gray), gray, beside)
+    of_epoch = samples.of_epochs(
+        params,
+        fit,
+        (labels, targets.balance(params, labels)),
+        images.pixels,
+        runtime,
+        gray=gray,
+        pipeline=pipeline,
+        beside=beside(fit).numpy() if beside else None,
+    )
+    row_losses = partial(_row_losses, images, targets, targets.row_losses(params, labels))
     stage = Stage(
         name="fit",
         epochs=params.epochs,
         batches=mixup.batches(of_epoch, params.mixup, runtime.seed, params.cutmix),
         losses=partial(_losses, loss=targets.loss(params, labels)),
-        optimizer=lambda model: optimizers.fine_tuning(params, model.get_submodule("network")),
+        optimizer=lambda model: optimizers.fine_tuning(params, model.get_submodule("network"), _columns_of(model)),
         schedule=schedules.create(params.schedule, params.warmup),
-        row_losses=partial(
-            _row_losses, params, pixels, gray, tuple(rows["path"]), labels, targets.row_losses(params, labels)
-        ),
+        row_losses=partial(row_losses, rows),
     )
-    predict = partial(_predict, params, pixels, gray, targets)
-    return Plan(model=model, stages=[*_head_stage(params, stage), stage], predict=predict)
+    return Plan(
+        model=model,
+        stages=[*_head_stage(params, stage), stage],
+        predict=partial(_predict, images, targets),
+        monitor=partial(_monitor, row_losses, kept) if len(kept) else None,
+    )
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images of rows as inputs of a model, with the columns beside them, if there are any."""
+
+    params: ImageClassifierParams
+    pixels: Pixels
+    gray: bool
+    beside: table_columns.TableColumns | None
+
+    def chunks(self, rows: DataFrame, device: torch.device) -> Iterator[tuple[slice, Tensor, Callable[[Tensor], Any]]]:
+        """Yield pixels of successive rows on the device, and what makes inputs of them, or of another view."""
+        numbers = self.beside(rows).to(device) if self.beside else None
+        for part, pixels in samples.chunks(self.params, self.pixels, self.gray, tuple(rows["path"]), device):
+            own = None if numbers is None else numbers[part]
+            yield part, pixels, partial(_with_columns, own)
+
+
+def _with_columns(own: Tensor | None, pixels: Tensor) -> Any:
+    return pixels if own is None else (pixels, own)
+
+
+def _columns_of(model: nn.Module) -> list[nn.Parameter]:
+    """Weights of the columns beside the image; none without columns."""
+    return list(model.columns.parameters()) if isinstance(model, table_columns.WithColumns) else []
 
 
 def _head_stage(params: ImageClassifierParams, stage: Stage) -> list[Stage]:
@@ -169,7 +160,7 @@ def _head_stage(params: ImageClassifierParams, stage: Stage) -> list[Stage]:
         name="head",
         epochs=params.freeze_epochs,
         batches=lambda epoch: stage.batches(params.epochs + epoch),  # other orders and shares than those of `stage`
-        optimizer=lambda model: optimizers.head_alone(params, model.get_submodule("network")),
+        optimizer=lambda model: optimizers.head_alone(params, model.get_submodule("network"), _columns_of(model)),
         schedule=None,
         row_losses=None,
     )
@@ -189,8 +180,14 @@ def _check_head(params: ImageClassifierParams, model: nn.Module) -> None:
             )
 
 
-def _model(params: ImageClassifierParams, classes: int, network: Network | None, channels: int) -> nn.Module:
-    """Create the module from pixels uint8 (n, h, w, c) to logits (n, classes)."""
+def _model(
+    params: ImageClassifierParams,
+    classes: int,
+    network: Network | None,
+    channels: int,
+    beside: table_columns.TableColumns | None,
+) -> nn.Module:
+    """Create the module from pixels uint8 (n, h, w, c), and columns if there are any, to logits (n, classes)."""
     if network is not None:
         net, mean, std = network(classes), (0.5,) * channels, (0.5,) * channels
     else:
@@ -204,48 +201,47 @@ def _model(params: ImageClassifierParams, classes: int, network: Network | None,
             drop_rate=params.drop_rate,
         )
         backbones.recompute_activations(net, params.backbone, params.gradient_checkpointing)
-    return nn.Sequential(OrderedDict(normalize=backbones.Normalize(mean, std), network=net))
+    model = nn.Sequential(OrderedDict(normalize=backbones.Normalize(mean, std), network=net))
+    if beside is None:
+        return model
+    return table_columns.WithColumns(model, beside.width, classes, params.drop_rate if network is None else 0.0)
 
 
 def _losses(model: nn.Module, batch: tuple[Any, ...], loss: Loss) -> dict[str, Tensor]:
     device = next(model.parameters()).device
-    pixels, labels, *mixing = batch
-    on_device = (part.to(device, non_blocking=True) for part in (pixels, labels))
-    inputs, known = mixup.mix((*on_device, *mixing))
+    inputs, labels, *mixing = batch
+    parts = (inputs,) if isinstance(inputs, Tensor) else inputs
+    moved = tuple(part.to(device, non_blocking=True) for part in (*parts, labels))
+    inputs, known = mixup.mix((moved[0] if isinstance(inputs, Tensor) else moved[:-1], moved[-1], *mixing))
     return mixup.mixed_loss(loss, model(inputs), known)
 
 
-def _predict(
-    params: ImageClassifierParams,
-    pixels: Pixels,
-    gray: bool,
-    targets: Targets,
-    model: nn.Module,
-    finished: None,
-    rows: DataFrame,
-) -> np.ndarray:
+def _predict(images: Images, targets: Targets, model: nn.Module, finished: None, rows: DataFrame) -> np.ndarray:
     """Return probabilities or numbers, float64, as `targets.predictions` says."""
-    paths, device = tuple(rows["path"]), next(model.parameters()).device
     parts = []
-    for _, chunk in samples.chunks(params, pixels, gray, paths, device):
-        views = make_views(chunk, params.views)
-        parts.append(torch.stack([targets.probabilities(model(view).cpu().double()) for view in views]).mean(0))
+    for _, pixels, inputs in images.chunks(rows, next(model.parameters()).device):
+        views = make_views(pixels, images.params.views)
+        parts.append(torch.stack([targets.probabilities(model(inputs(view)).cpu().double()) for view in views]).mean(0))
     return targets.predictions(torch.cat(parts).numpy())  # in float32 probabilities near 1 would be ties
 
 
 def _row_losses(
-    params: ImageClassifierParams,
-    pixels: Pixels,
-    gray: bool,
-    paths: tuple[Path, ...],
-    labels: np.ndarray,
+    images: Images,
+    targets: Targets,
     loss: Callable[[Tensor, Tensor], Tensor],
+    rows: DataFrame,
     model: nn.Module,
 ) -> np.ndarray:
-    """Return the losses of the training rows, float64 (n,), of their images as they are."""
-    device, known = next(model.parameters()).device, torch.from_numpy(labels)
+    """Return the losses of rows with their targets, float64 (n,), of their images as they are."""
+    known, device = torch.from_numpy(targets.labels(rows)), next(model.parameters()).device
     found = [
-        loss(model(chunk).cpu().double(), known[part])
-        for part, chunk in samples.chunks(params, pixels, gray, paths, device)
+        loss(model(inputs(pixels)).cpu().double(), known[part]) for part, pixels, inputs in images.chunks(rows, device)
     ]
     return torch.cat(found).numpy()
+
+
+def _monitor(
+    row_losses: Callable[[DataFrame, nn.Module], np.ndarray], kept: DataFrame, model: nn.Module
+) -> dict[str, Monitored]:
+    """The loss of the rows kept back."""
+    return {kept_back.MONITORED: Monitored(float(row_losses(kept, model).mean()), False)}

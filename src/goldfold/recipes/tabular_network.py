@@ -22,9 +22,9 @@ from goldfold.errors import unknown
 from goldfold.nn import batches, mixup, schedules
 from goldfold.optional_parts import Importances, Monitored
 from goldfold.params import BatchSize, Epochs, LearningRate, Needs, Not, Params, with_defaults
-from goldfold.recipes.tables import labels, network, scaling
+from goldfold.recipes.tables import network, scaling
 from goldfold.recipes.tables.columns import Columns, FittedColumns
-from goldfold.recipes.targets import Targets, create
+from goldfold.recipes.targets import Targets, create, kept_back
 from goldfold.recipes.targets.one_value import OneValue
 
 if TYPE_CHECKING:
@@ -131,10 +131,7 @@ def _build(
     columns: Callable[[Any, int], Columns],
     group: str | None,
 ) -> Plan:
-    back = np.zeros(len(rows), bool)
-    if params.monitor_share:
-        groups = rows[group].to_numpy() if group else None
-        back = labels.held_back(_strata(wanted, rows), params.monitor_share, runtime.seed, groups)
+    back = kept_back.which(wanted, rows, params.monitor_share, runtime.seed, group)
     fit, kept = rows[~back].reset_index(drop=True), rows[back].reset_index(drop=True)
     wanted = wanted.fitted(fit) if isinstance(wanted, OneValue) else wanted
     known = wanted.labels(fit)
@@ -169,12 +166,6 @@ def _build(
         ),
         kept={"columns": fitted.to_json()},
     )
-
-
-def _strata(wanted: Targets | OneValue, rows: DataFrame) -> np.ndarray:
-    """What `labels.held_back` draws by: classes, or values that it does not look at."""
-    found = wanted.labels(rows)
-    return found if found.ndim == 1 else found[:, 0]
 
 
 @dataclass(frozen=True)
@@ -251,7 +242,7 @@ def _monitor(
     inputs: Inputs, kept: DataFrame, loss: Callable[[Tensor, Tensor], Tensor], model: nn.Module
 ) -> dict[str, Monitored]:
     """The loss of the rows kept back."""
-    return {"stopping_loss": Monitored(float(_row_losses(inputs, kept, loss, model).mean()), False)}
+    return {kept_back.MONITORED: Monitored(float(_row_losses(inputs, kept, loss, model).mean()), False)}
 
 
 def _optimizer(params: TabularNetworkParams, model: nn.Module) -> torch.optim.Optimizer:

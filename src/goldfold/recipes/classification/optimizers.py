@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -23,14 +24,15 @@ def head_parameters(network: nn.Module) -> list[nn.Parameter]:
     return [value for classifier in classifiers for value in classifier.parameters()]
 
 
-def fine_tuning(params: Any, network: nn.Module) -> torch.optim.Optimizer:
+def fine_tuning(params: Any, network: nn.Module, beside: Sequence[nn.Parameter] = ()) -> torch.optim.Optimizer:
     """AdamW for fine-tuning: the head has `head_factor` times the learning rate of the rest.
 
     With `layer_decay` d below 1 the blocks have rates of their own: that of a block is d times that of the next one,
     and the last one's, like the head's, is as without it (Clark et al., ELECTRA, 2020; Bao et al., BEiT, 2022). The
     blocks are those of `timm.optim.param_groups_layer_decay`.
 
-    params: with `learning_rate`, `head_factor`, `weight_decay` and `layer_decay`.
+    params: with `learning_rate`, `head_factor`, `weight_decay` and `layer_decay`. beside: parameters of the columns
+        beside the image, a group with the rate of the head.
     """
     head = head_parameters(network)
     known = set(map(id, head))
@@ -39,15 +41,16 @@ def fine_tuning(params: Any, network: nn.Module) -> torch.optim.Optimizer:
     else:
         backbone = [value for value in network.parameters() if id(value) not in known]
         groups = [{"name": "backbone", "params": backbone, "lr": params.learning_rate}]
-    groups.append({"name": "head", "params": head, "lr": params.learning_rate * params.head_factor})
+    rate = params.learning_rate * params.head_factor
+    groups += [{"name": "head", "params": head, "lr": rate}, {"name": "columns", "params": list(beside), "lr": rate}]
     filled = [group for group in groups if group["params"]]
     return AdamW(filled, weight_decay=params.weight_decay, fused=True)
 
 
-def head_alone(params: Any, network: nn.Module) -> torch.optim.Optimizer:
-    """AdamW for the head alone, at its rate in `fine_tuning`; the engine freezes the rest during the stage."""
+def head_alone(params: Any, network: nn.Module, beside: Sequence[nn.Parameter] = ()) -> torch.optim.Optimizer:
+    """AdamW for the head and `beside` alone, at the rate in `fine_tuning`; the engine freezes the rest in the stage."""
     rate = params.learning_rate * params.head_factor
-    group = {"name": "head", "params": head_parameters(network), "lr": rate}
+    group = {"name": "head", "params": [*head_parameters(network), *beside], "lr": rate}
     return AdamW([group], weight_decay=params.weight_decay, fused=True)
 
 

@@ -47,17 +47,19 @@ def of_epochs(
     *,
     gray: bool,
     pipeline: Pipeline | None,
+    beside: np.ndarray | None = None,
 ) -> Callable[[int], Any]:
     """Return the function epoch -> batches of (pixels uint8 (b, size, size, c), labels) for `Stage.batches`.
 
     params: with `augmentation`, `batch_size`, `image_size` and `memory`. labels: of the rows, and the classes that an
-        epoch's rows are drawn by, None for every row once. pipeline: used instead of the one that params name.
+        epoch's rows are drawn by, None for every row once. pipeline: used instead of the one that params name. beside:
+        numbers of the rows, float32 (n, k); the inputs of a batch are then [pixels, numbers (b, k)].
     """
     known, balance = labels
     paths = tuple(rows["path"])
     kept = pixels(paths)
     drop_last = len(rows) > params.batch_size  # statistics of batch norm suffer from a small last batch
-    if kept is not None and pipeline is None and params.augmentation == "none":
+    if kept is not None and pipeline is None and params.augmentation == "none" and beside is None:
         tensors = torch.from_numpy(kept).to(runtime.device), torch.from_numpy(known).to(runtime.device)
         return batches.in_memory(tensors, params.batch_size, runtime.seed, drop_last=drop_last, balance=balance)
     own = pipeline or partial(augmentation.pipeline, params.augmentation)
@@ -68,6 +70,7 @@ def of_epochs(
         seed=runtime.seed,
         ids=augmentation.distinct_ids(rows["id"]),
         labels=known,
+        beside=beside,
     )
     return batches.from_dataset(
         item, len(rows), params.batch_size, runtime.seed, runtime.workers, drop_last=drop_last, balance=balance
@@ -83,10 +86,11 @@ def _sample(
     seed: int,
     ids: Sequence,
     labels: np.ndarray,
-) -> tuple[np.ndarray, Any]:
-    """Return one augmented image of an epoch, uint8 (size, size, c), and its label or labels."""
-    changed = augmentation.apply(pipeline, seed, epoch, ids[position], image=image_of(position))
-    return changed["image"], labels[position]
+    beside: np.ndarray | None,
+) -> tuple[Any, Any]:
+    """Return one augmented image of an epoch, uint8 (size, size, c), what is beside it, and its label or labels."""
+    image = augmentation.apply(pipeline, seed, epoch, ids[position], image=image_of(position))["image"]
+    return (image if beside is None else (image, beside[position])), labels[position]
 
 
 def _in_memory(pixels: np.ndarray, position: int) -> np.ndarray:

@@ -61,11 +61,21 @@ def example(kind: Kind, rows: int, classes: tuple | None) -> np.ndarray:
     return np.full((rows, columns), 1 / columns) if kind == "multiclass" else np.full(rows, 0.5)
 
 
-def held_back(labels: np.ndarray, share: float, seed: int, groups: np.ndarray | None = None) -> np.ndarray:
+STOPPING = ("stop_share", "set stop_on=none with the number of rounds")
+
+
+def held_back(
+    labels: np.ndarray,
+    share: float,
+    seed: int,
+    groups: np.ndarray | None = None,
+    parameter: tuple[str, str] = STOPPING,
+) -> np.ndarray:
     """Which training rows are kept back for early stopping, bool (n,).
 
     labels: int (n,) classes, of each of which `share` is kept back and at least one row is not, or float (n,) values.
     groups: (n,), of which each is on one side as a whole; classes are then not stratified.
+    parameter: name of the share, and what else can be set, for the message.
 
     Raises:
         GoldfoldError: `too_few_rows_to_stop`, no row could be kept back.
@@ -86,7 +96,7 @@ def held_back(labels: np.ndarray, share: float, seed: int, groups: np.ndarray | 
     if not kept.any():
         raise GoldfoldError(
             "too_few_rows_to_stop",
-            f"stop_share={share:g} of {len(labels)} training rows keeps back none for early stopping: raise it, or set "
-            "stop_on=none with the number of rounds",
+            f"{parameter[0]}={share:g} of {len(labels)} training rows keeps back none for early stopping: raise it, or "
+            f"{parameter[1]}",
         )
     return kept

@@ -1,0 +1,117 @@
+"""Columns of the table beside an image: numbers and categories as further inputs of the head, fitted on training rows.
+
+Each numeric column is standardized, with its gaps at the median and an indicator of them; each categorical column is
+one-hot, with a place of its own for gaps and for categories that the training rows lack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from goldfold.data.columns import require
+from goldfold.errors import GoldfoldError
+from goldfold.params import Params
+from goldfold.recipes.tables import scaling
+from goldfold.recipes.tables.columns import Columns, FittedColumns
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+class ColumnParams(Params):
+    """Columns beside the image, and training rows that are kept back."""
+
+    numeric_columns: tuple[str, ...] = Field(
+        (), description="numeric columns beside the image, standardized by the training rows, with indicators of gaps"
+    )
+    categorical_columns: tuple[str, ...] = Field(
+        (), description="categorical columns beside the image, one-hot; gaps and unseen categories have their own place"
+    )
+    monitor_share: float = Field(
+        0.0, ge=0, lt=1, description="share of the training rows kept back to monitor `stopping_loss`; 0: none"
+    )
+
+
+@dataclass(frozen=True)
+class TableColumns:
+    """Columns fitted on training rows. width: number of inputs that they make."""
+
+    fitted: FittedColumns
+    scaled: scaling.Scaling
+    width: int
+
+    def __call__(self, rows: DataFrame) -> Tensor:
+        """The inputs of rows, float32 (n, width).
+
+        Raises:
+            GoldfoldError: `unknown_column`, the rows lack one; `column_not_numeric`; `column_not_finite`.
+        """
+        for name in (*self.fitted.columns.numeric, *self.fitted.columns.categorical):
+            require(rows, name, "column beside the image")
+        return torch.from_numpy(self.scaled(self.fitted.transform(rows)))
+
+
+def fit(params: Any, rows: DataFrame, seed: int) -> TableColumns | None:
+    """Fit the columns that params name on training rows; None if they name none. params: `ColumnParams`."""
+    columns = _columns(params)
+    if not columns.numeric and not columns.categorical:
+        return None
+    fitted, matrix = columns.fit(rows, np.zeros(len(rows)), seed)  # no labels, since nothing is target-encoded
+    scaled = scaling.fit(fitted, matrix, "standard", seed)
+    return TableColumns(fitted, scaled, scaled(matrix[:1]).shape[1])
+
+
+def check(params: Any, targets: Sequence[str], train: DataFrame, test: DataFrame) -> None:
+    """Check the columns that params name in both tables; params: `ColumnParams`.
+
+    Raises:
+        GoldfoldError: `column_is_target`; `unknown_column`, `column_not_in_test`, `column_not_numeric` or
+            `column_not_finite`, as `goldfold.data.preprocessing.check_columns` does.
+    """
+    for key in ("numeric_columns", "categorical_columns"):
+        for name in getattr(params, key):
+            if name in targets:
+                raise GoldfoldError(
+                    "column_is_target",
+                    f"column '{name}' of {key} is what the recipe predicts, and test rows do not have it: take it out "
+                    f"of {key}",
+                )
+    columns = _columns(params)
+    if columns.numeric or columns.categorical:
+        columns.check(train, pd.Series(0, train.index), test)
+
+
+def _columns(params: Any) -> Columns:
+    numeric, categorical = (tuple(dict.fromkeys(each)) for each in (params.numeric_columns, params.categorical_columns))
+    return Columns(numeric, categorical)
+
+
+class WithColumns(nn.Module):
+    """(Pixels, inputs of columns (n, width)) -> logits (n, outputs): those of the network plus a linear layer's.
+
+    A linear classifier over the features of the image and the columns side by side has the same logits. The columns
+    start with weights of 0, so that an input that is never on in training, such as that of unseen categories, adds
+    nothing.
+
+    image: a module with the children `normalize` and `network`. dropout: rate for the inputs of columns.
+    """
+
+    def __init__(self, image: nn.Module, width: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.normalize = image.get_submodule("normalize")
+        self.dropout = nn.Dropout(dropout)
+        self.columns = nn.Linear(width, outputs, bias=False)
+        self.network = image.get_submodule("network")  # its classifier stays the last layer
+        nn.init.zeros_(self.columns.weight)
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        pixels, columns = inputs
+        return self.network(self.normalize(pixels)) + self.columns(self.dropout(columns))
