@@ -22,7 +22,7 @@ from goldfold.trust.drift.features import Features
 FOLDS = 5
 FEWEST = 5  # rows or groups of either table, below which nothing can be judged
 PERMUTATIONS = 19  # refits with permuted labels
-TREES = {"max_iter": 40, "max_leaf_nodes": 8, "learning_rate": 0.1, "early_stopping": False, "random_state": 0}
+TREES = {"max_iter": 30, "max_leaf_nodes": 6, "learning_rate": 0.1, "early_stopping": False, "random_state": 0}
 STRENGTH = 0.01  # inverse L2 penalty of the linear model of standardized embeddings
 
 

@@ -50,7 +50,7 @@ def compare(
     read = readable(features)
     lost = {at: _importance(read, found, is_test, at) for at in order[:MOST_SHUFFLED]}
     return [
-        DriftingColumn(features.names[at], max(0.5, own[at].strength), min(1.0, own[at].p_value * tests), lost.get(at))
+        DriftingColumn(features.names[at], max(0.5, float(own[at].strength)), min(1.0, float(own[at].p_value) * tests), lost.get(at))
         for at in order
     ]
 

@@ -11,7 +11,7 @@ from goldfold.trust.drift.columns import DriftingColumn
 
 ALARMS = 0.001  # highest rate of false alarms on randomly divided tables
 WEAK = 0.05  # p-value above which nothing is shown
-WORTH = 0.55  # AUROC below which a difference is not worth a warning
+WORTH = 0.55  # AUROC of a classifier below which a difference is not worth a warning
 APPARENT = 0.6  # AUROC from which it is told where there is no p-value
 AS_FAR = 0.05  # AUROC by which a fold's validation rows may be nearer than the test rows and count as far
 STRONG = 0.65  # AUROC of a column alone, from which it is the first thing to look at
@@ -22,8 +22,8 @@ TRAIN_AND_TEST_DIFFER = FindingKind(
     levels=("warning", "note"),
     found="test rows that a classifier tells from train rows",
     seen="`make drift` (adversarial validation): a cross-validated classifier tells test rows from train rows with an "
-    "AUROC of 0.55 or more and a permutation p-value below 0.001, Bonferroni-corrected for the classifiers. Without a "
-    "p-value, since test rows have no groups, with 0.6 or more. A note where it tells the validation rows of the "
+    "AUROC of 0.55 or more, and its permutation p-value or that of a column alone is below 0.001, all tests counted "
+    "(Bonferroni). Without a p-value, since test rows have no groups, with 0.6 or more. A note where it tells the validation rows of the "
     "competition's own folds as well from their training rows (AUROC at most 0.05 lower).",
     misleads="Folds are drawn from the train table, so their score is of other rows than those of the leaderboard, "
     "unless they hold out rows that differ as much.",
@@ -62,7 +62,8 @@ class Comparison:
         found = self.separation
         if found.p_value is None:
             return found.auroc >= APPARENT
-        return found.auroc >= WORTH and found.p_value * comparisons < ALARMS
+        by_column = self.columns[0].p_value if self.columns else 1.0
+        return found.auroc >= WORTH and 2 * comparisons * min(found.p_value, by_column) < ALARMS
 
 
 def findings(compared: Sequence[Comparison]) -> list[Finding]:
