@@ -1,4 +1,4 @@
-"""Adversarial validation: planted differences are found, random divisions are not, and rows of a group stay together."""
+"""Adversarial validation: planted differences are found, random divisions are not, and groups stay together."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ from goldfold.trust.drift.classifier import Separation
 from goldfold.trust.drift.columns import DriftingColumn
 from goldfold.trust.drift.features import Features
 from goldfold.trust.drift.verdict import Comparison
+
+
+@pytest.fixture(autouse=True)
+def few_permutations(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "slow" not in request.keywords:
+        monkeypatch.setattr(classifier, "PERMUTATIONS", 5)  # of 19: a test of its own measures the rate of alarms
 
 
 def declared(group: str | None = None) -> Any:

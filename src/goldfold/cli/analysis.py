@@ -1,4 +1,4 @@
-"""Verbs that look into data and finished runs: audit, drift, epochs, pick, compare, ablate, query, gains, maps, log, pages."""
+"""Verbs that look into data and runs: audit, drift, epochs, pick, compare, ablate, query, gains, maps, log, pages."""
 
 from __future__ import annotations
 

@@ -70,26 +70,28 @@ def _classifiers(compared: Sequence[Comparison]) -> str:
 
 def _columns(found: Comparison) -> str:
     shown = [_column(column) for column in found.columns[:LISTED]]
-    rest = [each for each in found.columns[LISTED:] if each.p_value < WEAK]
+    rest = [each for each in found.columns[LISTED:] if each.p_value is not None and each.p_value < WEAK]
     more = f"\n\nand {count(len(rest), 'more column')} with a p-value below {WEAK:g}" if rest else ""
     return table(["column", "AUROC alone", "p, corrected", "AUROC lost if shuffled"], shown) + more
 
 
 def _column(column: DriftingColumn) -> list[str]:
     lost = "" if column.importance is None else f"{column.importance:.3f}"
-    return [column.name, f"{column.auroc:.3f}", "1" if column.p_value >= 1 else f"{column.p_value:.2g}", lost]
+    return [column.name, f"{column.auroc:.3f}", "" if column.p_value is None else f"{column.p_value:.2g}", lost]
 
 
 def _rows(likeness: DataFrame) -> str:
     """The rows of each table that the classifier takes for rows of the other one."""
     test, train = (likeness[likeness["table"] == name] for name in ("test", "train"))
-    return "\n".join(
-        f"{what}: " + ", ".join(f"{name} ({value:.2f})" for name, value in zip(rows["id"], rows["likeness"], strict=True))
-        for what, rows in (
-            ("most train-like test rows (likeness to test rows)", test.tail(NAMED).iloc[::-1]),
-            ("most test-like train rows (likeness to test rows)", train.head(NAMED)),
-        )
-    )
+    shown = {
+        "most train-like test rows (likeness to test rows)": test.tail(NAMED).iloc[::-1],
+        "most test-like train rows (likeness to test rows)": train.head(NAMED),
+    }
+    return "\n".join(f"{what}: {_named(rows)}" for what, rows in shown.items())
+
+
+def _named(rows: DataFrame) -> str:
+    return ", ".join(f"{name} ({value:.2f})" for name, value in zip(rows["id"], rows["likeness"], strict=True))
 
 
 def _ids(checks: Sequence[Check]) -> list[str]:

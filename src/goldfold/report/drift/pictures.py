@@ -1,4 +1,4 @@
-"""Pictures of adversarial validation: both distributions of the worst columns, and the rows most like the other table."""
+"""Pictures of adversarial validation: both distributions of the worst columns, rows most like the other table."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def columns(features: Features, is_test: np.ndarray, worst: Sequence[DriftingCol
             _bars(axes, values, is_test, features.levels[column.name])
         else:
             _histograms(axes, values, is_test)
-        p_value = "1" if column.p_value >= 1 else f"{column.p_value:.1g}"
-        axes.set_title(f"{shortened(column.name, TEXT)}\nAUROC {column.auroc:.3f}, p {p_value}", fontsize=8)
+        p_value = "" if column.p_value is None else f", p {column.p_value:.1g}"
+        axes.set_title(f"{shortened(column.name, TEXT)}\nAUROC {column.auroc:.3f}{p_value}", fontsize=8)
         axes.tick_params(labelsize=7)
     for axes in panels[len(shown) :]:
         axes.set_visible(False)

@@ -19,13 +19,13 @@ class DriftingColumn:
     """A column as it tells test rows from train rows.
 
     auroc: of this column alone, 0.5 at chance. p_value: two-sided, after Bonferroni's correction for all columns, in
-    [0, 1]. importance: AUROC that the classifier loses where the column is shuffled, mean over folds; None if it was
-    not measured.
+    [0, 1]; None where rows of the tables cannot be exchanged. importance: AUROC that the classifier loses where the
+    column is shuffled, mean over folds; None if it was not measured.
     """
 
     name: str
     auroc: float
-    p_value: float
+    p_value: float | None
     importance: float | None = None
 
 
@@ -50,7 +50,12 @@ def compare(
     read = readable(features)
     lost = {at: _importance(read, found, is_test, at) for at in order[:MOST_SHUFFLED]}
     return [
-        DriftingColumn(features.names[at], max(0.5, float(own[at].strength)), min(1.0, float(own[at].p_value) * tests), lost.get(at))
+        DriftingColumn(
+            name=features.names[at],
+            auroc=max(0.5, float(own[at].strength)),
+            p_value=min(1.0, float(own[at].p_value) * tests),
+            importance=lost.get(at),
+        )
         for at in order
     ]
 

@@ -76,8 +76,13 @@ def of_tables(competition: Competition, train: pd.DataFrame, test: pd.DataFrame)
 
 
 def of_images(statistics: np.ndarray, names: Sequence[str]) -> Features:
-    """Features of image statistics, float (n, d), without those that are one value in all rows."""
+    """Features of image statistics, float (n, d), without those that are one value in all rows.
+
+    Bytes per pixel are left out, too, where all images have one size: file bytes tell the same.
+    """
     changing = [at for at in range(len(names)) if not _one_value(statistics[:, at])]
+    if not {"height", "width"} & {names[at] for at in changing}:
+        changing = [at for at in changing if names[at] != "bytes per pixel"]
     kept = tuple(f"image: {names[at]}" for at in changing)
     return Features(statistics[:, changing].astype(np.float64), kept, np.zeros(len(kept), bool))
 

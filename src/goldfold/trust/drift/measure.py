@@ -84,7 +84,8 @@ def _columns(features: Features, rows: Sides, found: Classified) -> list[columns
     groups = None if rows.groups is None else pd.Series(rows.groups)
     size = len(rows.is_test)
     independent = table_columns.one_per_group(groups, size)
-    return columns.compare(features, found, rows.is_test, independent, table_columns.halves(groups, size))
+    listed = columns.compare(features, found, rows.is_test, independent, table_columns.halves(groups, size))
+    return listed if rows.exchangeable else [replace(each, p_value=None) for each in listed]
 
 
 def _of_fold(features: Features, rows: Sides, fold: Fold) -> float | None:

@@ -23,8 +23,8 @@ TRAIN_AND_TEST_DIFFER = FindingKind(
     found="test rows that a classifier tells from train rows",
     seen="`make drift` (adversarial validation): a cross-validated classifier tells test rows from train rows with an "
     "AUROC of 0.55 or more, and its permutation p-value or that of a column alone is below 0.001, all tests counted "
-    "(Bonferroni). Without a p-value, since test rows have no groups, with 0.6 or more. A note where it tells the validation rows of the "
-    "competition's own folds as well from their training rows (AUROC at most 0.05 lower).",
+    "(Bonferroni). Without a p-value, since test rows have no groups, with 0.6 or more. A note where it tells the "
+    "validation rows of the competition's own folds as well from their training rows (AUROC at most 0.05 lower).",
     misleads="Folds are drawn from the train table, so their score is of other rows than those of the leaderboard, "
     "unless they hold out rows that differ as much.",
     cure="Drop the column or use it as a difference or rank, validate on the most test-like rows, or draw folds as the "
@@ -54,16 +54,17 @@ class Comparison:
 
     @property
     def first(self) -> DriftingColumn | None:
-        """The column that tells the tables apart most surely, if chance does not explain it."""
-        return self.columns[0] if self.columns and self.columns[0].p_value < ALARMS else None
+        """The column that tells the tables apart most surely, unless chance explains it."""
+        surest = self.columns[0] if self.columns else None
+        return surest if surest and (surest.p_value is None or surest.p_value < ALARMS) else None
 
     def differs(self, comparisons: int) -> bool:
         """Whether the finding is told. comparisons: number of classifiers."""
         found = self.separation
         if found.p_value is None:
             return found.auroc >= APPARENT
-        by_column = self.columns[0].p_value if self.columns else 1.0
-        return found.auroc >= WORTH and 2 * comparisons * min(found.p_value, by_column) < ALARMS
+        known = [found.p_value, *(each.p_value for each in self.columns[:1] if each.p_value is not None)]
+        return found.auroc >= WORTH and 2 * comparisons * min(known) < ALARMS
 
 
 def findings(compared: Sequence[Comparison]) -> list[Finding]:

@@ -90,7 +90,7 @@ def drift(
             f"the tables of '{name}' share no column beside ids, files and groups that changes, and have no images: "
             "name a config with a frozen backbone by CONFIG=",
         )
-    found = []
+    found: list[Measured] = []
     for each, what in parts:
         workspace.observer.work("comparing train and test rows", len(found), len(parts))
         found.append(Measured(each, *measure(each, rows, folds, what)))

@@ -50,8 +50,8 @@ def embeddings(workspace: Workspace, name: str, config: Config, rows: DataFrame,
     if not 0 < values.shape[1] <= WIDEST:
         raise GoldfoldError(
             "features_too_wide",
-            f"config '{config.name}' of '{name}' has {values.shape[1]:,} cached features a row, and 1 to {WIDEST:,} can "
-            "be compared: name a config with pooled features",
+            f"config '{config.name}' of '{name}' has {values.shape[1]:,} cached features a row, and 1 to {WIDEST:,} "
+            "can be compared: name a config with pooled features",
         )
     return Features(values, tuple(map(str, range(values.shape[1]))), np.zeros(values.shape[1], bool), linear=True)
 
