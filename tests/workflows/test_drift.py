@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from made_tables import define, on_columns
+from made_tables import define, on_columns, train
 
 import goldfold as gf
 from goldfold import metrics
@@ -16,6 +16,7 @@ from goldfold.cli.main import main
 from goldfold.errors import GoldfoldError
 from goldfold.io.files import read_json
 from goldfold.recipes import frozen_backbone
+from goldfold.report.drift import page
 from goldfold.trust.drift import classifier
 
 RECIPE = on_columns(["x0", "x1"], kind="binary")
@@ -44,8 +45,10 @@ def refused(*words: str, **options: str) -> str:
 
 
 def test_the_record_has_a_page_facts_and_a_picture(toy: Path, capsys: pytest.CaptureFixture) -> None:
-    train, test = table(when=np.where(np.arange(90) < 60, 1.0, 5.0))
-    define(metrics.auroc("y"), RECIPE, (train.sort_values("y", kind="stable"), test))
+    first, last = table(when=np.where(np.arange(90) < 60, 1.0, 5.0))
+    run = train(metrics.auroc("y"), RECIPE, (first.sort_values("y", kind="stable"), last))
+    assert page.section(run.folder) == ""
+    capsys.readouterr()
     main(["drift", "--comp", "table", "--quiet"])
     printed = capsys.readouterr().out
     assert "warning  train_and_test_differ  test: a classifier by 3 columns" in printed
@@ -58,10 +61,13 @@ def test_the_record_has_a_page_facts_and_a_picture(toy: Path, capsys: pytest.Cap
     assert [each["code"] for each in facts["findings"]][:2] == ["train_and_test_differ", "order_tells_target"]
     assert facts["next_step"] in (place / "drift.md").read_text(encoding="utf-8")
     likeness = pd.read_csv(place / "likeness.csv")
-    assert sorted(likeness["id"]) == sorted([*train["id"], *test["id"]])
-    assert likeness["weight"].isna().sum() == len(test)
+    assert sorted(likeness["id"]) == sorted([*first["id"], *last["id"]])
+    assert likeness["weight"].isna().sum() == len(last)
     assert cv2.imread(str(place / "columns.png")).shape[1] > 500
-    assert len(gf.Project(".").runs("table")) == 0, "no run"
+    shown = run.report().read_text(encoding="utf-8")
+    assert "Train against test" in shown
+    assert f"{facts['compared'][0]['separation']['auroc']:.3f}" in shown
+    assert len(gf.Project(".").runs("table")) == 1, "the comparison is no run"
 
 
 def test_a_test_table_of_ten_rows_has_a_wide_interval(toy: Path) -> None:
@@ -73,17 +79,17 @@ def test_a_test_table_of_ten_rows_has_a_wide_interval(toy: Path) -> None:
 
 
 def test_what_cannot_be_compared_is_refused(toy: Path) -> None:
-    train, test = table(40, test=4)
-    define(metrics.auroc("y"), RECIPE, (train, test))
+    first, last = table(40, test=4)
+    define(metrics.auroc("y"), RECIPE, (first, last))
     assert refused() == "too_few_rows_to_compare"
-    train, test = table()
-    define(metrics.auroc("y"), RECIPE, (train.drop(columns=["x0", "x1"]), test.rename(columns={"x0": "a", "x1": "b"})))
+    first, last = table()
+    define(metrics.auroc("y"), RECIPE, (first.drop(columns=["x0", "x1"]), last.rename(columns={"x0": "a", "x1": "b"})))
     assert refused() == "nothing_to_compare"
-    define(metrics.auroc("y"), RECIPE, (train, test))
+    define(metrics.auroc("y"), RECIPE, (first, last))
     assert refused("baseline") == "no_frozen_features"
     assert refused("baseline", run="latest") == "config_and_run"
     assert refused("none") == "unknown_config"
-    define(metrics.auroc("y"), RECIPE, (train, test[:0]))
+    define(metrics.auroc("y"), RECIPE, (first, last[:0]))
     assert refused() == "table_empty"
 
 

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from goldfold.io.files import read_json
 from goldfold.io.formatting import count
 from goldfold.report.plotting.markdown import escaped, table
 from goldfold.trust.audits import Check
 from goldfold.trust.audits.findings import Finding
+from goldfold.trust.drift.classifier import Separation
 from goldfold.trust.drift.columns import DriftingColumn
 from goldfold.trust.drift.verdict import WEAK, Comparison, auroc_text
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+PLACE = "drift"  # in runs/<competition>
+COLUMNS = "columns"  # folder of a comparison without a backbone
+FACTS = "drift.json"
+HEADING = ("test against train by", "AUROC", "validation against training rows")
 LISTED = 12  # columns
 NAMED = 5  # rows of each table
 
@@ -60,12 +67,32 @@ def page(told: Told, pictures: Sequence[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def section(run: Path) -> str:
+    """What a run's report says of the comparison of its competition's tables; empty if there is none.
+
+    That with the run's own backbone counts before the one by columns alone.
+    """
+    places = [run.parent / PLACE / name / FACTS for name in (run.name, COLUMNS)]
+    found = next((place for place in places if place.exists()), None)
+    if found is None:
+        return ""
+    facts = read_json(found, dict)
+    rows = [_facts_row(each) for each in facts["compared"]]
+    return f"{table(HEADING, rows)}\n\n{escaped(facts['next_step'])}"
+
+
+def _facts_row(compared: dict[str, Any]) -> list[str]:
+    told = Separation(**compared["separation"])
+    folds = compared["folds_auroc"]
+    return [compared["by"], auroc_text(told), "" if folds is None else f"{folds:.3f}"]
+
+
 def _classifiers(compared: Sequence[Comparison]) -> str:
     rows = [
         [each.by, auroc_text(each.separation), "" if each.folds_auroc is None else f"{each.folds_auroc:.3f}"]
         for each in compared
     ]
-    return table(["test against train by", "AUROC", "validation against training rows"], rows)
+    return table(HEADING, rows)
 
 
 def _columns(found: Comparison) -> str:

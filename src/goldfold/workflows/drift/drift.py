@@ -31,9 +31,6 @@ from goldfold.trust.drift.verdict import Comparison
 from goldfold.workflows.drift.frozen import embeddings
 from goldfold.workflows.drift.record import Known, Measured, remarks_on_rows, write
 
-PLACE = "drift"  # in runs/<competition>
-COLUMNS = "columns"  # folder of a comparison without a backbone
-
 
 @dataclass(frozen=True, kw_only=True)
 class Drift:
@@ -103,7 +100,7 @@ def drift(
         measured=found,
         remarks=[*remarks, *remarks_on_rows(competition, data, rows)],
     )
-    place = workspace.runs / name / PLACE / (config or (Path(run).name if run else COLUMNS))
+    place = workspace.runs / name / page.PLACE / (config or (Path(run).name if run else page.COLUMNS))
     return _result(known, write(known, place), place)
 
 

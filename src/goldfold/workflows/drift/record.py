@@ -101,9 +101,9 @@ def write(known: Known, place: Path) -> list[Path]:
     for name, content in files.items():
         write_bytes(place / name, content)
     write_text(place / "likeness.csv", csv_tables.to_text(told.likeness))
-    write_json(place / "drift.json", _facts(told, known))
+    write_json(place / page.FACTS, _facts(told, known))
     write_text(place / "drift.md", page.page(told, list(files)))
-    return [place / name for name in ("drift.md", "drift.json", "likeness.csv", *files)]
+    return [place / name for name in ("drift.md", page.FACTS, "likeness.csv", *files)]
 
 
 def _facts(told: Told, known: Known) -> dict[str, Any]:
