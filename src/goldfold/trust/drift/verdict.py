@@ -74,16 +74,17 @@ def findings(compared: Sequence[Comparison]) -> list[Finding]:
 
 def _finding(found: Comparison) -> Finding:
     first = f", first by '{found.first.name}' (AUROC {found.first.auroc:.3f} alone)" if found.first else ""
-    message = f"a classifier by {found.by} tells test from train rows with AUROC {auroc_text(found.separation)}{first}"
-    if found.like_folds:
-        message += (
-            f"; it tells the validation rows of a fold as well (AUROC {found.folds_auroc:.3f}), so the folds hold out "
-            "rows that differ as much: keep them"
-        )
-        return TRAIN_AND_TEST_DIFFER(message, "test", "note")
     folds = "" if found.folds_auroc is None else f", which differ less (AUROC {found.folds_auroc:.3f})"
-    message += f": the score is of the folds' validation rows{folds}. {advice(found)}"
-    return TRAIN_AND_TEST_DIFFER(message, "test")
+    why = f"the score is of the folds' validation rows{folds}. {advice(found)}"
+    if found.like_folds:
+        why = (
+            f"it tells the validation rows of a fold as well (AUROC {found.folds_auroc:.3f}), so the folds hold out "
+            "rows that differ as much. Keep them"
+        )
+    message = (
+        f"a classifier by {found.by} tells test from train rows with AUROC {auroc_text(found.separation)}{first}: {why}"
+    )
+    return TRAIN_AND_TEST_DIFFER(message, "test", "note" if found.like_folds else "warning")
 
 
 def auroc_text(found: Separation) -> str:
