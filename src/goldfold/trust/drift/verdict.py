@@ -14,6 +14,7 @@ WEAK = 0.05  # p-value above which nothing is shown
 WORTH = 0.55  # AUROC of a classifier below which a difference is not worth a warning
 APPARENT = 0.6  # AUROC from which it is told where there is no p-value
 AS_FAR = 0.05  # AUROC by which a fold's validation rows may be nearer than the test rows and count as far
+FEW_COLUMNS = 3  # that differ surely, up to which dropping the first one is worth trying
 STRONG = 0.65  # AUROC of a column alone, from which it is the first thing to look at
 
 TRAIN_AND_TEST_DIFFER = FindingKind(
@@ -117,12 +118,13 @@ def next_step(compared: Sequence[Comparison]) -> str:
 
 def advice(found: Comparison) -> str:
     """What to do about a difference that the folds do not have."""
-    if found.first and found.first.auroc >= STRONG:
+    sure = [each for each in found.columns if each.p_value is not None and each.p_value < ALARMS]
+    if 0 < len(sure) <= FEW_COLUMNS and sure[0].auroc >= STRONG:
         return (
-            f"Drop '{found.first.name}' in load() or use it as a difference or rank, or draw folds along it; then "
-            "run make drift again."
+            f"Drop '{sure[0].name}' in load() or use it as a difference or rank, or draw folds along it; then run make "
+            "drift again."
         )
     return (
-        "Validate on the most test-like train rows too, or weight training rows by their density ratio: both are in "
-        "likeness.csv."
+        "Look at the out-of-fold score of the most test-like train rows too, or weight training rows by their density "
+        "ratio: both are in likeness.csv."
     )
