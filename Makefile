@@ -13,6 +13,8 @@ TEXTS := MESSAGE TEXT CONCLUSION NEXT AGAINST CATEGORY NAME
 $(foreach text,$(TEXTS),$(if $(findstring environment,$(origin $(text))),$(eval override $(text) :=)))
 export $(TEXTS)
 given = $(if $(value $(2)),--$(1)="$$$(2)")
+# As `given`, for variables that have a default above: only where they were typed.
+typed = $(if $(filter override,$(origin $(2))),$(call given,$(1),$(2)))
 # `words-of:SET` stands for the words of the variable SET, with quotes as in a shell.
 list = $(if $(value $(1)),words-of:$(1))
 listed = $(if $(value $(2)),--$(1) words-of:$(2))
@@ -20,8 +22,8 @@ REMARKED = $(call given,text,TEXT) $(call given,conclusion,CONCLUSION) $(call gi
 FANNED = $(call given,executor,EXECUTOR) $(call given,workers,WORKERS) $(call given,threads,THREADS) $(call given,gpus,GPUS)
 RAY = $(if $(filter ray%,$(value EXECUTOR)),.venv/ray)
 
-.PHONY: help demo test test-slow lint docs prepare audit train capacity lr score grade refit epochs pick maps compare ablate query new list
-.PHONY: log remark report site environment import-run runs clean track
+.PHONY: help demo test test-slow lint docs prepare audit drift train capacity lr score grade refit epochs pick maps compare ablate query new list log
+.PHONY: remark report site environment import-run runs clean track
 .PHONY: tune dashboard blend gains test-ray submit download notebook ledger rank host host-add host-user test-clients
 .DEFAULT_GOAL := help
 
@@ -56,6 +58,9 @@ prepare: .venv/ready  ## COMP=digits [FORCE=1]: prepare its data folder, again i
 
 audit: .venv/ready    ## COMP=digits [CONFIG=baseline] [SET="seed=1"], or RUN=latest; [ACCEPT=shared_groups]: check data and folds before training, or a finished run again; fails on errors that are not accepted
 	@$(GOLDFOLD) audit $(if $(value COMP),--comp="$$COMP" --config="$$CONFIG",--run="$$RUN") $(call given,accept,ACCEPT) $(if $(value QUIET),--quiet) $(if $(value COMP),$(call list,SET))
+
+drift: .venv/ready    ## COMP=digits [CONFIG=baseline] [RUN=latest]: adversarial validation: tell test rows from train rows, by which columns and rows; CONFIG or RUN: also by its frozen backbone's features
+	@$(GOLDFOLD) drift --comp="$$COMP" $(call typed,config,CONFIG) $(call typed,run,RUN) $(if $(value QUIET),--quiet)
 
 train: .venv/ready $(RAY) ## COMP=digits [CONFIG=baseline] [DEBUG=1] [SET="epochs=3 seeds=[0,1]"] [WORKERS=2] [EXECUTOR=ray] [ACCEPT=code_changed]: train on all folds, score out of fold, write a submission
 	@$(GOLDFOLD) train --comp="$$COMP" $(call given,accept,ACCEPT) --config="$$CONFIG" $(if $(value DEBUG),--debug) $(FANNED) $(if $(value QUIET),--quiet) $(call list,SET)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from goldfold.workflows.capacity.capacity import Capacity
     from goldfold.workflows.compare import Comparison
     from goldfold.workflows.delivery.ledger import Ledger
+    from goldfold.workflows.drift.drift import Drift
     from goldfold.workflows.environment import Environment
     from goldfold.workflows.experiment_log.log import ExperimentLog
     from goldfold.workflows.housekeeping.clean import Cleaning
@@ -206,6 +207,18 @@ class Project:
         from goldfold.workflows.audit.data import audit_data
 
         return audit_data(self.workspace, competition, config, [*overrides, *_overrides(values)], accept=accept)
+
+    def drift(
+        self, competition: str, config: str | None = None, *, run: str | Run | None = None, device: str | None = None
+    ) -> Drift:
+        """Adversarial validation: tell the test rows from the train rows by columns and image statistics.
+
+        config, run: also by the features that its frozen backbone has of them; at most one of the two. device: of the
+        backbone. The record is written into `runs/<competition>/drift/`.
+        """
+        from goldfold.workflows.drift.drift import drift
+
+        return drift(self.workspace, competition, config, run.name if isinstance(run, Run) else run, device=device)
 
     def run(self, name: str = "latest", *, finished: bool = False) -> Run:
         """A run by name: `latest`, `baseline-r3`, `digits/baseline-r3`.

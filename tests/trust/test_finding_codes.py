@@ -81,6 +81,7 @@ CODES = {
     "target_in_column",
     "time_behind_folds",
     "tiny_sample",
+    "train_and_test_differ",
     "training_rows_in_database",
     "unaligned_references",
     "undeclared_group",

@@ -1,4 +1,4 @@
-"""Verbs that look into data and finished runs: audit, epochs, pick, compare, ablate, query, gains, maps, log, pages."""
+"""Verbs that look into data and runs: audit, drift, epochs, pick, compare, ablate, query, gains, maps, log, pages."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ def audit(arguments: Namespace, project: Project) -> None:
         found = run.audit(device=arguments.device, accept=arguments.accept)
     print(found)
     sys.exit(0 if found.ok else 1)
+
+
+def drift(arguments: Namespace, project: Project) -> None:
+    print(project.drift(arguments.comp, arguments.config, run=arguments.run, device=arguments.device))
 
 
 def epochs(arguments: Namespace, project: Project) -> None:

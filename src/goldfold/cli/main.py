@@ -21,6 +21,7 @@ MODULES = {  # module of goldfold.cli -> its commands, each a function of that n
     "training": ("prepare", "train", "capacity", "lr", "refit", "score", "grade", "list", "new", "environment"),
     "analysis": (
         "audit",
+        "drift",
         "epochs",
         "pick",
         "compare",

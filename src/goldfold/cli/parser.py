@@ -94,7 +94,7 @@ def _read(verbs: argparse._SubParsersAction) -> None:
 
 
 def _audit(verbs: argparse._SubParsersAction) -> None:
-    """The command that audits data and folds, or a finished run."""
+    """The commands that audit data and folds or a finished run, and compare train with test rows."""
     audit = verbs.add_parser(
         "audit", help="run all audits: what was checked, found and not checked; exits with 1 on errors"
     )
@@ -106,6 +106,16 @@ def _audit(verbs: argparse._SubParsersAction) -> None:
     audit.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="config keys to change, with --comp")
     accepts(audit)
     runs_quietly(audit)
+
+    drift = verbs.add_parser(
+        "drift", help="adversarial validation: how well a classifier tells test rows from train rows, and by what"
+    )
+    drift.add_argument("--comp", required=True, help="competition: name of its folder in competitions/")
+    which = drift.add_mutually_exclusive_group()
+    which.add_argument("--config", help="config whose frozen backbone's features are compared, too")
+    which.add_argument("--run", help="run whose frozen backbone's features are compared, too")
+    drift.add_argument("--device", help="of the backbone: cpu, cuda, cuda:1 ... (default: a GPU if there is one)")
+    runs_quietly(drift)
 
 
 def _look(verbs: argparse._SubParsersAction) -> None:

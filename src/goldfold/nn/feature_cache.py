@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,18 @@ Progress = Callable[[int, int], None]
 
 SHARD = 512  # files or texts per shard
 SHOWN = 200  # characters of a path or text in a message
+_ASKED: ContextVar[list[tuple[str, np.ndarray]] | None] = ContextVar("features that were asked for", default=None)
+
+
+@contextmanager
+def watching() -> Iterator[list[tuple[str, np.ndarray]]]:
+    """Collect what is asked of the cache inside the block: the name of each key's folder and the features (n, d)."""
+    asked: list[tuple[str, np.ndarray]] = []
+    before = _ASKED.set(asked)
+    try:
+        yield asked
+    finally:
+        _ASKED.reset(before)
 
 
 def cached_features(
@@ -81,7 +95,10 @@ def cached_by_hash(
         for names, features in shards:
             _write(folder, names, features)
             known |= zip(names, features, strict=True)
-        return np.stack([known[name] for name, _ in items])
+        found = np.stack([known[name] for name, _ in items])
+    if (asked := _ASKED.get()) is not None:
+        asked.append((folder.name, found))
+    return found
 
 
 def cached_extractor(

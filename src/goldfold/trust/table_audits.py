@@ -50,6 +50,12 @@ def of_tables(competition: Competition, data: Tables, folds: Sequence[Fold], con
     ]
 
 
+def of_ids(competition: Competition, data: Tables) -> list[Check]:
+    """The audits of row order, ids and paths that tell the target."""
+    judged = _judged(competition, data)
+    return [_order(competition, judged), *_names(judged)]
+
+
 def _judged(competition: Competition, data: Tables) -> Judged:
     train, test = data.train.reset_index(drop=True), data.test.reset_index(drop=True)
     declared = table_columns.group_columns(competition)

@@ -11,6 +11,7 @@ from goldfold.experiment.run_folders import FINISHED
 from goldfold.io.files import read_json
 from goldfold.io.formatting import count
 from goldfold.report.anomaly import heat_maps
+from goldfold.report.drift import page as drift
 from goldfold.report.masks import page as masks
 from goldfold.report.page import markup, reliability, scale
 from goldfold.report.page.embedded import embedding
@@ -38,6 +39,7 @@ PLACES = {  # picture -> section in which it stands; others stand in "Pictures"
 }
 ORDER = (  # of the sections; others stand before "Budget"
     "Findings",
+    "Train against test",
     "Imported predictions",
     "Blend",
     "Hidden labels and refit",
@@ -92,6 +94,8 @@ def _bodies(run: Path, parts: dict[str, str]) -> dict[str, str]:
     curve, told = reliability.section(run)
     if told:
         bodies["Calibration"] = curve + markup.html(told, figure)
+    if compared := drift.section(run):
+        bodies["Train against test"] = markup.html(compared, figure)
     return bodies
 
 

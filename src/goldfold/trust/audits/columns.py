@@ -114,7 +114,7 @@ def drifting_columns(
     train_rows, test_rows: positions of rows that are independent of one another. Columns that name or count the rows
     are left out: nearly all their values differ, or they rise from row to row.
     """
-    compared = [column for column in columns if not _names_rows(column, train_size)]
+    compared = [column for column in columns if not names_rows(column, train_size)]
     apart = []
     for column in compared:
         found = associations.drifted(column.train[train_rows], column.test[test_rows], column.categories)
@@ -135,7 +135,7 @@ def _strength(found: tuple[float, Hashable]) -> float:
     return -found[0]
 
 
-def _names_rows(column: Column, size: int) -> bool:
+def names_rows(column: Column, size: int) -> bool:
     """Whether a column has a name or a number for each row rather than a property of it."""
     if column.categories:
         return len(np.unique(column.train)) > size / 2

@@ -118,7 +118,7 @@ def _check_name(workspace: Workspace, comp: str, name: str) -> None:
         if (folder / runs.FINISHED).exists() and not (folder / IMPORTED).exists()
     )
     taken = name in workspace.configs(comp) or (workspace.runs / comp / name).exists()
-    if others or taken or name in ("blend", "comparisons", "studies", "capacity"):
+    if others or taken or name in ("blend", "comparisons", "studies", "capacity", "drift"):
         what = f"run {others[0]}" if others else "a config, a run or a folder"
         raise GoldfoldError("import_name", f"NAME {name!r} is that of {what} of '{comp}': choose another NAME")
 

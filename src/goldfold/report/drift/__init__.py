@@ -1,0 +1,1 @@
+"""Adversarial validation as a page and pictures."""

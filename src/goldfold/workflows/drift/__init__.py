@@ -1,0 +1,1 @@
+"""Adversarial validation of a competition's tables."""
