@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from goldfold.experiment.workspace import Workspace
     from goldfold.trust.audits import Finding
     from goldfold.workflows.audit.result import Audit
+    from goldfold.workflows.delivery.export import Exported
     from goldfold.workflows.delivery.notebook import Notebook
     from goldfold.workflows.delivery.rank import Ranks
     from goldfold.workflows.delivery.submit import Submitted
@@ -255,6 +256,18 @@ class Run:
         from goldfold.workflows.delivery.notebook import notebook
 
         return notebook(self.workspace, self.folder, accept=accept, hours=hours, rows=rows)
+
+    def export(
+        self, format_: str = "onnx", *, tolerance: float = 1e-4, measure: bool = False, accept: Sequence[str] = ()
+    ) -> Exported:
+        """All fits as one model that predicts without goldfold and torch, compared with the run and timed.
+
+        format_: onnx or openvino. tolerance: largest difference to the run's predictions of test rows, times the
+        largest prediction if that is above 1. measure: time more rows, and torch compiled and in channels_last, too.
+        """
+        from goldfold.workflows.delivery.export import export
+
+        return export(self.workspace, self.folder, format_=format_, tolerance=tolerance, measure=measure, accept=accept)
 
     def remark(self, text: str = "", *, accept: Sequence[str] = (), **fields: str) -> Remarked:
         """Add a remark to the experiment log; what it claims is checked, and refused where the table contradicts it.

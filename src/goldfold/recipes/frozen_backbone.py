@@ -27,6 +27,7 @@ from goldfold.recipes.classification.parameters import (
     Warmup,
     WeightDecay,
 )
+from goldfold.recipes.exports import images as exported
 from goldfold.recipes.targets import Targets, create
 
 if TYPE_CHECKING:
@@ -100,6 +101,12 @@ def _build(params: FrozenBackboneParams, rows: DataFrame, runtime: Runtime, targ
         model=Head(features.flatten(0, 1), params.hidden, targets.outputs, params.dropout),
         stages=[_stage(params, features, labels, runtime.seed, targets)],
         predict=partial(_predict, views_of, targets),
+        export=exported.export(
+            params.image_size,
+            False,
+            partial(exported.Head, targets=targets),
+            shared=lambda: exported.Features(_tower(params), params.views),
+        ),
     )
 
 

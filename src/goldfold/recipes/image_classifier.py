@@ -31,6 +31,7 @@ from goldfold.recipes.classification.parameters import (
     Warmup,
     WeightDecay,
 )
+from goldfold.recipes.exports import images as exported
 from goldfold.recipes.targets import Targets, create
 
 if TYPE_CHECKING:
@@ -157,7 +158,8 @@ def _build(
         ),
     )
     predict = partial(_predict, params, pixels, gray, targets)
-    return Plan(model=model, stages=[*_head_stage(params, stage), stage], predict=predict)
+    export = exported.export(params.image_size, gray, partial(exported.Classifier, views=params.views, targets=targets))
+    return Plan(model=model, stages=[*_head_stage(params, stage), stage], predict=predict, export=export)
 
 
 def _head_stage(params: ImageClassifierParams, stage: Stage) -> list[Stage]:
