@@ -132,8 +132,8 @@ submit: .venv/ready   ## [RUN=latest] [TO=local] [MESSAGE="..."] [REFIT=1] [AGAI
 download: .venv/ready ## COMP=nuclei: download its data with the kaggle client, unpack and prepare it
 	@$(GOLDFOLD) download --comp="$$COMP"
 
-notebook: .venv/ready ## [RUN=latest] [HOURS=9] [ROWS=100000] [ACCEPT=code_changed]: write a run or a blend as a notebook that predicts on Kaggle without internet, and say whether ROWS fit into HOURS
-	@$(GOLDFOLD) notebook --run="$$RUN" $(call given,hours,HOURS) $(call given,rows,ROWS) $(call given,accept,ACCEPT)
+notebook: .venv/ready ## [RUN=latest] [HOURS=9] [ROWS=100000] [EXPORT=1] [ACCEPT=code_changed]: write a run or a blend as a notebook that predicts on Kaggle without internet, and say whether ROWS fit into HOURS
+	@$(GOLDFOLD) notebook --run="$$RUN" $(call given,hours,HOURS) $(call given,rows,ROWS) $(if $(value EXPORT),--export) $(call given,accept,ACCEPT)
 
 export: .venv/ready   ## [RUN=latest] [FORMAT=onnx] [TOLERANCE=1e-4] [MEASURE=1] [ACCEPT=code_changed]: write all fits as one ONNX or OpenVINO model that predicts without goldfold, checked and timed beside torch
 	@$(GOLDFOLD) export --run="$$RUN" $(call given,format,FORMAT) $(call given,tolerance,TOLERANCE) $(if $(value MEASURE),--measure) $(call given,accept,ACCEPT) $(if $(value QUIET),--quiet)

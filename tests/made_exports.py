@@ -8,20 +8,23 @@ import cv2
 import numpy as np
 import pandas as pd
 
-IMAGES = '''
+IMAGES = """
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pandas as pd
 
-from goldfold import metrics
-from goldfold.competition import Competition, Submission, Tables
+from goldfold.competition import Competition, Metric, Submission, Tables
 from goldfold.data.folds import stratified
 from goldfold.recipes import embedder, frozen_backbone, image_classifier, segmenter
-from goldfold.metrics import mean_average_precision
 
 TINY = {"backbone": "test_resnet", "pretrained": False, "image_size": 32, "epochs": 1}
+
+
+def squares(rows):
+    for path in rows["path"]:
+        yield (cv2.imread(path)[..., 0] > 90).astype(np.int32)
 
 
 def load(public):
@@ -34,28 +37,41 @@ def load(public):
 
 COMPETITION = Competition(
     slug="tiles",
-    metric=metrics.auroc("label"),
+    metric=Metric(
+        name="mean",
+        score=lambda rows, found: float(np.mean(found)),
+        higher_is_better=True,
+        bounds=(-np.inf, np.inf),
+        chance=lambda rows: 0.0,
+    ),
     targets=("label", "kind"),
     prepare=lambda raw, public, private: None,
     load=load,
     split=lambda train, seed: stratified(train["label"], folds=2, seed=seed),
     recipes={
         "classifier": image_classifier.recipe("label", (0, 1), views="flips", batch_size=8, **TINY),
+        "masks": segmenter.recipe(squares, decoder_channels=(8, 8, 8, 8, 8), crop=32, batch_size=8, **TINY),
+        "embedder": embedder.recipe(
+            "label", simsiam_epochs=0, metric_epochs=1, metric_batch_size=8, embedding="projector",
+            projector_dim=8, embedding_dim=8, **{name: TINY[name] for name in ("backbone", "pretrained", "image_size")}
+        ),
         "grades": image_classifier.recipe("kind", (0, 1, 2), ordered=True, batch_size=8, **TINY),
         "values": image_classifier.recipe(values="label", batch_size=8, **TINY),
         "frozen": frozen_backbone.recipe("label", (0, 1), views="mirrored", stages=1, **TINY),
     },
-    submission=Submission(write=lambda rows, found: pd.DataFrame({"id": rows["id"], "label": found})),
+    submission=Submission(
+        write=lambda rows, found: pd.DataFrame({"id": rows["id"], "label": found.reshape(len(found), -1).mean(1)})
+    ),
 )
-'''
-TABLE = '''
+"""
+TABLE = """
 import numpy as np
 import pandas as pd
 
 from goldfold import metrics
 from goldfold.competition import Competition, Submission, Tables
 from goldfold.data.folds import stratified
-from goldfold.recipes import boosting, tabular_network
+from goldfold.recipes import tabular_network
 
 COLUMNS = {"numeric": ["size", "weight"], "categorical": ["kind", "Größe"]}
 SMALL = {"members": 2, "hidden": (8,), "embedding": 3, "epochs": 2, "permutations": 0}
@@ -76,11 +92,11 @@ COMPETITION = Competition(
     split=lambda train, seed: stratified(train["target"], folds=2, seed=seed),
     recipes={
         "network": tabular_network.recipe("target", (0, 1), **COLUMNS, **SMALL),
-        "boosting": boosting.recipe("target", (0, 1), **COLUMNS, permutations=0, rounds=5),
+        "encoded": tabular_network.recipe("target", (0, 1), **COLUMNS, **SMALL, target_encoding=("kind",)),
     },
     submission=Submission(write=lambda rows, found: pd.DataFrame({"id": rows["id"], "target": found})),
 )
-'''
+"""
 
 
 def write(root: Path) -> None:

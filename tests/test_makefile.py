@@ -123,7 +123,7 @@ PASSED = [  # target, variables, what the parser reads
         | {"accept": ["remark_untrue"]},
     ),
     ("download", ["COMP=blobs"], {"comp": "blobs"}),
-    ("notebook", ["RUN=a-r1", "HOURS=12", "ROWS=5", "ACCEPT=x"], {"hours": 12, "rows": 5, "accept": ["x"]}),
+    ("notebook", ["RUN=a-r1", "HOURS=12", "EXPORT=1", "ACCEPT=x"], {"hours": 12, "export": True, "accept": ["x"]}),
     (
         "export",
         ["RUN=a-r1", "FORMAT=openvino", "TOLERANCE=1e-3", "MEASURE=1", "ACCEPT=code_changed", "QUIET=1"],

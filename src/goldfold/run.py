@@ -248,14 +248,17 @@ class Run:
 
         return query(self.workspace, self.folder, images, ids, text=text, top=top, device=device, accept=accept)
 
-    def notebook(self, *, accept: Sequence[str] = (), hours: float = 9.0, rows: int | None = None) -> Notebook:
+    def notebook(
+        self, *, accept: Sequence[str] = (), hours: float = 9.0, rows: int | None = None, export: bool = False
+    ) -> Notebook:
         """The run, or the blend, as a Kaggle data set and notebook that predict without internet.
 
         hours: that the competition gives a notebook. rows: of its hidden test set, by default the test rows here.
+        export: predict by the run's export, without its weights.
         """
         from goldfold.workflows.delivery.notebook import notebook
 
-        return notebook(self.workspace, self.folder, accept=accept, hours=hours, rows=rows)
+        return notebook(self.workspace, self.folder, accept=accept, hours=hours, rows=rows, export=export)
 
     def export(
         self, format_: str = "onnx", *, tolerance: float = 1e-4, measure: bool = False, accept: Sequence[str] = ()

@@ -51,7 +51,8 @@ def download(arguments: Namespace, project: Project) -> None:
 
 def notebook(arguments: Namespace, project: Project) -> None:
     run = project.run(arguments.run, finished=True)
-    print(run.notebook(accept=arguments.accept, hours=arguments.hours, rows=arguments.rows))
+    options = {name: getattr(arguments, name) for name in ("accept", "hours", "rows", "export")}
+    print(run.notebook(**options))
 
 
 def export(arguments: Namespace, project: Project) -> None:

@@ -50,6 +50,7 @@ def delivery(verbs: argparse._SubParsersAction) -> None:
     notebook.add_argument("--run", required=True, help="run: latest, baseline-r3 or digits/baseline-r3")
     notebook.add_argument("--hours", type=float, default=9.0, help="that Kaggle gives the notebook (%(default)s)")
     notebook.add_argument("--rows", type=count, help="rows of the hidden test set (default: of the test table)")
+    notebook.add_argument("--export", action="store_true", help="predict by the run's export (`export`)")
     accepts(notebook)
 
     export = verbs.add_parser("export", help="write a run's fits as one ONNX or OpenVINO model, checked and timed")

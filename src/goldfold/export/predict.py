@@ -119,7 +119,8 @@ def load(folder: Path, given: Mapping[str, Any], threads: int | None = None) -> 
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    if threads or hasattr(os, "sched_getaffinity"):
+        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
     return lambda batch: session.run(None, {"inputs": batch})[0]

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from goldfold.export.rows import FACTS
 from goldfold.io.files import read_json
 from goldfold.report.plotting.markdown import escaped, table
 
-EXPORT = "export.json"  # in the folder of a run
 HEADER = ("way", "seconds per 1,000 rows", "least", "most", "speed")
 
 
 def section(run: Path) -> str:
     """The section of a run's record; empty without an export."""
-    if not (run / EXPORT).exists():
+    if not (run / FACTS).exists():
         return ""
-    facts = read_json(run / EXPORT, dict)
+    facts = read_json(run / FACTS, dict)
     lines = [[escaped(cell) for cell in line] for line in times(facts)]
     return "\n\n".join([*map(escaped, sentences(facts)), table(HEADER, lines, left=1)])
 

@@ -22,6 +22,7 @@ from goldfold.experiment.run_folders import (
     THRESHOLDS,
 )
 from goldfold.experiment.teachers.find import ARRAYS, FACTS, ROWS
+from goldfold.export.rows import FACTS as FACTS_OF_EXPORT
 from goldfold.io import clock
 from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
@@ -97,7 +98,7 @@ FILES = {
     REMARKS: "remarks of the experiment log, with their times",
     GRADE: "scores on the hidden labels: of the submission, of each fit, of the refit",
     REFIT: "rows, epochs and seeds of the refit on all rows",
-    exports.EXPORT: "how the export differs from the run, its size, and its time beside torch",
+    FACTS_OF_EXPORT: "how the export differs from the run, its size, and its time beside torch",
     BLEND: "runs, blending methods, nested scores and weights",
     IMPORTED: "hashes of the imported files, and how their folds compare with those that score them",
     retrieval.QUERIES: "average precision, rank of the first relevant row and top 5 ids of each query",

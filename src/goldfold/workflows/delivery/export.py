@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +23,7 @@ from goldfold.experiment.setup import rebuild
 from goldfold.experiment.views_and_seeds import load_fits, predictor_of
 from goldfold.experiment.workspace import Workspace
 from goldfold.export import equality, graph, predict, timing
+from goldfold.export.rows import FACTS, FOLDER, as_text
 from goldfold.images import resized_images
 from goldfold.io.files import read_array, write_json
 from goldfold.report.delivery import exports as report
@@ -32,11 +31,8 @@ from goldfold.trust.audits.code import code_changed
 from goldfold.workflows.conclude import add_findings, write_record
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
     from goldfold.training.predictor import Predictor
 
-FOLDER = "export"  # in the folder of a run
 TOLERANCE = 1e-4
 COMPARED = 512  # test rows, evenly over the table
 TIMED = (24, 96)  # of these, without and with `measure`
@@ -99,12 +95,12 @@ def export(
     partial_.mkdir()
     try:
         facts = _write(found.experiment, run, predictors, partial_, format_, tolerance, measure)
-        write_json(partial_ / report.EXPORT, facts)
+        write_json(partial_ / FACTS, facts)
         shutil.rmtree(place, ignore_errors=True)
         os.replace(partial_, place)
     finally:
         shutil.rmtree(partial_, ignore_errors=True)
-    manifest.write_value(run, report.EXPORT, facts)
+    manifest.write_value(run, FACTS, facts)
     if found.code_changes:
         add_findings(workspace, run, code_changed(found.code_changes, FOLDER))
     else:
@@ -224,8 +220,3 @@ def _timed(
         "ways": {name: each._asdict() for name, each in found.items()},
         "left_out": left_out,
     }
-
-
-def as_text(rows: DataFrame) -> list[dict[str, str]]:
-    """Rows as `predict.py` reads them from a CSV file."""
-    return list(csv.DictReader(io.StringIO(rows.to_csv(index=False))))
