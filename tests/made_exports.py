@@ -106,7 +106,7 @@ def write(root: Path) -> None:
         (root / "competitions" / name / "__init__.py").write_text(text, encoding="utf-8")
         (root / "configs" / name).mkdir(parents=True)
         (root / "data" / name / "public").mkdir(parents=True)
-        (root / "data" / name / "raw").mkdir()
+        (root / "data" / name / "private").mkdir()  # so that notebooks pack the data
         _config(root, name, text)
     _images(root / "data" / "tiles" / "public")
     _table(root / "data" / "cells" / "public")

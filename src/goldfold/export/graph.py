@@ -116,7 +116,8 @@ def _program(model: nn.Module, example: Tensor) -> torch.onnx.ONNXProgram:
 
 def _refused(error: BaseException) -> GoldfoldError:
     """Name the operator that ONNX does not have, or else why the model cannot be traced."""
-    texts, cause = [], error
+    texts: list[str] = []
+    cause: BaseException | None = error
     while cause is not None:
         texts.append(f"{cause}")
         cause = cause.__cause__ or cause.__context__

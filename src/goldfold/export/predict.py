@@ -200,7 +200,7 @@ def _upright(pixels: np.ndarray, content: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(content)) as image:
         if image.format == "PNG" and "exif" not in image.info and b"eXIf" in content[-MARKED:]:
             image.load()  # reads what follows the pixels
-        way = Image.Image.getexif(image).get(0x0112)
+        way: Any = Image.Image.getexif(image).get(0x0112)
     if way not in range(2, 9):
         return pixels
     swapped = np.swapaxes(pixels, 0, 1) if way >= 5 else pixels
