@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 Way = Callable[[np.ndarray], Any]
-RUN = "torch, as the run"
+TORCH = "torch"
 
 
 class Timed(NamedTuple):
@@ -44,7 +44,7 @@ def torch_ways(model: nn.Module, example: np.ndarray, more: bool) -> tuple[dict[
 
     example: one input, to find out whether a way works.
     """
-    ways: dict[str, Way] = {RUN: _way(model)}
+    ways: dict[str, Way] = {TORCH: _way(model)}
     reasons: dict[str, str] = {}
     if not more:
         return ways, reasons
