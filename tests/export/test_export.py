@@ -171,7 +171,7 @@ def test_every_recipe_with_an_export_reproduces_its_run(project, name, config, t
 @needs_openvino
 @pytest.mark.slow
 def test_openvino_predicts_the_same(project, tmp_path):
-    run = project.train("cells", "network", ["seeds=[1]"])
+    run = project.train("cells", "network", overrides=["seeds=[1]"])
     exported = run.export("openvino", measure=True)
     assert {path.name for path in exported.folder.iterdir()} >= {"model.xml", "model.bin", "predict.py"}
     assert reproduces(run, tmp_path) < 1e-4

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 Way = Callable[[np.ndarray], Any]
-TORCH = "torch"
+TORCH, LAST = "torch", "torch, channels_last"
 
 
 class Timed(NamedTuple):
@@ -39,20 +39,26 @@ def rounds(ways: Mapping[str, Way], batches: list[np.ndarray], count: int) -> di
     return {name: Timed(*(factor * f(each) for f in (median, min, max))) for name, each in spent.items()}
 
 
-def torch_ways(model: nn.Module, example: np.ndarray, more: bool) -> tuple[dict[str, Way], dict[str, str]]:
-    """The model in torch, and with `more` in channels_last and compiled; and why a way is left out.
+def torch_ways(
+    model: nn.Module, example: np.ndarray, more: bool, last: bool = False
+) -> tuple[dict[str, Way], dict[str, str]]:
+    """The model in torch as the run has it, and with `more` in channels_last and compiled; and why a way is left out.
 
-    example: one input, to find out whether a way works.
+    example: one input, to find out whether a way works. last: whether the run has channels_last.
     """
-    ways: dict[str, Way] = {TORCH: _way(model)}
+    if last:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in its stub
+    ways: dict[str, Way] = {LAST if last else TORCH: _way(model)}
     reasons: dict[str, str] = {}
     if not more:
         return ways, reasons
     others: dict[str, Callable[[], Any]] = {
-        "torch, channels_last": lambda: copy.deepcopy(model).to(memory_format=torch.channels_last),  # type: ignore[call-overload]  # missing in its stub
+        LAST: lambda: copy.deepcopy(model).to(memory_format=torch.channels_last),  # type: ignore[call-overload]  # missing in its stub
         "torch.compile": lambda: torch.compile(model),
     }
     for name, made in others.items():
+        if name in ways:
+            continue
         try:
             ways[name] = _way(made())
             ways[name](example)

@@ -162,7 +162,7 @@ def _write(
             f"the export of run '{run_name(run)}' predicts otherwise than the run ({same}), so it was not written: "
             "raise TOLERANCE if that is fine, or look for what the model computes in another precision",
         )
-    timed = _timed(model, predict.load(folder, given, threads), rows, inputs, measure)
+    timed = _timed(model, predict.load(folder, given, threads), rows, inputs, measure, experiment.loop.channels_last)
     runtime = "onnxruntime" if format_ == "onnx" else "openvino"
     return {
         "format": format_,
@@ -204,11 +204,12 @@ def _timed(
     rows: Sequence[Mapping[str, str]],
     inputs: Sequence[Mapping[str, Any]],
     measure: bool,
+    last: bool,
 ) -> dict[str, Any]:
     """Seconds per 1,000 rows of torch and of the export, on inputs that are read before."""
     some = rows[: TIMED[measure]]
     batches = [predict.arrays(some[start : start + BATCH], inputs) for start in range(0, len(some), BATCH)]
-    ways, left_out = timing.torch_ways(model, batches[0], measure)
+    ways, left_out = timing.torch_ways(model, batches[0], measure, last)
     found = timing.rounds({**ways, "export": exported}, batches, ROUNDS[measure])
     load = f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores" if hasattr(os, "getloadavg") else "unknown"
     return {
