@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from math import prod
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -102,8 +102,8 @@ class OrderedLabel:
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Probabilities (..., classes) of logits (..., classes - 1), whose sum is 1."""
-        steps = logits.sigmoid().unbind(-1)
-        above = torch.stack([prod(steps[: place + 1]) for place in range(len(steps))], dim=-1)  # graphs have no cumprod
+        products = list(accumulate(logits.sigmoid().unbind(-1), torch.mul))  # graphs have no cumprod
+        above = torch.stack(products, dim=-1)
         one, none = torch.ones_like(above[..., :1]), torch.zeros_like(above[..., :1])
         return torch.cat([one, above], -1) - torch.cat([above, none], -1)
 
