@@ -9,7 +9,7 @@ CONFIG ?= baseline
 $(foreach typed,$(.VARIABLES),$(if $(findstring command,$(origin $(typed))),$(eval override $(typed) := $$(value $(typed)))$(eval export $(typed))))
 export RUN JOBS CONFIG PYTHON
 # An environment may have variables of these names for other purposes: only those of the command line count.
-TEXTS := MESSAGE TEXT CONCLUSION NEXT AGAINST CATEGORY NAME
+TEXTS := FORMAT MESSAGE TEXT CONCLUSION NEXT AGAINST CATEGORY NAME
 $(foreach text,$(TEXTS),$(if $(findstring environment,$(origin $(text))),$(eval override $(text) :=)))
 export $(TEXTS)
 given = $(if $(value $(2)),--$(1)="$$$(2)")
@@ -23,8 +23,8 @@ FANNED = $(call given,executor,EXECUTOR) $(call given,workers,WORKERS) $(call gi
 RAY = $(if $(filter ray%,$(value EXECUTOR)),.venv/ray)
 
 .PHONY: help demo test test-slow lint docs prepare audit drift train capacity lr score grade refit epochs pick maps compare ablate query new list log
-.PHONY: remark report site environment import-run runs clean track
-.PHONY: tune dashboard blend gains test-ray submit download notebook ledger rank host host-add host-user test-clients
+.PHONY: remark report site environment import-run runs clean track tune dashboard blend gains test-ray submit download notebook export ledger rank
+.PHONY: host host-add host-user test-clients
 .DEFAULT_GOAL := help
 
 help:                 ## print this list
@@ -143,8 +143,11 @@ submit: .venv/ready   ## [RUN=latest] [TO=local] [MESSAGE="..."] [REFIT=1] [AGAI
 download: .venv/ready ## COMP=nuclei: download its data with the kaggle client, unpack and prepare it
 	@$(GOLDFOLD) download --comp="$$COMP"
 
-notebook: .venv/ready ## [RUN=latest] [HOURS=9] [ROWS=100000] [ACCEPT=code_changed]: write a run or a blend as a notebook that predicts on Kaggle without internet, and say whether ROWS fit into HOURS
-	@$(GOLDFOLD) notebook --run="$$RUN" $(call given,hours,HOURS) $(call given,rows,ROWS) $(call given,accept,ACCEPT)
+notebook: .venv/ready ## [RUN=latest] [HOURS=9] [ROWS=100000] [EXPORT=1] [ACCEPT=code_changed]: write a run or a blend as a notebook that predicts on Kaggle without internet, and say whether ROWS fit into HOURS
+	@$(GOLDFOLD) notebook --run="$$RUN" $(call given,hours,HOURS) $(call given,rows,ROWS) $(if $(value EXPORT),--export) $(call given,accept,ACCEPT)
+
+export: .venv/ready   ## [RUN=latest] [FORMAT=onnx] [TOLERANCE=1e-4] [MEASURE=1] [ACCEPT=code_changed]: write all fits as one ONNX or OpenVINO model that predicts without goldfold, checked and timed beside torch
+	@$(GOLDFOLD) export --run="$$RUN" $(call given,format,FORMAT) $(call given,tolerance,TOLERANCE) $(if $(value MEASURE),--measure) $(call given,accept,ACCEPT) $(if $(value QUIET),--quiet)
 
 ledger: .venv/ready   ## [COMP=digits]: list submissions with CV, public and private scores, and which two to select
 	@$(GOLDFOLD) ledger $(call given,comp,COMP)

@@ -135,7 +135,12 @@ PASSED = [  # target, variables, what the parser reads
         | {"accept": ["remark_untrue"]},
     ),
     ("download", ["COMP=blobs"], {"comp": "blobs"}),
-    ("notebook", ["RUN=a-r1", "HOURS=12", "ROWS=5", "ACCEPT=x"], {"hours": 12, "rows": 5, "accept": ["x"]}),
+    ("notebook", ["RUN=a-r1", "HOURS=12", "EXPORT=1", "ACCEPT=x"], {"hours": 12, "export": True, "accept": ["x"]}),
+    (
+        "export",
+        ["RUN=a-r1", "FORMAT=openvino", "TOLERANCE=1e-3", "MEASURE=1", "ACCEPT=code_changed", "QUIET=1"],
+        {"run": "a-r1", "format": "openvino", "tolerance": 1e-3, "measure": True, "accept": ["code_changed"]},
+    ),
     ("ledger", ["COMP=blobs"], {"comp": "blobs"}),
     ("rank", ["BOARD=a b.csv", "SCORE=0.5"], {"run": "latest", "board": "a b.csv", "score": 0.5}),
     (

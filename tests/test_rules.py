@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 PRINTING = {
     "cli",
     "io.progress",
+    "export.predict",
     "report.run.display",
     "board.serving",
     "board.judge",

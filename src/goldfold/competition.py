@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from goldfold.optional_parts import (
         ClassLabels,
         Codes,
+        Export,
         Importances,
         LabelColumns,
         Monitored,
@@ -179,6 +180,7 @@ class Plan:
         once it is finished, such as trees in their library's own format; never pickles.
     importances: how the importance of each feature of a table is measured; None if it is not.
     chosen_on_scored_fold: a choice that the scored fold makes, which flatters the score and is reported; None: nothing.
+    export: how it predicts as a module of arrays, for programs without goldfold; None if it cannot be exported.
     """
 
     model: nn.Module | None = None
@@ -193,6 +195,7 @@ class Plan:
     saved: Callable[[nn.Module | None, Any], Mapping[str, Any]] | None = None
     importances: Importances | None = None
     chosen_on_scored_fold: ScoredFoldChoice | None = None
+    export: Export | None = None
 
 
 def mean(predictions: Predictions) -> Predictions:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from pandas import DataFrame
     from pydantic import BaseModel
+    from torch import Tensor, nn
 
     Predictions = np.ndarray
 
@@ -235,6 +236,29 @@ class ScoredFoldChoice:
     offered: Callable[[Any, DataFrame], Mapping[int, Predictions]]
     own: Callable[[Any], int]
     use: Callable[[Any, int], Any]
+
+
+def _mean(predictions: Tensor) -> Tensor:
+    return predictions.mean(0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """How a fitted plan predicts as a module of arrays, for programs without goldfold; `Plan.export`.
+
+    preprocessing: state from finish -> JSON, from which `goldfold.export.predict` makes the input of rows: images of
+        one size, or scaled columns of a table. Fits with equal ones share the input. module: (model in float32 on the
+        CPU, state from finish) -> a module in evaluation mode from an input (n, ...), or from what `shared` makes of
+        it, to what `Plan.predict` gives, (n, ...). shared: () -> a module that all fits of a run have in common, such
+        as a frozen backbone. combine: (fits, n, ...) -> (n, ...), what `Recipe.combine` does. refused: what of the
+        parameters cannot be exported, in one clause; empty if nothing.
+    """
+
+    preprocessing: Callable[[Any], Mapping[str, Any]]
+    module: Callable[[Any, Any], nn.Module]
+    shared: Callable[[], nn.Module] | None = None
+    combine: Callable[[Tensor], Tensor] = _mean
+    refused: str = ""
 
 
 class Monitored(NamedTuple):

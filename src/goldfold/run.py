@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from goldfold.experiment.workspace import Workspace
     from goldfold.trust.audits import Finding
     from goldfold.workflows.audit.result import Audit
+    from goldfold.workflows.delivery.export import Exported
     from goldfold.workflows.delivery.notebook import Notebook
     from goldfold.workflows.delivery.rank import Ranks
     from goldfold.workflows.delivery.submit import Submitted
@@ -248,14 +249,29 @@ class Run:
 
         return query(self.workspace, self.folder, images, ids, text=text, top=top, device=device, accept=accept)
 
-    def notebook(self, *, accept: Sequence[str] = (), hours: float = 9.0, rows: int | None = None) -> Notebook:
+    def notebook(
+        self, *, accept: Sequence[str] = (), hours: float = 9.0, rows: int | None = None, export: bool = False
+    ) -> Notebook:
         """The run, or the blend, as a Kaggle data set and notebook that predict without internet.
 
         hours: that the competition gives a notebook. rows: of its hidden test set, by default the test rows here.
+        export: predict by the run's export, without its weights.
         """
         from goldfold.workflows.delivery.notebook import notebook
 
-        return notebook(self.workspace, self.folder, accept=accept, hours=hours, rows=rows)
+        return notebook(self.workspace, self.folder, accept=accept, hours=hours, rows=rows, export=export)
+
+    def export(
+        self, format_: str = "onnx", *, tolerance: float = 1e-4, measure: bool = False, accept: Sequence[str] = ()
+    ) -> Exported:
+        """All fits as one model that predicts without goldfold and torch, compared with the run and timed.
+
+        format_: onnx or openvino. tolerance: largest difference to the run's predictions of test rows, times the
+        largest prediction if that is above 1. measure: time more rows, and torch compiled and in channels_last, too.
+        """
+        from goldfold.workflows.delivery.export import export
+
+        return export(self.workspace, self.folder, format_=format_, tolerance=tolerance, measure=measure, accept=accept)
 
     def track(self, to: str | Sequence[str] | Mapping[str, Any] | None = None) -> Tracked:
         """Send the run to experiment trackers, or what they lack of it: history, scores, findings, pictures, record.

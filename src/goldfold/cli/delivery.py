@@ -1,4 +1,4 @@
-"""Commands between a run and a leaderboard: submit, download, notebook, ledger, rank."""
+"""Commands between a run and a leaderboard: submit, download, notebook, export, ledger, rank."""
 
 from __future__ import annotations
 
@@ -51,7 +51,14 @@ def download(arguments: Namespace, project: Project) -> None:
 
 def notebook(arguments: Namespace, project: Project) -> None:
     run = project.run(arguments.run, finished=True)
-    print(run.notebook(accept=arguments.accept, hours=arguments.hours, rows=arguments.rows))
+    options = {name: getattr(arguments, name) for name in ("accept", "hours", "rows", "export")}
+    print(run.notebook(**options))
+
+
+def export(arguments: Namespace, project: Project) -> None:
+    run = project.run(arguments.run, finished=True)
+    options = {name: getattr(arguments, name) for name in ("tolerance", "measure", "accept")}
+    print(run.export(arguments.format, **options))
 
 
 def ledger(arguments: Namespace, project: Project) -> None:

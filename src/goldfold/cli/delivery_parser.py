@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from goldfold.cli.options import accepts, count
+from goldfold.cli.options import accepts, count, runs_quietly
 
 OUTCOMES = """exit code and outcome; --json prints the outcome too, since make turns every code but 0 into 2:
   0  scored   the public score is known
@@ -16,7 +16,7 @@ OUTCOMES = """exit code and outcome; --json prints the outcome too, since make t
 
 
 def delivery(verbs: argparse._SubParsersAction) -> None:
-    """Commands between a run and a leaderboard: submit, download, notebook, ledger, rank."""
+    """Commands between a run and a leaderboard: submit, download, notebook, export, ledger, rank."""
     submit = verbs.add_parser(
         "submit",
         help="check a run's submission, upload it and wait for its score",
@@ -50,7 +50,17 @@ def delivery(verbs: argparse._SubParsersAction) -> None:
     notebook.add_argument("--run", required=True, help="run: latest, baseline-r3 or digits/baseline-r3")
     notebook.add_argument("--hours", type=float, default=9.0, help="that Kaggle gives the notebook (%(default)s)")
     notebook.add_argument("--rows", type=count, help="rows of the hidden test set (default: of the test table)")
+    notebook.add_argument("--export", action="store_true", help="predict by the run's export (`export`)")
     accepts(notebook)
+
+    export = verbs.add_parser("export", help="write a run's fits as one ONNX or OpenVINO model, checked and timed")
+    export.add_argument("--run", required=True, help="run: latest, baseline-r3 or digits/baseline-r3")
+    export.add_argument("--format", default="onnx", help="onnx or openvino (%(default)s)")
+    told = "largest difference to the run's predictions, times the largest prediction if above 1 (%(default)s)"
+    export.add_argument("--tolerance", type=float, default=1e-4, help=told)
+    export.add_argument("--measure", action="store_true", help="time more rows, torch.compile and channels_last, too")
+    accepts(export)
+    runs_quietly(export)
 
     ledger = verbs.add_parser(
         "ledger", help="list submissions with CV, public and private scores, and which two to select"

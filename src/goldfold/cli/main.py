@@ -36,7 +36,7 @@ MODULES = {  # module of goldfold.cli -> its commands, each a function of that n
     ),
     "tuning": ("tune", "dashboard", "blend"),
     "runs": ("import-run", "runs", "clean", "track"),
-    "delivery": ("submit", "download", "notebook", "ledger", "rank"),
+    "delivery": ("submit", "download", "notebook", "export", "ledger", "rank"),
     "hosting": ("host", "host-add", "host-user"),
     "demo": ("demo",),
 }

@@ -24,8 +24,10 @@ from goldfold.errors import GoldfoldError
 from goldfold.experiment.run_folders import BLEND, DECISIONS, THRESHOLDS, run_name
 from goldfold.experiment.saved_epochs import last_stage_checkpoints
 from goldfold.experiment.teachers.find import ARRAYS, FACTS
+from goldfold.export import rows as exports
 from goldfold.io.files import read_json
 from goldfold.kaggle.bundles import folder_files
+from goldfold.kaggle.time_limit import HOURS
 from goldfold.nn.backbones import PACKAGED
 from goldfold.nn.fine_tuning.model_sources import FOLDER, HUB
 from goldfold.params import Role, values
@@ -93,16 +95,20 @@ def _numbers(table: DataFrame) -> np.ndarray:
     return table.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
 
 
-def kernel_script(name: str, run: Path, slug: str, archive: str, reads_input: bool, origins: str = "") -> str:
+def kernel_script(
+    name: str, run: Path, slug: str, archive: str, reads_input: bool, origins: str = "", hours: float = HOURS
+) -> str:
     """Source code of the notebook, in ASCII.
 
     reads_input: True if the test rows are in the competition's files on Kaggle, False if they are in the archive.
-    origins: what predicts them, such as kept weights.
+    origins: what predicts them, such as kept weights. hours: that Kaggle gives the notebook.
     """
     text = Template(Path(__file__).with_name("notebook.tmpl").read_text(encoding="utf-8"))
     source = ascii(slug) if reads_input else None
     names = {"archive": ascii(archive), "name": ascii(name), "run": ascii(run.name)}
-    return text.substitute(slug=slug, source=source, origins=textwrap.fill(f"What predicts: {origins}.", 118), **names)
+    return text.substitute(
+        slug=slug, source=source, hours=float(hours), origins=textwrap.fill(f"What predicts: {origins}.", 118), **names
+    )
 
 
 def run_files(run: Path) -> Iterator[tuple[str, Path]]:
@@ -119,6 +125,13 @@ def run_files(run: Path) -> Iterator[tuple[str, Path]]:
         files.append(fit)
         if checkpoint := chosen_checkpoint(fit.parent):
             files += [checkpoint.path, checkpoint.path.with_suffix(".safetensors")]
+    return ((f"runs/{run_name(run)}/{path.relative_to(run).as_posix()}", path) for path in files)
+
+
+def exported_files(run: Path) -> Iterator[tuple[str, Path]]:
+    """(name in the archive, file) of a run's export, and of what the writer of its submission reads."""
+    names = ("config.json", "folds.csv", THRESHOLDS, DECISIONS)
+    files = [*(run / name for name in names if (run / name).exists()), *sorted((run / exports.FOLDER).iterdir())]
     return ((f"runs/{run_name(run)}/{path.relative_to(run).as_posix()}", path) for path in files)
 
 

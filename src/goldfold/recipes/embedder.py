@@ -6,6 +6,7 @@ Predictions are embeddings, float32 (n, d), to be compared by their cosines; row
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.errors import GoldfoldError
 from goldfold.params import mark_unused, with_defaults
+from goldfold.recipes.exports import images as exported
 from goldfold.retrieval import losses as metric_losses
 from goldfold.retrieval.cosines import concatenate_fits
 from goldfold.retrieval.inference import Inference
@@ -85,7 +87,9 @@ def _build(
         inference = inference.with_cached_backbone(model, runtime)
     stages = [simsiam_stage(training)] if params.simsiam_epochs else []
     stages += [metric_stage(training, labeled, inference.inputs)] if labeled else []
-    return inference.plan(model, stages, rows, runtime.seed)
+    plan = inference.plan(model, stages, rows, runtime.seed)
+    export = exported.export(params.image_size, gray, lambda model: model, combine=exported.side_by_side)
+    return replace(plan, export=export)
 
 
 def _trains_backbone(params: EmbedderParams) -> bool:

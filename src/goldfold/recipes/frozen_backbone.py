@@ -20,6 +20,7 @@ from goldfold.params import with_defaults
 from goldfold.recipes.classification import optimizers, table_columns
 from goldfold.recipes.classification.image_params import FrozenBackboneParams
 from goldfold.recipes.classification.table_columns import TableColumns
+from goldfold.recipes.exports import images as exported
 from goldfold.recipes.targets import Targets, create, kept_back
 
 if TYPE_CHECKING:
@@ -79,6 +80,13 @@ def _build(
         stages=[replace(_stage(params, samples, labels, runtime.seed, targets), row_losses=row_losses)],
         predict=partial(_predict, inputs_of, targets),
         monitor=partial(_monitor, row_losses, back) if back.any() else None,
+        export=exported.export(
+            params.image_size,
+            False,
+            partial(exported.Head, targets=targets),
+            shared=lambda: exported.Features(_tower(params), params.views),
+            refused=table_columns.not_exported(beside),
+        ),
     )
 
 

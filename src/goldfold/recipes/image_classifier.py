@@ -20,6 +20,7 @@ from goldfold.optional_parts import Monitored
 from goldfold.params import mark_unused, with_defaults
 from goldfold.recipes.classification import optimizers, samples, table_columns
 from goldfold.recipes.classification.image_params import ImageClassifierParams
+from goldfold.recipes.exports import images as exported
 from goldfold.recipes.targets import Targets, create, kept_back
 
 if TYPE_CHECKING:
@@ -122,6 +123,12 @@ def _build(
         stages=[*_head_stage(params, stage), stage],
         predict=partial(_predict, images, targets),
         monitor=partial(_monitor, row_losses, kept) if len(kept) else None,
+        export=exported.export(
+            params.image_size,
+            gray,
+            partial(exported.Classifier, views=params.views, targets=targets),
+            refused=table_columns.not_exported(beside),
+        ),
     )
 
 

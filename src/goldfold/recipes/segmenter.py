@@ -17,10 +17,13 @@ from torch import Tensor, nn
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.images import augmentation
+from goldfold.images.sizes import height_and_width
 from goldfold.nn import batches, mask_losses, schedules
 from goldfold.nn.backbones import Backbone
 from goldfold.nn.optimizers import AdamW
+from goldfold.optional_parts import Export
 from goldfold.params import mark_unused, with_defaults
+from goldfold.recipes.exports import images as exported
 from goldfold.recipes.segmentation import inputs, network, prediction, samples, truths
 from goldfold.recipes.segmentation.inputs import SliceColumns
 from goldfold.recipes.segmentation.params import SegmenterParams
@@ -139,7 +142,24 @@ def build(
         optimizer=partial(_optimizer, params),
         schedule=partial(schedules.cosine, warmup=params.warmup),
     )
-    return Plan(model=model, stages=[stage], predict=partial(prediction.predict, params, labels, backbone, columns))
+    predict = partial(prediction.predict, params, labels, backbone, columns)
+    return Plan(model=model, stages=[stage], predict=predict, export=_export(params, labels, backbone))
+
+
+def _export(params: SegmenterParams, labels: PixelLabels, backbone: Backbone) -> Export:
+    """Whole images as they are resized; what depends on an image's own size or on other rows is refused."""
+    refused = {
+        "it predicts in overlapping tiles (tiles)": params.network_size() != height_and_width(params.image_size),
+        "its images are letterboxed (fit=letterbox)": params.fit == "letterbox",
+        "it reads the slices beside a row (neighbors)": params.neighbors > 0,
+    }
+    return exported.export(
+        params.image_size,
+        False,
+        partial(exported.Maps, mean=partial(prediction.mean, params, labels, backbone)),
+        channels=params.channels(),
+        refused=" and ".join(why for why, holds in refused.items() if holds),
+    )
 
 
 def _terms(params: SegmenterParams, labels: PixelLabels, counts: np.ndarray, truth: truths.Rows) -> Terms:

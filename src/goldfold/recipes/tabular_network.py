@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import unknown
 from goldfold.nn import batches, mixup, schedules
-from goldfold.optional_parts import Importances, Monitored
+from goldfold.optional_parts import Export, Importances, Monitored
 from goldfold.params import BatchSize, Epochs, LearningRate, Needs, Not, Params, with_defaults
+from goldfold.recipes.exports import tables as exported
 from goldfold.recipes.tables import network, scaling
 from goldfold.recipes.tables.columns import Columns, FittedColumns
 from goldfold.recipes.targets import Targets, create, kept_back
@@ -165,6 +166,11 @@ def _build(
             permutations=params.permutations,
         ),
         kept={"columns": fitted.to_json()},
+        export=Export(
+            preprocessing=lambda inputs: exported.preprocessing(inputs.columns, inputs.scaled),
+            module=lambda model, inputs: exported.Table(model, inputs.wanted),
+            refused=exported.refused(fitted.columns),
+        ),
     )
 
 

@@ -59,6 +59,11 @@ class TableColumns:
         return torch.from_numpy(self.scaled(self.fitted.transform(rows)))
 
 
+def not_exported(beside: TableColumns | None) -> str:
+    """Why a plan with such columns cannot be exported, for `Export.refused`; empty without columns."""
+    return "it takes columns of the table beside the image" if beside else ""
+
+
 def fit(params: Any, rows: DataFrame, seed: int) -> TableColumns | None:
     """Fit the columns that params name on training rows; None if they name none. params: `ColumnParams`."""
     columns = _columns(params)

@@ -54,16 +54,16 @@ def predict(
     """Predict the rows' maps, float16 (n, height, width), or (n, classes, height, width)."""
     maps = np.empty(shape(params, labels, len(rows)), np.float16)
     images = inputs.of(rows, params, columns)
-    mean = partial(_mean, params, labels, backbone, model)
+    of_pixels = partial(mean, params, labels, backbone, model)
     wanted, device = params.prediction_batch or params.batch_size, next(model.parameters()).device
     at_once = batches.rows_at_once(wanted, isqrt(area(params.network_size())), device)
     if params.network_size() != height_and_width(params.image_size):
         for row, own in enumerate(maps):
-            _predict_tiles(images, mean, row, at_once, own)
+            _predict_tiles(images, of_pixels, row, at_once, own)
         return maps
     for start in range(0, len(rows), at_once):
         chunk = range(start, min(start + at_once, len(rows)))
-        found = mean(images.load(chunk))
+        found = of_pixels(torch.from_numpy(images.load(chunk)))
         if params.fit == "letterbox":
             found = _unboxed(found, [reading.size(images.paths[row]) for row in chunk], params)
         maps[start : start + at_once] = found.cpu().numpy()
@@ -71,12 +71,14 @@ def predict(
 
 
 def _predict_tiles(
-    images: Inputs, mean: Callable[[np.ndarray], Tensor], row: int, at_once: int, maps: np.ndarray
+    images: Inputs, of_pixels: Callable[[Tensor], Tensor], row: int, at_once: int, maps: np.ndarray
 ) -> None:
     """Fill the maps of one image, (height, width) or (classes, height, width), from overlapping tiles."""
     params, pixels, top = images.params, images.load([row])[0], 0
     size = params.network_size()
-    for block in tiles.row_blocks(pixels, size, params.overlap, lambda some: mean(some).cpu().numpy(), at_once):
+    for block in tiles.row_blocks(
+        pixels, size, params.overlap, lambda some: of_pixels(torch.from_numpy(some)).cpu().numpy(), at_once
+    ):
         maps[..., top : top + block.shape[-2], :] = block
         top += block.shape[-2]
     if params.fit == "letterbox":
@@ -85,11 +87,9 @@ def _predict_tiles(
         ].numpy()
 
 
-def _mean(
-    params: SegmenterParams, labels: PixelLabels, backbone: Backbone, model: nn.Module, pixels: np.ndarray
-) -> Tensor:
+def mean(params: SegmenterParams, labels: PixelLabels, backbone: Backbone, model: nn.Module, pixels: Tensor) -> Tensor:
     """Probabilities of images uint8 (b, h, w, c), averaged over the views: (b, h, w) or (b, classes, h, w)."""
-    views = make_views(torch.from_numpy(pixels), params.views)
+    views = make_views(pixels, params.views)
     predicted = [_probabilities(model(normalize(view, backbone, model)).float(), labels) for view in views]
     found = torch.stack(undo_views(predicted, params.views)).mean(dim=0)
     return found.movedim(3, 1) if found.ndim == 4 else found

@@ -140,6 +140,8 @@ class Network(nn.Module):
 def _joined(parts: list[Tensor]) -> Tensor:
     """The parts (n, width) side by side. A rare category is constant in a small batch, which is no fault: by
     `torch.cat` it would be reported as `constant_feature`."""
+    if torch.compiler.is_exporting():  # without an optimizer nothing is reported, and a graph joins in one step
+        return torch.cat(parts, dim=1)
     joined = parts[0].new_empty(len(parts[0]), sum(part.shape[1] for part in parts))
     start = 0
     for part in parts:

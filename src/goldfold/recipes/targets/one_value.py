@@ -71,8 +71,9 @@ class OneValue:
         return outputs
 
     def predictions(self, outputs: np.ndarray) -> np.ndarray:
-        """Values in the target's unit, float64 (n,), of outputs (n, 1)."""
-        return outputs[:, 0].astype(np.float64) * self.scale + self.center
+        """Values in the target's unit, float64 (n,), of outputs (n, 1); also of a tensor."""
+        values = outputs.double() if isinstance(outputs, Tensor) else outputs.astype(np.float64)
+        return values[:, 0] * self.scale + self.center
 
     def example(self, rows: int) -> np.ndarray:
         """Predictions for `rows` rows."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -101,7 +102,8 @@ class OrderedLabel:
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Probabilities (..., classes) of logits (..., classes - 1), whose sum is 1."""
-        above = logits.sigmoid().cumprod(-1)
+        products = list(accumulate(logits.sigmoid().unbind(-1), torch.mul))  # graphs have no cumprod
+        above = torch.stack(products, dim=-1)
         one, none = torch.ones_like(above[..., :1]), torch.zeros_like(above[..., :1])
         return torch.cat([one, above], -1) - torch.cat([above, none], -1)
 

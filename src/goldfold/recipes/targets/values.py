@@ -89,8 +89,14 @@ class Values:
         return logits
 
     def predictions(self, probabilities: np.ndarray) -> np.ndarray:
-        """What a plan predicts: (n,) values of one column, (n, columns) of several, in the units of the targets."""
-        values = probabilities * np.array(self.sd) + np.array(self.mean)
+        """What a plan predicts: (n,) values of one column, (n, columns) of several, in the units of the targets.
+
+        probabilities: an array, or a tensor.
+        """
+        if isinstance(probabilities, Tensor):
+            values = probabilities * probabilities.new_tensor(self.sd) + probabilities.new_tensor(self.mean)
+        else:
+            values = probabilities * np.array(self.sd) + np.array(self.mean)
         return values[:, 0] if self.outputs == 1 else values
 
     def example(self, rows: int) -> np.ndarray:

@@ -22,11 +22,13 @@ from goldfold.experiment.run_folders import (
     THRESHOLDS,
 )
 from goldfold.experiment.teachers.find import ARRAYS, FACTS, ROWS
+from goldfold.export.rows import FACTS as FACTS_OF_EXPORT
 from goldfold.io import clock
 from goldfold.io.files import read_json
 from goldfold.io.formatting import difference, interval, number, plain
 from goldfold.report import capacity, decisions
 from goldfold.report.anomaly import defect_kinds, defect_sizes, heat_maps
+from goldfold.report.delivery import exports
 from goldfold.report.ensemble import blends, imported
 from goldfold.report.masks import page as masks
 from goldfold.report.plotting.markdown import code, escaped, folded, table
@@ -96,6 +98,7 @@ FILES = {
     REMARKS: "remarks of the experiment log, with their times",
     GRADE: "scores on the hidden labels: of the submission, of each fit, of the refit",
     REFIT: "rows, epochs and seeds of the refit on all rows",
+    FACTS_OF_EXPORT: "how the export differs from the run, its size, and its time beside torch",
     BLEND: "runs, blending methods, nested scores and weights",
     IMPORTED: "hashes of the imported files, and how their folds compare with those that score them",
     retrieval.QUERIES: "average precision, rank of the first relevant row and top 5 ids of each query",
@@ -144,6 +147,7 @@ def record(
         "Parameter groups": parameter_groups.section(trained),
         "Budget": "\n\n".join([fits.budget(trained, reproduce["hardware"]), *fits.spent(run)]) if models else "",
         "Batch size": capacity.section(run),
+        "Export": exports.section(run),
         "Config": _config(config, defaults),
         "Pictures": _pictures(run),
         "How to reproduce": _reproduce(reproduce, config),

@@ -16,6 +16,7 @@ from goldfold.errors import GoldfoldError, way_on
 from goldfold.experiment import run_folders as runs
 from goldfold.experiment.setup import CODE_CHANGED, Prepared, rebuild
 from goldfold.experiment.workspace import Workspace
+from goldfold.export.rows import exported
 from goldfold.io.files import read_json, write_json, write_text
 from goldfold.kaggle import bundles, credentials, notebooks, time_limit
 from goldfold.kaggle.time_limit import TimeLimit
@@ -68,20 +69,28 @@ def notebook(
     accept: Sequence[str] = (),
     hours: float = time_limit.HOURS,
     rows: int | None = None,
+    export: bool = False,
 ) -> Notebook:
     """Write a finished run's or blend's notebook; it predicts in an empty folder on this machine first, to check it.
 
     accept: codes of findings that do not stop it: code_changed, notebook_differs. hours: that the competition gives a
-        notebook. rows: of its hidden test set, if it has more than the test table.
+        notebook. rows: of its hidden test set, if it has more than the test table. export: predict by the run's export,
+    without its weights.
 
     Raises:
         GoldfoldError: the run has no submission (`no_submission`), the archive would hold photographs that nobody else
             may see (`images_private`), its code or data has changed since, the notebook
             needs a file that it does not have (`notebook_incomplete`), fails otherwise (`notebook_fails`), or predicts
-            something else than the run did (`notebook_differs`).
+            something else than the run did (`notebook_differs`). It has no export (`not_exported`).
     """
     time_limit.check(hours, rows)
     _refuse_private_images(workspace, run.parent.name)
+    if export and not exported(run):
+        raise GoldfoldError(
+            "not_exported",
+            f"run '{runs.run_name(run)}' has no export (blends never have one): write it with make export "
+            f"RUN={runs.run_name(run)}, or leave EXPORT out",
+        )
     own = workspace.submission_path(run)
     if not own.exists():
         raise GoldfoldError(
@@ -96,9 +105,11 @@ def notebook(
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        bundle = _bundle(workspace, run, partial)
+        bundle = _bundle(workspace, run, partial, hours)
         _write_metadata(bundle, run, next(iter(found.values())))
-        checked = _packed_and_checked(workspace, bundle, run, found)
+        files = list(notebooks.exported_files(run)) if export else _files(run, found)
+        files += _shared_files(workspace, run, found)
+        checked = _packed_and_checked(workspace, bundle, run, found, files)
         _refuse_differences(bundle, checked, {*accept, *(CODE_CHANGED for _ in changes)})
         compiled = _complete(bundle, run, checked)
         known = len(next(iter(found.values())).experiment.tables.test)
@@ -149,11 +160,15 @@ def _blends(run: Path) -> list[Path]:
     return [run, *(blend for each in member_folders(run) for blend in _blends(each))]
 
 
-def _files(workspace: Workspace, run: Path, found: Mapping[Path, Prepared]) -> Files:
-    """All files of the archive but prepared data and packages."""
+def _files(run: Path, found: Mapping[Path, Prepared]) -> Files:
+    """The files of the archive that predict with a run's weights."""
     files: Files = [pair for each in [*_blends(run), *found] for pair in notebooks.run_files(each)]
-    files += [pair for each in found.values() for pair in notebooks.hub_files(each.config.params)]
-    files += bundles.folder_files(Path(goldfold.__file__).parent, "src/goldfold")
+    return files + [pair for each in found.values() for pair in notebooks.hub_files(each.config.params)]
+
+
+def _shared_files(workspace: Workspace, run: Path, found: Mapping[Path, Prepared]) -> Files:
+    """The code of goldfold and of the competition, and the run's submission."""
+    files: Files = list(bundles.folder_files(Path(goldfold.__file__).parent, "src/goldfold"))
     modules = {name for each in found.values() for name in each.code()}
     for name in sorted({module.split(".")[1] for module in modules if module.startswith("competitions.")}):
         files += bundles.folder_files(workspace.root / "competitions" / name, f"competitions/{name}")
@@ -161,7 +176,7 @@ def _files(workspace: Workspace, run: Path, found: Mapping[Path, Prepared]) -> F
     return [*files, (f"submissions/{run.parent.name}/{own.name}", own)]
 
 
-def _bundle(workspace: Workspace, run: Path, folder: Path) -> Bundle:
+def _bundle(workspace: Workspace, run: Path, folder: Path, hours: float) -> Bundle:
     """The bundle to write into `folder`; a competition that keeps hidden labels here is not on Kaggle."""
     name = run.parent.name
     hosted = _is_hosted(workspace, name)
@@ -178,6 +193,7 @@ def _bundle(workspace: Workspace, run: Path, folder: Path) -> Bundle:
         root=workspace.root.resolve(),
         raw=workspace.raw(name),
         slug=None if hosted else workspace.competition(name).slug,
+        hours=hours,
     )
 
 
@@ -185,12 +201,14 @@ def _archive(bundle: Bundle, run: Path) -> Path:
     return bundle.folder / "dataset" / f"{notebooks.kernel_slug(run)}{notebooks.ARCHIVE}"
 
 
-def _packed_and_checked(workspace: Workspace, bundle: Bundle, run: Path, found: Mapping[Path, Prepared]) -> Checked:
+def _packed_and_checked(
+    workspace: Workspace, bundle: Bundle, run: Path, found: Mapping[Path, Prepared], files: Files
+) -> Checked:
     """Pack a bundle and run it: without training images, then with those that a refit read, then with all.
 
     The first one that predicts what the run did is kept, but nothing is refit without training images.
     """
-    archive, files = _archive(bundle, run), _files(workspace, run, found)
+    archive = _archive(bundle, run)
     place, tables = workspace.data(bundle.name), next(iter(found.values())).experiment.tables
 
     def checked_with(read: Collection[str] | None) -> Checked:
@@ -245,7 +263,8 @@ def _write_metadata(bundle: Bundle, run: Path, found: Prepared) -> None:
 
 
 def _write_script(bundle: Bundle, run: Path, slug: str, origins: str) -> None:
-    script = notebooks.kernel_script(bundle.name, run, slug, _archive(bundle, run).name, bool(bundle.slug), origins)
+    archive = _archive(bundle, run).name
+    script = notebooks.kernel_script(bundle.name, run, slug, archive, bool(bundle.slug), origins, bundle.hours)
     write_text(bundle.folder / "kernel" / notebooks.SCRIPT, script)
 
 

@@ -28,6 +28,7 @@ class Bundle:
 
     name: of the competition. folder: of the data set and the kernel. own: the run's submission. root: of the project.
     raw: the competition's files. slug: under which Kaggle gives them; None if they are not on Kaggle.
+    hours: that the competition gives the notebook.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Bundle:
     root: Path
     raw: Path
     slug: str | None
+    hours: float
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ import torch
 
 from goldfold.competition import Tables
 from goldfold.data import tables
+from goldfold.data.tables import without_targets
 from goldfold.ensemble.kept_blender import has_weights, kept_blender, member_folders
 from goldfold.ensemble.members import alike
 from goldfold.experiment import run_folders as runs
@@ -20,6 +21,7 @@ from goldfold.experiment.decisions.use import for_writer
 from goldfold.experiment.fits import Experiment, build_plan, choose_again, fit_folder, fit_keys
 from goldfold.experiment.setup import experiment_of_fits
 from goldfold.experiment.workspace import Workspace
+from goldfold.export import rows as exports
 from goldfold.io.files import read_json
 from goldfold.io.formatting import count
 from goldfold.kaggle import notebooks
@@ -34,7 +36,8 @@ class Origins:
     """What predicted.
 
     fits: their number. kept: fits with kept weights of a network. refit: fits with parts that are fitted again on the
-    training rows, in `seconds` of wall time. blends: how blends were made.
+    training rows, in `seconds` of wall time. blends: how blends were made. exported: the model that took the
+    place of all fits; empty without one.
     """
 
     fits: int = 0
@@ -42,10 +45,13 @@ class Origins:
     refit: int = 0
     seconds: float = 0.0
     blends: tuple[str, ...] = ()
+    exported: str = ""
 
 
 def describe(origins: Mapping[str, Any]) -> str:
     """Say what predicts a notebook's test rows: kept weights, parts refit from the training data, blend weights."""
+    if origins["exported"]:
+        return f"an export: {origins['exported']}"
     told, fits = [], origins["fits"]
     if origins["kept"]:
         told.append(f"kept weights of networks: {origins['kept']} of {count(fits, 'fit')}")
@@ -90,6 +96,10 @@ def _of_run(workspace: Workspace, run: Path, data: Tables, device: torch.device,
         blender = kept_blender(workspace.competition(run.parent.name), data.train, run)
         origins.blends += (_told_of_blend(run),)
         return blender.apply(members)
+    if exports.exported(run):
+        origins.exported = exports.told(run)
+        targets = workspace.competition(run.parent.name).targets
+        return exports.predictions(run, without_targets(data.test, targets))
     experiment = experiment_of_fits(workspace, run, data, device)
     predictions = [_of_fit(experiment, run, *fit, origins) for fit in fit_keys(experiment)]
     return experiment.recipe.combine(np.stack(predictions))

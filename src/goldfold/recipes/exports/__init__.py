@@ -1,0 +1,1 @@
+"""How recipes predict as modules of arrays, for programs without goldfold; `Plan.export`."""
