@@ -33,5 +33,5 @@ RECIPES = {
     "audio_classifier": audio_classifier.recipe(
         "label", DIGITS, network=network, **SOUND, epochs=20, learning_rate=3e-3
     ),
-    "finetuned": audio_classifier.recipe("label", DIGITS, **SOUND, epochs=10),
+    "finetuned": audio_classifier.recipe("label", DIGITS, **SOUND, epochs=5),
 }

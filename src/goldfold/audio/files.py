@@ -17,6 +17,7 @@ import numpy as np
 
 from goldfold.errors import GoldfoldError
 
+UNKNOWN_LENGTH = 0x7FFFFF00  # of a stream, whose writer could not go back: it announces this much or more
 SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au"})
 
 
@@ -58,9 +59,20 @@ def header(path: str | Path) -> Header:
         else:
             rate, samples = _wav(path)
             found = Header(rate, 1 if samples.ndim == 1 else samples.shape[1], len(samples))
+        announced, size = _announced(path), Path(path).stat().st_size
     if found.frames < 1 or found.rate < 1:
         raise unreadable(path, "it has no samples")
+    if announced > size:
+        raise unreadable(path, f"it ends after {size:,} of {announced:,} bytes")
     return found
+
+
+def _announced(path: str | Path) -> int:
+    """The length in bytes that a WAV file says it has, 0 if it does not; both libraries read cut files to their end."""
+    with open(path, "rb") as file:
+        head = file.read(8)
+    length = int.from_bytes(head[4:], "little") if head[:4] == b"RIFF" else 0
+    return 8 + length if 0 < length < UNKNOWN_LENGTH else 0
 
 
 def read(path: str | Path, start: int = 0, count: int = -1) -> np.ndarray:

@@ -14,6 +14,7 @@ from goldfold.audio import augmentation, windows
 from goldfold.audio.log_mel import LogMel
 from goldfold.audio.waveforms import Recordings
 from goldfold.competition import Plan, Recipe, Runtime, Stage
+from goldfold.errors import GoldfoldError
 from goldfold.images.augmentation import distinct_ids
 from goldfold.nn import backbones, batches, mixup, schedules
 from goldfold.params import mark_unused, with_defaults
@@ -88,7 +89,8 @@ class SoundNetwork(nn.Module):
 
     def forward(self, waves: Tensor, bands: Tensor | None = None, frames: Tensor | None = None) -> Tensor:
         """bands, frames: masks of `augmentation.masks`, int64 (n, count, 2)."""
-        spectrograms = (self.log_mel(waves) - self.mean) / self.std
+        decibels = self.log_mel(waves)[..., : max(1, waves.shape[-1] // self.log_mel.hop)]  # without its half frame
+        spectrograms = (decibels - self.mean) / self.std
         if bands is not None and frames is not None:
             spectrograms = augmentation.hide(spectrograms, bands, frames)
         return self.network(spectrograms[:, None])
@@ -152,15 +154,24 @@ def _model(params: AudioClassifierParams, classes: int, network: Network | None)
     )
     if network is not None:
         return SoundNetwork(log_mel, network(classes))
-    net, _, _ = backbones.create(  # spectrograms are standardized, as the weights expect of pixels
-        params.backbone,
-        params.pretrained,
-        in_chans=1,
-        num_classes=classes,
-        image_size=(params.mels, params.frames),
-        weights=params.weights,
-        drop_rate=params.drop_rate,
-    )
+    try:
+        net, _, _ = backbones.create(  # spectrograms are standardized, as the weights expect of pixels
+            params.backbone,
+            params.pretrained,
+            in_chans=1,
+            num_classes=classes,
+            image_size=(params.mels, params.frames),
+            weights=params.weights,
+            drop_rate=params.drop_rate,
+        )
+    except GoldfoldError as error:
+        if error.code != "image_size_unsuitable":
+            raise
+        raise GoldfoldError(
+            "spectrogram_size_unsuitable",
+            f"backbone '{params.backbone}' cannot take spectrograms of mels={params.mels} bands and {params.frames} "
+            "frames (seconds x sample_rate / hop): make both a multiple of its patch size or of 32",
+        ) from error
     return SoundNetwork(log_mel, net)
 
 

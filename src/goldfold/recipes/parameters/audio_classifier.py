@@ -89,7 +89,7 @@ class AudioClassifierParams(Params):
     @property
     def frames(self) -> int:
         """Width of a spectrogram."""
-        return 1 + self.samples // self.hop
+        return max(1, self.samples // self.hop)
 
     @property
     def highest(self) -> float:
