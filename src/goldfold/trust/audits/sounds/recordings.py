@@ -52,7 +52,7 @@ CLIPPED_AUDIO = FindingKind(
     cure="Record or convert them again at a lower level, if that is possible.",
     example="12 of 900 recordings are clipped (more than 0.1 % of their samples at full scale), ids 'a', ...: ...",
 )
-SAMPLE_RATES = FindingKind(
+SEVERAL_SAMPLE_RATES = FindingKind(
     code="several_sample_rates",
     topic="Data and rules",
     levels=("note",),
@@ -134,7 +134,7 @@ def sample_rates(train: Series, test: Series) -> list[Finding]:
         f"{len(train) + len(test)} recordings have {len(rates)} sample rates: {counts}. All are resampled to one; set "
         "high to half of the lowest if the rate tells the target"
     )
-    return [SAMPLE_RATES(message, "data")]
+    return [SEVERAL_SAMPLE_RATES(message, "data")]
 
 
 def near_duplicate_audio(
