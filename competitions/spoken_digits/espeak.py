@@ -54,6 +54,7 @@ class Speaker:
         if self.library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise GoldfoldError("espeak_failed", f"eSpeak NG has no voice '{voice}': reinstall espeakng-loader")
         self.library.espeak_SetParameter(SPEED, speed, 0)
+        self.library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # of breath, otherwise the time
         self.parts.clear()
         written = text.encode()
         size = ctypes.c_size_t(len(written) + 1)
