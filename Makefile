@@ -134,7 +134,7 @@ track: .venv/ready    ## [RUN=latest] [TO=wandb]: send a run to TensorBoard, Wei
 gains: .venv/ready    ## [RUN=latest] [VIEWS="none flips"] [ACCEPT=code_changed]: measure what TTA, more seeds and more folds gain, and their cost
 	@$(GOLDFOLD) gains --run="$$RUN" $(call given,accept,ACCEPT) $(call listed,views,VIEWS)
 
-new: .venv/ready      ## COMP=my_first [KIND=image]: create a competition folder that passes the contract tests; kinds: tabular, text, image, multilabel, segmentation, retrieval, anomaly, sequence
+new: .venv/ready      ## COMP=my_first [KIND=image]: create a competition folder that passes the contract tests; kinds: tabular, text, image, multilabel, segmentation, retrieval, anomaly, sequence, audio
 	@$(GOLDFOLD) new --comp="$$COMP" $(call given,kind,KIND)
 
 submit: .venv/ready   ## [RUN=latest] [TO=local] [MESSAGE="..."] [REFIT=1] [AGAIN=1] [LATE=1] [ACCEPT=remark_untrue]: check the submission, upload it, wait for the score, record it in the ledger

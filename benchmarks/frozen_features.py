@@ -49,7 +49,7 @@ from goldfold.nn import backbones, text_towers
 from goldfold.nn.batches import epoch_order, split_batches
 from goldfold.nn.hash_fusion import FusionHead
 from goldfold.nn.schedules import cosine
-from goldfold.recipes.fusion_params import FusionParams
+from goldfold.recipes.parameters.fusion import FusionParams
 
 LABELS = list(data.LABELS)
 CONFIG = {"recipe": "fusion", "model": "no_hash"}  # configs/icons/baseline.yaml

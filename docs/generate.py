@@ -44,11 +44,12 @@ def models() -> dict[str, type[BaseModel]]:
     """Recipe module, or a part of every config -> its parameters."""
     from goldfold.experiment.fits import Protocol
     from goldfold.experiment.fits.lessons import Distillation, PseudoLabels
-    from goldfold.recipes.autoencoder_params import AutoencoderParams
     from goldfold.recipes.boosting import BoostingParams
     from goldfold.recipes.frozen_backbone import FrozenBackboneParams
-    from goldfold.recipes.fusion_params import FusionParams
     from goldfold.recipes.image_classifier import ImageClassifierParams
+    from goldfold.recipes.parameters.audio_classifier import AudioClassifierParams
+    from goldfold.recipes.parameters.autoencoder import AutoencoderParams
+    from goldfold.recipes.parameters.fusion import FusionParams
     from goldfold.recipes.patches.params import PatchLibraryParams
     from goldfold.recipes.segmenter import SegmenterParams
     from goldfold.recipes.sequence_network import SequenceNetworkParams
@@ -68,6 +69,7 @@ def models() -> dict[str, type[BaseModel]]:
         "pseudo_labels": PseudoLabels,
         "distill": Distillation,
         "loop": LoopOptions,
+        "audio_classifier": AudioClassifierParams,
         "image_classifier": ImageClassifierParams,
         "frozen_backbone": FrozenBackboneParams,
         "one_label": ClassLossParams,

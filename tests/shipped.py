@@ -20,6 +20,7 @@ SHIPPED = {
     "road_scenes": ("baseline",),
     "road_segments": ("baseline",),
     "solar_cells": ("autoencoder", "baseline", "finetune", "patch_library"),
+    "spoken_digits": ("baseline",),
     "titanic": ("alone", "baseline", "boosting", "forest", "network"),
     "vowels": ("baseline", "sequence_network"),
     "windows": ("baseline", "sequence_network"),

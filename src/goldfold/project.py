@@ -69,7 +69,7 @@ class Project:
     def new(self, competition: str, kind: str = "tabular") -> list[Path]:
         """Scaffold a competition folder that passes the contract tests; returns the files written.
 
-        kind: anomaly, image, multilabel, retrieval, segmentation, sequence, tabular or text.
+        kind: anomaly, audio, image, multilabel, retrieval, segmentation, sequence, tabular or text.
         """
         from goldfold.workflows.new import scaffold
 

@@ -222,7 +222,7 @@ def test_a_new_competition_keeps_the_contract(kind: str, toy: Path) -> None:
 
 def recipes_of_kinds() -> list:
     """Kinds with the number of a recipe; all are slow but one of each kind that trains in a second."""
-    counts = {"tabular": 1, "text": 1, "segmentation": 1, "retrieval": 1}
+    counts = {"tabular": 1, "text": 1, "audio": 1, "segmentation": 1, "retrieval": 1}
     found = [(kind, number) for kind in kinds() for number in range(counts.get(kind, 2))]
     quick = {(kind, 0) for kind in ("tabular", "text", "image", "multilabel", "sequence")}
     return [each if each in quick else pytest.param(*each, marks=pytest.mark.slow) for each in found]

@@ -10,9 +10,9 @@ import torch
 from goldfold.data.rules import NO_MIRRORING, ONE_LIBRARY, ONE_MODEL
 from goldfold.images import augmentation, views
 from goldfold.params import Libraries, Models, Params
-from goldfold.recipes.autoencoder_params import AutoencoderParams
 from goldfold.recipes.frozen_backbone import FrozenBackboneParams
 from goldfold.recipes.image_classifier import ImageClassifierParams
+from goldfold.recipes.parameters.autoencoder import AutoencoderParams
 from goldfold.recipes.segmenter import SegmenterParams
 from goldfold.retrieval.parameters import EmbedderParams
 

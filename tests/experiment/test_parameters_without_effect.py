@@ -15,9 +15,9 @@ from goldfold.competition import Recipe, Runtime
 from goldfold.experiment.config import Config, read_config, resolve_config
 from goldfold.experiment.workspace import Workspace
 from goldfold.params import Needs, Not, Params, modes_of
-from goldfold.recipes.autoencoder_params import AutoencoderParams
 from goldfold.recipes.frozen_backbone import FrozenBackboneParams
 from goldfold.recipes.image_classifier import ImageClassifierParams
+from goldfold.recipes.parameters.autoencoder import AutoencoderParams
 from goldfold.recipes.patches.params import PatchLibraryParams
 from goldfold.recipes.segmenter import SegmenterParams
 from goldfold.recipes.tabular import TabularParams

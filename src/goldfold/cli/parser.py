@@ -35,7 +35,7 @@ def _train(verbs: argparse._SubParsersAction) -> None:
     new.add_argument(
         "--kind",
         default="tabular",
-        help="anomaly, image, multilabel, retrieval, segmentation, sequence, tabular or text (%(default)s)",
+        help="anomaly, audio, image, multilabel, retrieval, segmentation, sequence, tabular or text (%(default)s)",
     )
 
     prepare = verbs.add_parser("prepare", help="prepare a competition's data folder")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from goldfold.audio.checks import CheckedSounds, are_sounds
 from goldfold.competition import Fold, Tables
 from goldfold.errors import GoldfoldError
 from goldfold.io.files import read_json, write_bytes, write_json
@@ -48,8 +49,13 @@ class Checked:
 
 
 def are_images(rows: DataFrame) -> bool:
-    """Whether the files in `path` are images: windows of sequences (.npz) are not, and neither are tables without."""
-    return "path" in rows and not all(Path(path).suffix.lower() == ".npz" for path in rows["path"])
+    """Whether the files in `path` are images: windows of sequences and recordings of sound are not."""
+    return "path" in rows and not are_windows(rows) and not are_sounds(rows)
+
+
+def are_windows(rows: DataFrame) -> bool:
+    """Whether the files in `path` are windows of sequences (.npz)."""
+    return "path" in rows and all(Path(path).suffix.lower() == ".npz" for path in rows["path"])
 
 
 def decode_all(
@@ -169,8 +175,8 @@ def readable(checked: Checked, tables: Tables, on_broken: OnBroken, cache: Path)
     return replace(tables, **replaced)
 
 
-def without_broken(checked: Checked, folds: Sequence[Fold]) -> Sequence[Fold]:
-    """Return the folds without the training rows whose image or mask is broken."""
+def without_broken(checked: Checked | CheckedSounds, folds: Sequence[Fold]) -> Sequence[Fold]:
+    """Return the folds without the training rows whose image, mask or sound is broken."""
     broken = checked.broken("train")
     return [Fold(*(np.setdiff1d(rows, broken) for rows in fold)) for fold in folds]
 

@@ -13,6 +13,7 @@ import torch
 from pandas import DataFrame, Series
 
 import goldfold
+from goldfold.audio import checks as sound_checks
 from goldfold.competition import Competition, Fold, Runtime, Tables
 from goldfold.data import csv_tables, fold_checks, fold_tables, image_checks, tables
 from goldfold.data.training_rows import extra
@@ -30,6 +31,7 @@ from goldfold.experiment.workspace import Workspace
 from goldfold.io.files import read_json
 from goldfold.training.settings import check_precision
 
+Decoded = image_checks.Checked | sound_checks.CheckedSounds
 CODE_CHANGED = "code_changed"  # code of a finding, and the word that accepts it
 
 
@@ -39,8 +41,8 @@ class Prepared:
 
     name: of the competition's folder. drawn: the text of `folds.csv`. contents: a hash of every row, of the train and
     of the test table. loaded: the tables as load() gave them, the extra rows apart. images: what decoding every image
-    found, None without images. code_changes: how the code changed since the weights were trained, where that was
-    accepted. starts: config key -> hash of the file or run it names.
+    found, None without images. sounds: the same of audio files. code_changes: how the code changed since the weights
+    were trained, where that was accepted. starts: config key -> hash of the file or run it names.
     """
 
     workspace: Workspace
@@ -51,6 +53,7 @@ class Prepared:
     contents: tuple[Series, Series]
     loaded: Tables
     images: image_checks.Checked | None
+    sounds: sound_checks.CheckedSounds | None
     code_changes: tuple[str, ...] = ()
     starts: Mapping[str, str] = field(default_factory=dict)
 
@@ -102,11 +105,10 @@ def prepare_experiment(
     check_recipe(competition, config.recipe, config.params, data)
     split = _split(name, competition, loaded.train, config.protocol)
     check_decisions(competition, config, data, len(fold_numbers(config.protocol, split)))
-    contents, images = _decoded(workspace, name, data)
-    own = _decodable(split, config.protocol, images)
-    drawn = _decodable(extra.everywhere(split, len(loaded.train), len(data.train)), config.protocol, images)
-    if images:
-        data = image_checks.readable(images, data, config.protocol.on_broken, workspace.cache)
+    contents, images, sounds = _decoded(workspace, name, data)
+    own = _decodable(split, config.protocol, images or sounds)
+    drawn = _decodable(extra.everywhere(split, len(loaded.train), len(data.train)), config.protocol, images or sounds)
+    data = _readable(data, images, sounds, config.protocol, workspace)
     experiment = _experiment(workspace, competition, config, data, drawn, Machine(device, workers))
     folds = csv_tables.to_text(fold_tables.folds_to_table(loaded.train["id"], own))
     if rebuilt is None:
@@ -120,6 +122,7 @@ def prepare_experiment(
         contents=contents,
         loaded=loaded,
         images=images,
+        sounds=sounds,
         starts=initial_weights.starts(experiment, rebuilt),
     )
     return replace(untaught, experiment=_taught(untaught, rebuilt))
@@ -159,8 +162,8 @@ def experiment_of_fits(workspace: Workspace, run: Path, data: Tables, device: to
     """
     name, config = run.parent.name, config_of_run(workspace, run)
     if config.protocol.on_broken != "refuse":
-        _, images = _decoded(workspace, name, data)
-        data = image_checks.readable(images, data, config.protocol.on_broken, workspace.cache) if images else data
+        _, images, sounds = _decoded(workspace, name, data)
+        data = _readable(data, images, sounds, config.protocol, workspace)
     kept = pd.read_csv(run / "folds.csv", dtype=str, keep_default_na=False, encoding="utf-8")
     folds = fold_tables.folds_from_table(kept, data.train["id"].tolist())
     competition, own = workspace.competition(name), len(data.train)
@@ -180,12 +183,29 @@ class Machine:
 
 def _decoded(
     workspace: Workspace, name: str, data: Tables
-) -> tuple[tuple[Series, Series], image_checks.Checked | None]:
-    """Hashes of all rows, and what decoding every image found."""
+) -> tuple[tuple[Series, Series], image_checks.Checked | None, sound_checks.CheckedSounds | None]:
+    """Hashes of all rows, and what decoding every image or recording found."""
     targets = workspace.competition(name).targets
     contents = tables.content_hashes(data.train, targets), tables.content_hashes(data.test, targets)
-    kept = workspace.cache / "images" / f"{name}.json"
-    return contents, image_checks.decode_all(data, contents, kept, workspace.observer.work)
+    images, sounds = (workspace.cache / kind / f"{name}.json" for kind in ("images", "sounds"))
+    return (
+        contents,
+        image_checks.decode_all(data, contents, images, workspace.observer.work),
+        sound_checks.decode_all(data, contents, sounds, workspace.observer.work),
+    )
+
+
+def _readable(
+    data: Tables,
+    images: image_checks.Checked | None,
+    sounds: sound_checks.CheckedSounds | None,
+    protocol: Protocol,
+    workspace: Workspace,
+) -> Tables:
+    """The tables with gray images and silence in place of what is broken."""
+    if images:
+        return image_checks.readable(images, data, protocol.on_broken, workspace.cache)
+    return sound_checks.readable(sounds, data, protocol.on_broken, workspace.cache) if sounds else data
 
 
 def _experiment(
@@ -218,10 +238,10 @@ def _experiment(
 
 
 def draw_folds(
-    name: str, competition: Competition, train: DataFrame, protocol: Protocol, images: image_checks.Checked | None
+    name: str, competition: Competition, train: DataFrame, protocol: Protocol, files: Decoded | None
 ) -> Sequence[Fold]:
-    """The folds that split() draws with the protocol's seed, checked; without broken images where they are skipped."""
-    return _decodable(_split(name, competition, train, protocol), protocol, images)
+    """The folds that split() draws with the protocol's seed, checked; without broken files where they are skipped."""
+    return _decodable(_split(name, competition, train, protocol), protocol, files)
 
 
 def _split(name: str, competition: Competition, train: DataFrame, protocol: Protocol) -> Sequence[Fold]:
@@ -234,8 +254,8 @@ def _split(name: str, competition: Competition, train: DataFrame, protocol: Prot
     return drawn
 
 
-def _decodable(drawn: Sequence[Fold], protocol: Protocol, images: image_checks.Checked | None) -> Sequence[Fold]:
-    return image_checks.without_broken(images, drawn) if images and protocol.on_broken == "skip" else drawn
+def _decodable(drawn: Sequence[Fold], protocol: Protocol, files: Decoded | None) -> Sequence[Fold]:
+    return image_checks.without_broken(files, drawn) if files and protocol.on_broken == "skip" else drawn
 
 
 def config_of_run(workspace: Workspace, run: Path, **changed: Any) -> configs.Config:

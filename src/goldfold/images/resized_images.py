@@ -1,7 +1,8 @@
 """Resized images of a run in a temporary file, so that all folds, epochs and audits decode each image once.
 
-The file has no name, so nothing is left of it, whatever ends the process. What is read from it is cached by the
-operating system like any file, and is no memory of the process. Equal to the bit to decoding again: an image is found
+Waveforms of recordings lie there, too (`audio.waveforms`). The file has no name, so nothing is left of it, whatever
+ends the process. What is read from it is cached by the operating system like any file, and is no memory of the
+process. Equal to the bit to decoding again: an image is found
 again only while its file has the same path, number, size and times.
 """
 
@@ -39,10 +40,13 @@ class ResizedImages:
     end: int = 0
     lock: Lock = field(default_factory=Lock)
 
-    def read(self, key: Key, into: np.ndarray) -> bool:
-        """Read an image into an array of its size, uint8 (h, w, c); whether it is there."""
+    def read(self, key: Key, into: np.ndarray, offset: int = 0) -> bool:
+        """Read an image into an array of its size, uint8 (h, w, c); whether it is there.
+
+        offset: bytes to skip, to read a part of what is kept.
+        """
         place = self.places.get(key)
-        return place is not None and os.preadv(self.file.fileno(), [into.data], place) == into.nbytes
+        return place is not None and os.preadv(self.file.fileno(), [into.data], place + offset) == into.nbytes
 
     def write(self, key: Key, image: np.ndarray) -> None:
         """Keep an image, unless there is no room; a forked process keeps none."""
@@ -97,9 +101,14 @@ def kept() -> ResizedImages | None:
 
 def key_of(path: str | Path, size: Size, gray: bool) -> Key | None:
     """What an image is found by; None if its file cannot be opened."""
+    return file_key(path, *height_and_width(size), gray)
+
+
+def file_key(path: str | Path, *form: object) -> Key | None:
+    """What the decoded content of a file is found by; None if it cannot be opened. form: what it was made into."""
     try:
         found = os.stat(path)
     except OSError:
         return None
     identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-    return (os.path.abspath(path), *identity, *height_and_width(size), gray)
+    return (os.path.abspath(path), *identity, *form)

@@ -34,7 +34,7 @@ from goldfold.io import seeding
 from goldfold.nn import batches, schedules
 from goldfold.nn.optimizers import AdamW
 from goldfold.params import with_defaults
-from goldfold.recipes.autoencoder_params import AutoencoderParams
+from goldfold.recipes.parameters.autoencoder import AutoencoderParams
 
 if TYPE_CHECKING:
     from albumentations import Compose

@@ -26,7 +26,7 @@ from goldfold.nn.hash_fusion import Fused, FusionHead
 from goldfold.nn.optimizers import AdamW
 from goldfold.optional_parts import Codes
 from goldfold.params import with_defaults
-from goldfold.recipes.fusion_params import HASHED, HIDDEN, WITH_LOSSES, FusionParams
+from goldfold.recipes.parameters.fusion import HASHED, HIDDEN, WITH_LOSSES, FusionParams
 from goldfold.recipes.targets import SeveralLabels, several
 from goldfold.retrieval.hashing import codebooks, product_quantization
 from goldfold.retrieval.hashing.codebooks import Codebook

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from goldfold.data.image_checks import are_images
+from goldfold.data.image_checks import are_windows
 from goldfold.experiment.fits import Experiment, fold_numbers
 from goldfold.experiment.fits.same_folds import seen_of_scored_folds
 from goldfold.experiment.setup import Prepared
@@ -31,7 +31,8 @@ def of_data(found: Prepared, most_read: int = READ_IN_TRAINING) -> list[Check]:
     stale = audits.stale_data(found.name, found.workspace.changed_inputs(found.name))
     return [
         *checks,
-        _near_duplicate_images(found, most_read),
+        _recordings(found),
+        _near_duplicates(found, most_read),
         _overlapping_windows(experiment),
         mask_sizes.ceiling(experiment.tables.train, shape),
         made("raw files and data.py against the prepared rows", ["stale_data"], stale),
@@ -155,12 +156,21 @@ def _inputs(found: Prepared) -> list[Check]:
     return [*checks, not_made("masks, decoded", mask_codes, "the train table has no `mask_path`")]
 
 
-def _near_duplicate_images(found: Prepared, most_read: int) -> Check:
+def _recordings(found: Prepared) -> Check:
+    """Broken, silent and clipped recordings, and their sample rates."""
+    what, codes = "recordings, decoded", ["broken_audio", "silent_audio", "clipped_audio", "several_sample_rates"]
+    if found.sounds is None:
+        return not_made(what, codes, "the tables have no audio files")
+    return made(what, codes, audits.recordings(found.sounds, found.experiment.protocol.on_broken))
+
+
+def _near_duplicates(found: Prepared, most_read: int) -> Check:
     """Thumbnails are kept by content in data/cache, but those of private images, which are read every time."""
-    experiment, codes = found.experiment, ["near_duplicate_images"]
-    train, what = experiment.tables.train, "near-duplicate images on both sides of a fold"
-    if found.images is None:
-        return not_made(what, codes, "the tables have no images")
+    experiment, files = found.experiment, found.images or found.sounds
+    names, codes = ("recordings", "near_duplicate_audio") if found.sounds else ("images", "near_duplicate_images")
+    train, what = experiment.tables.train, f"near-duplicate {names} on both sides of a fold"
+    if files is None:
+        return not_made(what, ["near_duplicate_images", "near_duplicate_audio"], "the tables have no images or sounds")
     kept = found.workspace.cache / "thumbnails" / f"{found.name}.npz"
     contents = found.contents[0].tolist()
     images, positions = thumbnails(
@@ -171,21 +181,22 @@ def _near_duplicate_images(found: Prepared, most_read: int) -> Check:
         most_read,
     )
     if len(images) < 2:
-        return not_made(what, codes, "fewer than 2 images can be decoded")
-    if len(images) < len(train) - len(found.images.broken("train")):
+        return not_made(what, [codes], f"fewer than 2 {names} can be decoded")
+    if len(images) < len(train) - len(files.broken("train")):
         command = f"make audit COMP={found.name} reads up to {MOST_COMPARED:,}"
         what += f", {len(images):,} of {len(train):,} in a sample" + (
             f": {command}" if most_read < MOST_COMPARED else ""
         )
-    findings = audits.near_duplicate_images(images, positions, experiment.folds, train["id"], found.contents[0])
-    return made(what, codes, findings)
+    audit = audits.near_duplicate_audio if found.sounds else audits.near_duplicate_images
+    findings = audit(images, positions, experiment.folds, train["id"], found.contents[0])
+    return made(what, [codes], findings)
 
 
 def _overlapping_windows(experiment: Experiment) -> Check:
     """Read the windows of the train table, of many a sample."""
     what, codes = "frames of one recording on both sides of a fold", ["overlapping_windows"]
     train = experiment.tables.train
-    if "path" not in train or are_images(train):
+    if not are_windows(train):
         return not_made(what, codes, "the tables have no windows (.npz) in `path`")
     if len(train) > MOST_COMPARED:
         what += f", {MOST_COMPARED:,} of {len(train):,} windows in a sample"

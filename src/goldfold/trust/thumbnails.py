@@ -1,4 +1,4 @@
-"""Gray thumbnails of images, 32 x 32 pixels, kept by file content so that each image is read once."""
+"""Gray thumbnails of images and spectrograms, 32 x 32 pixels, kept by file content so that each image is read once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from goldfold.audio import files, pictures
 from goldfold.errors import GoldfoldError
 from goldfold.images import reading
 from goldfold.io.files import read_arrays, write_arrays
@@ -58,7 +59,7 @@ def _kept(path: Path | None) -> dict[str, np.ndarray]:
 
 def _thumbnail(path: str | Path) -> np.ndarray | None:
     try:
-        image = reading.read(path, gray=True)
+        image = pictures.gray(path) if files.is_sound(path) else reading.read(path, gray=True)[..., 0]
     except GoldfoldError:
         return None
-    return cv2.resize(image[..., 0], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA)

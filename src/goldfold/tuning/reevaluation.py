@@ -46,7 +46,7 @@ def _drawn(found: Prepared, seed: int) -> tuple[Prepared, str]:
     experiment = found.experiment
     competition, train = experiment.competition, experiment.tables.train.iloc[: len(found.loaded.train)]
     protocol = experiment.protocol.model_copy(update={"seed": seed})
-    own = draw_folds(found.name, competition, train, protocol, found.images)
+    own = draw_folds(found.name, competition, train, protocol, found.images or found.sounds)
     folds = extra.everywhere(own, len(train), len(experiment.tables.train))
     config = replace(found.config, protocol=protocol)
     text = csv_tables.to_text(fold_tables.folds_to_table(train["id"], own))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from goldfold.audio import files, pictures
 from goldfold.images import masks, reading
 from goldfold.report.plotting import canvas
 from goldfold.report.plotting.style import FAINT, MUTED
@@ -24,15 +25,20 @@ MARGIN = 8  # of them beside its text
 
 
 def read(path: str | Path, name: str, *, private: bool, side: int | None = None) -> np.ndarray:
-    """Read an image as uint8 (h, w, 3); of a private one return the tile of its name, without opening the file.
+    """Read an image as uint8 (h, w, 3), or draw a recording; of a private one return the tile of its name instead.
 
     side: the height and width to resize to, without keeping the aspect ratio; None: those of the image.
 
     Raises:
         GoldfoldError: the image is not private and cannot be read.
     """
-    image = tile(name) if private else reading.read(path)
+    image = tile(name) if private else _picture(path)
     return image if side is None else reading.resize(image, side)
+
+
+def _picture(path: str | Path) -> np.ndarray:
+    """An image, or the spectrogram of a recording."""
+    return pictures.colored(path) if files.is_sound(path) else reading.read(path)
 
 
 def read_all(

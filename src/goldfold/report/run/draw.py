@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from goldfold.audio.checks import are_sounds
 from goldfold.data import csv_tables
 from goldfold.data.fold_tables import folds_to_table
 from goldfold.data.image_checks import are_images
@@ -66,7 +67,7 @@ def draw(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, run: Path)
         _draw_anomalies(experiment, whole, run)
     if metric.retrieval:
         _draw_retrieval(experiment, whole, metric.retrieval, run)
-    elif are_images(train) and metric.options.row_error:
+    elif (are_images(train) or are_sounds(train)) and metric.options.row_error:
         rows = train.iloc[whole.rows].reset_index(drop=True)
         errors = metric.options.row_error(rows, whole.oof)
         folds = _folds(experiment, whole).tolist()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from goldfold.audio.checks import are_sounds
 from goldfold.data import csv_tables
 from goldfold.data.image_checks import are_images
 from goldfold.experiment.fits import Experiment, Fit, fit_folder
@@ -126,9 +127,9 @@ def picture(experiment: Experiment, found: Sequence[np.ndarray], examples: DataF
 
 
 def _images(experiment: Experiment, shown: DataFrame) -> list[np.ndarray]:
-    """The images of the rows; none if their files are not images."""
+    """The images of the rows; none if their files are neither images nor sounds."""
     train = experiment.tables.train
-    if not are_images(train):
+    if not are_images(train) and not are_sounds(train):
         return []
     paths = train["path"].iloc[shown["row"]].tolist()
     private = experiment.competition.private_images

@@ -58,6 +58,7 @@ from goldfold.trust.audits.scores import (
     worse_than_chance,
 )
 from goldfold.trust.audits.selection import OF_DECISIONS, best_of_runs, decisions
+from goldfold.trust.audits.sounds.recordings import near_duplicate_audio, recordings
 from goldfold.trust.audits.windows import overlapping_windows
 
 __all__ = [
@@ -91,6 +92,7 @@ __all__ = [
     "made",
     "merge_places",
     "missing_texts",
+    "near_duplicate_audio",
     "near_duplicate_images",
     "near_duplicate_rows",
     "neighbor_leakage",
@@ -104,6 +106,7 @@ __all__ = [
     "overlapping_windows",
     "pooled_apart",
     "proxy_only",
+    "recordings",
     "refuse_errors",
     "rows_without_labels",
     "rule_broken",

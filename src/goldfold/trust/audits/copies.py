@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -172,6 +172,30 @@ def near_duplicate_images(
     thumbnails: uint8 (m, 32, 32). positions: int64 (m,), their rows in the train table. contents: hashes of all train
     files; equal files are left out, which `shared_contents` reports.
     """
+    across = alike_across(thumbnails, positions, folds, ids, contents)
+    if across is None:
+        return []
+    message = (
+        f"{across.rows:,} scored images are nearly the same as training images, the first id {across.row!r} as "
+        f"{across.twin!r}{', mirrored' if across.mirrored else ''}: their targets can be remembered, so the score is "
+        "too high. Look at them, and draw folds by group so that they stay together, or drop copies in load()"
+    )
+    return [NEAR_DUPLICATE_IMAGES(message, "folds")]
+
+
+class AlikeAcross(NamedTuple):
+    """Scored rows with a near-duplicate among training rows, and the ids of the first pair."""
+
+    rows: int
+    row: object
+    twin: object
+    mirrored: bool
+
+
+def alike_across(
+    thumbnails: np.ndarray, positions: np.ndarray, folds: Sequence[Fold], ids: Series, contents: Series
+) -> AlikeAcross | None:
+    """Find near-duplicates on both sides of a fold; arguments as of `near_duplicate_images`. None if there are none."""
     rows, twins, mirrored = _alike(thumbnails)
     rows, twins = positions[rows], positions[twins]
     other = contents.to_numpy()[rows] != contents.to_numpy()[twins]
@@ -179,15 +203,8 @@ def near_duplicate_images(
     rows, twins, mirrored = np.r_[rows, twins], np.r_[twins, rows], np.r_[mirrored, mirrored]
     found, first = _across(folds, rows, twins, len(ids))
     if first is None:
-        return []
-    how = ", mirrored" if mirrored[first] else ""
-    row, twin = name_of(ids, rows[first]), name_of(ids, twins[first])
-    message = (
-        f"{found:,} scored images are nearly the same as training images, the first id {row!r} as "
-        f"{twin!r}{how}: their targets can be remembered, so the score is too high. Look at them, "
-        "and draw folds by group so that they stay together, or drop copies in load()"
-    )
-    return [NEAR_DUPLICATE_IMAGES(message, "folds")]
+        return None
+    return AlikeAcross(found, name_of(ids, rows[first]), name_of(ids, twins[first]), bool(mirrored[first]))
 
 
 def _alike(thumbnails: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
