@@ -188,7 +188,8 @@ def cpus() -> int:
 
 def work(tool: str, kind: str, seconds: float, folder: Path) -> None:
     """What the process of a tool does: read the rows, predict, write the predictions and the seconds it took."""
-    known, asked = (pd.read_pickle(folder / f"{name}.pickle") for name in ("known", "asked"))
+    files = [folder / f"{name}.csv" for name in ("known", "asked")]
+    known, asked = (pd.read_csv(file, float_precision="round_trip") for file in files)
     began = time.perf_counter()
     found = {"goldfold": by_goldfold, "autogluon": by_autogluon, "mljar": by_mljar}[tool](
         known, asked, kind, seconds, folder
@@ -265,8 +266,8 @@ def measure(
     (known, hidden), load, before = rows, os.getloadavg()[0], cpu_seconds()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        known.to_pickle(folder / "known.pickle")
-        hidden.drop(columns="target").to_pickle(folder / "asked.pickle")
+        known.to_csv(folder / "known.csv", index=False)  # older pandas cannot read the pickles of newer ones
+        hidden.drop(columns="target").to_csv(folder / "asked.csv", index=False)
         try:
             seconds = run(key["tool"], python, kind, budget, folder)
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:

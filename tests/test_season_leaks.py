@@ -135,7 +135,7 @@ def test_a_blend_chosen_among_models_of_random_labels_stays_at_chance(both, monk
     """Members that learned from the other folds, whose nested score is what is told."""
     for found in both:
         monkeypatch.chdir(found.runs["estimator"].folder.parents[2])
-        runs = [found.runs[name].name for name in ("estimator", "network", "pseudo-labels, soft", "init_from")]
+        runs = [found.runs[name].name for name in ("estimator", "network", "distillation, nested", "init_from")]
         assert abs(Project(quiet=True).blend(runs).metrics["auroc"]["mean"] - 0.5) < CHANCE
 
 
