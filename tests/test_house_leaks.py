@@ -6,6 +6,7 @@ The sharpest test of a leak: other labels for the validation rows of a fold, and
 from __future__ import annotations
 
 import pkgutil
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -14,7 +15,10 @@ import pandas as pd
 import planted_house as house
 import pytest
 
-from goldfold import recipes
+from goldfold import metrics, recipes
+from goldfold.competition import Fold
+from goldfold.experiment.cross_validation import Outcome
+from goldfold.experiment.decisions import nested
 
 FAST = ("tabular, standardized", "boosting, feature function, target encoding", "tabular_network")
 
@@ -79,6 +83,24 @@ def test_a_recipe_that_is_fitted_on_all_rows_is_seen(name, rows, folder, tmp_pat
     for what, other in tables.items():
         found, _ = house.fitted(house.peeking(case, other), other, tmp_path / what, tmp_path / "cache")
         assert not np.array_equal(first[::2], found[::2]), what
+
+
+def test_the_threshold_of_a_fold_does_not_see_its_labels(rows, tmp_path):
+    """Random predictions, so that nothing but the labels chooses; the threshold of all rows does see them."""
+    oof, parts = np.random.default_rng(2).uniform(size=house.ROWS), np.arange(house.ROWS) % 4
+    whole = Outcome(np.arange(house.ROWS), oof, oof[:4], {"accuracy": {"validation_per_training_row": 1 / 3}})
+
+    def chosen(table: pd.DataFrame) -> tuple[dict, dict]:
+        given = house.experiment(house.RECIPES["boosting, sklearn"](tmp_path), table, tmp_path)
+        own = replace(given.competition, metric=metrics.accuracy("y"))
+        folds = [Fold(np.flatnonzero(parts != at), np.flatnonzero(parts == at)) for at in range(4)]
+        tried = {"threshold": np.linspace(0.1, 0.9, 17).tolist()}
+        found = nested.facts(replace(given, competition=own, folds=folds, decide=tried), whole)
+        return found["folds"]["0"]["values"], found["folds"]["1"]["values"]
+
+    first, other = chosen(rows), chosen(house.with_other_labels(rows))
+    assert first[0] == other[0]
+    assert first[1] != other[1], "the labels of fold 0 choose the threshold of fold 1"
 
 
 @pytest.mark.slow
