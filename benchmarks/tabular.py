@@ -1,15 +1,17 @@
 """Tables: goldfold's boosted trees, network and their blend against AutoGluon and mljar within one wall budget.
 
     PYTHONPATH=src python benchmarks/tabular.py [--budget 120] [--sets titanic diabetes ...] [--tools goldfold ...]
-        [--environments build/bench-tabular] [--seed 0]
+        [--environments build/bench-tabular] [--seed 0] [--cpus 2] [--results build/bench-tabular/results.jsonl]
 
-A quarter of each set's rows is hidden from all. A tool gets the other rows, `--budget` seconds and one thread per CPU
-that the process may use, in a process of its own; it predicts the hidden rows, which only this file scores: by log
-loss, values by RMSE. AutoGluon (`medium_quality`) and mljar (`Perform`) pin other packages than goldfold and get
-environments of their own below `--environments`, made once, 1 and 6 GB; where that fails the tool is left out.
+A quarter of each set's rows is hidden from all. A tool gets the other rows, `--budget` seconds and `--cpus` threads, by
+default one per CPU that the process may use, in a process of its own; it predicts the hidden rows, which only this file
+scores: by log loss, values by RMSE. AutoGluon (`medium_quality`) and mljar (`Perform`) pin other packages than goldfold
+and get environments of their own below `--environments`, made once, 1 and 6 GB; where that fails the tool is left out.
 
-The last column is the difference of the rows' losses, goldfold's minus the best other tool's, with its 95 % interval
-over the hidden rows (of RMSE that of squared errors). titanic and house_prices need `GOLDFOLD_SAMPLE_DATA`.
+Below each set is the difference of the rows' losses, goldfold's minus the best other tool's, with its 95 % interval
+over the hidden rows (of RMSE that of squared errors). titanic and house_prices need `GOLDFOLD_SAMPLE_DATA`. What a tool
+reached is a line of `--results` as soon as it ends, with its CPU seconds and the load of the machine before it: the
+same command goes on where it stopped, and runs again what is deleted from that file.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -179,12 +182,14 @@ def by_mljar(known: pd.DataFrame, asked: pd.DataFrame, kind: str, seconds: float
 
 
 def cpus() -> int:
-    return len(os.sched_getaffinity(0))
+    """Threads that a tool may use."""
+    return int(os.environ.get("BENCHMARK_CPUS", len(os.sched_getaffinity(0))))
 
 
 def work(tool: str, kind: str, seconds: float, folder: Path) -> None:
     """What the process of a tool does: read the rows, predict, write the predictions and the seconds it took."""
-    known, asked = (pd.read_pickle(folder / f"{name}.pickle") for name in ("known", "asked"))
+    files = [folder / f"{name}.csv" for name in ("known", "asked")]
+    known, asked = (pd.read_csv(file, float_precision="round_trip") for file in files)
     began = time.perf_counter()
     found = {"goldfold": by_goldfold, "autogluon": by_autogluon, "mljar": by_mljar}[tool](
         known, asked, kind, seconds, folder
@@ -218,38 +223,78 @@ def losses(truth: np.ndarray, found: np.ndarray, kind: str) -> np.ndarray:
 
 
 def run(tool: str, python: str, kind: str, budget: float, folder: Path) -> float:
-    """The wall seconds that a tool took for its predictions; raises CalledProcessError or TimeoutExpired."""
+    """The wall seconds that a tool took for its predictions.
+
+    Raises CalledProcessError or TimeoutExpired; `<tool>.log` in the folder then says why.
+    """
     threads = {name: str(cpus()) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     command = [python, str(Path(__file__).resolve()), "--work", tool, "--kind", kind, "--budget", str(budget)]
-    subprocess.run(
-        [*command, "--folder", str(folder)],
-        check=True,
-        env={**os.environ, **threads},
-        timeout=LONGER * budget + 120,
-        stdout=None if tool == "goldfold" else subprocess.DEVNULL,
-        stderr=None if tool == "goldfold" else subprocess.DEVNULL,
-    )
+    environment = {**os.environ, **threads, "BENCHMARK_CPUS": str(cpus())}
+    if tool != "goldfold":  # their packages are their own
+        environment.pop("PYTHONPATH", None)
+    with (folder / f"{tool}.log").open("w", encoding="utf-8") as log:
+        subprocess.run(
+            [*command, "--folder", str(folder)],
+            check=True,
+            env=environment,
+            timeout=LONGER * budget + 120,
+            stdout=None if tool == "goldfold" else log,
+            stderr=log,
+        )
     return json.loads((folder / f"{tool}.json").read_text(encoding="utf-8"))
 
 
-def compare(name: str, pythons: dict[str, str], budget: float, seed: int) -> bool | None:
-    """Print one set's scores; returns whether goldfold is not worse than the best other tool, None if none answered."""
-    kind = KINDS[name]
-    known, hidden = halves(table(name), kind, seed)
-    truth, rows, told = hidden["target"].to_numpy(), {}, []
+def cpu_seconds() -> float:
+    """CPU seconds of all tools so far, their start included."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def reached(results: Path, key: dict[str, object]) -> dict | None:
+    """The line of a set and tool in the file of results; None if it has none."""
+    lines = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
+    found = [line for line in map(json.loads, lines) if all(line[name] == value for name, value in key.items())]
+    return found[-1] if found else None
+
+
+def measure(
+    key: dict, rows: tuple[pd.DataFrame, pd.DataFrame], python: str, kind: str, budget: float, results: Path
+) -> dict | str:
+    """A tool's line of the file of results, measured if it is not there; why there is none if the tool failed."""
+    if found := reached(results, key):
+        return found
+    (known, hidden), load, before = rows, os.getloadavg()[0], cpu_seconds()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        known.to_pickle(folder / "known.pickle")
-        hidden.drop(columns="target").to_pickle(folder / "asked.pickle")
-        for tool, python in pythons.items():
-            try:
-                seconds = run(tool, python, kind, budget, folder)
-            except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-                told.append(f"{tool}: none ({type(error).__name__})")
-                continue
-            rows[tool] = losses(truth, np.load(folder / f"{tool}.npy"), kind)
-            mean = float(rows[tool].mean())
-            told.append(f"{tool} {np.sqrt(mean) if kind == 'regression' else mean:.4f} in {seconds:.0f} s")
+        known.to_csv(folder / "known.csv", index=False)  # older pandas cannot read the pickles of newer ones
+        hidden.drop(columns="target").to_csv(folder / "asked.csv", index=False)
+        try:
+            seconds = run(key["tool"], python, kind, budget, folder)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            told = (folder / f"{key['tool']}.log").read_text(encoding="utf-8", errors="replace").strip()
+            return f"{type(error).__name__}: {told.splitlines()[-1] if told else 'no message'}"
+        each = losses(hidden["target"].to_numpy(), np.load(folder / f"{key['tool']}.npy"), kind)
+    line = {**key, "seconds": seconds, "cpu_seconds": cpu_seconds() - before, "load": load, "losses": each.tolist()}
+    results.parent.mkdir(parents=True, exist_ok=True)
+    with results.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+    return line
+
+
+def compare(name: str, pythons: dict[str, str], budget: float, seed: int, results: Path) -> bool | None:
+    """Print one set's scores; returns whether goldfold is not worse than the best other tool, None if none answered."""
+    kind, rows, told = KINDS[name], {}, []
+    known, hidden = halves(table(name), kind, seed)
+    for tool, python in pythons.items():
+        key = {"set": name, "tool": tool, "seed": seed, "budget": budget, "cpus": cpus()}
+        line = measure(key, (known, hidden), python, kind, budget, results)
+        if isinstance(line, str):
+            told.append(f"{tool}: none ({line})")
+            continue
+        rows[tool] = np.array(line["losses"])
+        mean = float(rows[tool].mean())
+        score = np.sqrt(mean) if kind == "regression" else mean
+        told.append(f"{tool} {score:.4f} in {line['seconds']:.0f} s ({line['cpu_seconds']:.0f} s of CPU)")
     metric = "RMSE" if kind == "regression" else "log loss"
     print(f"{name}: {len(known)} rows, {len(hidden)} hidden, {metric}: {'; '.join(told)}", flush=True)
     others = {tool: each for tool, each in rows.items() if tool != "goldfold"}
@@ -275,7 +320,7 @@ def main(given: argparse.Namespace) -> None:
         except subprocess.CalledProcessError as error:
             print(f"{tool} is left out: {' '.join(map(str, error.cmd[:5]))} ... failed", flush=True)
     print(f"{given.budget:.0f} s of wall time a set and tool, {cpus()} CPUs, seed {given.seed}", flush=True)
-    kept = [compare(name, pythons, given.budget, given.seed) for name in given.sets]
+    kept = [compare(name, pythons, given.budget, given.seed, given.results) for name in given.sets]
     answered = [each for each in kept if each is not None]
     if answered:
         print(f"goldfold is not worse than the best other tool on {sum(answered)} of {len(answered)} sets")
@@ -288,10 +333,14 @@ if __name__ == "__main__":
     parser.add_argument("--tools", nargs="+", default=list(TOOLS), choices=TOOLS)
     parser.add_argument("--environments", type=Path, default=Path("build/bench-tabular"))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cpus", type=int)
+    parser.add_argument("--results", type=Path, default=Path("build/bench-tabular/results.jsonl"))
     parser.add_argument("--work", choices=TOOLS, help=argparse.SUPPRESS)
     parser.add_argument("--kind", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
+    if chosen.cpus:
+        os.environ["BENCHMARK_CPUS"] = str(chosen.cpus)
     if chosen.work:
         work(chosen.work, chosen.kind, chosen.budget, chosen.folder)
     else:

@@ -15,7 +15,7 @@ from goldfold import metrics
 from goldfold.competition import Competition, Fold, Submission, Tables
 from goldfold.data import self_hosting
 from goldfold.params import Params
-from goldfold.recipes import frozen_backbone, tabular
+from goldfold.recipes import frozen_backbone, tabular, tabular_network
 
 PAIRS, FOLDS = 120, 4
 
@@ -83,6 +83,9 @@ COMPETITION = Competition(
     recipes={
         "tree": tabular.recipe(TreeParams, _features(tree), target="y", kind="binary"),
         "neighbor": tabular.recipe(TreeParams, _features(neighbor), target="y", kind="binary"),
+        "network": tabular_network.recipe(
+            "y", (0, 1), numeric=["a", "b"], epochs=4, members=2, hidden=(16,), learning_rate=0.02, permutations=0
+        ),
         "images": frozen_backbone.recipe("y", (0, 1)),
     },
     submission=Submission(write=lambda test, values: pd.DataFrame({"id": test["id"], "y": values})),
@@ -96,5 +99,5 @@ def write(project: Path) -> None:
     home.mkdir(parents=True)
     (home / "__init__.py").write_text(Path(__file__).read_text(encoding="utf-8"), encoding="utf-8")
     (project / "configs" / "mirrors").mkdir(parents=True)
-    for recipe in ("tree", "neighbor"):
+    for recipe in ("tree", "neighbor", "network"):
         (project / "configs" / "mirrors" / f"{recipe}.yaml").write_text(f"recipe: {recipe}\n", encoding="utf-8")
