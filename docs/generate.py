@@ -46,6 +46,7 @@ def models() -> dict[str, type[BaseModel]]:
     from goldfold.experiment.fits.lessons import Distillation, PseudoLabels
     from goldfold.recipes.autoencoder_params import AutoencoderParams
     from goldfold.recipes.boosting import BoostingParams
+    from goldfold.recipes.classification.text_parameters import FrozenTextParams, TextClassifierParams
     from goldfold.recipes.frozen_backbone import FrozenBackboneParams
     from goldfold.recipes.fusion_params import FusionParams
     from goldfold.recipes.image_classifier import ImageClassifierParams
@@ -74,6 +75,8 @@ def models() -> dict[str, type[BaseModel]]:
         "several_labels": LabelLossParams,
         "ordered_label": OrderedLossParams,
         "values": ValueLossParams,
+        "text_classifier": TextClassifierParams,
+        "frozen_text": FrozenTextParams,
         "fusion": FusionParams,
         "segmenter": SegmenterParams,
         "statistics_pooling": StatisticsPoolingParams,

@@ -21,6 +21,7 @@ SHIPPED = {
     "road_segments": ("baseline",),
     "solar_cells": ("autoencoder", "baseline", "finetune", "patch_library"),
     "titanic": ("alone", "baseline", "boosting", "forest", "network"),
+    "tweets": ("baseline", "finetune", "frozen", "frozen_minilm"),
     "vowels": ("baseline", "sequence_network"),
     "windows": ("baseline", "sequence_network"),
 }

@@ -79,6 +79,7 @@ CODES = {
     "stale_data",
     "single_valued_masks",
     "target_in_column",
+    "texts_cut",
     "time_behind_folds",
     "tiny_sample",
     "training_rows_in_database",

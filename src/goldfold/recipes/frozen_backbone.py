@@ -93,8 +93,18 @@ def recipe(
 
 def _build(params: FrozenBackboneParams, rows: DataFrame, runtime: Runtime, targets: Targets) -> Plan:
     views_of = _views(params, runtime)
-    features = views_of(tuple(rows["path"]))  # (n, views, d)
-    labels = targets.labels(rows)
+    return plan_of_features(params, rows, runtime, targets, lambda rows: views_of(tuple(rows["path"])))
+
+
+def plan_of_features(
+    params: Any, rows: DataFrame, runtime: Runtime, targets: Targets, views_of: Callable[[DataFrame], Tensor]
+) -> Plan:
+    """Return the plan of a head on frozen features.
+
+    params: with `hidden`, `dropout`, `mixup` and the parameters of training. views_of: rows -> features of each view,
+        (n, views, d), on the runtime's device; in training each view is a sample, and predictions are their mean.
+    """
+    features, labels = views_of(rows), targets.labels(rows)
     targets = targets.fitted(labels)
     return Plan(
         model=Head(features.flatten(0, 1), params.hidden, targets.outputs, params.dropout),
@@ -103,7 +113,7 @@ def _build(params: FrozenBackboneParams, rows: DataFrame, runtime: Runtime, targ
     )
 
 
-def _stage(params: FrozenBackboneParams, features: Tensor, labels: np.ndarray, seed: int, targets: Targets) -> Stage:
+def _stage(params: Any, features: Tensor, labels: np.ndarray, seed: int, targets: Targets) -> Stage:
     """The training of the head. features: (n, views, d), each view a sample. labels: of the n rows."""
     of_samples = labels.repeat(features.shape[1], axis=0)
     samples = features.flatten(0, 1), torch.from_numpy(of_samples).to(features.device)
@@ -133,10 +143,10 @@ def _losses(model: nn.Module, batch: tuple[Any, ...], loss: Loss) -> dict[str, T
 
 
 def _predict(
-    views_of: Callable[[tuple], Tensor], targets: Targets, model: nn.Module, finished: None, rows: DataFrame
+    views_of: Callable[[DataFrame], Tensor], targets: Targets, model: nn.Module, finished: None, rows: DataFrame
 ) -> np.ndarray:
     """Return probabilities averaged over views, float64, as `targets.predictions` says."""
-    logits = model(views_of(tuple(rows["path"]))).cpu().double()  # in float32 probabilities near 1 would be ties
+    logits = model(views_of(rows)).cpu().double()  # in float32 probabilities near 1 would be ties
     return targets.predictions(targets.probabilities(logits).mean(1).numpy())
 
 
