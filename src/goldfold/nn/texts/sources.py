@@ -16,7 +16,7 @@ FAMILIES = (
 )
 COUNTED = (*text_towers.COUNTED, "camembert")  # number positions from the id of the padding token + 1
 UNUSED = ("pooler.",)
-NEEDED = ("*.json", "*.safetensors", "*.txt", "*.model")  # of a repository of the hub
+NEEDED = ["*.json", "*.safetensors", "*.txt", "*.model"]  # of a repository of the hub
 SOURCES = "give minilm, the folder of an encoder, or hf-hub:OWNER/NAME"
 
 
@@ -57,7 +57,7 @@ def load(encoder: str) -> LoadedEncoder:
             `tokenizer_missing`, `tower_not_loaded`.
     """
     folder = tower_folders.open_folder(folder_of(encoder), FAMILIES)
-    tokenizer = tower_folders.load_tokenizer(folder)
+    tokenizer: Any = tower_folders.load_tokenizer(folder)
     model = tower_folders.load_model(folder, UNUSED)
     if getattr(model, "pooler", None) is not None:
         model.pooler = None  # its weights would get no gradient
