@@ -45,6 +45,7 @@ def models() -> dict[str, type[BaseModel]]:
     from goldfold.experiment.fits import Protocol
     from goldfold.experiment.fits.lessons import Distillation, PseudoLabels
     from goldfold.recipes.boosting import BoostingParams
+    from goldfold.recipes.classification.text_parameters import FrozenTextParams, TextClassifierParams
     from goldfold.recipes.frozen_backbone import FrozenBackboneParams
     from goldfold.recipes.image_classifier import ImageClassifierParams
     from goldfold.recipes.parameters.audio_classifier import AudioClassifierParams
@@ -76,6 +77,8 @@ def models() -> dict[str, type[BaseModel]]:
         "several_labels": LabelLossParams,
         "ordered_label": OrderedLossParams,
         "values": ValueLossParams,
+        "text_classifier": TextClassifierParams,
+        "frozen_text": FrozenTextParams,
         "fusion": FusionParams,
         "segmenter": SegmenterParams,
         "statistics_pooling": StatisticsPoolingParams,

@@ -22,6 +22,7 @@ SHIPPED = {
     "solar_cells": ("autoencoder", "baseline", "finetune", "patch_library"),
     "spoken_digits": ("baseline",),
     "titanic": ("alone", "baseline", "boosting", "forest", "network"),
+    "tweets": ("baseline", "finetune", "frozen", "frozen_minilm"),
     "vowels": ("baseline", "sequence_network"),
     "windows": ("baseline", "sequence_network"),
 }

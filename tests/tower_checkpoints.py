@@ -102,7 +102,8 @@ def _template(single: str, vocabulary: dict[str, int]) -> Any:
     from tokenizers import processors
 
     used = [(token, vocabulary[token]) for token in single.split() if token in vocabulary]
-    return processors.TemplateProcessing(single=single, special_tokens=used)
+    pair = f"{single} $B:1 {single.split()[-1]}:1"
+    return processors.TemplateProcessing(single=single, pair=pair, special_tokens=used)
 
 
 def features(tower: nn.Module, texts: Sequence[str] = TEXTS) -> torch.Tensor:

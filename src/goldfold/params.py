@@ -77,6 +77,7 @@ class Role(Enum):
     PRETRAINED = "whether the backbone starts from pretrained weights"
     WEIGHTS = "file of weights for the backbone; its content enters the run's identity; empty for others"
     TOWERS = "folder of pretrained towers of image and text; empty for others"
+    TEXT_ENCODER = "text encoder: a package's, a folder whose content enters the run's identity, hf-hub:..., or none"
     VIEWS = "set of test-time views that predictions are averaged over, one of a Literal"
     MIRRORS = "whether images are mirrored: True, or a named augmentation, some of which mirror"
     MODELS = "one model for all classes, or one per class"
@@ -106,6 +107,8 @@ Column = Annotated[str, Role.COLUMN]
 Libraries = Annotated[Literal["one", "per_class"], Role.LIBRARIES]
 LabelColumn = Annotated[str | None, Role.COLUMN, Role.LABEL]
 TextColumn = Annotated[str, Role.COLUMN, Role.TEXT]
+SecondTextColumn = Annotated[str | None, Role.COLUMN, Role.TEXT]
+TextEncoder = Annotated[str, Role.TEXT_ENCODER]
 
 
 def names(params: type[BaseModel], role: Role) -> list[str]:

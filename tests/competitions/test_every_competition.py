@@ -161,7 +161,12 @@ def test_two_epochs_make_a_valid_submission(name: str, recipe: str, ready, tmp_p
         folds=folds,
         runtime=Runtime(seed=0, device=torch.device("cpu"), cache=tmp_path / "cache"),
     )
-    fits = list(cross_validate(experiment, tmp_path / "run"))
+    try:
+        fits = list(cross_validate(experiment, tmp_path / "run"))
+    except GoldfoldError as error:
+        if error.code != "package_missing":
+            raise
+        pytest.skip(error.message)
     predicted_as_the_example_says(experiment, fits[0].validation)
     whole = combine_fits(experiment, fits)
     assert len(whole.test) == len(few.test)
@@ -222,7 +227,7 @@ def test_a_new_competition_keeps_the_contract(kind: str, toy: Path) -> None:
 
 def recipes_of_kinds() -> list:
     """Kinds with the number of a recipe; all are slow but one of each kind that trains in a second."""
-    counts = {"tabular": 1, "text": 1, "audio": 1, "segmentation": 1, "retrieval": 1}
+    counts = {"tabular": 1, "text": 3, "audio": 1, "segmentation": 1, "retrieval": 1}
     found = [(kind, number) for kind in kinds() for number in range(counts.get(kind, 2))]
     quick = {(kind, 0) for kind in ("tabular", "text", "image", "multilabel", "sequence")}
     return [each if each in quick else pytest.param(*each, marks=pytest.mark.slow) for each in found]

@@ -15,6 +15,7 @@ from error_codes import raises_code
 from goldfold.competition import Runtime
 from goldfold.errors import GoldfoldError
 from goldfold.nn import text_towers
+from goldfold.nn.fine_tuning import text_packages
 
 packaged = pytest.mark.skipif(find_spec("wordllama") is None, reason="needs wordllama: pip install wordllama")
 
@@ -91,7 +92,7 @@ def test_the_first_end_of_text_counts():
 
 
 def test_a_missing_package_is_named_with_the_command(tmp_path, monkeypatch):
-    monkeypatch.setattr(text_towers, "find_spec", lambda name: None)
+    monkeypatch.setattr(text_packages, "find_spec", lambda name: None)
     with raises_code("package_missing", "'wordllama'", "pip install wordllama"):
         text_towers.load("wordllama")
     (tmp_path / "config.json").write_text('{"model_type": "siglip"}')

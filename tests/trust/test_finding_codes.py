@@ -84,6 +84,7 @@ CODES = {
     "stale_data",
     "single_valued_masks",
     "target_in_column",
+    "texts_cut",
     "time_behind_folds",
     "tiny_sample",
     "train_and_test_differ",

@@ -29,6 +29,7 @@ from goldfold.io.files import read_json
 from goldfold.kaggle.bundles import folder_files
 from goldfold.kaggle.time_limit import HOURS
 from goldfold.nn.backbones import PACKAGED
+from goldfold.nn.fine_tuning import text_packages
 from goldfold.nn.fine_tuning.model_sources import FOLDER, HUB
 from goldfold.params import Role, values
 from goldfold.training import checkpoints
@@ -177,7 +178,7 @@ def _normal(name: str) -> str:
 
 
 def hub_files(params: BaseModel) -> list[tuple[str, Path]]:
-    """(name in the archive, file) of what a recipe's backbone starts from: downloaded weights, files of the project.
+    """(name in the archive, file) of what a recipe starts from: downloads, files of the project, files of packages.
 
     Raises:
         GoldfoldError: downloaded weights are no longer on this machine (`pretrained_weights_missing`);
@@ -187,9 +188,20 @@ def hub_files(params: BaseModel) -> list[tuple[str, Path]]:
     files = [pair for file in values(params, Role.WEIGHTS).values() if file for pair in _of_project(file)]
     files += [pair for name in backbones if name.startswith(FOLDER) for pair in _of_project(name.removeprefix(FOLDER))]
     files += [pair for name in backbones if name.startswith(HUB) for pair in _of_hub(name, name.removeprefix(HUB))]
+    files += [pair for name in values(params, Role.TEXT_ENCODER).values() for pair in _of_encoder(name)]
     if not any(values(params, Role.PRETRAINED).values()):
         return files
     return files + [pair for name in backbones if name != PACKAGED for pair in _weights(name)]
+
+
+def _of_encoder(name: str) -> list[tuple[str, Path]]:
+    """(name in the archive, file) of a text encoder; none for the value that leaves it out."""
+    if name.startswith(HUB):
+        return _of_hub(name, name.removeprefix(HUB))
+    if name in text_packages.PACKAGES:
+        package, files = text_packages.files_of(name)
+        return [(f"packages/{package.name}/{file.relative_to(package).as_posix()}", file) for file in files]
+    return _of_project(name) if Path(name).is_dir() else []
 
 
 def _of_project(file: str) -> list[tuple[str, Path]]:

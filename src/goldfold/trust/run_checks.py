@@ -69,6 +69,7 @@ def _looked_at(experiment: Experiment, fits: Sequence[Fit], whole: Outcome) -> l
         ("luck in few rows", ("tiny_sample",), _not_pooled(experiment, summary)),
         ("scores of synthetic defects", ("proxy_validation",), ""),
         ("sizes of synthetic defects that are missed", ("small_defects_missed",), _without_sizes(fits)),
+        ("texts that lost their end", ("texts_cut",), _without_texts(fits)),
         ("references that are not aligned", ("unaligned_references",), _without_references(whole)),
         ("labels that predictions contradict", ("doubtful_labels",), _without_probabilities(experiment, whole)),
     ]
@@ -98,6 +99,11 @@ def _without_start(summary: Mapping[str, Any]) -> str:
 def _without_sizes(fits: Sequence[Fit]) -> str:
     known = any("defect_sizes" in fit.probed for fit in fits)
     return "" if known else "only a patch library of one class is probed, if it predicts 260 images or more"
+
+
+def _without_texts(fits: Sequence[Fit]) -> str:
+    known = any("texts_cut" in fit.probed for fit in fits)
+    return "" if known else "only an encoder that is fine-tuned counts the tokens of texts"
 
 
 def _without_references(whole: Outcome) -> str:

@@ -50,7 +50,7 @@ def source(own_runs: Path, experiment: Experiment, drawn: str) -> Path | None:
 
 
 def starts(experiment: Experiment, rebuilt: Path | None = None) -> dict[str, str]:
-    """Config key -> hash of what it names: files of weights, folders of backbones, the fits of another run.
+    """Config key -> hash of what it names: files of weights, folders of networks, the fits of another run.
 
     The hash takes the place of the name in a run's identity. rebuilt: a run whose record tells of what is gone since.
     """
@@ -58,10 +58,11 @@ def starts(experiment: Experiment, rebuilt: Path | None = None) -> dict[str, str
     for key, file in values(experiment.params, Role.WEIGHTS).items():
         if file and Path(file).is_file():
             found[key] = _hash([Path(file)])
-    for key, name in values(experiment.params, Role.BACKBONE).items():
-        folder = Path(str(name).removeprefix(FOLDER))
-        if str(name).startswith(FOLDER) and folder.is_dir():
-            found[key] = _hash(sorted(path for path in folder.iterdir() if path.is_file()))
+    backbones = values(experiment.params, Role.BACKBONE).items()
+    folders = {key: str(name).removeprefix(FOLDER) for key, name in backbones if str(name).startswith(FOLDER)}
+    for key, name in {**folders, **values(experiment.params, Role.TEXT_ENCODER)}.items():
+        if Path(name).is_dir():
+            found[key] = _hash(sorted(path for path in Path(name).iterdir() if path.is_file()))
     if experiment.starts_from is not None:
         used = [_checkpoint(experiment.starts_from, *each).files for each in fit_keys(experiment)]
         hashes = [[name, facts["sha256"]] for files in used for name, facts in files.items() if _is_weights(name)]

@@ -100,7 +100,7 @@ def check_text(experiment: Experiment, text: str | None) -> None:
 
 def text_columns(experiment: Experiment) -> list[str]:
     """The columns of texts that the recipe reads."""
-    return list(values(experiment.params, Role.TEXT).values())
+    return [column for column in values(experiment.params, Role.TEXT).values() if column]
 
 
 def each_fit(asked: Asked, what: str) -> list[tuple[Fit, Callable[[], Predictor]]]:

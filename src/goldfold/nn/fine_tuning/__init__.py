@@ -1,1 +1,1 @@
-"""What a network starts from: where timm finds it, and weights of a file."""
+"""What a network starts from: where timm finds it, weights of a file, text towers of packages."""

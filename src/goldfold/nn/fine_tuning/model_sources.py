@@ -26,12 +26,12 @@ def created(name: str, pretrained: bool, **options: Any) -> nn.Module:
         absent = error
     finally:
         constants.HF_HUB_OFFLINE = offline
-    if offline or not _reachable(constants.ENDPOINT):
+    if offline or not reachable(constants.ENDPOINT):
         raise LocalEntryNotFoundError("no weights here, and no network") from absent
     return timm.create_model(name, pretrained=pretrained, **options)
 
 
-def _reachable(address: str) -> bool:
+def reachable(address: str) -> bool:
     """Whether a server answers within seconds, through the proxy if there is one."""
     import http.client
     import urllib.error

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from goldfold.nn import hash_fusion, schedules, text_towers
+from goldfold.nn import hash_fusion, schedules
+from goldfold.nn.fine_tuning import text_packages
 from goldfold.params import (
     BackboneName,
     BatchSize,
@@ -17,6 +18,7 @@ from goldfold.params import (
     Params,
     Pretrained,
     TextColumn,
+    TextEncoder,
     Towers,
 )
 from goldfold.retrieval.hashing.codes import Vote
@@ -47,8 +49,9 @@ class FusionParams(Params):
     image_size: Annotated[int, Needs(towers="")] = Field(
         224, ge=32, description="side of the backbone's input, in pixels"
     )
-    text_tower: Annotated[str, Needs(towers="")] = Field(
-        text_towers.PACKAGED, description="packaged token vectors, a folder of a text model, or none: the image alone"
+    text_tower: Annotated[TextEncoder, Needs(towers="")] = Field(
+        text_packages.WORDLLAMA,
+        description="packaged token vectors, a text model's folder, or none: the image alone",
     )
     text_column: Annotated[TextColumn, Needs(towers=Not(""), text_tower=Not("none"))] = Field(
         "text", description="column with the text of a row"

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from goldfold.images.augmentation import AugmentationName
-from goldfold.nn import schedules, text_towers
+from goldfold.nn import schedules
+from goldfold.nn.fine_tuning import text_packages
 from goldfold.params import BackboneName, Epochs, LabelColumn, Needs, Not, Params, Pretrained, Role, Towers, WholeBatch
 from goldfold.retrieval.prompts import templates as prompt_templates
 
@@ -39,7 +40,8 @@ class PromptedEmbedderParams(Params):
         None, description="side of images in pixels, or [height, width]; null: that of CLIP's training, 224 for others"
     )
     text_tower: Annotated[str, TWO_PARTS] = Field(
-        text_towers.MINILM, description="minilm, wordllama (vectors of words, no transformer), or a text model's folder"
+        text_packages.MINILM,
+        description="minilm, wordllama (vectors of words, no transformer), or a text model's folder",
     )
     projection_dim: Annotated[int | None, TWO_PARTS] = Field(
         256, ge=2, description="outputs of the learned projections that align both towers; null: none"

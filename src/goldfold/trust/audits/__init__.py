@@ -23,6 +23,7 @@ from goldfold.trust.audits.findings import Finding, FindingKind, Level, merge_pl
 from goldfold.trust.audits.fits.collapse import collapse
 from goldfold.trust.audits.fits.defect_sizes import small_defects_missed
 from goldfold.trust.audits.fits.learning_rates import learning_rates
+from goldfold.trust.audits.fits.texts import texts_cut
 from goldfold.trust.audits.fits.training import (
     constant_loss_inputs,
     dead_loss_terms,
@@ -117,6 +118,7 @@ __all__ = [
     "small_defects_missed",
     "stale_data",
     "target_in_column",
+    "texts_cut",
     "time_behind_folds",
     "times",
     "tiny_sample",
