@@ -9,10 +9,12 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
+import made_sounds
 import made_windows
 import numpy as np
 import pandas as pd
@@ -26,6 +28,7 @@ from goldfold.competition import Competition, Fold, Metric, Recipe, Runtime, Tab
 from goldfold.experiment.fits import Experiment, Protocol, fit
 from goldfold.params import Params
 from goldfold.recipes import (
+    audio_classifier,
     autoencoder,
     boosting,
     embedder,
@@ -39,6 +42,7 @@ from goldfold.recipes import (
     statistics_pooling,
     tabular,
     tabular_network,
+    text_classifier,
 )
 from goldfold.sequences import windows
 from goldfold.training.settings import LoopOptions
@@ -52,7 +56,10 @@ TARGETS = ("y", "kind", "value", "left", "right", "mask_path")
 
 
 def table(folder: Path) -> pd.DataFrame:
-    """48 rows: pictures of 32 x 32 pixels, masks, windows, numbers, a key and a text. Targets follow `a` or nothing."""
+    """48 rows: pictures of 32 x 32 pixels, masks, windows, sounds, numbers, a key and a text.
+
+    Targets follow `a` or nothing.
+    """
     draw, made = np.random.default_rng(0), []
     for at in range(ROWS):
         picture = np.clip(draw.normal(120, 40, (SIDE, SIDE, 3)), 0, 255).astype(np.uint8)
@@ -61,8 +68,17 @@ def table(folder: Path) -> pd.DataFrame:
         cv2.imencode(".png", picture)[1].tofile(folder / f"{at}.png")
         np.save(folder / f"{at}.npy", mask)
         windows.write(folder / f"{at}.npz", **made_windows.wave(at, at % 2, 20 + at % 8))
+        made_sounds.write(folder / f"{at}.wav", made_sounds.tone(400 + 20 * at, 0.5, seed=at))
         one = {"id": f"r{at}", "path": folder / f"{at}.png", "window": folder / f"{at}.npz", "film": at // 24, "t": at}
-        made.append({**one, "mask_path": folder / f"{at}.npy", "key": f"k{at % 8}", "text": f"word {at % 5}"})
+        made.append(
+            {
+                **one,
+                "mask_path": folder / f"{at}.npy",
+                "key": f"k{at % 8}",
+                "text": f"a {('red', 'dog', 'cat')[at % 3]} house",
+                "sound": folder / f"{at}.wav",
+            }
+        )
     found = pd.DataFrame(made).assign(a=draw.normal(size=ROWS), b=draw.normal(size=ROWS))
     signal = found["a"] + 0.5 * draw.normal(size=ROWS)
     left, right = draw.integers(0, 2, (2, ROWS))
@@ -89,8 +105,10 @@ def with_other_features(rows: pd.DataFrame, folder: Path) -> pd.DataFrame:
     windows.write(folder / "loud.npz", **{**wave, "features": 1000 + wave["features"]})
     found.loc[odd, ["a", "b"]] = 1000 + rows.loc[odd, ["a", "b"]]
     found.loc[odd, "key"], found.loc[odd, "text"] = "a new one", "other"
+    made_sounds.write(folder / "loud.wav", np.ones(made_sounds.RATE))
     for at in odd:
         found.at[at, "path"], found.at[at, "window"] = folder / "white.png", folder / "loud.npz"
+        found.at[at, "sound"] = folder / "loud.wav"
     return found
 
 
@@ -223,6 +241,13 @@ def _prompted(folder: Path) -> Case:
     return Case(recipe, target="kind")
 
 
+def _text(recipe: Callable[..., Recipe], folder: Path) -> Case:
+    import tower_checkpoints
+
+    encoder = str(tower_checkpoints.save(folder / "bert", "bert"))
+    return Case(recipe("kind", KINDS), {"encoder": encoder, "epochs": 1, "batch_size": 12}, "kind", KINDS)
+
+
 LABELS = ("left", "right")
 RECIPES: dict[str, Callable[[Path], Case]] = {
     "tabular, standardized": lambda _: Case(tabular.recipe(Params, _linear, "y", "binary"), classes=(0, 1)),
@@ -260,6 +285,12 @@ RECIPES: dict[str, Callable[[Path], Case]] = {
         "model": "full", "bits": 8, "neighbors": 3}, "left", LABELS),
     "statistics_pooling, scaler": lambda _: Case(
         statistics_pooling.recipe("kind", KINDS), SEQUENCES, "kind", KINDS, picture="window"),
+    "text_classifier": partial(_text, text_classifier.recipe),
+    "text_classifier, frozen, cached": partial(_text, text_classifier.frozen),
+    "audio_classifier": lambda _: Case(
+        audio_classifier.recipe("kind", KINDS),
+        {"backbone": "resnet10t", "pretrained": False, "sample_rate": made_sounds.RATE, "seconds": 0.4, "n_fft": 256,
+         "hop": 80, "mels": 32, "batch_size": 12, "epochs": 1}, "kind", KINDS, picture="sound"),
     "sequence_network, scaler": lambda _: Case(
         sequence_network.recipe("kind", KINDS), {**SEQUENCES, "channels": 8, "layers": 1}, "kind", KINDS,
         picture="window"),
@@ -282,6 +313,10 @@ CHOSEN_BY_THE_SCORED_FOLD: dict[str, Callable[[], Case]] = {  # allowed, and rep
 
 def needed(name: str) -> Sequence[str]:
     """Packages that a recipe needs and this machine lacks."""
-    wanted = {"boosting": name.split(", ")[-1], "prompted_embedder": "transformers"}.get(name.split(",")[0], "")
+    wanted = {
+        "boosting": name.split(", ")[-1],
+        "prompted_embedder": "transformers",
+        "text_classifier": "transformers",
+    }.get(name.split(",")[0], "")
     known = wanted in ("lightgbm", "xgboost", "catboost", "transformers")
     return [wanted] if known and importlib.util.find_spec(wanted) is None else []
