@@ -51,7 +51,7 @@ def test_an_empty_id_is_missing_and_a_row_longer_than_the_header_is_refused(tmp_
     "ids",
     [
         pytest.param(IDS, id="odd"),
-        pytest.param([*map(str, range(300_000)), *(f"x{number}" for number in range(297_000))], id="597,000"),
+        pytest.param([*map(str, range(263_000)), *(f"x{number}" for number in range(1_000))], id="264,000"),
         pytest.param(["2.00", "3.50"], id="decimals"),
         pytest.param(["0", "1"], id="plain"),
     ],

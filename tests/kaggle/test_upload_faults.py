@@ -466,12 +466,12 @@ def one_random_run(bench: Bench, seed: int) -> str:
     return f"{first} then {second}"
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_random_faults_never_send_twice_and_never_report_falsely(bench, seed):
     one_random_run(bench, seed)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3, 211))
+@pytest.mark.parametrize("seed", range(2, 211))
 def test_200_runs_of_random_faults(bench, seed):
     one_random_run(bench, seed)

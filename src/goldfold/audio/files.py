@@ -6,6 +6,7 @@ no extra: without soundfile, SciPy reads it to the same numbers.
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,7 +108,7 @@ def _refusing(path: str | Path) -> Iterator[None]:
     """Turn what the libraries raise into `unreadable_audio`."""
     try:
         yield
-    except (OSError, RuntimeError, ValueError, EOFError) as error:  # soundfile's errors are RuntimeErrors
+    except (OSError, RuntimeError, ValueError, EOFError, struct.error) as error:  # the last by SciPy, of cut headers
         if isinstance(error, GoldfoldError):
             raise
         reason = " ".join(str(error).replace(f"Error opening {str(path)!r}: ", "").split())
