@@ -108,6 +108,6 @@ def contents(path: Path) -> str:
     sizes: Counter[str] = Counter()
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
-            sizes[KINDS[entry.filename.partition("/")[0]]] += entry.compress_size
+            sizes[KINDS.get(entry.filename.partition("/")[0], KINDS["hub"])] += entry.compress_size
         notes = [archive.read(name).decode() for name in archive.namelist() if name.endswith(f"/{STAND_INS}")]
     return "; ".join([", ".join(f"{kind} {size:,} bytes" for kind, size in sizes.most_common()), *notes])
