@@ -809,6 +809,7 @@ DISTRIBUTED = """
 """
 
 
+@pytest.mark.slow
 def test_two_processes_train_like_one(tmp_path):
     """The whole batch in one process, or half of it in each of two: equal weights, and each process reads every fit."""
     script, alone, both = tmp_path / "script.py", tmp_path / "alone", tmp_path / "both"

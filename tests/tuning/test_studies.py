@@ -456,6 +456,7 @@ def test_the_command_writes_a_record_and_the_best_as_a_config(searched, goldfold
     assert best.number == 0 or str(folder.relative_to(searched) / config.name) in again.stdout
 
 
+@pytest.mark.slow
 def test_what_one_worker_refuses_ends_the_others(toy, goldfold):
     path = toy / "configs" / "blobs" / "perceptron.yaml"
     path.write_text(path.read_text() + "learning_rate: 1.0e+30\nsearch:\n  dropout: [0.0, 0.2, 0.5]\n")
