@@ -255,7 +255,7 @@ def validated(model: type[BaseModel], values: dict[str, Any], name: str) -> Any:
 def _list_such_as(given: Any, field: FieldInfo | None) -> str:
     """What to write instead of a value that is no list: a text alone may be its one entry."""
     example = [0, 1]
-    if isinstance(given, str) and field is not None:
+    if isinstance(given, str) and field is not None and field.annotation is not None:
         with suppress(ValidationError):
             example = list(TypeAdapter(field.annotation).validate_json(json.dumps([given]), strict=True))
     return f"it must be a list such as {example}"
