@@ -30,6 +30,7 @@ class HeadParams(Params):
     epochs: int = Field(4, ge=1)
     learning_rate: float = Field(0.01, gt=0)
     sizes: tuple[int, ...] = (8, 4)
+    columns: tuple[str, ...] = ()
     name: str = "plain"
     flip: bool = False
 
@@ -92,6 +93,8 @@ def test_lists_become_tuples(written):
         ("flip: yes please", r"flip: 'yes please', and input should be a valid boolean"),
         ("name: 3", r"name: 3, and input should be a valid string"),
         ("sizes: 3", r"sizes: 3, and it must be a list such as \[0, 1\]"),
+        ("sizes: x", r"sizes: 'x', and it must be a list such as \[0, 1\]"),
+        ("columns: age", r"columns: 'age', and it must be a list such as \['age'\]"),
         ("sizes: [3, x]", r"sizes\.1: 'x', and input should be a valid integer"),
         ("precision: half", r"precision: 'half', and input should be 'auto', 'float32', 'bfloat16' or 'float16'"),
         ("seeds: []", r"seeds: \[\], and .* at least 1"),

@@ -22,6 +22,7 @@ import torchvision
 from error_codes import raises_code
 
 from goldfold.cli.main import main
+from goldfold.competition import Tables
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.workspace import Workspace
 from goldfold.kaggle import bundles, isolation, notebooks
@@ -463,6 +464,15 @@ def test_equal_files_are_packed_into_equal_bytes(tmp_path):
         packed.append(archive.read_bytes())
     assert packed[0] == packed[1]
     assert zipfile.ZipFile(archive).namelist() == ["a", "b", "c"]
+
+
+def test_files_that_are_no_images_are_packed_and_not_told_as_gray(tmp_path):
+    (tmp_path / "public").mkdir()
+    sound = tmp_path / "public" / "a.wav"
+    sound.write_bytes(b"RIFF")
+    train = pd.DataFrame({"id": ["a"], "path": [sound]})
+    packed = bundles.data_files(tmp_path, Tables(train=train, test=train[:0], sample_submission=train), read=())
+    assert list(packed) == [(f"data/{tmp_path.name}/public/a.wav", sound)]
 
 
 def test_what_cannot_be_packed_is_refused(toy):

@@ -10,10 +10,12 @@ import pytest
 import torch
 from error_codes import raises_code
 from PIL import Image
+from safetensors.torch import save_file
 from torch import nn
 
 from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.nn import mixup
+from goldfold.nn.fine_tuning import weight_files
 from goldfold.recipes import frozen_backbone, image_classifier
 from goldfold.recipes.classification.table_columns import WithColumns
 from goldfold.recipes.tables.labels import held_back
@@ -128,6 +130,16 @@ def test_columns_are_trained_in_the_stage_of_the_head_and_with_mixed_batches(row
     assert plan.model.columns.weight.abs().min(0).values[:-1].min() > 0
 
 
+def test_weights_of_a_run_without_columns_are_a_start_and_columns_begin_at_zero(rows, tmp_path):
+    image = build("image_classifier", rows, tmp_path).model
+    save_file(image.state_dict(), tmp_path / "image.safetensors")
+    model = build("image_classifier", rows, tmp_path, **BOTH).model
+    assert weight_files.load_into(model, tmp_path / "image.safetensors", model.may_start_anew) == ("columns",)
+    assert model.columns.weight.abs().max() == 0
+    for name, value in image.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[name], value)
+
+
 def refused(rows: pd.DataFrame, **params) -> None:
     recipe, _ = made("frozen_backbone")
     recipe.check(recipe.params(**params), rows, rows.drop(columns="label"))
@@ -144,7 +156,7 @@ def test_columns_that_cannot_be_used_are_refused(rows):
     with raises_code("column_is_target", "'label' of categorical_columns is what the recipe predicts"):
         refused(rows, categorical_columns=("label",))
     recipe, _ = made("frozen_backbone")
-    with raises_code("column_not_in_test", "'height' is in the 40 train rows and not in the 40 test rows"):
+    with raises_code("column_not_in_test", "not in the 40 test rows: leave it out, or, where its values are known"):
         recipe.check(recipe.params(**NUMBERS), rows, rows[["id", "path"]])
 
 

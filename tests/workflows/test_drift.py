@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from error_codes import raises_code
 from made_tables import define, on_columns, train
 
 import goldfold as gf
@@ -85,6 +86,13 @@ def test_what_cannot_be_compared_is_refused(toy: Path) -> None:
     first, last = table()
     define(metrics.auroc("y"), RECIPE, (first.drop(columns=["x0", "x1"]), last.rename(columns={"x0": "a", "x1": "b"})))
     assert refused() == "nothing_to_compare"
+    first, last = (part.assign(path=[toy / f"{name}.wav" for name in part["id"]]) for part in (first, last))
+    for path in (*first["path"], *last["path"]):
+        path.touch()
+    define(metrics.auroc("y"), RECIPE, (first[["id", "path", "y"]], last[["id", "path"]]))
+    with raises_code("nothing_to_compare", "have no images: add columns to both tables"):
+        gf.Project(".", quiet=True).drift("table")
+    first, last = table()
     define(metrics.auroc("y"), RECIPE, (first, last))
     assert refused("baseline") == "no_frozen_features"
     assert refused("baseline", run="latest") == "config_and_run"

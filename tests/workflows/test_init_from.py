@@ -131,4 +131,4 @@ def test_a_last_layer_of_another_width_starts_anew_and_that_is_told(tmp_path: Pa
     (tmp_path / "fold0-seed0").mkdir()
     told = {"run": "digits/first-r1", "checkpoint": "fit_epoch_002", "left_out": ["2"]}
     (tmp_path / "fold0-seed0" / INITIAL).write_text(json.dumps(told))
-    assert "digits/first-r1 for the same fold; 2 has another width there and starts anew" in describe(tmp_path)
+    assert "digits/first-r1 for the same fold; 2 does not fit there and starts anew" in describe(tmp_path)

@@ -92,8 +92,8 @@ def _check_column(kind: str, column: str, features: DataFrame, asked: DataFrame)
     if column not in asked:
         raise GoldfoldError(
             "column_not_in_test",
-            f"{kind} column '{column}' is in the {len(features)} train rows and not in the {len(asked)} test rows: add "
-            "it in load(), or leave it out",
+            f"{kind} column '{column}' is in the {len(features)} train rows and not in the {len(asked)} test rows: "
+            "leave it out, or, where its values are known for test rows, add them to the test table in load()",
         )
     for table, rows in (("train", features), ("test", asked)):
         what = f"{kind} column '{column}' of the {table} table"

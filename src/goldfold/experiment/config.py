@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 
 from goldfold import params
 from goldfold.competition import Recipe
@@ -26,7 +28,7 @@ AUTO = "auto"  # value of a batch size that is probed before training
 REFERENCE = "reference"  # name of the config among its variants
 BLOCKS = ("search", "ablation", "capacity", "decide", "tracker")  # keys of a file that are no parameters
 LONGEST_NAME = 200  # bytes of a config's name; file systems allow 255, and files of its runs add endings
-LISTS = dict.fromkeys(("tuple_type", "list_type"), "it must be a list such as [0, 1]")  # pydantic's type of error
+LISTS = ("tuple_type", "list_type")  # pydantic's types of error
 
 
 @dataclass(frozen=True)
@@ -244,10 +246,19 @@ def validated(model: type[BaseModel], values: dict[str, Any], name: str) -> Any:
         given = f"{key}: {first['input']!r}" if key else "the keys together"
         field = model.model_fields.get(str(first["loc"][0])) if first["loc"] else None
         meaning = f" ({field.description})" if field and field.description else ""
-        needed = LISTS.get(first["type"], _lower(first["msg"]))
+        needed = _list_such_as(first["input"], field) if first["type"] in LISTS else _lower(first["msg"])
         raise GoldfoldError(
             "invalid_value", f"config '{name}' has {given}, and {needed}{meaning}: change it"
         ) from error
+
+
+def _list_such_as(given: Any, field: FieldInfo | None) -> str:
+    """What to write instead of a value that is no list: a text alone may be its one entry."""
+    example = [0, 1]
+    if isinstance(given, str) and field is not None and field.annotation is not None:
+        with suppress(ValidationError):
+            example = list(TypeAdapter(field.annotation).validate_json(json.dumps([given]), strict=True))
+    return f"it must be a list such as {example}"
 
 
 def _lower(message: str) -> str:

@@ -49,8 +49,9 @@ def data_files(place: Path, tables: Tables, read: Collection[str] | None) -> Ite
     images = {} if read is None else _training_images(tables)
     for name, path in folder_files(place / "public", f"{under}/public"):
         value = None if name in (read or ()) else images.get(path.resolve())
-        replaced += value is not None
-        yield name, path if value is None else _stand_in(path, value)
+        packed = path if value is None else _stand_in(path, value)
+        replaced += isinstance(packed, bytes)
+        yield name, packed
     if replaced:
         told = f"{replaced:,} images of training rows are gray, since the notebook predicts the same without them"
         yield f"{under}/{STAND_INS}", told.encode()

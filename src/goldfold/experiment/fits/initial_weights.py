@@ -75,7 +75,7 @@ def load(experiment: Experiment, plan: Plan, fold: int, seed: int, place: Path) 
 
     Raises:
         GoldfoldError: `init_from_lacks_fit`; `init_from_without_stages`; `weights_do_not_fit`, for another
-            layer than the last.
+            layer than the last and those of the model's attribute `may_start_anew`.
     """
     run = experiment.starts_from
     if run is None:
@@ -89,7 +89,8 @@ def load(experiment: Experiment, plan: Plan, fold: int, seed: int, place: Path) 
     checkpoint = _checkpoint(run, fold, seed)
     checkpoints.verify(checkpoint)
     file = checkpoint.path.with_suffix(".safetensors")
-    dropped = weight_files.load_into(plan.model, file, (_last_layer(plan.model),))
+    heads = (_last_layer(plan.model), *getattr(plan.model, "may_start_anew", ()))
+    dropped = weight_files.load_into(plan.model, file, heads)
     if is_writer():
         told = {"run": run_name(run), "checkpoint": checkpoint.path.stem, "left_out": list(dropped)}
         write_json(place / INITIAL, told)
@@ -101,7 +102,7 @@ def describe(run: Path) -> str:
     if found is None:
         return ""
     told = read_json(found, dict)
-    left = f"; {', '.join(told['left_out'])} has another width there and starts anew" if told["left_out"] else ""
+    left = f"; {', '.join(told['left_out'])} does not fit there and starts anew" if told["left_out"] else ""
     return f"fits start from the weights of {told['run']} for the same fold{left}"
 
 

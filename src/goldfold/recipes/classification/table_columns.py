@@ -107,7 +107,10 @@ class WithColumns(nn.Module):
     nothing.
 
     image: a module with the children `normalize` and `network`. dropout: rate for the inputs of columns.
+    may_start_anew: layers that the weights of a run without columns, or with others, need not have (`init_from`).
     """
+
+    may_start_anew = ("columns",)
 
     def __init__(self, image: nn.Module, width: int, outputs: int, dropout: float) -> None:
         super().__init__()

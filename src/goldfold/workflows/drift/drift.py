@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from goldfold.competition import Competition
+from goldfold.competition import Competition, Tables
 from goldfold.data import tables
 from goldfold.data.image_checks import are_images
 from goldfold.errors import GoldfoldError
@@ -82,11 +82,7 @@ def drift(
         embedded = embeddings(workspace, name, chosen, whole, device)
         parts.append((embedded, f"{len(embedded.names):,} features of {config or run}"))
     if not parts:
-        raise GoldfoldError(
-            "nothing_to_compare",
-            f"the tables of '{name}' share no column beside ids, files and groups that changes, and have no images: "
-            "name a config with a frozen backbone by CONFIG=",
-        )
+        raise _nothing(name, data)
     found: list[Measured] = []
     for each, what in parts:
         workspace.observer.work("comparing train and test rows", len(found), len(parts))
@@ -102,6 +98,20 @@ def drift(
     )
     place = workspace.runs / name / page.PLACE / (config or (Path(run).name if run else page.COLUMNS))
     return _result(known, write(known, place), place)
+
+
+def _nothing(name: str, data: Tables) -> GoldfoldError:
+    """That the tables share nothing, and what to do: only images can be compared by a frozen backbone."""
+    files = are_images(data.train) and are_images(data.test)
+    return GoldfoldError(
+        "nothing_to_compare",
+        f"the tables of '{name}' share no column beside ids, files and groups that changes, and "
+        + (
+            "their images are alike in all statistics: name a config with a frozen backbone by CONFIG="
+            if files
+            else "have no images: add columns to both tables in load(), such as the length of each file"
+        ),
+    )
 
 
 def _result(known: Known, files: Sequence[Path], place: Path) -> Drift:

@@ -85,7 +85,7 @@ def remarks_on_rows(competition: Competition, data: Tables, rows: Sides) -> list
             "with that of the folds, whose validation rows lost their groups as well"
         )
     if "path" in data.train and not are_images(data.train):
-        found.append("the files in 'path' are no images and were not looked at: give CONFIG= of a frozen backbone")
+        found.append("the files in 'path' are no images and were not looked into, only the columns beside them")
     return found
 
 
