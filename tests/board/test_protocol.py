@@ -171,6 +171,7 @@ def test_refusals_have_kaggles_words(board):
     assert board.call("GetSubmission", ref="seven").json()["message"].startswith("ref: ")
 
 
+@pytest.mark.slow
 def test_every_answered_submission_survives_a_kill_and_is_scored_once(tmp_path):
     """Four clients send without a pause, so that each kill strikes whatever the board is at just then."""
     project = make_project(tmp_path)

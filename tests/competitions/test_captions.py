@@ -213,6 +213,7 @@ def project(raw: Path, toy: Path) -> gf.Project:
 SHORT = {"image_size": 32, "pretrained": False, "backbone": "test_resnet", "batch_size": 16, "learning_rate": 0.003}
 
 
+@pytest.mark.slow
 def test_from_the_files_to_a_local_score(project: gf.Project) -> None:
     run = project.train("captions", model="no_hash", split="k_fold", epochs=8, **SHORT)
     known = truth(numbers("train", "val"))

@@ -123,6 +123,7 @@ def pictures(rows: pd.DataFrame) -> np.ndarray:
     return np.stack([cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE) for path in rows["path"]])
 
 
+@pytest.mark.slow
 def test_views_score_as_runs_that_were_trained_with_them(arrows: Path) -> None:
     """Views change no weights of this recipe, so that every set must score what a run of its own does."""
     runs = {views: arrows / f"trained-r{number}" for number, views in enumerate(("none", "flips", "turns"), start=1)}

@@ -65,6 +65,7 @@ def test_what_are_no_folds_is_refused(toy, wrong):
     assert not list(Path("runs").glob("*/*"))
 
 
+@pytest.mark.slow
 def test_the_traceback_is_printed_on_demand(toy, goldfold):
     source = toy / "competitions" / "blobs" / "__init__.py"
     text = source.read_text(encoding="utf-8")

@@ -249,6 +249,7 @@ def ran(toy, goldfold):
     return toy / "runs" / "blobs" / "estimator-r1"
 
 
+@pytest.mark.slow
 def test_the_scores_of_a_run_are_ranked_on_both_boards(ran, goldfold):
     said = goldfold("rank", "--run", "latest", expect=2, GOLDFOLD_SAMPLE_DATA="").stderr
     assert "there is no leaderboard of 'blobs'" in said

@@ -181,6 +181,7 @@ def blended(project) -> tuple[Path, str]:
     return project / "submissions" / "words" / "blend-r1-notebook", printed.getvalue()
 
 
+@pytest.mark.slow
 def test_a_blend_is_predicted_by_its_members_and_told_by_its_origins(blended, project):
     bundle, told = blended
     assert "checked in an empty folder: the same bytes" in told or "numbers by 1e-" in told  # a refit may round

@@ -66,6 +66,7 @@ def test_a_run_is_submitted_once_and_stands_in_the_ledger(trained, toy, goldfold
     assert seen == []
 
 
+@pytest.mark.slow
 def test_what_is_not_the_runs_valid_file_is_refused(trained, toy, goldfold):
     csv = toy / "submissions" / "blobs" / "estimator-r1.csv"
     whole = csv.read_bytes()

@@ -84,6 +84,7 @@ def three(made: Path, toy: Path) -> None:
         shutil.copytree(made / part, toy / part)
 
 
+@pytest.mark.slow
 def test_runs_show_what_they_started_from_and_need_no_other_baseline(three: None, capsys) -> None:
     untrained = next(iter(json.loads((RUNS / "baseline-r3/metrics.json").read_text(encoding="utf-8")).values()))
     for epochs in ("epochs=5", "epochs=6"):

@@ -118,6 +118,7 @@ def killed(after: int) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
+@pytest.mark.slow
 def test_a_killed_workers_trial_goes_on_from_its_folds(searched):
     killed(after=5)  # while it saves the second fold of trial 1
     left = records()
@@ -432,6 +433,7 @@ def test_another_machine_s_worker_lives_by_its_signs_of_life(searched, postgresq
 TUNE = ("tune", "--comp", "blobs", "--config", "perceptron")
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_record_and_the_best_as_a_config(searched, goldfold):
     """Two workers; what the winner's config trains is the winner."""
     done = goldfold(

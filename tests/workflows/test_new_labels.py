@@ -68,6 +68,7 @@ def test_25_labels_of_images_become_a_scored_submission(project: gf.Project) -> 
     assert run.grade() > summary["chance"]
 
 
+@pytest.mark.slow
 def test_a_submission_of_label_sets_is_at_thresholds_also_in_a_notebook(project: gf.Project) -> None:
     edit("submission.py", "submission(GENRES)", 'label_sets("genres", GENRES, separator="|")')
     asked = 'assign(genres="genre_00")'
