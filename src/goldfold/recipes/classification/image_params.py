@@ -9,6 +9,9 @@ from pydantic import Field
 from goldfold.images.augmentation import Augmentation
 from goldfold.params import BackboneName, Needs, Params, Pretrained, WeightsFile
 from goldfold.recipes.classification.parameters import (
+    GradientCheckpointing,
+    HeadFactor,
+    LayerDecay,
     Mixup,
     PeakRate,
     SamplesPerBatch,
@@ -46,18 +49,12 @@ class NetworkParams(Params):
     )
     batch_size: SamplesPerBatch = 16
     learning_rate: PeakRate = 3e-4
-    head_factor: float = Field(
-        3.0, gt=0, description="learning rate of the classifier layer, as a multiple of learning_rate"
-    )
-    layer_decay: float = Field(
-        1.0, gt=0, le=1, description="learning rate of a block, as a multiple of that of the next block; 1: all alike"
-    )
+    head_factor: HeadFactor = 3.0
+    layer_decay: LayerDecay = 1.0
     weight_decay: WeightDecay = 1e-2
     schedule: Schedule = "cosine"
     warmup: Warmup = 0.1
-    gradient_checkpointing: bool = Field(
-        False, description="compute activations again in the backward pass: less memory, more time"
-    )
+    gradient_checkpointing: GradientCheckpointing = False
     memory: float = Field(
         2.0, ge=0, description="GiB of pixels to hold in memory; larger tables are read from disk in every epoch"
     )

@@ -19,6 +19,16 @@ TrainingEpochs = Annotated[Epochs, Field(ge=1, description="number of training e
 SamplesPerBatch = Annotated[BatchSize, Field(ge=1, description="samples per batch")]
 PeakRate = Annotated[LearningRate, Field(gt=0, description="peak learning rate of AdamW")]
 WeightDecay = Annotated[float, Field(ge=0, description="weight decay of AdamW")]
+HeadFactor = Annotated[
+    float, Field(gt=0, description="learning rate of the last layer, as a multiple of learning_rate")
+]
+LayerDecay = Annotated[
+    float,
+    Field(gt=0, le=1, description="learning rate of a block, as a multiple of that of the next block; 1: all alike"),
+]
+GradientCheckpointing = Annotated[
+    bool, Field(description="compute activations again in the backward pass: less memory, more time")
+]
 Schedule = Annotated[schedules.Name, Field(description="learning-rate schedule")]
 Warmup = Annotated[
     float,

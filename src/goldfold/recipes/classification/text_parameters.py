@@ -8,6 +8,9 @@ from goldfold.nn.fine_tuning import text_packages
 from goldfold.nn.texts.network import Pooling
 from goldfold.params import Params, SecondTextColumn, TextColumn, TextEncoder
 from goldfold.recipes.classification.parameters import (
+    GradientCheckpointing,
+    HeadFactor,
+    LayerDecay,
     Mixup,
     PeakRate,
     SamplesPerBatch,
@@ -53,18 +56,12 @@ class TextClassifierParams(TextParams):
     freeze_epochs: int = Field(0, ge=0, description="epochs before these in which the last layer alone is trained")
     batch_size: SamplesPerBatch = 32
     learning_rate: PeakRate = 5e-5
-    head_factor: float = Field(
-        10.0, gt=0, description="learning rate of the last layer, as a multiple of learning_rate"
-    )
-    layer_decay: float = Field(
-        1.0, gt=0, le=1, description="learning rate of a layer, as a multiple of that of the next one; 1: all alike"
-    )
+    head_factor: HeadFactor = 10.0
+    layer_decay: LayerDecay = 1.0
     weight_decay: WeightDecay = 1e-2
     schedule: Schedule = "cosine"
     warmup: Warmup = 0.1
-    gradient_checkpointing: bool = Field(
-        False, description="compute activations again in the backward pass: less memory, more time"
-    )
+    gradient_checkpointing: GradientCheckpointing = False
 
 
 class FrozenTextParams(TextParams):

@@ -12,6 +12,8 @@ from goldfold.audio.windows import Loudness, Padding
 from goldfold.errors import GoldfoldError
 from goldfold.params import BackboneName, Needs, Params, Pretrained, WeightsFile
 from goldfold.recipes.classification.parameters import (
+    HeadFactor,
+    LayerDecay,
     Mixup,
     PeakRate,
     SamplesPerBatch,
@@ -71,12 +73,8 @@ class AudioClassifierParams(Params):
     epochs: TrainingEpochs = 10
     batch_size: SamplesPerBatch = 32
     learning_rate: PeakRate = 1e-3
-    head_factor: float = Field(
-        3.0, gt=0, description="learning rate of the classifier layer, as a multiple of learning_rate"
-    )
-    layer_decay: float = Field(
-        1.0, gt=0, le=1, description="learning rate of a block, as a multiple of that of the next block; 1: all alike"
-    )
+    head_factor: HeadFactor = 3.0
+    layer_decay: LayerDecay = 1.0
     weight_decay: WeightDecay = 1e-2
     schedule: Schedule = "cosine"
     warmup: Warmup = 0.1
