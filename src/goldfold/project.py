@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from goldfold.experiment import run_folders
 from goldfold.experiment.workspace import Workspace
+from goldfold.io import garbage
 from goldfold.io.clock import CLOCK
 from goldfold.io.progress import Display, Observer
 from goldfold.run import Run
@@ -107,7 +108,7 @@ class Project:
         executor: `processes` or `ray` or `ray://host:10001`, which run several fits at once. workers: fits at once.
         threads, gpus: of each fit, in even parts by default.
         """
-        with CLOCK.phase("import"):
+        with CLOCK.phase("import"), garbage.not_collected():
             from goldfold.experiment.executors import requested
             from goldfold.workflows.train import train
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from goldfold.cli.parser import build_parser
 from goldfold.errors import GoldfoldError
-from goldfold.io import threads
+from goldfold.io import garbage, threads
 from goldfold.io.clock import CLOCK
 
 MODULES = {  # module of goldfold.cli -> its commands, each a function of that name
@@ -51,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     Its traceback is printed, too, if the environment variable GOLDFOLD_TRACEBACK is set.
     """
     threads.wait_passively()
+    garbage.leave_at_once()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show ± must not stop a run
@@ -83,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _call(arguments: argparse.Namespace) -> None:
     """Import the command's module, which may be slow, and run the command on the project in the current folder."""
     module = next(name for name, verbs in MODULES.items() if arguments.verb in verbs)
-    with CLOCK.phase("import"):
+    with CLOCK.phase("import"), garbage.not_collected():
         verb = getattr(import_module(f"goldfold.cli.{module}"), arguments.verb.replace("-", "_"))
         from goldfold.project import Project
 

@@ -15,6 +15,7 @@ from goldfold.errors import GoldfoldError, unknown
 from goldfold.experiment import preparation
 from goldfold.experiment.failures import carried_out, not_importable
 from goldfold.experiment.preparation import Sources
+from goldfold.io import garbage
 from goldfold.io.progress import Observer
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ class Workspace:
             raise unknown("competition", name, self.names(), code="unknown_competition")
         _make_importable(self.root.resolve(), edited)
         try:
-            module = import_module(f"competitions.{name}")
+            with garbage.not_collected():
+                module = import_module(f"competitions.{name}")
         except GoldfoldError:
             raise
         except Exception as error:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from goldfold.errors import GoldfoldError
 from goldfold.images.sizes import Size, as_text, height_and_width
+from goldfold.io import garbage
 from goldfold.nn.fine_tuning import weight_files
 from goldfold.nn.fine_tuning.model_sources import FOLDER, HUB, created
 
@@ -53,7 +54,8 @@ def create(
     Raises GoldfoldError for an unknown name, for weights that do not exist, do not fit or cannot be downloaded, and for
     a size that the model cannot take.
     """
-    import timm
+    with garbage.not_collected():
+        import timm
 
     _check_name(name)
     options |= {"in_chans": in_chans, "num_classes": num_classes}
