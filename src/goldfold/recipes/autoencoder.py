@@ -7,7 +7,7 @@ features of image and reconstruction, and the distance of the image's bottleneck
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -214,30 +214,36 @@ def _predict(
     for part in batches.prediction_batches(len(rows), autoencoder_diagnostics.BATCH_SIZE, params.image_size, device):
         some = rows.iloc[part]
         pixels = reading.load_resized(list(some["path"]), params.image_size)
-        predicted = _scores(params, model, library, to_float(pixels, device))
+        predicted = _scores(params, model, library, to_float(pixels, device), SCORES)
         if params.pseudo != "none":
             damaged, _ = damage_all(pixels, list(some["id"]), params.pseudo)
-            predicted["pseudo"] = _scores(params, model, library, to_float(damaged, device))["score"]
+            scored = _scores(params, model, library, to_float(damaged, device), [params.score])
+            predicted["pseudo"] = scored["score"]
         parts.append(fields.records(**predicted))
     return np.concatenate(parts)
 
 
-def _scores(params: AutoencoderParams, model: Autoencoder, library: Tensor, images: Tensor) -> dict[str, np.ndarray]:
+def _scores(
+    params: AutoencoderParams, model: Autoencoder, library: Tensor, images: Tensor, names: Iterable[str]
+) -> dict[str, np.ndarray]:
+    """The scores `names` of images, the config's own as `score`, and the maps of the error."""
     outputs, features = model.reconstruct_and_encode(images)
     maps = reconstruction_error.error_map(images, outputs, params.mse, params.ssim)
-    units = _units(params, features)
-    neighbors = min(params.neighbors, len(library))
-    if params.unit == "patch":
-        distances, _ = memory_bank.image_scores(units, library, neighbors)
-    else:
-        distances = memory_bank.vector_scores(units, library, neighbors)
-    tensors = {
-        SCORES["pixel"]: reconstruction_error.score(maps),
-        SCORES["feature"]: reconstruction_error.feature_error(features, model.encode(outputs)),
-        SCORES["library"]: distances,
+    compute = {
+        "pixel": lambda: reconstruction_error.score(maps),
+        "feature": lambda: reconstruction_error.feature_error(features, model.encode(outputs)),
+        "library": lambda: _distances(params, library, features),
     }
-    scores = {name: values.float().cpu().numpy() for name, values in tensors.items()}
+    scores = {SCORES[name]: compute[name]().float().cpu().numpy() for name in names}
     return {"score": scores[SCORES[params.score]], **scores, "map": maps.float().cpu().numpy()}
+
+
+def _distances(params: AutoencoderParams, library: Tensor, features: Tensor) -> Tensor:
+    """The distance of each image to the library."""
+    units, neighbors = _units(params, features), min(params.neighbors, len(library))
+    if params.unit == "patch":
+        return memory_bank.image_scores(units, library, neighbors)[0]
+    return memory_bank.vector_scores(units, library, neighbors)
 
 
 def _pictures(
