@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import subprocess
@@ -20,6 +21,12 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="goldfold-guard-")
     config.add_cleanup(folder.cleanup)
     guard.stand(Path(folder.name))
+    gc.disable()  # what is imported and collected stays: to look through it again and again takes longer than to read it
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture
