@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import cv2
@@ -104,6 +105,20 @@ def test_content_hash_follows_the_content_and_not_the_name(tmp_path, picture):
     with pytest.raises(GoldfoldError, match=r"missing\.png.*does not exist") as error:
         reading.content_hash(tmp_path / "missing.png")
     assert error.value.code == "unreadable_file"
+
+
+def test_a_file_is_hashed_anew_after_it_changed_even_if_size_and_time_did_not(tmp_path):
+    file, other = tmp_path / "a.png", tmp_path / "b.png"
+    file.write_bytes(b"one"), other.write_bytes(b"two")
+    before = reading.content_hashes([file, other, file])
+    assert before == [reading.content_hash(each) for each in (file, other, file)]
+    made = file.stat()
+    file.write_bytes(b"two")
+    os.utime(file, ns=(made.st_atime_ns, made.st_mtime_ns))
+    assert reading.content_hashes([file, other]) == [before[1], before[1]]
+    file.unlink()
+    with pytest.raises(GoldfoldError, match=r"a\.png.*does not exist"):
+        reading.content_hashes([file, other])
 
 
 def test_load_resized_keeps_the_order_and_averages_areas(tmp_path, picture):

@@ -26,7 +26,9 @@ LOGGING = cv2.utils.logging
 LOGGING.setLogLevel(LOGGING.LOG_LEVEL_SILENT)  # the errors raised here report it once
 
 THREADS = min(8, os.cpu_count() or 1)
+MOST_HASHES = 500_000  # kept; about 200 MB
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_HASHES: dict[resized_images.Key, str] = {}  # of the files as they were when they were read
 TURNING = (b"xif", b"XIf", b"XIF", b"Orientation")  # names of EXIF in JPEG, PNG and WebP; XMP
 
 
@@ -92,9 +94,15 @@ def content_hash(path: str | Path) -> str:
 
 
 def content_hashes(paths: Sequence[str | Path]) -> list[str]:
-    """Hash the content of each file, in threads; see `content_hash`."""
-    with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(content_hash, paths))
+    """Hash the content of each file, in threads; see `content_hash`. This process reads a file again if it changed."""
+    if len(_HASHES) + len(paths) > MOST_HASHES:
+        _HASHES.clear()
+    keys = [resized_images.file_key(path) or (str(path),) for path in paths]  # of none the error follows
+    missing = {key: path for key, path in zip(keys, paths, strict=True) if key not in _HASHES}
+    if missing:
+        with ThreadPoolExecutor(THREADS) as pool:
+            _HASHES.update(zip(missing, pool.map(content_hash, missing.values()), strict=True))
+    return [_HASHES[key] for key in keys]
 
 
 def resize(image: np.ndarray, size: Size) -> np.ndarray:
