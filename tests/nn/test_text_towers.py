@@ -94,6 +94,7 @@ def test_texts_that_are_too_long_lose_their_end(checkpoint, family):
     assert got.isfinite().all()
     assert torch.allclose(got[0], got[1], atol=1e-5)
     assert not torch.allclose(got[0], got[2], atol=1e-3)
+    assert tower.count_cut(("cat " * 200, "dog", "cat " * 190 + "dog")) == 2
 
 
 def runtime(cache: Path, seen: list[int]) -> Runtime:

@@ -171,3 +171,6 @@ def test_both_towers_of_a_folder(rows, runtime, tmp_path: Path) -> None:
     params, made = plan(rows, runtime, towers=str(save(tmp_path / "clip", "clip")), epochs=1, bits=8)
     assert params.towers
     assert made.model.projection is None
+    long = rows[45:].assign(text=["cat " * 200, *rows["text"][46:]])
+    told = made.probe(made.model, None, long, None, 60)["texts_cut"]
+    assert (told["cut"], told["rows"], told["tokens"]) == (1, len(rows) + 15, 64)

@@ -82,10 +82,7 @@ def test_columns_are_scaled_by_the_training_rows_alone(name, rows, tmp_path):
 def test_the_place_of_unseen_categories_is_not_random(name, rows, tmp_path):
     plan = build(name, rows[:30], tmp_path, categorical_columns=("side",))
     train(plan, loop=LoopOptions(), device=CPU)
-    if name == "image_classifier":
-        weights = plan.model.columns.weight
-    else:
-        weights = next(layer for layer in plan.model.layers if isinstance(layer, nn.Linear)).weight[:, -3:]
+    weights = plan.model.columns.weight
     assert torch.equal(weights[:, -1], torch.zeros(2))
     assert (weights[:, -3:-1] != 0).all()
     unseen, missing = (predictions(plan, rows[30:].assign(side=side)) for side in ("没见过", None))
@@ -130,10 +127,11 @@ def test_columns_are_trained_in_the_stage_of_the_head_and_with_mixed_batches(row
     assert plan.model.columns.weight.abs().min(0).values[:-1].min() > 0
 
 
-def test_weights_of_a_run_without_columns_are_a_start_and_columns_begin_at_zero(rows, tmp_path):
-    image = build("image_classifier", rows, tmp_path).model
+@pytest.mark.parametrize("name", ["frozen_backbone", "image_classifier"])
+def test_weights_of_a_run_without_columns_are_a_start_and_columns_begin_at_zero(name, rows, tmp_path):
+    image = build(name, rows, tmp_path).model
     save_file(image.state_dict(), tmp_path / "image.safetensors")
-    model = build("image_classifier", rows, tmp_path, **BOTH).model
+    model = build(name, rows, tmp_path, **BOTH).model
     assert weight_files.load_into(model, tmp_path / "image.safetensors", model.may_start_anew) == ("columns",)
     assert model.columns.weight.abs().max() == 0
     for name, value in image.state_dict().items():

@@ -23,6 +23,7 @@ from goldfold.params import without_effect
 from goldfold.recipes import text_classifier
 from goldfold.training.loop import train
 from goldfold.training.settings import LoopOptions
+from goldfold.trust import audits
 
 pytest.importorskip("transformers", reason='needs transformers: pip install "goldfold[text]"')
 FAST = {"learning_rate": 3e-3, "batch_size": 10, "drop_rate": 0.0}
@@ -153,6 +154,18 @@ def test_what_is_not_a_text_is_refused(rows, encoder):
     with raises_code("unknown_column", "'replies'"):
         recipe.check(recipe.params(encoder=encoder, second_column="replies"), rows, rows)
     assert not without_effect(recipe.params(encoder=encoder, second_column="reply"))
+
+
+def test_a_frozen_encoder_tells_what_is_cut_from_cached_features_too(rows, encoder, tmp_path):
+    long = rows.assign(text=rows["text"].where(rows["id"] % 10 > 0, rows["text"] + 80 * " tree"))
+    recipe = text_classifier.frozen("animal", ("cat", "dog"))
+    for _ in ("computed", "cached"):
+        plan = built(long[KNOWN], recipe, encoder, tmp_path, second_column="reply")
+        found = plan.probe(plan.model, None, long[NEW], np.zeros(15), 60)
+        (told,) = audits.texts_cut(found, "fold 0 seed 0")
+        assert told.message.startswith("6 of 120 texts (5.0%) are longer than 64 tokens and lost their end: choose an")
+    whole = built(rows[KNOWN], recipe, encoder, tmp_path)
+    assert audits.texts_cut(whole.probe(whole.model, None, rows[NEW], np.zeros(15), 60), "fold 0 seed 0") == []
 
 
 def test_a_run_tells_what_is_cut_and_depends_on_the_folder(toy: Path, rows, encoder):

@@ -108,10 +108,37 @@ def test_the_steepest_fall_and_a_tenth_of_the_minimum_are_found():
 def test_a_loss_that_does_not_fall_suggests_nothing():
     flat = [read(a_curve(0.1, seed, depth=0.0)) for seed in range(5)]
     assert sum(each.steepest is not None for each in flat) <= 1
-    found = Suggestion(
-        "learning_rate", 0.1, 5, *(over_seeds([getattr(r, w) for r in flat]) for w in ("steepest", "tenth"))
-    )
-    assert "No suggestion for learning_rate" in str(found)
+    rates = (over_seeds([getattr(r, w) for r in flat]) for w in ("steepest", "tenth"))
+    found = Suggestion("learning_rate", 0.1, 5, *rates, falls=False)
+    assert "No suggestion for learning_rate: the loss does not fall clearly" in str(found)
+
+
+def test_noise_of_few_steps_is_not_taken_for_a_fall():
+    rates = np.logspace(-6, 1, 24)  # farther apart than the smoothing reaches
+    random = np.random.default_rng(0)
+    found = [read(Curve(tuple(rates), tuple(random.normal(2.3, 0.1, 24)), False)) for _ in range(20)]
+    assert sum(each.falls for each in found) <= 3
+    assert all(each.steepest is each.tenth is None for each in found)
+    assert np.mean([each.noise for each in found]) == pytest.approx(0.1, rel=0.2)
+
+
+def test_a_fall_that_is_clear_but_even_does_not_say_where_it_is_steepest():
+    rates = np.logspace(-6, 0, 120)
+    losses = 2.4 - 0.05 * np.log10(rates / 1e-6) + 4 * np.maximum(0, np.log10(rates) + 1) ** 2
+    found = read(Curve(tuple(rates), tuple(losses + np.random.default_rng(0).normal(0, 0.05, 120)), False))
+    assert (found.falls, found.steepest) == (True, None)
+    assert 3e-3 < found.tenth < 3e-2
+    located = Suggestion("learning_rate", 0.1, 3, None, over_seeds([found.tenth] * 3))
+    assert f"Try learning_rate around {found.tenth:.2g}: a tenth of where the loss is lowest is" in str(located)
+    assert "0.1, above it. The noise of its steps leaves open where the loss falls fastest: sweep over" in str(located)
+    open_ = Suggestion("learning_rate", 0.1, 3, None, None, falls=True)
+    assert str(open_).startswith("No suggestion for learning_rate: the loss falls, but the noise of its steps leaves")
+
+
+def test_one_seed_is_said_to_show_no_spread():
+    one = Suggestion("learning_rate", 0.1, 1, over_seeds([1e-3]), over_seeds([2e-3]))
+    assert str(one).endswith("above that range. One seed shows no spread: sweep with several (SEEDS=3).")
+    assert "(0.001 to" not in str(one)
 
 
 def test_the_suggestion_says_where_the_config_lies_and_the_range_of_the_seeds():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from goldfold.competition import Competition, Metric
-from goldfold.experiment.fits import OWN_SPLIT, Experiment, Fit, FitObserver, fit_keys
+from goldfold.experiment.fits import OWN_SPLIT, Experiment, Fit, FitObserver, PlanObserver, fit_keys
 from goldfold.experiment.fits import fit as fit_one
 from goldfold.experiment.intervals import jackknife, limits
 from goldfold.experiment.intervals.jackknife import Sampling, ScoredRows
@@ -37,14 +37,14 @@ class Outcome:
 
 
 def cross_validate(
-    experiment: Experiment, folder: Path, observe: FitObserver | None = None
+    experiment: Experiment, folder: Path, observe: FitObserver | None = None, planned: PlanObserver | None = None
 ) -> Generator[Fit, None, None]:
     """Fit every fold with every seed in `folder/fold<k>-seed<s>`; complete fits are read, not fitted again.
 
-    observe: called with fold, seed and progress of the training.
+    observe: called with fold, seed and progress of the training. planned: called with each plan before it is trained.
     """
     for fold, seed in fit_keys(experiment):
-        yield fit_one(experiment, folder, fold, seed, observe)
+        yield fit_one(experiment, folder, fold, seed, observe, planned)
 
 
 def combine_fits(experiment: Experiment, fits: Sequence[Fit]) -> Outcome:

@@ -7,7 +7,8 @@
 | bert, distilbert, mpnet, roberta, xlm-roberta | padded to the longest text of a batch | mean without padding |
 | wordllama | no special tokens | mean without padding |
 
-Longer texts lose their end. Features are not normalized: their length carries information that directions lack.
+Longer texts lose their end, which is counted. Features are not normalized: their length carries information that
+directions lack.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from goldfold.nn.tower_folders import TowerFolder
 
 if TYPE_CHECKING:
     import numpy as np
+    from pandas import DataFrame
 
     from goldfold.competition import Runtime
 
@@ -47,6 +49,7 @@ UNUSED = ("vision_model.", "visual_projection.", "logit_", "pooler.")
 LARGEST = 2  # the id of the end that CLIP's older configs name; their end is the token with the largest id
 AT_ONCE = {"cpu": 32}  # texts in a forward pass
 AT_ONCE_ELSEWHERE = 256
+COUNTED_AT_ONCE = 1000  # texts whose tokens are counted
 TOKENS_AT_ONCE = 2**18  # of the texts in a forward pass, padding included
 
 
@@ -66,11 +69,16 @@ def pool(states: Tensor, ids: Tensor, mask: Tensor, pooling: Pooling, end: int |
     return (states * weights).sum(1) / weights.sum(1).clamp(min=1)
 
 
+def _none(texts: Sequence[str]) -> int:
+    return 0
+
+
 class TextTower(nn.Module):
     """Token ids and mask, both int64 (n, t) -> features float32 (n, d), not normalized.
 
     encode: (ids, mask, vectors of the tokens or None) -> hidden states (n, t, h). project: pooled states -> features.
     tokenize: texts -> (ids, mask) on the CPU. longest: number of tokens that a text may have; None: any number.
+    count_cut: texts -> how many of them have more, special tokens included.
     note: everything that the features depend on besides weights and text.
     """
 
@@ -82,9 +90,10 @@ class TextTower(nn.Module):
         tokenize: Tokenize,
         note: str,
         longest: int | None = None,
+        count_cut: Callable[[Sequence[str]], int] = _none,
     ) -> None:
         super().__init__()
-        self.encode, self.project = encode, project
+        self.encode, self.project, self.count_cut = encode, project, count_cut
         self.pooled, self.tokenize, self.note, self.longest = pooled, tokenize, note, longest
 
     def forward(self, ids: Tensor, mask: Tensor, vectors: Tensor | None = None, shared: int = 0) -> Tensor:
@@ -144,6 +153,7 @@ def _of_model(folder: TowerFolder, model: Any) -> TextTower:
         partial(_tokens, folder, tokenizer, config, longest),
         note,
         longest,
+        partial(_count_cut, tokenizer, longest, pooling == "last"),
     ).eval()
 
 
@@ -174,6 +184,32 @@ def cached_texts(tower: TextTower, runtime: Runtime) -> Callable[[tuple[str, ...
         )
 
     return features_of
+
+
+def probe(
+    tower: TextTower, texts_of: Callable[[DataFrame], Sequence[Sequence[str]]], training: DataFrame
+) -> Callable[..., dict[str, Any]]:
+    """Return a `Plan.probe` that counts the texts of training and validation rows that lost their end.
+
+    They are counted anew, since features may be from the cache. texts_of: rows -> texts of each text column.
+    """
+
+    def counts(model: nn.Module | None, finished: Any, rows: DataFrame, *others: Any) -> dict[str, Any]:
+        texts = [each for table in (training, rows) for each in texts_of(table)]
+        cut = sum(tower.count_cut(each) for each in texts)
+        return {"texts_cut": {"cut": cut, "rows": sum(map(len, texts)), "tokens": tower.longest, "frozen": True}}
+
+    return counts
+
+
+def _count_cut(tokenizer: Any, longest: int, lower: bool, texts: Sequence[str]) -> int:
+    """The number of texts with more than `longest` tokens, special ones included. lower: tokens are of lower case."""
+    cut = 0
+    for start in range(0, len(texts), COUNTED_AT_ONCE):
+        part = [text.lower() if lower else text for text in texts[start : start + COUNTED_AT_ONCE]]
+        found = tokenizer(part, verbose=False, return_attention_mask=False)["input_ids"]
+        cut += sum(len(ids) > longest for ids in found)
+    return cut
 
 
 def _tokens(folder: TowerFolder, tokenizer: Any, config: Any, longest: int, texts: Sequence[str]) -> TokenIds:

@@ -19,7 +19,7 @@ from goldfold.optional_parts import Export, Monitored
 from goldfold.params import with_defaults
 from goldfold.recipes.classification import optimizers, table_columns
 from goldfold.recipes.classification.image_params import FrozenBackboneParams
-from goldfold.recipes.classification.table_columns import TableColumns
+from goldfold.recipes.classification.table_columns import StandardizedColumns, TableColumns
 from goldfold.recipes.exports import images as exported
 from goldfold.recipes.targets import Targets, create, kept_back
 
@@ -69,9 +69,10 @@ def _build(
     beside = table_columns.fit(params, rows[~back], runtime.seed)
     inputs_of = partial(_inputs, _views(params, runtime), beside)
     columns = beside.width if beside else 0
-    return plan_of_features(
+    plan = plan_of_features(
         params, rows, runtime, targets, inputs_of, back=back, columns=columns, export=partial(_export, params, beside)
     )
+    return replace(plan, kept=table_columns.kept(beside))
 
 
 def _export(params: FrozenBackboneParams, beside: TableColumns | None, targets: Targets) -> Export:
@@ -172,28 +173,32 @@ def _predict(
 class Head(nn.Module):
     """Features (..., d) -> logits (..., classes); features are standardized by the statistics of `samples`.
 
-    columns: the last of the features, which are of the table. Those that are constant over `samples`, such as that of
-        unseen categories, start with weights of 0, and so add nothing for rows in which they are not.
+    columns: how many of the features, the last ones, are of the table. They have weights of their own in the first
+        layer, which start at 0, so that weights of a run without columns are a start, too.
     """
 
+    may_start_anew = ("columns",)  # as `table_columns.WithColumns` does
     mean: Tensor
     std: Tensor
 
     def __init__(self, samples: Tensor, hidden: int, classes: int, dropout: float, columns: int = 0) -> None:
         super().__init__()
+        samples, beside = samples.split([samples.shape[1] - columns, columns], dim=1)
         self.register_buffer("mean", samples.mean(0))
         std = samples.std(0, correction=0)
         self.register_buffer("std", torch.where(std > 1e-6, std, 1.0))  # constant features must not be amplified
+        self.columns = StandardizedColumns(beside, hidden or classes) if columns else None
         width = samples.shape[1]
         layers = [nn.Dropout(dropout), nn.Linear(width, hidden), nn.GELU()] if hidden else []
         self.layers = nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(hidden or width, classes))
-        if columns:
-            first = next(layer for layer in self.layers if isinstance(layer, nn.Linear))
-            never = (std <= 1e-6) & (torch.arange(width, device=std.device) >= width - columns)
-            first.weight.data[:, never.to(first.weight.device)] = 0.0
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.layers((features - self.mean) / self.std)
+        if self.columns is None:
+            return self.layers((features - self.mean) / self.std)
+        width = len(self.mean)
+        image, beside = (features[..., :width] - self.mean) / self.std, features[..., width:]
+        drop, first, *others = self.layers
+        return nn.Sequential(*others)(first(drop(image)) + self.columns(drop(beside)))
 
 
 def _views(params: FrozenBackboneParams, runtime: Runtime) -> Callable[[tuple], Tensor]:

@@ -97,7 +97,8 @@ def _records(params: FusionParams, scores: np.ndarray, votes: np.ndarray, output
 
 def _build(params: FusionParams, rows: DataFrame, runtime: Runtime, targets: SeveralLabels) -> Plan:
     _check_codes(params, len(rows))
-    features = _features(params, runtime)
+    tower = _text_tower(params)
+    features = _features(params, tower, runtime)
     inputs, labels = features(rows), targets.labels(rows)
     decompose = params.model not in ("mlp_baseline", "no_decompose")
     if decompose:
@@ -132,7 +133,14 @@ def _build(params: FusionParams, rows: DataFrame, runtime: Runtime, targets: Sev
         finish=partial(_index, params, inputs, labels, runtime.seed),
         predict=partial(_predict, params, features, targets),
         codes=_codes(params, features) if params.coded else None,
+        probe=text_towers.probe(tower, lambda rows: [as_texts(rows, params.text_column)], rows) if tower else None,
     )
+
+
+def _text_tower(params: FusionParams) -> text_towers.TextTower | None:
+    """The frozen tower of texts; None without texts."""
+    wanted = params.towers or params.text_tower
+    return None if wanted == "none" else text_towers.load(wanted)
 
 
 def _losses(
@@ -216,16 +224,14 @@ def _codes(params: FusionParams, features: Features) -> Codes:
     )
 
 
-def _features(params: FusionParams, runtime: Runtime) -> Features:
+def _features(params: FusionParams, tower: text_towers.TextTower | None, runtime: Runtime) -> Features:
     """Return a function: rows -> features of images and, with a text tower, of texts, on the runtime's device."""
     if params.towers:
         image = image_towers.load(params.towers)
         of_images = feature_cache.cached_extractor(image, image.image_size, runtime)
     else:
         of_images = feature_cache.cached_extractor(_backbone(params), params.image_size, runtime)
-    of_texts = None
-    if params.towers or params.text_tower != "none":
-        of_texts = text_towers.cached_texts(text_towers.load(params.towers or params.text_tower), runtime)
+    of_texts = text_towers.cached_texts(tower, runtime) if tower else None
 
     def features(rows: DataFrame) -> list[Tensor]:
         found = [of_images(tuple(map(Path, rows["path"])))]

@@ -129,6 +129,7 @@ def _build(
             partial(exported.Classifier, views=params.views, targets=targets),
             refused=table_columns.not_exported(beside),
         ),
+        kept=table_columns.kept(beside),
     )
 
 

@@ -98,12 +98,19 @@ def _on_features(params: FrozenTextParams, rows: DataFrame, runtime: Runtime, ta
     known = params.encoder == text_packages.WORDLLAMA
     tower = text_towers.load(params.encoder if known else sources.folder_of(params.encoder))
     of_texts = text_towers.cached_texts(tower, runtime)
+    texts_of = partial(_texts_of, params)
 
     def features(rows: DataFrame) -> Tensor:
-        found = [of_texts(as_texts(rows, column)) for column in params.texts]
+        found = [of_texts(texts) for texts in texts_of(rows)]
         return torch.from_numpy(np.concatenate(found, axis=1)).to(runtime.device)[:, None]
 
-    return frozen_backbone.plan_of_features(params, rows, runtime, targets, features)
+    plan = frozen_backbone.plan_of_features(params, rows, runtime, targets, features)
+    return replace(plan, probe=text_towers.probe(tower, texts_of, rows))
+
+
+def _texts_of(params: TextParams, rows: DataFrame) -> list[tuple[str, ...]]:
+    """The texts of rows, of each text column."""
+    return [as_texts(rows, column) for column in params.texts]
 
 
 def _fine_tuned(params: TextClassifierParams, rows: DataFrame, runtime: Runtime, targets: Targets) -> Plan:
@@ -159,7 +166,7 @@ def _tokenizing(params: TextClassifierParams, tokenizer: Any, longest: int) -> T
     def tokens(texts: tuple[tuple[str, ...], ...]) -> Tokens:
         return tokenize(tokenizer, texts, longest)
 
-    return lambda rows: tokens(tuple(as_texts(rows, column) for column in params.texts))
+    return lambda rows: tokens(tuple(_texts_of(params, rows)))
 
 
 def _losses(model: nn.Module, batch: tuple[Tensor, ...], loss: Callable) -> dict[str, Tensor]:

@@ -103,7 +103,7 @@ def _without_sizes(fits: Sequence[Fit]) -> str:
 
 def _without_texts(fits: Sequence[Fit]) -> str:
     known = any("texts_cut" in fit.probed for fit in fits)
-    return "" if known else "only an encoder that is fine-tuned counts the tokens of texts"
+    return "" if known else "only recipes with an encoder of texts count their tokens"
 
 
 def _without_references(whole: Outcome) -> str:

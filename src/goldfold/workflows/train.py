@@ -35,7 +35,7 @@ from goldfold.trust.data_audits import of_data
 from goldfold.trust.run_audits import watching
 from goldfold.workflows.capacity.adopt import Choice, adopt
 from goldfold.workflows.conclude import conclude, submission_of
-from goldfold.workflows.cost import refuse_small_disk, rest_bytes, telling
+from goldfold.workflows.cost import Costs, refuse_small_disk, rest_bytes
 from goldfold.workflows.parallel_fits import fan_out
 from goldfold.workflows.track import tracked, trackers_of
 
@@ -110,8 +110,10 @@ def _fit_all(found: Prepared, run: Path, executor: ExecutorRequest | None, track
     experiment, observer = found.experiment, found.workspace.observer
     metric, fits = experiment.competition.metric.name, []
     observer.fits_begin(len(fit_keys(experiment)), metric)
-    watch = trackers.after(telling(observer, experiment, run, watching(observer, found.config.protocol.accept)))
-    with closing(fan_out(found, run, executor) if executor else cross_validate(experiment, run, watch)) as ended:
+    costs = Costs(observer, experiment, run)
+    watch = trackers.after(costs.telling(watching(observer, found.config.protocol.accept)))
+    one_by_one = cross_validate(experiment, run, watch, costs.planned)
+    with closing(fan_out(found, run, executor) if executor else one_by_one) as ended:
         for fit in ended:
             fits.append(fit)
             if len(fits) == 1 and rank() == 0:

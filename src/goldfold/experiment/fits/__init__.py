@@ -14,7 +14,7 @@ from goldfold.experiment.fits.experiment import (
     training_rows,
 )
 from goldfold.experiment.fits.files import Fit, is_complete, keep, load_fit, save_fit
-from goldfold.experiment.fits.fitting import FitObserver, fit, predict_and_score
+from goldfold.experiment.fits.fitting import FitObserver, PlanObserver, fit, predict_and_score
 from goldfold.experiment.fits.tables import choose_again
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Experiment",
     "Fit",
     "FitObserver",
+    "PlanObserver",
     "Protocol",
     "build_from",
     "build_plan",

@@ -34,15 +34,26 @@ from goldfold.training.predictor import Predictor, finish_plan
 from goldfold.training.state import History
 
 FitObserver = Callable[[int, int, EpochProgress], None]
+PlanObserver = Callable[[Plan], None]
 
 
-def fit(experiment: Experiment, folder: Path, fold: int, seed: int, observe: FitObserver | None = None) -> Fit:
-    """Read a complete fit, resume an interrupted one, or make a new one in its folder below `folder`."""
+def fit(
+    experiment: Experiment,
+    folder: Path,
+    fold: int,
+    seed: int,
+    observe: FitObserver | None = None,
+    planned: PlanObserver | None = None,
+) -> Fit:
+    """Read a complete fit, resume an interrupted one, or make a new one in its folder below `folder`.
+
+    planned: called with the plan before it is trained.
+    """
     place = fit_folder(folder, fold, seed)
     if not from_first(is_complete(place)):  # one answer for all: later processes may already see the first one's files
         watch = partial(observe, fold, seed) if observe else None
         with CLOCK.apart() as spent, explained(f"fold {fold} seed {seed}", experiment.competition.slug):
-            done = _fit(experiment, fold, seed, place, watch)
+            done = _fit(experiment, fold, seed, place, watch, planned)
         save_fit(done, place, spent)
     if dist.is_initialized():
         dist.barrier()  # until the first process has written it
@@ -50,7 +61,12 @@ def fit(experiment: Experiment, folder: Path, fold: int, seed: int, observe: Fit
 
 
 def _fit(
-    experiment: Experiment, number: int, seed: int, place: Path, observe: Callable[[EpochProgress], None] | None
+    experiment: Experiment,
+    number: int,
+    seed: int,
+    place: Path,
+    observe: Callable[[EpochProgress], None] | None,
+    planned: PlanObserver | None,
 ) -> Fit:
     """Build, train and finish a plan, then predict and score."""
     sweep_partials(place)
@@ -58,6 +74,8 @@ def _fit(
         plan, held_out = build_plan(experiment, number, seed)
     keep(plan, place)
     initial_weights.load(experiment, plan, number, seed, place)
+    if planned:
+        planned(plan)
     train_rows = experiment.tables.train.iloc[experiment.folds[number].train]
     added = len(experiment.lessons.sure(number)) if experiment.lessons else 0
     examples = hard_examples.of_plan(plan, train_rows, experiment.loop.hard_examples, place, added)

@@ -1,13 +1,16 @@
 """Start the fits of a run from the weights of another run's fits of the same folds, which have not seen a scored row.
 
-Weights that have the model's names and shapes are taken; a last layer of another width keeps its random start.
+Weights that have the model's names and shapes are taken; a last layer of another width keeps its random start. Weights
+for columns of a table are taken only where the columns and their encoding are the same.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -24,6 +27,7 @@ from goldfold.training import checkpoints
 from goldfold.training.distributed import is_writer
 
 INITIAL = "initial_weights.json"  # in a fit's folder
+COLUMNS = "columns"  # in `Plan.kept`: what the inputs of a plan's columns are
 
 
 def source(own_runs: Path, experiment: Experiment, drawn: str) -> Path | None:
@@ -75,7 +79,7 @@ def load(experiment: Experiment, plan: Plan, fold: int, seed: int, place: Path) 
 
     Raises:
         GoldfoldError: `init_from_lacks_fit`; `init_from_without_stages`; `weights_do_not_fit`, for another
-            layer than the last and those of the model's attribute `may_start_anew`.
+            layer than the last and those of the model's attribute `may_start_anew`; `init_from_other_columns`.
     """
     run = experiment.starts_from
     if run is None:
@@ -89,11 +93,18 @@ def load(experiment: Experiment, plan: Plan, fold: int, seed: int, place: Path) 
     checkpoint = _checkpoint(run, fold, seed)
     checkpoints.verify(checkpoint)
     file = checkpoint.path.with_suffix(".safetensors")
-    heads = (_last_layer(plan.model), *getattr(plan.model, "may_start_anew", ()))
-    dropped = weight_files.load_into(plan.model, file, heads)
+    own, others = json.loads(json.dumps(plan.kept.get(COLUMNS))), _columns_of(checkpoint)
+    may_start_anew = getattr(plan.model, "may_start_anew", ())
+    if own and others and not may_start_anew:
+        _refuse_other_columns(own, others, run, fold)
+    heads, anew = (_last_layer(plan.model), *may_start_anew), may_start_anew if own != others else ()
+    dropped = weight_files.load_into(plan.model, file, heads, anew=anew)
     if is_writer():
-        told = {"run": run_name(run), "checkpoint": checkpoint.path.stem, "left_out": list(dropped)}
-        write_json(place / INITIAL, told)
+        known = {name.rpartition(".")[0] for name in plan.model.state_dict()}
+        told = {"run": run_name(run), "checkpoint": checkpoint.path.stem}
+        left_out = [each for each in dropped if each in known]
+        unused = [COLUMNS] if others and not own else []
+        write_json(place / INITIAL, {**told, "left_out": left_out, **({"unused": unused} if unused else {})})
 
 
 def describe(run: Path) -> str:
@@ -103,7 +114,8 @@ def describe(run: Path) -> str:
         return ""
     told = read_json(found, dict)
     left = f"; {', '.join(told['left_out'])} does not fit there and starts anew" if told["left_out"] else ""
-    return f"fits start from the weights of {told['run']} for the same fold{left}"
+    unused = f"; its {', '.join(told['unused'])} are not used" if told.get("unused") else ""
+    return f"fits start from the weights of {told['run']} for the same fold{left}{unused}"
 
 
 def _checkpoint(run: Path, fold: int, seed: int) -> checkpoints.Checkpoint:
@@ -121,6 +133,23 @@ def _checkpoint(run: Path, fold: int, seed: int) -> checkpoints.Checkpoint:
         "init_from_lacks_fit",
         f"run '{run_name(run)}' has no weights of fold {fold}: name a run that trained this fold by epochs",
     )
+
+
+def _columns_of(checkpoint: checkpoints.Checkpoint) -> dict[str, Any] | None:
+    """What the columns of a checkpoint's fit are, as its plan kept it; None if it had none, or did not keep it."""
+    file = checkpoint.path.parents[1] / f"{COLUMNS}.json"
+    return read_json(file, dict) if file.exists() else None
+
+
+def _refuse_other_columns(own: Mapping[str, Any], others: Mapping[str, Any], run: Path, fold: int) -> None:
+    """Refuse weights whose inputs mean something else (`init_from_other_columns`), of a plan that is all columns."""
+    differing = [key for key in own if own[key] != others.get(key)]
+    if differing:
+        raise GoldfoldError(
+            "init_from_other_columns",
+            f"the {differing[0]} of run '{run_name(run)}' in fold {fold} are {others.get(differing[0])!s:.80}, and "
+            f"here {own[differing[0]]!s:.80}: start from a run with the same columns and rows, or leave init_from out",
+        )
 
 
 def _last_layer(model: nn.Module) -> str:

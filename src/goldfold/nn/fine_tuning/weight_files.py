@@ -8,7 +8,7 @@ Files of timm, of its training program and of goldfold's own checkpoints fit, an
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -55,11 +55,14 @@ def read(file: str | Path) -> dict[str, Tensor]:
     return tensors
 
 
-def load_into(model: nn.Module, file: str | Path, heads: Sequence[str] = ()) -> tuple[str, ...]:
+def load_into(
+    model: nn.Module, file: str | Path, heads: Sequence[str] = (), *, anew: Collection[str] = ()
+) -> tuple[str, ...]:
     """Load a file's weights into a model in place; returns the names of heads that do not fit and are left as they are.
 
     heads: names of classifier layers, which may be absent or of another width. A first convolution of three channels
         is adapted as `timm.models.adapt_input_conv` does; position embeddings as timm's filter of the model does.
+    anew: those of the heads that are left as they are although the file has them in this shape.
 
     Raises:
         GoldfoldError: as `read`; `weights_do_not_fit`, with the first weight that differs.
@@ -67,7 +70,7 @@ def load_into(model: nn.Module, file: str | Path, heads: Sequence[str] = ()) -> 
     known = _filtered(model, _unwrapped(read(file), model))
     wanted = model.state_dict()
     _adapt_input(model, known, wanted)
-    dropped = _without_heads(known, wanted, heads)
+    dropped = _without_heads(known, wanted, heads, anew)
     _check(known, wanted, file, heads)
     model.load_state_dict({name: known.get(name, value) for name, value in wanted.items()})
     return dropped
@@ -135,13 +138,15 @@ def _adapt_input(model: nn.Module, known: dict[str, Tensor], wanted: Mapping[str
         known[name] = adapt_input_conv(want.shape[1], have)
 
 
-def _without_heads(known: dict[str, Tensor], wanted: Mapping[str, Tensor], heads: Sequence[str]) -> tuple[str, ...]:
-    """Remove weights of heads that the model does not have in this shape; returns the names of these heads."""
+def _without_heads(
+    known: dict[str, Tensor], wanted: Mapping[str, Tensor], heads: Sequence[str], anew: Collection[str]
+) -> tuple[str, ...]:
+    """Remove weights of heads in `anew` or that the model does not have in this shape; returns their names."""
     dropped = []
     for head in heads:
         own = [name for name in {**known, **wanted} if name.startswith(f"{head}.")]
         same = all(name in known and name in wanted and known[name].shape == wanted[name].shape for name in own)
-        if own and not same:
+        if own and (head in anew or not same):
             dropped.append(head)
             for name in own:
                 known.pop(name, None)
@@ -169,5 +174,6 @@ def _in(name: str, heads: Sequence[str]) -> bool:
 def _other(file: str | Path, told: str) -> GoldfoldError:
     return GoldfoldError(
         "weights_do_not_fit",
-        f"'{file}' holds the weights of another architecture: {told}. Set backbone to the one they were saved from",
+        f"'{file}' holds the weights of another architecture: {told}. Set backbone, and what else sizes "
+        "that layer, as it was when they were saved",
     )

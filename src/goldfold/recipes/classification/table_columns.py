@@ -48,6 +48,14 @@ class TableColumns:
     scaled: scaling.Scaling
     width: int
 
+    def to_json(self) -> dict[str, Any]:
+        """What each input is: columns in order, numbers with an indicator of gaps, and the value of each code.
+
+        Inputs of equal values here mean the same, so that weights for them can be taken over.
+        """
+        names = np.array(self.fitted.names)[self.scaled.numbers][self.scaled.flagged]
+        return {**self.fitted.to_json(), "with_gaps": names.tolist(), "inputs": self.width}
+
     def __call__(self, rows: DataFrame) -> Tensor:
         """The inputs of rows, float32 (n, width).
 
@@ -57,6 +65,11 @@ class TableColumns:
         for name in (*self.fitted.columns.numeric, *self.fitted.columns.categorical):
             require(rows, name, "column beside the image")
         return torch.from_numpy(self.scaled(self.fitted.transform(rows)))
+
+
+def kept(beside: TableColumns | None) -> dict[str, Any]:
+    """What the columns' inputs are, for `Plan.kept`, by which another run sees whether its columns are the same."""
+    return {"columns": beside.to_json()} if beside else {}
 
 
 def not_exported(beside: TableColumns | None) -> str:
@@ -107,7 +120,7 @@ class WithColumns(nn.Module):
     nothing.
 
     image: a module with the children `normalize` and `network`. dropout: rate for the inputs of columns.
-    may_start_anew: layers that the weights of a run without columns, or with others, need not have (`init_from`).
+    may_start_anew: layers that start anew where the weights are of a run without columns or with others (`init_from`).
     """
 
     may_start_anew = ("columns",)
@@ -123,3 +136,24 @@ class WithColumns(nn.Module):
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
         pixels, columns = inputs
         return self.network(self.normalize(pixels)) + self.columns(self.dropout(columns))
+
+
+class StandardizedColumns(nn.Module):
+    """Inputs of columns (..., width) -> what they add to a layer's outputs (..., outputs), at first 0.
+
+    inputs: float32 (n, width) of training rows, by whose mean and standard deviation they are standardized; those that
+        are constant, such as that of unseen categories, keep weights of 0 and so add nothing.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, inputs: Tensor, outputs: int) -> None:
+        super().__init__()
+        std = inputs.std(0, correction=0)
+        self.register_buffer("mean", inputs.mean(0))
+        self.register_buffer("std", torch.where(std > 1e-6, std, 1.0))
+        self.weight = nn.Parameter(torch.zeros(outputs, inputs.shape[1]))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return nn.functional.linear((inputs - self.mean) / self.std, self.weight)

@@ -77,7 +77,8 @@ def find_learning_rate(
         workspace.observer.line(f"sweep {seed + 1} of {seeds}: stage '{stage.name}', {end}")
     readings = [read(curve) for curve in curves]
     steepest, tenth = (over_seeds([getattr(each, which) for each in readings]) for which in ("steepest", "tenth"))
-    suggestion = Suggestion(*measured, seeds, steepest, tenth)
+    falls = 2 * sum(each.falls for each in readings) > len(readings)
+    suggestion = Suggestion(*measured, seeds, steepest, tenth, falls)
     told = {"competition": name, "config": config_name, "overrides": list(overrides), "stage": stage.name}
     facts = {**told, **vars(sweep), **suggestion.facts(), **provenance.machine()}
     facts["curves"] = [{**vars(c), **r._asdict()} for c, r in zip(curves, readings, strict=True)]
