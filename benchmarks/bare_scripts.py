@@ -1,6 +1,6 @@
 """The scripts that people write instead of a run, for `whole_run.py`: folds, training, scores, a submission.
 
-    python bare_scripts.py head|scratch|finetune|table FOLDER [key=value ...]
+    python bare_scripts.py head|scratch|finetune|table|frames FOLDER [key=value ...]
 
 FOLDER is that of a finished run, whose folds and seeds are taken, so that results can be compared. The last line is a
 JSON of CPU seconds of each phase. Pretrained weights come from `goldfold.nn.backbones`; nothing else is goldfold's.
@@ -56,17 +56,20 @@ def rate(step: int, steps: int, warmup: float = 0.1) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
-def train_network(model, optimizer, data: tuple, seed: int, epochs: int, batch: int, drop_last: bool, score) -> None:
-    """The loop; `score` is called after every epoch."""
+def train_network(
+    model, optimizer, data: tuple, seed: int, epochs: int, batch: int, drop_last: bool, score, loss_of=None
+) -> None:
+    """The loop; `score` is called after every epoch. loss_of: outputs and labels -> loss, cross-entropy by default."""
     import torch
 
     inputs, labels = data
+    loss_of = loss_of or torch.nn.functional.cross_entropy
     per_epoch = len(inputs) // batch if drop_last else -(-len(inputs) // batch)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(step, epochs * per_epoch))
     for epoch in range(epochs):
         model.train()
         for rows in order(seed, epoch, len(inputs), batch, drop_last):
-            loss = torch.nn.functional.cross_entropy(model(inputs[rows]), labels[rows])
+            loss = loss_of(model(inputs[rows]), labels[rows])
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
@@ -76,8 +79,22 @@ def train_network(model, optimizer, data: tuple, seed: int, epochs: int, batch: 
         score()
 
 
-def cross_validated(run: Path, target: str, folds: Callable) -> None:
-    """Write oof.npy and test.npy of all folds, and the submission. folds: (train, test, fold) -> yields predictions."""
+def mean_of(target: str) -> Callable:
+    """The submission of one column: the mean of the folds' predictions, or the class whose mean is largest."""
+
+    def submission(test: pd.DataFrame, tests: list[np.ndarray]) -> pd.DataFrame:
+        combined = np.mean(tests, axis=0)
+        values = combined if combined.ndim == 1 else combined.argmax(axis=1)
+        return pd.DataFrame({"id": test["id"], target: values})
+
+    return submission
+
+
+def cross_validated(run: Path, submission: Callable, folds: Callable) -> None:
+    """Write oof.npy of all folds, and the submission, of the test rows and what each fold predicts of them.
+
+    folds: (train, test, fold of each train row) -> yields fold, predictions of its rows and of the test rows.
+    """
     train, test, numbers = tables(run)
     spent("prepare")
     parts, tests, rows = [], [], []
@@ -88,9 +105,7 @@ def cross_validated(run: Path, target: str, folds: Callable) -> None:
         spent("predicting")
     at = np.argsort(np.concatenate(rows))
     np.save("oof.npy", np.concatenate(parts)[at])
-    combined = np.mean(tests, axis=0)
-    values = combined if combined.ndim == 1 else combined.argmax(axis=1)
-    pd.DataFrame({"id": test["id"], target: values}).to_csv("submission.csv", index=False)
+    submission(test, tests).to_csv("submission.csv", index=False)
     spent("record")
 
 
@@ -144,16 +159,13 @@ def resized(paths: list[str], size: int, gray: bool = False) -> np.ndarray:
     return np.stack(found)
 
 
-def head(run: Path, options: dict) -> None:
-    """A linear head on features of a frozen backbone, which are computed once, or read if they are in a file."""
+def frozen_features(size: int, kept: Path) -> Callable:
+    """A function from paths to features of a frozen backbone, computed once, or read if they are in a file."""
     import torch
-    from sklearn.metrics import roc_auc_score
     from torch import nn
 
     from goldfold.nn import backbones
 
-    spent("import")
-    size, kept = int(options["image_size"]), Path(options.get("features", "features.npz"))
     known = dict(np.load(kept)) if kept.exists() else {}
 
     def features(paths):
@@ -170,6 +182,18 @@ def head(run: Path, options: dict) -> None:
         spent("features")
         return torch.from_numpy(np.stack([known[path] for path in paths]))
 
+    return features
+
+
+def head(run: Path, options: dict) -> None:
+    """A linear head on features of a frozen backbone."""
+    import torch
+    from sklearn.metrics import roc_auc_score
+    from torch import nn
+
+    spent("import")
+    features = frozen_features(int(options["image_size"]), Path("features.npz"))
+
     class Head(nn.Module):
         def __init__(self, samples):
             super().__init__()
@@ -184,7 +208,8 @@ def head(run: Path, options: dict) -> None:
         model = Head(samples)
         return model, torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-2, fused=True)
 
-    cross_validated(run, "defect", network_folds(run, options, features, model_of, "defect", roc_auc_score))
+    folds = network_folds(run, options, features, model_of, "defect", roc_auc_score)
+    cross_validated(run, mean_of("defect"), folds)
 
 
 def scratch(run: Path, options: dict) -> None:
@@ -212,7 +237,7 @@ def scratch(run: Path, options: dict) -> None:
         log_loss(labels, found, labels=range(10))
 
     inputs_of = lambda paths: torch.from_numpy(resized(paths, 28, gray=True))  # noqa: E731
-    cross_validated(run, "label", network_folds(run, options, inputs_of, model_of, "label", scored))
+    cross_validated(run, mean_of("label"), network_folds(run, options, inputs_of, model_of, "label", scored))
 
 
 def finetune(run: Path, options: dict) -> None:
@@ -238,7 +263,8 @@ def finetune(run: Path, options: dict) -> None:
         return model, torch.optim.AdamW(groups, weight_decay=1e-2, fused=True)
 
     inputs_of = lambda paths: torch.from_numpy(resized(paths, size))  # noqa: E731
-    cross_validated(run, "defect", network_folds(run, options, inputs_of, model_of, "defect", roc_auc_score))
+    folds = network_folds(run, options, inputs_of, model_of, "defect", roc_auc_score)
+    cross_validated(run, mean_of("defect"), folds)
 
 
 def table(run: Path, options: dict) -> None:
@@ -262,12 +288,88 @@ def table(run: Path, options: dict) -> None:
             spent("scoring")
             yield fold, found, model.predict_proba(test.drop(columns="id"))[:, 1]
 
-    cross_validated(run, "target", folds)
+    cross_validated(run, mean_of("target"), folds)
+
+
+def cosines_of(embeddings: np.ndarray) -> np.ndarray:
+    units = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return units @ units.T
+
+
+def average_precisions(
+    embeddings: np.ndarray, recording: np.ndarray, second: np.ndarray, depth: int = 20
+) -> np.ndarray:
+    """AP at 20 of each frame against the others: relevant up to 10 s away, nearer ones than 2 s left out."""
+    apart = np.abs(second[:, None] - second)
+    same = recording[:, None] == recording
+    near = same & (apart <= 2 + 1e-6)
+    relevant = same & (apart <= 10 + 1e-6) & ~near
+    cosines = np.where(near, -np.inf, cosines_of(embeddings))
+    ranked = np.argsort(-cosines, axis=1, kind="stable")[:, :depth]
+    hits = np.take_along_axis(relevant, ranked, axis=1)
+    precision = np.cumsum(hits, axis=1) / np.arange(1, depth + 1)
+    counts = relevant.sum(1)
+    return ((precision * hits).sum(1) / np.minimum(depth, np.maximum(counts, 1)))[counts > 0]
+
+
+def nearest_frames(test: pd.DataFrame, tests: list[np.ndarray], length: int = 24) -> pd.DataFrame:
+    """The submission of frames: the others by their mean cosine over the folds."""
+    cosines = np.mean([cosines_of(embeddings) for embeddings in tests], axis=0)
+    np.fill_diagonal(cosines, -np.inf)
+    ids = test["id"].to_numpy()
+    ranked = np.argsort(-cosines, axis=1, kind="stable")[:, :length]
+    return pd.DataFrame({"id": ids, "frames": [" ".join(ids[row]) for row in ranked]})
+
+
+def frames(run: Path, options: dict) -> None:
+    """A projector trained with FastAP on features of a frozen backbone; frames are ranked by their cosines."""
+    import torch
+    from pytorch_metric_learning.losses import FastAPLoss
+    from torch import nn
+
+    from goldfold.nn import backbones
+
+    spent("import")
+    size, width = int(options["image_size"]), int(options["projector_dim"])
+    features, loss_of = frozen_features(size, Path("features.npz")), FastAPLoss(10)
+
+    def block(inputs):
+        return [nn.Linear(inputs, width, bias=False), nn.BatchNorm1d(width), nn.ReLU(inplace=True)]
+
+    def folds(train, test, numbers):
+        inputs, tested = (features(rows["path"].tolist()) for rows in (train, test))
+        recording, second = train["recording"].to_numpy(), train["second"].to_numpy()
+        for fold in sorted(set(numbers.tolist())):
+            held = numbers == fold
+            near = (np.abs(second[:, None] - second[held]) <= 2 + 1e-6) & (recording[:, None] == recording[held])
+            rows, seed = np.flatnonzero(~near.any(1)), derive(0, "fold", fold)
+            torch.manual_seed(seed)
+            backbones.create("efficientnet_lite0", True, image_size=size)  # draws what the run's projector comes after
+            hidden = [*block(inputs.shape[1]), *block(width)]
+            model = nn.Sequential(*hidden, nn.Linear(width, width, bias=False), nn.BatchNorm1d(width, affine=False))
+            optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=1e-4)
+
+            def embed(inputs, model=model):
+                with torch.no_grad():
+                    return torch.cat([model(part) for part in inputs.split(16)]).numpy()
+
+            def score(embed=embed, held=held):
+                found = embed(inputs[held])
+                spent("predicting")
+                average_precisions(found, recording[held], second[held]).mean()
+                spent("scoring")
+
+            data = inputs[rows], torch.from_numpy(pd.factorize(train["place"].iloc[rows])[0])
+            train_network(model, optimizer, data, seed, int(options["metric_epochs"]), 64, True, score, loss_of)
+            torch.save(model.state_dict(), f"fold{fold}.pt")
+            yield fold, embed(inputs[held]), embed(tested)
+
+    cross_validated(run, nearest_frames, folds)
 
 
 if __name__ == "__main__":
     script, folder, *words = sys.argv[1:]
-    {"head": head, "scratch": scratch, "finetune": finetune, "table": table}[script](
+    {"head": head, "scratch": scratch, "finetune": finetune, "table": table, "frames": frames}[script](
         Path(folder), dict(word.split("=", 1) for word in words)
     )
     print(json.dumps(SPENT))

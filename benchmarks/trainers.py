@@ -165,7 +165,7 @@ def _goldfold(
     )
     plan = Plan(model=model, stages=[stage], predict=lambda model, _, rows: model(rows))
     keep |= {"loop": LoopOptions(), "device": torch.device("cpu"), "observe": lambda progress: None}
-    history, _ = train(plan, validate=lambda model: {"accuracy": accuracy(model, validation)}, **keep)
+    history, _ = train(plan, validate=lambda model, last: {"accuracy": accuracy(model, validation)}, **keep)
     return [Epoch(row["loss"]["cross_entropy"], row["metric"]) for row in history]
 
 

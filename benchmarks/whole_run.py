@@ -2,15 +2,17 @@
 
     .venv/bin/python benchmarks/whole_run.py [--only head,table] [--images 1500] [--repeats 3] [--load 2]
 
-Five parts: `head`, 20 epochs of a linear head on features of a frozen backbone; `labels`, the same with 25 labels and
+Six parts: `head`, 20 epochs of a linear head on features of a frozen backbone; `labels`, the same with 25 labels and
 features that are cached already; `scratch`, the network of digits without augmentation; `finetune`, one fold of a
-pretrained network; `table`, logistic regression on a table. Each runs as a process of its own with one thread, the
-run through `python -m goldfold train`, the script (`bare_scripts.py`) with the folds, seeds and batches of the run. It
-is asserted first that the out-of-fold predictions are equal within rounding. Then come CPU and wall seconds of whole
-processes, children included, as medians of interleaved repeats, their peak memory, and the CPU seconds of each phase.
+pretrained network; `table`, logistic regression on a table; `frames`, retrieval: a projector trained with FastAP on
+features of a frozen backbone, on CamVid's frames, which needs `GOLDFOLD_SAMPLE_DATA`. Each runs as a process of its own
+with one thread, the run through `python -m goldfold train`, the script (`bare_scripts.py`) with the folds, seeds and
+batches of the run. It is asserted first that the out-of-fold predictions are equal within rounding. Then come CPU and
+wall seconds of whole processes, children included, as medians of interleaved repeats, their peak memory, and the CPU
+seconds of each phase.
 
 --load: busy processes beside them. Data is prepared before the clock starts, and audits of its images are cached, as
-from the second run on; `head` computes its features in every repeat.
+from the second run on; `head` and `frames` compute their features in every repeat.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ from threads import busy
 from goldfold.io import clock
 
 ROOT = Path(__file__).parent.parent
-PARTS = ("head", "labels", "scratch", "finetune", "table")
-APART = 1e-4  # of a probability: features round differently in other batches, and training amplifies that
+PARTS = ("head", "labels", "scratch", "finetune", "table", "frames")
+APART = 1e-4  # of a probability, or an embedding's value of variance 1: training amplifies how features round
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,15 @@ def parts(images: int, size: int) -> dict[str, Part]:
     of_head = f"recipe: head\nimage_size: {size}\nepochs: 20\nbatch_size: 64\n"
     tuned = f"recipe: finetune\nimage_size: {size}\nepochs: 1\nbatch_size: 16\nfolds: [0]\n"
     network = "recipe: image_classifier\naugmentation: none\nepochs: 2\nbatch_size: 64\n"
+    projector = "recipe: embedder\nsimsiam_epochs: 0\nembedding: projector\nfreeze_backbone: true\n"
+    ranked = f"{projector}metric_augmentation: none\nimage_size: 96\nprojector_dim: 512\nmetric_epochs: 10\n"
     return {
         "head": Part(f"head on features of {images:,} images, 5 folds x 20 epochs", "cells", "head", of_head, images),
         "labels": Part("25 labels, features cached", "cells", "head", of_head, images, labels=25, kept=True),
         "scratch": Part("digits from scratch, 5 folds x 2 epochs", "digits", "scratch", network),
         "finetune": Part(f"fine-tuning one fold of {images // 3:,} images", "cells", "finetune", tuned, images // 3),
         "table": Part("logistic regression, 5 folds", "tumors", "table", "recipe: tabular\n"),
+        "frames": Part("frames by a FastAP projector, 4 folds x 10 epochs", "frames", "frames", ranked),
     }
 
 
@@ -127,7 +132,7 @@ def script_once(part: Part, folder: Path, environment: dict[str, str]) -> Took:
 
 
 def apart(part: Part, folder: Path) -> float:
-    """The largest difference of an out-of-fold probability."""
+    """The largest difference of an out-of-fold probability, or of a value of an embedding."""
     ours = np.load(folder / "runs" / part.competition / "baseline-r1" / "oof.npy")
     theirs = np.load(folder / "oof.npy")
     assert ours.shape == theirs.shape, f"{ours.shape} and {theirs.shape} predictions"

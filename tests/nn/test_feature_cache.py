@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from sklearn.model_selection import KFold
 
 from goldfold.errors import GoldfoldError
+from goldfold.images import reading
 from goldfold.nn import feature_cache
 
 
@@ -137,3 +139,30 @@ def test_features_that_are_not_finite_name_the_file(paths, tmp_path):
     with pytest.raises(GoldfoldError, match=r"2\.bin") as error:
         feature_cache.cached_features(paths, broken, key="k", cache=tmp_path)
     assert error.value.code == "features_not_finite"
+
+
+def test_batches_are_loaded_as_they_are_extracted_and_a_file_that_breaks_is_named(paths, tmp_path, monkeypatch):
+    monkeypatch.setattr(feature_cache, "SHARD", 16)
+    asked: list[tuple[int, bool]] = []
+
+    def load(batch):
+        asked.append((len(batch), threading.current_thread() is threading.main_thread()))
+        return [reading.read(path) if path.suffix == ".png" else np.fromfile(path, np.uint8) for path in batch]
+
+    def extract(loaded):
+        return np.stack([np.bincount(each.ravel(), minlength=256)[:5] for each in loaded]).astype(np.float32)
+
+    got = feature_cache.cached_features(paths, extract, key="k", cache=tmp_path, batch_size=8, load=load)
+    assert np.array_equal(got, histogram(paths))
+    assert asked == [(8, False)] * 7 + [(4, False)]
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    new = [tmp_path / f"new {number}.bin" for number in range(20)]
+    for number, path in enumerate(new):
+        path.write_bytes(bytes([number % 5] * (number + 1)))
+    with pytest.raises(GoldfoldError, match=r"broken\.png") as error:
+        feature_cache.cached_features([*new, broken], extract, key="k", cache=tmp_path, batch_size=8, load=load)
+    assert error.value.code == "unreadable_image"
+    asked.clear()
+    feature_cache.cached_features(new, extract, key="k", cache=tmp_path, batch_size=8, load=load)
+    assert asked == [(4, False)], "the shard before the broken file was kept"

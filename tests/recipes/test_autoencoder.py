@@ -57,7 +57,7 @@ def planned(rows: pd.DataFrame, tmp_path: Path, **given):
 def fitted(rows: pd.DataFrame, tmp_path: Path, select: str = "last", **given):
     torch.manual_seed(0)
     plan = planned(rows, tmp_path, **given)
-    history, _ = train(plan, loop=LoopOptions(select=select), device=CPU, validate=lambda model: {"none": 0.0})
+    history, _ = train(plan, loop=LoopOptions(select=select), device=CPU, validate=lambda model, last: {"none": 0.0})
     return plan, history, finish_plan(plan, plan.model, ("defect",), "float32")
 
 

@@ -86,7 +86,7 @@ def planned(rows: pd.DataFrame, folder: Path, recipe=RECIPE, workers: int = 0, s
 
 
 def fitted(plan: Plan, **given):
-    return train(plan, loop=LoopOptions(), device=CPU, validate=lambda model: {"none": 0.0}, **given)
+    return train(plan, loop=LoopOptions(), device=CPU, validate=lambda model, last: {"none": 0.0}, **given)
 
 
 def predicted(plan: Plan, rows: pd.DataFrame) -> np.ndarray:

@@ -92,7 +92,7 @@ def planned(rows, clip, tmp_path):
 
 def fitted(plan: Plan, **given: Any) -> tuple[list, dict]:
     observe = {"observe": given.pop("observe")} if "observe" in given else {}
-    return train(plan, loop=LoopOptions(**given), device=CPU, validate=lambda model: {"none": 0.0}, **observe)
+    return train(plan, loop=LoopOptions(**given), device=CPU, validate=lambda model, last: {"none": 0.0}, **observe)
 
 
 def predicted(plan: Plan, rows: pd.DataFrame) -> np.ndarray:

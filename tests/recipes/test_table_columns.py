@@ -169,7 +169,7 @@ def test_rows_kept_back_are_monitored_and_not_trained_on(name, rows, tmp_path):
     plan = build(name, rows, tmp_path, monitor_share=0.25, epochs=1)
     whole = build(name, rows, tmp_path, epochs=1)
     assert whole.monitor is None
-    history, _ = train(plan, loop=LoopOptions(), device=CPU, validate=lambda model: {"rows": 0.0})
+    history, _ = train(plan, loop=LoopOptions(), device=CPU, validate=lambda model, last: {"rows": 0.0})
     ((monitored, measured),) = history[-1]["monitored"].items()
     assert monitored == "stopping_loss"
     assert history[-1]["samples"] == (30 if name == "frozen_backbone" else 24)  # the other drops the last batch

@@ -44,7 +44,7 @@ def plan(monitor: Callable | None = None) -> Plan:
     return Plan(model=model, stages=[stage], predict=lambda *_: None, monitor=monitor)
 
 
-def validate(model: nn.Module) -> dict[str, float]:
+def validate(model: nn.Module, last: bool = False) -> dict[str, float]:
     model.eval()
     with torch.no_grad():
         return {"loss": float(losses(model, (X[::2], Y[::2]))["bce"])}

@@ -82,7 +82,7 @@ def fit(plan: Plan, folder: Path | None = None, **given) -> tuple[list, dict]:
         key: given.pop(key) for key in ("keep_every", "validate", "observe", "higher_is_better") if key in given
     }
     if value_of := arguments.get("validate"):
-        arguments["validate"] = lambda model: {"metric": value_of(model)}
+        arguments["validate"] = lambda model, last: {"metric": value_of(model)}
     return train(plan, loop=LoopOptions(**given), device=CPU, folder=folder, **arguments)
 
 

@@ -39,6 +39,13 @@ def seed_all(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def equal(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two states of `get_states` are equal: nothing was drawn between them."""
+    (keys, *rest), (others, *their_rest) = one["numpy"], other["numpy"]
+    pairs = [(one["torch"], other["torch"]), (keys, others), *zip(one["cuda"], other["cuda"], strict=True)]
+    return (rest, one["python"]) == (their_rest, other["python"]) and all(torch.equal(*pair) for pair in pairs)
+
+
 @contextmanager
 def preserved_states() -> Iterator[None]:
     """Restore all generators at the end of the `with` block, so that draws inside have no effect outside."""

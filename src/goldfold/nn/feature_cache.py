@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from contextvars import ContextVar
 from functools import lru_cache, partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from goldfold.errors import GoldfoldError
 from goldfold.images import reading
 from goldfold.images.sizes import Size, height_and_width
 from goldfold.io import files
+from goldfold.io.ahead import one_ahead
 from goldfold.io.clock import CLOCK
 
 if TYPE_CHECKING:
@@ -29,10 +30,15 @@ if TYPE_CHECKING:
 
     from goldfold.competition import Runtime
 
-Extract = Callable[[Sequence[Any]], np.ndarray]
+Extract = Callable[[Any], np.ndarray]
+Load = Callable[[Sequence[Any]], Any]
 Progress = Callable[[int, int], None]
 
 SHARD = 512  # files or texts per shard
+# Images at once on a CPU. It is fixed, not measured on each machine, since features of other batches round differently:
+# runs would differ by machine. The packaged backbone is fastest with 4, and no number is for all backbones
+# (`benchmarks/feature_batches.py`). Another number needs another key of the cache.
+ON_CPU = 4
 SHOWN = 200  # characters of a path or text in a message
 _ASKED: ContextVar[list[tuple[str, np.ndarray]] | None] = ContextVar("features that were asked for", default=None)
 
@@ -55,13 +61,15 @@ def cached_features(
     key: str,
     cache: Path,
     batch_size: int = 16,
+    load: Load = list,
     progress: Progress | None = None,
     dtype: type[np.floating] = np.float32,
 ) -> np.ndarray:
     """Return the features of each path, `dtype` (n, d); only those that are not in the cache yet are computed.
 
-    extract: paths -> features (number of paths, d). It gets `batch_size` paths at a time, the last time perhaps fewer.
-        A row must not depend on the other rows of its batch.
+    extract: what `load` returns -> features (number of paths, d). A row must not depend on the other rows of its batch.
+    load: paths -> what `extract` needs of them, such as their pixels; by default the paths. It gets `batch_size` paths
+        at a time, the last time perhaps fewer, and runs in a thread, a batch ahead of `extract`.
     key: identifies everything but the file's content that the features depend on. Features of different keys or dtypes
         are never mixed.
     cache: folder of the cache; features are stored in its folder `features`.
@@ -70,7 +78,9 @@ def cached_features(
     Raises GoldfoldError for files that cannot be read and for features that are not finite.
     """
     items = list(zip(reading.content_hashes(paths), map(Path, paths), strict=True))
-    return cached_by_hash(items, extract, key=key, cache=cache, batch_size=batch_size, progress=progress, dtype=dtype)
+    return cached_by_hash(
+        items, extract, key=key, cache=cache, batch_size=batch_size, load=load, progress=progress, dtype=dtype
+    )
 
 
 def cached_by_hash(
@@ -80,18 +90,19 @@ def cached_by_hash(
     key: str,
     cache: Path,
     batch_size: int,
+    load: Load = list,
     progress: Progress | None = None,
     dtype: type[np.floating] = np.float32,
 ) -> np.ndarray:
     """Return the features of each item, `dtype` (n, d), as `cached_features` does; at least one item.
 
-    items: the hash of each item's content, and what `extract` gets.
+    items: the hash of each item's content, and what `load` gets.
     """
     folder = cache / "features" / _digest(f"{key} {np.dtype(dtype)}".encode())
     with CLOCK.phase("features"):
         known = dict(stored(folder))
         missing = {name: item for name, item in items if name not in known}
-        shards = _extract(missing, partial(_features_of, extract, dtype), batch_size, progress)
+        shards = _extract(missing, load, partial(_features_of, extract, dtype), batch_size, progress)
         for names, features in shards:
             _write(folder, names, features)
             known |= zip(names, features, strict=True)
@@ -123,13 +134,14 @@ def cached_extractor(
 
     model = model.to(runtime.device).eval()
     key = f"{weights_hash(model)} size={image_size} {note}"
-    most = 4 if runtime.device.type == "cpu" else 64  # maps of more images do not fit into a CPU's cache
+    most = ON_CPU if runtime.device.type == "cpu" else 64
     batch_size = rows_at_once(most, max(height_and_width(image_size)), runtime.device)
 
-    def extract(paths: Sequence[Path]) -> np.ndarray:
+    def load(paths: Sequence[Path]) -> np.ndarray:
         pixels = reading.load_resized(paths, image_size)
-        if transform is not None:
-            pixels = transform(pixels, reading.content_hashes(paths))
+        return pixels if transform is None else transform(pixels, reading.content_hashes(paths))
+
+    def extract(pixels: np.ndarray) -> np.ndarray:
         # cached values must not depend on the caller's precision
         full_precision = torch.autocast(runtime.device.type, enabled=False)
         with torch.inference_mode(), full_precision:
@@ -139,7 +151,14 @@ def cached_extractor(
     def features_of(paths: tuple[Path, ...]) -> np.ndarray:
         progress = partial(runtime.progress, "features")
         return cached_features(
-            paths, extract, key=key, cache=runtime.cache, batch_size=batch_size, progress=progress, dtype=dtype
+            paths,
+            extract,
+            load=load,
+            key=key,
+            cache=runtime.cache,
+            batch_size=batch_size,
+            progress=progress,
+            dtype=dtype,
         )
 
     return features_of
@@ -156,27 +175,34 @@ def stored(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _extract(
-    missing: dict[str, Any], extract: Extract, batch_size: int, progress: Progress | None
+    missing: dict[str, Any],
+    load: Load,
+    features_of: Callable[[Sequence[Any], Any], np.ndarray],
+    batch_size: int,
+    progress: Progress | None,
 ) -> Iterator[tuple[list[str], np.ndarray]]:
     """Names and features of each shard of about `SHARD` items, in whole batches.
 
     A run that was killed continues after its last shard with the same batches.
     """
     names, items = list(missing), list(missing.values())
-    per_shard = max(1, SHARD // batch_size) * batch_size
-    for first in range(0, len(names), per_shard):
-        rows = []
-        stop = min(first + per_shard, len(names))
-        for start in range(first, stop, batch_size):
-            rows.append(extract(items[start : min(start + batch_size, stop)]))
+    per_shard = max(1, SHARD // batch_size)  # batches
+    batches = [items[start : start + batch_size] for start in range(0, len(items), batch_size)]
+    rows: list[np.ndarray] = []
+    with closing(one_ahead(load, batches)) as loaded:
+        for number, (batch, given) in enumerate(zip(batches, loaded, strict=True), 1):
+            rows.append(features_of(batch, given))
+            done = min(number * batch_size, len(names))
             if progress is not None:
-                progress(min(start + batch_size, stop), len(names))
-        yield names[first:stop], np.concatenate(rows)
+                progress(done, len(names))
+            if number % per_shard == 0 or number == len(batches):
+                yield names[done - sum(map(len, rows)) : done], np.concatenate(rows)
+                rows = []
 
 
-def _features_of(extract: Extract, dtype: type[np.floating], items: Sequence[Any]) -> np.ndarray:
+def _features_of(extract: Extract, dtype: type[np.floating], items: Sequence[Any], loaded: Any) -> np.ndarray:
     """Extract and check the features of a batch."""
-    features = np.asarray(extract(items), dtype)
+    features = np.asarray(extract(loaded), dtype)
     if features.ndim != 2 or len(features) != len(items):
         raise ValueError(f"extract must return ({len(items)}, d) features, it returned {features.shape}")
     if not np.isfinite(features).all():

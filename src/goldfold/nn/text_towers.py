@@ -166,8 +166,8 @@ def cached_texts(tower: TextTower, runtime: Runtime) -> Callable[[tuple[str, ...
     key = f"text {weights_hash(tower)} {tower.note}"
     batch_size = AT_ONCE.get(runtime.device.type, AT_ONCE_ELSEWHERE)
 
-    def extract(texts: Sequence[str]) -> np.ndarray:
-        ids, mask = tower.tokenize(texts)
+    def extract(tokens: TokenIds) -> np.ndarray:
+        ids, mask = tokens
         rows = max(1, TOKENS_AT_ONCE // max(1, ids.shape[1]))  # a text of a megabyte makes its batch as wide
         # cached values must not depend on the caller's precision
         with torch.inference_mode(), torch.autocast(runtime.device.type, enabled=False):
@@ -180,7 +180,13 @@ def cached_texts(tower: TextTower, runtime: Runtime) -> Callable[[tuple[str, ...
         items = [(hashlib.blake2b(text.encode(), digest_size=16).hexdigest(), text) for text in texts]
         progress = partial(runtime.progress, "text features")
         return feature_cache.cached_by_hash(
-            items, extract, key=key, cache=runtime.cache, batch_size=batch_size, progress=progress
+            items,
+            extract,
+            load=tower.tokenize,
+            key=key,
+            cache=runtime.cache,
+            batch_size=batch_size,
+            progress=progress,
         )
 
     return features_of

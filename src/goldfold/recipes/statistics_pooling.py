@@ -180,9 +180,12 @@ def _cached(
     asked: list[Any] = [params.pack, params.smoothing, params.zscore == "per_file"]
     asked += [params.mouth, params.hands, tuple(joint_names or ())] if params.domain_summary else []
 
-    def extract(paths: Sequence[Path]) -> np.ndarray:
-        rows = [pooled(windows.read(path), params, joint_names) for path in paths]
-        for path, row in zip(paths, rows, strict=True):
+    def load(paths: Sequence[Path]) -> list[tuple[Path, windows.Window]]:
+        return [(path, windows.read(path)) for path in paths]
+
+    def extract(loaded: Sequence[tuple[Path, windows.Window]]) -> np.ndarray:
+        rows = [pooled(window, params, joint_names) for _, window in loaded]
+        for (path, _), row in zip(loaded, rows, strict=True):
             inputs.check_width((len(row) - 1 - extra) // len(STATISTICS), features, path)
         return np.stack(rows)
 
@@ -191,6 +194,7 @@ def _cached(
         return feature_cache.cached_features(
             paths,
             extract,
+            load=load,
             key=f"statistics {VERSION} {features} {asked}",
             cache=runtime.cache,
             progress=partial(runtime.progress, "statistics"),

@@ -40,6 +40,7 @@ from goldfold.training.settings import LoopOptions, autocast, autocast_dtype, ep
 from goldfold.training.state import History, Training
 
 Observe = Callable[[EpochProgress], None]
+Validate = Callable[[nn.Module, bool], Mapping[str, float]]
 
 
 def train(
@@ -49,7 +50,7 @@ def train(
     device: torch.device,
     folder: Path | None = None,
     keep_every: bool = False,
-    validate: Callable[[nn.Module], Mapping[str, float]] | None = None,
+    validate: Validate | None = None,
     higher_is_better: bool = True,
     observe: Observe | None = None,
     examples: HardExamples | None = None,
@@ -58,7 +59,8 @@ def train(
 
     folder: of checkpoints; training resumes from the newest undamaged one. None: no checkpoints. keep_every: keep the
         weights of every epoch, not only the best and the last.
-    validate: model -> scores by name; the first is the metric that selects epochs. observe: receives the progress.
+    validate: (model, whether no epoch can follow) -> scores by name; the first is the metric that selects epochs.
+    observe: receives the progress.
     examples: where to write the losses of single training rows.
 
     Returns the history and the facts for audits, as described at the top of this module.
@@ -92,7 +94,8 @@ def train(
             if training.average and loop.ema_statistics == "estimated":
                 estimate_batch_norm(training.predictor, stage, loop.precision)
             if validate and ((epoch + 1) % loop.validate_every == 0 or epoch + 1 == stage.epochs):
-                row |= from_first(_validate(plan, validate, training.predictor))
+                last = (index + 1, epoch + 1) == (len(plan.stages), stage.epochs)
+                row |= from_first(_validate(plan, validate, training.predictor, last))
                 check_select(row, loop.select)
             history.append(row)
             if examples and examples.stage == stage.name and is_writer():
@@ -161,10 +164,10 @@ def _begin(
     return training
 
 
-def _validate(plan: Plan, validate: Callable[[nn.Module], Mapping[str, float]], model: nn.Module) -> dict[str, Any]:
+def _validate(plan: Plan, validate: Validate, model: nn.Module, last: bool) -> dict[str, Any]:
     """Compute an epoch's scores and monitored values; the random states of training are restored."""
     with preserved_states():
-        scores = dict(validate(model))
+        scores = dict(validate(model, last))
         model.eval()
         with torch.no_grad():
             monitored = plan.monitor(model) if plan.monitor else {}

@@ -8,9 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch.distributed as dist
 from pandas import DataFrame
-from torch import nn
 
 from goldfold.competition import Plan
 from goldfold.experiment import code_index
@@ -19,7 +19,8 @@ from goldfold.experiment.fits import initial_weights
 from goldfold.experiment.fits.experiment import CHECKPOINTS, Experiment, build_plan, fit_folder, fit_keys, fold_numbers
 from goldfold.experiment.fits.files import Fit, is_complete, keep, load_fit, save_fit
 from goldfold.experiment.fits.tables import choose, importances, save_finished
-from goldfold.experiment.scoring import metrics_for, metrics_of_index, metrics_per_score, score_all, score_in_index
+from goldfold.experiment.fits.validation import Validation
+from goldfold.experiment.scoring import metrics_for, metrics_of_index, score_all, score_in_index
 from goldfold.io.clock import CLOCK
 from goldfold.io.files import sweep_partials
 from goldfold.io.progress import EpochProgress
@@ -81,7 +82,7 @@ def _fit(
     examples = hard_examples.of_plan(plan, train_rows, experiment.loop.hard_examples, place, added)
     history: History = []
     facts: dict[str, Any] = {}
-    epoch, untrained = None, {}
+    epoch, untrained, validation = None, {}, Validation(experiment, plan, held_out)
     if plan.stages:
         untrained = _untrained(experiment, plan, held_out)
         with CLOCK.phase("training"):
@@ -91,20 +92,20 @@ def _fit(
                 device=experiment.runtime.device,
                 folder=place / CHECKPOINTS,
                 keep_every=experiment.protocol.debug,
-                validate=_validation(experiment, plan, held_out),
+                validate=validation.scores,
                 higher_is_better=experiment.competition.metric.higher_is_better,
                 observe=observe,
                 examples=examples,
             )
     if history:
-        epoch = _select(plan, history, experiment, place / CHECKPOINTS, held_out)
-    predict = finish_plan(plan, plan.model, experiment.competition.targets, experiment.loop.precision)
+        epoch = _select(plan, history, experiment, place / CHECKPOINTS, validation)
+    predict, predictions = validation.last or (validation.finished(plan.model), None)
     predict, chosen = choose(experiment.competition, predict, held_out)
     save_finished(plan, predict.finished, place)
     index = code_index.of_fit(predict, train_rows, experiment.recipe.labels, experiment.runtime.classes)
     known = {"fold": number, "seed": seed, "epoch": epoch, "history": history, "facts": facts}
     known |= {"index": index, "chosen": chosen, **untrained}
-    scored = predict_and_score(experiment, predict, held_out, known)
+    scored = predict_and_score(experiment, predict, held_out, known, None if chosen else predictions)
     own = scored.scores[experiment.competition.metric.name]
     important = importances(experiment.competition, predict, held_out, own, derive(seed, "fold", number))
     return replace(scored, importances=important, probed=_probed(experiment, predict, held_out, scored))
@@ -138,23 +139,19 @@ def _untrained(experiment: Experiment, plan: Plan, held_out: DataFrame) -> dict[
         return found
 
 
-def _validation(experiment: Experiment, plan: Plan, held_out: DataFrame) -> Callable[[nn.Module], dict[str, float]]:
-    """A function that scores a model in training on the validation rows."""
-    competition, precision = experiment.competition, experiment.loop.precision
-
-    def validate(model: nn.Module) -> dict[str, float]:
-        predictions = finish_plan(plan, model, competition.targets, precision)(held_out)
-        return score_all(metrics_per_score(competition, predictions), held_out, predictions)
-
-    return validate
-
-
-def predict_and_score(experiment: Experiment, predict: Predictor, held_out: DataFrame, known: Mapping[str, Any]) -> Fit:
+def predict_and_score(
+    experiment: Experiment,
+    predict: Predictor,
+    held_out: DataFrame,
+    known: Mapping[str, Any],
+    validation: np.ndarray | None = None,
+) -> Fit:
     """Predict with a finished plan, score it, and return the fit.
 
-    known: the other fields of the fit: fold, seed, epoch, history, facts, index.
+    known: the other fields of the fit: fold, seed, epoch, history, facts, index. validation: the predictions of the
+    rows held out, if they are known.
     """
-    competition, validation = experiment.competition, predict(held_out)
+    competition, validation = experiment.competition, predict(held_out) if validation is None else validation
     metrics = metrics_for(competition, validation)
     scores = score_all(metrics, held_out, validation)
     chance = {metric.name: float(metric.chance(held_out)) for metric in metrics}
@@ -166,13 +163,18 @@ def predict_and_score(experiment: Experiment, predict: Predictor, held_out: Data
     return Fit(**known, scores=scores, chance=chance, validation=validation, test=test)
 
 
-def _select(plan: Plan, history: History, experiment: Experiment, folder: Path, held_out: DataFrame) -> int:
-    """Load the weights of the selected epoch, or of the average, into the plan's model; returns the epoch's number."""
+def _select(plan: Plan, history: History, experiment: Experiment, folder: Path, validation: Validation) -> int:
+    """Load the weights of the selected epoch, or of the average, into the plan's model; returns the epoch's number.
+
+    Where they are not those of the last epoch, what its validation predicted is forgotten.
+    """
+    higher = experiment.competition.metric.higher_is_better
     if experiment.loop.average:
-        validate, higher = _validation(experiment, plan, held_out), experiment.competition.metric.higher_is_better
-        return average(Averaging(plan, experiment.loop, folder, validate, higher), history[-1]["epoch"])
-    row = select_epoch(history, experiment.loop.select, experiment.competition.metric.higher_is_better)
+        validation.last = None
+        return average(Averaging(plan, experiment.loop, folder, validation.scores, higher), history[-1]["epoch"])
+    row = select_epoch(history, experiment.loop.select, higher)
     if row is not history[-1]:
+        validation.last = None
         saved = {(c.row["stage"], c.row["epoch"]): c for c in checkpoints.list_checkpoints(folder)}
         assert plan.model is not None, "a fit with a history has a model"
         checkpoints.load_weights(saved[row["stage"], row["epoch"]], plan.model)
