@@ -21,7 +21,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.TemporaryDirectory(prefix="goldfold-guard-")
     config.add_cleanup(folder.cleanup)
     guard.stand(Path(folder.name))
-    gc.disable()  # what is imported and collected stays: to look through it again and again takes longer than to read it
+    gc.disable()  # what is imported and collected stays, and to look through it again and again takes long
 
 
 def pytest_collection_finish() -> None:

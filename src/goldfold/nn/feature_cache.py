@@ -20,6 +20,7 @@ import numpy as np
 
 from goldfold.errors import GoldfoldError
 from goldfold.images import reading
+from goldfold.images.resized_images import Key, file_key
 from goldfold.images.sizes import Size, height_and_width
 from goldfold.io import files
 from goldfold.io.ahead import one_ahead
@@ -40,6 +41,7 @@ SHARD = 512  # files or texts per shard
 # (`benchmarks/feature_batches.py`). Another number needs another key of the cache.
 ON_CPU = 4
 SHOWN = 200  # characters of a path or text in a message
+_INTACT: set[Key | None] = set()  # shards that this process has found intact, as they were then
 _ASKED: ContextVar[list[tuple[str, np.ndarray]] | None] = ContextVar("features that were asked for", default=None)
 
 
@@ -167,9 +169,10 @@ def cached_extractor(
 def stored(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the content hash and the features of each item in the intact shards of a folder of the cache."""
     for shard in sorted(folder.glob("*.npz")):
-        content = shard.read_bytes()
-        if _digest(content) != shard.stem:
+        key, content = file_key(shard), shard.read_bytes()
+        if key not in _INTACT and _digest(content) != shard.stem:
             continue
+        _INTACT.add(key)
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             yield from zip(arrays["names"].tolist(), arrays["features"], strict=True)
 
