@@ -19,6 +19,7 @@ from typing import Any
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment.executors.jobs import Share, pack, run_packed, unpack_result
+from goldfold.io import garbage
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ def _begin(watched: Connection, environment: dict[str, str], places: Any) -> Non
     """Set up a process before its first job, and before it imports torch."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group, and only the parent handles it
     threading.Thread(target=_end_with, args=(watched,), daemon=True).start()
+    garbage.leave_at_once()
     os.environ.update(environment)
     device = places.get()
     if device is not None:
