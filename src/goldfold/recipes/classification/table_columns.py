@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from goldfold.data.columns import require
 from goldfold.errors import GoldfoldError
 from goldfold.params import Params
-from goldfold.recipes.tables import scaling
-from goldfold.recipes.tables.columns import Columns, FittedColumns
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # scikit-learn, which they import, takes a second, and most runs have no columns
     from pandas import DataFrame
+
+    from goldfold.recipes.tables.columns import Columns, FittedColumns
+    from goldfold.recipes.tables.scaling import Scaling
 
 
 class ColumnParams(Params):
@@ -45,7 +46,7 @@ class TableColumns:
     """Columns fitted on training rows. width: number of inputs that they make."""
 
     fitted: FittedColumns
-    scaled: scaling.Scaling
+    scaled: Scaling
     width: int
 
     def to_json(self) -> dict[str, Any]:
@@ -80,8 +81,10 @@ def not_exported(beside: TableColumns | None) -> str:
 def fit(params: Any, rows: DataFrame, seed: int) -> TableColumns | None:
     """Fit the columns that params name on training rows; None if they name none. params: `ColumnParams`."""
     columns = _columns(params)
-    if not columns.numeric and not columns.categorical:
+    if columns is None:
         return None
+    from goldfold.recipes.tables import scaling
+
     fitted, matrix = columns.fit(rows, np.zeros(len(rows)), seed)  # no labels, since nothing is target-encoded
     scaled = scaling.fit(fitted, matrix, "standard", seed)
     return TableColumns(fitted, scaled, scaled(matrix[:1]).shape[1])
@@ -103,11 +106,16 @@ def check(params: Any, targets: Sequence[str], train: DataFrame, test: DataFrame
                     f"of {key}",
                 )
     columns = _columns(params)
-    if columns.numeric or columns.categorical:
+    if columns is not None:
         columns.check(train, pd.Series(0, train.index), test)
 
 
-def _columns(params: Any) -> Columns:
+def _columns(params: Any) -> Columns | None:
+    """The columns that params name; None if they name none."""
+    if not params.numeric_columns and not params.categorical_columns:
+        return None
+    from goldfold.recipes.tables.columns import Columns
+
     numeric, categorical = (tuple(dict.fromkeys(each)) for each in (params.numeric_columns, params.categorical_columns))
     return Columns(numeric, categorical)
 
