@@ -17,7 +17,7 @@ from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.nn import mixup
 from goldfold.nn.fine_tuning import weight_files
 from goldfold.recipes import frozen_backbone, image_classifier
-from goldfold.recipes.classification.table_columns import WithColumns
+from goldfold.recipes.classification.table_columns import StandardizedColumns, WithColumns
 from goldfold.recipes.tables.labels import held_back
 from goldfold.training.loop import train
 from goldfold.training.settings import LoopOptions
@@ -183,3 +183,17 @@ def test_rows_kept_back_are_monitored_and_not_trained_on(name, rows, tmp_path):
 def test_a_share_that_keeps_no_row_back_is_refused(rows, tmp_path):
     with raises_code("too_few_rows_to_stop", "monitor_share=0.01 of 40 .* raise it, or leave it out"):
         build("image_classifier", rows, tmp_path, monitor_share=0.01)
+
+
+def test_a_constant_column_gets_no_weight_whatever_is_dropped():
+    torch.manual_seed(0)
+    inputs = torch.cat([torch.ones(64, 1), torch.randn(64, 1)], dim=1)
+    layer = StandardizedColumns(inputs, 2, dropout=0.5)
+    labels = (inputs[:, 1] > 0).long()
+    step = torch.optim.SGD(layer.parameters(), lr=1.0)
+    for _ in range(5):
+        step.zero_grad()
+        torch.nn.functional.cross_entropy(layer(inputs), labels).backward()
+        step.step()
+    assert layer.weight[:, 0].abs().max() == 0
+    assert layer.weight[:, 1].abs().min() > 0.1

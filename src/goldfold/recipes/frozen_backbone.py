@@ -187,7 +187,7 @@ class Head(nn.Module):
         self.register_buffer("mean", samples.mean(0))
         std = samples.std(0, correction=0)
         self.register_buffer("std", torch.where(std > 1e-6, std, 1.0))  # constant features must not be amplified
-        self.columns = StandardizedColumns(beside, hidden or classes) if columns else None
+        self.columns = StandardizedColumns(beside, hidden or classes, dropout) if columns else None
         width = samples.shape[1]
         layers = [nn.Dropout(dropout), nn.Linear(width, hidden), nn.GELU()] if hidden else []
         self.layers = nn.Sequential(*layers, nn.Dropout(dropout), nn.Linear(hidden or width, classes))
@@ -198,7 +198,7 @@ class Head(nn.Module):
         width = len(self.mean)
         image, beside = (features[..., :width] - self.mean) / self.std, features[..., width:]
         drop, first, *others = self.layers
-        return nn.Sequential(*others)(first(drop(image)) + self.columns(drop(beside)))
+        return nn.Sequential(*others)(first(drop(image)) + self.columns(beside))
 
 
 def _views(params: FrozenBackboneParams, runtime: Runtime) -> Callable[[tuple], Tensor]:

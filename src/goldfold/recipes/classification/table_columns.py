@@ -150,18 +150,20 @@ class StandardizedColumns(nn.Module):
     """Inputs of columns (..., width) -> what they add to a layer's outputs (..., outputs), at first 0.
 
     inputs: float32 (n, width) of training rows, by whose mean and standard deviation they are standardized; those that
-        are constant, such as that of unseen categories, keep weights of 0 and so add nothing.
+        are constant, such as that of unseen categories, keep weights of 0 and so add nothing. dropout: rate for the
+        standardized inputs; before, it would turn a constant into two values.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, inputs: Tensor, outputs: int) -> None:
+    def __init__(self, inputs: Tensor, outputs: int, dropout: float = 0.0) -> None:
         super().__init__()
         std = inputs.std(0, correction=0)
         self.register_buffer("mean", inputs.mean(0))
         self.register_buffer("std", torch.where(std > 1e-6, std, 1.0))
+        self.dropout = nn.Dropout(dropout)
         self.weight = nn.Parameter(torch.zeros(outputs, inputs.shape[1]))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return nn.functional.linear((inputs - self.mean) / self.std, self.weight)
+        return nn.functional.linear(self.dropout((inputs - self.mean) / self.std), self.weight)
