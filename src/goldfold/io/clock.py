@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 PHASES = (
@@ -35,12 +35,16 @@ def _now() -> tuple[float, float]:
 
 
 class Clock:
-    """Seconds of phases; `phase` is entered in the main thread alone."""
+    """Seconds of phases; `phase` is entered in the main thread alone.
 
-    def __init__(self) -> None:
+    now: returns wall seconds and CPU seconds so far.
+    """
+
+    def __init__(self, now: Callable[[], tuple[float, float]] = _now) -> None:
+        self._now = now
         self._spent: Spent = {}
         self._open: list[str] = []
-        self._read = _now()
+        self._read = now()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -64,7 +68,7 @@ class Clock:
             yield within
         finally:
             self._spent, self._open = outside
-            self._read = _now()
+            self._read = self._now()
 
     def take(self) -> Spent:
         """Return the seconds of the phases since the last call, in the order of `PHASES`, and forget them."""
@@ -80,7 +84,7 @@ class Clock:
 
     def _count(self) -> None:
         """Count the time since the last reading for the innermost open phase."""
-        now = _now()
+        now = self._now()
         if self._open:
             assert self._open[-1] in PHASES, self._open[-1]
             seconds = self._spent.setdefault(self._open[-1], [0.0, 0.0])
