@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from tower_checkpoints import TEXTS, features
 
 from goldfold.images.sizes import height_and_width
-from goldfold.nn import image_towers, open_clip_folders, text_towers
+from goldfold.nn import image_towers, text_towers
+from goldfold.nn.pretrained import open_clip_folders
 from goldfold.retrieval.prompts import towers
 
 transformers: Any = pytest.importorskip("transformers", reason="needs packages: pip install transformers sentencepiece")

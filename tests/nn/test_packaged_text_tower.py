@@ -15,7 +15,7 @@ from error_codes import raises_code
 from goldfold.competition import Runtime
 from goldfold.errors import GoldfoldError
 from goldfold.nn import text_towers
-from goldfold.nn.fine_tuning import text_packages
+from goldfold.nn.pretrained import text_packages
 
 packaged = pytest.mark.skipif(find_spec("wordllama") is None, reason="needs wordllama: pip install wordllama")
 

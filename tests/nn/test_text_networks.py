@@ -11,7 +11,7 @@ import tower_checkpoints
 from error_codes import raises_code
 
 from goldfold.nn.batches import last_batch
-from goldfold.nn.fine_tuning import model_sources
+from goldfold.nn.pretrained import model_sources
 from goldfold.nn.texts import length_buckets, network, sources
 from goldfold.nn.texts.tokens import Tokens, tokenize
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.nn import mixup
-from goldfold.nn.fine_tuning import weight_files
+from goldfold.nn.pretrained import weight_files
 from goldfold.recipes import frozen_backbone, image_classifier
 from goldfold.recipes.classification.table_columns import StandardizedColumns, WithColumns
 from goldfold.recipes.tables.labels import held_back

@@ -18,7 +18,7 @@ from timm.optim import param_groups_layer_decay
 from goldfold import metrics
 from goldfold.competition import Plan, Recipe, Runtime
 from goldfold.kaggle import notebooks
-from goldfold.nn.fine_tuning import text_packages
+from goldfold.nn.pretrained import text_packages
 from goldfold.params import without_effect
 from goldfold.recipes import text_classifier
 from goldfold.training.loop import train

@@ -18,7 +18,7 @@ from goldfold.experiment.fits.initial_weights import INITIAL, describe
 from goldfold.experiment.setup import prepare_experiment
 from goldfold.experiment.teachers.predictions import Asking, nested
 from goldfold.experiment.teachers.runs import Teacher
-from goldfold.nn.fine_tuning.weight_files import load_into
+from goldfold.nn.pretrained.weight_files import load_into
 from goldfold.project import Project
 
 RUNS = Path("runs/blobs")

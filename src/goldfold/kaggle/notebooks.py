@@ -29,8 +29,8 @@ from goldfold.io.files import read_json
 from goldfold.kaggle.bundles import folder_files
 from goldfold.kaggle.time_limit import HOURS
 from goldfold.nn.backbones import PACKAGED
-from goldfold.nn.fine_tuning import text_packages
-from goldfold.nn.fine_tuning.model_sources import FOLDER, HUB
+from goldfold.nn.pretrained import text_packages
+from goldfold.nn.pretrained.model_sources import FOLDER, HUB
 from goldfold.params import Role, values
 from goldfold.training import checkpoints
 

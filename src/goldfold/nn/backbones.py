@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from goldfold.errors import GoldfoldError
 from goldfold.images.sizes import Size, as_text, height_and_width
 from goldfold.io import garbage
-from goldfold.nn.fine_tuning import weight_files
-from goldfold.nn.fine_tuning.model_sources import FOLDER, HUB, created
+from goldfold.nn.pretrained import weight_files
+from goldfold.nn.pretrained.model_sources import FOLDER, HUB, created
 
 PACKAGED = "efficientnet_lite0"  # its pretrained weights come with a Python package
 

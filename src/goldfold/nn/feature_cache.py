@@ -12,7 +12,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from contextvars import ContextVar
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,11 +131,12 @@ def cached_extractor(
     """
     import torch
 
+    from goldfold.nn import folded_norms
     from goldfold.nn.backbones import weights_hash
     from goldfold.nn.batches import rows_at_once
 
     model = model.to(runtime.device).eval()
-    key = f"{weights_hash(model)} size={image_size} {note}"
+    key = f"{weights_hash(model)} size={image_size} {note}{' folded norms' if folded_norms.present(model) else ''}"
     most = ON_CPU if runtime.device.type == "cpu" else 64
     batch_size = rows_at_once(most, max(height_and_width(image_size)), runtime.device)
 
@@ -143,11 +144,17 @@ def cached_extractor(
         pixels = reading.load_resized(paths, image_size)
         return pixels if transform is None else transform(pixels, reading.content_hashes(paths))
 
+    @cache
+    def folded() -> nn.Module:
+        draw = torch.Generator().manual_seed(0)
+        noise = torch.randint(256, (1, *height_and_width(image_size), 3), generator=draw, dtype=torch.uint8)
+        return folded_norms.fold(model, noise.to(runtime.device))
+
     def extract(pixels: np.ndarray) -> np.ndarray:
         # cached values must not depend on the caller's precision
         full_precision = torch.autocast(runtime.device.type, enabled=False)
         with torch.inference_mode(), full_precision:
-            return model(torch.from_numpy(pixels).to(runtime.device)).flatten(1).cpu().numpy()
+            return folded()(torch.from_numpy(pixels).to(runtime.device)).flatten(1).cpu().numpy()
 
     @lru_cache(maxsize=3)  # training, validation and test rows
     def features_of(paths: tuple[Path, ...]) -> np.ndarray:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from goldfold.errors import GoldfoldError
-from goldfold.nn import open_clip_folders, tower_folders
 from goldfold.nn.backbones import Normalize
-from goldfold.nn.tower_folders import TowerFolder
+from goldfold.nn.pretrained import open_clip_folders, tower_folders
+from goldfold.nn.pretrained.tower_folders import TowerFolder
 
 UNUSED = ("text_model.", "text_projection.", "logit_")
 CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))  # mean and sd of its training images

@@ -23,12 +23,12 @@ import torch
 from torch import Tensor, nn
 
 from goldfold.errors import GoldfoldError
-from goldfold.nn import feature_cache, open_clip_folders, tower_folders
+from goldfold.nn import feature_cache
 from goldfold.nn.backbones import weights_hash
-from goldfold.nn.fine_tuning import text_packages
-from goldfold.nn.fine_tuning.text_packages import MINILM, WORDLLAMA
+from goldfold.nn.pretrained import open_clip_folders, text_packages, tower_folders
+from goldfold.nn.pretrained.text_packages import MINILM, WORDLLAMA
+from goldfold.nn.pretrained.tower_folders import TowerFolder
 from goldfold.nn.text_encoders import Encoder, TokenVectors
-from goldfold.nn.tower_folders import TowerFolder
 
 if TYPE_CHECKING:
     import numpy as np

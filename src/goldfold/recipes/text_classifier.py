@@ -20,7 +20,7 @@ from goldfold.data import columns
 from goldfold.data.column_values import as_texts, count_without_text
 from goldfold.errors import GoldfoldError
 from goldfold.nn import schedules, text_towers
-from goldfold.nn.fine_tuning import text_packages
+from goldfold.nn.pretrained import text_packages
 from goldfold.nn.texts import length_buckets, network, sources
 from goldfold.nn.texts.tokens import Tokens, tokenize
 from goldfold.params import with_defaults

@@ -20,8 +20,8 @@ from goldfold.experiment.fits.experiment import CHECKPOINTS, Experiment, fit_fol
 from goldfold.experiment.fits.same_folds import refuse_other_folds
 from goldfold.experiment.run_folders import find_run, run_name
 from goldfold.io.files import read_json, write_json
-from goldfold.nn.fine_tuning import weight_files
-from goldfold.nn.fine_tuning.model_sources import FOLDER
+from goldfold.nn.pretrained import weight_files
+from goldfold.nn.pretrained.model_sources import FOLDER
 from goldfold.params import Role, values
 from goldfold.training import checkpoints
 from goldfold.training.distributed import is_writer

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from goldfold.errors import GoldfoldError
-from goldfold.nn import text_towers, tower_folders
-from goldfold.nn.fine_tuning import text_packages
-from goldfold.nn.fine_tuning.model_sources import HUB, reachable
+from goldfold.nn import text_towers
+from goldfold.nn.pretrained import text_packages, tower_folders
+from goldfold.nn.pretrained.model_sources import HUB, reachable
 
 FAMILIES = (
     *("bert", "distilbert", "mpnet", "roberta", "xlm-roberta", "camembert"),

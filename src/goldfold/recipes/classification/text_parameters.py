@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from goldfold.nn.fine_tuning import text_packages
+from goldfold.nn.pretrained import text_packages
 from goldfold.nn.texts.network import Pooling
 from goldfold.params import Params, SecondTextColumn, TextColumn, TextEncoder
 from goldfold.recipes.classification.parameters import (

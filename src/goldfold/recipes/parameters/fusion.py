@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from goldfold.nn import hash_fusion, schedules
-from goldfold.nn.fine_tuning import text_packages
+from goldfold.nn.pretrained import text_packages
 from goldfold.params import (
     BackboneName,
     BatchSize,

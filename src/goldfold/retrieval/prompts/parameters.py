@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from goldfold.images.augmentation import AugmentationName
 from goldfold.nn import schedules
-from goldfold.nn.fine_tuning import text_packages
+from goldfold.nn.pretrained import text_packages
 from goldfold.params import BackboneName, Epochs, LabelColumn, Needs, Not, Params, Pretrained, Role, Towers, WholeBatch
 from goldfold.retrieval.prompts import templates as prompt_templates
 

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from goldfold.errors import GoldfoldError
 from goldfold.images.sizes import Size, as_text, height_and_width
-from goldfold.nn import backbones, image_towers, open_clip_folders, text_towers
+from goldfold.nn import backbones, image_towers, text_towers
+from goldfold.nn.pretrained import open_clip_folders
+from goldfold.nn.pretrained.tower_folders import TowerFolder
 from goldfold.nn.text_towers import TextTower
-from goldfold.nn.tower_folders import TowerFolder
 from goldfold.retrieval import network
 
 REDUCTION = 32  # of a ResNet: pixels of a side for each of the last map

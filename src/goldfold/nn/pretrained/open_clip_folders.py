@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from goldfold.nn import tower_folders
-from goldfold.nn.tower_folders import TowerFolder
+from goldfold.nn.pretrained import tower_folders
+from goldfold.nn.pretrained.tower_folders import TowerFolder
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
