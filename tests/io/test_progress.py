@@ -11,7 +11,7 @@ def test_lines_stand_for_bars_where_there_is_no_terminal(capsys: pytest.CaptureF
     display, now = Display(), [0.0]
     assert display.silent
     display.lines.clock = lambda: now[0]
-    display.lines.start = display.lines.last = 0.0
+    display.lines.begin()
     display.fits_begin(2, "auroc")
     for seconds in range(0, 4 * SECONDS_PER_LINE, 5):
         now[0] = float(seconds)
@@ -26,6 +26,10 @@ def test_lines_stand_for_bars_where_there_is_no_terminal(capsys: pytest.CaptureF
     now[0] += SECONDS_PER_LINE
     display.work("features", 50, 200)
     assert capsys.readouterr().err == "features 50/200  25%  after 2 min 25 s\n"
+    display.fits_begin(2, "auroc")
+    now[0] += 2 * SECONDS_PER_LINE
+    display.work("features", 150, 200)
+    assert capsys.readouterr().err == "features 150/200  75%  after 1 min 0 s\n", "its own share and the run's own time"
 
 
 def test_quiet_shows_no_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,12 +75,15 @@ class Display(Observer):
         sys.stdout.flush()
 
     def work(self, what: str, done: int, total: int) -> None:
-        self._show(f"{what} {done:,}/{total:,}", 0 if self.metric else done / max(1, total))
+        share = done / max(1, total)
+        self._show(f"{what} {done:,}/{total:,}", 0 if self.metric else share, share)
 
     def fits_begin(self, count: int, metric: str) -> None:
         self.close()
         self.metric, self.finished = metric, 0
         self._open(count)
+        if self.lines:
+            self.lines.begin()
 
     def epoch(self, fold: int, seed: int, progress: EpochProgress) -> None:
         shown = {"loss": f"{progress.loss:.4f}"}
@@ -107,11 +110,12 @@ class Display(Observer):
         self.total = max(1, total)
         self.bar = tqdm(total=total, disable=self.silent, leave=False, bar_format=form)
 
-    def _show(self, what: str, part: float) -> None:
+    def _show(self, what: str, part: float, own: float | None = None) -> None:
+        """Show work as a part of its fit. own: the share of itself that is done, told in lines; None: of all fits."""
         if self.bar is None:
             self._open(1)
         if self.silent and self.lines:
-            self.lines.show(what, (self.finished + part) / self.total)
+            self.lines.show(what, (self.finished + part) / self.total if own is None else own)
         self.bar.set_description_str(what, refresh=False)
         self.bar.n = self.finished + part
         self.bar.refresh()
@@ -125,7 +129,11 @@ class _Lines:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
-        self.start = self.last = clock()
+        self.begin()
+
+    def begin(self) -> None:
+        """Count time from here."""
+        self.start = self.last = self.clock()
 
     def show(self, what: str, part: float) -> None:
         """Print a line if the last one is long ago; part: share of the work that is done, in [0, 1]."""
