@@ -174,8 +174,8 @@ def frozen_features(size: int, kept: Path) -> Callable:
         if missing:
             net, mean, std = backbones.create("efficientnet_lite0", True, image_size=size)
             tower = nn.Sequential(backbones.Normalize(mean, std), net).eval().to(memory_format=torch.channels_last)
-            for at in range(0, len(missing), 4):
-                some = missing[at : at + 4]
+            for at in range(0, len(missing), 8):
+                some = missing[at : at + 8]
                 with torch.inference_mode():
                     known.update(zip(some, tower(torch.from_numpy(resized(some, size))).numpy(), strict=True))
             np.savez(kept, **known)

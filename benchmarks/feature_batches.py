@@ -1,9 +1,9 @@
 """How many images a frozen backbone takes at once on a CPU: seconds of batches of 1 to 32 images.
 
-    python benchmarks/feature_batches.py [--backbones efficientnet_lite0,resnet18] [--images 96] [--repeats 3]
+    python benchmarks/feature_batches.py [--backbones efficientnet_lite0,resnet18] [--images 96] [--repeats 3] [--unfolded]
 
-Each backbone is the tower of the recipe `frozen_backbone`, channels-last, with random weights, on random pixels that
-are in memory already. Memory is kept from one batch to the next, as in a run. Repeats of all sizes are interleaved, and
+Each backbone is the tower of the recipe `frozen_backbone`, channels-last, with random weights and folded norms as for
+the feature cache, on random pixels that are in memory already; `--unfolded` leaves the norms as they are. Memory is kept from one batch to the next, as in a run. Repeats of all sizes are interleaved, and
 medians printed: CPU seconds of the process, wall seconds, and the largest difference of a feature to batches of 1,
 relative to the features' standard deviation.
 """
@@ -18,15 +18,16 @@ import time
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in a run
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from goldfold.io import memory
+from goldfold.nn import folded_norms
 from goldfold.recipes.frozen_backbone import FrozenBackboneParams, Tower
 
 SIZES = (1, 2, 4, 8, 16, 32)
 
 
-def passed(tower: Tower, pixels: Tensor, size: int) -> tuple[float, float, Tensor]:
+def passed(tower: nn.Module, pixels: Tensor, size: int) -> tuple[float, float, Tensor]:
     """CPU seconds, wall seconds and the features of all images."""
     cpu, wall = time.process_time(), time.perf_counter()
     with torch.inference_mode():
@@ -34,12 +35,13 @@ def passed(tower: Tower, pixels: Tensor, size: int) -> tuple[float, float, Tenso
     return time.process_time() - cpu, time.perf_counter() - wall, found
 
 
-def compared(name: str, pixels: Tensor, threads: int, repeats: int) -> list[str]:
+def compared(name: str, pixels: Tensor, threads: int, repeats: int, unfolded: bool) -> list[str]:
     """Rows of the table of one backbone."""
     torch.manual_seed(0)
     torch.set_num_threads(threads)
     params = FrozenBackboneParams(backbone=name, pretrained=False, image_size=pixels.shape[1])
     tower = Tower(params).eval().to(memory_format=torch.channels_last)
+    tower = tower if unfolded else folded_norms.fold(tower, pixels[:1])
     passed(tower, pixels[:32], 32)
     took = {size: [] for size in SIZES}
     for _ in range(repeats):
@@ -61,6 +63,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224, help="side of the images, in pixels")
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--unfolded", action="store_true", help="leave batch normalization as layers of its own")
     arguments = parser.parse_args()
     memory.keep_freed_memory()
     shape = (arguments.images, arguments.size, arguments.size, 3)
@@ -69,7 +72,7 @@ def main() -> None:
     print("|---|---:|---:|---:|---:|---:|")
     for name in arguments.backbones.split(","):
         for threads in map(int, arguments.threads.split(",")):
-            print("\n".join(compared(name, pixels, threads, arguments.repeats)), flush=True)
+            print("\n".join(compared(name, pixels, threads, arguments.repeats, arguments.unfolded)), flush=True)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ goldfold computes the features of each image and text once, for all folds and ep
 both towers on every batch of every epoch. CPU time of the process on one thread, everything from loading the towers to
 the last validation.
 
-A tower rounds differently in batches of another size, and training amplifies that. So the script first runs its towers
-on four images at once, as goldfold does: then training loss and mAP of the first --epochs must agree. It is timed with
-whole batches, as people write it.
+A tower rounds differently in batches of another size and with its norms folded, and training amplifies that. So the
+script first runs its towers as goldfold does: then training loss and mAP of the first --epochs must agree. It is timed
+with whole batches and its norms as they are, as people write it.
 
 The script takes long: by default --epochs of the first fold are measured and multiplied, and the table says so. --whole
 measures all five folds.
@@ -45,7 +45,7 @@ from goldfold.experiment.fits import Experiment
 from goldfold.images import reading
 from goldfold.io import memory
 from goldfold.io.seeding import derive
-from goldfold.nn import backbones, text_towers
+from goldfold.nn import backbones, feature_cache, folded_norms, text_towers
 from goldfold.nn.batches import epoch_order, split_batches
 from goldfold.nn.hash_fusion import FusionHead
 from goldfold.nn.schedules import cosine
@@ -53,7 +53,7 @@ from goldfold.recipes.parameters.fusion import FusionParams
 
 LABELS = list(data.LABELS)
 CONFIG = {"recipe": "fusion", "model": "no_hash"}  # configs/icons/baseline.yaml
-AT_ONCE = 4  # images in a forward pass of goldfold's tower
+AT_ONCE = feature_cache.ON_CPU
 LOSS_APART, SCORE_APART = 1e-6, 1e-9  # relative and absolute
 
 
@@ -100,11 +100,13 @@ def of_goldfold(found: Experiment, folder: Path) -> tuple[list[list[Epoch]], flo
 class Towers:
     """Both towers, run on whatever rows they get."""
 
-    def __init__(self, params: FusionParams, at_once: int) -> None:
+    def __init__(self, params: FusionParams, at_once: int | None) -> None:
         net, mean, std = backbones.create(params.backbone, params.pretrained, image_size=params.image_size)
         self.image = nn.Sequential(backbones.Normalize(mean, std), net).eval()
         self.text, self.size = text_towers.load(params.text_tower), params.image_size
-        self.at_once = at_once
+        self.at_once = at_once or params.batch_size
+        if at_once:
+            self.image = folded_norms.fold(self.image, torch.zeros(1, self.size, self.size, 3, dtype=torch.uint8))
 
     def __call__(self, rows: DataFrame) -> tuple[Tensor, Tensor]:
         pixels = torch.from_numpy(reading.load_resized(rows["path"].tolist(), self.size))
@@ -116,13 +118,13 @@ class Towers:
 def of_script(
     params: FusionParams, train: DataFrame, folds: Sequence[Fold], epochs: int, at_once: int | None = None
 ) -> Script:
-    """The loop as people write it: load, embed, step. at_once: images in a forward pass; None: a batch."""
+    """The loop as people write it: load, embed, step. at_once: images in a forward pass, as in goldfold; None: a batch."""
     begun, measured = [], []
     for number, fold in enumerate(folds):
         start = time.process_time()
         seed = derive(0, "fold", number)
         rows, held_out = train.iloc[fold.train], train.iloc[fold.validation]
-        towers = Towers(params, at_once or params.batch_size)
+        towers = Towers(params, at_once)
         torch.manual_seed(seed)
         model = _head(params, towers, rows)
         optimizer = torch.optim.AdamW(
@@ -235,7 +237,7 @@ def main() -> None:
     print("\n".join(table(cold, warm, script, len(folds), found.params.epochs, arguments.whole)))
     print(
         f"\n{len(folds)} folds x {found.params.epochs} epochs, {len(tables.train):,} icons of {arguments.image_size} "
-        f"pixels. With towers on {AT_ONCE} images at once the losses of {arguments.epochs} epochs differ by at most "
+        f"pixels. With towers run as in goldfold the losses of {arguments.epochs} epochs differ by at most "
         f"{loss:.0e} of them, mAP by at most {score:.0e}. One thread, {platform.machine()}, Python "
         f"{platform.python_version()}, torch {version('torch')}."
     )

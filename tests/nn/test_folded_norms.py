@@ -80,7 +80,15 @@ class Twice(nn.Module):
         (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.BatchNorm2d(4)), False),
         (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, affine=False, track_running_stats=False)), False),
     ],
-    ids=["read once", "read twice", "used twice", "without weights", "standardized", "activation between", "statistics of the batch"],
+    ids=[
+        "read once",
+        "read twice",
+        "used twice",
+        "without weights",
+        "standardized",
+        "activation between",
+        "statistics of the batch",
+    ],
 )
 def test_layers_are_folded_where_that_changes_nothing(model, folded):
     model.eval()

@@ -130,7 +130,7 @@ def _next(baseline: Run, trained: Run) -> None:
     commands: Sequence[Sequence[str]] = (
         ["make", "score", f"RUN={baseline.name}"],
         ["make", "epochs", f"RUN={trained.name}", "FOLD=1"],
-        ["make", "pick", f"RUN={trained.name}", "EPOCH=6"],
+        ["make", "pick", f"RUN={trained.name}", "EPOCH=4"],
         ["make", "train", f"COMP={COMPETITION}", "CONFIG=finetune"],
         ["make", "new", "COMP=my_first"],
     )

@@ -37,9 +37,9 @@ Progress = Callable[[int, int], None]
 
 SHARD = 512  # files or texts per shard
 # Images at once on a CPU. It is fixed, not measured on each machine, since features of other batches round differently:
-# runs would differ by machine. The packaged backbone is fastest with 4, and no number is for all backbones
-# (`benchmarks/feature_batches.py`). Another number needs another key of the cache.
-ON_CPU = 4
+# runs would differ by machine. No number is the fastest for all backbones (`benchmarks/feature_batches.py`).
+ON_CPU = 8
+COMPUTED = f"norms folded, {ON_CPU} at once"  # part of the key: what is computed otherwise rounds otherwise
 SHOWN = 200  # characters of a path or text in a message
 _INTACT: set[Key | None] = set()  # shards that this process has found intact, as they were then
 _ASKED: ContextVar[list[tuple[str, np.ndarray]] | None] = ContextVar("features that were asked for", default=None)
@@ -136,7 +136,7 @@ def cached_extractor(
     from goldfold.nn.batches import rows_at_once
 
     model = model.to(runtime.device).eval()
-    key = f"{weights_hash(model)} size={image_size} {note}{' folded norms' if folded_norms.present(model) else ''}"
+    key = f"{weights_hash(model)} size={image_size} {note} {COMPUTED}"
     most = ON_CPU if runtime.device.type == "cpu" else 64
     batch_size = rows_at_once(most, max(height_and_width(image_size)), runtime.device)
 

@@ -15,11 +15,6 @@ from torch import Tensor, nn
 ROUNDING = 1e-3  # of the outputs' standard deviation; more than that is not rounding
 
 
-def present(model: nn.Module) -> bool:
-    """Whether a model has layers that `fold` may fold."""
-    return any(type(layer) in _norms() for layer in model.modules())
-
-
 def fold(model: nn.Module, example: Tensor) -> nn.Module:
     """Return a copy of a frozen model whose BatchNorm2d layers are folded; the model itself if none can be.
 
