@@ -118,7 +118,7 @@ class Towers:
 def of_script(
     params: FusionParams, train: DataFrame, folds: Sequence[Fold], epochs: int, at_once: int | None = None
 ) -> Script:
-    """The loop as people write it: load, embed, step. at_once: images in a forward pass, as in goldfold; None: a batch."""
+    """The loop as people write it: load, embed, step. at_once: images in a pass, as in goldfold; None: a batch."""
     begun, measured = [], []
     for number, fold in enumerate(folds):
         start = time.process_time()
