@@ -4,9 +4,9 @@
         [--unfolded]
 
 Each backbone is the tower of the recipe `frozen_backbone`, channels-last, with random weights and folded norms as for
-the feature cache, on random pixels that are in memory already; `--unfolded` leaves the norms as they are. Memory is kept
-from one batch to the next, as in a run. Repeats of all sizes are interleaved, and medians printed: CPU seconds of the
-process, wall seconds, and the largest difference of a feature to batches of 1, relative to the features' standard
+the feature cache, on random pixels that are in memory already; `--unfolded` leaves the norms as they are. Memory is
+kept from one batch to the next, as in a run. Repeats of all sizes are interleaved, and medians printed: CPU seconds of
+the process, wall seconds, and the largest difference of a feature to batches of 1, relative to the features' standard
 deviation.
 """
 
