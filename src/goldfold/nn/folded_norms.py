@@ -50,10 +50,10 @@ def _convolutions() -> tuple[type[nn.Module], ...]:
 
 def _traced(model: nn.Module, example: Tensor) -> tuple[Tensor, list[tuple[str, str]]]:
     """The model's output, and the names of convolutions and of the norms that follow them."""
-    calls: list[tuple[str, Tensor, Tensor]] = []  # layer, input, output; both are kept, so that no id is used again
+    calls: list[tuple[str, tuple, Tensor]] = []  # layer, inputs, output; all are kept, so that no id is used again
 
     def listen(name: str, layer: nn.Module) -> Any:
-        return layer.register_forward_hook(lambda _, inputs, output: calls.append((name, inputs[0], output)))
+        return layer.register_forward_hook(lambda _, inputs, output: calls.append((name, inputs, output)))
 
     layers = {name: layer for name, layer in model.named_modules() if type(layer) in (*_norms(), *_convolutions())}
     hooks = [listen(name, layer) for name, layer in layers.items()]
@@ -65,7 +65,8 @@ def _traced(model: nn.Module, example: Tensor) -> tuple[Tensor, list[tuple[str, 
     names = [name for name, _, _ in calls]
     once = [call for call in calls if names.count(call[0]) == 1]
     made = {id(after): name for name, _, after in once if type(layers[name]) in _convolutions()}
-    return output, [(made[id(given)], name) for name, given, _ in once if id(given) in made and _has_norm(layers[name])]
+    norms = [(name, id(inputs[0])) for name, inputs, _ in once if inputs and _has_norm(layers[name])]
+    return output, [(made[given], name) for name, given in norms if given in made]
 
 
 def _has_norm(layer: nn.Module) -> bool:
