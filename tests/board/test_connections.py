@@ -82,6 +82,7 @@ def ended(client: socket.socket, piece: bytes) -> bool:
         return True
 
 
+@pytest.mark.slow
 def test_idle_connections_beyond_the_limit_of_open_files_keep_nobody_out(board):
     before = (board.project / "host.log").stat().st_size
     resource.prlimit(board.process.pid, resource.RLIMIT_NOFILE, (128, 128))

@@ -277,6 +277,7 @@ def test_another_loss_starts_anew_and_is_told_and_resumes_where_accepted(toy: Pa
     assert findings(RUN.with_name("perceptron-r2")) == []
 
 
+@pytest.mark.slow
 def test_what_is_mixed_stays_told_after_a_second_interruption(toy: Path, capsys) -> None:
     train("--debug")
     unfinish(RUN)
@@ -346,6 +347,7 @@ def test_other_data_is_refused_whatever_is_accepted(toy: Path, capsys) -> None:
     assert "the data and the folds changed since run 'blobs/perceptron-r1'" in told
 
 
+@pytest.mark.slow
 def test_a_run_that_recorded_no_modules_is_told_without_them(toy: Path, capsys) -> None:
     train("--debug")
     old = {key: value for key, value in read_json(RUN / "reproduce.json").items() if key not in ("code", "inputs_hash")}

@@ -175,6 +175,7 @@ def test_many_files_come_in_one_archive(board, tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["raw", "raw.json"]
 
 
+@pytest.mark.slow
 def test_finished_files_are_not_fetched_again(board, tmp_path):
     """What is marked as finished comes through unread: its bytes are ours, not the board's."""
     finished = tmp_path / "raw.partial" / "files" / "train.csv"
@@ -189,6 +190,7 @@ def test_finished_files_are_not_fetched_again(board, tmp_path):
     assert (tmp_path / "raw" / "test.csv").read_bytes() != b"broken off"
 
 
+@pytest.mark.slow
 def test_a_kill_in_the_middle_is_made_good(board, tmp_path):
     """The child ends itself when the second file is there; the next start fetches the others alone."""
     script = (

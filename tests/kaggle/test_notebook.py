@@ -194,6 +194,7 @@ def test_a_blend_is_predicted_by_its_members_and_told_by_its_origins(blended, pr
     assert json.loads((bundle / "notebook.json").read_text())["sha256"] == hashlib.sha256(own).hexdigest()
 
 
+@pytest.mark.slow
 def test_files_in_a_linked_folder_of_the_competition_are_packed(blended):
     assert {"competitions/words/lists/scale.json", "competitions/blobs/__init__.py"} <= set(archive_names(blended[0]))
 
@@ -248,6 +249,7 @@ def real_images(bundle: Path, name: str) -> dict[str, set[str]]:
     }
 
 
+@pytest.mark.slow
 def test_training_images_that_kept_weights_do_not_need_are_gray(project):
     made = notebook(Workspace(), trained("twins", "baseline", "epochs=1", "folds=[0]"))
     for fact in ("the same bytes", "kept weights of networks: 1 of 1 fit\n", "75 images of training rows are gray"):

@@ -119,6 +119,7 @@ def test_a_good_file_is_scored_and_the_same_bytes_are_not_sent_again(bench):
     assert again.tag != attempt.tag
 
 
+@pytest.mark.slow
 def test_a_message_is_sent_as_it_is(bench):
     note = "wider net, \"quoted\" 'twice' 地毯 ☃ $HOME `x` \\n <script>"
     attempt = submit(bench.submission_request(note=note), bench.context())
@@ -138,6 +139,7 @@ def test_wrong_columns_are_received_and_end_as_an_error_with_the_boards_words(be
         submit(request, bench.context())
 
 
+@pytest.mark.slow
 def test_an_empty_file_ends_as_the_board_says(bench):
     request = bench.submission_request()
     request.path.write_bytes(b"")
@@ -160,13 +162,20 @@ def test_a_refused_upload_failed_and_can_be_sent_again(bench, status):
     assert outcome(submit(bench.submission_request(), bench.context())) == "scored"
 
 
+@pytest.mark.slow
 def test_an_upload_dropped_once_is_carried_on_by_the_client(bench):
     bench.line.faults = [Fault("PUT", "cut", length=100)]
     attempt = submit(bench.submission_request(), bench.context())
     assert (outcome(attempt), bench.line.log.count("PUT"), len(bench.with_tag(attempt))) == ("scored", 2, 1)
 
 
-@pytest.mark.parametrize("fault", [Fault("PUT", "drop", times=99), Fault("PUT", "stall")], ids=["dropped", "stalled"])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param(Fault("PUT", "drop", times=99), id="dropped"),
+        pytest.param(Fault("PUT", "stall"), id="stalled", marks=pytest.mark.slow),
+    ],
+)
 def test_an_upload_that_never_ends_is_ended_and_has_failed(bench, fault):
     bench.line.faults = [fault]
     attempt = submit(bench.submission_request(), bench.context(HASTY))
@@ -193,6 +202,7 @@ def test_a_slow_service_is_unknown_and_found_later_without_sending_again(bench):
     assert (outcome(found), found.tag, creations(bench)) == ("scored", attempt.tag, 1)
 
 
+@pytest.mark.slow
 def test_what_never_turns_up_counts_as_not_recorded_in_time(bench):
     bench.line.faults = [Fault(CREATE, "drop")]
     lost = submit(bench.submission_request(), bench.context())
@@ -204,6 +214,7 @@ def test_what_never_turns_up_counts_as_not_recorded_in_time(bench):
     assert (second.tag, len(bench.with_tag(sent)), bench.with_tag(lost)) == (sent.tag, 1, [])
 
 
+@pytest.mark.slow
 def test_an_unknown_end_does_not_keep_other_files_from_being_sent(bench):
     bench.line.faults = [Fault(CREATE, "drop")]
     submit(bench.submission_request(), bench.context())
@@ -235,7 +246,13 @@ def test_a_refusal_is_said_in_the_services_words_with_a_hint(bench, fault, statu
 
 
 @pytest.mark.parametrize(
-    "fault", [says(CREATE, 500, "Oops"), says(CREATE, 503, "Busy"), page(CREATE), page(CREATE, 502)]
+    "fault",
+    [
+        says(CREATE, 500, "Oops"),
+        pytest.param(says(CREATE, 503, "Busy"), marks=pytest.mark.slow),
+        page(CREATE),
+        pytest.param(page(CREATE, 502), marks=pytest.mark.slow),
+    ],
 )
 def test_an_answer_that_says_nothing_about_the_submission_leaves_it_unknown(bench, fault):
     bench.line.faults = [fault]
@@ -402,7 +419,13 @@ def test_killed_while_the_service_is_slow_leaves_sending_and_is_found_without_se
     assert (creations(bench), len(bench.with_tag(bench.last()))) == (1, 1)
 
 
-@pytest.mark.parametrize("line", [3, 4], ids=["before it is sent", "before the answer is noted"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(3, id="before it is sent", marks=pytest.mark.slow),
+        pytest.param(4, id="before the answer is noted"),
+    ],
+)
 def test_killed_between_two_steps_the_next_start_finds_the_truth(bench, line):
     with started(bench, line) as process:
         assert process.wait() == -signal.SIGKILL
@@ -466,7 +489,7 @@ def one_random_run(bench: Bench, seed: int) -> str:
     return f"{first} then {second}"
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_random_faults_never_send_twice_and_never_report_falsely(bench, seed):
     one_random_run(bench, seed)
 

@@ -58,7 +58,7 @@ def every_picture(private: bool) -> dict[str, int]:
 PLACES = ("retrieval.png", "epoch_002.png", "contact_sheet.png", "queries/", "improved.png", "degraded.png")
 
 
-@pytest.mark.parametrize("private", [False, True])
+@pytest.mark.parametrize("private", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_no_pixel_of_a_private_photograph_gets_into_a_file(toy: Path, private: bool) -> None:
     found = every_picture(private)
     shown = {place: sum(pixels for path, pixels in found.items() if place in path) for place in PLACES}

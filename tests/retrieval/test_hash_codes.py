@@ -76,6 +76,7 @@ def test_votes_of_the_neighbors() -> None:
     assert np.allclose(rank, np.array([1 / 2 + 1 / 3, 1 + 1 / 3]) / (1 + 1 / 2 + 1 / 3))
 
 
+@pytest.mark.slow
 def test_average_precision_over_random_orders_of_ties() -> None:
     labels = np.random.default_rng(2).random((60, 5)) < 0.3
     labels[labels.sum(axis=1) == 0, 0] = True

@@ -205,6 +205,7 @@ def test_the_command_of_the_missing_run_leaves_out_what_only_training_uses(toy: 
     assert "beat it: twins/baseline-r3\n" in compare(capsys, "baseline-r1", "baseline-r2")
 
 
+@pytest.mark.slow
 def test_a_network_without_pretrained_weights_needs_no_run_of_those(toy: Path, capsys) -> None:
     edit(
         "    epochs: Epochs = 4",
@@ -217,6 +218,7 @@ def test_a_network_without_pretrained_weights_needs_no_run_of_those(toy: Path, c
     assert "no_zero_shot_row" not in compare(capsys, "baseline-r1", "baseline-r2")
 
 
+@pytest.mark.slow
 def test_a_run_below_nothing_trained_is_marked(three: None, capsys) -> None:
     edit("1.5 * (batch[1][:, None] == batch[1])", "1.5 * (batch[1][:, None] != batch[1])")
     again()

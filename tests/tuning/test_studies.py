@@ -209,6 +209,7 @@ def test_what_lies_in_the_folder_outlives_its_storage(searched):
     assert records()[4].params not in [record.params for record in before]
 
 
+@pytest.mark.slow
 def test_a_storage_that_fails_while_a_trial_runs_keeps_what_was_trained(searched):
     """The journal is turned into a folder while trial 0 is fitted; the sentence says what to do, and that works."""
     journal = ASKED.folder / "journal.log"
@@ -543,6 +544,7 @@ class Cluster:
             os.chdir(here)
 
 
+@pytest.mark.slow
 def test_workers_of_a_cluster_find_the_project_by_its_path(searched, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.setattr(crew, "make_executor", lambda *_: Cluster(tmp_path / "elsewhere"))

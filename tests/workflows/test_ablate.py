@@ -57,6 +57,7 @@ def test_variants_are_trained_once_and_compared_on_the_same_folds(toy: Path, cap
     assert not (RUNS / "perceptron-r4").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_ablation_is_resumed(toy: Path, capsys: pytest.CaptureFixture) -> None:
     block("ablation: {other: {dropout: 0.5}}\n")
     main(["ablate", "--comp", "blobs", "--config", "perceptron", "--quiet"])

@@ -113,6 +113,7 @@ def test_the_tables_of_epochs_agree_with_the_histories(toy: Path, capsys) -> Non
     assert "its score is optimistic" in told
 
 
+@pytest.mark.slow
 def test_of_several_seeds_the_lowest_is_shown_unless_another_is_named(toy: Path, capsys) -> None:
     train("--debug", "seeds=[5,3]", "folds=[2,1]")
     run = Project(quiet=True).run("latest")
@@ -144,6 +145,7 @@ def test_the_atlas_shows_the_epochs_of_every_stage(toy: Path, capsys) -> None:
     assert (folder / "by_epoch.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_images_are_shown_in_the_epochs_of_every_stage(toy: Path) -> None:
     """A page for each epoch, called by its stage, and one sheet."""
     path = Path("competitions/twins/__init__.py")

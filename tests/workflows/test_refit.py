@@ -63,6 +63,7 @@ def test_a_refit_trains_as_many_epochs_as_the_folds_selected_on_the_schedule_of_
     assert run.refit(epochs=1).epochs == {"head": 1}
 
 
+@pytest.mark.slow
 def test_a_refit_averages_the_epochs_that_the_folds_average(toy: Path) -> None:
     project = Project(quiet=True)
     plain, averaged = (project.train("blobs", "perceptron", **more) for more in ({}, {"average": 2}))
