@@ -36,14 +36,14 @@ def fold(model: nn.Module, example: Tensor) -> nn.Module:
 
 
 def _norms() -> tuple[type[nn.Module], ...]:
-    from timm.layers import BatchNormAct2d
+    from timm.layers.norm_act import BatchNormAct2d
 
     return nn.BatchNorm2d, BatchNormAct2d
 
 
 def _convolutions() -> tuple[type[nn.Module], ...]:
     """Types whose weights are used as they are: timm also has some that standardize them."""
-    from timm.layers import Conv2dSame
+    from timm.layers.conv2d_same import Conv2dSame
 
     return nn.Conv2d, Conv2dSame
 
@@ -76,14 +76,13 @@ def _has_norm(layer: nn.Module) -> bool:
 
 def _fold(model: nn.Module, convolution: str, norm: str) -> None:
     """Fold one norm of the model in place; the activation that timm has in it stays."""
-    from torch.nn.utils.fusion import fuse_conv_bn_weights
+    from torch.nn.utils.fusion import fuse_conv_bn_eval
 
     conv: Any = model.get_submodule(convolution)
     bn: Any = model.get_submodule(norm)
-    given = (conv.weight, conv.bias, bn.running_mean, bn.running_var, bn.weight, bn.bias)
-    weight, bias, *constants = (None if each is None else each.detach().double() for each in given)
-    folded = fuse_conv_bn_weights(weight, bias, *constants[:2], bn.eps, *constants[2:])
-    conv.weight, conv.bias = (nn.Parameter(each.to(conv.weight.dtype), requires_grad=False) for each in folded)
-    parent, _, name = norm.rpartition(".")
+    device, dtype = conv.weight.device, conv.weight.dtype
+    fused = fuse_conv_bn_eval(conv.cpu().double(), bn.cpu().double()).to(device, dtype)
     rest = [getattr(bn, each) for each in ("drop", "act") if hasattr(bn, each)]
-    setattr(model.get_submodule(parent), name, nn.Sequential(*rest))
+    for name, layer in ((convolution, fused), (norm, nn.Sequential(*rest))):
+        parent, _, own = name.rpartition(".")
+        setattr(model.get_submodule(parent), own, layer)
