@@ -78,6 +78,15 @@ def test_frozen_epochs_train_the_head_alone(rows):
     assert not torch.equal(plan.model.network.patch_embed.proj.weight, before["network.patch_embed.proj.weight"])
 
 
+def test_blocks_have_their_rates_after_a_frozen_start(rows):
+    plan = built(rows, freeze_epochs=1, layer_decay=0.7, learning_rate=1e-3)
+    before = {name: value.clone() for name, value in plan.model.named_parameters()}
+    _, facts = train(plan, loop=LoopOptions(), device=torch.device("cpu"))
+    alone = built(rows, layer_decay=0.7, learning_rate=1e-3)
+    assert facts["fit"]["rates"] == train(alone, loop=LoopOptions(), device=torch.device("cpu"))[1]["fit"]["rates"]
+    assert not any(torch.equal(value, before[name]) for name, value in plan.model.named_parameters())
+
+
 def test_activations_are_computed_again_and_not_kept(rows):
     """The same weights after an epoch, with a fraction of the tensors that autograd keeps."""
 

@@ -105,7 +105,7 @@ def by_hand(plan: Plan, accumulate=1, clip=None, ema=None, precision=None) -> nn
                 if clip:
                     nn.utils.clip_grad_norm_(model.parameters(), clip)
                 optimizer.step()
-                optimizer.zero_grad()
+                model.zero_grad()
                 new = [parameter.detach().clone() for parameter in model.parameters()]
                 average = (
                     [ema * a + (1 - ema) * p for a, p in zip(average, new, strict=True)] if average and ema else new
@@ -267,6 +267,22 @@ def test_two_stages_follow_each_other():
     ]
     assert list(facts) == ["body", "head"]
     assert all(parameter.requires_grad == name.startswith("4.") for name, parameter in plan.model.named_parameters())
+
+
+def test_a_stage_that_optimizes_what_requires_gradients_trains_what_an_earlier_one_froze():
+    def all_that_learn(model):
+        return torch.optim.SGD([each for each in model.parameters() if each.requires_grad], 0.05)
+
+    def half_frozen():
+        plan = a_plan(a_stage("head", optimizer=last_layer), a_stage("body", optimizer=all_that_learn))
+        plan.model[0].requires_grad_(False)
+        return plan
+
+    expected, plan = by_hand(half_frozen()), half_frozen()
+    _, facts = fit(plan)
+    learn = {name for name, _ in plan.model.named_parameters() if not name.startswith("0.")}
+    assert set(facts["body"]["held"]) == learn > set(facts["head"]["held"])
+    assert_same(plan.model, expected)
 
 
 def test_history_tells_losses_norms_and_rates():

@@ -211,8 +211,11 @@ def _make_importable(root: Path, edited: bool) -> None:
     stale = edited and any(_LOADED.get(name, now) != now for name in known if (now := _signature(name)))
     if other or stale:
         for name in known:
-            del sys.modules[name]
+            module = sys.modules.pop(name)
             _LOADED.pop(name, None)
+            compiled = module.__spec__ and module.__spec__.cached
+            if compiled:  # Python takes it for new if the file was edited within a second and kept its size
+                Path(compiled).unlink(missing_ok=True)
         invalidate_caches()
     if str(root) in sys.path:
         sys.path.remove(str(root))

@@ -54,7 +54,13 @@ class Training:
 def begin_stage(
     model: nn.Module, stage: Stage, steps_per_epoch: int, trainable: set[str], history: History, facts: dict[str, Any]
 ) -> Training:
-    """Build a stage's optimizer and schedule, and freeze parameters that the optimizer does not hold."""
+    """Build a stage's optimizer and schedule, and freeze parameters that the optimizer does not hold.
+
+    trainable: names of the parameters that are not frozen in the plan's model. They are not when the optimizer is
+        built either, whatever an earlier stage held, since optimizers often take those that require gradients.
+    """
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in trainable)
     optimizer = stage.optimizer(model)
     refuse_duplicates(optimizer.param_groups)
     rates = LearningRates.of(optimizer)

@@ -30,7 +30,7 @@ def prompt_stage(training: PromptedRows, model: PromptedEmbedder) -> Stage:
         epochs=params.prompt_epochs,
         batches=training.prompt_batches(model.image),
         losses=partial(_losses, training.runtime.device),
-        optimizer=partial(_prompt_optimizer, params, _trainable(model)),
+        optimizer=partial(_prompt_optimizer, params),
         schedule=schedules.create(params.prompt_schedule, params.prompt_warmup),
     )
 
@@ -51,14 +51,9 @@ def image_stage(training: PromptedRows, model: PromptedEmbedder) -> Stage:
         epochs=params.image_epochs,
         batches=training.image_batches(model.image.image_size),
         losses=partial(_losses, training.runtime.device),
-        optimizer=partial(_image_optimizer, params, _trainable(model)),
+        optimizer=partial(_image_optimizer, params),
         schedule=first_part(schedule),
     )
-
-
-def _trainable(model: nn.Module) -> frozenset[str]:
-    """The parameters that some stage may train; between stages others are frozen."""
-    return frozenset(name for name, parameter in model.named_parameters() if parameter.requires_grad)
 
 
 def _losses(device: torch.device, model: nn.Module, batch: tuple[Tensor, ...]) -> Mapping[str, Tensor]:
@@ -66,22 +61,18 @@ def _losses(device: torch.device, model: nn.Module, batch: tuple[Tensor, ...]) -
     return model(*(part.to(device, non_blocking=True) for part in batch))
 
 
-def _prompt_optimizer(
-    params: PromptedEmbedderParams, trainable: frozenset[str], model: PromptedEmbedder
-) -> torch.optim.Optimizer:
+def _prompt_optimizer(params: PromptedEmbedderParams, model: PromptedEmbedder) -> torch.optim.Optimizer:
     learned = LEARNED if model.learned_projections else ()
     group = {
         "name": "prompt",
-        "params": [p for n, p in model.named_parameters() if n in trainable and n.startswith(("contexts", *learned))],
+        "params": [p for n, p in model.named_parameters() if p.requires_grad and n.startswith(("contexts", *learned))],
         "lr": params.prompt_learning_rate,
         "weight_decay": params.prompt_weight_decay,
     }
     return FLOATING[params.optimizer]([group])
 
 
-def _image_optimizer(
-    params: PromptedEmbedderParams, trainable: frozenset[str], model: PromptedEmbedder
-) -> torch.optim.Optimizer:
+def _image_optimizer(params: PromptedEmbedderParams, model: PromptedEmbedder) -> torch.optim.Optimizer:
     """Adam or AdamW for groups of their own rates, and SGD for the centers, which no schedule and no clip changes."""
     trained = {
         "contexts": model.tunes_prompts,
@@ -90,7 +81,7 @@ def _image_optimizer(
     }
     kept = tuple(name for name, trains in trained.items() if not trains)
     found = model.named_parameters()
-    named = {name: each for name, each in found if name in trainable and not name.startswith(kept)}
+    named = {name: each for name, each in found if each.requires_grad and not name.startswith(kept)}
     centers = [named.pop(name) for name in list(named) if name.startswith(CENTERS)]
     groups = image_groups(params, named, model.learned_projections)
     adam = FLOATING[params.optimizer](groups)
