@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from goldfold.io import memory
-from goldfold.nn import folded_norms
+from goldfold.nn import folding
 from goldfold.recipes.frozen_backbone import FrozenBackboneParams, Tower
 
 SIZES = (1, 2, 4, 8, 16, 32)
@@ -43,7 +43,7 @@ def compared(name: str, pixels: Tensor, threads: int, repeats: int, unfolded: bo
     torch.set_num_threads(threads)
     params = FrozenBackboneParams(backbone=name, pretrained=False, image_size=pixels.shape[1])
     tower = Tower(params).eval().to(memory_format=torch.channels_last)
-    tower = tower if unfolded else folded_norms.fold(tower, pixels[:1])
+    tower = tower if unfolded else folding.fold(tower, pixels[:1])
     passed(tower, pixels[:32], 32)
     took = {size: [] for size in SIZES}
     for _ in range(repeats):

@@ -45,7 +45,7 @@ from goldfold.experiment.fits import Experiment
 from goldfold.images import reading
 from goldfold.io import memory
 from goldfold.io.seeding import derive
-from goldfold.nn import backbones, feature_cache, folded_norms, text_towers
+from goldfold.nn import backbones, feature_cache, folding, text_towers
 from goldfold.nn.batches import epoch_order, split_batches
 from goldfold.nn.hash_fusion import FusionHead
 from goldfold.nn.schedules import cosine
@@ -106,7 +106,7 @@ class Towers:
         self.text, self.size = text_towers.load(params.text_tower), params.image_size
         self.at_once = at_once or params.batch_size
         if at_once:
-            self.image = folded_norms.fold(self.image, torch.zeros(1, self.size, self.size, 3, dtype=torch.uint8))
+            self.image = folding.fold(self.image, torch.zeros(1, self.size, self.size, 3, dtype=torch.uint8))
 
     def __call__(self, rows: DataFrame) -> tuple[Tensor, Tensor]:
         pixels = torch.from_numpy(reading.load_resized(rows["path"].tolist(), self.size))

@@ -63,13 +63,13 @@ def test_no_more_images_are_embedded_than_a_fifth_of_those_predicted(rows, tmp_p
     forward = PatchBackbone.forward
 
     def counting(self: PatchBackbone, pixels: torch.Tensor) -> torch.Tensor:
-        counted.append(len(pixels))
+        if pixels.float().std() < 70:  # uniform noise has 74: folding looks at it, not at images
+            counted.append(len(pixels))
         return forward(self, pixels)
 
     monkeypatch.setattr(PatchBackbone, "forward", counting)
     probed(rows, tmp_path, strides=(32,))
-    folding = 2  # an image of noise, before and after norms are folded into convolutions
-    assert sum(counted) - folding - len(rows) == IMAGES // 5  # the rows themselves are embedded before
+    assert sum(counted) - len(rows) == IMAGES // 5  # the rows themselves are embedded before
     counted.clear()
     assert probed(rows, tmp_path, images=IMAGES - 1, strides=(32,)) == {}
     assert not counted

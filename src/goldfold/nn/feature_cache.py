@@ -39,7 +39,9 @@ SHARD = 512  # files or texts per shard
 # Images at once on a CPU. It is fixed, not measured on each machine, since features of other batches round differently:
 # runs would differ by machine. No number is the fastest for all backbones (`benchmarks/feature_batches.py`).
 ON_CPU = 8
-COMPUTED = f"norms folded, {ON_CPU} at once"  # part of the key: what is computed otherwise rounds otherwise
+COMPUTED = (
+    f"norms and paddings folded, {ON_CPU} at once"  # part of the key: what is computed otherwise rounds otherwise
+)
 SHOWN = 200  # characters of a path or text in a message
 _INTACT: set[Key | None] = set()  # shards that this process has found intact, as they were then
 _ASKED: ContextVar[list[tuple[str, np.ndarray]] | None] = ContextVar("features that were asked for", default=None)
@@ -131,7 +133,7 @@ def cached_extractor(
     """
     import torch
 
-    from goldfold.nn import folded_norms
+    from goldfold.nn import folding
     from goldfold.nn.backbones import weights_hash
     from goldfold.nn.batches import rows_at_once
 
@@ -146,9 +148,7 @@ def cached_extractor(
 
     @cache
     def folded() -> nn.Module:
-        draw = torch.Generator().manual_seed(0)
-        noise = torch.randint(256, (1, *height_and_width(image_size), 3), generator=draw, dtype=torch.uint8)
-        return folded_norms.fold(model, noise.to(runtime.device))
+        return folding.fold_for_images(model, height_and_width(image_size), runtime.device)
 
     def extract(pixels: np.ndarray) -> np.ndarray:
         # cached values must not depend on the caller's precision

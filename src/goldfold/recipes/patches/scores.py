@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from goldfold.anomaly import k_center, memory_bank, padim, patch_features
 from goldfold.anomaly.padim import Gaussians
@@ -19,7 +19,8 @@ from goldfold.anomaly.patch_features import PatchBackbone
 from goldfold.anomaly.synthetic_defects import damage_all
 from goldfold.images.views import VIEWS, undo_views
 from goldfold.io.seeding import derive
-from goldfold.nn import feature_cache
+from goldfold.nn import feature_cache, folding
+from goldfold.nn.batches import rows_at_once
 
 if TYPE_CHECKING:
     from goldfold.competition import Runtime
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     UnitsOf = Callable[[Paths], Iterator[Tensor]]
 
 AT_ONCE = 16  # images whose patches are compared with the library at once
-DIRECT = 4  # images that the backbone embeds at once without the cache
 
 
 def units_of_files(params: PatchLibraryParams, runtime: Runtime) -> tuple[UnitsOf, UnitsOf]:
@@ -57,13 +57,12 @@ def units_of_pixels(
 
     It takes images uint8 (image_size, image_size, 3).
     """
-    tower = _tower(params)
-    shapes = _shapes(params, tower)
-    tower.to(device)
+    shapes = _shapes(params, _tower(params))
+    tower, at_once = _folded(params, device), rows_at_once(feature_cache.ON_CPU, params.image_size, device)
 
     def units_of(pixels: Iterable[np.ndarray]) -> Iterator[Tensor]:
         images = iter(pixels)
-        while some := list(islice(images, DIRECT)):
+        while some := list(islice(images, at_once)):
             with torch.inference_mode(), torch.autocast(device.type, enabled=False):
                 kept = tower(torch.from_numpy(np.stack(some)).to(device)).half().cpu()  # as in the cache
             yield _units(params, shapes, kept)
@@ -71,11 +70,16 @@ def units_of_pixels(
     return units_of
 
 
-@lru_cache(maxsize=1)  # of all folds of a run
+@lru_cache(maxsize=2)  # of a run's parameters and of a trial of others, in all folds
 def _tower(params: PatchLibraryParams) -> PatchBackbone:
     with torch.random.fork_rng():
         torch.manual_seed(0)  # every fold uses the same backbone, with random weights too
         return PatchBackbone(params.backbone, params.pretrained, params.strides, params.views).eval()
+
+
+@lru_cache(maxsize=2)
+def _folded(params: PatchLibraryParams, device: torch.device) -> nn.Module:
+    return folding.fold_for_images(_tower(params).to(device), (params.image_size, params.image_size), device)
 
 
 def _shapes(params: PatchLibraryParams, tower: PatchBackbone) -> list[torch.Size]:

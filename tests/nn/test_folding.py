@@ -1,13 +1,14 @@
-"""Folded batch normalization: equal outputs for networks of several families, and left alone where it would not be."""
+"""Folded norms and paddings: equal outputs for networks of several families, and left alone where they would not be."""
 
 from __future__ import annotations
 
 import pytest
 import timm
 import torch
+from timm.layers.conv2d_same import Conv2dSame
 from torch import nn
 
-from goldfold.nn import folded_norms
+from goldfold.nn import folding
 
 FAMILIES = {
     "efficientnet_lite0": 49,
@@ -40,12 +41,35 @@ def test_outputs_are_equal_but_for_rounding(name, folded):
     model = in_use(timm.create_model(name, num_classes=0)).to(memory_format=torch.channels_last)
     images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(1))
     before, state = norms(model), {key: value.clone() for key, value in model.state_dict().items()}
-    got = folded_norms.fold(model, images[:1])
+    got = folding.fold(model, images[:1])
     assert before - norms(got) == folded
     assert (got is model) == (folded == 0)
     with torch.inference_mode():
         torch.testing.assert_close(got(images), model(images), rtol=1e-4, atol=1e-4)
     assert all(value.equal(state[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("size", [(224, 224), (97, 130), (64, 65)])
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite0", "tf_mixnet_s"])
+def test_paddings_of_tensorflow_are_those_of_the_convolutions(name, size):
+    model = in_use(timm.create_model(name, num_classes=0)).to(memory_format=torch.channels_last)
+    images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
+    got = folding.fold(model, images[:1])
+    paddings = [sum(isinstance(layer, Conv2dSame) for layer in each.modules()) for each in (model, got)]
+    assert paddings[0] > 4
+    assert paddings[1] == 0
+    with torch.inference_mode():
+        torch.testing.assert_close(got(images), model(images), rtol=1e-4, atol=1e-4)
+
+
+def test_paddings_are_folded_without_norms_but_not_with_holes_in_the_weights():
+    images = torch.randn(2, 3, 15, 16, generator=torch.Generator().manual_seed(1))
+    for dilation, folded in ((1, True), (2, False)):
+        model = Conv2dSame(3, 4, (3, 5), stride=2, dilation=dilation)
+        nest = nn.Sequential(model).eval().requires_grad_(False)
+        got = folding.fold(nest, images)
+        assert (got is not nest) == folded
+        torch.testing.assert_close(got(images), nest(images))
 
 
 class Reads(nn.Module):
@@ -97,7 +121,7 @@ def test_layers_are_folded_where_that_changes_nothing(model, folded):
             layer.running_mean.fill_(0.5)
             layer.running_var.fill_(2.0)
     images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    got = folded_norms.fold(model, images)
+    got = folding.fold(model, images)
     assert (got is not model) == folded
     with torch.inference_mode():
         torch.testing.assert_close(got(images), model(images))
