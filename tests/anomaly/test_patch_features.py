@@ -67,7 +67,7 @@ def test_views_follow_each_other_in_a_tower(views: ViewSet):
     with torch.inference_mode():
         found = tower(pixels).unflatten(1, (len(VIEWS[views]), -1))
         for view, seen in zip(found.unbind(1), make_views(pixels, views), strict=True):
-            expected = [each.flatten(1) for each in tower.maps(seen)]
+            expected = [each.movedim(1, 3).flatten(1) for each in tower.maps(seen)]
             torch.testing.assert_close(view, torch.cat(expected, 1))
 
 

@@ -18,8 +18,8 @@ from goldfold.nn import backbones
 class PatchBackbone(nn.Module):
     """A frozen backbone whose maps at the chosen strides are flattened and concatenated.
 
-    Pixels uint8 (n, h, w, 3) -> (n, values).
-    The values of further views follow those of the image itself, in the order of `VIEWS`. Raises
+    Pixels uint8 (n, h, w, 3) -> (n, values), the values of each map in the order (h, w, d).
+    Those of further views follow those of the image itself, in the order of `VIEWS`. Raises
     GoldfoldError for a stride at which the backbone has no map.
     """
 
@@ -47,7 +47,7 @@ class PatchBackbone(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """All maps of all views, (n, values)."""
         views = make_views(pixels, self.views)
-        return torch.cat([each.flatten(1) for view in views for each in self.maps(view)], dim=1)
+        return torch.cat([each.permute(0, 2, 3, 1).flatten(1) for view in views for each in self.maps(view)], dim=1)
 
 
 def join_maps(maps: Sequence[Tensor]) -> Tensor:
@@ -57,7 +57,9 @@ def join_maps(maps: Sequence[Tensor]) -> Tensor:
     Each map is averaged over 3 x 3 positions, with zeros outside, and the coarser ones are enlarged bilinearly
     (Roth et al. 2022, section 3.1).
     """
-    smooth = [F.avg_pool2d(each, 3, 1, 1) for each in maps]
+    # a tenth of the time: both loops run over the values of a position, which then lie side by side
+    last = [each.contiguous(memory_format=torch.channels_last) for each in maps]
+    smooth = [F.avg_pool2d(each, 3, 1, 1) for each in last]
     finest = max((each.shape[-2:] for each in smooth), key=prod)
     enlarged = [F.interpolate(each, finest, mode="bilinear") for each in smooth]
     return torch.cat(enlarged, dim=1).flatten(2).transpose(1, 2)

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     Paths = tuple[Path, ...]
     UnitsOf = Callable[[Paths], Iterator[Tensor]]
 
-AT_ONCE = 16  # images whose patches are compared with the library at once
+VALUES = 2**25  # of patches that are compared with the library at once
+MOST = 64  # images at once
 
 
 def units_of_files(params: PatchLibraryParams, runtime: Runtime) -> tuple[UnitsOf, UnitsOf]:
@@ -38,14 +39,17 @@ def units_of_files(params: PatchLibraryParams, runtime: Runtime) -> tuple[UnitsO
     The first is for the images themselves, the second for their copies with synthetic defects.
     """
     tower = _tower(params)
-    note = f"strides={params.strides} views={params.views}"
+    note = f"strides={params.strides} views={params.views} (h, w, d)"
     through = partial(feature_cache.cached_extractor, tower, params.image_size, runtime, dtype=np.float16)
     whole = through(note=note)
     damaged = through(note=f"{note} damage={params.pseudo}", transform=partial(_damaged, params.pseudo))
-    units = partial(_units, params, _shapes(params, tower))
+    shapes = _shapes(params, tower)
+    units = partial(_units, params, shapes)
+    positions, width = max(height * width for height, width, _ in shapes), sum(width for _, _, width in shapes)
+    at_once = max(1, min(MOST, VALUES // (positions * width * len(VIEWS[params.views]))))
 
     def units_of(paths: Paths, kept_of: Callable[[Paths], np.ndarray]) -> Iterator[Tensor]:
-        return map(units, torch.from_numpy(kept_of(paths)).split(AT_ONCE))
+        return map(units, torch.from_numpy(kept_of(paths)).split(at_once))
 
     return partial(units_of, kept_of=whole), partial(units_of, kept_of=damaged)
 
@@ -82,18 +86,19 @@ def _folded(params: PatchLibraryParams, device: torch.device) -> nn.Module:
     return folding.fold_for_images(_tower(params).to(device), (params.image_size, params.image_size), device)
 
 
-def _shapes(params: PatchLibraryParams, tower: PatchBackbone) -> list[torch.Size]:
-    """The shape (d, h, w) of each of the backbone's maps."""
+def _shapes(params: PatchLibraryParams, tower: PatchBackbone) -> list[tuple[int, int, int]]:
+    """The shape (h, w, d) of each of the backbone's maps."""
     blank = torch.zeros(1, params.image_size, params.image_size, 3, dtype=torch.uint8)
     with torch.inference_mode():
-        return [kept.shape[1:] for kept in tower.maps(blank)]
+        return [(kept.shape[2], kept.shape[3], kept.shape[1]) for kept in tower.maps(blank)]
 
 
-def _units(params: PatchLibraryParams, shapes: Sequence[torch.Size], kept: Tensor) -> Tensor:
+def _units(params: PatchLibraryParams, shapes: Sequence[tuple[int, int, int]], kept: Tensor) -> Tensor:
     """Units of images, float32 (images, views, patches, d), from what the backbone returned, (images, values)."""
     views = kept.float().view(len(kept) * len(VIEWS[params.views]), -1)
     values = views.split([prod(shape) for shape in shapes], dim=1)
-    units = patch_features.join_maps([each.unflatten(1, shape) for each, shape in zip(values, shapes, strict=True)])
+    maps = [each.unflatten(1, shape).permute(0, 3, 1, 2) for each, shape in zip(values, shapes, strict=True)]
+    units = patch_features.join_maps(maps)
     units = patch_features.subtract_image_mean(units) if params.relative else units
     units = units if params.unit == "patch" else units.mean(1, keepdim=True)
     return units.unflatten(0, (len(kept), -1))

@@ -26,7 +26,8 @@ def texts(drawn: Figure) -> list[Text]:
     from matplotlib.text import Text
 
     found = (each for each in drawn.findobj(Text) if isinstance(each, Text) and each.get_visible())
-    return [each for each in found if any(unicodedata.name(one, "").startswith(SCRIPTS) for one in each.get_text())]
+    foreign = (each for each in found if not each.get_text().isascii())
+    return [each for each in foreign if any(unicodedata.name(one, "").startswith(SCRIPTS) for one in each.get_text())]
 
 
 def pixels(drawn: Figure, found: Sequence[Text]) -> np.ndarray:

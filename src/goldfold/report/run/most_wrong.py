@@ -58,72 +58,78 @@ def most_wrong(
         for (_, row), prediction, error in zip(shown.iterrows(), predicted, errors[worst], strict=True)
     ]
     drawn = figure(1)
-    panels = _grid(drawn, len(worst), lines=1 + max(answer.count("\n") + 1 for answer in answers))
+    axes, corners = _page(drawn, len(worst), lines=1 + max(answer.count("\n") + 1 for answer in answers))
     images = photographs.read_all(shown["path"].tolist(), shown["id"].map(str).tolist(), private=private_images)
-    sizes = [_draw_tile(axes, image) for axes, image in zip(panels, images, strict=False)]
+    boxes = [_draw_tile(axes, corner, image) for corner, image in zip(corners, images, strict=True)]
     names = shortened_apart([str(name) for name in shown["id"]], _short)
-    for axes, name, fold, answer in zip(panels, names, np.asarray(folds)[worst], answers, strict=False):
-        _caption(axes, f"{name}  fold {fold}", answer)
+    for corner, name, fold, answer in zip(corners, names, np.asarray(folds)[worst], answers, strict=True):
+        _caption(axes, corner, f"{name}  fold {fold}", answer)
     outlines = []
     truths = truths or (masks.of_files if "mask_path" in shown else None)
     if truths and predicted.ndim != 4 and not private_images:
         outlines.append("blue: ground truth")
-        _draw_contours(panels, (mask > 0 for mask in truths(shown)), sizes, TRUE)
+        _draw_contours(axes, (mask > 0 for mask in truths(shown)), boxes, TRUE)
     if predicted.ndim == 3 and not private_images:
         outlines.append("orange: prediction")
-        _draw_contours(panels, predicted, sizes, PREDICTED)
+        _draw_contours(axes, predicted, boxes, PREDICTED)
     title = f"The {len(worst)} largest errors of {len(rows):,} out-of-fold predictions, largest first"
     if any(answer.startswith(("missed", "extra")) for answer in answers):
         title += " (missed: p ≤ 0.5, extra: p > 0.5)"
     if outlines:
         title += f" ({', '.join(outlines)})"
-    panels[0].set_title(title, fontsize=10, loc="left")
+    left, top = corners[0]
+    axes.annotate(title, (left, top), xytext=(0, 6), textcoords="offset points", fontsize=10)
     return png(drawn)
 
 
-def _grid(drawn: Figure, count: int, lines: int) -> list[Axes]:
-    """Square cells across the page, with space for a title above and for `lines` of caption below each."""
-    height, side = -(-count // COLUMNS), WIDTH / COLUMNS - GAP
-    below = 0.1 + 0.13 * lines
+def _page(drawn: Figure, count: int, lines: int) -> tuple[Axes, list[tuple[float, float]]]:
+    """Axes over the whole page, and the left upper corner of each tile on them, with space for captions of `lines`.
+
+    A tile is `BOX` wide and high in data coordinates. One pair of axes for all tiles is drawn in a third of the time.
+    """
+    side, below = WIDTH / COLUMNS - GAP, 0.1 + 0.13 * lines
+    down, inch = -(-count // COLUMNS), BOX / side
     drawn.set_layout_engine("none")
-    drawn.set_figheight(TITLE + height * (side + below))
-    edges = {"left": GAP / 2 / WIDTH, "right": 1 - GAP / 2 / WIDTH, "wspace": GAP / side, "hspace": below / side}
-    top, bottom = 1 - TITLE / drawn.get_figheight(), below / drawn.get_figheight()
-    panels = drawn.subplots(height, COLUMNS, squeeze=False, gridspec_kw={**edges, "top": top, "bottom": bottom}).ravel()
-    for axes in panels:
-        axes.set_axis_off()
-    return list(panels)
+    drawn.set_figheight(TITLE + down * (side + below))
+    axes = drawn.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set_xlim(0, WIDTH * inch)
+    axes.set_ylim(drawn.get_figheight() * inch, 0)
+    places = (divmod(number, COLUMNS) for number in range(count))
+    return axes, [
+        ((GAP / 2 + column * (side + GAP)) * inch, (TITLE + row * (side + below)) * inch) for row, column in places
+    ]
 
 
-def _draw_tile(axes: Axes, image: np.ndarray) -> tuple[int, int]:
-    """Draw an image, scaled to fit the box and centered in it; returns its (height, width) there."""
+def _draw_tile(axes: Axes, corner: tuple[float, float], image: np.ndarray) -> tuple[float, float, int, int]:
+    """Draw an image, scaled to fit the tile and centered in it; returns its left, top, width and height there."""
     height, width = image.shape[:2]
     scale = BOX / max(height, width)
-    size = max(1, round(height * scale)), max(1, round(width * scale))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    left, top = (start + (BOX - length) / 2 for start, length in zip(corner, size, strict=True))
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
-    axes.imshow(cv2.resize(image, size[::-1], interpolation=interpolation), extent=(0, size[1], size[0], 0))
-    axes.set_xlim((size[1] - BOX) / 2, (size[1] + BOX) / 2)
-    axes.set_ylim((size[0] + BOX) / 2, (size[0] - BOX) / 2)
-    return size
+    edges = (left, left + size[0], top + size[1], top)
+    axes.imshow(cv2.resize(image, size, interpolation=interpolation), extent=edges, aspect="auto")
+    return left, top, *size
 
 
 def _draw_contours(
-    panels: Iterable[Axes], maps: Iterable[np.ndarray], sizes: Iterable[tuple[int, int]], color: str
+    axes: Axes, maps: Iterable[np.ndarray], boxes: Iterable[tuple[float, float, int, int]], color: str
 ) -> None:
     """Draw the contour at 0.5 of each map, stretched over its image."""
-    for axes, values, size in zip(panels, maps, sizes, strict=False):
+    for values, (left, top, width, height) in zip(maps, boxes, strict=True):
         values = values.astype(np.float32)
         if values.min() < 0.5 < values.max():
-            y, x = ((np.arange(n) + 0.5) * length / n for n, length in zip(values.shape, size, strict=True))
+            down, across = values.shape
+            x, y = left + (np.arange(across) + 0.5) * width / across, top + (np.arange(down) + 0.5) * height / down
             axes.contour(x, y, values, levels=[0.5], colors=[color], linewidths=1)
 
 
-def _caption(axes: Axes, name: str, answer: str) -> None:
+def _caption(axes: Axes, corner: tuple[float, float], name: str, answer: str) -> None:
     for text, color, down in ((name, MUTED, -3), (answer, INK, -12)):
         axes.annotate(
             text,
-            (0.5, 0),
-            xycoords="axes fraction",
+            (corner[0] + BOX / 2, corner[1] + BOX),
             xytext=(0, down),
             textcoords="offset points",
             fontsize=7,
