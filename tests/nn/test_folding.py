@@ -54,7 +54,9 @@ def test_outputs_are_equal_but_for_rounding(name, folded):
 def test_paddings_of_tensorflow_are_those_of_the_convolutions(name, size):
     model = in_use(timm.create_model(name, num_classes=0)).to(memory_format=torch.channels_last)
     images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(1))
+    random = torch.get_rng_state()
     got = folding.fold(model, images[:1])
+    assert torch.get_rng_state().equal(random)
     paddings = [sum(isinstance(layer, Conv2dSame) for layer in each.modules()) for each in (model, got)]
     assert paddings[0] > 4
     assert paddings[1] == 0

@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+Model = TypeVar("Model", bound=nn.Module)
+
 ROUNDING = 1e-3  # of the outputs' standard deviation; more than that is not rounding
 
 
-def fold(model: nn.Module, example: Tensor) -> nn.Module:
+def fold(model: Model, example: Tensor) -> Model:
     """Return a copy of a frozen model whose BatchNorm2d layers and paddings are folded; the model itself without any.
 
     model: in evaluation mode. example: an input; the copy takes inputs of its height and width. A layer is folded if
@@ -117,7 +119,8 @@ def _fold_padding(model: nn.Module, convolution: str, size: Sequence[int]) -> No
     down, right = (int(get_same_padding(length, kernel, stride, 1)) for length, kernel, stride in widths)
     weight = nn.functional.pad(conv.weight, (right % 2, 0, down % 2, 0))
     kernel, padding = (weight.shape[2], weight.shape[3]), ((down + 1) // 2, (right + 1) // 2)
-    layer = nn.Conv2d(conv.in_channels, conv.out_channels, kernel, conv.stride, padding, groups=conv.groups, bias=False)
+    shape = {"kernel_size": kernel, "stride": conv.stride, "padding": padding, "groups": conv.groups}
+    layer = nn.Conv2d(conv.in_channels, conv.out_channels, **shape, bias=False, device="meta")  # draws no weights
     layer.weight, layer.bias = nn.Parameter(weight, requires_grad=False), conv.bias
     _replace(model, convolution, layer)
 

@@ -31,7 +31,7 @@ from goldfold.data import fields
 from goldfold.errors import GoldfoldError
 from goldfold.images import augmentation, reading
 from goldfold.io import seeding
-from goldfold.nn import batches, schedules
+from goldfold.nn import batches, folding, schedules
 from goldfold.nn.optimizers import AdamW
 from goldfold.params import with_defaults
 from goldfold.recipes.parameters.autoencoder import AutoencoderParams
@@ -211,13 +211,15 @@ def _predict(
     params: AutoencoderParams, device: torch.device, model: Autoencoder, library: Tensor, rows: DataFrame
 ) -> np.ndarray:
     parts = []
+    frozen = None
     for part in batches.prediction_batches(len(rows), autoencoder_diagnostics.BATCH_SIZE, params.image_size, device):
         some = rows.iloc[part]
         pixels = reading.load_resized(list(some["path"]), params.image_size)
-        predicted = _scores(params, model, library, to_float(pixels, device), SCORES)
+        frozen = frozen or folding.fold(model, to_float(pixels[:1], device))
+        predicted = _scores(params, frozen, library, to_float(pixels, device), SCORES)
         if params.pseudo != "none":
             damaged, _ = damage_all(pixels, list(some["id"]), params.pseudo)
-            scored = _scores(params, model, library, to_float(damaged, device), [params.score])
+            scored = _scores(params, frozen, library, to_float(damaged, device), [params.score])
             predicted["pseudo"] = scored["score"]
         parts.append(fields.records(**predicted))
     return np.concatenate(parts)
