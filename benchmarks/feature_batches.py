@@ -3,8 +3,8 @@
     python benchmarks/feature_batches.py [--backbones efficientnet_lite0,resnet18] [--images 96] [--repeats 3]
         [--unfolded]
 
-Each backbone is the tower of the recipe `frozen_backbone`, channels-last, with random weights and folded norms as for
-the feature cache, on random pixels that are in memory already; `--unfolded` leaves the norms as they are. Memory is
+Each backbone is the tower of the recipe `frozen_backbone`, channels-last, with random weights and folded as for
+the feature cache, on random pixels that are in memory already; `--unfolded` leaves it as it is. Memory is
 kept from one batch to the next, as in a run. Repeats of all sizes are interleaved, and medians printed: CPU seconds of
 the process, wall seconds, and the largest difference of a feature to batches of 1, relative to the features' standard
 deviation.
