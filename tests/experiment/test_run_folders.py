@@ -143,6 +143,18 @@ def test_a_run_is_found_by_each_of_its_names(tmp_path, monkeypatch):
     assert runs.find_run(place, "latest").name == "tree-r1"
 
 
+def test_a_run_is_found_without_its_number_while_it_is_the_only_one(tmp_path):
+    place, first = tmp_path / "runs", begin(tmp_path).folder
+    tree = begin(tmp_path, competition="titanic", config="tree").folder
+    assert runs.find_run(place, "digits/baseline") == runs.find_run(place, "baseline") == first
+    begin(tmp_path, "b", competition="titanic", config="tree")
+    assert runs.find_run(place, "tree-r1") == tree
+    for name in ("tree", "titanic/tree"):
+        with pytest.raises(GoldfoldError, match=r"choose one of titanic/tree-r1, titanic/tree-r2") as error:
+            runs.find_run(place, name)
+        assert error.value.code == "run_name_ambiguous"
+
+
 def test_latest_is_the_last_that_finished(tmp_path):
     finished = begin(tmp_path)
     begin(tmp_path, "b", finished=False)

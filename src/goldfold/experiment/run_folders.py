@@ -154,6 +154,7 @@ def refuse_changed(workspace: Workspace, folder: Path) -> None:
 def find_run(runs: Path, wanted: str, finished: bool = True) -> Path:
     """Find the folder of a run: 'latest', 'baseline-r3', 'digits/baseline-r3' or a path.
 
+    Without its number, 'baseline' or 'digits/baseline', a run is found if it is the only one of that name.
     finished: whether it must be finished.
 
     Raises:
@@ -178,6 +179,11 @@ def find_run(runs: Path, wanted: str, finished: bool = True) -> Path:
         raise GoldfoldError(
             "run_name_ambiguous", f"several competitions have a run '{wanted}': choose one of {choices}"
         )
+    unnumbered = [each for each in known if wanted in (_unnumbered(each.name), _unnumbered(run_name(each)))]
+    if not named and len(unnumbered) > 1:
+        choices = ", ".join(map(run_name, unnumbered))
+        raise GoldfoldError("run_name_ambiguous", f"several runs are called '{wanted}': choose one of {choices}")
+    named = named or unnumbered
     if not named:
         raise unknown("run", wanted, map(run_name, known), code="unknown_run")
     if finished and not (named[0] / FINISHED).exists():
@@ -192,6 +198,10 @@ def run_name(folder: Path) -> str:
     'digits/baseline-r3'
     """
     return f"{folder.parent.name}/{folder.name}"
+
+
+def _unnumbered(name: str) -> str:
+    return re.sub(r"-r\d+$", "", name)
 
 
 def list_runs(runs: Path) -> Sequence[Path]:
