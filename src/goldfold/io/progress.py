@@ -21,7 +21,7 @@ class EpochProgress:
     stage: name of the stage.
     epoch: 1-based, within the stage.
     epochs: number of epochs of the stage.
-    done: completed share of the plan's epochs, in [0, 1].
+    done: completed share of the plan's epochs, in [0, 1]; of several fits at once the sum of their shares.
     loss: mean total loss of the epoch so far.
     row: the epoch's row of the history; None within an epoch.
     """

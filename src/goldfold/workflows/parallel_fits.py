@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from goldfold.errors import GoldfoldError
 from goldfold.experiment import config as configs
-from goldfold.experiment.executors import ExecutorRequest, make_executor
+from goldfold.experiment.executors import ExecutorRequest, make_executor, relay
 from goldfold.experiment.fits import Fit, fit, fit_folder, fit_keys, is_complete, load_fit, save_fit
 from goldfold.experiment.setup import Prepared, prepare_experiment
 from goldfold.experiment.workspace import Workspace
@@ -64,7 +64,8 @@ def fan_out(found: Prepared, run: Path, wanted: ExecutorRequest) -> Generator[Fi
     found.workspace.observer.line(f"{count(len(left), 'fit')} on {wanted.name}: {chosen.share}")
     jobs = _jobs(found, run, left, _device(runtime.device.type, chosen.share.gpus))
     runtime.progress("fits", 0, len(left))
-    with closing(chosen.run(make, jobs)) as ended:
+    unfinished = {each: places[each] for each in left}
+    with closing(chosen.run(make, jobs)) as ended, relay.relayed(unfinished, found.workspace.observer):
         for done, (number, made) in enumerate(ended, 1):
             place = places[left[number]]
             if made is not None:
@@ -104,17 +105,19 @@ def make(job: Job) -> Fit | None:
         )
     if not sees:
         with tempfile.TemporaryDirectory() as folder:
-            return _fit(found, Path(folder), job)
+            return _fit(found, Path(folder), job, Observer())
     place = fit_folder(job.run, job.fold, job.seed)
     place.mkdir(parents=True, exist_ok=True)
-    with FileLock(place / ".lock"):  # a worker of an earlier start may be still at it, on another machine
-        _fit(found, job.run, job)
+    with (
+        FileLock(place / ".lock"),  # a worker of an earlier start may be still at it, on another machine
+        closing(relay.Writing(place)) as told,
+    ):
+        _fit(found, job.run, job, told)
     return None
 
 
-def _fit(found: Prepared, folder: Path, job: Job) -> Fit:
-    accepted = found.experiment.protocol.accept
-    return fit(found.experiment, folder, job.fold, job.seed, watching(Observer(), accepted))
+def _fit(found: Prepared, folder: Path, job: Job, observer: Observer) -> Fit:
+    return fit(found.experiment, folder, job.fold, job.seed, watching(observer, found.experiment.protocol.accept))
 
 
 @lru_cache(maxsize=1)
