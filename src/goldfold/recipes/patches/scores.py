@@ -88,7 +88,8 @@ def _folded(params: PatchLibraryParams, device: torch.device) -> nn.Module:
 
 def _shapes(params: PatchLibraryParams, tower: PatchBackbone) -> list[tuple[int, int, int]]:
     """The shape (h, w, d) of each of the backbone's maps."""
-    blank = torch.zeros(1, params.image_size, params.image_size, 3, dtype=torch.uint8)
+    device = tower.normalize.mean.device
+    blank = torch.zeros(1, params.image_size, params.image_size, 3, dtype=torch.uint8, device=device)
     with torch.inference_mode():
         return [(kept.shape[2], kept.shape[3], kept.shape[1]) for kept in tower.maps(blank)]
 
