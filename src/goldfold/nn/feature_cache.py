@@ -39,9 +39,7 @@ SHARD = 512  # files or texts per shard
 # Images at once on a CPU. It is fixed, not measured on each machine, since features of other batches round differently:
 # runs would differ by machine. No number is the fastest for all backbones (`benchmarks/feature_batches.py`).
 ON_CPU = 8
-COMPUTED = (
-    f"norms and paddings folded, {ON_CPU} at once"  # part of the key: what is computed otherwise rounds otherwise
-)
+COMPUTED = f"norms and paddings folded, {ON_CPU} at once"  # part of the key: anything else rounds otherwise
 SHOWN = 200  # characters of a path or text in a message
 _INTACT: set[Key | None] = set()  # shards that this process has found intact, as they were then
 _ASKED: ContextVar[list[tuple[str, np.ndarray]] | None] = ContextVar("features that were asked for", default=None)

@@ -38,7 +38,7 @@ class Writing(Observer):
 def relayed(places: Places, observer: Observer) -> Iterator[None]:
     """Meanwhile report to an observer, from a thread, what fits in other processes write about their progress.
 
-    Of several fits at once the one that wrote last is named, and `done` is the sum of all.
+    Of several fits at once one that got further is named, and `done` is the sum of all.
     """
     _forget(places)
     ended = threading.Event()

@@ -85,7 +85,7 @@ def most_wrong(
 def _page(drawn: Figure, count: int, lines: int) -> tuple[Axes, list[tuple[float, float]]]:
     """Axes over the whole page, and the left upper corner of each tile on them, with space for captions of `lines`.
 
-    A tile is `BOX` wide and high in data coordinates. One pair of axes for all tiles is drawn in a third of the time.
+    A tile is `BOX` wide and high in data coordinates. One pair of axes for all tiles takes less than half of the time.
     """
     side, below = WIDTH / COLUMNS - GAP, 0.1 + 0.13 * lines
     down, inch = -(-count // COLUMNS), BOX / side
